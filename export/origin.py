@@ -1,0 +1,41 @@
+"""Where a node of the graph came from: the PyTorch module and the line of source that made it.
+
+Node names carry the origin through every later stage: capture names each node ``<module path>/<op>[_n]``; a lowering names what it
+puts in place of ``node`` as ``<node>/<part>``. So any node, TensorRT layer or parser error leads back by the longest known prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Module path (``layer1.0.attn``), its class, and ``file:line`` of the innermost user code."""
+
+    module: str
+    kind: str
+    source: str
+
+    def describe(self) -> str:
+        """``module 'layer1.0.attn' (SpatialGate) at models/attention/cbam.py:41``."""
+        where = f" at {self.source}" if self.source else ""
+        return f"module {self.module or '<root>'!r} ({self.kind}){where}"
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary."""
+        return {"module": self.module, "kind": self.kind, "source": self.source}
+
+
+Origins = dict[str, Origin]
+
+
+def origin_of(name: str, origins: Mapping[str, Origin]) -> Origin | None:
+    """The origin of a node: its own, or that of the longest prefix (cut at ``/``) that is known."""
+    while name:
+        if name in origins:
+            return origins[name]
+        name = name.rpartition("/")[0]
+    return None
