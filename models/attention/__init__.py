@@ -1,1 +1,1 @@
-"""One attention mechanism a file, as its paper defines it."""
+"""Attention mechanisms, one a file, each as its paper defines it."""

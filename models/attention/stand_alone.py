@@ -1,0 +1,80 @@
+"""Stand-alone self-attention (Ramachandran et al., 2019: "Stand-Alone Self-Attention in Vision Models").
+
+For every pixel ij and head, over the k x k window around it, section 3.1, equation 3::
+
+    y_ij = sum over ab of softmax_ab(q_ij . k_ab + q_ij . r_(a-i, b-j)) v_ab
+    q = W_Q x;  k = W_K x;  v = W_V x
+
+r is the concatenation of a row embedding r_(a-i) and a column embedding r_(b-j), each of half the head's width. The
+channels are split into heads first: each head has its own projections of its own share of the channels
+(``projection="per_head"``, the paper's); with ``"full"``, as in widespread code, every head sees all channels. There
+is no scale 1/sqrt(d). Outside the image keys and values are zero, and those places still take their share of the
+softmax (their logit is q . r).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PROJECTIONS = ("per_head", "full")
+
+
+class StandAloneAttention(nn.Module):
+    """(N, in_channels, H, W) -> (N, out_channels, H, W).
+
+    ``kernel_size`` is k, odd. ``heads`` divides both channel counts, and leaves an even width per head for the two
+    embeddings. Raises ValueError otherwise, and for an unknown ``projection``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel_size: int = 7,
+        heads: int = 8,
+        projection: str = "per_head",
+    ) -> None:
+        super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel size {kernel_size} is not odd")
+        if heads < 1 or in_channels % heads or out_channels % (2 * heads):
+            raise ValueError(
+                f"{heads} heads do not divide {in_channels} input channels, "
+                f"or not {out_channels} output channels into even widths"
+            )
+        if projection not in PROJECTIONS:
+            raise ValueError(f"projection {projection!r} is not one of {', '.join(PROJECTIONS)}")
+        self.kernel_size = kernel_size
+        self.heads = heads
+        self.width = out_channels // heads
+        groups = heads if projection == "per_head" else 1
+        self.query = nn.Conv2d(in_channels, out_channels, 1, groups=groups, bias=False)
+        self.key = nn.Conv2d(in_channels, out_channels, 1, groups=groups, bias=False)
+        self.value = nn.Conv2d(in_channels, out_channels, 1, groups=groups, bias=False)
+        std = self.width**-0.5
+        self.rows = nn.Parameter(torch.randn(heads, self.width // 2, kernel_size) * std)
+        self.columns = nn.Parameter(torch.randn(heads, self.width // 2, kernel_size) * std)
+
+    def embedding(self) -> Tensor:
+        """r (heads, width, k*k): the row embedding over the column embedding, window places in row-major order."""
+        k = self.kernel_size
+        rows = self.rows[:, :, :, None].expand(-1, -1, k, k)
+        columns = self.columns[:, :, None, :].expand(-1, -1, k, k)
+        return torch.cat((rows, columns), dim=1).flatten(2)
+
+    def windows(self, x: Tensor) -> Tensor:
+        """The k x k window around every pixel: (N, heads * width, H, W) -> (N, heads, width, k*k, H*W)."""
+        unfolded = F.unfold(x, self.kernel_size, padding=self.kernel_size // 2)
+        return unfolded.unflatten(1, (self.heads, self.width, self.kernel_size**2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend to the window around each pixel of ``x``."""
+        query = self.query(x).flatten(2).unflatten(1, (self.heads, self.width))
+        content = (query.unsqueeze(3) * self.windows(self.key(x))).sum(2)
+        position = self.embedding().transpose(1, 2) @ query
+        weights = (content + position).softmax(2)
+        attended = (weights.unsqueeze(2) * self.windows(self.value(x))).sum(3)
+        return attended.flatten(1, 2).unflatten(2, x.shape[-2:])

@@ -1,0 +1,101 @@
+"""The networks that have a name: what builds each, what it takes and gives, and which paper defines it."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from . import digits
+
+_BUILT = "_attnexport_built"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One named network. ``inputs`` are plain dictionaries, one per argument of ``forward``: name, dtype and axes."""
+
+    name: str
+    builder: Callable[..., nn.Module]
+    paper: str
+    summary: str
+    inputs: tuple[dict[str, Any], ...]
+    outputs: tuple[str, ...]
+    task: str | None
+
+
+def _digits(builder: Callable[..., nn.Module], paper: str, summary: str) -> Entry:
+    batch = {"symbol": "batch", "min": 1, "opt": 4, "max": 16}
+    x = {"name": "x", "dtype": "float32", "axes": [batch, 3, 32, 32]}
+    return Entry(builder.__name__, builder, paper, summary, (x,), ("logits",), "classification")
+
+
+REGISTRY: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        _digits(
+            digits.digits_stn_cbam,
+            "Jaderberg 2015 (arXiv:1506.02025), Woo 2018 (arXiv:1807.06521)",
+            "digits: affine spatial transformer before a small CBAM ResNet",
+        ),
+        _digits(
+            digits.digits_sasa,
+            "Ramachandran 2019 (arXiv:1906.05909)",
+            "digits: stand-alone self-attention with relative embeddings",
+        ),
+        _digits(
+            digits.digits_lrnet,
+            "Hu 2019 (arXiv:1904.11491)",
+            "digits: local relation layers",
+        ),
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    """The known names, sorted."""
+    return tuple(sorted(REGISTRY))
+
+
+def entry(name: str) -> Entry:
+    """The entry of that name. Raises ValueError with the nearest names where there is none."""
+    if name in REGISTRY:
+        return REGISTRY[name]
+    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names())}"
+    raise ValueError(f"architecture {name!r} is not known: {hint}")
+
+
+def build(name: str, **kwargs: Any) -> nn.Module:
+    """A fresh module of that architecture, in training mode, its weights drawn from torch's random state.
+
+    ``kwargs`` are the builder's options, plain JSON values. Raises ValueError for an unknown name, an unknown option,
+    and a value of the wrong type or without meaning; the message names it.
+    """
+    builder = entry(name).builder
+    options = inspect.signature(builder).parameters
+    for key, value in kwargs.items():
+        if key not in options:
+            raise ValueError(f"{name} has no option {key!r}: it takes {', '.join(options)}")
+        wanted = type(options[key].default)
+        if type(value) is not wanted:
+            raise ValueError(f"option {key!r} of {name} is {value!r}: it takes {wanted.__name__}")
+        if wanted is int and value < 1:
+            raise ValueError(f"option {key!r} of {name} is {value}: it takes 1 or more")
+    module = builder(**kwargs)
+    # A plain attribute: it follows copies and pickles of the module and is no part of the state dict.
+    setattr(module, _BUILT, (name, dict(kwargs)))
+    return module
+
+
+def describe(module: nn.Module) -> tuple[str, dict[str, Any]] | None:
+    """The name and options that :func:`build` made ``module`` (or its original) from; None for any other module."""
+    built = vars(module).get(_BUILT)
+    if built is None:
+        return None
+    name, kwargs = built
+    return name, dict(kwargs)
