@@ -1,0 +1,39 @@
+# The two commands of the README are `make demo` and `make test`; each makes .venv if it is missing and installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+OUT ?= build/demo
+
+.PHONY: demo test test-sweep lint bench train clean
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
+	touch $@
+
+demo: $(STAMP)
+	mkdir -p $(OUT)
+	$(BIN)/attnexport examples/digits_stn_cbam.pt --trt --samples examples/digits_samples.npz --force --out $(OUT)/digits_stn_cbam.attn
+	$(BIN)/attnexport check $(OUT)/digits_stn_cbam.attn
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m 'not sweep'
+
+test-sweep: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p build/typed && ln -sfn $(CURDIR) build/typed/attnexport
+	cd build/typed && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p attnexport --exclude '/(tests|build|\.venv)/'
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/stages.py --out $(OUT)/benchmarks
+
+train: $(STAMP)
+	$(BIN)/python examples/train_digits.py --model all
+
+clean:
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache

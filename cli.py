@@ -1,0 +1,185 @@
+"""The command line: parse, call one function, print. ``attnexport MODEL`` is the export; the other commands work on bundles."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import __version__
+from .errors import AttnexportError, InputError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
+
+COMMANDS = ("export", "check", "inspect", "doctor")
+
+HELP = f"""attnexport {__version__}: a trained attention model to ONNX and a TensorRT FP16 engine, verified against FP64
+
+usage:  attnexport MODEL [options]         export MODEL to the bundle NAME.attn
+        attnexport check NAME.attn         prove a bundle again, without torch
+        attnexport inspect NAME.attn       what was rewritten and why, precisions, engine layers
+        attnexport doctor                  what is installed, what works here, what to install for the rest
+
+MODEL:  .pt/.pth/.safetensors weights, a checkpoint of attnexport.save, .pt2, TorchScript, a pickled module, .onnx
+
+  --trt[=rtx|enterprise]     build a TensorRT engine; alone, it takes what is installed and says so
+  -o, --out PATH             where the bundle goes (default: NAME.attn here);  -f, --force  replace it
+  --arch NAME                architecture of a plain state dict;  --factory package.module:callable  your own
+  --kwargs JSON              arguments of the architecture;  --random-weights  no weights file
+  --input x=1x3x224x224      shape (and :dtype) of an input, where the model does not store it
+  --dynamic x:0=1:4:16       min:opt:max of an axis (axis 0 by default);  --static  nothing is dynamic
+  --samples FILE.npz         real inputs (and labels) for parity, beside seeded random ones
+  --precision fp16|fp32      fp16 (default) writes both models; fp32 leaves FP16 out
+  --gate FACTOR              error allowed, as a multiple of PyTorch's own (default 2);  --keep-failed
+  --allow-pickle             run the code inside a pickled module: only for files that you trust
+  --json  --quiet  --debug   for machines; only the result; with tracebacks
+
+example: attnexport examples/digits_stn_cbam.pt --trt --samples examples/digits_samples.npz
+All options: attnexport export --help.  Exit codes: 0 good, 1 a stage or a parity gate failed, 2 bad input.
+"""
+
+
+@app.command()
+def export(
+    model: Annotated[Path | None, typer.Argument(help="The file to export; none with --random-weights.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The bundle to write; NAME.attn by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace a bundle that is already there.")] = False,
+    trt: Annotated[str | None, typer.Option(help="Build a TensorRT engine: auto, rtx or enterprise.")] = None,
+    precision: Annotated[str, typer.Option(help="fp16 writes an FP32 and an FP16 model; fp32 the first only.")] = "fp16",
+    arch: Annotated[str | None, typer.Option(help="Architecture of a plain state dict, from the registry.")] = None,
+    factory: Annotated[str | None, typer.Option(help="package.module:callable that builds the module.")] = None,
+    kwargs: Annotated[str, typer.Option(help="Arguments of the architecture or factory, a JSON object.")] = "{}",
+    random_weights: Annotated[bool, typer.Option(help="Seeded weights instead of a file.")] = False,
+    allow_pickle: Annotated[bool, typer.Option(help="Run code inside a pickled module. Only for trusted files.")] = False,
+    inputs: Annotated[list[str] | None, typer.Option("--input", help="NAME=1x3x224x224[:dtype]; repeatable.")] = None,
+    dynamic: Annotated[list[str] | None, typer.Option(help="NAME:AXIS=min:opt:max; repeatable.")] = None,
+    static: Annotated[bool, typer.Option(help="No symbolic batch.")] = False,
+    output: Annotated[list[str] | None, typer.Option(help="A name per output, in order; repeatable.")] = None,
+    samples: Annotated[Path | None, typer.Option(help="Real inputs: .npz by input name, .npy, or a folder.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random inputs and weights.")] = 0,
+    gate: Annotated[float, typer.Option(help="Error allowed, as a multiple of PyTorch's own.")] = 2.0,
+    keep_failed: Annotated[bool, typer.Option(help="Keep the bundle when a parity gate fails.")] = False,
+    workspace: Annotated[str | None, typer.Option(help="Memory that TensorRT may use, such as 512M or 4G.")] = None,
+    timing_cache: Annotated[Path | None, typer.Option(help="TensorRT timing cache to read and write.")] = None,
+    compute_capability: Annotated[
+        list[str] | None, typer.Option(help="RTX: build for this GPU, such as 8.9; repeatable.")
+    ] = None,
+    optimization_level: Annotated[int | None, typer.Option(help="TensorRT builder level, 0 to 5.")] = None,
+    build_time_limit: Annotated[float | None, typer.Option(help="Give up an engine build after so many seconds.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end, nothing else.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Print the bundle's path only.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Export a model to a verified bundle."""
+    from .export.options import ExportOptions
+    from .export.pipeline import run
+    from .runtime.console import ConsoleReporter, show_result
+
+    options = ExportOptions.from_strings(
+        model=model, out=out, force=force, trt=trt, precision=precision, arch=arch, factory=factory, kwargs=kwargs,
+        random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (), dynamic=dynamic or (), static=static,
+        outputs=output or (), samples=samples, seed=seed, gate=gate, keep_failed=keep_failed, workspace=workspace,
+        timing_cache=timing_cache, compute_capabilities=compute_capability or (), optimization_level=optimization_level,
+        build_time_limit=build_time_limit,
+    )  # fmt: skip
+    reporter = ConsoleReporter(silent=json_output or quiet)
+    with reporter:
+        result = run(options, reporter)
+    show_result(result.to_json(), "json" if json_output else "quiet" if quiet else "table")
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Prove a bundle again from its golden inputs and outputs; needs no torch."""
+    from .runtime.check import check as run_check
+    from .runtime.console import ConsoleReporter, show_check
+
+    with ConsoleReporter(silent=json_output) as reporter:
+        result = run_check(bundle, reporter.note)
+    show_check(result, as_json=json_output)
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
+    layers: Annotated[bool, typer.Option(help="List every layer of the engines.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Show what a bundle holds: rewrites with reasons, operators, precisions, engine layers, parity."""
+    from .runtime.console import show_inspection
+    from .runtime.inspect import inspect as run_inspect
+
+    show_inspection(run_inspect(bundle), layers=layers, as_json=json_output)
+
+
+@app.command()
+def doctor(
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Say what is installed, which targets work here, and what to install for the rest."""
+    from .runtime.console import show_diagnosis
+    from .runtime.doctor import diagnose
+
+    show_diagnosis(diagnose(), as_json=json_output)
+
+
+def arguments(argv: Sequence[str]) -> list[str]:
+    """The words as typer takes them: ``export`` is understood where no command stands, and a bare ``--trt`` is ``--trt=auto``."""
+    words = list(argv)
+    if words and words[0] not in COMMANDS:
+        words.insert(0, "export")
+    return ["--trt=auto" if word == "--trt" else word for word in words]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"--help", "-h"}:
+        sys.stdout.write(HELP)
+        sys.exit(0)
+    if words[0] == "--version":
+        sys.stdout.write(f"attnexport {__version__}\n")
+        sys.exit(0)
+    try:
+        app(args=arguments(words), prog_name="attnexport")
+    except KeyboardInterrupt:
+        sys.stderr.write("attnexport: interrupted, nothing was written\n")
+        sys.exit(130)
+    except Exception as error:
+        if "--debug" in words:
+            raise
+        sys.exit(_fail(error, as_json="--json" in words))
+
+
+def _fail(error: Exception, *, as_json: bool) -> int:
+    """Print one line for an error and give its exit code. An error that nobody foresaw is said to be one."""
+    if isinstance(error, AttnexportError):
+        code, text = error.exit_code, str(error)
+    elif isinstance(error, OSError):
+        shown = InputError(f"{error.strerror or error}: {error.filename or ''}", "check the path and the space on disk")
+        code, text = shown.exit_code, str(shown)
+    else:
+        code = 1
+        first = (str(error).strip() or "no message").splitlines()[0][:300]
+        text = f"a fault in attnexport, {type(error).__name__}: {first}. Run again with --debug and report it."
+    if as_json:
+        import json
+
+        fields: dict[str, Any] = {"error": text, "kind": type(error).__name__, "exit_code": code}
+        sys.stdout.write(json.dumps(fields) + "\n")
+    else:
+        sys.stderr.write(f"attnexport: {text}\n")
+    return code

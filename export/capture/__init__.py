@@ -1,0 +1,28 @@
+"""From a module to an ONNX graph in which the operators that torch.onnx would take apart are still whole.
+
+``trace`` asks torch.export for the program, ``translate`` keeps our operators, ``clean`` folds constants, ``naming`` gives every node a name
+that leads back to its PyTorch module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..origin import Origins
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A graph of standard operators and of the ``attnexport`` domain, opset 18, with the origin of its nodes.
+
+    Input names are the specs'; dynamic axes carry the specs' symbols.
+    """
+
+    model: onnx.ModelProto
+    origins: Origins
+    kept: dict[str, int]
+    """How many nodes of each domain operator the graph holds."""

@@ -1,0 +1,141 @@
+"""The capture stage: program -> ONNX with our domain in it, cleaned, named, and with the specs' symbols."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+import torch
+
+from ...errors import StageError, UnsupportedModelError
+from ...runtime.spec import TensorSpec
+from ..domain import DOMAIN
+from . import Captured
+from .clean import clean
+from .naming import name_nodes, short_path
+from .quiet import quiet
+from .translate import translations
+
+OPSET = 18
+"""Below 20, where GridSample is still spelled as every TensorRT version reads it."""
+
+
+def to_onnx(
+    program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec], outputs: Sequence[str]
+) -> Captured:
+    """Translate a traced program. ``outputs``: a name per flattened output.
+
+    Raises UnsupportedModelError for an operator without a translation, naming its module and line.
+    """
+    try:
+        with quiet():
+            onnx_program = torch.onnx.export(
+                program,
+                (),
+                dynamo=True,
+                optimize=False,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=[spec.name for spec in inputs],
+                output_names=list(outputs),
+                custom_translation_table=translations(),
+            )
+    except Exception as error:
+        raise _explain(error, program) from error
+    if onnx_program is None:
+        raise StageError("capture", "torch.onnx.export gave no program")
+    model = onnx_program.model
+    with quiet():
+        clean(model)
+        origins = name_nodes(model)
+        _use_symbols(model, inputs)
+        proto = ir.to_proto(model)
+    kept = Counter(node.op_type for node in proto.graph.node if node.domain == DOMAIN)
+    return Captured(_without_noise(proto), origins, dict(kept))
+
+
+def _use_symbols(model: ir.Model, inputs: Sequence[TensorSpec]) -> None:
+    """Give torch's symbols (``s77``) the names of the specs (``batch``), in every shape of the graph."""
+    renamed: dict[str, str] = {}
+    for value, spec in zip(model.graph.inputs, inputs, strict=True):
+        if value.shape is None:
+            continue
+        for dim, axis in zip(value.shape, spec.axes, strict=True):
+            if axis.symbol is not None and isinstance(dim, ir.SymbolicDim) and dim.value is not None:
+                renamed[str(dim.value)] = axis.symbol
+    if not renamed:
+        return
+    pattern = re.compile(r"\b(" + "|".join(map(re.escape, renamed)) + r")\b")
+
+    def rename(value: Any) -> None:
+        if value is None or value.shape is None:
+            return
+        for i, dim in enumerate(value.shape):
+            if isinstance(dim, ir.SymbolicDim) and dim.value is not None:
+                value.shape[i] = ir.SymbolicDim(pattern.sub(lambda m: renamed[m[0]], str(dim.value)))
+
+    for value in model.graph.inputs:
+        rename(value)
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for value in node.outputs:
+            rename(value)
+
+
+def _without_noise(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop the exporter's metadata: traces hold absolute paths, and the origins carry what is wanted of them."""
+    del proto.metadata_props[:]
+    del proto.graph.metadata_props[:]
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info, *proto.graph.initializer):
+        del value.metadata_props[:]
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    proto.producer_name = "attnexport"
+    return proto
+
+
+_NO_FUNCTION = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)', overload='([^']+)'\)>")
+_FX_NODE = re.compile(r"Error when translating node %(\w+)")
+
+
+def _explain(error: BaseException, program: torch.export.ExportedProgram) -> UnsupportedModelError:
+    chain: list[str] = []
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, UnsupportedModelError):
+            return current
+        chain.append(str(current))
+        current = current.__cause__ or current.__context__
+    text = "\n".join(chain)
+    where = _where(text, program)
+    if match := _NO_FUNCTION.search(text):
+        return UnsupportedModelError(
+            f"operator {match[1]} has no translation to ONNX, in {where}",
+            "write that step with operators that ONNX has",
+        )
+    reason = chain[-1].strip().splitlines()[0][:300] if chain[-1].strip() else type(error).__name__
+    return UnsupportedModelError(f"torch.onnx cannot translate {where}: {reason}", "rewrite that step of the model")
+
+
+def _where(text: str, program: torch.export.ExportedProgram) -> str:
+    match = _FX_NODE.search(text)
+    # The node was found in the decomposed program, where names may have changed: the longest name in common serves.
+    wanted = match[1] if match else ""
+    for node in program.graph.nodes:
+        if node.op == "call_function" and wanted and (node.name == wanted or wanted.startswith(node.name)):
+            return _describe(node)
+    return f"node {wanted!r}" if wanted else "the traced program"
+
+
+def _describe(node: torch.fx.Node) -> str:
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path, kind = stack[-1] if stack else ("", "")
+    kind = kind if isinstance(kind, str) else kind.__name__
+    frames = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
+    own = [f"{short_path(f)}:{n}" for f, n in frames if not short_path(f).startswith("torch/")]
+    at = f" at {own[-1]}" if own else ""
+    return f"module {path or '<root>'!r} ({kind.rpartition('.')[2]}){at}"

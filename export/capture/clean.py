@@ -1,0 +1,38 @@
+"""Constant folding, batch-norm folding and dead code, by kept libraries, on the exporter's own representation.
+
+The exporter runs with ``optimize=False``: its default rule set deletes ``+ eps`` for eps <= 1e-8, which turns a zero row into NaN. What is
+wanted of it is done here one by one. TensorRT needs reduction axes and shapes as initializers, so constants are lifted; batch norms are
+folded into the convolution before them here, once, so that no target and no precision rounds between the two.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+from onnxscript import optimizer, rewriter
+from onnxscript.rewriter.rules.common import (
+    fuse_batchnorm_into_conv_rule,
+    fuse_batchnorm_into_conv_transpose_rule,
+    fuse_batchnorm_into_gemm_rule,
+)
+
+
+def clean(model: ir.Model) -> ir.Model:
+    """Fold constants and batch norms, merge equal subexpressions, drop what is unused; in place, also returned."""
+    optimizer.fold_constants(model)
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    # Before initializers are merged: the rule leaves a weight alone that has a second user.
+    rewriter.rewrite(
+        model,
+        pattern_rewrite_rules=[
+            fuse_batchnorm_into_conv_rule,
+            fuse_batchnorm_into_conv_transpose_rule,
+            fuse_batchnorm_into_gemm_rule,
+        ],
+    )
+    passes.DeduplicateInitializersPass()(model)
+    passes.CommonSubexpressionEliminationPass()(model)
+    passes.RemoveUnusedNodesPass()(model)
+    passes.RemoveUnusedFunctionsPass()(model)
+    passes.RemoveUnusedOpsetsPass()(model)
+    return model

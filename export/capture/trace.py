@@ -1,0 +1,145 @@
+"""torch.export, and what to say when it fails: which module, which line, why, and what to change."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ...errors import InputError, UnsupportedModelError
+from ...runtime.spec import TensorSpec
+from ..origin import Origin
+from .affine_grid_op import KeepAffineGrid
+from .naming import short_path
+from .quiet import quiet
+
+
+class FixedAxisError(UnsupportedModelError):
+    """The model fixes an axis that was asked to be dynamic. ``axes``: the (input, axis, size) found."""
+
+    def __init__(self, axes: Sequence[tuple[str, int, int]], problem: str, remedy: str) -> None:
+        self.axes = tuple(axes)
+        super().__init__(problem, remedy)
+
+
+def trace_sizes(specs: Sequence[TensorSpec]) -> dict[str, int]:
+    """The size that each symbol has while tracing: opt where it can be told from 0 and 1, which torch.export specialises.
+
+    Symbols get different sizes where their ranges allow it, so that two axes are not taken for one by accident.
+    """
+    sizes: dict[str, int] = {}
+    for spec in specs:
+        for axis in spec.axes:
+            if axis.symbol is None or axis.symbol in sizes:
+                continue
+            wanted = max(axis.opt, 2)
+            free = [s for s in range(wanted, axis.max + 1) if s not in sizes.values()]
+            sizes[axis.symbol] = free[0] if free else min(wanted, axis.max)
+    return sizes
+
+
+def _dynamic_shapes(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> list[dict[int, Any] | None]:
+    symbols = [a.symbol for s in specs for a in s.axes if a.symbol is not None]
+    dims: dict[str, Any] = {}
+    for spec in specs:
+        for axis in spec.axes:
+            # An axis whose only size is 1 cannot be told from a broadcast: it stays as it is.
+            if axis.symbol is None or sizes[axis.symbol] < 2:
+                continue
+            shared = symbols.count(axis.symbol) > 1
+            # A named Dim ties axes together; a hint lets torch derive relations (H = 2k) without a complaint.
+            dims[axis.symbol] = (
+                torch.export.Dim(_identifier(axis.symbol), min=axis.min, max=axis.max)
+                if shared
+                else torch.export.Dim.DYNAMIC(min=axis.min, max=axis.max)  # type: ignore[operator]  # a callable hint
+            )
+    result: list[dict[int, Any] | None] = []
+    for spec in specs:
+        marked = {i: dims[a.symbol] for i, a in enumerate(spec.axes) if a.symbol is not None and a.symbol in dims}
+        result.append(marked or None)
+    return result
+
+
+def _identifier(symbol: str) -> str:
+    name = re.sub(r"\W", "_", symbol)
+    return name if name[:1].isalpha() else f"d_{name}"
+
+
+def export_program(
+    module: torch.nn.Module, specs: Sequence[TensorSpec], feeds: Sequence[torch.Tensor]
+) -> torch.export.ExportedProgram:
+    """Trace ``module`` on ``feeds`` with the specs' dynamic axes free.
+
+    Raises InputError when the module itself fails on the inputs, FixedAxisError when it fixes a dynamic axis, and
+    UnsupportedModelError otherwise, each naming module and source line where there is one.
+    """
+    arguments = tuple(feeds)
+    try:
+        with torch.no_grad():
+            module(*arguments)
+    except Exception as error:
+        shapes = ", ".join(s.describe() for s in specs)
+        raise InputError(
+            f"the model fails on inputs of {shapes}: {_first_line(error)} ({_where(error, module)})",
+            "give inputs that fit with --input NAME=SHAPE[:DTYPE]",
+        ) from error
+    sizes = trace_sizes(specs)
+    try:
+        with quiet(), torch.no_grad(), KeepAffineGrid():
+            return torch.export.export(
+                module, arguments, dynamic_shapes=tuple(_dynamic_shapes(specs, sizes)), strict=False
+            )
+    except Exception as error:
+        raise _explain(error, module, specs) from error
+
+
+_FIXED = re.compile(r"L\['(?P<arg>[^']+)'\](?P<index>(?:\[\d+\])*)\.size\(\)\[(?P<axis>\d+)\] .*?constant \((?P<size>\d+)\)")
+
+
+def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSpec]) -> UnsupportedModelError:
+    text = str(error)
+    fixed = [(m["arg"], int(m["axis"]), int(m["size"])) for m in _FIXED.finditer(text)]
+    if fixed:
+        said = ", ".join(f"axis {axis} of {name!r} at {size}" for name, axis, size in fixed)
+        return FixedAxisError(
+            fixed,
+            f"the model fixes {said}, so it cannot be dynamic",
+            "look for a shape written as a number (view, reshape, expand), or export with --static",
+        )
+    where = _where(error, module)
+    if type(error).__name__ in {"GuardOnDataDependentSymNode", "GuardOnDataDependentSymNodeError"} or "data-dependent" in text:
+        return UnsupportedModelError(
+            f"data-dependent control flow in {where}: a branch or a size depends on the values of a tensor",
+            "compute both sides and choose with torch.where, or use torch.cond",
+        )
+    if "Suggested fixes" in text or "Constraints violated" in text:
+        reason = _first_line(text.split("-", 1)[-1] if "- " in text else text)
+        return UnsupportedModelError(
+            f"the dynamic axes do not fit the model: {reason}", "change --dynamic, or export with --static"
+        )
+    return UnsupportedModelError(
+        f"torch.export cannot trace {where}: {_first_line(error)}",
+        "replace that line by tensor operations that torch.export supports",
+    )
+
+
+def _first_line(error: object) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
+
+
+def _where(error: BaseException, module: torch.nn.Module) -> str:
+    """The innermost line of the user's own code that the error passed, and the module that was running."""
+    names = {id(m): name for name, m in module.named_modules()}
+    path, kind, source = "", type(module).__name__, ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = short_path(frame.f_code.co_filename)
+        running = frame.f_locals.get("self")
+        if isinstance(running, torch.nn.Module) and id(running) in names:
+            path, kind = names[id(running)], type(running).__name__
+        if not file.startswith(("torch/", "attnexport/export/", "<")):
+            source = f"{file}:{line}"
+    return Origin(path, kind, source).describe()

@@ -1,0 +1,104 @@
+"""ATen operators that become one node of the ``attnexport`` domain instead of index arithmetic.
+
+torch.onnx decomposes these into Range, Add and Gather (or has no translation at all), after which no later stage could tell a window
+from any other gather. An entry here both translates the operator and keeps torch from decomposing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from onnxscript import opset18 as op
+from onnxscript.values import Opset
+
+from ...errors import UnsupportedModelError
+from ..domain import DOMAIN, VERSION, register_schemas
+
+_MODES = ("bilinear", "nearest", "bicubic")
+_PADDINGS = ("zeros", "border", "reflection")
+
+
+def _int64(values: Sequence[int]) -> Any:
+    return op.Constant(value_ints=list(values))
+
+
+def _vector(sizes: Any) -> Any:
+    """A 1-D int64 tensor from a list that may mix integers and symbolic scalars."""
+    if isinstance(sizes, int):
+        return _int64([sizes])
+    if isinstance(sizes, list | tuple):
+        if all(isinstance(s, int) for s in sizes):
+            return _int64(sizes)
+        parts = [_int64([s]) if isinstance(s, int) else op.Reshape(s, _int64([-1])) for s in sizes]
+        return op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0]
+    return op.Reshape(sizes, _int64([-1]))
+
+
+def _pair(values: Sequence[int]) -> list[int]:
+    return [int(values[0]), int(values[-1])]
+
+
+def _window(kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]) -> dict[str, list[int]]:
+    high, wide = _pair(padding)
+    return {"kernel": _pair(kernel), "dilation": _pair(dilation), "pads": [high, wide, high, wide], "stride": _pair(stride)}
+
+
+def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """The table for ``torch.onnx.export(custom_translation_table=...)``. Registers the domain's schemas as a side effect."""
+    register_schemas()
+    ours = Opset(DOMAIN, VERSION)
+    aten = torch.ops.aten
+
+    def im2col(x: Any, kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]) -> Any:
+        window = _window(kernel, dilation, padding, stride)
+        if len(x.shape) == 3:  # F.unfold also takes (C, H, W)
+            return op.Squeeze(ours.Im2Col(op.Unsqueeze(x, _int64([0])), **window), _int64([0]))
+        return ours.Im2Col(x, **window)
+
+    def col2im(
+        x: Any, size: Any, kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]
+    ) -> Any:
+        window = _window(kernel, dilation, padding, stride)
+        if len(x.shape) == 2:
+            return op.Squeeze(ours.Col2Im(op.Unsqueeze(x, _int64([0])), _vector(size), **window), _int64([0]))
+        return ours.Col2Im(x, _vector(size), **window)
+
+    def unfold(x: Any, dimension: int, size: int, step: int) -> Any:
+        return ours.Unfold(x, axis=dimension % max(len(x.shape), 1), size=size, step=step)
+
+    def grid_sampler_2d(x: Any, grid: Any, mode: int, padding: int, align_corners: bool) -> Any:
+        return ours.GridSample(
+            x, grid, mode=_MODES[mode], padding_mode=_PADDINGS[padding], align_corners=int(align_corners)
+        )
+
+    def grid_sampler_3d(x: Any, grid: Any, mode: int, padding: int, align_corners: bool) -> Any:
+        return ours.GridSample3d(
+            x, grid, mode=_MODES[mode], padding_mode=_PADDINGS[padding], align_corners=int(align_corners)
+        )
+
+    def affine_grid(theta: Any, size: Any, align_corners: bool) -> Any:
+        return ours.AffineGrid(theta, _vector(size), align_corners=int(align_corners))
+
+    def roll(x: Any, shifts: Any, dims: Sequence[int] = ()) -> Any:
+        shifts = list(shifts) if isinstance(shifts, list | tuple) else [shifts]
+        if not dims:  # torch.roll without axes rolls the flattened tensor
+            if len(shifts) != 1:
+                raise UnsupportedModelError("torch.roll without dims has more than one shift", "name the dims")
+            flat = ours.Roll(op.Reshape(x, _int64([-1])), _vector(shifts), axis=0)
+            return op.Reshape(flat, op.Shape(x))
+        for shift, axis in zip(shifts, dims, strict=True):
+            x = ours.Roll(x, _vector([shift]), axis=axis % len(x.shape))
+        return x
+
+    return {
+        aten.im2col.default: im2col,
+        aten.col2im.default: col2im,
+        aten.unfold.default: unfold,
+        aten.grid_sampler_2d.default: grid_sampler_2d,
+        aten.grid_sampler_3d.default: grid_sampler_3d,
+        aten.affine_grid_generator.default: affine_grid,
+        torch.ops.attnexport.affine_grid.default: affine_grid,
+        aten.roll.default: roll,
+    }

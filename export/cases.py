@@ -1,0 +1,65 @@
+"""What parity is proved on: seeded random inputs at every point of the profile, and the user's own samples at every batch size of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+from ..runtime.feeds import batches, profile_points, random_feeds
+from ..runtime.samples import Samples
+from ..runtime.spec import TensorSpec
+
+GOLDEN_SAMPLES = 1
+"""Sample batches that travel with the bundle, beside the random cases."""
+GOLDEN_BYTES = 32 << 20
+"""A case whose inputs are larger is verified and not stored."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of the model. ``origin``: ``random`` or ``samples``; ``golden``: whether it is stored in the bundle."""
+
+    name: str
+    origin: str
+    feeds: dict[str, np.ndarray]
+    labels: np.ndarray | None
+    golden: bool
+
+
+def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int) -> list[Case]:
+    """The cases for a model of these inputs.
+
+    Samples run in batches of the min, opt and max of the first input's axis 0; with a fixed axis 0 in batches of that size, and what does
+    not fill a batch is left out. Raises InputError where there are too few for one batch.
+    """
+    cases = [
+        Case(f"random-{label}", "random", feeds := random_feeds(specs, sizes, seed=seed + i), None, _small(feeds))
+        for i, (label, sizes) in enumerate(profile_points(specs))
+    ]
+    if samples is None:
+        return cases
+    axis = specs[0].axes[0]
+    sizes = sorted({axis.min, axis.opt, axis.max})
+    count = len(cases)
+    for size in sizes:
+        start = 0
+        for i, feeds in enumerate(batches(samples.arrays, size)):
+            got = len(feeds[specs[0].name])
+            if not axis.min <= got <= axis.max:
+                continue
+            labels = None if samples.labels is None else samples.labels[start : start + got]
+            golden = size == sizes[-1] and i < GOLDEN_SAMPLES and _small(feeds)
+            cases.append(Case(f"samples-{size}-{i}", "samples", feeds, labels, golden))
+            start += got
+    if len(cases) == count:
+        raise InputError(f"{samples.count} samples do not fill one batch of {axis.min}", "give more samples")
+    return cases
+
+
+def _small(feeds: dict[str, np.ndarray]) -> bool:
+    return sum(a.nbytes for a in feeds.values()) <= GOLDEN_BYTES
+
+

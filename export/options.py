@@ -1,0 +1,114 @@
+"""What the user asked for, held to its form before any work starts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import InputError
+from .engine import EngineOptions
+from .source import SourceOptions
+
+TrtWish = Literal["auto", "rtx", "enterprise"]
+Precision = Literal["fp16", "fp32"]
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """One export: the model, what to make of it, and how to judge it."""
+
+    model: Path | None
+    out: Path | None = None
+    force: bool = False
+    trt: TrtWish | None = None
+    precision: Precision = "fp16"
+    source: SourceOptions = field(default_factory=SourceOptions)
+    outputs: tuple[str, ...] = ()
+    samples: Path | None = None
+    seed: int = 0
+    gate: float = 2.0
+    keep_failed: bool = False
+    engine: EngineOptions = field(default_factory=EngineOptions)
+
+    @classmethod
+    def from_strings(
+        cls,
+        *,
+        model: Path | None,
+        trt: str | None,
+        precision: str,
+        kwargs: str,
+        workspace: str | None,
+        gate: float,
+        arch: str | None = None,
+        factory: str | None = None,
+        random_weights: bool = False,
+        allow_pickle: bool = False,
+        inputs: Sequence[str] = (),
+        dynamic: Sequence[str] = (),
+        static: bool = False,
+        outputs: Sequence[str] = (),
+        timing_cache: Path | None = None,
+        compute_capabilities: Sequence[str] = (),
+        optimization_level: int | None = None,
+        build_time_limit: float | None = None,
+        **rest: Any,
+    ) -> ExportOptions:
+        """Read the command line's words. Raises InputError naming the option and its value."""
+        if trt not in (None, "auto", "rtx", "enterprise"):
+            raise InputError(f"--trt={trt} is not known", "use --trt, --trt=rtx or --trt=enterprise")
+        if precision not in ("fp16", "fp32"):
+            raise InputError(f"--precision {precision} is not known", "use fp16 or fp32")
+        if not gate > 0:
+            raise InputError(f"--gate {gate:g} is not above 0", "give the factor of PyTorch's own error that is allowed")
+        if model is None and not random_weights:
+            raise InputError("no MODEL is given", "give a file, or --arch NAME --random-weights")
+        return cls(
+            model=model,
+            trt=trt,  # type: ignore[arg-type]  # narrowed by the test above
+            precision=precision,  # type: ignore[arg-type]
+            gate=gate,
+            source=SourceOptions(
+                arch=arch,
+                factory=factory,
+                kwargs=_json_object(kwargs),
+                inputs=tuple(inputs),
+                dynamic=tuple(dynamic),
+                static=static,
+                allow_pickle=allow_pickle,
+                random_weights=random_weights,
+            ),
+            outputs=tuple(outputs),
+            engine=EngineOptions(
+                workspace_bytes=None if workspace is None else parse_bytes(workspace, "--workspace"),
+                timing_cache=timing_cache,
+                compute_capabilities=tuple(compute_capabilities),
+                optimization_level=optimization_level,
+                time_limit_s=build_time_limit,
+            ),
+            **rest,
+        )
+
+
+def parse_bytes(text: str, option: str) -> int:
+    """``512M`` or ``4G`` (powers of two) as bytes. Raises InputError naming the option."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None or float(match[1]) <= 0:
+        raise InputError(f"{option} {text!r} is no amount of memory", "write it as 512M or 4G")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"--kwargs {text!r} is not JSON: {error}", 'write an object, such as {"depth": 50}') from error
+    if not isinstance(value, dict):
+        raise InputError(f"--kwargs {text!r} is not a JSON object", 'write an object, such as {"depth": 50}')
+    return value
