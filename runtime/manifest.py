@@ -1,0 +1,77 @@
+"""``manifest.json``: everything that a bundle says about itself (schema version 1)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import BundleError
+from .codec import decode, encode_fields
+from .figures import ParityRecord
+from .sections import EngineRecord, FileRecord, Gpu, Precision, RewriteRecord, Source, StageRecord
+from .spec import TensorSpec
+
+FORMAT = "attnexport-bundle"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of a manifest.
+
+    ``created``: ISO 8601 in UTC; ``tools``: version by name (attnexport, torch, onnxruntime …); ``files``: by path
+    relative to the bundle, with forward slashes, without the manifest itself (a writer fills it in); ``operators``:
+    per model file, the count of each operator.
+    """
+
+    name: str
+    created: str
+    source: Source
+    tools: dict[str, str]
+    gpu: Gpu | None
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    task: str | None
+    files: dict[str, FileRecord] = field(default_factory=dict)
+    stages: tuple[StageRecord, ...] = ()
+    rewrites: tuple[RewriteRecord, ...] = ()
+    operators: dict[str, dict[str, int]] = field(default_factory=dict)
+    precision: Precision = field(default_factory=Precision)
+    engines: tuple[EngineRecord, ...] = ()
+    parity: tuple[ParityRecord, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary with the format's name and the schema version first."""
+        return {"format": FORMAT, "schema": SCHEMA, **encode_fields(self)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Manifest:
+        """The inverse of :meth:`to_json`.
+
+        Raises BundleError for another format or schema version, and for the first field that is missing, unknown or
+        of a wrong kind.
+        """
+        found = value.get("format") if isinstance(value, dict) else None
+        if found != FORMAT:
+            raise BundleError(f"the manifest has format {found!r} and not {FORMAT!r}", "give a bundle of attnexport")
+        if type(value.get("schema")) is not int or value["schema"] != SCHEMA:
+            raise BundleError(
+                f"the manifest has schema version {value.get('schema')!r} and this attnexport reads version {SCHEMA}",
+                "use the attnexport that wrote the bundle, or export it again",
+            )
+        return decode(cls, {k: v for k, v in value.items() if k not in ("format", "schema")}, "")
+
+    def dumps(self) -> str:
+        """The text of ``manifest.json``."""
+        return json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def loads(cls, text: str) -> Manifest:
+        """Read the text of a ``manifest.json``. Raises BundleError for bad JSON, and as :meth:`from_json` does."""
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"the manifest is not valid JSON ({error})", "export the bundle again") from error
+        return cls.from_json(value)

@@ -1,0 +1,99 @@
+"""The sections of a manifest: what was read, written, rewritten, kept in FP32, built and measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was handed in. ``kind``: checkpoint, state-dict, pt2, torchscript, pickle, onnx; ``file``: its name."""
+
+    kind: str
+    file: str
+    sha256: str
+    arch: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The GPU that the export ran beside; ``compute_capability`` as ``8.9``."""
+
+    name: str
+    compute_capability: str
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of the bundle. ``role``: model-fp32, model-fp16, weights, engine, golden, report, other."""
+
+    sha256: str
+    bytes: int
+    role: str
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage of the run and what it took; ``detail`` is free-form JSON."""
+
+    name: str
+    seconds: float
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RewriteRecord:
+    """One domain operator and what became of it.
+
+    ``lowering`` is the form that was chosen for ``targets``, None where every one refused; ``refused`` gives the
+    reason of each lowering that was not taken, by its name. ``module`` and ``source`` (``file:line``) lead back to
+    PyTorch.
+    """
+
+    node: str
+    op: str
+    lowering: str | None
+    targets: tuple[str, ...]
+    refused: dict[str, str] = field(default_factory=dict)
+    module: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class KeptNode:
+    """A node that stays FP32 in the FP16 model, and why."""
+
+    node: str
+    module: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The decisions of the FP16 stage: nodes kept in FP32, and counts such as ``{"float16": 41, "float32": 9}``."""
+
+    kept: tuple[KeptNode, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EngineRecord:
+    """One TensorRT plan. ``flavour``: enterprise or rtx; ``version``: of the library that built it.
+
+    ``compute_capability`` is the one it was built for, None for any that the library supports. ``profiles`` holds,
+    for every optimization profile, ``{input: {"min": [...], "opt": [...], "max": [...]}}``; ``layers`` what the
+    engine inspector lists.
+    """
+
+    file: str
+    flavour: str
+    version: str
+    precision: str
+    compute_capability: str | None
+    profiles: tuple[dict[str, Any], ...]
+    layers: tuple[dict[str, Any], ...]
+    seconds: float
+    bytes: int
+    detail: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,114 @@
+"""ONNX Runtime behind the session protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import AttnexportError, InputError, MissingBackendError, StageError
+
+# ONNX Runtime's spelling of element types; bfloat16 and the like have no NumPy dtype and keep ORT's own word.
+_DTYPES = {
+    "tensor(float16)": "float16", "tensor(float)": "float32", "tensor(double)": "float64", "tensor(int8)": "int8",
+    "tensor(int16)": "int16", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(uint8)": "uint8",
+    "tensor(bool)": "bool",
+}  # fmt: skip
+
+# TF32 is on by default in the CUDA provider and worth three decimal digits (onnxruntime#19288).
+_PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+
+
+class OrtSession:
+    """One ONNX model in ONNX Runtime.
+
+    ``optimize=False`` runs the graph as it is written. ``threads``: intra-op threads, None for ORT's default. A
+    provider that is asked for and not active is an error: ORT itself would quietly fall back to the CPU.
+
+    Raises MissingBackendError without onnxruntime or the provider, InputError for a missing file, StageError for a
+    model that ORT refuses.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | bytes,
+        *,
+        optimize: bool = True,
+        threads: int | None = None,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        ort = _onnxruntime()
+        offered = ort.get_available_providers()
+        if absent := [p for p in providers if p not in offered]:
+            raise MissingBackendError(
+                f"onnxruntime {ort.__version__} has no {absent[0]} (it has {', '.join(offered)})",
+                "install it with: pip install onnxruntime-gpu",
+            )
+        if not isinstance(model, bytes) and not Path(model).is_file():
+            raise InputError(f"model {model} does not exist")
+        self._name = "the model" if isinstance(model, bytes) else Path(model).name
+        options = ort.SessionOptions()
+        levels = ort.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+        options.log_severity_level = 4  # what is fatal comes as an exception; ORT prints the rest to stderr
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        configured = [(p, _PROVIDER_OPTIONS.get(p, {})) for p in providers]
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            self._session: Any = ort.InferenceSession(source, options, providers=configured)
+        except Exception as error:  # ORT's exceptions have no base of their own
+            raise StageError("onnxruntime", f"{self._name} cannot be loaded: {_reason(error)}") from error
+        active = self._session.get_providers()
+        if idle := [p for p in providers if p not in active]:
+            raise MissingBackendError(
+                f"{idle[0]} of onnxruntime {ort.__version__} did not start", "attnexport doctor says what it lacks"
+            )
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        self.input_names: tuple[str, ...] = tuple(i.name for i in inputs)
+        self.output_names: tuple[str, ...] = tuple(o.name for o in outputs)
+        self.input_dtypes = {i.name: _DTYPES.get(i.type, i.type) for i in inputs}
+        self.output_dtypes = {o.name: _DTYPES.get(o.type, o.type) for o in outputs}
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name. Raises InputError for missing or unknown inputs, StageError where ORT fails."""
+        if self._session is None:
+            raise RuntimeError("the session is closed")
+        if set(feeds) != set(self.input_names):
+            raise InputError(f"{self._name} takes {', '.join(self.input_names)}, not {', '.join(feeds) or 'nothing'}")
+        try:
+            values = self._session.run(list(self.output_names), dict(feeds))
+        except Exception as error:  # as above
+            raise StageError("onnxruntime", f"{self._name} failed: {_reason(error)}") from error
+        return dict(zip(self.output_names, values, strict=True))
+
+    def close(self) -> None:
+        """Free the model."""
+        self._session = None
+
+    def __enter__(self) -> OrtSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _onnxruntime() -> Any:
+    remedy = "install it with: pip install onnxruntime"
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise MissingBackendError("onnxruntime is not installed", remedy) from error
+    except (ImportError, OSError) as error:
+        raise MissingBackendError(f"onnxruntime cannot be imported ({error})", remedy) from error
+    return onnxruntime
+
+
+def _reason(error: Exception) -> str:
+    """ORT's message without its prefix ``[ONNXRuntimeError] : 1 : FAIL : ``, on one line of at most 300 characters."""
+    text = AttnexportError(str(error)).problem
+    if text.startswith("[ONNXRuntimeError]"):
+        text = text.split(" : ", 3)[-1]
+    return text if len(text) <= 300 else f"{text[:297]}..."
