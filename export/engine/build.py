@@ -1,0 +1,210 @@
+"""Build a TensorRT engine from an ONNX model: parse, check, profile, configure, build, and say what came out."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ...errors import EngineError, InputError
+from ...runtime.spec import TensorSpec
+from ..origin import Origin, origin_of
+from ..report import Reporter
+from . import timing_cache
+from .capability import set_capabilities
+from .flavour import Flavour, gpu_present
+from .grid_sample import check_grid_samples
+from .layers import LayerJson, LayersFrom, inspected_layers, listed_layers, network_layers
+from .logger import ERROR, LAYER_LISTING, WARNING, Recording, logger_of
+from .parse import Parsed, parsed
+from .profiles import ProfileJson, add_profile
+from .progress import Progress, held_interrupts, trt_monitor
+
+_ACTIVATIONS = re.compile(r"Total Activation Memory: (\d+) bytes")
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How to build. ``None`` leaves TensorRT's default.
+
+    - ``workspace_bytes`` limits the scratch memory of a kernel.
+    - ``timing_cache`` is a file that keeps kernel timings (enterprise only).
+    - ``compute_capabilities`` are the GPUs to build for, as ``8.6`` or ``current`` (RTX only; none: all it supports).
+    - ``optimization_level`` is 0 to 5.
+    - ``tf32`` lets FP32 matrix products round their inputs to 10 bits.
+    - ``time_limit_s`` cancels the build at TensorRT's next step after so many seconds.
+    """
+
+    workspace_bytes: int | None = None
+    timing_cache: Path | None = None
+    compute_capabilities: tuple[str, ...] = ()
+    optimization_level: int | None = None
+    tf32: bool = False
+    time_limit_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.workspace_bytes is not None and self.workspace_bytes < 1:
+            raise InputError(f"a workspace of {self.workspace_bytes} bytes is too small", "give at least some MiB")
+        if self.optimization_level is not None and not 0 <= self.optimization_level <= 5:
+            raise InputError(f"optimization level {self.optimization_level} is not known", "give 0 to 5")
+        if self.time_limit_s is not None and not self.time_limit_s > 0:
+            raise InputError(f"a time limit of {self.time_limit_s} s is not positive", "give seconds")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A built engine. ``plan`` is the serialised engine; the rest says what it is, for the manifest.
+
+    ``layers_from`` says where ``layers`` were read: the inspector, the builder's listing, or the network before fusion.
+    ``device_memory`` is the bytes of activations per profile, None where TensorRT does not say.
+    """
+
+    plan: bytes = field(repr=False)
+    flavour: str
+    version: str
+    seconds: float
+    layers: list[LayerJson] = field(repr=False)
+    layers_from: LayersFrom
+    profiles: list[ProfileJson]
+    compute_capabilities: tuple[str, ...]
+    workspace_bytes: int | None
+    tf32: bool
+    device_memory: list[int] | None
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the plan, as plain values."""
+        return {
+            "flavour": self.flavour,
+            "version": self.version,
+            "bytes": len(self.plan),
+            "seconds": round(self.seconds, 3),
+            "profiles": self.profiles,
+            "compute_capabilities": list(self.compute_capabilities),
+            "workspace_bytes": self.workspace_bytes,
+            "tf32": self.tf32,
+            "device_memory": self.device_memory,
+            "warnings": list(self.warnings),
+            "layers": {"from": self.layers_from, "list": self.layers},
+        }
+
+
+def build_engine(
+    model: Path | onnx.ModelProto,
+    inputs: Sequence[TensorSpec],
+    flavour: Flavour,
+    options: EngineOptions,
+    origins: Mapping[str, Origin],
+    reporter: Reporter,
+) -> Engine:
+    """Build an engine for ``model`` (strongly typed: the precision is the ONNX graph's) and the shapes of ``inputs``.
+
+    Raises InputError for specs or options that do not fit the model, EngineError where TensorRT refuses or the time
+    limit passes, KeyboardInterrupt once TensorRT has stopped.
+    """
+    started = time.monotonic()
+    with held_interrupts() as interrupted:
+        progress = Progress(reporter, options.time_limit_s, interrupted)
+        monitor = trt_monitor(flavour.module, progress)
+        reporter.progress(0.0, f"parsing with {flavour.title}")
+        with parsed(model, flavour, origins) as network:
+            for name in check_grid_samples(network.trt, network.network, network.graph, origins):
+                reporter.note(f"GridSample node {name!r} has no TensorRT layer of its own: its mode is not compared")
+            config = network.builder.create_builder_config()
+            profiles = add_profile(network.builder, config, network.network, inputs)
+            _configure(config, network.trt, options)
+            capabilities = set_capabilities(config, flavour, options.compute_capabilities)
+            config.progress_monitor = monitor
+            cache = None
+            if options.timing_cache is not None:
+                cache = timing_cache.attach(config, options.timing_cache, flavour, reporter)
+            memory = network.builder.build_serialized_network(network.network, config)
+            if progress.error is not None:
+                raise progress.error
+            if memory is None:
+                raise _failure(network, progress, options, origins)
+            plan = bytes(memory)
+            progress.complete()
+            if cache is not None and options.timing_cache is not None:
+                timing_cache.store(memoryview(cache.serialize()), options.timing_cache, reporter)
+            layers, layers_from, device_memory = _describe(plan, network, flavour, origins, len(profiles))
+            warnings = tuple(network.recording.texts(WARNING))
+            del memory, cache, config
+    return Engine(
+        plan=plan,
+        flavour=flavour.name,
+        version=flavour.version_string,
+        seconds=time.monotonic() - started,
+        layers=layers,
+        layers_from=layers_from,
+        profiles=profiles,
+        compute_capabilities=capabilities,
+        workspace_bytes=options.workspace_bytes,
+        tf32=options.tf32,
+        device_memory=device_memory,
+        warnings=warnings,
+    )
+
+
+def _configure(config: Any, trt: Any, options: EngineOptions) -> None:
+    config.profiling_verbosity = (
+        trt.ProfilingVerbosity.DETAILED
+    )  # costs no speed; without it the layers have no types or nodes
+    if options.tf32:
+        config.set_flag(trt.BuilderFlag.TF32)
+    else:
+        config.clear_flag(trt.BuilderFlag.TF32)
+    if options.workspace_bytes is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
+    if options.optimization_level is not None:
+        config.builder_optimization_level = options.optimization_level
+
+
+def _describe(
+    plan: bytes, network: Parsed, flavour: Flavour, origins: Mapping[str, Origin], profiles: int
+) -> tuple[list[LayerJson], LayersFrom, list[int] | None]:
+    trt = network.trt
+    if gpu_present():
+        runtime = trt.Runtime(logger_of(trt)[0])
+        engine = runtime.deserialize_cuda_engine(plan)
+        if engine is not None:  # None: built for another GPU than the one here
+            memory = [
+                int(engine.get_device_memory_size_for_profile_v2(i)) for i in range(engine.num_optimization_profiles)
+            ]
+            return inspected_layers(trt, engine, origins), "inspector", memory
+    device_memory = _logged_memory(network.recording, profiles)
+    for listing in network.recording.raw(LAYER_LISTING):
+        if layers := listed_layers(listing, origins):
+            return layers, "builder", device_memory
+    return network_layers(network.network, origins), "network", device_memory
+
+
+def _logged_memory(recording: Recording, profiles: int) -> list[int] | None:
+    said = [int(m[1]) for _, text in recording.messages if (m := _ACTIVATIONS.search(text))]
+    return said if len(said) == profiles else None
+
+
+def _failure(network: Parsed, progress: Progress, options: EngineOptions, origins: Mapping[str, Origin]) -> EngineError:
+    if progress.stopped == "time":
+        return EngineError(
+            f"the build was stopped at its time limit of {options.time_limit_s:g} s",
+            "raise the limit, lower the optimization level, or use a timing cache",
+        )
+    if progress.stopped == "interrupt":
+        return EngineError("the build was interrupted")
+    reasons = network.recording.texts(ERROR)
+    said = "; ".join(reasons[:3]) or "TensorRT gives no reason"
+    names = [node.name for node in network.graph.graph.node if node.name]
+    tokens = set(re.findall(r"[^\s,;:{}\[\]()]+", said))
+    made_by = [f"{n!r} is {o.describe()}" for n in names if n in tokens and (o := origin_of(n, origins)) is not None]
+    remedy = "see the reason that TensorRT gives"
+    if "workspace limit" in said:
+        remedy = f"raise the workspace limit ({options.workspace_bytes} bytes)"
+    elif "driver version is insufficient" in said and "current" in options.compute_capabilities:
+        remedy = "compute capability 'current' needs a GPU: name the capability, for example 8.6"
+    return EngineError(f"TensorRT failed to build: {said}{'; ' if made_by else ''}{', '.join(made_by[:3])}", remedy)

@@ -1,0 +1,48 @@
+"""For which GPUs an RTX engine is built: ``8.6`` to ``ComputeCapability.SM86``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...errors import EngineError, InputError
+from .flavour import Flavour
+
+CURRENT = "current"
+
+
+def known_capabilities(trt: Any) -> dict[str, Any]:
+    """What this RTX takes, by the names a user writes: ``{"7.5": SM75, ..., "12.1": SM121, "current": CURRENT}``."""
+    members = trt.ComputeCapability.__members__
+    sized = sorted((int(name[2:]), member) for name, member in members.items() if name.startswith("SM"))
+    known = {f"{number // 10}.{number % 10}": member for number, member in sized}
+    return {**known, CURRENT: members["CURRENT"]}
+
+
+def set_capabilities(config: Any, flavour: Flavour, wished: Sequence[str]) -> tuple[str, ...]:
+    """Set the targets on ``config``; none leaves the engine portable to every GPU that RTX supports.
+
+    Returns them, each once. Raises InputError for one that this TensorRT does not take, for ``current`` beside others.
+    """
+    names = tuple(dict.fromkeys(wish.strip().lower() for wish in wished))
+    if not names:
+        return ()
+    if not flavour.has_compute_capabilities:
+        raise InputError(
+            f"{flavour.title} builds for the GPU of this machine, not for compute capability {', '.join(names)}",
+            "leave it out, or build with --trt=rtx",
+        )
+    known = known_capabilities(flavour.module)
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(
+            f"{flavour.title} does not build for compute capability {unknown[0]!r}", f"it takes {', '.join(known)}"
+        )
+    if CURRENT in names and len(names) > 1:
+        raise InputError(
+            f"compute capability 'current' stands alone, not with {', '.join(names)}", "name one or the other"
+        )
+    config.num_compute_capabilities = len(names)
+    for index, name in enumerate(names):
+        if not config.set_compute_capability(known[name], index):
+            raise EngineError(f"{flavour.title} refuses compute capability {name}")
+    return names

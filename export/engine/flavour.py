@@ -1,0 +1,153 @@
+"""Which TensorRT builds the engine: ``tensorrt`` (10.x, 11.x: "enterprise") or ``tensorrt_rtx`` ("rtx").
+
+Their Python interfaces are one interface; the few differences are the properties of :class:`Flavour`, nowhere else.
+RTX builds without a GPU, enterprise times its kernels on one and so needs it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from ...errors import AttnexportError, EngineError, InputError, MissingBackendError
+
+Name = Literal["rtx", "enterprise"]
+Wish = Literal["auto", "rtx", "enterprise"]
+MODULES: dict[Name, str] = {"rtx": "tensorrt_rtx", "enterprise": "tensorrt"}
+TITLES: dict[Name, str] = {"rtx": "TensorRT-RTX", "enterprise": "TensorRT"}
+EXTRAS: dict[Name, str] = {"rtx": "rtx", "enterprise": "trt"}
+_OLDEST: dict[Name, tuple[int, ...]] = {"rtx": (1, 0), "enterprise": (10, 0)}
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """One TensorRT that is installed. ``module`` is the Python module, ``reason`` why it was picked."""
+
+    name: Name
+    version: tuple[int, ...]
+    version_string: str
+    module: Any = field(default=None, repr=False, compare=False)
+    reason: str = field(default="", compare=False)
+
+    @property
+    def title(self) -> str:
+        """``TensorRT-RTX 1.7.1.116``."""
+        return f"{TITLES[self.name]} {self.version_string}"
+
+    @property
+    def asks_for_strong_typing(self) -> bool:
+        """Whether strong typing is a creation flag (TensorRT 10); TensorRT 11 and RTX know nothing else."""
+        return self.name == "enterprise" and self.version < (11,)
+
+    @property
+    def has_timing_cache(self) -> bool:
+        """RTX times nothing at build time: its timing cache calls do nothing since 1.2."""
+        return self.name == "enterprise"
+
+    @property
+    def has_compute_capabilities(self) -> bool:
+        """Only RTX builds for GPUs that are not there; enterprise builds for the one that it runs on."""
+        return self.name == "rtx"
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether building needs a GPU."""
+        return self.name == "enterprise"
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """``"10.13.3.9"`` to ``(10, 13, 3, 9)``; stops at the first part that is no number."""
+    parts: list[int] = []
+    for part in text.split("."):
+        if not part.isdigit():
+            break
+        parts.append(int(part))
+    return tuple(parts)
+
+
+def choose(wish: Wish, installed: Mapping[Name, bool], gpu: bool) -> tuple[Name, str]:
+    """The flavour for a wish, and why, from what is installed and whether a GPU is there.
+
+    Raises MissingBackendError where it is not installed, EngineError where enterprise has no GPU to build on.
+    """
+    if wish not in ("auto", "rtx", "enterprise"):
+        raise InputError(f"TensorRT flavour {wish!r} is not known", "use auto, rtx or enterprise")
+    if wish != "auto":
+        if not installed[wish]:
+            raise MissingBackendError(
+                f"{TITLES[wish]} (Python module {MODULES[wish]}) is not installed",
+                f"install it with: pip install 'attnexport[{EXTRAS[wish]}]'",
+            )
+        if wish == "enterprise" and not gpu:
+            raise _no_gpu()
+        return wish, "asked for"
+    if installed["enterprise"] and gpu:
+        return "enterprise", "tensorrt is installed and a GPU is there"
+    if installed["rtx"]:
+        without = (
+            "tensorrt needs a GPU to build, and none is here"
+            if installed["enterprise"]
+            else "tensorrt is not installed"
+        )
+        return "rtx", f"tensorrt_rtx is installed; {without}"
+    if installed["enterprise"]:
+        raise _no_gpu()
+    raise MissingBackendError(
+        "no TensorRT is installed (neither tensorrt nor tensorrt_rtx)",
+        "install one with: pip install 'attnexport[rtx]' (builds without a GPU) or pip install 'attnexport[trt]'",
+    )
+
+
+def find_flavour(wish: Wish = "auto") -> Flavour:
+    """Import the TensorRT that ``wish`` names; ``auto`` takes enterprise where it can build, RTX otherwise.
+
+    Raises MissingBackendError (not installed: names the extra), InputError (installed, yet it does not load or is too
+    old), EngineError (enterprise without a GPU).
+    """
+    installed = {name: importlib.util.find_spec(module) is not None for name, module in MODULES.items()}
+    name, reason = choose(wish, installed, gpu_present())
+    try:
+        return _load(name, reason)
+    except AttnexportError as error:
+        other: Name = "rtx" if name == "enterprise" else "enterprise"
+        if wish != "auto" or other != "rtx" or not installed[other]:
+            raise
+        return _load(other, f"tensorrt_rtx is installed; {error.problem}")
+
+
+def gpu_present() -> bool:
+    """Whether the CUDA driver finds at least one device; asks the driver itself, so no CUDA toolkit is needed."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+
+
+def _load(name: Name, reason: str) -> Flavour:
+    try:
+        module = cast(Any, importlib.import_module(MODULES[name]))
+        text = str(module.__version__)
+    except (ImportError, OSError, AttributeError) as error:
+        raise InputError(
+            f"{MODULES[name]} is installed but does not load: {error}",
+            f"install it again with: pip install --force-reinstall 'attnexport[{EXTRAS[name]}]'",
+        ) from error
+    version = parse_version(text)
+    if version < _OLDEST[name]:
+        oldest = ".".join(map(str, _OLDEST[name]))
+        raise InputError(f"{MODULES[name]} {text} is too old", f"install {oldest} or newer: it needs strong typing")
+    return Flavour(name, version, text, module, reason)
+
+
+def _no_gpu() -> EngineError:
+    return EngineError(
+        "TensorRT (enterprise) needs a GPU to build, and the CUDA driver finds none",
+        "build on the target machine, or build without a GPU: pip install 'attnexport[rtx]' and --trt=rtx",
+    )

@@ -1,0 +1,63 @@
+"""Does TensorRT sample as the model asks? Opset 20's ``linear`` was silently parsed as NEAREST by several versions.
+
+Source: NVIDIA/TensorRT#4646 (TensorRT 10.13, 11.1, TensorRT-RTX up to 1.5). So the parsed layer is held to the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+
+from ...errors import EngineError
+from ..origin import Origin, origin_of
+from .layers import node_names
+
+_MODES = {
+    "bilinear": "LINEAR", "linear": "LINEAR", "nearest": "NEAREST", "bicubic": "CUBIC", "cubic": "CUBIC",
+}  # fmt: skip
+_PADDINGS = {"zeros": "FILL", "border": "CLAMP", "reflection": "REFLECT"}
+
+
+def check_grid_samples(trt: Any, network: Any, model: onnx.ModelProto, origins: Mapping[str, Origin]) -> list[str]:
+    """Compare mode, padding and align_corners of every GridSample node of the main graph with its parsed layer.
+
+    Returns the names of the nodes that have no layer of their own, so could not be compared. Raises EngineError at the
+    first difference.
+    """
+    layers: dict[str, Any] = {}
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if layer.type == trt.LayerType.GRID_SAMPLE:
+            layer.__class__ = trt.IGridSampleLayer  # get_layer gives the base class, which hides the modes
+            layers.update(dict.fromkeys([layer.name, *node_names(layer.metadata)], layer))
+    unseen: list[str] = []
+    for node in model.graph.node:
+        if node.op_type != "GridSample" or node.domain not in ("", "ai.onnx"):
+            continue
+        if node.name not in layers:
+            unseen.append(node.name)
+            continue
+        layer = layers[node.name]
+        asked = _asked(node)
+        given = (layer.interpolation_mode.name, layer.sample_mode.name, bool(layer.align_corners))
+        if asked != given:
+            origin = origin_of(node.name, origins)
+            made_by = f" from {origin.describe()}" if origin else ""
+            raise EngineError(
+                f"GridSample node {node.name!r}{made_by} asks for {_say(asked)}, and TensorRT parses it as {_say(given)}",
+                "write the node in opset 16 (mode 'bilinear'), or use a newer TensorRT",
+            )
+    return unseen
+
+
+def _asked(node: onnx.NodeProto) -> tuple[str, str, bool]:
+    values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    mode = values.get("mode", b"linear").decode()
+    padding = values.get("padding_mode", b"zeros").decode()
+    return _MODES.get(mode, mode), _PADDINGS.get(padding, padding), bool(values.get("align_corners", 0))
+
+
+def _say(modes: tuple[str, str, bool]) -> str:
+    return f"{modes[0]}, {modes[1]}, align_corners={int(modes[2])}"

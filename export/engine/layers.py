@@ -1,0 +1,135 @@
+"""What the engine consists of: its layers with types, shapes, and the ONNX nodes and PyTorch modules each was made of.
+
+Three sources, the best that is there: the engine inspector (needs a GPU, since the plan must be deserialised), the
+listing that the builder logs at its end (the same engine layers, no GPU needed), the parsed network (before fusion).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import onnx
+
+from ..origin import Origin, origin_of
+from .dtypes import dtype_name, onnx_dtype_name
+
+LayersFrom = Literal["inspector", "builder", "network"]
+LayerJson = dict[str, Any]
+
+_NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
+_LINE = re.compile(
+    r"Name: (?P<name>.*?), LayerType: (?P<type>\w+), .*?"
+    r"Outputs: \[(?P<outputs>.*?)\], (?:TacticName|StreamId|Metadata): .*?Metadata: ?(?P<metadata>.*)"
+)
+_OUTPUT = re.compile(r"\{ Name: (?P<name>.*?), Dimensions: \[(?P<shape>[-\d,]*)\].*?Datatype: (?P<dtype>\w+)")
+_WORDS = {
+    "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Int8": "int8", "Int32": "int32", "Int64": "int64",
+    "Bool": "bool", "UInt8": "uint8", "FP32": "float32", "FP16": "float16", "BF16": "bfloat16",
+}  # fmt: skip
+
+
+def node_names(metadata: str) -> list[str]:
+    """The ONNX nodes that TensorRT's layer metadata names, each once: ``[ONNX Layer: a]\\x1e[ONNX Layer: b]``."""
+    return list(dict.fromkeys(_NODE.findall(metadata)))
+
+
+def network_layers(network: Any, origins: Mapping[str, Origin]) -> list[LayerJson]:
+    """The parsed network, layer by layer, before TensorRT fuses anything."""
+    found = []
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        outputs = [layer.get_output(i) for i in range(layer.num_outputs)]
+        described = [_output(t.name, dtype_name(t.dtype), _shape(t)) for t in outputs if t is not None]
+        found.append(_layer(layer.name, layer.type.name, described, node_names(layer.metadata), origins))
+    return found
+
+
+def listed_layers(listing: str, origins: Mapping[str, Origin]) -> list[LayerJson]:
+    """The engine's layers from the builder's listing (``Layers:\\nName: ...``); empty where it is written otherwise."""
+    body = listing.partition("\n")[2].partition("\n\n")[0]
+    found = []
+    for line in body.splitlines():
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return []
+        outputs = [
+            _output(
+                o["name"], _WORDS.get(o["dtype"], o["dtype"]), [int(size) for size in o["shape"].split(",") if size]
+            )
+            for o in _OUTPUT.finditer(match["outputs"])
+        ]
+        found.append(_layer(match["name"], match["type"], outputs, node_names(match["metadata"]), origins))
+    return found
+
+
+def inspected_layers(trt: Any, engine: Any, origins: Mapping[str, Origin]) -> list[LayerJson]:
+    """The engine's layers from the engine inspector of a deserialised engine."""
+    text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+    found = []
+    for entry in json.loads(text)["Layers"]:
+        if isinstance(entry, str):  # an engine that was built without detailed verbosity lists names only
+            found.append(_layer(entry, "", [], [], origins))
+            continue
+        outputs = []
+        for out in entry.get("Outputs", []):
+            words = str(out.get("Datatype") or out.get("Format/Datatype", ""))
+            dtype = next((name for word, name in _WORDS.items() if re.search(rf"\b{word}\b", words)), words)
+            outputs.append(_output(out["Name"], dtype, list(out.get("Dimensions", []))))
+        nodes = node_names(str(entry.get("Metadata", "")))
+        found.append(_layer(entry["Name"], str(entry.get("LayerType", "")), outputs, nodes, origins))
+    return found
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """An ONNX value whose dtype TensorRT did not keep."""
+
+    node: str
+    value: str
+    asked: str
+    given: str
+
+
+def tensor_dtypes(network: Any) -> dict[str, str]:
+    """The dtype of every tensor that a layer of the network makes, by name."""
+    return {o["name"]: o["dtype"] for layer in network_layers(network, {}) for o in layer["outputs"]}
+
+
+def dtype_mismatches(network: Any, model: onnx.ModelProto) -> list[Mismatch]:
+    """Hold the parsed network's dtypes to the ONNX graph's, value by value: strong typing means that none differs.
+
+    Values without a tensor of their own (folded constants, removed identities) are not compared; :func:`tensor_dtypes`
+    says which have one. Raises onnx.shape_inference.InferenceError for a graph whose types cannot be inferred.
+    """
+    given = tensor_dtypes(network)
+    inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True).graph
+    asked = {v.name: onnx_dtype_name(v.type.tensor_type.elem_type) for v in [*inferred.value_info, *inferred.output]}
+    return [
+        Mismatch(node.name, value, asked[value], given[value])
+        for node in model.graph.node
+        for value in node.output
+        if value in asked and value in given and asked[value] != given[value]
+    ]
+
+
+def _shape(tensor: Any) -> list[int] | None:
+    try:
+        return list(tensor.shape)
+    except ValueError:  # the rank depends on data
+        return None
+
+
+def _output(name: str, dtype: str, shape: list[int] | None) -> dict[str, Any]:
+    return {"name": name, "dtype": dtype, "shape": shape}
+
+
+def _layer(
+    name: str, kind: str, outputs: list[dict[str, Any]], nodes: Iterable[str], origins: Mapping[str, Origin]
+) -> LayerJson:
+    nodes = list(nodes)
+    modules = dict.fromkeys(o.module for n in nodes if (o := origin_of(n, origins)) is not None)
+    return {"name": name, "type": kind, "outputs": outputs, "nodes": nodes, "modules": list(modules)}

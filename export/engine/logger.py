@@ -1,0 +1,109 @@
+"""What TensorRT says while it works, collected instead of printed.
+
+TensorRT takes one logger per process and library (the first one wins), so there is one here for each module, alive as
+long as the process. A :class:`Recording` keeps what is said while it is open.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# ILogger.Severity as numbers, equal in every version.
+ERROR, WARNING, INFO, VERBOSE = 1, 2, 3, 4
+LAYER_LISTING = "Layers:"
+
+_WHERE = re.compile(r"\s*\(?\s*\bIn \S+ at \S+:\d+\s*(\(cudaError[^)]*\))?\s*\)?")
+_CODE = re.compile(r"^(?:\S+: )?Error Code \d+: ")
+_NOISE = re.compile(r"^\[checkMacros\.cpp|^ModelImporter\.cpp:\d+: (?:While parsing|--- )")
+
+
+class Recording:
+    """Errors, warnings and infos of one build, in order; of the verbose ones only the builder's own layer listing."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[int, str]] = []
+
+    def take(self, severity: int, text: str) -> None:
+        """Keep a message if it is of use."""
+        if severity < VERBOSE or text.startswith(LAYER_LISTING):
+            self.messages.append((severity, text))
+
+    def texts(self, severity: int) -> list[str]:
+        """The messages of one severity, cleaned, each once, in order. Internal errors count as errors."""
+        found = [clean(t) for s, t in self.messages if max(s, ERROR) == severity and not _NOISE.match(t)]
+        return list(dict.fromkeys(t for t in found if t))
+
+    def raw(self, prefix: str) -> list[str]:
+        """The messages that start with ``prefix``, as TensorRT wrote them."""
+        return [text for _, text in self.messages if text.startswith(prefix)]
+
+
+def clean(text: str) -> str:
+    """A message without error numbers and the places in TensorRT's own source, on one line.
+
+    ``IBuilder::build: Error Code 4: API Usage Error (Network has ... In validate at /_src/a.cpp:1)`` becomes
+    ``API Usage Error: Network has ...``.
+    """
+    first = "\n".join(line for line in text.splitlines() if not _NOISE.match(line))
+    cuda = re.search(r"cudaError \d+: ([^()]*)", first)
+    short = _WHERE.sub("", _CODE.sub("", first)).strip()
+    if short.count("(") > short.count(")"):
+        head, _, tail = short.partition("(")
+        short = f"{head.strip()}: {tail.strip()}" if tail.strip() else head.strip()
+    if cuda and cuda.group(1) not in short:
+        short = f"{short}: {cuda.group(1)}"
+    return " ".join(short.split()).rstrip(".")
+
+
+class Collector:
+    """The state behind a TensorRT logger: hands every message to the open recordings. Never raises, never prints."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: list[Recording] = []
+
+    def take(self, severity: int, text: str) -> None:
+        """Called by TensorRT, from any of its threads."""
+        with self._lock:
+            for recording in self._open:
+                recording.take(severity, text)
+
+    @contextmanager
+    def recording(self) -> Iterator[Recording]:
+        """Collect until the block ends."""
+        recording = Recording()
+        with self._lock:
+            self._open.append(recording)
+        try:
+            yield recording
+        finally:
+            with self._lock:
+                self._open.remove(recording)
+
+
+_LOGGERS: dict[str, tuple[Any, Collector]] = {}
+_LOGGERS_LOCK = threading.Lock()
+
+
+def logger_of(trt: Any) -> tuple[Any, Collector]:
+    """The one ``trt.ILogger`` of this process for the module ``trt``, and its collector."""
+    with _LOGGERS_LOCK:
+        if trt.__name__ not in _LOGGERS:
+            collector = Collector()
+            _LOGGERS[trt.__name__] = (_make(trt, collector), collector)
+        return _LOGGERS[trt.__name__]
+
+
+def _make(trt: Any, collector: Collector) -> Any:
+    class CollectingLogger(trt.ILogger):  # type: ignore[misc]  # the base comes from a module that is known at run time only
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, msg: str) -> None:
+            collector.take(int(severity), msg)
+
+    return CollectingLogger()

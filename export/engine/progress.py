@@ -1,0 +1,137 @@
+"""Progress of a build, from TensorRT's nested phases to one fraction that only grows; and the ways to stop a build.
+
+TensorRT's bindings print an exception that leaves a callback, so none may: a Ctrl-C is held until the build returns,
+and an exception of the reporter is kept and raised afterwards.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from ..report import Reporter
+
+_STEP = 0.002  # smaller advances of the same phase are not worth a redraw
+
+
+@dataclass
+class _Phase:
+    name: str
+    parent: str | None
+    steps: int
+    done: int = 0
+    ended: int = 0  # phases that ended inside the step that runs now
+
+
+class Progress:
+    """Turns phase events into ``reporter.progress(fraction, phase)``; thread-safe; says when to stop.
+
+    How many phases a step will contain is not told, so each takes half of what is left of its parent's step.
+    ``stopped`` is ``""``, ``"time"``, ``"interrupt"`` or ``"error"`` (see ``error``).
+    """
+
+    def __init__(self, reporter: Reporter, time_limit_s: float | None, interrupt: threading.Event) -> None:
+        self.stopped = ""
+        self.error: BaseException | None = None
+        self._reporter = reporter
+        self._interrupt = interrupt
+        self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+        self._lock = threading.RLock()
+        self._phases: dict[str, _Phase] = {}
+        self._shown = (0.0, "")
+
+    def start(self, name: str, parent: str | None, steps: int) -> None:
+        """A phase begins inside one step of ``parent`` (None: it is a root)."""
+        with self._lock:
+            self._phases[name] = _Phase(name, parent, max(1, steps))
+            self._show(name)
+
+    def step(self, name: str, step: int) -> bool:
+        """Step ``step`` (from 0) of a phase is done. Returns whether to go on."""
+        with self._lock:
+            if phase := self._phases.get(name):
+                phase.done, phase.ended = min(phase.steps, max(phase.done, step + 1)), 0
+            self._show(name)
+            if not self.stopped and self._interrupt.is_set():
+                self.stopped = "interrupt"
+            if not self.stopped and self._deadline is not None and time.monotonic() >= self._deadline:
+                self.stopped = "time"
+            return not self.stopped
+
+    def finish(self, name: str) -> None:
+        """A phase ends, perhaps before all its steps."""
+        with self._lock:
+            phase = self._phases.pop(name, None)
+            if phase and phase.parent in self._phases:
+                self._phases[phase.parent].ended += 1
+
+    def complete(self) -> None:
+        """The build has succeeded: the fraction is 1.0."""
+        with self._lock:
+            self._show("engine built", done=True)
+
+    def _fraction(self, phase: _Phase) -> float:
+        inside = max((self._fraction(p) for p in self._phases.values() if p.parent == phase.name), default=0.0)
+        left = 0.5**phase.ended
+        return min(1.0, (phase.done + 1 - left + left * inside / 2) / phase.steps)
+
+    def _show(self, text: str, done: bool = False) -> None:
+        now = max((self._fraction(p) for p in self._phases.values() if p.parent is None), default=0.0)
+        before, phase = self._shown
+        fraction = 1.0 if done else max(before, min(now, 0.999))
+        if phase == text and fraction - before < _STEP and not done:
+            return
+        self._shown = (fraction, text)
+        try:
+            self._reporter.progress(fraction, text)
+        except BaseException as error:
+            self.stopped, self.error = "error", error
+
+
+def trt_monitor(trt: Any, progress: Progress) -> Any:
+    """A ``trt.IProgressMonitor`` over ``progress``. It must outlive every TensorRT object that uses it."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # the base comes from a module that is known at run time only
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            progress.start(phase_name, parent_phase, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            return progress.step(phase_name, step)
+
+        def phase_finish(self, phase_name: str) -> None:
+            progress.finish(phase_name)
+
+    return Monitor()
+
+
+@contextmanager
+def held_interrupts() -> Iterator[threading.Event]:
+    """Hold Ctrl-C while native code runs: the event is set at once, the usual handler runs when the block ends.
+
+    Signals reach the main thread only; elsewhere, and where Ctrl-C is ignored, nothing is changed.
+    """
+    interrupted = threading.Event()
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+        yield interrupted
+        return
+
+    def hold(_signum: int, _frame: FrameType | None) -> None:
+        interrupted.set()
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        if interrupted.is_set():
+            previous(signal.SIGINT, None)
