@@ -1,1 +1,9 @@
-"""TensorRT engines from ONNX models: ``find_flavour``, then ``build_engine``. Importing this loads no TensorRT."""
+"""TensorRT engines from ONNX models: ``find_flavour``, then ``build_engine``. Loads no TensorRT."""
+
+from __future__ import annotations
+
+from .build import Engine, build_engine
+from .flavour import Flavour, Wish, find_flavour, gpu_present
+from .options import EngineOptions
+
+__all__ = ["Engine", "EngineOptions", "Flavour", "Wish", "build_engine", "find_flavour", "gpu_present"]

@@ -7,11 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnx
-
-from ...errors import EngineError, InputError
+from ...errors import EngineError
 from ...runtime.spec import TensorSpec
 from ..origin import Origin, origin_of
 from ..report import Reporter
@@ -21,39 +19,15 @@ from .flavour import Flavour, gpu_present
 from .grid_sample import check_grid_samples
 from .layers import LayerJson, LayersFrom, inspected_layers, listed_layers, network_layers
 from .logger import ERROR, LAYER_LISTING, WARNING, Recording, logger_of
+from .options import EngineOptions
 from .parse import Parsed, parsed
 from .profiles import ProfileJson, add_profile
 from .progress import Progress, held_interrupts, trt_monitor
 
+if TYPE_CHECKING:
+    import onnx
+
 _ACTIVATIONS = re.compile(r"Total Activation Memory: (\d+) bytes")
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """How to build. ``None`` leaves TensorRT's default.
-
-    - ``workspace_bytes`` limits the scratch memory of a kernel.
-    - ``timing_cache`` is a file that keeps kernel timings (enterprise only).
-    - ``compute_capabilities`` are the GPUs to build for, as ``8.6`` or ``current`` (RTX only; none: all it supports).
-    - ``optimization_level`` is 0 to 5.
-    - ``tf32`` lets FP32 matrix products round their inputs to 10 bits.
-    - ``time_limit_s`` cancels the build at TensorRT's next step after so many seconds.
-    """
-
-    workspace_bytes: int | None = None
-    timing_cache: Path | None = None
-    compute_capabilities: tuple[str, ...] = ()
-    optimization_level: int | None = None
-    tf32: bool = False
-    time_limit_s: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.workspace_bytes is not None and self.workspace_bytes < 1:
-            raise InputError(f"a workspace of {self.workspace_bytes} bytes is too small", "give at least some MiB")
-        if self.optimization_level is not None and not 0 <= self.optimization_level <= 5:
-            raise InputError(f"optimization level {self.optimization_level} is not known", "give 0 to 5")
-        if self.time_limit_s is not None and not self.time_limit_s > 0:
-            raise InputError(f"a time limit of {self.time_limit_s} s is not positive", "give seconds")
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ Source: NVIDIA/TensorRT#4646 (TensorRT 10.13, 11.1, TensorRT-RTX up to 1.5). So 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import onnx
+from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError
 from ..origin import Origin, origin_of
 from .layers import node_names
+
+if TYPE_CHECKING:
+    import onnx
 
 _MODES = {
     "bilinear": "LINEAR", "linear": "LINEAR", "nearest": "NEAREST", "bicubic": "CUBIC", "cubic": "CUBIC",
@@ -46,13 +47,15 @@ def check_grid_samples(trt: Any, network: Any, model: onnx.ModelProto, origins: 
             origin = origin_of(node.name, origins)
             made_by = f" from {origin.describe()}" if origin else ""
             raise EngineError(
-                f"GridSample node {node.name!r}{made_by} asks for {_say(asked)}, and TensorRT parses it as {_say(given)}",
+                f"GridSample node {node.name!r}{made_by} asks for {_say(asked)}; TensorRT parses it as {_say(given)}",
                 "write the node in opset 16 (mode 'bilinear'), or use a newer TensorRT",
             )
     return unseen
 
 
 def _asked(node: onnx.NodeProto) -> tuple[str, str, bool]:
+    import onnx
+
     values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     mode = values.get("mode", b"linear").decode()
     padding = values.get("padding_mode", b"zeros").decode()

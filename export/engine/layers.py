@@ -10,12 +10,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import onnx
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..origin import Origin, origin_of
 from .dtypes import dtype_name, onnx_dtype_name
+
+if TYPE_CHECKING:
+    import onnx
 
 LayersFrom = Literal["inspector", "builder", "network"]
 LayerJson = dict[str, Any]
@@ -105,6 +106,8 @@ def dtype_mismatches(network: Any, model: onnx.ModelProto) -> list[Mismatch]:
     Values without a tensor of their own (folded constants, removed identities) are not compared; :func:`tensor_dtypes`
     says which have one. Raises onnx.shape_inference.InferenceError for a graph whose types cannot be inferred.
     """
+    import onnx
+
     given = tensor_dtypes(network)
     inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True).graph
     asked = {v.name: onnx_dtype_name(v.type.tensor_type.elem_type) for v in [*inferred.value_info, *inferred.output]}

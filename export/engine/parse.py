@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import onnx
+from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError, InputError
 from ..origin import Origin, origin_of
 from .flavour import Flavour
 from .logger import Recording, clean, logger_of
+
+if TYPE_CHECKING:
+    import onnx
 
 _SHOWN = 3
 _LARGEST = 2**31 - 1  # bytes that protobuf can serialise
@@ -43,6 +44,8 @@ def parsed(model: Path | onnx.ModelProto, flavour: Flavour, origins: Mapping[str
     A path is parsed from the file, so that it may have external data and exceed 2 GB. Raises InputError for a model
     that cannot be read, EngineError for one that TensorRT's parser refuses.
     """
+    import onnx
+
     trt = flavour.module
     logger, collector = logger_of(trt)
     with collector.recording() as recording:
@@ -94,6 +97,8 @@ def _describe(error: Any, origins: Mapping[str, Origin]) -> str:
 
 
 def _serialised(model: onnx.ModelProto) -> bytes:
+    import onnx
+
     if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
         raise InputError("the model in memory refers to external data", "save it and give its path")
     if model.ByteSize() > _LARGEST:
@@ -105,6 +110,8 @@ def _serialised(model: onnx.ModelProto) -> bytes:
 
 
 def _graph_of(path: Path) -> onnx.ModelProto:
+    import onnx
+
     try:
         return onnx.load(path, load_external_data=False)
     except OSError as error:
