@@ -1,0 +1,65 @@
+"""FP16 as a strongly typed model: which nodes stay FP32 (policy), and the casts that this needs (casts)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from onnx import ModelProto, TensorProto
+
+from .casts import to_fp16
+from .graph import GraphIndex, normalise
+from .policy import Decision, decide
+
+__all__ = ["Counts", "Decision", "PrecisionResult", "convert", "decide", "to_fp16"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Nodes that compute in FP32 and in FP16, and the casts between the two types."""
+
+    fp32_nodes: int
+    fp16_nodes: int
+    casts: int
+
+
+@dataclass(frozen=True)
+class PrecisionResult:
+    """The typed model, why nodes stayed FP32, how many there are, and what FP16 could not hold."""
+
+    model: ModelProto
+    decisions: tuple[Decision, ...]
+    counts: Counts
+    warnings: tuple[str, ...]
+
+
+def convert(model: ModelProto, *, keep_io: bool = True, extra_keep: Collection[str] = ()) -> PrecisionResult:
+    """A strongly typed FP16 model by the static policy; ``extra_keep`` names further nodes that stay FP32.
+
+    Takes a float32 model of standard operators, opset 13 to 23, and does not change it. ``keep_io`` keeps float32
+    inputs and outputs. Raises InputError for a model or a name that cannot be used, StageError where inference or the
+    checker fails.
+    """
+    named = normalise(model)
+    decisions = decide(named)
+    decided = {decision.node for decision in decisions}
+    asked = [
+        Decision(name, "asked", "the caller asked for it") for name in dict.fromkeys(extra_keep) if name not in decided
+    ]
+    warnings: list[str] = []
+    typed = to_fp16(named, [*decided, *(decision.node for decision in asked)], keep_io, warnings)
+    return PrecisionResult(typed, (*decisions, *asked), _count(typed), tuple(warnings))
+
+
+def _count(model: ModelProto) -> Counts:
+    index = GraphIndex(model)
+    single = half = casts = 0
+    for node in index.nodes:
+        types = {index.types.get(name) for name in (*node.input, *node.output)}
+        if node.op_type == "Cast" and {TensorProto.FLOAT, TensorProto.FLOAT16} <= types:
+            casts += 1
+        elif TensorProto.FLOAT16 in types:
+            half += 1
+        elif TensorProto.FLOAT in types:
+            single += 1
+    return Counts(fp32_nodes=single, fp16_nodes=half, casts=casts)

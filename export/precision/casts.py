@@ -1,0 +1,150 @@
+"""The cast inserter: an FP32 model, and the nodes that must stay FP32, to a strongly typed FP16 model.
+
+    every node      ->  computes in FP16, unless it is kept, has no FP16 form, or has bodies (If, Loop, Scan)
+    data movement   ->  takes the type of its data: FP16 stays FP16; FP32 stays FP32 while anything after it needs FP32
+    a tensor        ->  at most one cast, shared by its consumers, beside its producer
+
+Rounding commutes with data movement, so the cast's place changes no value. Only float32 tensors are touched:
+integers, bool and float64 stay, and so does the meaning of the casts that the model has itself. Source: the ONNX
+schemas of opset 13 to 23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from onnx import ModelProto, NodeProto, helper
+
+from ...errors import InputError
+from .graph import GraphIndex, captured, check, normalise, tensor_names, unique
+from .rewire import rename_captures, retyped, without_dead_casts
+from .types import HALF, SINGLE, Role, Typing
+from .weights import convert_weights
+
+_SUFFIX = {SINGLE: "to_f32", HALF: "to_f16"}
+
+
+def to_fp16(
+    model: ModelProto, keep: Collection[str], keep_io: bool = True, warnings: list[str] | None = None
+) -> ModelProto:
+    """A strongly typed FP16 model; the nodes named in ``keep`` compute in FP32.
+
+    ``model`` has standard operators of opset 13 to 23; it is not changed. With ``keep_io`` the inputs and outputs
+    stay float32 (casts at the border); their names always stay. Weights beyond +-65504 saturate and a non-zero weight
+    never becomes zero; ``warnings`` collects a line for each such weight. Nodes without a name are named as
+    ``normalise`` does. Raises InputError for a name in ``keep`` that is no node, and what ``normalise`` raises.
+    """
+    index = GraphIndex(normalise(model))
+    names = {node.name for node in index.nodes}
+    if unknown := sorted(set(keep) - names):
+        raise InputError(f"node {unknown[0]!r} is not in the model", "keep only names of its nodes in FP32")
+    typed = _Inserter(index, Typing(index, frozenset(keep), keep_io), [] if warnings is None else warnings).run()
+    check(typed)
+    return typed
+
+
+class _Inserter:
+    """Rewires one model to the types that a Typing gives."""
+
+    def __init__(self, index: GraphIndex, typing: Typing, warnings: list[str]) -> None:
+        self.index, self.typing, self.warnings = index, typing, warnings
+        self.node_names = {node.name for node in index.nodes}
+        self.tensor_names = tensor_names(index.model.graph)
+        self.found: dict[tuple[str, int], str] = {}  # (tensor of the source model, type) -> its name in the new model
+        self.source: dict[str, tuple[str, int]] = {}  # a new name -> the tensor that it holds, its type
+        self.after: dict[str, list[NodeProto]] = {}  # producer ('' for an input) -> the casts that stand behind it
+
+    def run(self) -> ModelProto:
+        """The typed model."""
+        index, typing = self.index, self.typing
+        new = ModelProto()
+        new.CopyFrom(_without_graph(index.model))
+        new.graph.initializer.extend(convert_weights(index, typing, self._new_tensor, self.found, self.warnings))
+        for name, dtype in typing.stored.items():
+            border = name in index.outputs and dtype != typing.io_type
+            self.found[name, dtype] = self._new_tensor(name, dtype) if border else name
+        rewired = [self._rewire(node) for node in index.nodes]
+        for name in index.outputs:
+            if index.is_single(name):
+                self._as_type(name, typing.io_type, "")
+        ordered = list(self.after.get("", ()))
+        for node in rewired:
+            ordered += [node, *self.after.get(node.name, ())]
+        new.graph.node.extend(without_dead_casts(ordered, index))
+        self._declare(new)
+        return new
+
+    def _rewire(self, node: NodeProto) -> NodeProto:
+        new = NodeProto()
+        new.CopyFrom(node)
+        for position, name in enumerate(node.input):
+            if self.index.is_single(name):
+                new.input[position] = self._as_type(name, self.typing.input_type(node, position), node.name)
+        for position, name in enumerate(node.output):
+            if name in self.typing.stored:
+                new.output[position] = self.found[name, self.typing.stored[name]]
+        bodies = {name: self._as_type(name, SINGLE, node.name) for name in captured(node) if self.index.is_single(name)}
+        rename_captures(new, bodies)
+        source = self.typing.roles[node.name] is Role.SOURCE and self.typing.compute[node.name] == HALF
+        return retyped(new) if source else new
+
+    def _as_type(self, tensor: str, want: int, consumer: str) -> str:
+        """The name of a float32 tensor of the source model in a type; adds the cast where there is none."""
+        if (tensor, want) in self.found:
+            return self.found[tensor, want]
+        have = self.typing.stored[tensor]
+        border = tensor in self.index.outputs and want == self.typing.io_type
+        producer = self.index.producer(tensor)
+        if want == HALF and not border and producer is not None and self.typing.widens_half(producer):
+            return self._half_source(producer.input[0])
+        name = tensor if border else self._new_tensor(tensor, want)
+        self.found[tensor, want] = name
+        prefix = producer.name if producer is not None else consumer or tensor
+        cast_name = unique(f"{prefix}/{_SUFFIX[want]}", self.node_names)
+        cast = helper.make_node("Cast", [self.found[tensor, have]], [name], name=cast_name, to=want)
+        self.after.setdefault(producer.name if producer is not None else "", []).append(cast)
+        return name
+
+    def _half_source(self, tensor: str) -> str:
+        """f16 -> f32 -> f16 gives the first value back: its name (f32 -> f16 -> f32 does not, and stays)."""
+        return self.found.get((tensor, HALF), tensor)
+
+    def _new_tensor(self, tensor: str, dtype: int) -> str:
+        name = unique(f"{tensor}/{_SUFFIX[dtype]}", self.tensor_names)
+        self.source[name] = (tensor, dtype)
+        return name
+
+    def _declare(self, new: ModelProto) -> None:
+        """Inputs, outputs and value_info with the types that the tensors now have; shapes as they were."""
+        graph, typing = self.index.model.graph, self.typing
+        infos = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
+        new.graph.input.extend(graph.input)
+        new.graph.output.extend(graph.output)
+        for value in (*new.graph.input, *new.graph.output):
+            if self.index.is_single(value.name):
+                value.type.tensor_type.elem_type = typing.io_type
+        border = {value.name for value in (*new.graph.input, *new.graph.output)}
+        for name in (name for node in new.graph.node for name in node.output if name and name not in border):
+            tensor, dtype = self.source.get(name, (name, typing.stored.get(name, 0)))
+            value = new.graph.value_info.add()
+            value.CopyFrom(infos[tensor])
+            value.name = name
+            if dtype:
+                value.type.tensor_type.elem_type = dtype
+
+
+def _without_graph(model: ModelProto) -> ModelProto:
+    """The model's header: versions, opsets, metadata, and an empty graph of the same name."""
+    header = ModelProto()
+    for field, value in model.ListFields():
+        if field.name == "graph":
+            continue
+        if field.is_repeated:
+            getattr(header, field.name).extend(value)
+        else:
+            setattr(header, field.name, value)
+    header.graph.name = model.graph.name
+    header.graph.doc_string = model.graph.doc_string
+    header.graph.metadata_props.extend(model.graph.metadata_props)
+    header.graph.sparse_initializer.extend(model.graph.sparse_initializer)
+    return header

@@ -1,0 +1,262 @@
+"""The model as the precision stage reads it: normalised, typed, and indexed by tensor and by node.
+
+``normalise`` makes what every later step relies on: no local functions, no Constant nodes, a unique name on every
+node, a known type and shape for every tensor of the main graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import onnx.inliner
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from ...errors import InputError, StageError
+
+Size = int | str | None
+
+# Initializers above this many elements cannot be a shape, an axis or a scale: shape inference does not need their data.
+_BIG = 1024
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text: a readable way to list operators."""
+    return frozenset(text.split())
+
+
+def skeleton(model: ModelProto) -> ModelProto:
+    """The model with its large weights turned into inputs: all that shape inference and the checker need.
+
+    It keeps both under protobuf's 2 GB limit and makes them fast; types, shapes and names are unchanged.
+    """
+    light = ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    source, graph = model.graph, light.graph
+    graph.name = source.name
+    graph.node.extend(source.node)
+    graph.input.extend(source.input)
+    graph.output.extend(source.output)
+    graph.value_info.extend(source.value_info)
+    graph.sparse_initializer.extend(source.sparse_initializer)
+    declared = {value.name for value in source.input}
+    for tensor in source.initializer:
+        if int(np.prod(tensor.dims)) <= _BIG:
+            graph.initializer.append(tensor)
+        elif tensor.name not in declared:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return light
+
+
+def check(model: ModelProto) -> None:
+    """Hold a model to the ONNX checker with strict shape inference. Raises StageError with its first complaint."""
+    try:
+        onnx.checker.check_model(skeleton(model), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise StageError("precision", f"the model is not valid ONNX: {error}") from error
+
+
+def normalise(model: ModelProto) -> ModelProto:
+    """A copy with functions inlined, constants as initializers, unique node names, every type and shape inferred.
+
+    Idempotent. Initializers that are also listed as inputs (a habit of old exporters) are constants from here on.
+    Raises InputError where weights are not loaded or the opset is outside 13..23, StageError where inference fails.
+    """
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    if not 13 <= opset <= 23:
+        raise InputError(
+            f"the model has opset {opset}", "FP16 conversion takes opset 13 to 23: convert the model first"
+        )
+    copy = ModelProto()
+    copy.CopyFrom(onnx.inliner.inline_local_functions(model) if model.functions else model)
+    _check_weights_loaded(copy.graph)
+    constants = {tensor.name for tensor in copy.graph.initializer}
+    inputs = [value for value in copy.graph.input if value.name not in constants]
+    del copy.graph.input[:]
+    copy.graph.input.extend(inputs)
+    _lift_constants(copy.graph)
+    _name_nodes(copy.graph)
+    _infer(copy)
+    return copy
+
+
+def _check_weights_loaded(graph: GraphProto) -> None:
+    for tensor in graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            raise InputError(f"the data of weight {tensor.name!r} is not loaded", "load the model with onnx.load(path)")
+
+
+def _lift_constants(graph: GraphProto) -> None:
+    kept = []
+    for node in graph.node:
+        tensor = _constant_tensor(node) if node.op_type == "Constant" and node.domain in ("", "ai.onnx") else None
+        if tensor is None:
+            kept.append(node)
+        else:
+            tensor.name = node.output[0]
+            graph.initializer.append(tensor)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _constant_tensor(node: NodeProto) -> TensorProto | None:
+    attribute = node.attribute[0]
+    if attribute.name == "value":
+        tensor: TensorProto = attribute.t
+        return tensor
+    dtypes = {"value_float": "f4", "value_floats": "f4", "value_int": "i8", "value_ints": "i8"}
+    if attribute.name not in dtypes:  # strings and sparse tensors hold no float32 data that could move
+        return None
+    return numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), dtype=dtypes[attribute.name]))
+
+
+def _name_nodes(graph: GraphProto) -> None:
+    taken = {node.name for node in graph.node if node.name}
+    seen: set[str] = set()
+    for node in graph.node:
+        if not node.name or node.name in seen:
+            node.name = unique(node.name or node.op_type, taken)
+        seen.add(node.name)
+
+
+def unique(name: str, taken: set[str]) -> str:
+    """``name``, or ``name_1``, ``name_2`` …: the first that is not taken; it is taken afterwards."""
+    candidate, number = name, 0
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    taken.add(candidate)
+    return candidate
+
+
+def _infer(model: ModelProto) -> None:
+    try:
+        inferred = onnx.shape_inference.infer_shapes(skeleton(model), check_type=True, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise StageError("precision", f"shape inference failed: {error}") from error
+    graph = model.graph
+    constants = {tensor.name for tensor in graph.initializer}
+    infos = [value for value in inferred.graph.value_info if value.name not in constants]
+    del graph.value_info[:], graph.output[:]
+    graph.value_info.extend(infos)
+    graph.output.extend(inferred.graph.output)
+    typed = {value.name for value in (*graph.value_info, *graph.output)}
+    for node in graph.node:
+        if any(name and name not in typed for name in node.output):
+            raise InputError(
+                f"the type of what {node.name!r} ({node.domain or 'ai.onnx'}::{node.op_type}) makes is not known",
+                "lower the model to standard operators first",
+            )
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """The bodies of a control-flow node."""
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield attribute.g
+        elif attribute.type == AttributeProto.GRAPHS:
+            yield from attribute.graphs
+
+
+def captured(node: NodeProto) -> list[str]:
+    """Names of outer tensors that the bodies of a node read, in order of first use."""
+    found: dict[str, None] = {}
+
+    def visit(graph: GraphProto, known: frozenset[str]) -> None:
+        inner = known | {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+        inner |= {name for child in graph.node for name in child.output}
+        for child in graph.node:
+            found.update((name, None) for name in child.input if name and name not in inner)
+            for body in subgraphs(child):
+                visit(body, inner)
+        found.update((value.name, None) for value in graph.output if value.name not in inner)
+
+    for body in subgraphs(node):
+        visit(body, frozenset())
+    return list(found)
+
+
+def tensor_names(graph: GraphProto) -> set[str]:
+    """Every tensor name of a graph and of its bodies."""
+    names = {value.name for value in (*graph.input, *graph.output, *graph.value_info)}
+    names |= {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        names.update((*node.input, *node.output))
+        for body in subgraphs(node):
+            names |= tensor_names(body)
+    return names
+
+
+class GraphIndex:
+    """Look-ups over a normalised model: producer and consumers of a tensor, its type, shape and constant value."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self.model = model
+        self.nodes: list[NodeProto] = list(model.graph.node)
+        self.opset: dict[str, int] = {entry.domain: entry.version for entry in model.opset_import}
+        self.constants: dict[str, TensorProto] = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.inputs: list[str] = [value.name for value in model.graph.input]
+        self.outputs: list[str] = [value.name for value in model.graph.output]
+        self.types: dict[str, int] = {}
+        self.shapes: dict[str, tuple[Size, ...] | None] = {}
+        for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+            self.types[value.name] = value.type.tensor_type.elem_type
+            self.shapes[value.name] = _shape(value)
+        for name, tensor in self.constants.items():
+            self.types[name] = tensor.data_type
+            self.shapes[name] = tuple(tensor.dims)
+        self._producer: dict[str, NodeProto] = {}
+        self._consumers: dict[str, list[NodeProto]] = {}
+        for node in self.nodes:
+            self._producer.update((name, node) for name in node.output if name)
+            for name in dict.fromkeys((*node.input, *captured(node))):
+                if name:
+                    self._consumers.setdefault(name, []).append(node)
+        self._values: dict[str, np.ndarray] = {}
+
+    def producer(self, tensor: str) -> NodeProto | None:
+        """The node that makes a tensor; None for an input or a constant."""
+        return self._producer.get(tensor)
+
+    def consumers(self, tensor: str) -> list[NodeProto]:
+        """The nodes that read a tensor, in graph order; control-flow nodes whose bodies read it are among them."""
+        return self._consumers.get(tensor, [])
+
+    def is_single(self, tensor: str) -> bool:
+        """Whether a tensor is float32."""
+        return self.types.get(tensor) == TensorProto.FLOAT
+
+    def single_inputs(self, node: NodeProto) -> list[str]:
+        """The float32 inputs of a node that are not constants, captured ones included."""
+        names = dict.fromkeys((*node.input, *captured(node)))
+        return [name for name in names if self.is_single(name) and name not in self.constants]
+
+    def touches_single(self, node: NodeProto) -> bool:
+        """Whether a node reads or makes any float32 tensor."""
+        return any(self.is_single(name) for name in (*node.input, *node.output, *captured(node)))
+
+    def value(self, tensor: str) -> np.ndarray | None:
+        """The array of a constant, None for anything else."""
+        if tensor not in self.constants:
+            return None
+        if tensor not in self._values:
+            self._values[tensor] = numpy_helper.to_array(self.constants[tensor])
+        return self._values[tensor]
+
+
+def _shape(value: ValueInfoProto) -> tuple[Size, ...] | None:
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return tuple(d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim)
+
+
+def attribute(node: NodeProto, name: str, default: object = None) -> object:
+    """The value of an attribute, or the default."""
+    for entry in node.attribute:
+        if entry.name == name:
+            value: object = helper.get_attribute_value(entry)
+            return value
+    return default

@@ -1,0 +1,91 @@
+"""Constants that FP16 cannot hold keep their node in FP32, and what depends on them with it.
+
+    Add(scores, -1e9)  ->  Softmax          FP16 has -inf in its place: a row that is masked in full becomes NaN
+    Div(x, Clip(norm, min=1e-12))           FP16 has 0 in its place: a row of zeros becomes 0 / 0
+
+A constant is too large when a finite value exceeds 65504 (or, in Add, Sub and Where, when it is infinite: an
+overflowed score plus -inf is NaN). It is too small when even its largest value lies below FP16's normal range,
+6.1e-5. A Clip bound beyond the range never binds and is left alone. A mask is followed forward through data movement
+and elementwise operators, an epsilon until what it guards has been divided by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnx import NodeProto
+
+from ..constants import Extent, extent
+from ..graph import GraphIndex
+from ..operators import moves_data
+from .walk import is_denominator, users
+
+_MASKING = frozenset({"Add", "Sub", "Where"})
+_CARRY_MASK = frozenset({"Add", "Div", "Max", "Min", "Mul", "Neg", "Sub", "Sum"})
+_CARRY_EPSILON = frozenset({"Abs", "Max", "Neg", "Pow", "Reciprocal", "Sqrt"})
+_GUARDED = frozenset({"Log", "Pow", "Reciprocal", "Sqrt"})
+
+
+def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+    """Yield nodes with a constant that FP16 cannot hold, and the nodes that need its exact value."""
+    extents: dict[str, Extent] = {}
+    for node in index.nodes:
+        for name in node.input:
+            if name not in index.constants or not index.is_single(name) or _is_parameter(node, name):
+                continue
+            if name not in extents:
+                array = index.value(name)
+                assert array is not None
+                extents[name] = extent(array)
+            yield from _judge(index, node, name, extents[name])
+
+
+def _is_parameter(node: NodeProto, name: str) -> bool:
+    """Sizes and scales that stay float32 anyway."""
+    return node.op_type == "Resize" and node.input[0] != name
+
+
+def _judge(index: GraphIndex, node: NodeProto, name: str, size: Extent) -> Iterator[tuple[NodeProto, str]]:
+    bound = node.op_type == "Clip" and name != node.input[0]
+    if size.overflows and not bound:
+        yield node, f"constant {name!r} reaches {size.largest:.4g}; FP16 ends at 65504"
+        yield from _mask(index, node, name)
+    elif size.infinite and node.op_type in _MASKING:
+        yield node, f"constant {name!r} is infinite: in FP16 an overflowed value plus it would be NaN"
+        yield from _mask(index, node, name)
+    elif size.loses_digits:
+        yield (
+            node,
+            f"constant {name!r} is at most {size.largest:.4g}; FP16 loses digits below 6.1e-05 and ends at 6e-08",
+        )
+        yield from _epsilon(index, node, name)
+
+
+def _mask(index: GraphIndex, start: NodeProto, name: str) -> Iterator[tuple[NodeProto, str]]:
+    """Elementwise operators on a masked tensor; a matrix product with large weights is no mask."""
+    if start.op_type not in _CARRY_MASK and not moves_data(start):
+        return
+    pending, seen = [start], {start.name}
+    while pending:
+        for user, _ in users(index, pending.pop(0)):
+            if user.op_type in _CARRY_MASK and user.name not in seen:
+                seen.add(user.name)
+                pending.append(user)
+                yield user, f"it carries the large values that constant {name!r} brings in"
+
+
+def _epsilon(index: GraphIndex, start: NodeProto, name: str) -> Iterator[tuple[NodeProto, str]]:
+    """From an epsilon to the division, logarithm or power that it guards."""
+    reason = f"it depends on constant {name!r}, which guards a division, a root or a logarithm and would vanish in FP16"
+    pending, seen = [start], {start.name}
+    while pending:
+        node = pending.pop(0)
+        for user, tensor in users(index, node):
+            divides = is_denominator(user, tensor)
+            scales = user.op_type == "Mul" and node.op_type in ("Reciprocal", "Pow")
+            if user.name in seen or not (divides or scales or user.op_type in _CARRY_EPSILON | _GUARDED):
+                continue
+            seen.add(user.name)
+            yield user, reason
+            if user.op_type in _CARRY_EPSILON:
+                pending.append(user)

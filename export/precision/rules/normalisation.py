@@ -1,0 +1,91 @@
+"""Normalisation statistics stay FP32, as one operator or spelled out, up to the division by them.
+
+    LayerNormalization, InstanceNormalization, GroupNormalization, RMSNormalization, ReduceL2 …
+    m = ReduceMean(x);  d = Sub(x, m);  v = ReduceMean(Mul(d, d));  y = Div(d, Sqrt(Add(v, eps)))
+
+Effect: the square of an activation of 256 is beyond FP16, so the variance is inf and the output zero or NaN.
+BatchNormalization at inference has stored statistics and may be FP16 (measured against FP64 under emulation: its
+error is that of one FP16 multiplication and addition); capture folds it into a convolution as a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnx import NodeProto
+
+from ..graph import GraphIndex, words
+from .walk import is_denominator, is_square, maker, users
+
+_WHOLE = words(
+    "GlobalLpPool GroupNormalization InstanceNormalization LayerNormalization LpNormalization LpPool "
+    "MeanVarianceNormalization RMSNormalization ReduceL2 ReduceSumSquare SimplifiedLayerNormalization "
+    "SkipLayerNormalization"
+)
+_NORMS = frozenset({"ReduceL2", "ReduceSumSquare"})
+_AVERAGES = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"})
+_CARRY = frozenset({"Add", "Clip", "Max", "Mul", "Pow", "Reciprocal", "Sqrt", "Sub"})
+
+_STATISTICS = "normalisation statistics: the square of an activation of 256 is beyond FP16's range"
+
+
+def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+    """Yield normalisation operators, and the statistics of spelled-out ones with what is divided by them."""
+    for node in index.nodes:
+        if node.op_type in _WHOLE:
+            yield node, _STATISTICS
+        square = maker(index, node.input[0]) if node.op_type in _AVERAGES else None
+        if square is not None and is_square(index, square):
+            yield node, _STATISTICS
+            yield square, _STATISTICS
+            for member in _centring(index, square):
+                yield member, _STATISTICS
+        elif node.op_type not in _NORMS:
+            continue
+        for member in _to_division(index, node):
+            yield member, _STATISTICS
+
+
+def _centring(index: GraphIndex, square: NodeProto) -> Iterator[NodeProto]:
+    """The subtraction of a mean before a square, and the mean."""
+    shift = maker(index, square.input[0])
+    if shift is None or shift.op_type != "Sub":
+        return
+    mean = maker(index, shift.input[1])
+    if mean is not None and mean.op_type in _AVERAGES:
+        yield shift
+        yield mean
+
+
+def _to_division(index: GraphIndex, statistic: NodeProto) -> list[NodeProto]:
+    """The nodes from a variance to the division by its root; empty where it is plain data, not divided by."""
+    came_from: dict[str, NodeProto] = {}
+    pending, ends = [statistic], []
+    seen = {statistic.name}
+    while pending:
+        node = pending.pop(0)
+        for user, tensor in users(index, node):
+            inverse = user.op_type == "Mul" and _is_inverse(index, node)
+            if is_denominator(user, tensor) or inverse:
+                ends += [node, user]
+            elif user.name not in seen and (user.op_type in _CARRY or _divides_by_constant(index, user)):
+                seen.add(user.name)
+                came_from[user.name] = node
+                pending.append(user)
+    members = {node.name: node for node in ends}
+    for node in ends:
+        while node.name in came_from:
+            node = came_from[node.name]
+            members[node.name] = node
+    return list(members.values())
+
+
+def _is_inverse(index: GraphIndex, node: NodeProto) -> bool:
+    if node.op_type == "Reciprocal":
+        return True
+    exponent = index.value(node.input[1]) if node.op_type == "Pow" else None
+    return exponent is not None and bool((exponent < 0).all())
+
+
+def _divides_by_constant(index: GraphIndex, node: NodeProto) -> bool:
+    return node.op_type == "Div" and node.input[1] in index.constants

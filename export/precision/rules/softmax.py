@@ -1,0 +1,73 @@
+"""Softmax stays FP32, as one operator or spelled out.
+
+    Softmax, LogSoftmax, ReduceLogSumExp
+    m = ReduceMax(x);  e = Exp(Sub(x, m));  y = Div(e, ReduceSum(e))    sums may be unrolled, weights applied
+
+Effect: an FP16 normaliser counts to 2048 exactly and ends at 65504; a map of 256x256 keys has 65,536 terms.
+An Exp that is not summed and divided by is no softmax and may be FP16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnx import NodeProto
+
+from ..graph import GraphIndex
+from .walk import is_denominator, maker, users
+
+_WHOLE = frozenset({"LogSoftmax", "ReduceLogSum", "ReduceLogSumExp", "Softmax"})
+_MAXIMA = frozenset({"Max", "ReduceMax"})
+_SUMMING = frozenset({"Add", "Clip", "Max", "Mul", "ReduceSum", "Sum"})
+_ENDS = frozenset({"Log", "Reciprocal"})
+
+_REASON = "the exponentials of a softmax and their sum need more range and digits than FP16 has"
+
+
+def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+    """Yield softmax operators and the nodes of spelled-out ones."""
+    for node in index.nodes:
+        if node.op_type in _WHOLE:
+            yield node, _REASON
+        elif node.op_type == "Exp" and (path := _normaliser(index, node)):
+            yield node, _REASON
+            for member in (*path, *_shift(index, node)):
+                yield member, _REASON
+
+
+def _normaliser(index: GraphIndex, exp: NodeProto) -> list[NodeProto]:
+    """The nodes from an Exp to the division by its sum; empty where its sum is not divided by."""
+    came_from: dict[str, NodeProto] = {}
+    summed = {exp.name: False}
+    pending, found = [exp], []
+    while pending:
+        node = pending.pop(0)
+        for user, tensor in users(index, node):
+            if (is_denominator(user, tensor) or user.op_type in _ENDS) and summed[node.name]:
+                found += [node, user]
+                if user.op_type == "Reciprocal":
+                    found += [scaled for scaled, _ in users(index, user) if scaled.op_type == "Mul"]
+            elif user.op_type in _SUMMING and user.name not in summed:
+                summed[user.name] = summed[node.name] or user.op_type in ("Add", "ReduceSum", "Sum")
+                came_from[user.name] = node
+                pending.append(user)
+    members = {node.name: node for node in found}
+    for node in found:
+        while node.name in came_from:
+            node = came_from[node.name]
+            members[node.name] = node
+    return list(members.values())
+
+
+def _shift(index: GraphIndex, exp: NodeProto) -> Iterator[NodeProto]:
+    """The subtraction of the maximum before an Exp, and the maximum."""
+    shift = maker(index, exp.input[0])
+    if shift is None or shift.op_type != "Sub":
+        return
+    yield shift
+    pending = [shift.input[1]]
+    while pending:
+        node = maker(index, pending.pop())
+        if node is not None and node.op_type in _MAXIMA:
+            yield node
+            pending += index.single_inputs(node)

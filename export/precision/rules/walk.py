@@ -1,0 +1,82 @@
+"""Steps along the data that several rules take; data movement is stepped over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from onnx import NodeProto
+
+from ..graph import GraphIndex, attribute
+from ..operators import moves_data
+
+
+def origin(index: GraphIndex, tensor: str) -> str:
+    """The tensor whose values a tensor holds, before data movement with one float32 operand."""
+    while (node := index.producer(tensor)) is not None and moves_data(node):
+        sources = index.single_inputs(node)
+        if len(sources) != 1:
+            break
+        tensor = sources[0]
+    return tensor
+
+
+def maker(index: GraphIndex, tensor: str) -> NodeProto | None:
+    """The node that computed a tensor, before data movement."""
+    return index.producer(origin(index, tensor))
+
+
+def users(index: GraphIndex, node: NodeProto) -> Iterator[tuple[NodeProto, str]]:
+    """Yield each node that computes on what a node makes, behind any data movement, and the tensor that it reads."""
+    pending, seen = list(node.output), set(node.output)
+    while pending:
+        tensor = pending.pop(0)
+        for user in index.consumers(tensor):
+            if not moves_data(user):
+                yield user, tensor
+                continue
+            fresh = [name for name in user.output if name not in seen]
+            seen.update(fresh)
+            pending += fresh
+
+
+def is_denominator(node: NodeProto, tensor: str) -> bool:
+    """Whether a node divides by a tensor."""
+    return node.op_type == "Div" and node.input[1] == tensor
+
+
+def is_square(index: GraphIndex, node: NodeProto) -> bool:
+    """``Pow(x, 2)``, or ``Mul(x, x)``."""
+    if node.op_type == "Mul":
+        return bool(node.input[0] == node.input[1])
+    if node.op_type != "Pow":
+        return False
+    exponent = index.value(node.input[1])
+    return exponent is not None and exponent.size == 1 and float(exponent.item()) == 2.0
+
+
+def reduced_axes(index: GraphIndex, node: NodeProto) -> tuple[int, ...] | None:
+    """The axes of a Reduce* node (an input or an attribute); None where they are not known."""
+    shape = index.shapes.get(node.input[0])
+    axes: object = attribute(node, "axes")
+    if axes is None and len(node.input) > 1 and node.input[1]:
+        axes = index.value(node.input[1])
+        if axes is None:
+            return None
+    listed = [] if axes is None else [int(a) for a in np.atleast_1d(np.asarray(axes))]
+    if shape is None:
+        return None
+    if not listed:
+        return () if attribute(node, "noop_with_empty_axes", 0) else tuple(range(len(shape)))
+    return tuple(a % len(shape) for a in listed)
+
+
+def reduced_elements(index: GraphIndex, node: NodeProto) -> int | None:
+    """How many elements a Reduce* or global pooling node takes together; None where a size is not known."""
+    shape = index.shapes.get(node.input[0])
+    axes = tuple(range(2, len(shape))) if shape and node.op_type.startswith("Global") else reduced_axes(index, node)
+    if shape is None or axes is None:
+        return None
+    sizes = [shape[axis] for axis in axes]
+    known = [size for size in sizes if isinstance(size, int)]
+    return int(np.prod(known)) if len(known) == len(sizes) else None

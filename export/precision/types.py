@@ -1,0 +1,104 @@
+"""Which type every tensor and node of the FP16 model has: decided before anything is rewired."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from onnx import NodeProto, TensorProto
+
+from .graph import GraphIndex, captured
+from .operators import Slots, is_integer, moves_data
+
+SINGLE: int = TensorProto.FLOAT
+HALF: int = TensorProto.FLOAT16
+
+
+class Role(Enum):
+    """How a node takes part in the typing."""
+
+    UNTOUCHED = "has no float32 data"
+    SINGLE = "computes in FP32"
+    HALF = "computes in FP16"
+    FOLLOWS = "takes the type of its data"
+    READS = "makes no float32 data and reads whichever type its data has"
+    SOURCE = "makes float32 data of a type that its consumers choose"
+
+
+def role_of(index: GraphIndex, node: NodeProto, slots: Slots, kept: bool) -> Role:
+    """The role of a node; one with bodies or without an FP16 form computes in FP32 like a kept one."""
+    if not index.touches_single(node):
+        return Role.UNTOUCHED
+    if kept or not slots.any_half:
+        return Role.SINGLE
+    makes_single = any(index.is_single(name) for name in node.output)
+    if node.op_type == "Cast" and makes_single:
+        return Role.SOURCE if is_integer(index.types[node.input[0]]) else Role.SINGLE
+    if node.op_type == "ConstantOfShape":
+        return Role.SOURCE
+    if moves_data(node):
+        return Role.FOLLOWS
+    return Role.HALF if makes_single else Role.READS
+
+
+class Typing:
+    """The types of one conversion.
+
+    ``stored`` gives the type of every float32 tensor of the source model that is no constant, ``compute`` the type in
+    which every node works, ``roles`` why.
+    """
+
+    def __init__(self, index: GraphIndex, keep: frozenset[str], keep_io: bool) -> None:
+        self.index = index
+        self.io_type = SINGLE if keep_io else HALF
+        self.slots = {node.name: Slots(index, node) for node in index.nodes}
+        self.roles = {n.name: role_of(index, n, self.slots[n.name], n.name in keep) for n in index.nodes}
+        self.stored: dict[str, int] = {name: self.io_type for name in index.inputs if index.is_single(name)}
+        self.compute: dict[str, int] = {}
+        # Sparse constants are float32 tensors that nothing converts.
+        for sparse in index.model.graph.sparse_initializer:
+            self.stored[sparse.values.name] = SINGLE
+        wanted = self._wanted_single()
+        for node in index.nodes:
+            compute = self.compute[node.name] = self._compute_type(node, wanted)
+            for position, name in enumerate(node.output):
+                if index.is_single(name):
+                    half = compute == HALF and self.slots[node.name].output_half(position)
+                    self.stored[name] = HALF if half else SINGLE
+
+    def input_type(self, node: NodeProto, position: int) -> int:
+        """The type in which a node takes a float32 input."""
+        return HALF if self.compute[node.name] == HALF and self.slots[node.name].input_half(position) else SINGLE
+
+    def widens_half(self, node: NodeProto) -> bool:
+        """Whether a node is a Cast to float32 of FP16 data."""
+        if node.op_type != "Cast":
+            return False
+        source = node.input[0]
+        return self.stored.get(source, self.index.types[source]) == HALF
+
+    def _wanted_single(self) -> set[str]:
+        """Tensors that lose something in FP16: a node computes on them in FP32 or reads them, or they leave in FP32."""
+        wanted = set(self.index.outputs) if self.io_type == SINGLE else set()
+        for node in reversed(self.index.nodes):
+            role = self.roles[node.name]
+            reads = role is Role.READS and node.op_type not in ("Shape", "Size")
+            passes_on = role is Role.FOLLOWS and any(name in wanted for name in node.output)
+            if role is Role.SINGLE or reads or passes_on:
+                wanted.update(self.index.single_inputs(node))
+            elif role is Role.HALF:
+                fixed = (name for i, name in enumerate(node.input) if not self.slots[node.name].input_half(i))
+                wanted.update(name for name in fixed if self.index.is_single(name))
+            wanted.update(captured(node))
+        return wanted
+
+    def _compute_type(self, node: NodeProto, wanted: set[str]) -> int:
+        role = self.roles[node.name]
+        inputs = [self.stored[name] for name in self.index.single_inputs(node)]
+        needed = any(name in wanted for name in node.output)
+        if role is Role.FOLLOWS:
+            return HALF if (inputs and SINGLE not in inputs) or not needed else SINGLE
+        if role is Role.SOURCE:
+            return SINGLE if needed else HALF
+        if role is Role.READS:
+            return HALF if inputs and SINGLE not in inputs else SINGLE
+        return HALF if role is Role.HALF else SINGLE

@@ -1,0 +1,239 @@
+"""What an FP16 model computes on real FP16 hardware, on a machine that has none: edge-rounding emulation.
+
+ONNX Runtime's CPU provider is no FP16 reference: it computes FP16 nodes in FP32 and drops the casts between them, so
+that 2048 + 1 + 1 + 1 gives 2051 instead of 2048 and an overflow never shows. ``emulate`` writes the typed model as an
+FP32 graph that rounds to FP16 after every node that makes FP16 data:
+
+    y: f16 = Node(a: f16, b: f16)   ->   y: f32 = Cast<f32>(Cast<f16>(Node(a: f32, b: f32)))
+
+Values are stored in FP16 and sums inside one node run in FP32, as on tensor cores. ONNX Runtime keeps such pairs,
+since rounding is not a no-op. Data movement makes no new values and gets no pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import InputError, MissingBackendError, StageError
+from .ort import OrtSession
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto
+
+
+_FLOAT, _FLOAT16 = 1, 10
+# Element types above this many elements are known without their data: shape inference runs without them.
+_BIG = 1024
+# Protobuf's limit, less some room for the graph itself.
+_LARGEST_MESSAGE = 2**31 - 2**24
+
+# Their FP16 outputs are FP16 inputs, moved: nothing to round.
+_MOVED = (
+    "CenterCropPad Compress Concat Constant ConstantOfShape DepthToSpace Expand Flatten Gather GatherElements GatherND "
+    "Identity If Loop Pad Reshape ReverseSequence Scan Slice SpaceToDepth Split Squeeze Tile Transpose Trilu Unsqueeze "
+    "Where"
+)
+_MOVEMENT = frozenset(_MOVED.split())
+# Attributes that name the element type of what a node makes.
+_TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype", "stash_type")
+
+
+def emulate(model: ModelProto) -> ModelProto:
+    """The FP32 model that rounds where ``model`` stores FP16; names, order and types of inputs and outputs stay.
+
+    ``model`` is a typed FP16/FP32 model with loaded weights; it is not changed. Raises MissingBackendError without
+    onnx and StageError where a tensor's type cannot be inferred.
+    """
+    onnx = _onnx()
+    source = onnx.inliner.inline_local_functions(model) if model.functions else model
+    new: ModelProto = onnx.ModelProto()
+    new.CopyFrom(source)
+    types = dict(_element_types(source))
+    taken = {name for graph in _graphs(source.graph) for node in graph.node for name in (*node.output, node.name)}
+    taken |= set(types)
+    _Emulator(types, taken).rewrite(new.graph, border=True)
+    return new
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+        import onnx.inliner
+        import onnx.shape_inference
+    except ImportError as error:
+        raise MissingBackendError("FP16 emulation needs onnx", "pip install 'attnexport[export]'") from error
+    return onnx
+
+
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    yield graph
+    for node in graph.node:
+        for body in _bodies(node):
+            yield from _graphs(body)
+
+
+def _bodies(node: NodeProto) -> Iterator[GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _element_types(model: ModelProto) -> Iterator[tuple[str, int]]:
+    """Element types of all tensors, in bodies too. Large weights are inferred from as inputs, to stay under 2 GB."""
+    onnx = _onnx()
+    light = onnx.ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.graph.name = "types"
+    light.graph.node.extend(model.graph.node)
+    light.graph.input.extend(model.graph.input)
+    light.graph.output.extend(model.graph.output)
+    declared = {value.name for value in model.graph.input}
+    for tensor in model.graph.initializer:
+        if int(np.prod(tensor.dims)) <= _BIG:
+            light.graph.initializer.append(tensor)
+        elif tensor.name not in declared:
+            light.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    try:
+        inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise StageError("emulation", f"shape inference failed: {error}") from error
+    for graph in _graphs(inferred.graph):
+        for tensor in graph.initializer:
+            yield tensor.name, tensor.data_type
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            yield value.name, value.type.tensor_type.elem_type
+
+
+class _Emulator:
+    """Rewrites a graph in place; ``types`` are the element types of the model that is emulated."""
+
+    def __init__(self, types: Mapping[str, int], taken: set[str]) -> None:
+        self.types, self.taken = types, taken
+
+    def rewrite(self, graph: GraphProto, border: bool) -> None:
+        """Make every FP16 tensor FP32 with a rounding behind its node; a border keeps FP16 inputs and outputs."""
+        onnx = _onnx()
+        inputs = {value.name for value in graph.input}
+        renamed: dict[str, str] = {}
+        head: list[NodeProto] = []
+        tail: list[NodeProto] = []
+        for value in (*graph.input, *graph.output):
+            if value.type.tensor_type.elem_type != _FLOAT16:
+                continue
+            if not border:
+                value.type.tensor_type.elem_type = _FLOAT
+                continue
+            if value.name not in renamed:
+                renamed[value.name] = self._fresh(f"{value.name}/f32")
+            if value.name in inputs:
+                head.append(self._cast(value.name, renamed[value.name], _FLOAT))
+            else:
+                tail.append(self._cast(renamed[value.name], value.name, _FLOAT16))
+        for tensor in graph.initializer:
+            if tensor.data_type == _FLOAT16:
+                array = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(array, renamed.get(tensor.name, tensor.name)))
+        body = [new for node in graph.node for new in self._node(node, renamed)]
+        del graph.node[:], graph.value_info[:]
+        graph.node.extend((*head, *body, *tail))
+
+    def _node(self, node: NodeProto, renamed: Mapping[str, str]) -> Iterator[NodeProto]:
+        onnx = _onnx()
+        halves = [name for name in node.output if name and self.types.get(name) == _FLOAT16]
+        new = onnx.NodeProto()
+        new.CopyFrom(node)
+        for position, name in enumerate(node.input):
+            new.input[position] = renamed.get(name, name)
+        for position, name in enumerate(node.output):
+            new.output[position] = renamed.get(name, name)
+        self._retype(new, renamed)
+        if not halves or (node.op_type in _MOVEMENT and node.domain in ("", "ai.onnx")):
+            yield new
+            return
+        pairs = []
+        for position, name in enumerate(node.output):
+            if name not in halves:
+                continue
+            raw, rounded = self._fresh(f"{name}/raw"), self._fresh(f"{name}/f16")
+            pairs += [self._cast(raw, rounded, _FLOAT16), self._cast(rounded, new.output[position], _FLOAT)]
+            new.output[position] = raw
+        yield new
+        yield from pairs
+
+    def _retype(self, node: NodeProto, renamed: Mapping[str, str]) -> None:
+        """FP16 becomes FP32 in what a node's attributes say of types, constants and bodies."""
+        onnx = _onnx()
+        for attribute in node.attribute:
+            if attribute.name in _TYPE_ATTRIBUTES and attribute.i == _FLOAT16:
+                attribute.i = _FLOAT
+            if attribute.HasField("t") and attribute.t.data_type == _FLOAT16:
+                array = onnx.numpy_helper.to_array(attribute.t).astype(np.float32)
+                attribute.t.CopyFrom(onnx.numpy_helper.from_array(array, attribute.t.name))
+        for body in _bodies(node):
+            _rename_reads(body, renamed)
+            self.rewrite(body, border=False)
+
+    def _cast(self, source: str, target: str, dtype: int) -> NodeProto:
+        onnx = _onnx()
+        node: NodeProto = onnx.helper.make_node(
+            "Cast", [source], [target], name=self._fresh(f"{target}/cast"), to=dtype
+        )
+        return node
+
+    def _fresh(self, name: str) -> str:
+        candidate, number = name, 0
+        while candidate in self.taken:
+            number += 1
+            candidate = f"{name}_{number}"
+        self.taken.add(candidate)
+        return candidate
+
+
+def _rename_reads(graph: GraphProto, renamed: Mapping[str, str]) -> None:
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = renamed.get(name, name)
+        for body in _bodies(node):
+            _rename_reads(body, renamed)
+
+
+class EmulatedSession:
+    """A session over the emulation of a typed FP16 model, on ONNX Runtime's CPU provider."""
+
+    def __init__(self, model: Path | bytes) -> None:
+        """Load, rewrite and open.
+
+        Raises InputError for what is no ONNX model, MissingBackendError without onnx or onnxruntime.
+        """
+        onnx = _onnx()
+        try:
+            loaded = onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load(str(model))
+        except Exception as error:  # protobuf's exceptions have no public base
+            what = "the model" if isinstance(model, bytes) else str(model)
+            raise InputError(f"{what} is not readable as ONNX: {error}") from error
+        self._session = _open(emulate(loaded))
+        self.input_names: tuple[str, ...] = self._session.input_names
+        self.output_names: tuple[str, ...] = self._session.output_names
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name for inputs by name, in the types of the FP16 model."""
+        return self._session.run(feeds)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._session.close()
+
+
+def _open(model: ModelProto) -> OrtSession:
+    if model.ByteSize() < _LARGEST_MESSAGE:
+        return OrtSession(model.SerializeToString())
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        _onnx().save_model(model, str(path), save_as_external_data=True)
+        return OrtSession(path)
