@@ -23,8 +23,7 @@ COMPOSABILITIES = ("squared", "absolute", "product")
 class GeometryPrior(nn.Module):
     """g: the relative positions of a k x k window -> (groups, k, k).
 
-    Positions are counted in window radii, so (row, column) lies in [-1, 1]^2: a scale that the first layer's weights
-    can absorb.
+    Positions are (row, column) offsets in pixels, whole numbers, so that they are the same in every floating dtype.
     """
 
     offsets: Tensor
@@ -32,7 +31,7 @@ class GeometryPrior(nn.Module):
     def __init__(self, groups: int, kernel_size: int, hidden: int) -> None:
         super().__init__()
         radius = kernel_size // 2
-        steps = torch.arange(-radius, radius + 1, dtype=torch.get_default_dtype()) / max(radius, 1)
+        steps = torch.arange(-radius, radius + 1, dtype=torch.get_default_dtype())
         offsets = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1)
         self.register_buffer("offsets", offsets, persistent=False)
         self.hidden = nn.Linear(2, hidden)
