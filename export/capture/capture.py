@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-
 import onnx
 import onnx_ir as ir
 import torch
@@ -59,24 +57,21 @@ def to_onnx(
 
 
 def _use_symbols(model: ir.Model, inputs: Sequence[TensorSpec]) -> None:
-    """Give torch's symbols (``s77``) the names of the specs (``batch``), in every shape of the graph."""
+    """Give torch's symbols (``s77``) the names of the specs (``batch``), or their size where the spec is fixed, in every shape."""
     renamed: dict[str, str] = {}
     for value, spec in zip(model.graph.inputs, inputs, strict=True):
-        if value.shape is None:
-            continue
-        for dim, axis in zip(value.shape, spec.axes, strict=True):
-            if axis.symbol is not None and isinstance(dim, ir.SymbolicDim) and dim.value is not None:
-                renamed[str(dim.value)] = axis.symbol
+        for dim, axis in zip(value.shape or (), spec.axes, strict=True):
+            if isinstance(dim, ir.SymbolicDim) and dim.value is not None:
+                renamed[str(dim.value)] = axis.symbol or str(axis.opt)
     if not renamed:
         return
     pattern = re.compile(r"\b(" + "|".join(map(re.escape, renamed)) + r")\b")
 
-    def rename(value: Any) -> None:
-        if value is None or value.shape is None:
-            return
-        for i, dim in enumerate(value.shape):
-            if isinstance(dim, ir.SymbolicDim) and dim.value is not None:
-                value.shape[i] = ir.SymbolicDim(pattern.sub(lambda m: renamed[m[0]], str(dim.value)))
+    def rename(value: ir.Value) -> None:
+        for i, dim in enumerate(value.shape or ()):
+            if isinstance(dim, ir.SymbolicDim) and dim.value is not None and value.shape is not None:
+                text = pattern.sub(lambda m: renamed[m[0]], str(dim.value))
+                value.shape[i] = int(text) if text.isdigit() else ir.SymbolicDim(text)
 
     for value in model.graph.inputs:
         rename(value)

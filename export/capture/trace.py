@@ -68,30 +68,31 @@ def _identifier(symbol: str) -> str:
     return name if name[:1].isalpha() else f"d_{name}"
 
 
+def run_once(module: torch.nn.Module, specs: Sequence[TensorSpec], feeds: Sequence[torch.Tensor]) -> Any:
+    """The module's own result. Raises InputError, naming module and source line, when it fails on such inputs."""
+    try:
+        with torch.no_grad(), quiet():
+            return module(*feeds)
+    except Exception as error:
+        shapes = ", ".join(f"{s.name} {s.dtype} {tuple(f.shape)}" for s, f in zip(specs, feeds, strict=True))
+        raise InputError(
+            f"the model fails on {shapes}: {_first_line(error)} ({_where(error, module)})",
+            "give inputs that fit with --input NAME=SHAPE[:DTYPE]",
+        ) from error
+
+
 def export_program(
     module: torch.nn.Module, specs: Sequence[TensorSpec], feeds: Sequence[torch.Tensor]
 ) -> torch.export.ExportedProgram:
     """Trace ``module`` on ``feeds`` with the specs' dynamic axes free.
 
-    Raises InputError when the module itself fails on the inputs, FixedAxisError when it fixes a dynamic axis, and
-    UnsupportedModelError otherwise, each naming module and source line where there is one.
+    Raises FixedAxisError when the module fixes a dynamic axis, and UnsupportedModelError for whatever else torch.export does not take,
+    naming module and source line.
     """
-    arguments = tuple(feeds)
-    try:
-        with torch.no_grad():
-            module(*arguments)
-    except Exception as error:
-        shapes = ", ".join(s.describe() for s in specs)
-        raise InputError(
-            f"the model fails on inputs of {shapes}: {_first_line(error)} ({_where(error, module)})",
-            "give inputs that fit with --input NAME=SHAPE[:DTYPE]",
-        ) from error
-    sizes = trace_sizes(specs)
+    shapes = tuple(_dynamic_shapes(specs, trace_sizes(specs)))
     try:
         with quiet(), torch.no_grad(), KeepAffineGrid():
-            return torch.export.export(
-                module, arguments, dynamic_shapes=tuple(_dynamic_shapes(specs, sizes)), strict=False
-            )
+            return torch.export.export(module, tuple(feeds), dynamic_shapes=shapes, strict=False)
     except Exception as error:
         raise _explain(error, module, specs) from error
 

@@ -68,15 +68,9 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     def unfold(x: Any, dimension: int, size: int, step: int) -> Any:
         return ours.Unfold(x, axis=dimension % max(len(x.shape), 1), size=size, step=step)
 
-    def grid_sampler_2d(x: Any, grid: Any, mode: int, padding: int, align_corners: bool) -> Any:
-        return ours.GridSample(
-            x, grid, mode=_MODES[mode], padding_mode=_PADDINGS[padding], align_corners=int(align_corners)
-        )
-
-    def grid_sampler_3d(x: Any, grid: Any, mode: int, padding: int, align_corners: bool) -> Any:
-        return ours.GridSample3d(
-            x, grid, mode=_MODES[mode], padding_mode=_PADDINGS[padding], align_corners=int(align_corners)
-        )
+    def grid_sampler(x: Any, grid: Any, mode: int, padding: int, align_corners: bool) -> Any:
+        sample = ours.GridSample if len(x.shape) == 4 else ours.GridSample3d
+        return sample(x, grid, mode=_MODES[mode], padding_mode=_PADDINGS[padding], align_corners=int(align_corners))
 
     def affine_grid(theta: Any, size: Any, align_corners: bool) -> Any:
         return ours.AffineGrid(theta, _vector(size), align_corners=int(align_corners))
@@ -96,8 +90,9 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         aten.im2col.default: im2col,
         aten.col2im.default: col2im,
         aten.unfold.default: unfold,
-        aten.grid_sampler_2d.default: grid_sampler_2d,
-        aten.grid_sampler_3d.default: grid_sampler_3d,
+        aten.grid_sampler.default: grid_sampler,
+        aten.grid_sampler_2d.default: grid_sampler,
+        aten.grid_sampler_3d.default: grid_sampler,
         aten.affine_grid_generator.default: affine_grid,
         torch.ops.attnexport.affine_grid.default: affine_grid,
         aten.roll.default: roll,

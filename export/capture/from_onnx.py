@@ -1,0 +1,148 @@
+"""A model that came as ONNX enters here: at one opset, cleaned, with names, and with what the domain covers raised to it.
+
+Raised are the standard operators that TensorRT does not take or takes wrongly: Col2Im, AffineGrid (opset 20), and GridSample, whose
+opset-20 spelling ``linear`` some versions read as nearest. Unfolds spelled out as Gathers stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import onnx
+import onnx_ir as ir
+from onnx import helper, version_converter
+
+from ...errors import UnsupportedModelError
+from ..domain import DOMAIN, VERSION, register_schemas
+from ..origin import Origin, Origins
+from . import Captured
+from .capture import OPSET
+from .clean import clean
+from .quiet import quiet
+
+_MODES = {"linear": "bilinear", "cubic": "bicubic", "bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest"}
+
+
+def from_onnx(model: onnx.ModelProto) -> Captured:
+    """Prepare a checked model of opset 13 or later. Raises UnsupportedModelError where it cannot be brought to opset 18."""
+    register_schemas()
+    model = _at_least(model, OPSET)
+    raised = Counter(_raise(model.graph))
+    if raised:
+        model.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))
+    try:
+        with quiet():
+            cleaned = clean(ir.from_proto(model))
+            origins = _name(cleaned)
+            proto = ir.to_proto(cleaned)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise UnsupportedModelError(f"the ONNX model cannot be cleaned: {reason}", "check it with onnx.checker") from error
+    return Captured(proto, origins, dict(raised))
+
+
+def _at_least(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    version = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    if version >= opset:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        return copy
+    try:
+        with quiet():
+            return version_converter.convert_version(model, opset)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise UnsupportedModelError(
+            f"the ONNX model is of opset {version} and cannot be brought to {opset}: {reason}",
+            f"export it with opset_version={opset}",
+        ) from error
+
+
+def _raise(graph: onnx.GraphProto) -> list[str]:
+    """Replace, in this graph and in bodies, each node that has a counterpart in the domain; the kinds replaced."""
+    found: list[str] = []
+    ranks = {
+        v.name: len(v.type.tensor_type.shape.dim)
+        for v in (*graph.input, *graph.value_info, *graph.output)
+        if v.type.tensor_type.HasField("shape")
+    }
+    ranks.update({t.name: len(t.dims) for t in graph.initializer})
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == attribute.GRAPH:
+                found += _raise(attribute.g)
+        rule = _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        if rule is None:
+            continue
+        replaced = rule(node, graph, ranks)
+        if replaced is not None:
+            replaced.name = node.name
+            node.CopyFrom(replaced)
+            found.append(node.op_type)
+    return found
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, object]:
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _grid_sample(node: onnx.NodeProto, graph: onnx.GraphProto, ranks: dict[str, int]) -> onnx.NodeProto | None:
+    found = _attributes(node)
+    mode = _MODES[_text(found.get("mode", "linear"))]
+    rank = ranks.get(node.input[0]) or ranks.get(node.input[1])
+    if rank not in (4, 5) or (rank == 5 and mode == "bicubic"):
+        return None
+    return helper.make_node(
+        "GridSample" if rank == 4 else "GridSample3d",
+        list(node.input),
+        list(node.output),
+        domain=DOMAIN,
+        mode=mode,
+        padding_mode=_text(found.get("padding_mode", "zeros")),
+        align_corners=found.get("align_corners", 0),
+    )
+
+
+def _affine_grid(node: onnx.NodeProto, graph: onnx.GraphProto, ranks: dict[str, int]) -> onnx.NodeProto:
+    align = _attributes(node).get("align_corners", 0)
+    return helper.make_node("AffineGrid", list(node.input), list(node.output), domain=DOMAIN, align_corners=align)
+
+
+def _col2im(node: onnx.NodeProto, graph: onnx.GraphProto, ranks: dict[str, int]) -> onnx.NodeProto | None:
+    """Col2Im takes its block shape as an input: only a constant one of two axes is a window."""
+    found = _attributes(node)
+    block = next((t for t in graph.initializer if t.name == node.input[2]), None)
+    if block is None or list(block.dims) != [2]:
+        return None
+    return helper.make_node(
+        "Col2Im",
+        [node.input[0], node.input[1]],
+        list(node.output),
+        domain=DOMAIN,
+        kernel=onnx.numpy_helper.to_array(block).tolist(),
+        dilation=found.get("dilations", [1, 1]),
+        pads=found.get("pads", [0, 0, 0, 0]),
+        stride=found.get("strides", [1, 1]),
+    )
+
+
+_Rule = Callable[[onnx.NodeProto, onnx.GraphProto, dict[str, int]], onnx.NodeProto | None]
+_RULES: dict[str, _Rule] = {"GridSample": _grid_sample, "AffineGrid": _affine_grid, "Col2Im": _col2im}
+
+
+def _name(model: ir.Model) -> Origins:
+    """Unique names: the exporter's own where it gave one (``/layer1/conv/Conv``), else the operator and a number."""
+    origins: Origins = {}
+    used: Counter[str] = Counter()
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        base = node.name or f"root/{node.op_type}"
+        used[base] += 1
+        node.name = base if used[base] == 1 else f"{base}_{used[base]}"
+        module = base.strip("/").rpartition("/")[0].replace("/", ".")
+        origins[node.name] = Origin(module, node.op_type, "")
+    return origins

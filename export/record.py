@@ -1,0 +1,137 @@
+"""The manifest of one export: what each stage found, put into the sections that the bundle keeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+import onnx
+
+from .. import __version__
+from ..runtime.manifest import Manifest
+from ..runtime.sections import EngineRecord, Gpu, KeptNode, RewriteRecord, Source, StageRecord
+from ..runtime.sections import Precision as PrecisionSection
+from ..runtime.spec import TensorSpec
+from .engine.build import Engine
+from .lower import Applied
+from .origin import Origins, origin_of
+from .precision import PrecisionResult
+from .report import StageRecord as StageRun
+from .source import Source as LoadedSource
+from .verify import Verification
+
+PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnx-graphsurgeon", "onnxruntime", "onnxruntime-gpu", "numpy")
+
+
+def tool_versions() -> dict[str, str]:
+    """The versions of attnexport and of the packages that made the bundle."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"attnexport": __version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def operators(model: onnx.ModelProto) -> dict[str, int]:
+    """How many nodes of each operator a graph holds, the most frequent first."""
+    return dict(Counter(node.op_type for node in model.graph.node).most_common())
+
+
+def rewrites(applied: Sequence[Applied], origins: Origins) -> tuple[RewriteRecord, ...]:
+    """What became of each domain operator, with the module and line that it came from."""
+    records = []
+    for item in applied:
+        origin = origin_of(item.node, origins)
+        records.append(
+            RewriteRecord(
+                node=item.node,
+                op=item.op,
+                lowering=item.lowering,
+                targets=tuple(item.targets),
+                refused=dict(item.refused),
+                module=origin.module if origin else "",
+                source=origin.source if origin else "",
+            )
+        )
+    return tuple(records)
+
+
+def precision(result: PrecisionResult | None, origins: Origins) -> PrecisionSection:
+    """The nodes kept in FP32, by module, with the reason of each."""
+    if result is None:
+        return PrecisionSection()
+    kept = []
+    for decision in result.decisions:
+        origin = origin_of(decision.node, origins)
+        kept.append(KeptNode(decision.node, origin.module if origin else "", f"{decision.rule}: {decision.reason}"))
+    counts = result.counts
+    return PrecisionSection(
+        tuple(kept), {"float16": counts.fp16_nodes, "float32": counts.fp32_nodes, "casts": counts.casts}
+    )
+
+
+def engine_record(engine: Engine, file: str, precision_name: str) -> EngineRecord:
+    """One plan, as the manifest keeps it."""
+    return EngineRecord(
+        file=file,
+        flavour=engine.flavour,
+        version=engine.version,
+        precision=precision_name,
+        compute_capability=", ".join(engine.compute_capabilities) or None,
+        profiles=tuple(engine.profiles),
+        layers=tuple(engine.layers),
+        seconds=engine.seconds,
+        bytes=len(engine.plan),
+        detail={
+            "layers_from": engine.layers_from,
+            "workspace_bytes": engine.workspace_bytes,
+            "device_memory": engine.device_memory,
+            "tf32": False,
+            "warnings": list(engine.warnings),
+        },
+    )
+
+
+def manifest(
+    source: LoadedSource,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    task: str | None,
+    gpu: tuple[str, str] | None,
+    runs: Sequence[StageRun],
+    rewritten: tuple[RewriteRecord, ...],
+    counts: dict[str, dict[str, int]],
+    kept: PrecisionSection,
+    engines: Sequence[EngineRecord],
+    verification: Verification,
+    notes: Sequence[str],
+) -> Manifest:
+    """The whole manifest; the writer adds the files."""
+    return Manifest(
+        name=source.name,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        source=Source(
+            kind=source.kind,
+            file=source.path.name if source.path is not None else "",
+            sha256=source.sha256 or "",
+            arch=source.arch,
+            notes=tuple(source.notes),
+        ),
+        tools=tool_versions(),
+        gpu=Gpu(*gpu) if gpu is not None else None,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        task=task,
+        stages=tuple(StageRecord(r.name, round(r.seconds, 3), {"text": r.detail}) for r in runs),
+        rewrites=rewritten,
+        operators=counts,
+        precision=kept,
+        engines=tuple(engines),
+        parity=tuple(verification.records),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,112 @@
+"""The truth of a model that came as ONNX: its own graph, every float widened to FP64, evaluated by onnx's reference evaluator.
+
+FP32: the graph as it came, on ONNX Runtime without optimizations. FP16: the graph with every float rounded to FP16 and nothing kept,
+under emulation: what a plain conversion would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnx.inliner import inline_local_functions
+from onnx.reference import ReferenceEvaluator
+
+from ..errors import StageError
+from ..runtime.sessions import Session
+from ..runtime.sessions.emulated import EmulatedSession
+from ..runtime.sessions.ort import OrtSession
+from .capture.quiet import quiet
+from .precision.casts import to_fp16
+from .truth import Arrays, Precision
+
+_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+# Inputs that the standard types as float32 whatever the data is.
+_FLOAT32_INPUTS = {("Resize", 2), ("Upsample", 1)}
+
+
+class OnnxOriginal:
+    """See :class:`~.truth.Original`."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._model = model
+        self._names = [output.name for output in model.graph.output]
+        self._double: ReferenceEvaluator | None = None
+        self._sessions: dict[Precision, Session] = {}
+
+    def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
+        """FP64 results come as float64. Raises StageError for an operator that the reference evaluator lacks."""
+        if precision != "float64":
+            return self._session(precision).run(feeds)
+        wide = {name: a.astype(np.float64) if a.dtype.kind == "f" else a for name, a in feeds.items()}
+        try:
+            with quiet(), np.errstate(all="ignore"):
+                if self._double is None:
+                    self._double = ReferenceEvaluator(widen(self._model))
+                results = self._double.run(None, wide)
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise StageError("verify", f"the graph cannot be evaluated in FP64: {reason}", "hand in the PyTorch model") from error
+        return {name: np.asarray(value) for name, value in zip(self._names, results, strict=True)}
+
+    def _session(self, precision: Precision) -> Session:
+        if precision not in self._sessions:
+            if precision == "float32":
+                self._sessions[precision] = OrtSession(self._model.SerializeToString(), optimize=False)
+            else:
+                self._sessions[precision] = EmulatedSession(to_fp16(self._model, ()).SerializeToString())
+        return self._sessions[precision]
+
+
+def widen(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of ``model`` in which every float tensor is float64; local functions are inlined. Values stay exact."""
+    wide = inline_local_functions(model)
+    _widen_graph(wide.graph)
+    del wide.graph.value_info[:]
+    return wide
+
+
+def _widen_graph(graph: onnx.GraphProto) -> None:
+    narrow = {n.input[i] for n in graph.node for op, i in _FLOAT32_INPUTS if n.op_type == op and i < len(n.input)}
+    for tensor in graph.initializer:
+        if tensor.name not in narrow:
+            tensor.CopyFrom(_wide_tensor(tensor))
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        kind = value.type.tensor_type
+        if kind.elem_type in _FLOATS:
+            kind.elem_type = TensorProto.DOUBLE
+    for node in graph.node:
+        _widen_attributes(node, set(node.output) <= narrow)
+
+
+def _widen_attributes(node: onnx.NodeProto, narrow: bool) -> None:
+    attributes: list[onnx.AttributeProto] = []
+    for attribute in node.attribute:
+        if attribute.type == attribute.GRAPH:
+            _widen_graph(attribute.g)
+        elif attribute.type == attribute.TENSOR and not narrow:
+            attribute.t.CopyFrom(_wide_tensor(attribute.t))
+        elif attribute.name in {"to", "dtype"} and attribute.i in _FLOATS:
+            attribute.i = TensorProto.DOUBLE
+        elif node.op_type == "Constant" and attribute.name in {"value_float", "value_floats"} and not narrow:
+            attribute = helper.make_attribute("value", _constant(attribute))
+        attributes.append(attribute)
+    if node.op_type == "ConstantOfShape" and not attributes:
+        attributes.append(helper.make_attribute("value", numpy_helper.from_array(np.zeros(1), "")))
+    copies = [onnx.AttributeProto.FromString(a.SerializeToString()) for a in attributes]
+    del node.attribute[:]
+    node.attribute.extend(copies)
+
+
+def _constant(attribute: onnx.AttributeProto) -> TensorProto:
+    values: float | Iterable[float] = attribute.f if attribute.name == "value_float" else list(attribute.floats)
+    # The stored values are FP32: what is widened is what the graph says, not the decimal that it was written from.
+    return numpy_helper.from_array(np.asarray(values, np.float32).astype(np.float64), "")
+
+
+def _wide_tensor(tensor: TensorProto) -> TensorProto:
+    if tensor.data_type not in _FLOATS:
+        return tensor
+    return numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name)
