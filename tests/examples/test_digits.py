@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -24,14 +26,17 @@ def samples() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
+def script() -> Iterator[ModuleType]:
     pytest.importorskip("sklearn", reason="training reads scikit-learn's digits")
     spec = importlib.util.spec_from_file_location("train_digits", EXAMPLES / "train_digits.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # Where dataclasses look up the annotations of a class.
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module
+    yield module
+    del sys.modules[spec.name]
 
 
 def load(path: Path) -> tuple[checkpoint.Checkpoint, torch.nn.Module]:
