@@ -15,6 +15,7 @@ from ..origin import Origin, origin_of
 from ..report import Reporter
 from . import timing_cache
 from .capability import set_capabilities
+from .dtypes import float64_values
 from .flavour import Flavour, gpu_present
 from .grid_sample import check_grid_samples
 from .layers import LayerJson, LayersFrom, inspected_layers, listed_layers, network_layers
@@ -89,6 +90,10 @@ def build_engine(
         with parsed(model, flavour, origins) as network:
             for name in check_grid_samples(network.trt, network.network, network.graph, origins):
                 reporter.note(f"GridSample node {name!r} has no TensorRT layer of its own: its mode is not compared")
+            if doubles := float64_values(network.graph):
+                reporter.note(
+                    f"TensorRT has no float64: {', '.join(doubles[:3])} ({len(doubles)} in all) become float32"
+                )
             config = network.builder.create_builder_config()
             profiles = add_profile(network.builder, config, network.network, inputs)
             _configure(config, network.trt, options)

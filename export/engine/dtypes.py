@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnx
 
 _TENSORRT = {
     "FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT8": "int8", "INT32": "int32", "INT64": "int64",
@@ -23,3 +26,14 @@ def dtype_name(dtype: Any) -> str:
 def onnx_dtype_name(elem_type: int) -> str:
     """The name of an ``onnx.TensorProto`` element type: 10 is ``float16``."""
     return _ONNX.get(elem_type, f"onnx type {elem_type}")
+
+
+def float64_values(model: onnx.ModelProto) -> list[str]:
+    """Initializers and casts of the main graph that are float64, by name: TensorRT makes them float32 silently."""
+    double = 11
+    casts = [
+        n
+        for n in model.graph.node
+        if n.op_type == "Cast" and any(a.name == "to" and a.i == double for a in n.attribute)
+    ]
+    return [t.name for t in model.graph.initializer if t.data_type == double] + [n.output[0] for n in casts]

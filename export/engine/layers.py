@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,8 +34,16 @@ _WORDS = {
 
 
 def node_names(metadata: str) -> list[str]:
-    """The ONNX nodes that TensorRT's layer metadata names, each once: ``[ONNX Layer: a]\\x1e[ONNX Layer: b]``."""
-    return list(dict.fromkeys(_NODE.findall(metadata)))
+    """The graph's nodes that TensorRT's layer metadata names, each once: ``[ONNX Layer: a]\\x1e[ONNX Layer: b]``.
+
+    A node in a model-local function counts as the node that calls it: ``[ONNX Layer: inner | call (F)]`` is ``call``.
+    """
+    return list(dict.fromkeys(caller(name.split(" | ")) for name in _NODE.findall(metadata)))
+
+
+def caller(stack: Sequence[str]) -> str:
+    """The graph's node from a stack of calls, innermost first: ``["inner", "mid (F)", "call/q (G)"]`` is ``call/q``."""
+    return stack[-1].rpartition(" (")[0] if len(stack) > 1 else stack[0]
 
 
 def network_layers(network: Any, origins: Mapping[str, Origin]) -> list[LayerJson]:

@@ -16,9 +16,11 @@ from typing import Any
 ERROR, WARNING, INFO, VERBOSE = 1, 2, 3, 4
 LAYER_LISTING = "Layers:"
 
-_WHERE = re.compile(r"\s*\(?\s*\bIn \S+ at \S+:\d+\s*(\(cudaError[^)]*\))?\s*\)?")
+_WHERE = re.compile(r"\s*\(?\s*\bIn \S+ at \S+:\d+\s*(\(cudaError[^)]*\))?\s*\)?")  # places in TensorRT's own source
+_FILE = re.compile(r"^\w+\.cpp:\d+: |\[\w+\.cpp:\d+: \w+\] ")
 _CODE = re.compile(r"^(?:\S+: )?Error Code \d+: ")
-_NOISE = re.compile(r"^\[checkMacros\.cpp|^ModelImporter\.cpp:\d+: (?:While parsing|--- )")
+_CUDA = re.compile(r"cudaError \d+: ([^()]*)")
+_ECHO = re.compile(r"^\[checkMacros\.cpp|^ModelImporter\.cpp:\d+: (?:While parsing|--- )")  # repeats another message
 
 
 class Recording:
@@ -34,7 +36,7 @@ class Recording:
 
     def texts(self, severity: int) -> list[str]:
         """The messages of one severity, cleaned, each once, in order. Internal errors count as errors."""
-        found = [clean(t) for s, t in self.messages if max(s, ERROR) == severity and not _NOISE.match(t)]
+        found = [clean(t) for s, t in self.messages if max(s, ERROR) == severity and not _ECHO.match(t)]
         return list(dict.fromkeys(t for t in found if t))
 
     def raw(self, prefix: str) -> list[str]:
@@ -46,16 +48,16 @@ def clean(text: str) -> str:
     """A message without error numbers and the places in TensorRT's own source, on one line.
 
     ``IBuilder::build: Error Code 4: API Usage Error (Network has ... In validate at /_src/a.cpp:1)`` becomes
-    ``API Usage Error: Network has ...``.
+    ``Network has ...``.
     """
-    first = "\n".join(line for line in text.splitlines() if not _NOISE.match(line))
-    cuda = re.search(r"cudaError \d+: ([^()]*)", first)
-    short = _WHERE.sub("", _CODE.sub("", first)).strip()
+    said = "\n".join(line for line in text.splitlines() if not _ECHO.match(line))
+    cuda = _CUDA.search(said)
+    short = _FILE.sub("", _WHERE.sub("", _CODE.sub("", said))).strip()
     if short.count("(") > short.count(")"):
-        head, _, tail = short.partition("(")
-        short = f"{head.strip()}: {tail.strip()}" if tail.strip() else head.strip()
-    if cuda and cuda.group(1) not in short:
-        short = f"{short}: {cuda.group(1)}"
+        kind, _, reason = short.partition("(")
+        short = ": ".join(part.strip() for part in (kind.replace("API Usage Error", ""), reason) if part.strip())
+    if cuda and cuda[1] not in short:
+        short = f"{short}: {cuda[1]}"
     return " ".join(short.split()).rstrip(".")
 
 

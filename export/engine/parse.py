@@ -11,19 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ...errors import EngineError, InputError
 from ..origin import Origin, origin_of
 from .flavour import Flavour
-from .logger import Recording, clean, logger_of
+from .layers import caller
+from .logger import ERROR, Recording, clean, logger_of
 
 if TYPE_CHECKING:
     import onnx
 
 _SHOWN = 3
 _LARGEST = 2**31 - 1  # bytes that protobuf can serialise
-
-# What the parser says instead of a reason.
-_REASONS = {
-    "false": "the operator is not supported",
-    "Plugin not found": "the operator is not a standard one, and no TensorRT plugin of that name is there",
-}
 
 
 @dataclass
@@ -60,40 +55,57 @@ def parsed(model: Path | onnx.ModelProto, flavour: Flavour, origins: Mapping[str
             graph = _graph_of(model)
             ok = parser.parse_from_file(str(model))
         if not ok:
-            raise parse_error(parser, recording, origins)
+            raise parse_error(parser, graph, recording, origins)
         try:
             yield Parsed(trt, builder, network, graph, recording)
         finally:
             del parser, network, builder
 
 
-def parse_error(parser: Any, recording: Recording, origins: Mapping[str, Origin]) -> EngineError:
+def parse_error(
+    parser: Any, graph: onnx.ModelProto, recording: Recording, origins: Mapping[str, Origin]
+) -> EngineError:
     """The parser's errors as one line: node, operator, module, source and TensorRT's own reason for the first few."""
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
-    if not errors:
-        return EngineError(
-            f"TensorRT cannot read the model: {'; '.join(recording.texts(1)[:_SHOWN]) or 'no reason given'}"
-        )
-    parts = [_describe(error, origins) for error in errors[:_SHOWN]]
+    parts = [_describe(error, graph, origins) for error in errors[:_SHOWN]]
     if len(errors) > _SHOWN:
         more = sorted({e.node_operator() for e in errors[_SHOWN:]})
         parts.append(f"and {len(errors) - _SHOWN} more nodes ({', '.join(more)})")
-    return EngineError(
-        f"TensorRT's parser refuses {'; '.join(parts)}",
-        "lower the operator to standard ones, or leave that module out of the engine",
+    problem = (
+        f"TensorRT's parser refuses {'; '.join(parts) or '; '.join(recording.texts(ERROR)[:_SHOWN]) or 'the model'}"
     )
+    if not any(error.node_operator() for error in errors):
+        return EngineError(problem, "check the model with onnx.checker, and that its external data files are whole")
+    if any(_unsupported(error) for error in errors):
+        return EngineError(problem, "lower the operator to standard ones, or leave that module out of the engine")
+    return EngineError(problem, "change that node of the model, or leave its module out of the engine")
 
 
-def _describe(error: Any, origins: Mapping[str, Origin]) -> str:
-    name, operator, text = error.node_name(), error.node_operator(), error.desc()
-    reason = next((said for key, said in _REASONS.items() if text == key or (key in text and key != "false")), "")
-    if not reason:
-        reason = clean(text.removeprefix(f"Invalid Node - {name}\n").removeprefix("Assertion failed: "))
+def _describe(error: Any, graph: onnx.ModelProto, origins: Mapping[str, Origin]) -> str:
+    name, operator, index = error.node_name(), error.node_operator(), error.node()
+    reason = _unsupported(error) or _reason(error.desc(), name)
     if not operator:
         return f"the model: {reason}"
-    origin = origin_of(name, origins)
+    stack = list(error.local_function_stack())
+    origin = origin_of(name, origins) or (origin_of(caller(["", *reversed(stack)]), origins) if stack else None)
+    called = repr(name) if name or stack else f"that makes {graph.graph.node[index].output[0]!r}"
+    inside = f" in {' in '.join(reversed(stack))}" if stack else ""
     made_by = f" from {origin.describe()}" if origin else ""
-    return f"{operator} node {name!r}{made_by}: {reason}"
+    return f"{operator} node {called}{inside}{made_by}: {reason}"
+
+
+def _unsupported(error: Any) -> str:
+    """A readable reason where the parser knows no such operator and says only which assertion failed; else empty."""
+    if error.desc() == "false":
+        return "the operator is not supported"
+    if "Plugin not found" in error.desc():
+        return "the operator is not a standard one, and no TensorRT plugin of that name is there"
+    return ""
+
+
+def _reason(text: str, name: str) -> str:
+    reason = clean(text.removeprefix(f"Invalid Node - {name}\n"))
+    return reason.removeprefix("Assertion failed: ").removeprefix(f"{name}: ")
 
 
 def _serialised(model: onnx.ModelProto) -> bytes:
@@ -113,8 +125,11 @@ def _graph_of(path: Path) -> onnx.ModelProto:
     import onnx
 
     try:
-        return onnx.load(path, load_external_data=False)
+        graph = onnx.load(path, load_external_data=False)
     except OSError as error:
         raise InputError(f"model {path} cannot be read: {error.strerror}", "give an .onnx file") from error
     except Exception as error:  # protobuf's DecodeError has no public home that is the same in all its implementations
         raise InputError(f"{path} is not an ONNX model: {error}", "give an .onnx file") from error
+    if not graph.graph.output:
+        raise InputError(f"{path} is not an ONNX model: it has no outputs", "give an .onnx file")
+    return graph
