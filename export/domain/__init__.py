@@ -1,0 +1,85 @@
+"""The ``attnexport`` ONNX domain: operators of attention models that ONNX lacks or that targets refuse.
+
+Each operator is one file with its schema, its NumPy reference and its portable body. A graph that still holds one is
+valid ONNX and runs anywhere once ``add_bodies`` has put the bodies in as model-local functions; lowering replaces
+them by a target's better form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType, ModuleType
+
+import onnx
+
+from . import affine_grid, col2im, grid_sample, grid_sample_3d, im2col, roll, unfold
+from .operator import BODY_OPSET, DOMAIN, VERSION, Operator
+
+__all__ = [
+    "BODY_OPSET",
+    "DOMAIN",
+    "OPERATORS",
+    "VERSION",
+    "Operator",
+    "add_bodies",
+    "domain_nodes",
+    "register_schemas",
+    "strip_bodies",
+]
+
+
+def _operator(module: ModuleType) -> Operator:
+    return Operator(module.SCHEMA.name, module.SCHEMA, module.reference, module.body)
+
+
+OPERATORS: Mapping[str, Operator] = MappingProxyType(
+    {
+        operator.name: operator
+        for operator in map(_operator, (im2col, unfold, col2im, grid_sample, grid_sample_3d, affine_grid, roll))
+    }
+)
+
+
+def register_schemas() -> None:
+    """Make the domain known to onnx in this process (inference, checker, exporter). Calling it again does nothing."""
+    for operator in OPERATORS.values():
+        if not onnx.defs.has(operator.name, DOMAIN):
+            onnx.defs.register_schema(operator.schema)
+
+
+def domain_nodes(
+    nodes: onnx.GraphProto | onnx.FunctionProto,
+) -> Iterator[onnx.NodeProto]:
+    """Every node of the domain in a graph or function, also inside the branches and bodies of If, Loop and Scan."""
+    for node in nodes.node:
+        if node.domain == DOMAIN:
+            yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from domain_nodes(graph)
+
+
+def add_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of ``model`` with the bodies of the domain operators that it uses, as model-local functions."""
+    result = strip_bodies(model)
+    used = {node.op_type for graph in (result.graph, *result.functions) for node in domain_nodes(graph)}
+    result.functions.extend(OPERATORS[name].body() for name in sorted(used & set(OPERATORS)))
+    if used:
+        result.ir_version = max(result.ir_version, 8)  # the first version with model-local functions
+    return result
+
+
+def strip_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of ``model`` without the bodies; the import of the domain stays where a node still needs it."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    functions = [function for function in result.functions if function.domain != DOMAIN]
+    del result.functions[:]
+    result.functions.extend(functions)
+    needed = any(True for graph in (result.graph, *result.functions) for _ in domain_nodes(graph))
+    imports = [entry for entry in result.opset_import if entry.domain != DOMAIN]
+    del result.opset_import[:]
+    result.opset_import.extend(imports)
+    if needed:
+        result.opset_import.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
+    return result

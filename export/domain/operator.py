@@ -1,0 +1,123 @@
+"""What one operator of the domain consists of, and the small vocabulary that its schema and body are written with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import onnx
+from onnx.defs import OpSchema
+
+DOMAIN = "attnexport"
+VERSION = 1
+BODY_OPSET = 18
+
+FLOATS = ("tensor(float16)", "tensor(float)", "tensor(double)")
+"""Types of an operator that multiplies."""
+MOVABLE = (*FLOATS, "tensor(int8)", "tensor(uint8)", "tensor(int32)", "tensor(int64)", "tensor(bool)")
+"""Types of an operator that only moves values."""
+
+Dim = int | str | None
+"""A known size, a symbol, or nothing known."""
+Infer = Callable[[Any], None]
+_Kind = OpSchema.AttrType
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator: its schema, its NumPy reference, and its portable body in standard operators."""
+
+    name: str
+    schema: OpSchema
+    reference: Callable[..., Any]
+    body: Callable[[], onnx.FunctionProto]
+
+
+def schema(
+    name: str,
+    doc: str,
+    *,
+    inputs: Sequence[tuple[str, str]],
+    output: str,
+    types: Sequence[str],
+    infer: Infer,
+    ints: Sequence[str] = (),
+    lists: Sequence[str] = (),
+    strings: Sequence[str] = (),
+) -> OpSchema:
+    """The schema of a domain operator with one output of type ``T``; ``infer`` sets the output's type and shape.
+
+    ``inputs`` are (name, type) pairs. ``ints``, ``lists`` and ``strings`` name the required attributes by kind.
+    """
+    attributes = [OpSchema.Attribute(key, _Kind.INT) for key in ints]
+    attributes += [OpSchema.Attribute(key, _Kind.INTS) for key in lists]
+    attributes += [OpSchema.Attribute(key, _Kind.STRING) for key in strings]
+    made = OpSchema(
+        name,
+        DOMAIN,
+        VERSION,
+        doc,
+        inputs=[OpSchema.FormalParameter(key, kind) for key, kind in inputs],
+        outputs=[OpSchema.FormalParameter(output, "T")],
+        type_constraints=[("T", list(types), "The type of the values.")],
+        attributes=attributes,
+    )
+    if hasattr(made, "set_type_and_shape_inference_function"):  # older onnx: the exporter's own shapes are kept
+        made.set_type_and_shape_inference_function(infer)
+    return made
+
+
+def function(text: str) -> onnx.FunctionProto:
+    """Parse a body: ONNX text from the operator's name on; the domain and opset header is put in front."""
+    header = f'<domain: "{DOMAIN}", opset_import: ["" : {BODY_OPSET}]>\n'
+    return onnx.parser.parse_function(header + text)
+
+
+def attribute(context: Any, name: str) -> Any:
+    """The value of a node's attribute inside an inference function."""
+    return onnx.helper.get_attribute_value(context.get_attribute(name))
+
+
+def input_dims(context: Any, index: int) -> list[Dim] | None:
+    """The dimensions of an input inside an inference function; None when its rank is unknown."""
+    kind = context.get_input_type(index)
+    if kind is None or not kind.tensor_type.HasField("shape"):
+        return None
+    return [
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param if dim.dim_param else None
+        for dim in kind.tensor_type.shape.dim
+    ]
+
+
+def known_values(context: Any, index: int) -> list[Dim] | None:
+    """The values of an int64 input that inference knows: of a constant, or symbols that data propagation found."""
+    data = context.get_input_data(index)
+    if data is not None:
+        return [int(value) for value in onnx.numpy_helper.to_array(data).reshape(-1)]
+    symbolic = context.get_symbolic_input(index)
+    if symbolic is None:
+        return None
+    return [
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param if dim.dim_param else None for dim in symbolic.dim
+    ]
+
+
+def set_output(context: Any, dims: Sequence[Dim] | None) -> None:
+    """Give the output the type of input 0 and these dimensions (None: only the type)."""
+    kind = context.get_input_type(0)
+    if kind is None:
+        return
+    context.set_output_type(0, onnx.helper.make_tensor_type_proto(kind.tensor_type.elem_type, dims))
+
+
+def times(*factors: Dim) -> Dim:
+    """The product of dimensions, known where every factor is."""
+    known = [factor for factor in factors if isinstance(factor, int)]
+    return prod(known) if len(known) == len(factors) else None
+
+
+def positions(size: Dim, window: int, step: int) -> Dim:
+    """How many windows of ``window`` values fit in ``size`` values, ``step`` apart."""
+    return (size - window) // step + 1 if isinstance(size, int) else None

@@ -1,0 +1,91 @@
+"""The arithmetic that GridSample and GridSample3d share, in NumPy, in any float dtype.
+
+Per axis, a position in [-1, 1] becomes a pixel coordinate, the padding rule maps it, and the mode gives the integer
+taps around it with their weights; a sample is the sum over the product of the axes' taps. Source:
+ATen/native/GridSampler.h. A non-finite coordinate follows ATen's two-dimensional CPU kernel: NaN stays NaN where it
+enters a weight, and is pixel 0 where border or reflection clips it first.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+_CUBIC = -0.75
+
+
+def _pixels(position: Array, size: int, align_corners: int) -> Array:
+    return (position + 1) / 2 * (size - 1) if align_corners else ((position + 1) * size - 1) / 2
+
+
+def _clip(pixel: Array, size: int) -> Array:
+    return np.where(pixel > 0, np.minimum(pixel, size - 1), 0)
+
+
+def _reflect(pixel: Array, size: int, align_corners: int) -> Array:
+    low, span = (0.0, size - 1) if align_corners else (-0.5, size)
+    if span == 0:
+        return np.zeros_like(pixel)
+    distance = np.abs(pixel - low)
+    flips, rest = np.floor(distance / span), np.fmod(distance, span)
+    return np.where(flips % 2 == 0, rest + low, span - rest + low)
+
+
+def _pad(pixel: Array, size: int, padding_mode: str, align_corners: int) -> Array:
+    if padding_mode == "reflection":
+        pixel = _reflect(pixel, size, align_corners)
+    return pixel if padding_mode == "zeros" else _clip(pixel, size)
+
+
+def _cubic_weights(t: Array) -> list[Array]:
+    def near(d: Array) -> Array:
+        return ((_CUBIC + 2) * d - (_CUBIC + 3)) * d * d + 1
+
+    def far(d: Array) -> Array:
+        return ((_CUBIC * d - 5 * _CUBIC) * d + 8 * _CUBIC) * d - 4 * _CUBIC
+
+    return [far(t + 1), near(t), near(1 - t), far(2 - t)]
+
+
+def _taps(pixel: Array, size: int, mode: str, padding_mode: str, align_corners: int) -> list[tuple[Array, Array]]:
+    if mode == "bicubic":
+        base = np.floor(pixel)
+        taps = [
+            (_pad(base + offset, size, padding_mode, align_corners), weight)
+            for offset, weight in zip((-1, 0, 1, 2), _cubic_weights(pixel - base), strict=True)
+        ]
+    else:
+        pixel = _pad(pixel, size, padding_mode, align_corners)
+        base = np.round(pixel) if mode == "nearest" else np.floor(pixel)
+        part = pixel - base
+        taps = [(base, np.ones_like(base))] if mode == "nearest" else [(base, 1 - part), (base + 1, part)]
+    inside = [(tap >= 0) & (tap <= size - 1) for tap, _ in taps]
+    return [
+        (np.where(valid, tap, 0).astype(np.int64), weight * valid)
+        for (tap, weight), valid in zip(taps, inside, strict=True)
+    ]
+
+
+def sample(x: Array, grid: Array, *, mode: str, padding_mode: str, align_corners: int) -> Array:
+    """x (N, C, *space) at grid (N, *out, axes), x-coordinate first -> (N, C, *out), in the dtype of x."""
+    space, out = x.shape[2:], grid.shape[1:-1]
+    batch, channels = x.shape[:2]
+    with np.errstate(invalid="ignore"):
+        taps = [
+            _taps(
+                _pixels(grid[..., len(space) - 1 - axis], size, align_corners), size, mode, padding_mode, align_corners
+            )
+            for axis, size in enumerate(space)
+        ]
+        y = np.zeros((batch, channels, *out), x.dtype)
+        for corner in product(*taps):
+            for n in range(batch):
+                weight = np.ones(out, x.dtype)
+                for _, factor in corner:
+                    weight = weight * factor[n]
+                y[n] += x[n][(slice(None), *(index[n] for index, _ in corner))] * weight
+    return y

@@ -1,0 +1,201 @@
+"""Lowering: each operator of the ``attnexport`` domain becomes the cheapest standard form right for all targets asked for.
+
+``LOWERINGS`` is the whole list. A lowering refuses a node with a reason; of those that do not refuse, the one with
+the lowest cost estimate is built. What was chosen, and why the others were not, is returned beside the model.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+import onnx.inliner
+import onnx_graphsurgeon as gs
+
+from ...errors import InputError, StageError, UnsupportedModelError
+from ..domain import DOMAIN, domain_nodes, register_schemas, strip_bodies
+from . import (
+    affine_grid_axes,
+    col2im_pad_add,
+    grid_sample_3d_gather,
+    grid_sample_gather,
+    grid_sample_native,
+    im2col_blocks,
+    im2col_slices,
+    roll_slices,
+    unfold_blocks,
+    unfold_slices,
+)
+from .emit import Emit
+from .lowering import TARGETS, Lowering
+
+__all__ = ["LOWERINGS", "TARGETS", "Applied", "Lowering", "LoweringResult", "lower"]
+
+LOWERINGS: tuple[Lowering, ...] = (
+    im2col_slices.LOWERING,
+    im2col_blocks.LOWERING,
+    unfold_slices.LOWERING,
+    unfold_blocks.LOWERING,
+    col2im_pad_add.LOWERING,
+    grid_sample_native.LOWERING,
+    grid_sample_gather.LOWERING,
+    grid_sample_3d_gather.LOWERING,
+    affine_grid_axes.LOWERING,
+    roll_slices.LOWERING,
+)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One node lowered: which form was chosen for which targets, and why each other form of the operator was not."""
+
+    node: str
+    op: str
+    lowering: str
+    refused: dict[str, str]
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LoweringResult:
+    """The model in standard operators, and what was done to it, in the order of the graph."""
+
+    model: onnx.ModelProto
+    applied: list[Applied] = field(default_factory=list)
+
+
+def lower(
+    model: onnx.ModelProto, targets: Collection[str], lowerings: Collection[Lowering] = LOWERINGS
+) -> LoweringResult:
+    """Replace every node of the ``attnexport`` domain, also inside If, Loop and local functions, by standard operators.
+
+    ``targets`` is any of 'ort' and 'tensorrt'; each form chosen is right for all of them. ``model`` is not changed.
+    Graph inputs and outputs keep names, types and symbolic shapes; what replaces node ``N`` is named ``N/<part>``.
+    The result passes ``onnx.checker`` with full (strict) shape inference and carries the inferred types of its
+    values.
+
+    Raises UnsupportedModelError, with the reason of every refusal, where no form is right; InputError for an unknown
+    target; StageError when the lowered graph is not valid ONNX.
+    """
+    chosen_targets = _checked_targets(targets)
+    register_schemas()
+    source = _inlined(strip_bodies(model))
+    if not any(True for _ in domain_nodes(source.graph)):
+        return LoweringResult(source)
+    graph = gs.import_onnx(_inferred(source))
+    applied = _lower_graph(graph, chosen_targets, lowerings, _taken_names(graph))
+    return LoweringResult(_exported(graph, source), applied)
+
+
+def _checked_targets(targets: Collection[str]) -> tuple[str, ...]:
+    names = (targets,) if isinstance(targets, str) else tuple(sorted(set(targets)))
+    unknown = [name for name in names if name not in TARGETS]
+    if unknown or not names:
+        raise InputError(
+            f"lowering target {', '.join(unknown) or '(none)'} is not known", f"use {' or '.join(TARGETS)}"
+        )
+    return names
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its local functions inlined, if one of them holds a domain node."""
+    if any(True for function in model.functions for _ in domain_nodes(function)):
+        return onnx.inliner.inline_local_functions(model)
+    return model
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise StageError("lower", f"shapes do not fit together: {error}") from error
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    yield graph
+    yield from graph.subgraphs(recursive=True)
+
+
+def _taken_names(graph: Any) -> set[str]:
+    """The names of all nodes and values, after every domain node has been given a name of its own."""
+    graphs = list(_graphs(graph))
+    counts = Counter(node.name for inner in graphs for node in inner.nodes)
+    for inner in graphs:
+        for node in inner.nodes:
+            if node.domain == DOMAIN and (not node.name or counts[node.name] > 1):
+                node.name = node.outputs[0].name
+    taken = {node.name for inner in graphs for node in inner.nodes}
+    return taken.union(*(inner.tensors().keys() for inner in graphs))
+
+
+def _lower_graph(
+    graph: Any, targets: tuple[str, ...], lowerings: Collection[Lowering], taken: set[str]
+) -> list[Applied]:
+    applied, nodes = [], []
+    for node in graph.nodes:
+        for inner in node.subgraphs():
+            applied += _lower_graph(inner, targets, lowerings, taken)
+        if node.domain != DOMAIN:
+            nodes.append(node)
+            continue
+        lowering, record = _choose(node, targets, lowerings)
+        emit = Emit(node, taken)
+        emit.finish(lowering.build(emit, node))
+        node.inputs.clear()
+        nodes += emit.nodes
+        applied.append(record)
+    graph.nodes = nodes
+    return applied
+
+
+def _choose(node: Any, targets: tuple[str, ...], lowerings: Collection[Lowering]) -> tuple[Lowering, Applied]:
+    refused: dict[str, str] = {}
+    costs: list[tuple[float, Lowering]] = []
+    for lowering in lowerings:
+        if lowering.op != node.op:
+            continue
+        reason = lowering.refuse(node, targets)
+        if reason is None:
+            costs.append((lowering.cost(node), lowering))
+        else:
+            refused[lowering.name] = reason
+    if not costs:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or "no lowering is known"
+        raise UnsupportedModelError(
+            f"node {node.name!r} ({node.op}) has no standard form for {' and '.join(targets)} ({reasons})",
+            "give the operator's inputs a known rank and supported options, or export without this target",
+        )
+    cost, best = min(costs, key=lambda entry: entry[0])
+    for other_cost, other in costs:
+        if other is not best:
+            refused[other.name] = (
+                f"right, but costlier: about {other_cost:.1f} passes over the output against {cost:.1f}"
+            )
+    return best, Applied(node.name, node.op, best.name, refused, targets)
+
+
+def _exported(graph: Any, source: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph as a checked model, with what onnx-graphsurgeon does not carry taken from ``source``."""
+    graph.cleanup().toposort()
+    imports = [entry for entry in source.opset_import if entry.domain != DOMAIN]
+    model = gs.export_onnx(graph, opset_imports=imports)
+    model.metadata_props.extend(source.metadata_props)
+    model.graph.metadata_props.extend(source.graph.metadata_props)
+    model.doc_string, model.domain, model.model_version = source.doc_string, source.domain, source.model_version
+    _restore_interface(model, source)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise StageError("lower", f"the lowered model is not valid ONNX: {error}") from error
+    model = _inferred(model)
+    _restore_interface(model, source)
+    return model
+
+
+def _restore_interface(model: onnx.ModelProto, source: onnx.ModelProto) -> None:
+    for mine, theirs in ((model.graph.input, source.graph.input), (model.graph.output, source.graph.output)):
+        del mine[:]
+        mine.extend(theirs)

@@ -1,0 +1,86 @@
+"""Col2Im as a sum of padded pieces, one axis after the other; never a scatter.
+
+    spread[n, c, i, j, p*sh, q*sw] = cols[n, (c, i, j), (p, q)]                 zeros between, where the stride is
+    over 1 wide[n, c, i, ., w]  = sum over j of spread[n, c, i, j, ., w - j*dw]        kw Pads and Adds full[n, c, h,
+    w]     = sum over i of wide[n, c, i, h - i*dh, w]             kh Pads and Adds y = full without the node's
+    padding, lengthened by zeros where no window reached
+
+The shifts are separable, so kh + kw pieces do the work of kh*kw. The output size may be computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from .emit import Dim, Emit, Value
+from .lowering import LAUNCH, Lowering, constant_ints, known, rank_refusal
+
+
+def output_sizes(emit: Emit, node: Any) -> list[Dim]:
+    """H and W of the output: numbers where they are known, else entries of the second input."""
+    size = node.inputs[1]
+    constant = constant_ints(size)
+    if constant is not None:
+        return list(constant)
+    return [
+        length
+        if (length := known(node.outputs[0], axis + 2)) is not None
+        else emit.slice(size, [axis], [axis + 1], [0])
+        for axis in (0, 1)
+    ]
+
+
+def _refuse(node: Any, targets: Collection[str]) -> str | None:
+    return rank_refusal(node.inputs[0], 3, "cols")
+
+
+def _cost(node: Any) -> float:
+    kh, kw = node.attrs["kernel"]
+    strided = sum(step > 1 for step in node.attrs["stride"])
+    return kh * (kw * 2.5 + 2.5) + strided * kh * kw + LAUNCH * (3 * (kh + kw) + 6)
+
+
+def _spread(emit: Emit, x: Value, axis: int, stride: int, dims: list[Dim]) -> Value:
+    """stride - 1 zeros after every value along ``axis``; ``dims``, the lengths of x, are brought up to date."""
+    if stride == 1:
+        return x
+    x = emit.op("Unsqueeze", x, emit.ints([axis + 1]))
+    ends = [0] * (len(dims) + 1)
+    ends[axis + 1] = stride - 1
+    x = emit.op("Pad", x, emit.ints([0] * len(ends) + ends))
+    dims[axis] = emit.mul(dims[axis], stride)
+    return emit.reshape(x, [*[0] * axis, dims[axis], *dims[axis + 1 :]])
+
+
+def _shifted_sum(emit: Emit, x: Value, taps: int, tap_axis: int, axis: int, dilation: int, rank: int) -> Value:
+    """Sum over the taps of one kernel axis, each shifted along ``axis``; the tap axis goes."""
+    terms = []
+    for tap in range(taps):
+        piece = x if taps == 1 else emit.slice(x, [tap], [tap + 1], [tap_axis])
+        pads = [0] * (2 * rank)
+        pads[axis], pads[rank + axis] = tap * dilation, (taps - 1 - tap) * dilation
+        terms.append(emit.op("Pad", piece, emit.ints(pads)) if any(pads) else piece)
+    return emit.op("Squeeze", emit.sum(terms), emit.ints([tap_axis]))
+
+
+def _build(emit: Emit, node: Any) -> Value:
+    cols = node.inputs[0]
+    top, left, bottom, right = node.attrs["pads"]
+    (kh, kw), (dh, dw), (sh, sw) = (node.attrs[key] for key in ("kernel", "dilation", "stride"))
+    height, width = output_sizes(emit, node)
+    rows = emit.add(emit.floordiv(emit.add(height, top + bottom - dh * (kh - 1) - 1), sh), 1)
+    columns = emit.add(emit.floordiv(emit.add(width, left + right - dw * (kw - 1) - 1), sw), 1)
+    channels = emit.floordiv(emit.dim(cols, 1), kh * kw)
+    dims = [0, channels, kh, kw, rows, columns]
+    x = emit.reshape(cols, dims)
+    x = _spread(emit, x, 5, sw, dims)
+    x = _shifted_sum(emit, x, kw, 3, 5, dw, 6)
+    dims = [0, channels, kh, rows, emit.add(emit.mul(columns, sw), dw * (kw - 1))]
+    x = _spread(emit, x, 3, sh, dims)
+    x = _shifted_sum(emit, x, kh, 2, 3, dh, 5)
+    # Each spread axis ends stride - 1 zeros after its last window, so it reaches the end of the padded image or beyond.
+    return emit.slice(x, [top, left], [emit.add(height, top), emit.add(width, left)], [2, 3])
+
+
+LOWERING = Lowering("col2im_pad_add", "Col2Im", _refuse, _cost, _build)

@@ -1,0 +1,58 @@
+"""What a lowering is, and what lowerings ask of the node in front of them.
+
+Costs are counted in passes over the output's values (one read or one write of a tensor of that size is half a pass),
+plus ``LAUNCH`` for each node, which stands for a kernel's fixed cost. They only order the lowerings of one node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_graphsurgeon as gs
+
+from .emit import Emit, Value
+
+LAUNCH = 0.05
+TARGETS = ("ort", "tensorrt")
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """One way to write a domain operator in standard operators.
+
+    ``refuse(node, targets)`` gives the reason why it would be wrong here, or None; ``cost(node)`` orders those that
+    are right; ``build(emit, node)`` writes the nodes and returns the value that takes the output's place.
+    """
+
+    name: str
+    op: str
+    refuse: Callable[[Any, Collection[str]], str | None]
+    cost: Callable[[Any], float]
+    build: Callable[[Emit, Any], Value]
+
+
+def rank_refusal(value: Value, rank: int, what: str) -> str | None:
+    """The reason to refuse a value whose rank is not known or is another."""
+    if value.shape is None:
+        return f"the rank of {what} is not known"
+    if len(value.shape) != rank:
+        return f"{what} has {len(value.shape)} axes, not {rank}"
+    return None
+
+
+def known(value: Value, axis: int) -> int | None:
+    """The length of an axis where it is a number."""
+    size = value.shape[axis] if value.shape is not None else None
+    return size if isinstance(size, int) else None
+
+
+def constant_ints(value: Value) -> list[int] | None:
+    """The numbers of a constant integer tensor; None when it is computed."""
+    if isinstance(value, gs.Constant):
+        return [int(number) for number in value.values.reshape(-1)]
+    producer = value.inputs[0] if value.inputs else None
+    if producer is not None and producer.op == "Constant" and "value" in producer.attrs:
+        return [int(number) for number in producer.attrs["value"].values.reshape(-1)]
+    return None
