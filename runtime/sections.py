@@ -82,9 +82,9 @@ class Precision:
 class EngineRecord:
     """One TensorRT plan. ``flavour``: enterprise or rtx; ``version``: of the library that built it.
 
-    ``compute_capability`` is the one it was built for, None for any that the library supports. ``profiles`` holds,
-    for every optimization profile, ``{input: {"min": [...], "opt": [...], "max": [...]}}``; ``layers`` what the
-    engine inspector lists.
+    ``compute_capability`` lists those that it was built for (``8.6, 8.9``), None for any that the library supports.
+    ``profiles`` holds, for every optimization profile, ``{input: {"min": [...], "opt": [...], "max": [...]}}``;
+    ``layers`` what the engine inspector lists.
     """
 
     file: str

@@ -1,0 +1,213 @@
+"""Proving a bundle again, where it lies: the files against the manifest, the models against the golden cases. No torch.
+
+Each record of the manifest's parity section becomes one row: the file runs on the golden cases, its error against
+their FP64 truth is measured anew, and held to the record's factor over ``own_rms``, PyTorch's own rms error on the
+same cases.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import AttnexportError, BundleError, MissingBackendError
+from .bundle import Bundle
+from .codec import encode_fields
+from .compare import ErrorMeter, check_outputs
+from .device import cuda_device
+from .figures import Figures, Gate, ParityRecord
+from .golden import GoldenCase
+from .sections import EngineRecord
+from .sessions import Session
+from .sessions.ort import OrtSession
+from .sessions.tensorrt import TensorRTSession, load_library
+from .spec import check_feeds
+
+PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
+EMULATED = "emulated"  # how the stages are named that round to FP16 after every node, as a GPU does
+_ANY_GPU = "current"  # "the one that it was built beside", which only the plan itself knows
+_PRECISIONS = {"fp32": "float32", "fp16": "float16"}
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One output of one stage. ``error`` is the rms against the truth; the figures are None where nothing was measured.
+
+    ``verdict`` is ``passed``, ``failed`` or ``not run``; ``reason`` says why for the latter two. ``how`` names what
+    ran the file.
+    """
+
+    stage: str
+    file: str
+    output: str
+    error: float | None
+    relative: float | None
+    ratio: float | None
+    factor: float
+    verdict: str
+    reason: str
+    how: str
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """All rows. A row that could not run here is no failure, but at least one must have passed."""
+
+    bundle: str
+    cases: int
+    files: int
+    rows: tuple[CheckRow, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was proved and nothing failed."""
+        verdicts = {row.verdict for row in self.rows}
+        return PASSED in verdicts and FAILED not in verdicts
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary, the verdict included."""
+        return {"passed": self.passed, **encode_fields(self)}
+
+
+def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> CheckResult:
+    """Verify every file, then hold every model to its gate on the golden cases. ``note`` hears what one should know.
+
+    A failed gate is a row, not an exception. Raises BundleError for a bundle that is damaged or holds nothing to check.
+    """
+    bundle = Bundle.open(path)
+    bundle.verify_files()
+    cases = bundle.golden()
+    for case in cases:
+        _check_case(bundle, case)
+    if not bundle.manifest.parity:
+        raise BundleError(f"{path} has no parity records, so there is nothing to hold it to", "export the bundle again")
+    stages: dict[tuple[str, str], list[ParityRecord]] = {}
+    for record in (*bundle.manifest.parity, *_unproved_engines(bundle)):
+        stages.setdefault((record.stage, record.file), []).append(record)
+    rows = [row for records in stages.values() for row in _check_stage(bundle, records, cases, note)]
+    return CheckResult(str(path), len(cases), len(bundle.manifest.files), tuple(rows))
+
+
+def _check_case(bundle: Bundle, case: GoldenCase) -> None:
+    """Golden cases must be cases of this model."""
+    try:
+        check_feeds(bundle.manifest.inputs, case.feeds)
+    except AttnexportError as error:
+        raise BundleError(f"golden case {case.name!r} of {bundle.path}: {error.problem}", "export again") from error
+    names = [s.name for s in bundle.manifest.outputs]
+    if sorted(case.truth) != sorted(names):
+        raise BundleError(
+            f"golden case {case.name!r} of {bundle.path} has outputs {', '.join(case.truth)} and the manifest "
+            f"{', '.join(names)}",
+            "export again",
+        )
+
+
+def _unproved_engines(bundle: Bundle) -> list[ParityRecord]:
+    """Engines that were built where no GPU was: held to what the models of their precision are held to."""
+    proved = {record.file for record in bundle.manifest.parity}
+    found = []
+    for engine in bundle.manifest.engines:
+        if engine.file in proved:
+            continue
+        precision = _PRECISIONS.get(engine.precision, engine.precision)
+        like = {r.output: r for r in reversed(bundle.manifest.parity) if r.precision == precision}
+        if not like:
+            raise BundleError(f"engine {engine.file!r} has no {precision} parity records", "export the bundle again")
+        found += [replace(r, stage=f"engine-{engine.precision}", file=engine.file) for r in like.values()]
+    return found
+
+
+def _check_stage(
+    bundle: Bundle, records: Sequence[ParityRecord], cases: Sequence[GoldenCase], note: Callable[[str], None]
+) -> list[CheckRow]:
+    stage, file = records[0].stage, records[0].file
+    try:
+        session, how = _open(bundle, stage, file, note)
+    except MissingBackendError as error:
+        return [_bare(record, NOT_RUN, error.problem) for record in records]
+    except AttnexportError as error:
+        return [_bare(record, FAILED, error.problem) for record in records]
+    specs = bundle.manifest.outputs
+    meters = {spec.name: ErrorMeter() for spec in specs}
+    with closing(session):
+        try:
+            for case in cases:
+                got = session.run(case.feeds)
+                check_outputs(specs, got, truth=case.truth, of=file)
+                for name, meter in meters.items():
+                    meter.add(got[name], case.truth[name])
+        except AttnexportError as error:
+            return [_bare(record, FAILED, error.problem, how) for record in records]
+    dtypes = {spec.name: spec.numpy_dtype for spec in specs}
+    rows = []
+    for record in records:
+        if record.output not in meters:
+            raise BundleError(f"parity record of {file!r} names an unknown output {record.output!r}", "export again")
+        exact = dtypes[record.output].kind != "f"
+        precision = dtypes[record.output].name if exact else record.precision
+        rows.append(_judge(record, meters[record.output].figures(), precision, how))
+    return rows
+
+
+def _judge(record: ParityRecord, figures: Figures, precision: str, how: str) -> CheckRow:
+    gate = Gate.judge(figures, own_rms=record.own_rms, precision=precision, factor=record.gate.factor)
+    reason = f"errs {gate.ratio:.3g} times as much as PyTorch itself, and {gate.factor:g} is allowed"
+    return CheckRow(
+        stage=record.stage,
+        file=record.file,
+        output=record.output,
+        error=figures.rms,
+        relative=figures.relative,
+        ratio=gate.ratio,
+        factor=gate.factor,
+        verdict=PASSED if gate.passed else FAILED,
+        reason="" if gate.passed else reason,
+        how=how,
+    )
+
+
+def _bare(record: ParityRecord, verdict: str, reason: str, how: str = "") -> CheckRow:
+    return CheckRow(
+        record.stage, record.file, record.output, None, None, None, record.gate.factor, verdict, reason, how
+    )
+
+
+def _open(bundle: Bundle, stage: str, file: str, note: Callable[[str], None]) -> tuple[Session, str]:
+    """A session for a stage's file, and what it is, in words. Raises MissingBackendError for what only is not here."""
+    path = bundle.file(file)
+    engine = next((e for e in bundle.manifest.engines if e.file == file), None)
+    if engine is not None:
+        return _open_engine(path, engine), f"TensorRT, {engine.flavour}"
+    if not stage.startswith(EMULATED):
+        return OrtSession(path), "onnxruntime, CPU"
+    if importlib.util.find_spec("onnx") is None:
+        note(
+            f"{file}: the package onnx is not installed, so FP16 storage is not emulated, and onnxruntime alone, "
+            "which computes in FP32 between casts, has run it; pip install onnx for both"
+        )
+        raise MissingBackendError("the package onnx is not installed")
+    from .sessions.emulated import EmulatedSession
+
+    return EmulatedSession(path), "onnxruntime, CPU, rounded to FP16 after every node"
+
+
+def _open_engine(path: Path, record: EngineRecord) -> Session:
+    """Say what is missing before TensorRT does. Raises MissingBackendError for all that only is not here."""
+    device = cuda_device()
+    if device is None:
+        raise MissingBackendError("no GPU")
+    name, capability = device
+    built_for = (record.compute_capability or _ANY_GPU).split(", ")
+    if capability not in built_for and _ANY_GPU not in built_for:
+        raise MissingBackendError(
+            f"built for compute capability {record.compute_capability}, and {name} has {capability}"
+        )
+    version = str(load_library(record.flavour).__version__)
+    if version.split(".")[:2] != record.version.split(".")[:2]:
+        raise MissingBackendError(f"built by TensorRT {record.version}, and {version} is installed")
+    return TensorRTSession(path, record.flavour)

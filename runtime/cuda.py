@@ -1,0 +1,155 @@
+"""The few calls of the CUDA driver that running an engine takes, straight from libcuda: no toolkit and no torch.
+
+libcuda comes with the GPU's driver, so where it is missing no engine can run anyway. Memory lives in the device's
+primary context, the one that TensorRT's CUDA runtime uses too. Source: CUDA driver API reference,
+https://docs.nvidia.com/cuda/cuda-driver-api/.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any
+
+import numpy as np
+
+from ..errors import MissingBackendError, StageError
+
+_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+_INT, _SIZE, _HANDLE, _ADDRESS = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint64
+_OUT = ctypes.c_void_p
+_SIGNATURES: dict[str, tuple[Any, ...]] = {
+    "cuInit": (ctypes.c_uint,),
+    "cuDriverGetVersion": (_OUT,),
+    "cuDeviceGetCount": (_OUT,),
+    "cuDeviceGet": (_OUT, _INT),
+    "cuDeviceGetName": (ctypes.c_char_p, _INT, _INT),
+    "cuDeviceGetAttribute": (_OUT, _INT, _INT),
+    "cuDevicePrimaryCtxRetain": (_OUT, _INT),
+    "cuDevicePrimaryCtxRelease_v2": (_INT,),
+    "cuCtxSetCurrent": (_HANDLE,),
+    "cuMemAlloc_v2": (_OUT, _SIZE),
+    "cuMemFree_v2": (_ADDRESS,),
+    "cuMemcpyHtoD_v2": (_ADDRESS, _HANDLE, _SIZE),
+    "cuMemcpyDtoH_v2": (_HANDLE, _ADDRESS, _SIZE),
+    "cuStreamCreate": (_OUT, ctypes.c_uint),
+    "cuStreamSynchronize": (_HANDLE,),
+    "cuStreamDestroy_v2": (_HANDLE,),
+    "cuGetErrorString": (_INT, _OUT),
+}
+
+
+class Driver:
+    """An initialised CUDA driver. Raises MissingBackendError where there is none, or it finds no GPU."""
+
+    def __init__(self, library: str | None = None) -> None:
+        library = library or ("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        remedy = "run on a machine with an NVIDIA GPU and its driver"
+        try:
+            self._library = ctypes.CDLL(library)
+            for name, kinds in _SIGNATURES.items():
+                function = getattr(self._library, name)
+                function.argtypes, function.restype = kinds, _INT
+        except (OSError, AttributeError) as error:
+            raise MissingBackendError(f"no CUDA driver here ({error})", remedy) from error
+        if code := self._library.cuInit(0):
+            raise MissingBackendError(f"the CUDA driver does not start: {self.explain(code)}", remedy)
+        count = _INT()
+        self.call("cuDeviceGetCount", ctypes.byref(count))
+        if not count.value:
+            raise MissingBackendError("the CUDA driver finds no GPU", remedy)
+        device = _INT()
+        self.call("cuDeviceGet", ctypes.byref(device), 0)
+        self.device = device.value
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call a driver function. Raises StageError with the driver's words for any result but success."""
+        if code := getattr(self._library, name)(*arguments):
+            raise StageError("cuda", f"{name} failed: {self.explain(code)}")
+
+    def explain(self, code: int) -> str:
+        """The driver's own sentence for a result."""
+        text = ctypes.c_char_p()
+        if self._library.cuGetErrorString(code, ctypes.byref(text)) == 0 and text.value:
+            return f"{text.value.decode()} ({code})"
+        return f"error {code}"
+
+    def version(self) -> str:
+        """The CUDA version that the driver supports, such as ``12.8``."""
+        value = _INT()
+        self.call("cuDriverGetVersion", ctypes.byref(value))
+        return f"{value.value // 1000}.{value.value % 1000 // 10}"
+
+    def name(self) -> str:
+        """The first GPU's name."""
+        buffer = ctypes.create_string_buffer(256)
+        self.call("cuDeviceGetName", buffer, len(buffer), self.device)
+        return buffer.value.decode(errors="replace")
+
+    def compute_capability(self) -> str:
+        """The first GPU's compute capability, such as ``8.9``."""
+        parts = []
+        for attribute in (_MAJOR, _MINOR):
+            value = _INT()
+            self.call("cuDeviceGetAttribute", ctypes.byref(value), attribute, self.device)
+            parts.append(str(value.value))
+        return ".".join(parts)
+
+
+class Context:
+    """The first GPU's primary context with one stream and the buffers made in it; ``close`` frees all of it."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._buffers: dict[int, int] = {}
+        self._context, self._stream = _HANDLE(), _HANDLE()
+        driver.call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), driver.device)
+        try:
+            driver.call("cuCtxSetCurrent", self._context)
+            driver.call("cuStreamCreate", ctypes.byref(self._stream), 0)
+        except StageError:
+            driver.call("cuDevicePrimaryCtxRelease_v2", driver.device)
+            raise
+
+    @property
+    def stream(self) -> int:
+        """The stream's handle."""
+        return self._stream.value or 0
+
+    def make_current(self) -> None:
+        """Use this context in the calling thread."""
+        self._driver.call("cuCtxSetCurrent", self._context)
+
+    def allocate(self, size: int) -> int:
+        """The address of ``size`` bytes of device memory, at least one."""
+        address = _ADDRESS()
+        self._driver.call("cuMemAlloc_v2", ctypes.byref(address), max(size, 1))
+        self._buffers[address.value] = size
+        return address.value
+
+    def free(self, address: int) -> None:
+        """Give a buffer back."""
+        del self._buffers[address]
+        self._driver.call("cuMemFree_v2", address)
+
+    def upload(self, address: int, array: np.ndarray) -> None:
+        """Copy a C-contiguous array to the device."""
+        self._driver.call("cuMemcpyHtoD_v2", address, array.ctypes.data, array.nbytes)
+
+    def download(self, array: np.ndarray, address: int) -> None:
+        """Fill a C-contiguous array from the device."""
+        self._driver.call("cuMemcpyDtoH_v2", array.ctypes.data, address, array.nbytes)
+
+    def synchronize(self) -> None:
+        """Wait for the stream."""
+        self._driver.call("cuStreamSynchronize", self._stream)
+
+    def close(self) -> None:
+        """Free the buffers, the stream and the context."""
+        if self._context.value is None:
+            return
+        for address in list(self._buffers):
+            self.free(address)
+        self._driver.call("cuStreamDestroy_v2", self._stream)
+        self._driver.call("cuDevicePrimaryCtxRelease_v2", self._driver.device)
+        self._context.value = None

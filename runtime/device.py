@@ -1,0 +1,15 @@
+"""Which GPU is here, without torch."""
+
+from __future__ import annotations
+
+from ..errors import AttnexportError
+from .cuda import Driver
+
+
+def cuda_device() -> tuple[str, str] | None:
+    """Name and compute capability (``8.9``) of the first GPU, None where there is no GPU or driver."""
+    try:
+        driver = Driver()
+        return driver.name(), driver.compute_capability()
+    except AttnexportError:
+        return None

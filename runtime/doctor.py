@@ -1,0 +1,192 @@
+"""What is installed here, which targets work, and what to type for the rest.
+
+Versions come from the packages' metadata, so nothing heavy is imported; only the libraries that a target stands on
+are loaded, since an installed library that does not load is the fault worth finding.
+"""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import AttnexportError
+from .codec import encode_fields
+from .cuda import Driver
+from .sessions.ort import OrtSession
+
+Status = Literal["ok", "missing", "broken"]
+OLDEST, NEWEST = (3, 10), (3, 13)
+# The ONNX model y = Neg(x), both float32 of shape (1,), opset 13: what a provider is tried with.
+_NEGATE = (
+    b'\x08\x08\x12\x00:2\n\x0b\n\x01x\x12\x01y"\x03Neg\x12\x01pZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
+    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One component or target. ``detail`` says what it can do here, ``remedy`` how to get what is missing."""
+
+    component: str
+    status: Status
+    version: str
+    detail: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary."""
+        return encode_fields(self)
+
+
+def diagnose() -> list[Finding]:
+    """Components first, then the targets, whose names begin with ``target ``. Never raises for a broken library."""
+    ort = _library("onnxruntime", ("onnxruntime-gpu", "onnxruntime"), "pip install attnexport")
+    enterprise = _library("tensorrt", ("tensorrt",), _pip("trt"))
+    rtx = _library("tensorrt_rtx", ("tensorrt-rtx-cu12", "tensorrt-rtx-cu13", "tensorrt_rtx"), _pip("rtx"))
+    names = ("torch", "onnx", "onnxscript", "onnx-graphsurgeon")
+    exporters = [_installed(name, (name,), _pip("export")) for name in names]
+    gpu, capability = _gpu()
+    return [
+        _python(),
+        _installed("numpy", ("numpy",), "pip install numpy"),
+        _with_providers(ort),
+        *exporters,
+        enterprise,
+        rtx,
+        gpu,
+        _target_export(exporters),
+        _target_ort_cpu(ort),
+        _target_ort_cuda(ort, gpu),
+        _target_enterprise(enterprise, gpu),
+        _target_rtx(rtx, gpu, capability),
+    ]
+
+
+def _pip(extra: str) -> str:
+    return f"pip install 'attnexport[{extra}]'"
+
+
+def _python() -> Finding:
+    where = f"{platform.python_implementation()} on {platform.system()} {platform.machine()}"
+    if OLDEST <= sys.version_info[:2] <= NEWEST:
+        return Finding("python", "ok", platform.python_version(), where)
+    supported = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
+    return Finding(
+        "python", "broken", platform.python_version(), f"{where}; supported: {supported}", f"use {supported}"
+    )
+
+
+def _version(distributions: tuple[str, ...]) -> tuple[str, str] | None:
+    """Name and version of the first distribution that is installed."""
+    for name in distributions:
+        try:
+            return name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _installed(component: str, distributions: tuple[str, ...], remedy: str) -> Finding:
+    found = _version(distributions)
+    if found is None:
+        return Finding(component, "missing", "", "not installed", remedy)
+    return Finding(component, "ok", found[1], f"package {found[0]}" if found[0] != component else "installed")
+
+
+def _library(module: str, distributions: tuple[str, ...], remedy: str) -> Finding:
+    """As :func:`_installed`, and loaded for proof."""
+    finding = _installed(module, distributions, remedy)
+    try:
+        loaded = importlib.import_module(module)
+    except Exception as error:  # a broken native library can raise anything; that is the finding
+        if finding.status == "missing" and isinstance(error, ModuleNotFoundError):
+            return finding
+        reason = AttnexportError(str(error) or type(error).__name__).problem
+        again = remedy.replace("pip install", "pip install --force-reinstall")
+        return Finding(module, "broken", finding.version, f"does not load: {reason[:200]}", again)
+    version = finding.version or str(getattr(loaded, "__version__", ""))
+    return Finding(module, "ok", version, finding.detail if finding.status == "ok" else "installed")
+
+
+def _providers() -> list[str]:
+    return list(importlib.import_module("onnxruntime").get_available_providers())
+
+
+def _with_providers(ort: Finding) -> Finding:
+    if ort.status != "ok":
+        return ort
+    names = ", ".join(p.removesuffix("ExecutionProvider") for p in _providers())
+    return Finding(ort.component, "ok", ort.version, f"{ort.detail}; providers {names}")
+
+
+def _gpu() -> tuple[Finding, str]:
+    """The GPU, and its compute capability (empty where there is none)."""
+    try:
+        driver = Driver()
+        capability = driver.compute_capability()
+        detail = f"{driver.name()}, compute capability {capability}"
+        return Finding("gpu", "ok", f"CUDA {driver.version()}", detail), capability
+    except AttnexportError as error:
+        return Finding("gpu", "missing", "", error.problem, error.remedy), ""
+
+
+def _target(name: str, lacks: list[Finding], detail: str, version: str = "") -> Finding:
+    """A target stands on ``lacks``: broken where one of those is, missing where one is not there."""
+    bad = [f for f in lacks if f.status != "ok"]
+    if not bad:
+        return Finding(f"target {name}", "ok", version, detail)
+    status: Status = "broken" if any(f.status == "broken" for f in bad) else "missing"
+    return Finding(
+        f"target {name}", status, version, "; ".join(f"{f.component}: {f.detail}" for f in bad), bad[0].remedy
+    )
+
+
+def _target_export(exporters: list[Finding]) -> Finding:
+    return _target("export", exporters, "models can be exported here")
+
+
+def _target_ort_cpu(ort: Finding) -> Finding:
+    return _target("ort-cpu", [ort, *_probe(ort, "CPU")], "runs a model here", ort.version)
+
+
+def _target_ort_cuda(ort: Finding, gpu: Finding) -> Finding:
+    lacks = [ort, gpu]
+    if ort.status == gpu.status == "ok":
+        lacks += _probe(ort, "CUDA")
+    return _target("ort-cuda", lacks, "runs a model here", ort.version)
+
+
+def _probe(ort: Finding, provider: str) -> list[Finding]:
+    """What stands against running a model with a provider: it may be listed and still lack its libraries."""
+    if ort.status != "ok":
+        return []
+    importlib.import_module("onnxruntime").set_default_logger_severity(4)  # else it writes to stderr, in red
+    try:
+        with OrtSession(_NEGATE, providers=[f"{provider}ExecutionProvider"]) as session:
+            session.run({"x": np.ones(1, np.float32)})
+    except AttnexportError as error:
+        return [Finding("onnxruntime", "broken", ort.version, error.problem, "pip install onnxruntime-gpu[cuda,cudnn]")]
+    return []
+
+
+def _target_enterprise(library: Finding, gpu: Finding) -> Finding:
+    return _target("tensorrt", [library, gpu], "builds and runs engines here", library.version)
+
+
+def _target_rtx(library: Finding, gpu: Finding, capability: str) -> Finding:
+    if library.status != "ok":
+        return _target("tensorrt-rtx", [library], "", library.version)
+    if gpu.status != "ok":
+        detail = f"builds engines here; running them needs an RTX GPU ({gpu.detail})"
+        return Finding("target tensorrt-rtx", "ok", library.version, detail, gpu.remedy)
+    known = importlib.import_module("tensorrt_rtx").ComputeCapability.__members__
+    if f"SM{capability.replace('.', '')}" in known:
+        return Finding("target tensorrt-rtx", "ok", library.version, "builds and runs engines here")
+    detail = f"builds engines here; this GPU (compute capability {capability}) runs none of them"
+    return Finding("target tensorrt-rtx", "ok", library.version, detail, f"enterprise TensorRT: {_pip('trt')}")

@@ -1,0 +1,205 @@
+"""What a bundle says of itself, arranged for reading: data only, whoever shows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .bundle import Bundle
+from .codec import encode_fields
+from .manifest import Manifest
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """One file of the bundle."""
+
+    path: str
+    role: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class RewriteRow:
+    """Nodes of one operator that became the same form for the same reasons.
+
+    ``nodes`` are their names, ``modules`` where they came from.
+    ``refused`` are the forms that were not taken, as ``(name, reason)``; ``lowering`` is None where none was.
+    """
+
+    op: str
+    lowering: str | None
+    targets: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
+    nodes: tuple[str, ...]
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OperatorRow:
+    """How often an operator stands in each model, in the order of ``Inspection.models``."""
+
+    op: str
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class KeptRow:
+    """Nodes that stay FP32 in the FP16 model for one reason."""
+
+    reason: str
+    nodes: tuple[str, ...]
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """One engine; ``layers`` as the engine inspector lists them."""
+
+    file: str
+    library: str
+    precision: str
+    compute_capability: str | None
+    bytes: int
+    seconds: float
+    profiles: tuple[dict[str, Any], ...]
+    layers: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """One output of one stage: its rms error beside PyTorch's own, and the gate's ratio."""
+
+    stage: str
+    file: str
+    output: str
+    rms: float
+    own_rms: float
+    ratio: float
+    factor: float
+    passed: bool
+    top1: float | None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything that ``attnexport inspect`` shows.
+
+    ``facts`` are ``(what, value)`` pairs; ``models`` are the columns of the operator table.
+    """
+
+    bundle: str
+    facts: tuple[tuple[str, str], ...]
+    files: tuple[FileRow, ...]
+    stages: tuple[tuple[str, float, dict[str, Any]], ...]
+    rewrites: tuple[RewriteRow, ...]
+    models: tuple[str, ...]
+    operators: tuple[OperatorRow, ...]
+    kept: tuple[KeptRow, ...]
+    precision_counts: dict[str, int]
+    engines: tuple[EngineRow, ...]
+    parity: tuple[ParityRow, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary."""
+        return encode_fields(self)
+
+
+def inspect(path: str | Path) -> Inspection:
+    """Arrange a bundle's manifest. Raises BundleError as :meth:`Bundle.open` does; reads no other file."""
+    manifest = Bundle.open(path).manifest
+    models = tuple(manifest.operators)
+    return Inspection(
+        bundle=str(path),
+        facts=_facts(manifest),
+        files=tuple(FileRow(name, record.role, record.bytes) for name, record in manifest.files.items()),
+        stages=tuple((s.name, s.seconds, s.detail) for s in manifest.stages),
+        rewrites=_rewrites(manifest),
+        models=models,
+        operators=_operators(manifest, models),
+        kept=_kept(manifest),
+        precision_counts=manifest.precision.counts,
+        engines=tuple(
+            EngineRow(
+                file=e.file,
+                library=f"{e.flavour} {e.version}",
+                precision=e.precision,
+                compute_capability=e.compute_capability,
+                bytes=e.bytes,
+                seconds=e.seconds,
+                profiles=e.profiles,
+                layers=e.layers,
+            )
+            for e in manifest.engines
+        ),
+        parity=tuple(
+            ParityRow(
+                stage=r.stage,
+                file=r.file,
+                output=r.output,
+                rms=r.figures.rms,
+                own_rms=r.gate.own_rms,
+                ratio=r.gate.ratio,
+                factor=r.gate.factor,
+                passed=r.gate.passed,
+                top1=_agreement(r.detail.get("top1")),
+            )
+            for r in manifest.parity
+        ),
+        notes=manifest.notes,
+    )
+
+
+def _agreement(top1: Any) -> float | None:
+    value = top1.get("agreement") if isinstance(top1, dict) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _facts(manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    source, gpu = manifest.source, manifest.gpu
+    arch = f", {source.arch}" if source.arch else ""
+    return (
+        ("name", manifest.name),
+        ("created", manifest.created),
+        ("source", f"{source.file} ({source.kind}{arch}), sha256 {source.sha256[:12]}…"),
+        *((f"input {i}", spec.describe()) for i, spec in enumerate(manifest.inputs)),
+        *((f"output {i}", spec.describe()) for i, spec in enumerate(manifest.outputs)),
+        ("task", manifest.task or "not given"),
+        ("gpu", f"{gpu.name}, compute capability {gpu.compute_capability}" if gpu else "none"),
+        *((tool, version) for tool, version in manifest.tools.items()),
+    )
+
+
+def _rewrites(manifest: Manifest) -> tuple[RewriteRow, ...]:
+    groups: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
+    for r in manifest.rewrites:
+        where = f"{r.module or '<root>'} at {r.source}" if r.source else r.module or "<root>"
+        key = (r.op, r.lowering, r.targets, tuple(r.refused.items()))
+        groups.setdefault(key, []).append((r.node, where))
+    return tuple(
+        RewriteRow(
+            op, lowering, targets, refused, tuple(n for n, _ in items), tuple(dict.fromkeys(m for _, m in items))
+        )
+        for (op, lowering, targets, refused), items in groups.items()
+    )
+
+
+def _operators(manifest: Manifest, models: tuple[str, ...]) -> tuple[OperatorRow, ...]:
+    total: Counter[str] = Counter()
+    for counts in manifest.operators.values():
+        total.update(counts)
+    ordered = sorted(total, key=lambda op: (-total[op], op))
+    return tuple(OperatorRow(op, tuple(manifest.operators[m].get(op, 0) for m in models)) for op in ordered)
+
+
+def _kept(manifest: Manifest) -> tuple[KeptRow, ...]:
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for kept in manifest.precision.kept:
+        groups.setdefault(kept.reason, []).append((kept.node, kept.module or "<root>"))
+    return tuple(
+        KeptRow(reason, tuple(n for n, _ in items), tuple(dict.fromkeys(m for _, m in items)))
+        for reason, items in groups.items()
+    )
