@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 import onnx
@@ -43,7 +44,7 @@ def to_onnx(
                 custom_translation_table=translations(),
             )
     except Exception as error:
-        raise _explain(error, program) from error
+        raise _explain(error) from error
     if onnx_program is None:
         raise StageError("capture", "torch.onnx.export gave no program")
     model = onnx_program.model
@@ -94,10 +95,9 @@ def _without_noise(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 _NO_FUNCTION = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)', overload='([^']+)'\)>")
-_FX_NODE = re.compile(r"Error when translating node %(\w+)")
 
 
-def _explain(error: BaseException, program: torch.export.ExportedProgram) -> UnsupportedModelError:
+def _explain(error: BaseException) -> UnsupportedModelError:
     chain: list[str] = []
     current: BaseException | None = error
     while current is not None:
@@ -106,7 +106,8 @@ def _explain(error: BaseException, program: torch.export.ExportedProgram) -> Uns
         chain.append(str(current))
         current = current.__cause__ or current.__context__
     text = "\n".join(chain)
-    where = _where(text, program)
+    node = _failed_node(error)
+    where = _describe(node) if node is not None else "the traced program"
     if match := _NO_FUNCTION.search(text):
         return UnsupportedModelError(
             f"operator {match[1]} has no translation to ONNX, in {where}",
@@ -116,14 +117,16 @@ def _explain(error: BaseException, program: torch.export.ExportedProgram) -> Uns
     return UnsupportedModelError(f"torch.onnx cannot translate {where}: {reason}", "rewrite that step of the model")
 
 
-def _where(text: str, program: torch.export.ExportedProgram) -> str:
-    match = _FX_NODE.search(text)
-    # The node was found in the decomposed program, where names may have changed: the longest name in common serves.
-    wanted = match[1] if match else ""
-    for node in program.graph.nodes:
-        if node.op == "call_function" and wanted and (node.name == wanted or wanted.startswith(node.name)):
-            return _describe(node)
-    return f"node {wanted!r}" if wanted else "the traced program"
+def _failed_node(error: BaseException | None) -> torch.fx.Node | None:
+    """The traced node that could not be translated. It exists only in the exporter's decomposed program, so its frames are asked."""
+    found: torch.fx.Node | None = None
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            node = frame.f_locals.get("node")
+            if isinstance(node, torch.fx.Node):
+                found = node
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def _describe(node: torch.fx.Node) -> str:

@@ -28,17 +28,18 @@ def from_onnx(model: onnx.ModelProto) -> Captured:
     """Prepare a checked model of opset 13 or later. Raises UnsupportedModelError where it cannot be brought to opset 18."""
     register_schemas()
     model = _at_least(model, OPSET)
-    raised = Counter(_raise(model.graph))
-    if raised:
-        model.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))
     try:
         with quiet():
+            # Constants first: an operator is raised only where its window is known.
             cleaned = clean(ir.from_proto(model))
             origins = _name(cleaned)
             proto = ir.to_proto(cleaned)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise UnsupportedModelError(f"the ONNX model cannot be cleaned: {reason}", "check it with onnx.checker") from error
+    raised = Counter(_raise(proto.graph))
+    if raised:
+        proto.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))
     return Captured(proto, origins, dict(raised))
 
 

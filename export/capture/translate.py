@@ -82,8 +82,9 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
                 raise UnsupportedModelError("torch.roll without dims has more than one shift", "name the dims")
             flat = ours.Roll(op.Reshape(x, _int64([-1])), _vector(shifts), axis=0)
             return op.Reshape(flat, op.Shape(x))
+        rank = len(x.shape)  # asked once: what our own node makes has no shape yet
         for shift, axis in zip(shifts, dims, strict=True):
-            x = ours.Roll(x, _vector([shift]), axis=axis % len(x.shape))
+            x = ours.Roll(x, _vector([shift]), axis=axis % rank)
         return x
 
     return {

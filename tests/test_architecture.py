@@ -1,0 +1,136 @@
+"""The rooms of docs/design.md held to the code: who may import whom, what loads without torch, one test beside each rule."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib  # type: ignore[no-redef]
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("export", "runtime", "models")
+FILES = sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py")) + sorted(ROOT.glob("*.py"))
+
+# Which rooms a room may import, besides itself and errors.py.
+ALLOWED = {"models": set(), "runtime": set(), "export": {"models", "runtime"}}
+# Third-party packages that a room may import at the top of a file; inside functions a backend may be imported by its own file.
+TOP_LEVEL = {"models": {"torch"}, "runtime": {"numpy", "rich"}}
+BACKENDS = {"torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "onnx_graphsurgeon", "onnxscript", "onnx_ir"}
+
+
+def room_of(path: Path) -> str:
+    relative = path.relative_to(ROOT)
+    return relative.parts[0] if len(relative.parts) > 1 else "root"
+
+
+def imports(path: Path, *, top_only: bool = False) -> list[tuple[str, ...]]:
+    """Every import of a file as the parts of an absolute module path; those under TYPE_CHECKING are left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = ("attnexport", *path.relative_to(ROOT).parts[:-1])
+    found: list[tuple[str, ...]] = []
+    hidden: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            hidden |= {id(n) for n in ast.walk(node)}
+        if top_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            hidden |= {id(n) for n in ast.walk(node) if n is not node}
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            found += [tuple(alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = (*base, *(node.module.split(".") if node.module else ()))
+            found += [(*module, alias.name) for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_room_imports_only_what_it_may(path: Path) -> None:
+    room = room_of(path)
+    if room not in ALLOWED:
+        return
+    for module in imports(path):
+        if module[0] == "attnexport" and len(module) > 1 and module[1] in ROOMS and module[1] != room:
+            assert module[1] in ALLOWED[room], f"{room} imports {'.'.join(module)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_heavy_libraries_are_imported_where_they_belong(path: Path) -> None:
+    room = room_of(path)
+    if room not in TOP_LEVEL and room != "root":
+        return
+    allowed = TOP_LEVEL.get(room, {"typer"})
+    for module in imports(path, top_only=True):
+        if module[0] != "attnexport" and module[0] not in sys.stdlib_module_names:
+            assert module[0] in allowed, f"{path.name} imports {'.'.join(module)} at its top"
+    if room == "runtime":
+        assert "torch" not in {module[0] for module in imports(path)}, "the runtime lives without torch"
+
+
+def test_the_packages_that_are_installed_are_those_of_the_tree() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        listed = tomllib.load(stream)["tool"]["setuptools"]["packages"]
+    found = {"attnexport"} | {
+        ".".join(("attnexport", *init.parent.relative_to(ROOT).parts))
+        for room in ROOMS
+        for init in (ROOT / room).rglob("__init__.py")
+    }
+    assert set(listed) == found
+    with_python = {p.parent for p in FILES if p.parent != ROOT}
+    assert with_python == {ROOT.joinpath(*name.split(".")[1:]) for name in listed if name != "attnexport"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "prefix"), [("export/domain", ""), ("export/lower", ""), ("export/precision/rules", "")]
+)
+def test_every_rule_has_its_test_beside_it(folder: str, prefix: str) -> None:
+    tests = {p.stem.removeprefix("test_") for p in (ROOT / "tests" / folder).rglob("test_*.py")}
+    shared = {"__init__", "operator", "sampling", "emit", "lowering", "windows"}
+    rules = {p.stem for p in (ROOT / folder).glob("*.py")} - shared
+    assert rules - tests == set()
+
+
+BLOCKED = """
+import sys, time
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {names}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Block())
+start = time.perf_counter()
+import attnexport
+took = time.perf_counter() - start
+import importlib
+for name in {modules}:
+    importlib.import_module(name)
+attnexport.__version__
+print(took)
+"""
+
+
+def test_the_package_and_its_runtime_import_without_any_backend_and_quickly() -> None:
+    modules = sorted(
+        ".".join(("attnexport", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+        for p in (ROOT / "runtime").rglob("*.py")
+    )
+    script = BLOCKED.format(names=sorted(BACKENDS), modules=[*modules, "attnexport.cli", "attnexport.errors"])
+    times = []
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        times.append(float(done.stdout))
+    assert min(times) < 0.2
+
+
+def test_no_file_outgrows_a_head() -> None:
+    long = {str(p.relative_to(ROOT)): n for p in FILES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 500}
+    assert long == {}
