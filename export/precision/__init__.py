@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, TensorProto
 
-from .casts import to_fp16
+from .casts import insert_casts, to_fp16
 from .graph import GraphIndex, normalise
-from .policy import Decision, decide
+from .policy import Decision, decide, decide_in
 
 __all__ = ["Counts", "Decision", "PrecisionResult", "convert", "decide", "to_fp16"]
 
@@ -40,14 +40,14 @@ def convert(model: ModelProto, *, keep_io: bool = True, extra_keep: Collection[s
     inputs and outputs. Raises InputError for a model or a name that cannot be used, StageError where inference or the
     checker fails.
     """
-    named = normalise(model)
-    decisions = decide(named)
+    index = GraphIndex(normalise(model))
+    decisions = decide_in(index)
     decided = {decision.node for decision in decisions}
     asked = [
         Decision(name, "asked", "the caller asked for it") for name in dict.fromkeys(extra_keep) if name not in decided
     ]
     warnings: list[str] = []
-    typed = to_fp16(named, [*decided, *(decision.node for decision in asked)], keep_io, warnings)
+    typed = insert_casts(index, [*decided, *(decision.node for decision in asked)], keep_io, warnings)
     return PrecisionResult(typed, (*decisions, *asked), _count(typed), tuple(warnings))
 
 

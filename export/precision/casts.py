@@ -34,11 +34,15 @@ def to_fp16(
     never becomes zero; ``warnings`` collects a line for each such weight. Nodes without a name are named as
     ``normalise`` does. Raises InputError for a name in ``keep`` that is no node, and what ``normalise`` raises.
     """
-    index = GraphIndex(normalise(model))
+    return insert_casts(GraphIndex(normalise(model)), keep, keep_io, [] if warnings is None else warnings)
+
+
+def insert_casts(index: GraphIndex, keep: Collection[str], keep_io: bool, warnings: list[str]) -> ModelProto:
+    """``to_fp16`` on a normalised model."""
     names = {node.name for node in index.nodes}
     if unknown := sorted(set(keep) - names):
         raise InputError(f"node {unknown[0]!r} is not in the model", "keep only names of its nodes in FP32")
-    typed = _Inserter(index, Typing(index, frozenset(keep), keep_io), [] if warnings is None else warnings).run()
+    typed = _Inserter(index, Typing(index, frozenset(keep), keep_io), warnings).run()
     check(typed)
     return typed
 

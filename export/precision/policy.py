@@ -29,7 +29,11 @@ def decide(model: ModelProto) -> list[Decision]:
 
     ``model`` is as ``to_fp16`` takes it; nodes without a name are named as ``normalise`` does. Raises what it raises.
     """
-    index = GraphIndex(normalise(model))
+    return decide_in(GraphIndex(normalise(model)))
+
+
+def decide_in(index: GraphIndex) -> list[Decision]:
+    """``decide`` on a normalised model."""
     chosen: dict[str, Decision] = {}
     for rule in RULES:
         name = rule.__name__.rpartition(".")[2]

@@ -96,7 +96,8 @@ class Typing:
         inputs = [self.stored[name] for name in self.index.single_inputs(node)]
         needed = any(name in wanted for name in node.output)
         if role is Role.FOLLOWS:
-            return HALF if (inputs and SINGLE not in inputs) or not needed else SINGLE
+            unread = not any(self.index.consumers(name) for name in node.output)
+            return HALF if (inputs and SINGLE not in inputs) or not (needed or unread) else SINGLE
         if role is Role.SOURCE:
             return SINGLE if needed else HALF
         if role is Role.READS:

@@ -160,7 +160,12 @@ class _Emulator:
         for position, name in enumerate(node.output):
             if name not in halves:
                 continue
-            raw, rounded = self._fresh(f"{name}/raw"), self._fresh(f"{name}/f16")
+            rounded = raw = self._fresh(f"{name}/f16")
+            if node.op_type == "Cast":  # it rounds itself; from float64, once
+                new.CopyFrom(self._cast(new.input[0], raw, _FLOAT16))
+                pairs.append(self._cast(raw, renamed.get(name, name), _FLOAT))
+                continue
+            raw = self._fresh(f"{name}/raw")
             pairs += [self._cast(raw, rounded, _FLOAT16), self._cast(rounded, new.output[position], _FLOAT)]
             new.output[position] = raw
         yield new
@@ -212,11 +217,13 @@ class EmulatedSession:
         Raises InputError for what is no ONNX model, MissingBackendError without onnx or onnxruntime.
         """
         onnx = _onnx()
+        what = "the model" if isinstance(model, bytes) else str(model)
         try:
             loaded = onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load(str(model))
         except Exception as error:  # protobuf's exceptions have no public base
-            what = "the model" if isinstance(model, bytes) else str(model)
             raise InputError(f"{what} is not readable as ONNX: {error}") from error
+        if not loaded.graph.node:
+            raise InputError(f"{what} is not an ONNX model: it has no node")
         self._session = _open(emulate(loaded))
         self.input_names: tuple[str, ...] = self._session.input_names
         self.output_names: tuple[str, ...] = self._session.output_names

@@ -5,7 +5,8 @@
 
 A constant is too large when a finite value exceeds 65504 (or, in Add, Sub and Where, when it is infinite: an
 overflowed score plus -inf is NaN). It is too small when even its largest value lies below FP16's normal range,
-6.1e-5. A Clip bound beyond the range never binds and is left alone. A mask is followed forward through data movement
+6.1e-5. A Clip bound beyond the range never binds and is left alone, as is a small vector that is only added (a
+bias: beside data in the normal range it changes nothing). A mask is followed forward through data movement
 and elementwise operators, an epsilon until what it guards has been divided by.
 """
 
@@ -13,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 from onnx import NodeProto
 
 from ..constants import Extent, extent
 from ..graph import GraphIndex
 from ..operators import moves_data
-from .walk import is_denominator, users
+from ..walk import is_denominator, users
 
 _MASKING = frozenset({"Add", "Sub", "Where"})
 _CARRY_MASK = frozenset({"Add", "Div", "Max", "Min", "Mul", "Neg", "Sub", "Sum"})
@@ -45,6 +47,14 @@ def _is_parameter(node: NodeProto, name: str) -> bool:
     return node.op_type == "Resize" and node.input[0] != name
 
 
+def _is_bias(index: GraphIndex, node: NodeProto, name: str) -> bool:
+    """Whether a constant is a vector that is only added; one number may be an epsilon."""
+    if node.op_type in ("Add", "Sub"):
+        return int(np.prod(index.constants[name].dims)) > 1
+    positions = {"BatchNormalization": (2, 3), "Conv": (2,), "ConvTranspose": (2,), "Gemm": (2,)}.get(node.op_type, ())
+    return any(position < len(node.input) and node.input[position] == name for position in positions)
+
+
 def _judge(index: GraphIndex, node: NodeProto, name: str, size: Extent) -> Iterator[tuple[NodeProto, str]]:
     bound = node.op_type == "Clip" and name != node.input[0]
     if size.overflows and not bound:
@@ -53,7 +63,7 @@ def _judge(index: GraphIndex, node: NodeProto, name: str, size: Extent) -> Itera
     elif size.infinite and node.op_type in _MASKING:
         yield node, f"constant {name!r} is infinite: in FP16 an overflowed value plus it would be NaN"
         yield from _mask(index, node, name)
-    elif size.loses_digits:
+    elif size.loses_digits and not _is_bias(index, node, name):
         yield (
             node,
             f"constant {name!r} is at most {size.largest:.4g}; FP16 loses digits below 6.1e-05 and ends at 6e-08",

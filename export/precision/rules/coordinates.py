@@ -21,7 +21,7 @@ from onnx import NodeProto, TensorProto
 
 from ..graph import GraphIndex
 from ..operators import ELEMENTWISE, is_integer, moves_data
-from .walk import origin, reduced_elements
+from ..walk import origin, reduced_elements
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
 _RESAMPLING = frozenset({"AffineGrid", "AveragePool", "Cast", "CumSum", "Resize"})
@@ -75,7 +75,8 @@ def _chain(index: GraphIndex, start: str, reason: str, inner: set[str]) -> Itera
             yield node, reason
         if not layer:
             inner.update(node.output)
-            fresh = [name for name in index.single_inputs(node) if name not in seen]
+            # Integers too: floor division counts in them between two casts.
+            fresh = [name for name in node.input if name not in seen and name not in index.constants]
             seen.update(fresh)
             pending += fresh
 
@@ -100,6 +101,8 @@ def _becomes_index(index: GraphIndex, cast: NodeProto) -> bool:
         if not is_integer(index.types[tensor]) or index.types[tensor] == TensorProto.BOOL:
             continue
         for user in index.consumers(tensor):
+            if user.op_type in ("Shape", "Size"):
+                continue
             if any(p < len(user.input) and user.input[p] == tensor for p in _INDEX_INPUTS.get(user.op_type, ())):
                 return True
             fresh = [name for name in user.output if name and name not in seen]

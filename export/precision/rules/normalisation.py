@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from ..graph import GraphIndex, words
-from .walk import is_denominator, is_square, maker, users
+from ..walk import is_denominator, is_square, maker, users
 
 _WHOLE = words(
     "GlobalLpPool GroupNormalization InstanceNormalization LayerNormalization LpNormalization LpPool "
@@ -44,6 +44,8 @@ def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
             continue
         for member in _to_division(index, node):
             yield member, _STATISTICS
+            for other in _squared_mean(index, member):
+                yield other, _STATISTICS
 
 
 def _centring(index: GraphIndex, square: NodeProto) -> Iterator[NodeProto]:
@@ -55,6 +57,19 @@ def _centring(index: GraphIndex, square: NodeProto) -> Iterator[NodeProto]:
     if mean is not None and mean.op_type in _AVERAGES:
         yield shift
         yield mean
+
+
+def _squared_mean(index: GraphIndex, member: NodeProto) -> Iterator[NodeProto]:
+    """In ``mean(x * x) - mean(x) ** 2`` the second square and its mean: the difference cancels most digits."""
+    if member.op_type != "Sub":
+        return
+    for name in member.input:
+        square = maker(index, name)
+        if square is not None and is_square(index, square):
+            yield square
+            mean = maker(index, square.input[0])
+            if mean is not None and mean.op_type in _AVERAGES:
+                yield mean
 
 
 def _to_division(index: GraphIndex, statistic: NodeProto) -> list[NodeProto]:

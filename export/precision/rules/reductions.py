@@ -1,6 +1,6 @@
 """Long sums stay FP32: over more than 1024 elements, or over a number that is not known, and running sums.
 
-    ReduceSum, ReduceMean, ReduceL1, GlobalAveragePool over N > 1024;  CumSum
+    ReduceSum, ReduceMean, ReduceL1, GlobalAveragePool, AveragePool over N > 1024;  CumSum
 
 Effect: an FP16 sum stops growing where a term is below its last digit (2048 + 1 = 2048) and ends at 65504. A sum of
 up to 1024 terms of a common size keeps three digits. Matrix products and convolutions sum in FP32 on tensor cores.
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from ..graph import GraphIndex
-from .walk import reduced_elements
+from ..walk import reduced_elements
 
-_SUMS = frozenset({"GlobalAveragePool", "ReduceL1", "ReduceMean", "ReduceProd", "ReduceSum"})
+_SUMS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceL1", "ReduceMean", "ReduceProd", "ReduceSum"})
 LONG = 1024
 
 

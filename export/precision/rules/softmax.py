@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from ..graph import GraphIndex
-from .walk import is_denominator, maker, users
+from ..walk import is_denominator, maker, users
 
 _WHOLE = frozenset({"LogSoftmax", "ReduceLogSum", "ReduceLogSumExp", "Softmax"})
 _MAXIMA = frozenset({"Max", "ReduceMax"})

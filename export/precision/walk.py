@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from onnx import NodeProto
 
-from ..graph import GraphIndex, attribute
-from ..operators import moves_data
+from .graph import GraphIndex, attribute
+from .operators import moves_data
 
 
 def origin(index: GraphIndex, tensor: str) -> str:
@@ -72,7 +72,10 @@ def reduced_axes(index: GraphIndex, node: NodeProto) -> tuple[int, ...] | None:
 
 
 def reduced_elements(index: GraphIndex, node: NodeProto) -> int | None:
-    """How many elements a Reduce* or global pooling node takes together; None where a size is not known."""
+    """How many elements a Reduce* or pooling node takes together; None where a size is not known."""
+    kernel = attribute(node, "kernel_shape")
+    if isinstance(kernel, list):
+        return int(np.prod(kernel))
     shape = index.shapes.get(node.input[0])
     axes = tuple(range(2, len(shape))) if shape and node.op_type.startswith("Global") else reduced_axes(index, node)
     if shape is None or axes is None:

@@ -1,0 +1,33 @@
+"""If, Loop and Scan, and operators without an FP16 form, stay FP32."""
+
+from __future__ import annotations
+
+import pytest
+from attnexport.export.precision import decide
+
+
+def decided(model) -> dict[str, str]:
+    """Node to reason, of this rule alone."""
+    return {d.node: d.reason for d in decide(model) if d.rule == "bodies"}
+
+
+SHELL = "g (float[2, 4] x, bool c) => (float[2, 4] y) <float a = {{0}}, float b = {{4}}, float d = {{1}}> {{ {} }}"
+
+
+def test_control_flow_stays_fp32_as_a_whole(model):
+    body = "y = If(c) <then_branch = t () => (float[2, 4] p) { p = Neg(x) }, else_branch = e () => (float[2, 4] q) { q = Abs(x) }>"
+    assert decided(model(SHELL.format("BODY").replace("BODY", body))) == {"y": "the bodies of If stay FP32 as a whole"}
+
+
+def test_an_operator_without_an_fp16_form_stays_fp32(model):
+    assert decided(model(SHELL.format("r = Range(a, b, d)  y = Add(x, r)"))) == {"r": "Range has no FP16 form"}
+
+
+@pytest.mark.parametrize(
+    "body", ["y = Relu(x)", "s = Shape(x)  r = Range(zero, four, one)  t = Cast<to = 1>(r)  y = Add(x, t)"]
+)
+def test_other_operators_are_left(model, body):
+    source = SHELL.format(body).replace(
+        "float a = {0}", "int64 zero = {0}, int64 four = {4}, int64 one = {1}, float a = {0}"
+    )
+    assert decided(model(source)) == {}
