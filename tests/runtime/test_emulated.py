@@ -144,7 +144,7 @@ def test_constants_made_in_fp16_keep_their_value():
 def test_what_is_no_model_is_refused(content, tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="broken.onnx"):
+    with pytest.raises(InputError, match=r"broken\.onnx"):
         EmulatedSession(path)
 
 

@@ -76,9 +76,11 @@ MOVEMENT = {
 @pytest.mark.parametrize("kind", ["f16", "f32"])
 def test_data_movement_follows_its_producer_and_needs_no_cast(model, types, casts, emulated, op, kind):
     source = model(f"""g (float[2, 4] x, bool[2, 4] c) => (float[?] y)
-      <int64[1] flat = {{-1}}, int64[2] shape = {{4, 2}}, int64[1] zero = {{0}}, int64[1] one = {{1}}, int64[3] shape4 = {{2, 2, 4}},
+      <int64[1] flat = {{-1}}, int64[2] shape = {{4, 2}}, int64[1] zero = {{0}}, int64[1] one = {{1}},
+      int64[3] shape4 = {{2, 2, 4}},
        int64[2] two = {{2, 2}}, int64[4] pads = {{0, 1, 0, 1}}, float fill = {{0.1}}, float[1, 4] w = {{0.1, 2, 3, 4}},
-       int64[1, 1] index = {{1}}, float[1, 4] row = {{1, 2, 3, 4}}, int64[4] s4 = {{1, 1, 2, 4}}, int64[3] s3 = {{2, 1, 4}}>
+       int64[1, 1] index = {{1}}, float[1, 4] row = {{1, 2, 3, 4}}, int64[4] s4 = {{1, 1, 2, 4}}, int64[3] s3 = {{2,
+       1, 4}}>
       {{ a = Exp(x)  a3 = Reshape(a, s3)  a4 = Reshape(a, s4)  {MOVEMENT[op]}  r = Neg(m)  y = Reshape(r, flat) }}""")
     keep = ["a", "r"] if kind == "f32" else []
     typed = to_fp16(source, keep)
@@ -112,7 +114,8 @@ def test_fp32_data_stays_fp32_while_an_fp32_node_waits_behind_the_movement(model
 
 
 def test_only_float32_is_touched(model, types, casts):
-    source = model("""g (int64[2] i, double[2] d, bool[2] b, float16[2] h, float[2] x) => (int64[2] j, double[2] e, bool[2] c, float16[2] k, float[2] y)
+    source = model("""g (int64[2] i, double[2] d, bool[2] b, float16[2] h, float[2] x) => (int64[2] j, double[2] e,
+      bool[2] c, float16[2] k, float[2] y)
       { j = Neg(i)  e = Neg(d)  c = Not(b)  k = Neg(h)  y = Neg(x) }""")
     typed = to_fp16(source, [])
     assert casts(typed) == ["y/to_f16", "y/to_f32"]
@@ -151,7 +154,8 @@ def test_a_clip_bound_beyond_the_range_saturates_in_silence(model, types):
 
 def test_a_non_zero_constant_never_becomes_zero(model):
     source = model(
-        "g (float[3] x) => (float[3] y) <float[3] w = {1e-9, -1e-30, 0}, float e = {1e-12}> { a = Mul(x, w)  y = Add(a, e) }"
+        "g (float[3] x) => (float[3] y) <float[3] w = {1e-9, -1e-30, 0}, float e = {1e-12}> { a = Mul(x, w)"
+        "  y = Add(a, e) }"
     )
     warnings: list[str] = []
     typed = constants(to_fp16(source, [], warnings=warnings))
@@ -168,7 +172,8 @@ def test_infinities_and_nan_stay(model):
 
 def test_the_users_casts_keep_their_meaning(model, types, emulated):
     source = model("""g (float[4] x) => (float[4] y, int32[4] i, double[4] d)
-      { a = Neg(x)  i = Cast<to = 6>(a)  d = Cast<to = 11>(a)  f = Cast<to = 1>(i)  h = Cast<to = 10>(a)  s = Cast<to = 1>(h)  b = Add(f, s)  y = Abs(b) }""")
+      { a = Neg(x)  i = Cast<to = 6>(a)  d = Cast<to = 11>(a)  f = Cast<to = 1>(i)  h = Cast<to = 10>(a)
+      s = Cast<to = 1>(h)  b = Add(f, s)  y = Abs(b) }""")
     typed = to_fp16(source, [])
     assert types(typed)["f"] == "f16", "an integer that only FP16 nodes read is cast to FP16 at once"
     y, i, d = emulated(typed, x=np.array([1.75, -3.5, 7, 0.1], np.float32))
@@ -207,15 +212,24 @@ CONSTRAINED = {
     "TopK": ("r, i = TopK(a, k)", {"r": "f16"}, {"k": "int64"}),
     "Pad": ("r = Pad(a, pads, fill)", {"r": "f16"}, {"fill": "float16"}),
     "Clip": ("r = Clip(a, fill, top)", {"r": "f16"}, {"fill": "float16", "top": "float16"}),
-    "Range": ("n = Range(fill, top, step)  m = ReduceSum(n)  r = Mul(a, m)", {"n": "f32", "r": "f16"}, {"step": "float32"}),
+    "Range": ((
+"n = Range(fill, top, step)  m = ReduceSum(n)"
+"  r = Mul(a, m)"
+), {"n": "f32", "r": "f16"}, {"step": "float32"}),
     "BatchNormalization": ("r = BatchNormalization(a, s, s, s, s)", {"r": "f16"}, {"s": "float16"}),
     "RandomNormalLike": ("n = RandomNormalLike<dtype = 1>(a)  r = Add(a, n)", {"n": "f32", "r": "f16"}, {}),
-    "ConstantOfShape": ("h = Shape(a)  n = ConstantOfShape<value = float[1] {0.1}>(h)  r = Add(a, n)", {"n": "f16", "r": "f16"}, {}),
+    "ConstantOfShape": ((
+"h = Shape(a)  n = ConstantOfShape<value = float[1] {0.1}>(h)"
+"  r = Add(a, n)"
+), {"n": "f16", "r": "f16"}, {}),
     "LayerNormalization": ("r, m, d = LayerNormalization(a, t, t)", {"r": "f16"}, {"t": "float16"}),
     "QuantizeLinear": ("q = QuantizeLinear(a, step)  r = DequantizeLinear(q, step)", {"r": "f32"}, {"step": "float32"}),
     "CumSum": ("r = CumSum(a, axis)", {"r": "f16"}, {"axis": "int64"}),
     "Dropout": ("r, mask = Dropout(a, step)", {"r": "f16"}, {"step": "float16"}),
-    "NonMaxSuppression": ("b = Reshape(a, boxes)  s1 = ReduceMax(b, one)  p = Reshape(s1, score)  n = NonMaxSuppression(b, p)  r = Neg(a)", {"r": "f16"}, {}),
+    "NonMaxSuppression": ((
+"b = Reshape(a, boxes)  s1 = ReduceMax(b, one)  p = Reshape(s1, score)"
+"  n = NonMaxSuppression(b, p)  r = Neg(a)"
+), {"r": "f16"}, {}),
 }  # fmt: skip
 
 
@@ -224,8 +238,10 @@ def test_type_constraints_of_operators_are_respected(model, types, op):
     body, nodes, weights = CONSTRAINED[op]
     source = model(
         f"""g (float[1, 2, 4, 4] x) => (float[?, ?, ?, ?] y)
-      <float[4] scales = {{1, 1, 2, 2}}, float[8] roi = {{0, 0, 0, 0, 1, 1, 1, 1}}, int64[1] k = {{2}}, float fill = {{0}}, float top = {{6}},
-       int64[8] pads = {{0, 0, 1, 1, 0, 0, 1, 1}}, float step = {{0.5}}, float[2] s = {{1, 2}}, float[4] t = {{1, 2, 3, 4}},
+      <float[4] scales = {{1, 1, 2, 2}}, float[8] roi = {{0, 0, 0, 0, 1, 1, 1, 1}}, int64[1] k = {{2}},
+      float fill = {{0}}, float top = {{6}},
+       int64[8] pads = {{0, 0, 1, 1, 0, 0, 1, 1}}, float step = {{0.5}}, float[2] s = {{1, 2}}, float[4] t = {{1, 2,
+       3, 4}},
        int64 axis = {{1}}, int64[3] boxes = {{1, 8, 4}}, int64[3] score = {{1, 1, 4}}, int64[1] one = {{1}}>
       {{ a = Relu(x)  {body}  y = Neg(r) }}""".replace(
             "b = Reshape(a, boxes)  s1 = ReduceMax(b, one)  p = Reshape(s1, score)",
@@ -266,7 +282,8 @@ def test_converting_twice_changes_nothing(model, keep):
 
 def test_unnamed_and_doubly_named_nodes_and_taken_names_get_unique_ones(model):
     source = model(
-        'g (float[2] x) => (float[2] y) { [same] a = Relu(x)  [same] b = Neg(a)  ["same/to_f16"] c = Abs(b)  y = Exp(c) }'
+        'g (float[2] x) => (float[2] y) { [same] a = Relu(x)  [same] b = Neg(a)  ["same/to_f16"] c = Abs(b)'
+        "  y = Exp(c) }"
     )
     source.graph.node[3].name = ""
     names = [node.name for node in to_fp16(source, ["same"]).graph.node]
@@ -300,10 +317,11 @@ def test_what_cannot_be_converted_is_said(model):
         to_fp16(model(CHAIN, opset=12), [])
     own = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18, "attnexport" : 1]>
       g (float[2] x) => (float[2] y) { a = attnexport.Roll(x)  y = Neg(a) }""")
-    with pytest.raises(InputError, match="attnexport::Roll.*lower the model"):
+    with pytest.raises(InputError, match=r"attnexport::Roll.*lower the model"):
         to_fp16(own, [])
     with pytest.raises(StageError, match="precision: shape inference failed"):
         broken = onnx.parser.parse_model(
-            '<ir_version: 8, opset_import: ["" : 18]> g (float[2] x) => (float[2] y) { a = Concat<axis = 7>(x)  y = Neg(a) }'
+            '<ir_version: 8, opset_import: ["" : 18]> g (float[2] x) => (float[2] y) { a = Concat<axis = 7>(x)'
+            "  y = Neg(a) }"
         )
         to_fp16(broken, [])

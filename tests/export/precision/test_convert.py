@@ -138,14 +138,18 @@ def test_tensorrt_builds_it_with_the_types_that_were_asked(network, types):
     builder = trt.Builder(logger)
     parsed = builder.create_network(0)
     parser = trt.OnnxParser(parsed, logger)
-    assert parser.parse(result.model.SerializeToString()), [parser.get_error(i).desc() for i in range(parser.num_errors)]
+    assert parser.parse(result.model.SerializeToString()), [
+        parser.get_error(i).desc() for i in range(parser.num_errors)
+    ]
     found: dict[str, set[str]] = {}
     names = {trt.float32: "f32", trt.float16: "f16"}
     layers = [parsed.get_layer(i) for i in range(parsed.num_layers)]
     for layer in layers:
         if layer.name in asked and layer.get_output(0).dtype in names:
             found.setdefault(layer.name, set()).add(names[layer.get_output(0).dtype])
-    computing = {d.node for d in result.decisions} | {n.name for n in model.graph.node if n.op_type in ("Conv", "MatMul", "Gemm")}
+    computing = {d.node for d in result.decisions} | {
+        n.name for n in model.graph.node if n.op_type in ("Conv", "MatMul", "Gemm")
+    }
     assert computing <= set(found)
     assert found == {name: {asked[name]} for name in found}
     config, profile = builder.create_builder_config(), builder.create_optimization_profile()
@@ -169,14 +173,17 @@ def test_fp32_coordinates_keep_a_warped_image_that_fp16_coordinates_move(emulate
     with torch.no_grad():
         features = [node for node in result.model.graph.node if node.op_type == "Conv"]
     assert len(features) == 1
-    outputs = {v.name: v.type.tensor_type.elem_type for v in (*result.model.graph.value_info, *result.model.graph.output)}
+    outputs = {
+        v.name: v.type.tensor_type.elem_type for v in (*result.model.graph.value_info, *result.model.graph.output)
+    }
     assert outputs[features[0].output[0]] == TensorProto.FLOAT16
     assert error(result.model) <= 1e-4
     assert error(to_fp16(model, [])) > 1e-2
 
 
 def test_a_row_of_zeros_stays_finite_beside_an_epsilon_of_1e_12(model, emulated):
-    source = model("""g (float[2, 4] x) => (float[2, 4] y) <int64[1] last = {1}, float eps = {1e-12}, int64[2] full = {2, 4}>
+    source = model("""g (float[2, 4] x) => (float[2, 4] y) <int64[1] last = {1}, float eps = {1e-12},
+      int64[2] full = {2, 4}>
       { l = ReduceL2(x, last)  c = Clip(l, eps)  e = Expand(c, full)  d = Div(x, e)  y = Neg(d) }""")
     x = np.array([[0, 0, 0, 0], [3, 0, 4, 0]], np.float32)
     np.testing.assert_allclose(emulated(convert(source).model, x=x)[0], [[0, 0, 0, 0], [-0.6, 0, -0.8, 0]], rtol=1e-3)
@@ -185,7 +192,8 @@ def test_a_row_of_zeros_stays_finite_beside_an_epsilon_of_1e_12(model, emulated)
 
 
 def test_a_row_that_is_masked_in_full_stays_finite(model, emulated):
-    source = model("""g (float[2, 4] x, float[2, 4] v, bool[2, 4] hidden) => (float[2, 4] y) <float far = {-1e9}, float zero = {0}>
+    source = model("""g (float[2, 4] x, float[2, 4] v, bool[2, 4] hidden) => (float[2, 4] y) <float far = {-1e9},
+      float zero = {0}>
       { m = Where(hidden, far, zero)  q = Mul(x, v)  s = Add(q, m)  p = Softmax(s)  y = Mul(p, v) }""")
     x, v = np.ones((2, 4), np.float32), np.full((2, 4), 2, np.float32)
     hidden = np.array([[True] * 4, [True, True, False, False]])
@@ -209,7 +217,9 @@ def test_batch_normalisation_in_fp16_adds_no_more_than_its_two_roundings(model, 
       { y = BatchNormalization(x, s, b, m, v) }""")
     assert convert(source).decisions == ()
     rng = np.random.default_rng(0)
-    scale, bias, mean, variance = (np.array(p).reshape(1, 3, 1, 1) for p in ([1.5, 0.7, 2], [0.1, -1, 0.3], [0.5, -2, 10], [0.01, 3, 90]))
+    scale, bias, mean, variance = (
+        np.array(p).reshape(1, 3, 1, 1) for p in ([1.5, 0.7, 2], [0.1, -1, 0.3], [0.5, -2, 10], [0.01, 3, 90])
+    )
     x = (rng.normal(size=(4, 3, 8, 8)) * np.sqrt(variance) + mean).astype(np.float32)
     expected = (x - mean) / np.sqrt(variance + 1e-5) * scale + bias
     error = np.abs(emulated(convert(source).model, x=x)[0] - expected).max() / np.abs(expected).max()
@@ -230,7 +240,9 @@ def test_what_was_asked_and_counted_is_said(model):
 
 
 def test_decisions_come_in_graph_order(model):
-    source = model("g (float[2, 4] x) => (float[2, 4] y) <float huge = {1e9}> { a = Softmax(x)  b = Mul(a, huge)  y = Softmax(b) }")
+    source = model(
+        "g (float[2, 4] x) => (float[2, 4] y) <float huge = {1e9}> { a = Softmax(x)  b = Mul(a, huge)  y = Softmax(b) }"
+    )
     first = convert(source).decisions
     assert [d.node for d in first] == ["a", "b", "y"]
     assert convert(source).decisions == first

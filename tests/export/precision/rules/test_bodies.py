@@ -15,7 +15,10 @@ SHELL = "g (float[2, 4] x, bool c) => (float[2, 4] y) <float a = {{0}}, float b 
 
 
 def test_control_flow_stays_fp32_as_a_whole(model):
-    body = "y = If(c) <then_branch = t () => (float[2, 4] p) { p = Neg(x) }, else_branch = e () => (float[2, 4] q) { q = Abs(x) }>"
+    body = (
+        "y = If(c) <then_branch = t () => (float[2, 4] p) { p = Neg(x) }, else_branch = e () ="
+        "> (float[2, 4] q) { q = Abs(x) }>"
+    )
     assert decided(model(SHELL.format("BODY").replace("BODY", body))) == {"y": "the bodies of If stay FP32 as a whole"}
 
 

@@ -12,7 +12,8 @@ def decided(model) -> dict[str, str]:
 
 
 SHELL = """g (float[2, 4] x, bool[2, 4] c, float[4] s) => (float[2, 4] y)
-  <float huge = {{-1e9}}, float tiny = {{1e-12}}, float one = {{1}}, float[4] wide = {{1, 2, 3, 1e6}}, float[4] bias = {{1e-6, 0, 1e-7, 0}},
+  <float huge = {{-1e9}}, float tiny = {{1e-12}}, float one = {{1}}, float[4] wide = {{1, 2, 3, 1e6}},
+  float[4] bias = {{1e-6, 0, 1e-7, 0}},
    float top = {{3e38}}, int64[1] last = {{1}}, float e5 = {{1e-5}}, float[1] z = {{0}}> {{ {} }}"""
 TOO_LARGE = "constant 'huge' reaches 1e+09; FP16 ends at 65504"
 CARRIES = "it carries the large values that constant 'huge' brings in"
@@ -30,10 +31,19 @@ FIRES = {
     "epsilon by Clip": (
         "l = ReduceMax(x, last)  k = Clip(l, tiny)  y = Div(x, k)", {"k": TOO_SMALL, "y": GUARDS},
     ),
-    "epsilon by Add, root": ("a = Abs(x)  e = Add(a, tiny)  r = Sqrt(e)  y = Div(x, r)", {"e": TOO_SMALL, "r": GUARDS, "y": GUARDS}),
-    "epsilon by Max, reciprocal": ("e = Max(x, tiny)  r = Reciprocal(e)  y = Mul(x, r)", {"e": TOO_SMALL, "r": GUARDS, "y": GUARDS}),
+    "epsilon by Add, root": ((
+"a = Abs(x)  e = Add(a, tiny)  r = Sqrt(e)"
+"  y = Div(x, r)"
+), {"e": TOO_SMALL, "r": GUARDS, "y": GUARDS}),
+    "epsilon by Max, reciprocal": ((
+"e = Max(x, tiny)  r = Reciprocal(e)"
+"  y = Mul(x, r)"
+), {"e": TOO_SMALL, "r": GUARDS, "y": GUARDS}),
     "epsilon of a logarithm": ("e = Add(x, tiny)  y = Log(e)", {"e": TOO_SMALL, "y": GUARDS}),
-    "subnormal": ("y = Mul(x, e5)", {"y": "constant 'e5' is at most 1e-05; FP16 loses digits below 6.1e-05 and ends at 6e-08"}),
+    "subnormal": ("y = Mul(x, e5)", {"y": (
+"constant 'e5' is at most 1e-05; FP16 loses digits below 6.1e-05 and"
+" ends at 6e-08"
+)}),
 }  # fmt: skip
 STAYS = {
     "a bound that never binds": "y = Clip(x, one, top)",
@@ -64,7 +74,8 @@ def test_an_infinite_mask_stays_fp32_where_it_is_added(model, op, stays):
     from onnx import numpy_helper
 
     source = model(
-        f"g (float[2, 4] x, bool[2, 4] c) => (float[2, 4] y) <float m = {{1}}, int64[4] p = {{0, 0, 0, 0}}> {{ {op}  y = Relu(a) }}"
+        f"g (float[2, 4] x, bool[2, 4] c) => (float[2, 4] y) <float m = {{1}}, int64[4] p = {{0, 0, 0, 0}}"
+        f"> {{ {op}  y = Relu(a) }}"
     )
     source.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.array(-np.inf, np.float32), "m"))
     reason = "constant 'm' is infinite: in FP16 an overflowed value plus it would be NaN"

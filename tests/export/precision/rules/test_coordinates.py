@@ -13,7 +13,8 @@ def decided(model) -> dict[str, str]:
 
 SHELL = """g (float[1, 2, 8, 8] x, float[1, 32] f, float[64, 3] base, float[1, 2, 8, 8] flow) => (float[?, ?, ?, ?] y)
   <float[32, 6] w = {{{w}}}, float[6] b = {{1, 0, 0, 0, 1, 0}}, int64[3] t3 = {{1, 2, 3}}, int64[4] g4 = {{1, 8, 8, 2}},
-   float[2, 2, 1, 1] k = {{1, 2, 3, 4}}, float half = {{0.5}}, int64[1] flat = {{-1}}, int64[4] v4 = {{1, 2, 8, 8}}, int64[1] c1 = {{1}},
+   float[2, 2, 1, 1] k = {{1, 2, 3, 4}}, float half = {{0.5}},
+   int64[1] flat = {{-1}}, int64[4] v4 = {{1, 2, 8, 8}}, int64[1] c1 = {{1}},
    float[4] scales = {{1, 1, 2, 2}}> {{ {body} }}"""
 GRID = "it makes the positions at which 'y' samples: in FP16 they would move by up to 1/16 pixel of 256"
 SAMPLER = "it samples an image at computed positions, and image and grid need one type"
@@ -32,8 +33,8 @@ FIRES = {
         {"p": GRID, "m": GRID, "y": SAMPLER},
     ),
     "head of MatMul and Add": (
-        "p = MatMul(f, w)  s = Add(p, b)  t = Tanh(s)  q = Reshape(t, t3)  r = Transpose<perm = [0, 2, 1]>(q)  m = MatMul(base, r)"
-        "  n = Reshape(m, g4)  y = GridSample(x, n)",
+        "p = MatMul(f, w)  s = Add(p, b)  t = Tanh(s)  q = Reshape(t, t3)  r = Transpose<perm = [0, 2, 1]>(q)"
+        "  m = MatMul(base, r)  n = Reshape(m, g4)  y = GridSample(x, n)",
         {"p": GRID, "s": GRID, "t": GRID, "m": GRID, "y": SAMPLER},
     ),
     "a predicted flow": (

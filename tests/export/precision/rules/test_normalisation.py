@@ -29,8 +29,8 @@ FIRES = {
         set("qvesry"),
     ),
     "difference of squares": (
-        "m = ReduceMean(x, last)  q = Mul(x, x)  v = ReduceMean(q, last)  k = Mul(m, m)  f = Sub(v, k)  e = Add(f, eps)  s = Sqrt(e)"
-        "  d = Sub(x, m)  y = Div(d, s)",
+        "m = ReduceMean(x, last)  q = Mul(x, x)  v = ReduceMean(q, last)  k = Mul(m, m)  f = Sub(v, k)"
+        "  e = Add(f, eps)  s = Sqrt(e)  d = Sub(x, m)  y = Div(d, s)",
         set("mqvkfesy"),
     ),
     "unit length": ("l = ReduceL2(x, last)  c = Clip(l, eps)  t = Expand(c, full)  y = Div(x, t)", set("lcy")),
@@ -43,8 +43,10 @@ STAYS = {
     "another power": "q = Pow(x, three)  m = ReduceMean(q, last)  y = Sub(x, m)",
     "BatchNormalization": "y = BatchNormalization(x, w, w, w, w)",
 }
-SHELL = """g (float[2, 8] x) => (float[2, 8] y) <int64[1] last = {{1}}, int64[1] first = {{0}}, int64[2] full = {{2, 8}},
-  float p = {{2}}, float three = {{3}}, float eps = {{0.001}}, float[8] w = {{1, 2, 3, 4, 5, 6, 7, 8}}, float[2] two = {{1, 2}}> {{ {} }}"""
+SHELL = """g (float[2, 8] x) => (float[2, 8] y) <int64[1] last = {{1}}, int64[1] first = {{0}},
+  int64[2] full = {{2, 8}},
+  float p = {{2}}, float three = {{3}}, float eps = {{0.001}}, float[8] w = {{1, 2, 3, 4, 5, 6, 7, 8}},
+  float[2] two = {{1, 2}}> {{ {} }}"""
 
 
 @pytest.mark.parametrize("case", FIRES)

@@ -12,11 +12,26 @@ def decided(model) -> dict[str, str]:
 
 
 FIRES = {
-    "ReduceSum": ("float[2, 1025] x", "y = ReduceSum(x, last)", "it sums over 1025 elements; beyond 1024 FP16 loses terms"),
-    "ReduceMean over all axes": ("float[32, 64] x", "y = ReduceMean(x)", "it sums over 2048 elements; beyond 1024 FP16 loses terms"),
-    "GlobalAveragePool": ("float[1, 2, 33, 32] x", "y = GlobalAveragePool(x)", "it sums over 1056 elements; beyond 1024 FP16 loses terms"),
-    "AveragePool": ("float[1, 2, 56, 56] x", "y = AveragePool<kernel_shape = [56, 56]>(x)", "it sums over 3136 elements; beyond 1024 FP16 loses terms"),
-    "an unknown number": ("float[1, 2, h, w] x", "y = GlobalAveragePool(x)", "it sums over a number of elements that is not known; beyond 1024 FP16 loses terms"),
+    "ReduceSum": ("float[2, 1025] x", "y = ReduceSum(x, last)", (
+"it sums over 1025 elements; beyond 1024 FP16"
+" loses terms"
+)),
+    "ReduceMean over all axes": ("float[32, 64] x", "y = ReduceMean(x)", (
+"it sums over 2048 elements; beyond 1024"
+" FP16 loses terms"
+)),
+    "GlobalAveragePool": ("float[1, 2, 33, 32] x", "y = GlobalAveragePool(x)", (
+"it sums over 1056 elements;"
+" beyond 1024 FP16 loses terms"
+)),
+    "AveragePool": ("float[1, 2, 56, 56] x", "y = AveragePool<kernel_shape = [56, 56]>(x)", (
+"it sums over 3136"
+" elements; beyond 1024 FP16 loses terms"
+)),
+    "an unknown number": ("float[1, 2, h, w] x", "y = GlobalAveragePool(x)", (
+"it sums over a number of elements"
+" that is not known; beyond 1024 FP16 loses terms"
+)),
     "CumSum": ("float[2, 4] x", "y = CumSum(x, axis)", "a running sum loses its last terms in FP16"),
 }  # fmt: skip
 STAYS = {

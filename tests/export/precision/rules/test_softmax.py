@@ -26,8 +26,9 @@ FIRES = {
         set("esy"),
     ),
     "unrolled, weights applied first": (
-        "p, q = Split<axis = 1, num_outputs = 2>(x)  m = Max(p, q)  a = Sub(p, m)  b = Sub(q, m)  e = Exp(a)  f = Exp(b)"
-        "  s = Add(e, f)  v = Mul(e, p)  w = Mul(f, q)  n = Add(v, w)  z = Div(n, s)  y = Concat<axis = 1>(z, z)",
+        "p, q = Split<axis = 1, num_outputs = 2>(x)  m = Max(p, q)  a = Sub(p, m)  b = Sub(q, m)"
+        "  e = Exp(a)  f = Exp(b)  s = Add(e, f)"
+        "  v = Mul(e, p)  w = Mul(f, q)  n = Add(v, w)  z = Div(n, s)  y = Concat<axis = 1>(z, z)",
         set("mabefsz"),
     ),
     "by a reciprocal": ("e = Exp(x)  s = ReduceSum(e, last)  r = Reciprocal(s)  y = Mul(e, r)", set("esry")),
