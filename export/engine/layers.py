@@ -61,7 +61,7 @@ def listed_layers(listing: str, origins: Mapping[str, Origin]) -> list[LayerJson
     """The engine's layers from the builder's listing (``Layers:\\nName: ...``); empty where it is written otherwise."""
     body = listing.partition("\n")[2].partition("\n\n")[0]
     found = []
-    for line in body.splitlines():
+    for line in body.split("\n") if body else []:  # not splitlines: the metadata has \x1e in it
         match = _LINE.fullmatch(line)
         if match is None:
             return []

@@ -66,6 +66,7 @@ class Collector:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._turn = threading.RLock()
         self._open: list[Recording] = []
 
     def take(self, severity: int, text: str) -> None:
@@ -76,15 +77,16 @@ class Collector:
 
     @contextmanager
     def recording(self) -> Iterator[Recording]:
-        """Collect until the block ends."""
-        recording = Recording()
-        with self._lock:
-            self._open.append(recording)
-        try:
-            yield recording
-        finally:
+        """Collect until the block ends. One thread at a time: a message does not tell which build it is of."""
+        with self._turn:
+            recording = Recording()
             with self._lock:
-                self._open.remove(recording)
+                self._open.append(recording)
+            try:
+                yield recording
+            finally:
+                with self._lock:
+                    self._open.remove(recording)
 
 
 _LOGGERS: dict[str, tuple[Any, Collector]] = {}

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from attnexport.errors import InputError
+from attnexport.export.engine import EngineOptions, Flavour, build_engine
+from attnexport.export.engine.logger import logger_of
+from attnexport.export.engine.timing_cache import attach, store
+
+ENTERPRISE = Flavour("enterprise", (10, 13), "10.13.3.9")
+
+
+def test_rtx_has_none_and_says_so(mixed, image, rtx, reporter, tmp_path: Path) -> None:
+    path = tmp_path / "timing.cache"
+    path.write_bytes(b"of another TensorRT")
+    engine = build_engine(mixed, [image], rtx, EngineOptions(timing_cache=path), {}, reporter)
+    assert engine.plan
+    (note,) = reporter.notes
+    assert note == (f"{rtx.title} keeps no timing cache (it times no kernels when it builds): {path} is left alone")
+    assert path.read_bytes() == b"of another TensorRT"
+
+
+@pytest.fixture
+def config(rtx):
+    """A real config: RTX's cache calls are there, and do nothing, so the enterprise steps run on it."""
+    builder = rtx.module.Builder(logger_of(rtx.module)[0])
+    return builder.create_builder_config()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_new_cache_is_attached(config, reporter, tmp_path: Path) -> None:
+    cache = attach(config, tmp_path / "none.cache", ENTERPRISE, reporter)
+    assert cache is not None
+    assert reporter.notes == []
+    assert not (tmp_path / "none.cache").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_file_that_cannot_be_read(config, reporter, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be read: Is a directory\. name a file"):
+        attach(config, tmp_path, ENTERPRISE, reporter)
+
+
+def test_store_replaces_the_whole_file(reporter, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "timing.cache"
+    assert store(b"first, and longer", path, reporter)
+    assert store(memoryview(b"second"), path, reporter)
+    assert path.read_bytes() == b"second"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_a_note(reporter, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert not store(b"data", tmp_path / "timing.cache", reporter)
+    assert reporter.notes == [f"timing cache {tmp_path / 'timing.cache'} cannot be written: Permission denied"]
+
+
+def test_a_path_that_is_a_folder_is_a_note_and_leaves_nothing(reporter, tmp_path: Path) -> None:
+    (tmp_path / "timing.cache").mkdir()
+    assert not store(b"data", tmp_path / "timing.cache", reporter)
+    assert "cannot be written: Is a directory" in reporter.notes[0]
+    assert [p.name for p in tmp_path.iterdir()] == ["timing.cache"]
