@@ -12,6 +12,8 @@ from ..runtime.feeds import batches, profile_points, random_feeds
 from ..runtime.samples import Samples
 from ..runtime.spec import TensorSpec
 
+SMALL_BATCHES = 16
+"""How many batches of samples run at the smaller sizes; at the largest all samples do."""
 GOLDEN_SAMPLES = 1
 """Sample batches that travel with the bundle, beside the random cases."""
 GOLDEN_BYTES = 32 << 20
@@ -32,8 +34,9 @@ class Case:
 def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int) -> list[Case]:
     """The cases for a model of these inputs.
 
-    Samples run in batches of the min, opt and max of the first input's axis 0; with a fixed axis 0 in batches of that size, and what does
-    not fill a batch is left out. Raises InputError where there are too few for one batch.
+    All samples run in batches of the max of the first input's axis 0, and the first of them in batches of its min and opt, where only
+    the batching differs. With a fixed axis 0, what does not fill a batch is left out. Raises InputError where there are too few for one
+    batch.
     """
     cases = [
         Case(f"random-{label}", "random", feeds := random_feeds(specs, sizes, seed=seed + i), None, _small(feeds))
@@ -47,6 +50,8 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int)
     for size in sizes:
         start = 0
         for i, feeds in enumerate(batches(samples.arrays, size)):
+            if size != sizes[-1] and i >= SMALL_BATCHES:
+                break
             got = len(feeds[specs[0].name])
             if not axis.min <= got <= axis.max:
                 continue

@@ -177,7 +177,8 @@ def _engine(
 ) -> EngineRecord:
     model = writer.path / (FP16 if options.precision == "fp16" else FP32)
     engine = build_engine(model, inputs, flavour, options.engine, origins, reporter)
-    file = f"engines/model.{options.precision}.{flavour.name}-{flavour.version_string}.engine"
+    version = ".".join(map(str, flavour.version[:3]))
+    file = f"engines/{options.precision}.{flavour.name}-{version}.engine"
     path = writer.path / file
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(engine.plan)
@@ -199,7 +200,7 @@ def _open_forms(
         forms.add("emulated-fp16", FP16, "fp16", EmulatedSession(folder / FP16))
     for engine in engines:
         if gpu is None:
-            note(f"{engine.file} was built and not run: there is no GPU here; attnexport check proves it where one is")
+            note(f"{engine.file} is built and not run, as there is no GPU here; attnexport check runs it where one is")
             continue
         session = TensorRTSession(folder / engine.file, engine.flavour)
         forms.add(f"engine-{engine.precision}", engine.file, engine.precision, session)

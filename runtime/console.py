@@ -24,7 +24,10 @@ class _Finished(Protocol):
 
 def _console() -> Console:
     # The stream is held: libraries' prints are swallowed by redirecting sys.stdout, and our lines must not go with them.
-    return Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 120  # a file or a pipe has no width to fold at
+    return console
 
 
 class ConsoleReporter:
@@ -95,35 +98,34 @@ def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"])
 
 
 def _result_table(manifest: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("file", "size", "stage", "output"):
-        table.add_column(column)
-    for column in ("rms error", "PyTorch's own", "ratio", "top-1", "verdict"):
-        table.add_column(column, justify="right")
+    """Stage, file, size, error ratio, top-1 and verdict; the output's name where there are several."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    several = len(manifest["outputs"]) > 1
+    for column in ("stage", *(("output",) if several else ()), "file"):
+        table.add_column(column, no_wrap=True)
+    for column in ("size", "error", "top-1"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     files = manifest["files"]
-    shown: set[str] = set()
+    ran: set[str] = set()
     for record in manifest["parity"]:
-        file = record["file"]
-        gate = record["gate"]
-        top1 = record["detail"].get("top1")
+        file, gate, top1 = record["file"], record["gate"], record["detail"].get("top1")
         table.add_row(
-            "" if file in shown else escape(file),
-            "" if file in shown else size(files[file]["bytes"]),
             record["stage"],
-            escape(record["output"]),
-            f"{number(record['figures']['rms']):.2e}",
-            f"{number(gate['own_rms']):.2e}",
+            *((escape(record["output"]),) if several else ()),
+            escape(file),
+            size(files[file]["bytes"]),
             f"{number(gate['ratio']):.2f}x",
             f"{top1['agreement']:.2%}" if top1 else "-",
             PASS if gate["passed"] else FAIL,
         )
-        shown.add(file)
+        ran.add(file)
     for engine in manifest["engines"]:
-        if engine["file"] not in shown:
-            layers = f"{engine['flavour']} {engine['version']}, {len(engine['layers'])} layers"
-            table.add_row(
-                escape(engine["file"]), size(engine["bytes"]), "engine", layers, "", "", "", "", "built, no GPU to run it"
-            )
+        if engine["file"] not in ran:
+            row = (escape(engine["file"]), size(engine["bytes"]), "-", "-", "[yellow]built[/], not run: no GPU")
+            table.add_row(f"engine-{engine['precision']}", *(("-",) if several else ()), *row)
+    table.caption = "error: rms against the original in FP64, as a multiple of PyTorch's own error at that precision"
+    table.caption_justify = "left"
     return table
 
 
