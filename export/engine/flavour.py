@@ -21,7 +21,7 @@ Wish = Literal["auto", "rtx", "enterprise"]
 MODULES: dict[Name, str] = {"rtx": "tensorrt_rtx", "enterprise": "tensorrt"}
 TITLES: dict[Name, str] = {"rtx": "TensorRT-RTX", "enterprise": "TensorRT"}
 EXTRAS: dict[Name, str] = {"rtx": "rtx", "enterprise": "trt"}
-_OLDEST: dict[Name, tuple[int, ...]] = {"rtx": (1, 0), "enterprise": (10, 0)}
+_OLDEST: dict[Name, tuple[int, ...]] = {"rtx": (1, 0), "enterprise": (10, 1)}  # 10.1: device memory per profile
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from attnexport.errors import EngineError, InputError
-from attnexport.export.engine import EngineOptions, build_engine, gpu_present
+from attnexport.export.engine import EngineOptions, build, build_engine, gpu_present
 from attnexport.runtime.spec import Axis, TensorSpec
 
 PLAN_START = b"vtrt"  # seen in every plan of TensorRT-RTX 1.7.1
@@ -139,23 +139,27 @@ def test_a_workspace_that_is_too_small(mixed, image, rtx, reporter) -> None:
     assert engine.workspace_bytes == 64 << 20
 
 
-@pytest.mark.parametrize("tf32", [False, True])
-def test_tf32_is_off_unless_asked_for(tf32, mixed, image, rtx, reporter, monkeypatch) -> None:
-    # The plan does not tell, so the config is looked at when TensorRT has been given it.
-    configs = []
-    from attnexport.export.engine import build
-
+@pytest.fixture
+def configs(monkeypatch) -> list:
+    """The configs that TensorRT was given: a plan does not tell how it was built."""
+    seen: list = []
     configure = build._configure
-    monkeypatch.setattr(build, "_configure", lambda config, *rest: (configure(config, *rest), configs.append(config)))
+    monkeypatch.setattr(build, "_configure", lambda config, *rest: (configure(config, *rest), seen.append(config)))
+    return seen
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_tf32_is_off_unless_asked_for(tf32, mixed, image, rtx, reporter, configs) -> None:
     engine = build_engine(mixed, [image], rtx, EngineOptions(tf32=tf32), {}, reporter)
     assert configs[0].get_flag(rtx.module.BuilderFlag.TF32) is tf32
     assert engine.tf32 is tf32
 
 
-@pytest.mark.parametrize("level", [0, 5])
-def test_optimization_levels(level, mixed, image, rtx, reporter) -> None:
+@pytest.mark.parametrize(("level", "expected"), [(None, 3), (0, 0), (5, 5)])
+def test_optimization_levels(level, expected, mixed, image, rtx, reporter, configs) -> None:
     options = EngineOptions(optimization_level=level)
     assert build_engine(mixed, [image], rtx, options, {}, reporter).plan.startswith(PLAN_START)
+    assert configs[0].builder_optimization_level == expected
 
 
 @pytest.mark.parametrize(
@@ -200,10 +204,10 @@ def test_two_builds_at_once_keep_their_messages_apart(mixed, image, rtx, reporte
     small = TensorSpec(image.name, image.dtype, (Axis.fixed(1), *image.axes[1:]))
     engines = {}
 
-    def build(name: str, spec: TensorSpec) -> None:
+    def work(name: str, spec: TensorSpec) -> None:
         engines[name] = build_engine(mixed, [spec], rtx, EngineOptions(), {}, reporter)
 
-    threads = [threading.Thread(target=build, args=arguments) for arguments in (("a", image), ("b", small))]
+    threads = [threading.Thread(target=work, args=arguments) for arguments in (("a", image), ("b", small))]
     for thread in threads:
         thread.start()
     for thread in threads:
