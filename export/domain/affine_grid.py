@@ -21,13 +21,16 @@ Array = npt.NDArray[Any]
 
 
 def _infer(context: Any) -> None:
-    dims = input_dims(context, 0)
-    if dims is None:
+    theta, size = input_dims(context, 0), input_dims(context, 1)
+    axes = theta[1] if theta and isinstance(theta[1], int) else None
+    if axes is None and size and isinstance(size[0], int):
+        axes = size[0] - 2
+    if axes is None:
         set_output(context, None)
         return
-    axes = 3 if dims[1] == 3 else 2
     values = known_values(context, 1) or [None] * (axes + 2)
-    set_output(context, [dims[0] if values[0] is None else values[0], *values[2:], axes])
+    batch = theta[0] if theta and values[0] is None else values[0]
+    set_output(context, [batch, *values[2:], axes])
 
 
 SCHEMA = schema(
@@ -54,7 +57,8 @@ def reference(theta: Array, size: Array, *, align_corners: int) -> Array:
     space = [int(extent) for extent in size[2:]]
     grids = np.meshgrid(*(axis_positions(extent, align_corners) for extent in space), indexing="ij")
     points = np.stack([*reversed(grids), np.ones(space)], axis=-1).astype(theta.dtype)
-    return np.einsum("nij,...j->n...i", theta, points)
+    grid: Array = np.einsum("nij,...j->n...i", theta, points)
+    return grid
 
 
 def body() -> onnx.FunctionProto:

@@ -36,7 +36,8 @@ SCHEMA = schema(
 def reference(x: Array, shift: Array, *, axis: int) -> Array:
     """The formula in NumPy, any dtype and rank."""
     size = x.shape[axis]
-    return np.take(x, (np.arange(size) - int(shift[0])) % max(size, 1), axis=axis)
+    y: Array = np.take(x, (np.arange(size) - int(shift[0])) % max(size, 1), axis=axis)
+    return y
 
 
 def body() -> onnx.FunctionProto:

@@ -1,4 +1,4 @@
-"""Lowering: each operator of the ``attnexport`` domain becomes the cheapest standard form right for all targets asked for.
+"""Lowering: each operator of the ``attnexport`` domain becomes the cheapest standard form right for all targets.
 
 ``LOWERINGS`` is the whole list. A lowering refuses a node with a reason; of those that do not refuse, the one with
 the lowest cost estimate is built. What was chosen, and why the others were not, is returned beside the model.

@@ -19,14 +19,14 @@ from .emit import Dim, Emit, Value
 from .lowering import LAUNCH, Lowering, constant_ints, known, rank_refusal
 
 
-def _axes(node: Any) -> int | None:
-    """2 or 3, by whichever of theta, size and grid is known."""
+def _axes(node: Any) -> int:
+    """2 or 3, by whichever of theta, size and grid is known; 0 when none is."""
     theta, size, grid = node.inputs[0], node.inputs[1], node.outputs[0]
     if (axes := known(theta, 1)) is not None:
         return axes
     if (entries := known(size, 0)) is not None:
         return entries - 2
-    return len(grid.shape) - 2 if grid.shape is not None else None
+    return len(grid.shape) - 2 if grid.shape is not None else 0
 
 
 def _refuse(node: Any, targets: Collection[str]) -> str | None:
@@ -58,7 +58,7 @@ def _positions(emit: Emit, length: Dim, align_corners: int, dtype: Any) -> Value
     def number(value: float) -> Value:
         return emit.constant(value, kind, "number")
 
-    count = emit.op("Squeeze", length, emit.ints([0]))
+    count = emit.squeeze(length, [0])
     zero, one = emit.constant(0, np.int64), emit.constant(1, np.int64)
     index = emit.cast(emit.op("Range", zero, count, one), kind)
     extent = emit.cast(length, kind)
@@ -75,7 +75,6 @@ def _positions(emit: Emit, length: Dim, align_corners: int, dtype: Any) -> Value
 
 def _build(emit: Emit, node: Any) -> Value:
     theta, axes = node.inputs[0], _axes(node)
-    assert axes is not None
     middle = list(range(1, axes + 1))
     terms = []
     for column in range(axes):  # column 0 of theta goes with the last axis of the grid
@@ -83,9 +82,9 @@ def _build(emit: Emit, node: Any) -> Value:
         length = _length(emit, node, axis)
         positions = _positions(emit, length, node.attrs["align_corners"], theta.dtype)
         shaped = emit.unsqueeze(positions, [place for place in range(axes + 2) if place != axis + 1])
-        factor = emit.op("Squeeze", emit.slice(theta, [column], [column + 1], [2]), emit.ints([2]))
+        factor = emit.squeeze(emit.slice(theta, [column], [column + 1], [2]), [2])
         terms.append(emit.op("Mul", emit.unsqueeze(factor, middle), shaped))
-    shift = emit.op("Squeeze", emit.slice(theta, [axes], [axes + 1], [2]), emit.ints([2]))
+    shift = emit.squeeze(emit.slice(theta, [axes], [axes + 1], [2]), [2])
     return emit.sum([*terms, emit.unsqueeze(shift, middle)])
 
 

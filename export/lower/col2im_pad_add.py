@@ -36,19 +36,16 @@ def _refuse(node: Any, targets: Collection[str]) -> str | None:
 
 
 def _cost(node: Any) -> float:
-    kh, kw = node.attrs["kernel"]
-    strided = sum(step > 1 for step in node.attrs["stride"])
-    return kh * (kw * 2.5 + 2.5) + strided * kh * kw + LAUNCH * (3 * (kh + kw) + 6)
+    kh, kw = (int(size) for size in node.attrs["kernel"])
+    strided = sum(int(step) > 1 for step in node.attrs["stride"])
+    return float(kh * (kw * 2.5 + 2.5) + strided * kh * kw) + LAUNCH * (3 * (kh + kw) + 6)
 
 
 def _spread(emit: Emit, x: Value, axis: int, stride: int, dims: list[Dim]) -> Value:
     """stride - 1 zeros after every value along ``axis``; ``dims``, the lengths of x, are brought up to date."""
     if stride == 1:
         return x
-    x = emit.op("Unsqueeze", x, emit.ints([axis + 1]))
-    ends = [0] * (len(dims) + 1)
-    ends[axis + 1] = stride - 1
-    x = emit.op("Pad", x, emit.ints([0] * len(ends) + ends))
+    x = emit.pad(emit.unsqueeze(x, [axis + 1]), len(dims) + 1, {axis + 1: (0, stride - 1)})
     dims[axis] = emit.mul(dims[axis], stride)
     return emit.reshape(x, [*[0] * axis, dims[axis], *dims[axis + 1 :]])
 
@@ -58,10 +55,8 @@ def _shifted_sum(emit: Emit, x: Value, taps: int, tap_axis: int, axis: int, dila
     terms = []
     for tap in range(taps):
         piece = x if taps == 1 else emit.slice(x, [tap], [tap + 1], [tap_axis])
-        pads = [0] * (2 * rank)
-        pads[axis], pads[rank + axis] = tap * dilation, (taps - 1 - tap) * dilation
-        terms.append(emit.op("Pad", piece, emit.ints(pads)) if any(pads) else piece)
-    return emit.op("Squeeze", emit.sum(terms), emit.ints([tap_axis]))
+        terms.append(emit.pad(piece, rank, {axis: (tap * dilation, (taps - 1 - tap) * dilation)}))
+    return emit.squeeze(emit.sum(terms), [tap_axis])
 
 
 def _build(emit: Emit, node: Any) -> Value:

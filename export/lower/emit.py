@@ -7,7 +7,7 @@ an axis whose length is known never costs a Shape.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,6 @@ class Emit:
         size = x.shape[axis] if x.shape is not None else None
         if isinstance(size, int):
             return size
-        axis = axis if axis >= 0 else len(x.shape) + axis
         return self.op("Shape", x, part=f"size{axis}", dtype=np.int64, start=axis, end=axis + 1)
 
     def add(self, a: Dim, b: Dim) -> Dim:
@@ -97,16 +96,14 @@ class Emit:
             arguments.append(self.ints(steps))
         return self.op("Slice", x, *arguments)
 
-    def pad(self, x: Value, before: Sequence[Dim], after: Sequence[Dim], axes: Sequence[int]) -> Value:
-        """Zeros around ``axes``; x itself where there are none to add."""
-        if all(isinstance(amount, int) and amount == 0 for amount in (*before, *after)):
-            return x
-        rank = len(axes) if x.shape is None else len(x.shape)
-        starts: list[Dim] = [0] * rank
-        ends: list[Dim] = [0] * rank
-        for axis, start, end in zip(axes, before, after, strict=True):
-            starts[axis], ends[axis] = start, end
-        return self.op("Pad", x, self.vector([*starts, *ends]))
+    def pad(self, x: Value, rank: int, amounts: Mapping[int, tuple[int, int]]) -> Value:
+        """Zeros (before, after) each axis named in ``amounts``; x itself where there are none to add.
+
+        All axes are written out, since the ``axes`` input of Pad is young.
+        """
+        pairs = [amounts.get(axis, (0, 0)) for axis in range(rank)]
+        pads = [before for before, _ in pairs] + [after for _, after in pairs]
+        return self.op("Pad", x, self.ints(pads)) if any(pads) else x
 
     def reshape(self, x: Value, dims: Sequence[Dim]) -> Value:
         """x in the shape ``dims``, where 0 copies the length of the same axis of x and -1 is what remains."""
@@ -119,6 +116,10 @@ class Emit:
     def unsqueeze(self, x: Value, axes: Sequence[int]) -> Value:
         """New axes of length 1."""
         return self.op("Unsqueeze", x, self.ints(axes))
+
+    def squeeze(self, x: Value, axes: Sequence[int]) -> Value:
+        """Without axes of length 1."""
+        return self.op("Squeeze", x, self.ints(axes))
 
     def concat(self, parts: Sequence[Value], axis: int) -> Value:
         """The parts one after the other along ``axis``; a single part as it is."""

@@ -10,6 +10,7 @@ Gather. Source: the shift form of stand-alone self-attention, Ramachandran et al
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import prod
 from typing import Any
 
 from .emit import TO_END, Dim, Emit, Value
@@ -19,7 +20,7 @@ from .lowering import LAUNCH, Lowering, known, rank_refusal
 def padded(emit: Emit, node: Any) -> Value:
     """x with the node's zeros around it."""
     top, left, bottom, right = node.attrs["pads"]
-    return emit.pad(node.inputs[0], [top, left], [bottom, right], [2, 3])
+    return emit.pad(node.inputs[0], 4, {2: (top, bottom), 3: (left, right)})
 
 
 def columns_shape(emit: Emit, node: Any) -> list[Dim]:
@@ -42,7 +43,7 @@ def _refuse(node: Any, targets: Collection[str]) -> str | None:
 
 
 def _cost(node: Any) -> float:
-    taps = node.attrs["kernel"][0] * node.attrs["kernel"][1]
+    taps = prod(int(size) for size in node.attrs["kernel"])
     return 2.0 + LAUNCH * (taps + 3)
 
 

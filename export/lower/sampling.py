@@ -127,7 +127,7 @@ def _product(emit: Emit, weights: Sequence[Value | None]) -> Value | None:
 
 def tap_cost(node: Any, axes: int) -> float:
     """Passes over the output: x moved to channels last, every tap read, weighted and added, the result moved back."""
-    return 2.0 + 2.5 * TAPS[str(node.attrs["mode"])] ** axes
+    return 2.0 + 2.5 * float(TAPS[str(node.attrs["mode"])] ** axes)
 
 
 def sample_by_gather(emit: Emit, node: Any) -> Value:

@@ -27,7 +27,7 @@ def _refuse(node: Any, targets: Collection[str]) -> str | None:
 
 
 def _cost(node: Any) -> float:
-    blocks = node.attrs["size"] // gcd(node.attrs["size"], node.attrs["step"])
+    blocks = int(node.attrs["size"]) // gcd(node.attrs["size"], node.attrs["step"])
     return (1.0 if blocks == 1 else 3.0) + LAUNCH * (blocks + 4)
 
 

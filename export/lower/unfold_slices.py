@@ -29,7 +29,7 @@ def _refuse(node: Any, targets: Collection[str]) -> str | None:
 
 
 def _cost(node: Any) -> float:
-    return 2.0 + LAUNCH * (node.attrs["size"] + 2)
+    return 2.0 + LAUNCH * (int(node.attrs["size"]) + 2)
 
 
 def _build(emit: Emit, node: Any) -> Value:
