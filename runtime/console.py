@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from .check import CheckResult
+    from .doctor import Finding
+    from .inspect import Inspection
 
 PASS, FAIL = "[green]pass[/]", "[bold red]FAIL[/]"
 
@@ -126,6 +132,118 @@ def _result_table(manifest: dict[str, Any]) -> Table:
             table.add_row(f"engine-{engine['precision']}", *(("-",) if several else ()), *row)
     table.caption = "error: rms against the original in FP64, as a multiple of PyTorch's own error at that precision"
     table.caption_justify = "left"
+    return table
+
+
+def show_check(result: CheckResult, *, as_json: bool) -> None:
+    """Print what a check proved: a row per file and output, and the verdict."""
+    if as_json:
+        print_json(result.to_json())
+        return
+    console = _console()
+    console.print(f"{result.files} files match their hashes; {result.cases} golden cases")
+    table = _table("stage", "file", "output", "error", "verdict", "run by")
+    for row in result.rows:
+        verdict = {"passed": PASS, "failed": FAIL}.get(row.verdict, f"[yellow]{row.verdict}[/]")
+        error = "-" if row.ratio is None else f"{row.ratio:.2f}x"
+        table.add_row(row.stage, escape(row.file), escape(row.output), error, verdict, escape(row.how or row.reason))
+    console.print(table)
+    for row in result.rows:
+        if row.verdict == "failed":
+            console.print(f"{FAIL} {escape(row.file)}, output {escape(row.output)}: {escape(row.reason)}")
+    console.print("[green]the bundle holds[/]" if result.passed else "[bold red]the bundle does not hold[/]")
+
+
+def show_inspection(found: Inspection, *, layers: bool, as_json: bool) -> None:
+    """Print what a bundle says of itself: facts, rewrites with reasons, operators, precisions, engines, parity."""
+    if as_json:
+        print_json(found.to_json())
+        return
+    console = _console()
+    facts = _table("", "", header=False)
+    for what, value in found.facts:
+        facts.add_row(what, escape(value))
+    console.print(facts)
+    _show_rewrites(console, found)
+    _show_precision(console, found)
+    counts = _table("operator", *found.models)
+    for operator in found.operators:
+        counts.add_row(operator.op, *map(str, operator.counts))
+    console.print("\n[bold]operators[/]", counts, sep="\n")
+    _show_engines(console, found, layers)
+    parity = _table("stage", "output", "rms error", "PyTorch's own", "ratio", "allowed", "verdict")
+    for row in found.parity:
+        parity.add_row(
+            row.stage, escape(row.output), f"{row.rms:.2e}", f"{row.own_rms:.2e}", f"{row.ratio:.2f}x", f"{row.factor:g}x",
+            PASS if row.passed else FAIL,
+        )  # fmt: skip
+    console.print("\n[bold]parity[/]", parity, sep="\n")
+    for note in found.notes:
+        console.print(f"note: {escape(note)}")
+
+
+def _show_rewrites(console: Console, found: Inspection) -> None:
+    console.print("\n[bold]rewrites[/]")
+    if not found.rewrites:
+        console.print("none: the graph had standard operators only")
+    for row in found.rewrites:
+        console.print(f"{len(row.nodes)} {row.op} -> {row.lowering or 'nothing'}  (for {', '.join(row.targets)})")
+        for module in row.modules:
+            console.print(f"    in {escape(module)}")
+        for name, reason in row.refused:
+            console.print(f"    [dim]not {name}: {escape(reason)}[/]")
+
+
+def _show_precision(console: Console, found: Inspection) -> None:
+    if not found.precision_counts:
+        return
+    said = ", ".join(f"{count} {what}" for what, count in found.precision_counts.items())
+    console.print(f"\n[bold]precision[/] of the FP16 model: nodes {said}")
+    for row in found.kept:
+        console.print(f"{len(row.nodes)} in FP32: {escape(row.reason)}")
+        console.print(f"    in {escape(', '.join(row.modules))}")
+
+
+def _show_engines(console: Console, found: Inspection, layers: bool) -> None:
+    for engine in found.engines:
+        gpu = f"compute capability {engine.compute_capability}" if engine.compute_capability else "any supported GPU"
+        console.print(
+            f"\n[bold]engine[/] {escape(engine.file)}: {engine.library}, {engine.precision}, {gpu}, {size(engine.bytes)}, "
+            f"{len(engine.layers)} layers, built in {engine.seconds:.1f} s"
+        )
+        for i, profile in enumerate(engine.profiles):
+            for name, shapes in profile.items():
+                points = ", ".join(f"{point} {'x'.join(map(str, shape))}" for point, shape in shapes.items())
+                console.print(f"    profile {i}: {escape(name)} {points}")
+        if layers:
+            table = _table("layer", "type", "outputs")
+            for layer in engine.layers:
+                outputs = ", ".join(f"{o.get('dtype', '')}" for o in layer.get("outputs", ()))
+                table.add_row(escape(str(layer.get("name", ""))), str(layer.get("type", "")), outputs)
+            console.print(table)
+    if found.engines and not layers:
+        console.print("    every layer: add --layers")
+
+
+def show_diagnosis(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """Print what is installed and which targets work here, then what to type for the rest."""
+    if as_json:
+        print_json([finding.to_json() for finding in findings])
+        return
+    marks = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "broken": "[bold red]broken[/]"}
+    table = _table("", "version", "", "")
+    for finding in findings:
+        table.add_row(finding.component, finding.version, marks.get(finding.status, finding.status), escape(finding.detail))
+    console = _console()
+    console.print(table)
+    for remedy in dict.fromkeys(f.remedy for f in findings if f.remedy):
+        console.print(f"[dim]$[/] {escape(remedy)}" if remedy.startswith("pip") else escape(remedy))
+
+
+def _table(*columns: str, header: bool = True) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=header)
+    for column in columns:
+        table.add_column(column)
     return table
 
 
