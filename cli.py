@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,12 +49,16 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The bundle to write; NAME.attn by default.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace a bundle that is already there.")] = False,
     trt: Annotated[str | None, typer.Option(help="Build a TensorRT engine: auto, rtx or enterprise.")] = None,
-    precision: Annotated[str, typer.Option(help="fp16 writes an FP32 and an FP16 model; fp32 the first only.")] = "fp16",
+    precision: Annotated[
+        str, typer.Option(help="fp16 writes an FP32 and an FP16 model; fp32 the first only.")
+    ] = "fp16",
     arch: Annotated[str | None, typer.Option(help="Architecture of a plain state dict, from the registry.")] = None,
     factory: Annotated[str | None, typer.Option(help="package.module:callable that builds the module.")] = None,
     kwargs: Annotated[str, typer.Option(help="Arguments of the architecture or factory, a JSON object.")] = "{}",
     random_weights: Annotated[bool, typer.Option(help="Seeded weights instead of a file.")] = False,
-    allow_pickle: Annotated[bool, typer.Option(help="Run code inside a pickled module. Only for trusted files.")] = False,
+    allow_pickle: Annotated[
+        bool, typer.Option(help="Run code inside a pickled module. Only for trusted files.")
+    ] = False,
     inputs: Annotated[list[str] | None, typer.Option("--input", help="NAME=1x3x224x224[:dtype]; repeatable.")] = None,
     dynamic: Annotated[list[str] | None, typer.Option(help="NAME:AXIS=min:opt:max; repeatable.")] = None,
     static: Annotated[bool, typer.Option(help="No symbolic batch.")] = False,
@@ -68,8 +73,12 @@ def export(
         list[str] | None, typer.Option(help="RTX: build for this GPU, such as 8.9; repeatable.")
     ] = None,
     optimization_level: Annotated[int | None, typer.Option(help="TensorRT builder level, 0 to 5.")] = None,
-    build_time_limit: Annotated[float | None, typer.Option(help="Give up an engine build after so many seconds.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end, nothing else.")] = False,
+    build_time_limit: Annotated[
+        float | None, typer.Option(help="Give up an engine build after so many seconds.")
+    ] = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object at the end, nothing else.")
+    ] = False,
     quiet: Annotated[bool, typer.Option(help="Print the bundle's path only.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
@@ -160,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except Exception as error:
         if "--debug" in words:
-            raise
+            traceback.print_exception(error)
         sys.exit(_fail(error, as_json="--json" in words))
 
 

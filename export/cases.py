@@ -66,5 +66,3 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int)
 
 def _small(feeds: dict[str, np.ndarray]) -> bool:
     return sum(a.nbytes for a in feeds.values()) <= GOLDEN_BYTES
-
-

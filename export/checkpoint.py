@@ -107,7 +107,9 @@ def parse(content: dict[str, Any], where: str) -> Checkpoint:
         if name not in content:
             raise InputError(f"{where} has no field {name!r}", "write it with attnexport.save")
         if not isinstance(content[name], kind):
-            raise InputError(f"field {name!r} of {where} is a {type(content[name]).__name__}", "write it with attnexport.save")
+            raise InputError(
+                f"field {name!r} of {where} is a {type(content[name]).__name__}", "write it with attnexport.save"
+            )
     return Checkpoint(
         arch=content["arch"],
         kwargs=content["kwargs"],

@@ -99,5 +99,7 @@ def _same_axes(captured: Captured, inputs: Sequence[TensorSpec]) -> None:
     if fixed:
         said = ", ".join(f"axis {axis} of {name!r} at {size}" for name, axis, size in fixed)
         raise FixedAxisError(
-            fixed, f"the traced program fixes {said}, so it cannot be dynamic", "trace it with that axis dynamic, or give --static"
+            fixed,
+            f"the traced program fixes {said}, so it cannot be dynamic",
+            "trace it with that axis dynamic, or give --static",
         )

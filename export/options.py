@@ -66,7 +66,9 @@ class ExportOptions:
         if precision not in ("fp16", "fp32"):
             raise InputError(f"--precision {precision} is not known", "use fp16 or fp32")
         if not gate > 0:
-            raise InputError(f"--gate {gate:g} is not above 0", "give the factor of PyTorch's own error that is allowed")
+            raise InputError(
+                f"--gate {gate:g} is not above 0", "give the factor of PyTorch's own error that is allowed"
+            )
         if model is None and not random_weights:
             raise InputError("no MODEL is given", "give a file, or --arch NAME --random-weights")
         return cls(

@@ -34,7 +34,10 @@ def output_names(result: Any, wished: Sequence[str] = ()) -> tuple[str, ...]:
         return tuple(wished)
     names: list[str] = []
     for path in paths:
-        parts = [re.sub(r"\W+", "_", str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key))))) for key in path]
+        parts = [
+            re.sub(r"\W+", "_", str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))))
+            for key in path
+        ]
         if not parts:
             parts = ["output"]
         elif parts[0].isdigit():

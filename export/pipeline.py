@@ -119,9 +119,7 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
                 onnx.save(half.model, writer.path / FP16)
                 writer.add(FP16, "model-fp16")
                 counts[FP16] = record.operators(half.model)
-                stage.detail = (
-                    f"{half.counts.fp16_nodes} nodes in FP16, {half.counts.fp32_nodes} kept in FP32, {half.counts.casts} casts"
-                )
+                stage.detail = f"{half.counts.fp16_nodes} nodes in FP16, {half.counts.fp32_nodes} kept in FP32, {half.counts.casts} casts"
         engines: list[EngineRecord] = []
         if flavour is not None:
             with stages.run("engine") as stage:
@@ -135,9 +133,7 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
             forms = _Forms(stack, [])
             _open_forms(forms, writer.path, half is not None, engines, gpu, note)
             cases = build_cases(inputs, _fitting(samples, inputs), options.seed)
-            verification = verify(
-                entered.original, forms.forms, cases, outputs, source.task, options.gate, reporter
-            )
+            verification = verify(entered.original, forms.forms, cases, outputs, source.task, options.gate, reporter)
             stage.detail = f"{len(cases)} cases, worst ratio {_worst(verification.records)}"
         failures = tuple(verification.failures)
         if failures and not options.keep_failed:
@@ -208,7 +204,9 @@ def _open_forms(
 
 def _fitting(samples: Samples | None, inputs: Sequence[TensorSpec]) -> Samples | None:
     if samples is not None and not inputs[0].axes:
-        raise InputError(f"input {inputs[0].name!r} is a scalar, so samples have no axis to lie along", "leave out --samples")
+        raise InputError(
+            f"input {inputs[0].name!r} is a scalar, so samples have no axis to lie along", "leave out --samples"
+        )
     return samples
 
 

@@ -81,7 +81,9 @@ class TorchOriginal:
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise StageError(
-                "verify", f"the original model fails in {precision}: {reason}", "make forward follow the dtype of its input"
+                "verify",
+                f"the original model fails in {precision}: {reason}",
+                "make forward follow the dtype of its input",
             ) from error
         tensors = flatten(result)
         return {name: t.detach().cpu().numpy() for name, t in zip(self._names, tensors, strict=True)}

@@ -48,7 +48,9 @@ class OnnxOriginal:
                 results = self._double.run(None, wide)
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            raise StageError("verify", f"the graph cannot be evaluated in FP64: {reason}", "hand in the PyTorch model") from error
+            raise StageError(
+                "verify", f"the graph cannot be evaluated in FP64: {reason}", "hand in the PyTorch model"
+            ) from error
         return {name: np.asarray(value) for name, value in zip(self._names, results, strict=True)}
 
     def _session(self, precision: Precision) -> Session:

@@ -155,9 +155,7 @@ def _judge(
     )
 
 
-def _top1(
-    runs: Sequence[tuple[Case, np.ndarray, np.ndarray]], form: Form, result: Verification
-) -> dict[str, Any]:
+def _top1(runs: Sequence[tuple[Case, np.ndarray, np.ndarray]], form: Form, result: Verification) -> dict[str, Any]:
     """Top-1 over the samples where there are any (random inputs have no class), with the accuracy where there are labels."""
     origin = "samples" if any(case.origin == "samples" for case, _, _ in runs) else "random"
     chosen = [(case, t, g) for case, t, g in runs if case.origin == origin]

@@ -79,7 +79,9 @@ class ConsoleReporter:
         """Print the stage's line."""
         self._stage = ""
         if not self._silent:
-            self._console.print(f"[green]+[/] {record.name:<8} [cyan]{record.seconds:6.1f} s[/]  {escape(record.detail)}")
+            self._console.print(
+                f"[green]+[/] {record.name:<8} [cyan]{record.seconds:6.1f} s[/]  {escape(record.detail)}"
+            )
 
     def _update(self, text: str) -> None:
         if self._status is not None:
@@ -233,7 +235,9 @@ def show_diagnosis(findings: Sequence[Finding], *, as_json: bool) -> None:
     marks = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "broken": "[bold red]broken[/]"}
     table = _table("", "version", "", "")
     for finding in findings:
-        table.add_row(finding.component, finding.version, marks.get(finding.status, finding.status), escape(finding.detail))
+        table.add_row(
+            finding.component, finding.version, marks.get(finding.status, finding.status), escape(finding.detail)
+        )
     console = _console()
     console.print(table)
     for remedy in dict.fromkeys(f.remedy for f in findings if f.remedy):

@@ -23,9 +23,7 @@ OPSET = 18
 """Below 20, where GridSample is still spelled as every TensorRT version reads it."""
 
 
-def to_onnx(
-    program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec], outputs: Sequence[str]
-) -> Captured:
+def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec], outputs: Sequence[str]) -> Captured:
     """Translate a traced program. ``outputs``: a name per flattened output.
 
     Raises UnsupportedModelError for an operator without a translation, naming its module and line.

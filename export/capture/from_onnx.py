@@ -36,7 +36,9 @@ def from_onnx(model: onnx.ModelProto) -> Captured:
             proto = ir.to_proto(cleaned)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise UnsupportedModelError(f"the ONNX model cannot be cleaned: {reason}", "check it with onnx.checker") from error
+        raise UnsupportedModelError(
+            f"the ONNX model cannot be cleaned: {reason}", "check it with onnx.checker"
+        ) from error
     raised = Counter(_raise(proto.graph))
     if raised:
         proto.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))

@@ -97,7 +97,9 @@ def export_program(
         raise _explain(error, module, specs) from error
 
 
-_FIXED = re.compile(r"L\['(?P<arg>[^']+)'\](?P<index>(?:\[\d+\])*)\.size\(\)\[(?P<axis>\d+)\] .*?constant \((?P<size>\d+)\)")
+_FIXED = re.compile(
+    r"L\['(?P<arg>[^']+)'\](?P<index>(?:\[\d+\])*)\.size\(\)\[(?P<axis>\d+)\] .*?constant \((?P<size>\d+)\)"
+)
 
 
 def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSpec]) -> UnsupportedModelError:
@@ -111,7 +113,10 @@ def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSp
             "look for a shape written as a number (view, reshape, expand), or export with --static",
         )
     where = _where(error, module)
-    if type(error).__name__ in {"GuardOnDataDependentSymNode", "GuardOnDataDependentSymNodeError"} or "data-dependent" in text:
+    if (
+        type(error).__name__ in {"GuardOnDataDependentSymNode", "GuardOnDataDependentSymNodeError"}
+        or "data-dependent" in text
+    ):
         return UnsupportedModelError(
             f"data-dependent control flow in {where}: a branch or a size depends on the values of a tensor",
             "compute both sides and choose with torch.where, or use torch.cond",

@@ -40,9 +40,16 @@ def _pair(values: Sequence[int]) -> list[int]:
     return [int(values[0]), int(values[-1])]
 
 
-def _window(kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]) -> dict[str, list[int]]:
+def _window(
+    kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]
+) -> dict[str, list[int]]:
     high, wide = _pair(padding)
-    return {"kernel": _pair(kernel), "dilation": _pair(dilation), "pads": [high, wide, high, wide], "stride": _pair(stride)}
+    return {
+        "kernel": _pair(kernel),
+        "dilation": _pair(dilation),
+        "pads": [high, wide, high, wide],
+        "stride": _pair(stride),
+    }
 
 
 def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
@@ -51,7 +58,9 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     ours = Opset(DOMAIN, VERSION)
     aten = torch.ops.aten
 
-    def im2col(x: Any, kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]) -> Any:
+    def im2col(
+        x: Any, kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]
+    ) -> Any:
         window = _window(kernel, dilation, padding, stride)
         if len(x.shape) == 3:  # F.unfold also takes (C, H, W)
             return op.Squeeze(ours.Im2Col(op.Unsqueeze(x, _int64([0])), **window), _int64([0]))

@@ -41,13 +41,13 @@ def _cost(node: Any) -> float:
     return float(kh * (kw * 2.5 + 2.5) + strided * kh * kw) + LAUNCH * (3 * (kh + kw) + 6)
 
 
-def _spread(emit: Emit, x: Value, axis: int, stride: int, dims: list[Dim]) -> Value:
-    """stride - 1 zeros after every value along ``axis``; ``dims``, the lengths of x, are brought up to date."""
+def _spread(emit: Emit, x: Value, axis: int, stride: int, after: list[Dim]) -> Value:
+    """stride - 1 zeros after every value along ``axis``; ``after`` are the lengths of the axes behind it."""
     if stride == 1:
         return x
-    x = emit.pad(emit.unsqueeze(x, [axis + 1]), len(dims) + 1, {axis + 1: (0, stride - 1)})
-    dims[axis] = emit.mul(dims[axis], stride)
-    return emit.reshape(x, [*[0] * axis, dims[axis], *dims[axis + 1 :]])
+    rank = axis + 1 + len(after)
+    x = emit.pad(emit.unsqueeze(x, [axis + 1]), rank + 1, {axis + 1: (0, stride - 1)})
+    return emit.reshape(x, [*[0] * axis, -1, *after])
 
 
 def _shifted_sum(emit: Emit, x: Value, taps: int, tap_axis: int, axis: int, dilation: int, rank: int) -> Value:
@@ -67,13 +67,10 @@ def _build(emit: Emit, node: Any) -> Value:
     rows = emit.add(emit.floordiv(emit.add(height, top + bottom - dh * (kh - 1) - 1), sh), 1)
     columns = emit.add(emit.floordiv(emit.add(width, left + right - dw * (kw - 1) - 1), sw), 1)
     channels = emit.floordiv(emit.dim(cols, 1), kh * kw)
-    dims = [0, channels, kh, kw, rows, columns]
-    x = emit.reshape(cols, dims)
-    x = _spread(emit, x, 5, sw, dims)
-    x = _shifted_sum(emit, x, kw, 3, 5, dw, 6)
-    dims = [0, channels, kh, rows, emit.add(emit.mul(columns, sw), dw * (kw - 1))]
-    x = _spread(emit, x, 3, sh, dims)
-    x = _shifted_sum(emit, x, kh, 2, 3, dh, 5)
+    wide = emit.add(emit.mul(columns, sw), dw * (kw - 1))
+    x = emit.reshape(cols, [0, channels, kh, kw, rows, columns])
+    x = _shifted_sum(emit, _spread(emit, x, 5, sw, []), kw, 3, 5, dw, 6)
+    x = _shifted_sum(emit, _spread(emit, x, 3, sh, [wide]), kh, 2, 3, dh, 5)
     # Each spread axis ends stride - 1 zeros after its last window, so it reaches the end of the padded image or beyond.
     return emit.slice(x, [top, left], [emit.add(height, top), emit.add(width, left)], [2, 3])
 

@@ -34,7 +34,9 @@ def samples(count: int = 20) -> Samples:
     return Samples({"x": x}, rng.integers(0, 3, count))
 
 
-def model(linear: nn.Linear, *, weight: float = 1.0, tail: str = "", name: str = "logits", to: int = TensorProto.FLOAT) -> bytes:
+def model(
+    linear: nn.Linear, *, weight: float = 1.0, tail: str = "", name: str = "logits", to: int = TensorProto.FLOAT
+) -> bytes:
     """The linear layer as ONNX; ``weight`` scales the weights, ``tail`` is one more operator on the result."""
     w = linear.weight.detach().numpy() * np.float32(weight)
     nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["g"], transB=1)]
@@ -66,7 +68,9 @@ def model(linear: nn.Linear, *, weight: float = 1.0, tail: str = "", name: str =
     return made.SerializeToString()
 
 
-def judge(linear: nn.Linear, exported: bytes, *, factor: float = 2.0, task: str | None = "classification") -> Verification:
+def judge(
+    linear: nn.Linear, exported: bytes, *, factor: float = 2.0, task: str | None = "classification"
+) -> Verification:
     form = Form("onnx-fp32", "model.onnx", "float32", OrtSession(exported))
     original = TorchOriginal(linear, ["x"], ["logits"])
     return verify(original, [form], build_cases(INPUTS, samples(), 0), OUTPUTS, task, factor, Silent())
@@ -121,7 +125,9 @@ def test_an_error_on_samples_is_not_hidden_by_larger_random_inputs(linear: nn.Li
     bias = next(t for t in shifted.graph.initializer if t.name == "b")
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(1e-4), "b"))
     cases = build_cases(INPUTS, samples(), 0)
-    loud = [c if c.origin == "samples" else type(c)(c.name, c.origin, {"x": c.feeds["x"] * 1e4}, None, True) for c in cases]
+    loud = [
+        c if c.origin == "samples" else type(c)(c.name, c.origin, {"x": c.feeds["x"] * 1e4}, None, True) for c in cases
+    ]
     form = Form("onnx-fp32", "model.onnx", "float32", OrtSession(shifted.SerializeToString()))
     result = verify(TorchOriginal(linear, ["x"], ["logits"]), [form], loud, OUTPUTS, None, 2.0, Silent())
     assert len(result.failures) == 1
@@ -135,7 +141,9 @@ def test_an_original_that_is_not_finite_is_the_users_matter() -> None:
 
     form = Form("onnx-fp32", "model.onnx", "float32", OrtSession(model(nn.Linear(6, 3))))
     with pytest.raises(StageError, match="the original model itself gives NaN or Inf in 'logits' on random-min"):
-        verify(TorchOriginal(Log(), ["x"], ["logits"]), [form], build_cases(INPUTS, None, 0), OUTPUTS, None, 2.0, Silent())
+        verify(
+            TorchOriginal(Log(), ["x"], ["logits"]), [form], build_cases(INPUTS, None, 0), OUTPUTS, None, 2.0, Silent()
+        )
 
 
 def test_progress_reaches_the_end(linear: nn.Linear) -> None:

@@ -20,7 +20,9 @@ GRID = np.random.default_rng(1).uniform(-1.2, 1.2, (2, 4, 5, 2)).astype(np.float
 
 
 def text(body: str, opset: int, inputs: str, output: str) -> onnx.ModelProto:
-    model = parser.parse_model(f'<ir_version: 10, opset_import: ["" : {opset}]> g ({inputs}) => ({output}) {{ {body} }}')
+    model = parser.parse_model(
+        f'<ir_version: 10, opset_import: ["" : {opset}]> g ({inputs}) => ({output}) {{ {body} }}'
+    )
     onnx.checker.check_model(model)
     return model
 
@@ -49,7 +51,11 @@ def test_grid_sample_of_either_spelling_is_raised_and_lowered_right(opset: int, 
     spelled = [onnx.helper.get_attribute_value(a) for n in lowered.graph.node for a in n.attribute if a.name == "mode"]
     assert b"linear" not in spelled, "some TensorRT versions read the opset-20 spelling as nearest"
     truth = F.grid_sample(
-        torch.from_numpy(X).double(), torch.from_numpy(GRID).double(), mode=ours, padding_mode="border", align_corners=True
+        torch.from_numpy(X).double(),
+        torch.from_numpy(GRID).double(),
+        mode=ours,
+        padding_mode="border",
+        align_corners=True,
     ).numpy()
     got = run(lowered, {"x": X, "grid": GRID})
     tolerance = 1e-5
@@ -60,7 +66,10 @@ def test_grid_sample_of_either_spelling_is_raised_and_lowered_right(opset: int, 
 def test_col2im_and_affine_grid_leave_no_such_operator_behind() -> None:
     block = "block = Constant <value = int64[2] {2, 3}> () size = Constant <value = int64[2] {6, 7}> ()"
     fold = text(
-        f"{block} y = Col2Im <strides=[2,2], pads=[0,1,0,1]> (x, size, block)", 18, "float[N,12,12] x", "float[N,2,6,7] y"
+        f"{block} y = Col2Im <strides=[2,2], pads=[0,1,0,1]> (x, size, block)",
+        18,
+        "float[N,12,12] x",
+        "float[N,2,6,7] y",
     )
     cols = np.random.default_rng(2).standard_normal((2, 12, 12)).astype(np.float32)
     lowered = lower(from_onnx(fold).model, ("ort", "tensorrt")).model
