@@ -3,9 +3,10 @@
 The opset-20 spelling ``linear`` was read as nearest by TensorRT 10.13 to 11.1 (NVIDIA/TensorRT#4646), so the model
 stays at opset 18. TensorRT wants image and grid of one type, and volumes only from 11.2.1.
 
-With zeros or border as padding, positions are clipped first, to where no tap can reach the image any more: it changes no
-sample, and a target that turns a far coordinate into an integer that does not hold it (ONNX Runtime's CPU provider: a border
-sample is wrong from 1e10 on, and 1e30 reads the image under zeros) has none to turn. NaN is left to the target.
+With zeros or border as padding, positions are clipped first, to where no tap can reach the image any more: it changes
+no sample, and a target that turns a far coordinate into an integer that does not hold it (ONNX Runtime's CPU
+provider: a border sample is wrong from 1e10 on, and 1e30 reads the image under zeros) has none to turn. NaN is left
+to the target.
 """
 
 from __future__ import annotations

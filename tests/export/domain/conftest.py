@@ -45,7 +45,7 @@ def one_node() -> MakeModel:
 
 @pytest.fixture(scope="session")
 def run_body(one_node: MakeModel) -> Callable[..., np.ndarray]:
-    """``run_body(op, inputs, attrs, output_rank)``: the output of the operator's body on ONNX Runtime's CPU provider."""
+    """``run_body(op, inputs, attrs, output_rank)``: the output of the body on ONNX Runtime's CPU provider."""
 
     def run(op: str, inputs: Mapping[str, np.ndarray], attrs: Mapping[str, Any], rank: int) -> np.ndarray:
         model = domain.add_bodies(one_node(op, inputs, attrs, rank))
@@ -59,7 +59,7 @@ def run_body(one_node: MakeModel) -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def inferred_shape() -> Callable[..., list[int | str]]:
-    """``inferred_shape(op, shapes, attrs, constants)``: what the schema's inference says about one node's output."""
+    """``inferred_shape(op, shapes, attrs, constants)``: what the schema infers about the output."""
 
     def infer(
         op: str,

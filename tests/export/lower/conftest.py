@@ -120,7 +120,7 @@ def lowered() -> Callable[..., Lowered]:
 
 @pytest.fixture(scope="session")
 def builds() -> Callable[[Lowered, Mapping[str, np.ndarray]], None]:
-    """``builds(lowered, inputs)``: TensorRT-RTX makes an engine, dynamic axes reaching from the inputs' sizes to 4 more."""
+    """``builds(lowered, inputs)``: TensorRT-RTX makes an engine, dynamic axes going from the inputs' sizes up by 4."""
     trt = pytest.importorskip("tensorrt_rtx", reason="pip install 'attnexport[rtx]'")
     logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
 

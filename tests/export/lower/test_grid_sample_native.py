@@ -20,10 +20,25 @@ def test_every_rule_and_many_sizes(mode, padding_mode, align_corners, lowered) -
     form = lowered("GridSample", inputs(), attrs)
     assert form.applied.lowering == "grid_sample_native"
     assert "costlier" in form.applied.refused["grid_sample_gather"]
-    (node,) = form.model.graph.node
+    *clip, node = form.model.graph.node
+    assert [entry.op_type for entry in clip] == ([] if padding_mode == "reflection" else ["Clip"])
+    assert node.op_type == "GridSample"
     assert {attribute.name: attribute.s.decode() for attribute in node.attribute if attribute.s}["mode"] == mode
     form.check(inputs(), atol=1e-5)
     form.check(inputs(batch=3, space=(9, 4), out=(2, 5)), atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("padding_mode", ["zeros", "border"])
+@pytest.mark.parametrize("align_corners", [0, 1])
+@pytest.mark.parametrize("space", [(4, 6), (1, 300)])
+def test_far_positions_read_what_the_padding_says(mode, padding_mode, align_corners, space, lowered) -> None:
+    line = np.array([-1e30, -1e10, -1e6, -1001.5, 0.25, 1001.5, 1e6, 1e10, 1e30], np.float32)
+    given = inputs(batch=1, space=space) | {"grid": np.stack(np.meshgrid(line, line), axis=-1)[None]}
+    attrs = {"mode": mode, "padding_mode": padding_mode, "align_corners": align_corners}
+    form = lowered("GridSample", given, attrs)
+    assert form.applied.lowering == "grid_sample_native"
+    form.check(given, atol=3e-5)
 
 
 def test_refuses_two_types(lowered) -> None:

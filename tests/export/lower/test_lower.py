@@ -59,6 +59,15 @@ def test_everything_else_stays() -> None:
     np.testing.assert_array_equal(run(result.model, x=X), np.roll(X, 2, 1))
 
 
+def test_the_interface_is_kept_to_the_letter() -> None:
+    model = model_of([roll("x", "y", "attn/roll")])
+    model.graph.input[0].doc_string = "the tokens"
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", FLOAT, ["batch", "tokens"], "shifted"))
+    kept = lower(model, ["ort"]).model.graph
+    assert list(kept.input) == list(model.graph.input)
+    assert list(kept.output) == list(model.graph.output)
+
+
 def test_new_nodes_lead_back_to_their_origin_and_carry_types() -> None:
     model = lower(model_of([roll("x", "y", "attn/roll")]), ["ort"]).model
     origins = {"attn/roll": Origin("attn", "Shift", "net.py:3")}

@@ -21,6 +21,12 @@ def test_every_shift(axis, shift, dynamic, constants, lowered) -> None:
         form.check(inputs(shift, (5, 4, 8)))
 
 
+@pytest.mark.parametrize("constants", [(), ("shift",)], ids=["given", "constant"])
+def test_an_empty_axis(constants, lowered) -> None:
+    given = inputs(3, (2, 0, 3))
+    lowered("Roll", given, {"axis": 1}, dynamic={"x0"}, constants=constants).check(given)
+
+
 def test_a_known_cut_costs_no_arithmetic(lowered) -> None:
     form = lowered("Roll", inputs(3), {"axis": 1}, dynamic={"x0"}, constants=("shift",))
     assert form.op_types() == {"Slice", "Concat"}
