@@ -9,8 +9,6 @@ Plain NumPy arrays, never pickles. The keys::
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BundleError
+from .arrays import UnreadableError, read_npz
 
 
 @dataclass(frozen=True)
@@ -48,21 +47,11 @@ def write_golden(path: Path, cases: Sequence[GoldenCase]) -> None:
 
 def read_golden(path: Path) -> tuple[GoldenCase, ...]:
     """Read the cases. Raises BundleError for a file that is damaged, pickled, empty or of another layout."""
+    if not path.is_file():
+        raise BundleError(f"golden file {path} does not exist", "copy the whole bundle again")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except FileNotFoundError as error:
-        raise BundleError(f"golden file {path} does not exist", "copy the whole bundle again") from error
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        AttributeError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+        arrays = read_npz(path)
+    except UnreadableError as error:
         raise BundleError(f"golden file {path} cannot be read ({error})", "copy the whole bundle again") from error
     names = arrays.pop("cases", None)
     if names is None or names.ndim != 1 or names.dtype.kind != "U" or not names.size:

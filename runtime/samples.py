@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from .arrays import UnreadableError, read_npy, read_npz
 from .spec import TensorSpec
 
 
@@ -76,22 +75,16 @@ def _only(specs: Sequence[TensorSpec], path: Path) -> TensorSpec:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        with path.open("rb") as stream:
-            return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise InputError(
-            f"{path} cannot be read as .npy ({error})", "write it with numpy.save, without objects"
-        ) from error
+        return read_npy(path)
+    except UnreadableError as error:
+        raise InputError(f"{path} cannot be read as .npy ({error})", "write it with numpy.save, no objects") from error
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as stream, np.lib.npyio.NpzFile(stream, allow_pickle=False) as archive:
-            return {key: np.asarray(archive[key]) for key in archive.files}
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{path} cannot be read as .npz ({error})", "write it with numpy.savez, without objects"
-        ) from error
+        return read_npz(path)
+    except UnreadableError as error:
+        raise InputError(f"{path} cannot be read as .npz ({error})", "write it with numpy.savez, no objects") from error
 
 
 def _read_directory(path: Path, spec: TensorSpec) -> np.ndarray:

@@ -60,13 +60,13 @@ def full(plain: Manifest) -> Manifest:
         },
         stages=(StageRecord("capture", 1.5, {"nodes": 12}),),
         rewrites=(
-            RewriteRecord("attn/Im2Col", "Im2Col", "one-hot-conv", ("ort", "tensorrt"), {"slices": "k > 7"}, "attn", "a.py:3"),
+            RewriteRecord("attn/Im2Col", "Im2Col", "one-hot", ("ort", "tensorrt"), {"slices": "k > 7"}, "attn", "a:3"),
         ),
         operators={"model.onnx": {"Conv": 3, "Softmax": 1}},
         precision=Precision((KeptNode("attn/Softmax", "attn", "softmax over 65536 keys"),), {"float16": 4}),
         engines=(
             EngineRecord(
-                "engines/net.plan", "rtx", "1.7.1", "float16", None, ({"x": {"min": [1, 3]}},), ({"Name": "l"},), 2.0, 20
+                "engines/net.plan", "rtx", "1.7.1", "float16", None, ({"x": {"min": [1, 3]}},), ({"Name": "l"},), 2.0, 9
             ),
         ),
         parity=(

@@ -121,7 +121,7 @@ def test_verify_files_tells_missing_changed_resized_and_extra_apart(make_bundle:
 def test_a_dangling_link_beside_the_files_is_extra(make_bundle: Make) -> None:
     path = make_bundle()
     (path / "link").symlink_to("nowhere")
-    with pytest.raises(BundleError, match="'link' .* is not listed"):
+    with pytest.raises(BundleError, match=r"'link' .* is not listed"):
         Bundle.open(path).verify_files()
 
 

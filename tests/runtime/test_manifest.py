@@ -55,7 +55,7 @@ FREE = ("detail", "tools", "counts", "profiles", "layers", "refused", "files", "
 
 
 def _strict_paths(value: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The fields that the schema fixes: not the keys of a mapping, nor what is free-form or a tensor spec's own matter."""
+    """The fields that the schema fixes: no keys of mappings, nothing free-form, no tensor spec's own."""
     return [p for p in _paths(value) if not any(part in FREE for part in p[:-1])]
 
 
