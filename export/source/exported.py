@@ -1,0 +1,178 @@
+"""Programs of torch.export (``.pt2``): read, held to eval mode and FP32, and their inputs taken from the graph."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export.graph_signature import InputKind, TensorArgument
+
+from ...errors import InputError
+from ...runtime.spec import Axis, TensorSpec
+from .archive import checked_archive
+from .base import SourceOptions
+from .inputs import BATCH, parse_dynamic, parse_inputs, symbol_for
+from .specs import batch_axis, known_input, resolve
+from .words import reason
+
+# The flag of an aten operator that is true in training only: its name.
+_TRAINING_FLAG = {
+    "dropout": "train", "dropout_": "train", "native_dropout": "train", "feature_dropout": "train",
+    "alpha_dropout": "train", "batch_norm": "training", "native_batch_norm": "training",
+}  # fmt: skip
+
+
+def read_exported(path: Path, *, allow_pickle: bool) -> torch.export.ExportedProgram:
+    """Load a program; without ``allow_pickle`` nothing in the file can run (:mod:`.archive`).
+
+    Raises InputError for a damaged or unsafe file, for half-precision weights and for a program of training mode.
+    """
+    data = path.read_bytes()
+    if not allow_pickle:
+        data = checked_archive(data, path)
+    log = logging.getLogger("torch.export")
+    level = log.level
+    try:
+        log.setLevel(logging.CRITICAL)  # it logs a traceback before it raises
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.load(io.BytesIO(data))
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be read by torch.export.load of torch {torch.__version__}: {reason(error)}",
+            "export it again with this version of torch",
+        ) from error
+    finally:
+        log.setLevel(level)
+    if not allow_pickle:
+        program._guards_code = []  # Python source out of the file, which module() would compile
+    _refuse_training(program, path)
+    half = [k for k, v in {**program.state_dict, **program.constants}.items() if _is_half(v)]
+    if half:
+        raise InputError(
+            f"weight {half[0]!r} of {path} is half precision and the program's casts are fixed", "export it in float32"
+        )
+    return program
+
+
+def _is_half(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+
+
+def _refuse_training(program: torch.export.ExportedProgram, path: Path) -> None:
+    for node in program.graph.nodes:
+        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+            continue
+        name = node.target._schema.name.removeprefix("aten::")
+        active = name == "_native_batch_norm_legit" or name == "_native_batch_norm_legit_functional"
+        if flag := _TRAINING_FLAG.get(name):
+            active = _argument(node, flag) is True
+        if active:
+            raise InputError(
+                f"{path} was exported in training mode ({name} is active)", "export module.eval() and save it again"
+            )
+
+
+def _argument(node: torch.fx.Node, name: str) -> Any:
+    assert isinstance(node.target, torch._ops.OpOverload)
+    for i, argument in enumerate(node.target._schema.arguments):
+        if argument.name == name:
+            return node.args[i] if i < len(node.args) else node.kwargs.get(name)
+    return None
+
+
+def exported_inputs(
+    program: torch.export.ExportedProgram, options: SourceOptions, path: Path
+) -> tuple[tuple[TensorSpec, ...], bool]:
+    """The inputs of the program, with the ranges that it was exported for, narrowed by the user's options.
+
+    Raises InputError for inputs that are no tensors, sizes that are formulas, and options that widen what was exported.
+    """
+    stored = tuple(_specs(program, path))
+    symbols = {(s.name, i) for s in stored for i, a in enumerate(s.axes) if a.dynamic}
+    by_name = {s.name: s for s in stored}
+    for argument in (parse_dynamic(t) for t in options.dynamic):
+        known_input(argument.name, list(by_name), "--dynamic")
+        spec = by_name[argument.name]
+        if argument.axis < len(spec.axes) and (argument.name, argument.axis) not in symbols:
+            size = spec.axes[argument.axis].opt
+            raise InputError(
+                f"axis {argument.axis} of {argument.name!r} was exported with the fixed size {size}",
+                "export it again with that axis dynamic",
+            )
+    for name, given in parse_inputs(options.inputs).items():
+        known_input(name, list(by_name), "--input")
+        spec = by_name[name]
+        fits = len(spec.axes) == len(given.shape) and all(
+            a.min <= s <= a.max or a.dynamic for a, s in zip(spec.axes, given.shape, strict=True)
+        )
+        if not fits or spec.dtype != given.dtype:
+            raise InputError(f"--input {name} differs from what {path} was exported for", f"it takes {spec.describe()}")
+    specs, explicit = resolve(options, None, stored)
+    for spec, exported in zip(specs, stored, strict=True):
+        for i, (asked, had) in enumerate(zip(spec.axes, exported.axes, strict=True)):
+            if asked.min < had.min or asked.max > had.max:
+                raise InputError(
+                    f"axis {i} of {spec.name!r} is asked for {asked.min}:{asked.opt}:{asked.max}",
+                    f"{path} was exported for {had.min} to {had.max}: stay inside, or export it again",
+                )
+    return specs, explicit
+
+
+def _specs(program: torch.export.ExportedProgram, path: Path) -> Iterator[TensorSpec]:
+    if program.call_spec.in_spec is not None and _nested(program.call_spec.in_spec):
+        raise InputError(
+            f"{path} takes nested inputs (lists or dictionaries of tensors)", "export a forward that takes tensors only"
+        )
+    values = {n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder"}
+    symbols: dict[str, Axis] = {}
+    for spec in program.graph_signature.input_specs:
+        if spec.kind is not InputKind.USER_INPUT:
+            continue
+        value = values.get(spec.arg.name)
+        if not isinstance(spec.arg, TensorArgument) or not isinstance(value, torch.Tensor):
+            raise InputError(
+                f"input {spec.arg.name!r} of {path} is no tensor", "export a forward that takes tensors only"
+            )
+        axes = tuple(_axis(program, spec.arg.name, i, size, symbols, path) for i, size in enumerate(value.shape))
+        yield TensorSpec(spec.arg.name, str(value.dtype).removeprefix("torch."), axes)
+
+
+def _nested(spec: Any) -> bool:
+    return any(not leaf.is_leaf() for part in spec.children() for leaf in part.children())
+
+
+def _axis(
+    program: torch.export.ExportedProgram,
+    name: str,
+    axis: int,
+    size: int | torch.SymInt,
+    symbols: dict[str, Axis],
+    path: Path,
+) -> Axis:
+    if isinstance(size, int):
+        return Axis.fixed(size)
+    expression = size.node.expr
+    if not expression.is_Symbol:
+        raise InputError(
+            f"axis {axis} of {name!r} in {path} has the size {expression}", "export it with one name per axis"
+        )
+    key = str(expression)
+    if key not in symbols:
+        bounds = program.range_constraints[expression]
+        low = max(1, int(bounds.lower))
+        hint = size.node.hint
+        opt = max(low, int(hint) if hint is not None else 1)
+        assumed = batch_axis(opt)
+        high = int(bounds.upper) if bounds.upper.is_Integer and int(bounds.upper) < 2**31 - 1 else max(low, assumed.max)
+        symbol = symbol_for(name, axis)
+        if symbol == BATCH and any(a.symbol == BATCH for a in symbols.values()):
+            symbol = f"{name}_0"
+        symbols[key] = replace(assumed, min=low, opt=min(max(low, assumed.opt), high), max=high, symbol=symbol)
+    return symbols[key]

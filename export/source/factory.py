@@ -1,0 +1,125 @@
+"""Where the module comes from that weights are loaded into: a name of the registry, or the user's own callable."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import InputError
+from ...models import registry
+from .words import near_miss, reason
+
+SEED = 0
+
+
+def parse_kwargs(text: str) -> dict[str, Any]:
+    """Read ``--kwargs``. Raises InputError for anything but a JSON object."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--kwargs is not JSON: {error}", """write for example --kwargs '{"depth": 2}'""") from error
+    if not isinstance(value, dict):
+        raise InputError(f"--kwargs is a JSON {type(value).__name__}", """write an object: --kwargs '{"depth": 2}'""")
+    return value
+
+
+def from_registry(name: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
+    """A module of the registry, its weights drawn at seed 0. Raises InputError for an unknown name or option."""
+    try:
+        with _seeded():
+            return registry.build(name, **kwargs)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(
+            str(error).rstrip("?"), "for a module of your own, give --factory package.module:callable"
+        ) from error
+
+
+def from_factory(spec: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
+    """Call ``package.module:callable``, with the current directory importable and torch's seed 0 while it runs.
+
+    Raises InputError where it cannot be imported, does not take ``kwargs``, raises, or gives no module.
+    """
+    with current_directory():
+        factory = _find(spec)
+        try:
+            inspect.signature(factory).bind(**kwargs)
+        except TypeError as error:
+            takes = f"it takes {inspect.signature(factory)}"
+            raise InputError(f"--factory {spec} cannot be called with --kwargs: {error}", takes) from error
+        except ValueError:
+            pass  # a builtin without a signature; calling it tells
+        try:
+            with _seeded():
+                module = factory(**kwargs)
+        except (Exception, SystemExit) as error:
+            raise InputError(
+                f"--factory {spec} raised {reason(error)}", "call it alone in Python to see where"
+            ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(f"--factory {spec} returned a {type(module).__name__}", "return a torch.nn.Module")
+    return module
+
+
+def _find(spec: str) -> Callable[..., Any]:
+    module_name, colon, path = spec.partition(":")
+    if not colon or not module_name or not path or module_name.endswith(".py") or "/" in module_name:
+        raise InputError(
+            f"--factory {spec!r} is not package.module:callable", "write for example --factory mynet.model:build"
+        )
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        top = module_name.partition(".")[0]
+        if error.name is None or not (module_name + ".").startswith(error.name + "."):
+            raise InputError(
+                f"--factory {spec}: importing {module_name} failed, {error}", "install what it needs"
+            ) from error
+        here = [
+            p.stem for p in Path.cwd().iterdir() if p.suffix == ".py" or (p.is_dir() and not p.name.startswith("."))
+        ]
+        raise InputError(
+            f"--factory {spec}: there is no module {error.name!r}{near_miss(top, here)}",
+            "install it, or run in the directory that holds it",
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"--factory {spec}: importing {module_name} raised {reason(error)}", "import it alone to see"
+        ) from error
+    for name in path.split("."):
+        if not hasattr(found, name):
+            raise InputError(
+                f"--factory {spec}: there is no {name!r} in it{near_miss(name, dir(found))}", "check the name"
+            )
+        found = getattr(found, name)
+    if not callable(found):
+        raise InputError(
+            f"--factory {spec} is a {type(found).__name__}", "name a callable that returns a torch.nn.Module"
+        )
+    return found  # type: ignore[no-any-return]  # any callable: what it returns is checked after the call
+
+
+@contextlib.contextmanager
+def current_directory() -> Iterator[None]:
+    """Make the current directory importable, as ``python -m`` does, for the time of the block."""
+    before = list(sys.path)
+    sys.path.insert(0, str(Path.cwd()))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+@contextlib.contextmanager
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        yield

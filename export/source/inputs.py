@@ -1,0 +1,119 @@
+"""The spelling of ``--input`` and ``--dynamic``.
+
+::
+
+    --input   x=1x3x224x224            float32 unless a dtype follows: x=1x3x224x224:float16, ids=1x128:int64, t=scalar
+    --dynamic x:0=1:4:16               axis 0 of x takes sizes 1 to 16, tuned for 4 (min:opt:max)
+    --dynamic x:0=1:16                 opt is the size that --input gives
+    --dynamic x:1=tokens=16:64:128     the axis gets a name; axes of one name always have one size ...
+    --dynamic mask:1=tokens            ... and only one of them needs to give the range
+
+An axis without a name is called ``batch`` if it is axis 0 (so the first axes of several inputs are one batch), else
+``x_2`` and so on.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ...errors import InputError
+from ...runtime.spec import DTYPES
+
+BATCH = "batch"
+MAX_SIZE = 2**31 - 1
+_INPUT = re.compile(r"(?P<name>[^=\s]+)=(?P<shape>[^:]*)(?::(?P<dtype>.*))?", re.DOTALL)
+_DYNAMIC = re.compile(r"(?P<name>[^=\s]+):(?P<axis>-?\d+)=(?:(?P<symbol>[A-Za-z_]\w*)(?:=|$))?(?P<range>[\d:]*)")
+_ALIASES = {
+    "fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "fp64": "float64", "double": "float64",
+    "int": "int32", "long": "int64",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class InputArgument:
+    """One ``--input``: a name, concrete sizes, a NumPy dtype name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class DynamicArgument:
+    """One ``--dynamic``. ``range`` is (min, opt or None, max); None where another axis of the symbol gives it."""
+
+    name: str
+    axis: int
+    symbol: str | None
+    range: tuple[int, int | None, int] | None
+
+
+def symbol_for(name: str, axis: int) -> str:
+    """The symbol of an axis that the user has not named."""
+    return BATCH if axis == 0 else re.sub(r"\W", "_", f"{name}_{axis}")
+
+
+def parse_input(text: str) -> InputArgument:
+    """Read one ``--input``. Raises InputError for a wrong form, a size below 1, an unknown dtype."""
+    match = _INPUT.fullmatch(text.strip())
+    if match is None:
+        raise InputError(
+            f"--input {text!r} is not NAME=SIZES", "write for example --input x=1x3x224x224 or x=1x128:int64"
+        )
+    shape = () if match["shape"] == "scalar" else tuple(_size(s, text) for s in match["shape"].split("x"))
+    return InputArgument(match["name"], shape, _dtype(match["dtype"], text))
+
+
+def _size(text: str, whole: str) -> int:
+    if not re.fullmatch(r"\d{1,10}", text, re.ASCII):
+        raise InputError(f"size {text!r} in --input {whole!r} is not a number", "write sizes as 1x3x224x224")
+    size = int(text)
+    if not 1 <= size <= MAX_SIZE:
+        raise InputError(f"size {size} in --input {whole!r} is not usable", "every axis needs a size of at least 1")
+    return size
+
+
+def _dtype(text: str | None, whole: str) -> str:
+    if text is None or text in DTYPES:
+        return text or "float32"
+    if text == "bfloat16":
+        raise InputError(f"dtype bfloat16 in --input {whole!r} has no NumPy counterpart", "give the input as float32")
+    near = _ALIASES.get(text) or next(iter(difflib.get_close_matches(text, DTYPES, n=1)), None)
+    hint = f"did you mean {near}? " if near else ""
+    raise InputError(f"dtype {text!r} in --input {whole!r} is not known", f"{hint}use one of {', '.join(DTYPES)}")
+
+
+def parse_dynamic(text: str) -> DynamicArgument:
+    """Read one ``--dynamic``. Raises InputError for a wrong form or a range that is not 1 <= min <= opt <= max."""
+    match = _DYNAMIC.fullmatch(text.strip())
+    if match is None or not (match["symbol"] or match["range"]):
+        raise InputError(f"--dynamic {text!r} is not NAME:AXIS=min:opt:max", "write for example --dynamic x:0=1:4:16")
+    given = _range(match["range"], text) if match["range"] else None
+    return DynamicArgument(match["name"], int(match["axis"]), match["symbol"], given)
+
+
+def _range(text: str, whole: str) -> tuple[int, int | None, int]:
+    parts = text.split(":")
+    if len(parts) not in (2, 3) or not all(re.fullmatch(r"\d{1,10}", p, re.ASCII) for p in parts):
+        raise InputError(f"range {text!r} in --dynamic {whole!r} is not min:opt:max", "write for example 1:4:16")
+    low, high = int(parts[0]), int(parts[-1])
+    opt = int(parts[1]) if len(parts) == 3 else None
+    if not 1 <= low <= (opt if opt is not None else high) <= high <= MAX_SIZE:
+        raise InputError(
+            f"range {text} in --dynamic {whole!r} is not 1 <= min <= opt <= max", "write for example 1:4:16"
+        )
+    return low, opt, high
+
+
+def parse_inputs(texts: Iterable[str]) -> dict[str, InputArgument]:
+    """All ``--input`` by name. Raises InputError for a name given twice."""
+    found: dict[str, InputArgument] = {}
+    for text in texts:
+        argument = parse_input(text)
+        if argument.name in found:
+            raise InputError(f"--input for {argument.name!r} is given twice", "give each input once")
+        found[argument.name] = argument
+    return found

@@ -1,0 +1,59 @@
+"""TorchScript archives."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import InputError
+from .specs import Parameter
+from .words import reason
+
+# aten operators with a flag that is true in training only, and the flag's place.
+_TRAINING_FLAG = {"aten::dropout": 2, "aten::feature_dropout": 2, "aten::alpha_dropout": 2, "aten::batch_norm": 5}
+
+
+def read_torchscript(path: Path) -> torch.jit.ScriptModule:
+    """Load on the CPU. TorchScript is a language of its own and its archive has its own reader: no Python is run.
+
+    Raises InputError for a damaged archive and for a trace that was taken in training mode, which no switch can undo.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = torch.jit.load(str(path), map_location="cpu")
+    except Exception as error:
+        raise InputError(f"{path} cannot be read by torch.jit.load: {reason(error)}", "save it again") from error
+    if not hasattr(module, "forward"):
+        raise InputError(f"{path} holds a TorchScript module without forward", "script a module that has one")
+    _refuse_traced_training(module, path)
+    return module
+
+
+def parameters(module: torch.jit.ScriptModule) -> list[Parameter]:
+    """The arguments of ``forward`` by its schema, without self. Raises InputError where a required one is no tensor."""
+    found = []
+    for argument in module._c._get_method("forward").schema.arguments[1:]:
+        required = not argument.has_default_value()
+        if required and str(argument.type) not in ("Tensor", "Optional[Tensor]"):
+            raise InputError(
+                f"forward of the TorchScript module takes {argument.name!r} as {argument.type}",
+                "script a module whose forward takes tensors only",
+            )
+        found.append(Parameter(argument.name, required))
+    return found
+
+
+def _refuse_traced_training(module: torch.jit.ScriptModule, path: Path) -> None:
+    graph: Any = module.inlined_graph
+    for kind, place in _TRAINING_FLAG.items():
+        for node in graph.findAllNodes(kind, recurse=True):
+            flag = list(node.inputs())[place]
+            if flag.node().kind() == "prim::Constant" and flag.toIValue() is True:
+                raise InputError(
+                    f"{path} was traced in training mode ({kind.removeprefix('aten::')} is active)",
+                    "trace module.eval() and save it again",
+                )

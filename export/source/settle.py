@@ -1,0 +1,71 @@
+"""Bring any loaded module to one state, eval, FP32, on the CPU, and refuse weights that nothing can be made of."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.parameter import is_lazy
+
+from ...errors import InputError
+from .words import first_few
+
+_FLOAT8 = tuple(getattr(torch, n) for n in dir(torch) if n.startswith(("float8_", "float4_")))
+
+
+def check_tensor(name: str, tensor: torch.Tensor, where: str, *, buffer: bool = False) -> None:
+    """Refuse quantised, sparse, meta and non-finite tensors by name; a buffer may hold infinities (masks)."""
+    if tensor.is_quantized or tensor.dtype in _FLOAT8:
+        raise InputError(
+            f"weight {name!r} of {where} is quantised ({str(tensor.dtype).removeprefix('torch.')})",
+            "give the float weights: attnexport sets precision itself",
+        )
+    if tensor.layout is not torch.strided:
+        raise InputError(f"weight {name!r} of {where} is sparse", "save it dense: tensor.to_dense()")
+    if tensor.is_meta:
+        raise InputError(f"weight {name!r} of {where} is on the meta device and has no values", "save loaded weights")
+    if not tensor.is_floating_point() and not tensor.is_complex():
+        return
+    bad = tensor.isnan() if buffer else ~tensor.isfinite()
+    if count := int(bad.sum()):
+        kind = "NaN" if bool(tensor.isnan().any()) else "Inf"
+        raise InputError(
+            f"weight {name!r} of {where} holds {kind} ({count} of {tensor.numel()} values)",
+            "give a checkpoint that trained well",
+        )
+
+
+def check_weights(module: torch.nn.Module, where: str, *, needed: bool = True) -> None:
+    """Raise InputError for a module with weights that cannot be used or, where they are ``needed``, with none."""
+    parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+    if needed and not parameters and not buffers:
+        raise InputError(f"{where} has no parameters and no buffers: nothing in it was trained", "give a trained model")
+    _refuse_quantised(module, where)
+    for name, tensor in {**parameters, **buffers}.items():
+        if is_lazy(tensor):
+            raise InputError(f"weight {name!r} of {where} is lazy and has no shape yet", "run the module, then save it")
+        check_tensor(name, tensor, where, buffer=name in buffers)
+
+
+def settle(module: torch.nn.Module, notes: list[str], *, fresh: bool = False) -> None:
+    """Put a checked ``module`` into eval mode, FP32, on the CPU, in place, and say what had to change.
+
+    ``fresh``: built here and so in training mode by nature, which is not worth a note.
+    """
+    if not fresh and (training := [n for n, m in module.named_modules() if m.training]):
+        what = "module was" if "" in training else f"{first_few([repr(n) for n in training])} was"
+        notes.append(f"{what} in training mode: switched to eval")
+    tensors = [*module.parameters(), *module.buffers()]
+    converted = {str(t.dtype).removeprefix("torch.") for t in tensors if t.is_floating_point()} - {"float32"}
+    if converted:
+        notes.append(f"{' and '.join(sorted(converted))} weights converted to float32")
+    module.cpu().float().eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+
+
+def _refuse_quantised(module: torch.nn.Module, where: str) -> None:
+    for name, part in module.named_modules():
+        if ".quantized." in type(part).__module__ or ".quantized." in str(getattr(part, "qualified_name", "")):
+            raise InputError(
+                f"module {name or '<root>'!r} of {where} is quantised ({type(part).__name__})",
+                "give the float model: attnexport sets precision itself",
+            )

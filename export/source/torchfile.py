@@ -1,0 +1,96 @@
+"""Files of ``torch.save`` and safetensors, read without running anything unless the user trusts the file."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import InputError, MissingBackendError
+from .pickles import pickle_globals, refusal
+from .sniff import Form
+from .weights import NESTS, Weights
+from .words import reason
+
+
+def read_torch(path: Path, form: Form, *, allow_pickle: bool) -> Any:
+    """The content of a ``torch.save`` file, tensors on the CPU and, where the format can, mapped from the file.
+
+    Only plain containers and tensors are built (``weights_only=True``). What needs more is refused with the names that
+    it would import; with ``allow_pickle`` it is unpickled in full.
+    """
+    mmap = form is Form.TORCH and _stored(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        names = pickle_globals(path)
+        if not allow_pickle:
+            raise refusal(path, names) from error
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be read by torch.load: {reason(error)}", "copy, download or save it again"
+        ) from error
+    return _unpickle(path)
+
+
+def _stored(path: Path) -> bool:
+    """Whether all members lie uncompressed in the zip, as torch writes them; others cannot be mapped."""
+    with zipfile.ZipFile(path) as archive:
+        return all(i.compress_type == zipfile.ZIP_STORED for i in archive.infolist())
+
+
+def _unpickle(path: Path) -> Any:
+    # A module's class lies where it was trained: importing it takes the current directory, as for --factory.
+    from .factory import current_directory
+
+    try:
+        with current_directory(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=False)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"{path} needs code that is not here: {reason(error)}",
+            "run in the directory of the code that saved it, or give a state dict with --factory",
+        ) from error
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be unpickled: {reason(error)}", "save it again, or save a state dict"
+        ) from error
+
+
+def find_module(content: object) -> tuple[torch.nn.Module, str] | None:
+    """The module in unpickled content and the key it lay under (empty at the top); None where there is none."""
+    if isinstance(content, torch.nn.Module):
+        return content, ""
+    if isinstance(content, Mapping):
+        for name in NESTS:
+            if isinstance(content.get(name), torch.nn.Module):
+                return content[name], name
+    return None
+
+
+def read_safetensors(path: Path) -> Weights:
+    """The tensors of a safetensors file, mapped.
+
+    Raises InputError for a damaged file, MissingBackendError without the library.
+    """
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise MissingBackendError(
+            f"{path} needs the safetensors library", "pip install 'attnexport[export]'"
+        ) from error
+    try:
+        return dict(load_file(path, device="cpu"))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is a damaged safetensors file: {reason(error)}", "copy or download it again"
+        ) from error
