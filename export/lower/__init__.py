@@ -30,9 +30,9 @@ from . import (
     unfold_slices,
 )
 from .emit import Emit
-from .lowering import TARGETS, Lowering
+from .lowering import TARGETS, Lowering, Where
 
-__all__ = ["LOWERINGS", "TARGETS", "Applied", "Lowering", "LoweringResult", "lower"]
+__all__ = ["LOWERINGS", "TARGETS", "Applied", "Lowering", "LoweringResult", "Where", "lower"]
 
 LOWERINGS: tuple[Lowering, ...] = (
     im2col_slices.LOWERING,
@@ -80,13 +80,13 @@ def lower(
     Raises UnsupportedModelError, with the reason of every refusal, where no form is right; InputError for an unknown
     target; StageError when the lowered graph is not valid ONNX.
     """
-    chosen_targets = _checked_targets(targets)
+    names = _checked_targets(targets)
     register_schemas()
     source = _inlined(strip_bodies(model))
     if not any(True for _ in domain_nodes(source.graph)):
         return LoweringResult(source)
     graph = gs.import_onnx(_inferred(source))
-    applied = _lower_graph(graph, chosen_targets, lowerings, _taken_names(graph))
+    applied = _lower_graph(graph, Where(names, graph.opset), lowerings, _taken_names(graph))
     return LoweringResult(_exported(graph, source), applied)
 
 
@@ -131,18 +131,16 @@ def _taken_names(graph: Any) -> set[str]:
     return taken.union(*(inner.tensors().keys() for inner in graphs))
 
 
-def _lower_graph(
-    graph: Any, targets: tuple[str, ...], lowerings: Collection[Lowering], taken: set[str]
-) -> list[Applied]:
+def _lower_graph(graph: Any, where: Where, lowerings: Collection[Lowering], taken: set[str]) -> list[Applied]:
     applied, nodes = [], []
     for node in graph.nodes:
         for inner in node.subgraphs():
-            applied += _lower_graph(inner, targets, lowerings, taken)
+            applied += _lower_graph(inner, where, lowerings, taken)
         if node.domain != DOMAIN:
             nodes.append(node)
             continue
-        lowering, record = _choose(node, targets, lowerings)
-        emit = Emit(node, taken)
+        lowering, record = _choose(node, where, lowerings)
+        emit = Emit(node, taken, where.opset)
         emit.finish(lowering.build(emit, node))
         node.inputs.clear()
         nodes += emit.nodes
@@ -151,13 +149,13 @@ def _lower_graph(
     return applied
 
 
-def _choose(node: Any, targets: tuple[str, ...], lowerings: Collection[Lowering]) -> tuple[Lowering, Applied]:
+def _choose(node: Any, where: Where, lowerings: Collection[Lowering]) -> tuple[Lowering, Applied]:
     refused: dict[str, str] = {}
     costs: list[tuple[float, Lowering]] = []
     for lowering in lowerings:
         if lowering.op != node.op:
             continue
-        reason = lowering.refuse(node, targets)
+        reason = lowering.refuse(node, where)
         if reason is None:
             costs.append((lowering.cost(node), lowering))
         else:
@@ -165,7 +163,7 @@ def _choose(node: Any, targets: tuple[str, ...], lowerings: Collection[Lowering]
     if not costs:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or "no lowering is known"
         raise UnsupportedModelError(
-            f"node {node.name!r} ({node.op}) has no standard form for {' and '.join(targets)} ({reasons})",
+            f"node {node.name!r} ({node.op}) has no standard form for {' and '.join(where.targets)} ({reasons})",
             "give the operator's inputs a known rank and supported options, or export without this target",
         )
     cost, best = min(costs, key=lambda entry: entry[0])
@@ -174,7 +172,7 @@ def _choose(node: Any, targets: tuple[str, ...], lowerings: Collection[Lowering]
             refused[other.name] = (
                 f"right, but costlier: about {other_cost:.1f} passes over the output against {cost:.1f}"
             )
-    return best, Applied(node.name, node.op, best.name, refused, targets)
+    return best, Applied(node.name, node.op, best.name, refused, where.targets)
 
 
 def _exported(graph: Any, source: onnx.ModelProto) -> onnx.ModelProto:

@@ -9,14 +9,13 @@ FP32 at least. Source: Jaderberg et al., arXiv:1506.02025, eq. 1.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from ..domain.affine_grid import axis_positions
 from .emit import Dim, Emit, Value
-from .lowering import LAUNCH, Lowering, constant_ints, known, rank_refusal
+from .lowering import LAUNCH, Lowering, Where, constant_ints, known, rank_refusal
 
 
 def _axes(node: Any) -> int:
@@ -29,7 +28,7 @@ def _axes(node: Any) -> int:
     return len(grid.shape) - 2 if grid.shape is not None else 0
 
 
-def _refuse(node: Any, targets: Collection[str]) -> str | None:
+def _refuse(node: Any, where: Where) -> str | None:
     axes = _axes(node)
     if axes not in (2, 3):
         return f"the grid's dimensions must be 2 or 3 and are {axes or 'not known'}"

@@ -10,11 +10,10 @@ The shifts are separable, so kh + kw pieces do the work of kh*kw. The output siz
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from .emit import Dim, Emit, Value
-from .lowering import LAUNCH, Lowering, constant_ints, known, rank_refusal
+from .lowering import LAUNCH, Lowering, Where, constant_ints, known, rank_refusal
 
 
 def output_sizes(emit: Emit, node: Any) -> list[Dim]:
@@ -31,7 +30,7 @@ def output_sizes(emit: Emit, node: Any) -> list[Dim]:
     ]
 
 
-def _refuse(node: Any, targets: Collection[str]) -> str | None:
+def _refuse(node: Any, where: Where) -> str | None:
     return rank_refusal(node.inputs[0], 3, "cols")
 
 

@@ -1,4 +1,4 @@
-"""The builder that lowerings write with: standard operators of opset 18 in place of one node, named after it.
+"""The builder that lowerings write with: standard operators (opset 18 or later) in place of one node, named after it.
 
 Every node is called ``<replaced node>/<part>``, so that its origin is found by prefix (see export/origin.py). Sizes
 are ``Dim``: an int where it is known, else an int64[1] tensor; arithmetic on ints happens here, not in the graph, and
@@ -26,8 +26,9 @@ TO_END = 2**63 - 1
 class Emit:
     """Nodes that take the place of one ``node`` of ``graph``, in the order in which they were asked for."""
 
-    def __init__(self, node: Any, taken: set[str]) -> None:
+    def __init__(self, node: Any, taken: set[str], opset: int) -> None:
         self.node = node
+        self.opset = opset
         self.nodes: list[Any] = []
         self._taken = taken
 

@@ -5,14 +5,13 @@ y[n, :, p] = sum over taps (i, j, k) of wz_i * wy_j * wx_k * x[n, :, z_i, y_j, x
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
-from .lowering import LAUNCH, Lowering, rank_refusal
+from .lowering import LAUNCH, Lowering, Where, rank_refusal
 from .sampling import TAPS, sample_by_gather, tap_cost
 
 
-def _refuse(node: Any, targets: Collection[str]) -> str | None:
+def _refuse(node: Any, where: Where) -> str | None:
     if str(node.attrs["mode"]) == "bicubic":
         return "bicubic interpolation is not defined for volumes"
     return rank_refusal(node.inputs[0], 5, "x") or rank_refusal(node.inputs[1], 5, "grid")

@@ -7,14 +7,13 @@ y[n, :, p] = sum over taps (i, j) of wy_i * wx_j * x[n, :, y_i, x_j]
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
-from .lowering import LAUNCH, Lowering, rank_refusal
+from .lowering import LAUNCH, Lowering, Where, rank_refusal
 from .sampling import TAPS, sample_by_gather, tap_cost
 
 
-def _refuse(node: Any, targets: Collection[str]) -> str | None:
+def _refuse(node: Any, where: Where) -> str | None:
     return rank_refusal(node.inputs[0], 4, "x") or rank_refusal(node.inputs[1], 4, "grid")
 
 

@@ -10,15 +10,14 @@ Rows and columns that no window reaches are cut off first.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from .emit import Emit, Value
 from .im2col_slices import columns_shape, padded
-from .lowering import LAUNCH, Lowering, rank_refusal
+from .lowering import LAUNCH, Lowering, Where, rank_refusal
 
 
-def _refuse(node: Any, targets: Collection[str]) -> str | None:
+def _refuse(node: Any, where: Where) -> str | None:
     kernel, stride, dilation = (list(node.attrs[key]) for key in ("kernel", "stride", "dilation"))
     if kernel != stride:
         return f"windows of {kernel} with stride {stride} do not tile the image"

@@ -9,12 +9,11 @@ Gather. Source: the shift form of stand-alone self-attention, Ramachandran et al
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from math import prod
 from typing import Any
 
 from .emit import TO_END, Dim, Emit, Value
-from .lowering import LAUNCH, Lowering, known, rank_refusal
+from .lowering import LAUNCH, Lowering, Where, known, rank_refusal
 
 
 def padded(emit: Emit, node: Any) -> Value:
@@ -38,7 +37,7 @@ def tap_bounds(index: int, kernel: int, dilation: int) -> tuple[int, int]:
     return index * dilation, -after if after else TO_END
 
 
-def _refuse(node: Any, targets: Collection[str]) -> str | None:
+def _refuse(node: Any, where: Where) -> str | None:
     return rank_refusal(node.inputs[0], 4, "x")
 
 

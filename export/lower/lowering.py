@@ -6,7 +6,7 @@ plus ``LAUNCH`` for each node, which stands for a kernel's fixed cost. They only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +19,24 @@ TARGETS = ("ort", "tensorrt")
 
 
 @dataclass(frozen=True)
+class Where:
+    """What a form must be right for: the targets, and the opset of the model that it becomes part of."""
+
+    targets: tuple[str, ...]
+    opset: int
+
+
+@dataclass(frozen=True)
 class Lowering:
     """One way to write a domain operator in standard operators.
 
-    ``refuse(node, targets)`` gives the reason why it would be wrong here, or None; ``cost(node)`` orders those that
+    ``refuse(node, where)`` gives the reason why it would be wrong here, or None; ``cost(node)`` orders those that
     are right; ``build(emit, node)`` writes the nodes and returns the value that takes the output's place.
     """
 
     name: str
     op: str
-    refuse: Callable[[Any, Collection[str]], str | None]
+    refuse: Callable[[Any, Where], str | None]
     cost: Callable[[Any], float]
     build: Callable[[Emit, Any], Value]
 

@@ -8,15 +8,14 @@ axis' length, since a shift may exceed it. A shift that is itself computed works
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from .emit import TO_END, Emit, Value
-from .lowering import LAUNCH, Lowering, constant_ints, known
+from .lowering import LAUNCH, Lowering, Where, constant_ints, known
 from .unfold_slices import axis_refusal
 
 
-def _refuse(node: Any, targets: Collection[str]) -> str | None:
+def _refuse(node: Any, where: Where) -> str | None:
     return axis_refusal(node)
 
 

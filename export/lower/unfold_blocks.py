@@ -9,17 +9,16 @@ Slices where the plain form takes 64. Values that no block covers are cut off fi
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from math import gcd
 from typing import Any
 
 from .emit import Dim, Emit, Value
 from .im2col_slices import tap_bounds
-from .lowering import LAUNCH, Lowering, known
+from .lowering import LAUNCH, Lowering, Where, known
 from .unfold_slices import axis_refusal
 
 
-def _refuse(node: Any, targets: Collection[str]) -> str | None:
+def _refuse(node: Any, where: Where) -> str | None:
     size, step = node.attrs["size"], node.attrs["step"]
     if gcd(size, step) == 1:
         return f"windows of {size} with step {step} share no block longer than 1"

@@ -8,12 +8,11 @@ the axis, no Shape.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from .emit import Emit, Value
 from .im2col_slices import tap_bounds
-from .lowering import LAUNCH, Lowering
+from .lowering import LAUNCH, Lowering, Where
 
 
 def axis_refusal(node: Any) -> str | None:
@@ -24,7 +23,7 @@ def axis_refusal(node: Any) -> str | None:
     return None if 0 <= axis < len(shape) else f"axis {axis} is not one of the {len(shape)} of x"
 
 
-def _refuse(node: Any, targets: Collection[str]) -> str | None:
+def _refuse(node: Any, where: Where) -> str | None:
     return axis_refusal(node)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from attnexport.export import domain
 from onnx import helper
+
+from attnexport.export import domain
 
 MakeModel = Callable[..., onnx.ModelProto]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+
 from attnexport.export.domain import affine_grid
 
 SIZES = [(2, 1, 4, 5), (2, 3, 1, 6), (2, 1, 5, 1), (2, 1, 3, 4, 5), (2, 1, 1, 3, 1)]

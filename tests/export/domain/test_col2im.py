@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+
 from attnexport.export.domain import col2im, im2col
 
 SIZE = np.array([8, 9])

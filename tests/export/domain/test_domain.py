@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from attnexport.export import domain
 from onnx import helper
+
+from attnexport.export import domain
 
 ROLL = {"axis": 1}
 INPUTS = {"x": np.arange(6.0, dtype=np.float32).reshape(1, 6), "shift": np.array([2])}

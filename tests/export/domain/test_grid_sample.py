@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+
 from attnexport.export.domain import grid_sample
 
 MODES = ["bilinear", "nearest", "bicubic"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+
 from attnexport.export.domain import im2col
 
 WINDOWS = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from attnexport.export.domain import unfold
 
 SHAPE = (3, 7, 5, 8)

@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import helper
+
 from attnexport.export.domain import DOMAIN, OPERATORS, VERSION
 from attnexport.export.lower import LOWERINGS, Applied, lower
-from onnx import helper
 
 NODE = "block.attn/op"
 
@@ -53,6 +54,7 @@ def one_node(
     attrs: Mapping[str, Any],
     dynamic: Collection[str] | bool,
     constants: Collection[str],
+    opset: int = 18,
 ) -> onnx.ModelProto:
     """A model of one node; ``dynamic`` names symbolic axes (``x2``), True means all axes of tensors."""
 
@@ -76,18 +78,13 @@ def one_node(
         [helper.make_tensor_value_info("y", kind, [f"y{axis}" for axis in range(rank)])],
         [onnx.numpy_helper.from_array(inputs[name], name) for name in constants],
     )
-    imports = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, VERSION)]
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, VERSION)]
     return helper.make_model(graph, opset_imports=imports, ir_version=10)
 
 
 @pytest.fixture(scope="session")
-def make_node() -> Callable[..., onnx.ModelProto]:
-    return one_node
-
-
-@pytest.fixture(scope="session")
 def lowered() -> Callable[..., Lowered]:
-    """``lowered(op, inputs, attrs, dynamic=True, constants=(), only=None, targets=both)``.
+    """``lowered(op, inputs, attrs, dynamic=True, constants=(), only=None, targets=both, opset=18)``.
 
     ``only`` names the one lowering that may be used; without it the cheapest is.
     """
@@ -101,8 +98,9 @@ def lowered() -> Callable[..., Lowered]:
         constants: Collection[str] = (),
         only: str | None = None,
         targets: Collection[str] = ("ort", "tensorrt"),
+        opset: int = 18,
     ) -> Lowered:
-        model = one_node(op, inputs, attrs, dynamic, constants)
+        model = one_node(op, inputs, attrs, dynamic, constants, opset)
         rules = [rule for rule in LOWERINGS if only in (None, rule.name)]
         result = lower(model, targets, rules)
         (applied,) = result.applied
@@ -110,7 +108,7 @@ def lowered() -> Callable[..., Lowered]:
         assert only in (None, applied.lowering)
         assert all(node.domain == "" and node.name.startswith(f"{NODE}/") for node in graph.node)
         assert len({node.name for node in graph.node}) == len(graph.node)
-        assert [(entry.domain, entry.version) for entry in result.model.opset_import] == [("", 18)]
+        assert [(entry.domain, entry.version) for entry in result.model.opset_import] == [("", opset)]
         assert list(graph.input) == list(model.graph.input)
         assert list(graph.output) == list(model.graph.output)
         return Lowered(result.model, applied, op, dict(attrs))

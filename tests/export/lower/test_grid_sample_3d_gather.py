@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from attnexport.errors import UnsupportedModelError
 
 
@@ -26,11 +27,12 @@ def test_every_rule_and_many_sizes(mode, padding_mode, align_corners, lowered) -
 
 def test_refusals(lowered) -> None:
     import onnx_graphsurgeon as gs
-    from attnexport.export.lower import grid_sample_3d_gather
+
+    from attnexport.export.lower import Where, grid_sample_3d_gather
 
     x, grid = gs.Variable("x", np.float32, (1, 2, 3, 4)), gs.Variable("grid", np.float32, (1, 2, 2, 2, 3))
     node = gs.Node("GridSample3d", attrs={"mode": "nearest"}, inputs=[x, grid])
-    assert grid_sample_3d_gather.LOWERING.refuse(node, ("ort",)) == "x has 4 axes, not 5"
+    assert grid_sample_3d_gather.LOWERING.refuse(node, Where(("ort",), 18)) == "x has 4 axes, not 5"
     attrs = {"mode": "bicubic", "padding_mode": "zeros", "align_corners": 0}
     with pytest.raises(UnsupportedModelError, match="bicubic interpolation is not defined for volumes"):
         lowered("GridSample3d", inputs(), attrs)

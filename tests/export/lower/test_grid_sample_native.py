@@ -41,6 +41,25 @@ def test_far_positions_read_what_the_padding_says(mode, padding_mode, align_corn
     form.check(given, atol=3e-5)
 
 
+@pytest.mark.parametrize(("mode", "spelled"), [("bilinear", "linear"), ("nearest", "nearest"), ("bicubic", "cubic")])
+def test_opset_20_spells_the_modes_anew(mode, spelled, lowered) -> None:
+    attrs = {"mode": mode, "padding_mode": "border", "align_corners": 1}
+    form = lowered("GridSample", inputs(), attrs, targets=["ort"], opset=20)
+    assert form.applied.lowering == "grid_sample_native"
+    assert [value.s.decode() for value in form.model.graph.node[-1].attribute if value.name == "mode"] == [spelled]
+    form.check(inputs(), atol=1e-5)
+
+
+def test_refuses_the_spelling_that_tensorrt_misreads(lowered) -> None:
+    attrs = {"mode": "bilinear", "padding_mode": "border", "align_corners": 1}
+    form = lowered("GridSample", inputs(), attrs, opset=20)
+    assert form.applied.lowering == "grid_sample_gather"
+    assert form.applied.refused == {
+        "grid_sample_native": "opset 20 spells bilinear as linear, which TensorRT 10.13 to 11.1 reads as nearest"
+    }
+    form.check(inputs(), atol=1e-5)
+
+
 def test_refuses_two_types(lowered) -> None:
     attrs = {"mode": "bilinear", "padding_mode": "zeros", "align_corners": 0}
     form = lowered("GridSample", inputs(dtype=np.float16, grid_dtype=np.float32), attrs)

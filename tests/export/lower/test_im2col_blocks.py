@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from attnexport.errors import UnsupportedModelError
 
 TILES = {"kernel": [2, 3], "dilation": [1, 1], "pads": [0, 1, 1, 0], "stride": [2, 3]}

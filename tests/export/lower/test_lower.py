@@ -6,11 +6,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper
+
 from attnexport.errors import InputError, StageError, UnsupportedModelError
 from attnexport.export.domain import DOMAIN, VERSION, add_bodies
 from attnexport.export.lower import LOWERINGS, Applied, lower
 from attnexport.export.origin import Origin, origin_of
-from onnx import TensorProto, helper
 
 FLOAT = TensorProto.FLOAT
 IMPORTS = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, VERSION)]
@@ -179,6 +180,34 @@ def test_shapes_that_contradict_each_other() -> None:
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", FLOAT, ["batch", 5]))
     with pytest.raises(StageError, match=r"lower: shapes do not fit together: .*attn/roll"):
         lower(model, ["ort"])
+
+
+WINDOW = {"kernel": [3, 2], "dilation": [1, 1], "pads": [1, 1, 1, 1], "stride": [2, 1]}
+SAMPLING = {"mode": "bilinear", "padding_mode": "reflection", "align_corners": 0}
+
+
+def values(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("opset", [18, 19, 20, 21, 22, 23])
+@pytest.mark.parametrize(
+    ("op", "inputs", "attrs"),
+    [
+        ("Im2Col", {"x": values(2, 3, 6, 5)}, WINDOW),
+        ("Im2Col", {"x": values(2, 3, 6, 5)}, WINDOW | {"stride": [3, 2]}),
+        ("Unfold", {"x": values(2, 9)}, {"axis": 1, "size": 3, "step": 2}),
+        ("Unfold", {"x": values(2, 9)}, {"axis": 1, "size": 4, "step": 4}),
+        ("Col2Im", {"cols": values(2, 18, 18), "output_size": np.array([6, 4])}, WINDOW | {"pads": [1, 1, 0, 2]}),
+        ("GridSample", {"x": values(2, 3, 6, 5), "grid": values(2, 3, 4, 2)}, SAMPLING),
+        ("GridSample3d", {"x": values(2, 3, 2, 6, 5), "grid": values(2, 2, 3, 4, 3)}, SAMPLING),
+        ("AffineGrid", {"theta": values(2, 2, 3), "size": np.array([2, 1, 4, 5])}, {"align_corners": 0}),
+        ("Roll", {"x": values(2, 9), "shift": np.array([4])}, {"axis": 1}),
+    ],
+)
+def test_every_operator_at_later_opsets(opset, op, inputs, attrs, lowered) -> None:
+    dynamic = {"theta0"} if op == "AffineGrid" else {"cols0", "cols2"} if op == "Col2Im" else True
+    lowered(op, inputs, attrs, dynamic=dynamic, opset=opset).check(inputs, atol=1e-5)
 
 
 def test_the_list_names_each_lowering_once() -> None:

@@ -34,12 +34,13 @@ def test_any_type(dtype, lowered) -> None:
 )
 def test_refusals(shape, axis, reason) -> None:
     import onnx_graphsurgeon as gs
-    from attnexport.export.lower import unfold_slices
+
+    from attnexport.export.lower import Where, unfold_slices
 
     node = gs.Node("Unfold", attrs={"axis": axis, "size": 3, "step": 1}, inputs=[gs.Variable("x", np.float32, shape)])
-    assert unfold_slices.LOWERING.refuse(node, ("ort",)).startswith(reason)
+    assert unfold_slices.LOWERING.refuse(node, Where(("ort",), 18)).startswith(reason)
     node.inputs[0].shape = None
-    assert unfold_slices.LOWERING.refuse(node, ("ort",)) == "the rank of x is not known"
+    assert unfold_slices.LOWERING.refuse(node, Where(("ort",), 18)) == "the rank of x is not known"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
