@@ -60,7 +60,11 @@ def domain_nodes(
 
 
 def add_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of ``model`` with the bodies of the domain operators that it uses, as model-local functions."""
+    """A copy of ``model`` with the bodies of the domain operators that it uses, as model-local functions.
+
+    The bodies are written at opset 18: the checker refuses them in a model of a later opset that changed one of their
+    operators.
+    """
     result = strip_bodies(model)
     used = {node.op_type for graph in (result.graph, *result.functions) for node in domain_nodes(graph)}
     result.functions.extend(OPERATORS[name].body() for name in sorted(used & set(OPERATORS)))
