@@ -97,3 +97,26 @@ def make_bundle(tmp_path: Path, plain: Manifest) -> Callable[[], Path]:
         return destination
 
     return make
+
+
+@pytest.fixture
+def affine_model() -> Callable[..., bytes]:
+    """``affine_model(scale)`` is the ONNX model y = scale * x + 1 on (batch, 3), float32 at its border."""
+    onnx = pytest.importorskip("onnx")
+    h = onnx.helper
+
+    def build(scale: float, half: bool = False) -> bytes:
+        inner = np.float16 if half else np.float32
+        constants = [onnx.numpy_helper.from_array(np.array([v], inner), n) for n, v in (("scale", scale), ("one", 1.0))]
+        nodes = [
+            h.make_node("Cast", ["x"], ["xi"], to=h.np_dtype_to_tensor_dtype(np.dtype(inner))),
+            h.make_node("Mul", ["xi", "scale"], ["m"]),
+            h.make_node("Add", ["m", "one"], ["yi"]),
+            h.make_node("Cast", ["yi"], ["y"], to=onnx.TensorProto.FLOAT),
+        ]
+        values = [h.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["batch", 3]) for n in "xy"]
+        graph = h.make_graph(nodes, "affine", values[:1], values[1:], constants)
+        model = h.make_model(graph, opset_imports=[h.make_opsetid("", 18)], ir_version=9)
+        return bytes(model.SerializeToString())
+
+    return build
