@@ -141,10 +141,9 @@ def _target(name: str, lacks: list[Finding], detail: str, version: str = "") -> 
     bad = [f for f in lacks if f.status != "ok"]
     if not bad:
         return Finding(f"target {name}", "ok", version, detail)
+    said = [f"{f.component} is missing" if f.status == "missing" else f"{f.component}: {f.detail}" for f in bad]
     status: Status = "broken" if any(f.status == "broken" for f in bad) else "missing"
-    return Finding(
-        f"target {name}", status, version, "; ".join(f"{f.component}: {f.detail}" for f in bad), bad[0].remedy
-    )
+    return Finding(f"target {name}", status, version, "; ".join(said), bad[0].remedy)
 
 
 def _target_export(exporters: list[Finding]) -> Finding:
@@ -183,7 +182,7 @@ def _target_rtx(library: Finding, gpu: Finding, capability: str) -> Finding:
     if library.status != "ok":
         return _target("tensorrt-rtx", [library], "", library.version)
     if gpu.status != "ok":
-        detail = f"builds engines here; running them needs an RTX GPU ({gpu.detail})"
+        detail = "builds engines here; running them needs an RTX GPU, and no GPU is here"
         return Finding("target tensorrt-rtx", "ok", library.version, detail, gpu.remedy)
     known = importlib.import_module("tensorrt_rtx").ComputeCapability.__members__
     if f"SM{capability.replace('.', '')}" in known:
