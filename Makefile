@@ -30,7 +30,7 @@ lint: $(STAMP)
 	cd build/typed && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p attnexport --exclude '/(tests|build|\.venv)/'
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/stages.py --out $(OUT)/benchmarks
+	$(BIN)/python benchmarks/plain_export.py --out build/benchmarks
 
 train: $(STAMP)
 	$(BIN)/python examples/train_digits.py --model all

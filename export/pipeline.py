@@ -196,7 +196,7 @@ def _open_forms(
         forms.add("emulated-fp16", FP16, "fp16", EmulatedSession(folder / FP16))
     for engine in engines:
         if gpu is None:
-            note(f"{engine.file} is built and not run, as there is no GPU here; attnexport check runs it where one is")
+            note(f"{engine.file} was not run: no GPU is here; attnexport check runs it where one is")
             continue
         session = TensorRTSession(folder / engine.file, engine.flavour)
         forms.add(f"engine-{engine.precision}", engine.file, engine.precision, session)
