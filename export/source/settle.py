@@ -64,8 +64,11 @@ def settle(module: torch.nn.Module, notes: list[str], *, fresh: bool = False) ->
 
 def _refuse_quantised(module: torch.nn.Module, where: str) -> None:
     for name, part in module.named_modules():
-        if ".quantized." in type(part).__module__ or ".quantized." in str(getattr(part, "qualified_name", "")):
+        # A scripted module keeps its Python class in the name of its TorchScript type.
+        scripted = isinstance(part, torch.jit.ScriptModule)
+        kind = str(part._c._type()) if scripted else f"{type(part).__module__}.{type(part).__name__}"
+        if ".quantized." in kind:
             raise InputError(
-                f"module {name or '<root>'!r} of {where} is quantised ({type(part).__name__})",
+                f"module {name or '<root>'!r} of {where} is quantised ({kind.rpartition('.')[2]})",
                 "give the float model: attnexport sets precision itself",
             )

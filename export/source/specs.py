@@ -54,9 +54,9 @@ def resolve(
     """The inputs, in the order of ``forward``, and whether their dynamic axes were asked for or stored.
 
     ``stored`` specs are used as they are; ``--input`` replaces dtype and sizes (a stored dynamic axis stays dynamic
-    where the new size lies in its range, and is then tuned for it), ``--dynamic`` sets axes, ``--static`` fixes every axis at
-    its opt. Where nothing is stored and no dynamic axis asked for, axis 0 of the first input becomes the batch, in all
-    inputs whose axis 0 has the same size.
+    where the new size lies in its range, and is then tuned for it), ``--dynamic`` sets axes, ``--static`` fixes every
+    axis at its opt. Where nothing is stored and no dynamic axis asked for, axis 0 of the first input becomes the batch,
+    in all inputs whose axis 0 has the same size.
     Raises InputError for names, axes and ranges that do not fit.
     """
     if options.static and options.dynamic:

@@ -21,6 +21,7 @@ NESTS = (
 # What wrappers put before each name: data parallel, Lightning, torch.compile, an average of the weights.
 PREFIXES = ("module.", "model.", "_orig_mod.", "ema.")
 _COMPILED = "_orig_mod."
+_COUNTER = "num_batches_tracked"
 
 Weights = dict[str, torch.Tensor]
 
@@ -61,11 +62,13 @@ def adopt(module: torch.nn.Module, weights: Weights, where: str, notes: list[str
     """
     expected: dict[str, Any] = dict(module.state_dict())
     weights = _strip(weights, set(expected), notes)
-    counters = [k for k in expected if k.endswith("num_batches_tracked") and k not in weights]
+    counters = [
+        k
+        for k in expected
+        if k.endswith(_COUNTER) and k not in weights and k.removesuffix(_COUNTER) + "running_mean" in weights
+    ]
     if counters:
-        notes.append(
-            f"{len(counters)} num_batches_tracked counters are not in the file: left at 0 (eval does not use them)"
-        )
+        notes.append(f"{len(counters)} {_COUNTER} counters are not in the file: left at 0 (eval does not use them)")
         weights = {**weights, **{k: expected[k] for k in counters}}
     _check_keys(expected, weights, where)
     buffers = {name for name, _ in module.named_buffers()}
