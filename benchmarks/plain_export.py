@@ -1,7 +1,7 @@
 """The lowered models beside the plain torch.onnx export of the same module, on ONNX Runtime's CPU provider.
 
-``python benchmarks/plain_export.py [--out FOLDER] [--rounds N]``. Interleaved rounds in one process; the figure is the ratio of the medians,
-since a shared machine's absolute times mean little. The plain export is torch.onnx's own, with its defaults (dynamo, optimize=True).
+``python benchmarks/plain_export.py [--out FOLDER] [--rounds N]``. Interleaved rounds in one process; the figure is the ratio of the
+medians, since a shared machine's absolute times mean little. The plain export is torch.onnx's own, with its defaults.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def measure(plain: OrtSession, ours: OrtSession, feeds: dict[str, np.ndarray], r
     pair = (plain, ours)
     for i in range(rounds + 2):
         for which in (0, 1) if i % 2 else (1, 0):
-            took = timed(lambda chosen=pair[which]: chosen.run(feeds))
+            took = timed(partial(pair[which].run, feeds))
             if i >= 2:
                 times[which].append(took)
     return statistics.median(times[0]), statistics.median(times[1])
@@ -96,7 +97,9 @@ def main() -> None:
             feeds = random_feeds(specs, {"batch": batch})
             np.testing.assert_allclose(ours.run(feeds)["y"], plain.run(feeds)["y"], rtol=1e-3, atol=1e-3)
             slow, fast = measure(plain, ours, feeds, chosen.rounds)
-            rows.append({"model": name, "batch": batch, "plain_ms": slow * 1e3, "lowered_ms": fast * 1e3, "ratio": slow / fast})
+            rows.append(
+                {"model": name, "batch": batch, "plain_ms": slow * 1e3, "lowered_ms": fast * 1e3, "ratio": slow / fast}
+            )
             table.add_row(name, str(batch), f"{slow * 1e3:.2f}", f"{fast * 1e3:.2f}", f"{slow / fast:.2f}x")
     Console().print(table)
     if chosen.out is not None:

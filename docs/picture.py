@@ -33,7 +33,9 @@ def main() -> None:
                 raise
     picture = recorder.export_svg(title="attnexport")
     # The page that shows it should ask nobody for fonts.
-    (ROOT / "docs" / "run.svg").write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL), encoding="utf-8")
+    (ROOT / "docs" / "run.svg").write_text(
+        re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

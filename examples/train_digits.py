@@ -15,15 +15,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import attnexport
 import numpy as np
 import torch
-from attnexport.models import registry
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+import attnexport
+from attnexport.models import registry
 
 HERE = Path(__file__).parent
 SEED = 2015

@@ -36,7 +36,7 @@ from .precision import PrecisionResult, convert
 from .report import Reporter, Silent, Stages
 from .source import load
 from .truth import Original
-from .verify import Form, Verification, verify
+from .verify import Form, verify
 
 FP32 = "model.onnx"
 FP16 = "model.fp16.onnx"

@@ -69,16 +69,16 @@ def verify(
     precisions: list[Precision] = sorted({form.precision for form in forms})
     own: dict[str, _Meters] = {p: _Meters() for p in precisions}
     mine = [_Meters() for _ in forms]
-    classes: list[list[tuple[Case, np.ndarray, np.ndarray]]] = [[] for _ in forms]
+    classes: list[list[_Run]] = [[] for _ in forms]
     broken: dict[int, str] = {}
     for number, case in enumerate(cases):
         reporter.progress(number / len(cases), f"{case.name} ({number + 1} of {len(cases)})")
         truth = original.run(case.feeds, "float64")
         _finite(truth, case)
-        for precision in precisions:
-            plain = original.run(case.feeds, precision)
+        plain = {precision: original.run(case.feeds, precision) for precision in precisions}
+        for precision, results in plain.items():
             for name, true in truth.items():
-                own[precision].add(case, name, plain[name], true)
+                own[precision].add(case, name, results[name], true)
         if case.golden:
             result.golden.append(GoldenCase(case.name, case.feeds, truth))
         for i, form in enumerate(forms):
@@ -93,7 +93,8 @@ def verify(
             for name, true in truth.items():
                 mine[i].add(case, name, got[name], true)
             if task == "classification":
-                classes[i].append((case, truth[outputs[0].name], got[outputs[0].name]))
+                logits = outputs[0].name
+                classes[i].append(_Run(case, truth[logits], got[logits], plain[form.precision][logits]))
     reporter.progress(1.0, "gates")
     for i, form in enumerate(forms):
         if i in broken:
@@ -155,20 +156,31 @@ def _judge(
     )
 
 
-def _top1(runs: Sequence[tuple[Case, np.ndarray, np.ndarray]], form: Form, result: Verification) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Run:
+    """The logits (N, classes) of one case: the truth's, the form's, and PyTorch's own at the form's precision."""
+
+    case: Case
+    truth: np.ndarray
+    got: np.ndarray
+    own: np.ndarray
+
+
+def _top1(runs: Sequence[_Run], form: Form, result: Verification) -> dict[str, Any]:
     """Top-1 over the samples where there are any (random inputs have no class), with the accuracy where there are labels."""
-    origin = "samples" if any(case.origin == "samples" for case, _, _ in runs) else "random"
-    chosen = [(case, t, g) for case, t, g in runs if case.origin == origin]
-    truth, got = (np.concatenate([run[k] for run in chosen]) for k in (1, 2))
-    agreement: Top1 = top1(truth, got)
+    origin = "samples" if any(run.case.origin == "samples" for run in runs) else "random"
+    chosen = [run for run in runs if run.case.origin == origin]
+    truth, got, own = (np.concatenate([getattr(run, name) for run in chosen]) for name in ("truth", "got", "own"))
+    own_max_error = float(np.abs(own.astype(np.float64) - truth).max())
+    agreement: Top1 = top1(truth, got, own_max_error=own_max_error)
     if agreement.disagreements > agreement.within_margin:
         result.failures.append(
             f"{form.stage} chooses another class than the original for "
             f"{agreement.disagreements - agreement.within_margin} of {agreement.count} inputs that are no ties"
         )
     detail = {**agreement.to_json(), "of": origin}
-    if all(case.labels is not None for case, _, _ in chosen):
-        labels = np.concatenate([case.labels for case, _, _ in chosen if case.labels is not None])
+    if all(run.case.labels is not None for run in chosen):
+        labels = np.concatenate([run.case.labels for run in chosen if run.case.labels is not None])
         detail["accuracy"] = float((got.argmax(1) == labels).mean())
         detail["original_accuracy"] = float((truth.argmax(1) == labels).mean())
     return detail

@@ -36,7 +36,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The block's output."""
         branch: Tensor = self.gate(self.conv2(self.conv1(x).relu()))
-        return (branch + self.shortcut(x)).relu()
+        joined: Tensor = branch + self.shortcut(x)
+        return joined.relu()
 
 
 class Bottleneck(nn.Module):
@@ -56,4 +57,5 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The block's output."""
         branch: Tensor = self.expand(self.norm(self.mixer(self.reduce(x).relu())).relu())
-        return (branch + self.shortcut(x)).relu()
+        joined: Tensor = branch + self.shortcut(x)
+        return joined.relu()

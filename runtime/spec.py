@@ -154,7 +154,9 @@ def check_feeds(specs: Sequence[TensorSpec], feeds: Mapping[str, np.ndarray]) ->
         if array.dtype != spec.numpy_dtype:
             raise InputError(f"input {spec.name!r} has dtype {array.dtype}", f"give {spec.dtype}")
         if array.ndim != len(spec.axes):
-            raise InputError(f"input {spec.name!r} has rank {array.ndim}", f"give rank {len(spec.axes)}: {spec.describe()}")
+            raise InputError(
+                f"input {spec.name!r} has rank {array.ndim}", f"give rank {len(spec.axes)}: {spec.describe()}"
+            )
         for i, (size, axis) in enumerate(zip(array.shape, spec.axes, strict=True)):
             if not axis.min <= size <= axis.max:
                 raise InputError(f"axis {i} of input {spec.name!r} has size {size}", f"it takes {spec.describe()}")

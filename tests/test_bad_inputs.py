@@ -106,7 +106,7 @@ def changed(**values: torch.Tensor | None) -> Callable[[], None]:
 
 
 def malicious() -> None:
-    with open("evil.pt", "wb") as stream:
+    with Path("evil.pt").open("wb") as stream:
         pickle.dump({"state_dict": Plant("planted")}, stream)
 
 

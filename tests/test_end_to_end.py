@@ -47,10 +47,28 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_a_bundle_holds_both_models_an_engine_and_golden_cases(bundle: Bundle) -> None:
     files = {name: record.role for name, record in bundle.manifest.files.items()}
     engine = next(name for name, role in files.items() if role == "engine")
-    assert files == {"model.onnx": "model-fp32", "model.fp16.onnx": "model-fp16", engine: "engine", "golden.npz": "golden"}
+    assert files == {
+        "model.onnx": "model-fp32",
+        "model.fp16.onnx": "model-fp16",
+        engine: "engine",
+        "golden.npz": "golden",
+    }
     assert bundle.file(engine).stat().st_size > 100_000
-    assert sorted(p.name for p in bundle.path.iterdir()) == ["engines", "golden.npz", "manifest.json", "model.fp16.onnx", "model.onnx"]
-    assert [stage.name for stage in bundle.manifest.stages] == ["source", "capture", "lower", "fp16", "engine", "verify"]
+    assert sorted(p.name for p in bundle.path.iterdir()) == [
+        "engines",
+        "golden.npz",
+        "manifest.json",
+        "model.fp16.onnx",
+        "model.onnx",
+    ]
+    assert [stage.name for stage in bundle.manifest.stages] == [
+        "source",
+        "capture",
+        "lower",
+        "fp16",
+        "engine",
+        "verify",
+    ]
 
 
 def test_only_standard_operators_that_tensorrt_runs_are_left(bundle: Bundle) -> None:
@@ -84,7 +102,9 @@ def test_top1_agrees_with_fp64_over_all_held_out_samples_at_every_batch_size(bun
     source = load(EXAMPLES / f"{bundle.manifest.name}.pt", SourceOptions())
     assert source.module is not None
     with torch.no_grad():
-        truth = np.concatenate([source.module.double()(torch.from_numpy(b["x"]).double()).numpy() for b in batches(x, 64)])
+        truth = np.concatenate(
+            [source.module.double()(torch.from_numpy(b["x"]).double()).numpy() for b in batches(x, 64)]
+        )
 
     def agreement(session: Session) -> float:
         got = np.concatenate([session.run(b)["logits"] for b in batches(x, size)])
@@ -106,11 +126,14 @@ def test_the_engine_is_described_by_layer_with_its_profile(bundle: Bundle) -> No
 
 def test_rewrites_and_precisions_name_modules_and_reasons_and_no_path_of_this_machine(bundle: Bundle) -> None:
     operators = {r.op for r in bundle.manifest.rewrites}
-    assert operators == {
-        "digits_stn_cbam": {"AffineGrid", "GridSample"},
-        "digits_sasa": {"Im2Col"},
-        "digits_lrnet": {"Unfold"},
-    }[bundle.manifest.name]
+    assert (
+        operators
+        == {
+            "digits_stn_cbam": {"AffineGrid", "GridSample"},
+            "digits_sasa": {"Im2Col"},
+            "digits_lrnet": {"Unfold"},
+        }[bundle.manifest.name]
+    )
     for rewrite in bundle.manifest.rewrites:
         assert rewrite.module
         assert rewrite.source.startswith("attnexport/models/attention/")

@@ -1,7 +1,7 @@
 """From a module to an ONNX graph in which the operators that torch.onnx would take apart are still whole.
 
-``trace`` asks torch.export for the program, ``translate`` keeps our operators, ``clean`` folds constants, ``naming`` gives every node a name
-that leads back to its PyTorch module.
+``trace`` asks torch.export for the program, ``translate`` keeps our operators, ``clean`` folds constants, ``naming`` gives every
+node a name that leads back to its PyTorch module.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import re
 import traceback
 from collections import Counter
 from collections.abc import Sequence
+
 import onnx
 import onnx_ir as ir
 import torch

@@ -54,7 +54,7 @@ def _dynamic_shapes(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> li
             dims[axis.symbol] = (
                 torch.export.Dim(_identifier(axis.symbol), min=axis.min, max=axis.max)
                 if shared
-                else torch.export.Dim.DYNAMIC(min=axis.min, max=axis.max)  # type: ignore[operator]  # a callable hint
+                else torch.export.Dim.DYNAMIC(min=axis.min, max=axis.max)
             )
     result: list[dict[int, Any] | None] = []
     for spec in specs:

@@ -118,7 +118,8 @@ def _serialised(model: onnx.ModelProto) -> bytes:
             f"the model in memory has {model.ByteSize()} bytes, more than protobuf's 2 GB",
             "save it with external data and give its path",
         )
-    return model.SerializeToString()
+    serialized: bytes = model.SerializeToString()
+    return serialized
 
 
 def _graph_of(path: Path) -> onnx.ModelProto:

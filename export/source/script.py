@@ -24,7 +24,7 @@ def read_torchscript(path: Path) -> torch.jit.ScriptModule:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module = torch.jit.load(str(path), map_location="cpu")
+            module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
     except Exception as error:
         raise InputError(f"{path} cannot be read by torch.jit.load: {reason(error)}", "save it again") from error
     if not hasattr(module, "forward"):

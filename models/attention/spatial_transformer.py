@@ -55,8 +55,8 @@ class SpatialTransformer(nn.Module):
 
     def theta(self, x: Tensor) -> Tensor:
         """The affine matrices (N, 2, 3) that the localisation network finds for ``x``."""
-        theta: Tensor = self.regressor(self.localisation(x))
-        return theta.unflatten(1, (2, 3))
+        theta: Tensor = self.regressor(self.localisation(x)).unflatten(1, (2, 3))
+        return theta
 
     def forward(self, x: Tensor) -> Tensor:
         """Sample ``x`` on the grid that theta describes."""

@@ -68,7 +68,8 @@ class StandAloneAttention(nn.Module):
     def windows(self, x: Tensor) -> Tensor:
         """The k x k window around every pixel: (N, heads * width, H, W) -> (N, heads, width, k*k, H*W)."""
         unfolded = F.unfold(x, self.kernel_size, padding=self.kernel_size // 2)
-        return unfolded.unflatten(1, (self.heads, self.width, self.kernel_size**2))
+        windows: Tensor = unfolded.unflatten(1, (self.heads, self.width, self.kernel_size**2))
+        return windows
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend to the window around each pixel of ``x``."""
@@ -77,4 +78,5 @@ class StandAloneAttention(nn.Module):
         position = self.embedding().transpose(1, 2) @ query
         weights = (content + position).softmax(2)
         attended = (weights.unsqueeze(2) * self.windows(self.value(x))).sum(3)
-        return attended.flatten(1, 2).unflatten(2, x.shape[-2:])
+        image: Tensor = attended.flatten(1, 2).unflatten(2, x.shape[-2:])
+        return image

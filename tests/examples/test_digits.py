@@ -12,6 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+
 from attnexport.export import checkpoint
 from attnexport.models import registry
 

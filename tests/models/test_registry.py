@@ -8,6 +8,7 @@ import pickle
 
 import pytest
 import torch
+
 from attnexport.export import checkpoint
 from attnexport.models import registry
 from attnexport.runtime.spec import TensorSpec

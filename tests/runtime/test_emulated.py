@@ -10,6 +10,7 @@ import onnx
 import onnx.parser
 import onnxruntime
 import pytest
+
 from attnexport.errors import InputError
 from attnexport.runtime.sessions.emulated import EmulatedSession, emulate
 

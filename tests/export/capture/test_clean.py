@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -89,7 +91,6 @@ def test_nodes_are_named_after_their_modules_and_lead_back_to_the_line() -> None
     file, _, line = sigmoid.source.rpartition(":")
     assert file.endswith("test_clean.py")
     assert not file.startswith("/")
-    with open(__file__, encoding="utf-8") as source:
-        assert "torch.sigmoid" in source.read().splitlines()[int(line) - 1]
+    assert "torch.sigmoid" in Path(__file__).read_text(encoding="utf-8").splitlines()[int(line) - 1]
     assert "1.fc/Gemm" in names
     assert not any(node.metadata_props or node.doc_string for node in captured.model.graph.node)

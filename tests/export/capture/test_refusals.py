@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -85,8 +86,7 @@ def test_a_refusal_names_module_line_reason_and_remedy(
     if not isinstance(child, Fixed):
         line = re.search(r"test_refusals\.py:(\d+)", message)
         assert line is not None
-        with open(__file__, encoding="utf-8") as source:
-            code = source.read().splitlines()[int(line[1]) - 1]
+        code = Path(__file__).read_text(encoding="utf-8").splitlines()[int(line[1]) - 1]
         assert code.strip() in {"if x.sum() > 0:", "return torch.linalg.eigvals(x[:, :, None] * x[:, None]).real",
                                 "return torch.as_tensor(x.numpy() * 2)", "return x @ torch.ones(5, 5)"}  # fmt: skip
     out, err = capfd.readouterr()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
+
 from attnexport.export.engine import Flavour, find_flavour
 from attnexport.export.origin import Origin
 from attnexport.runtime.spec import Axis, TensorSpec

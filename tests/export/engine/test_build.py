@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+
 from attnexport.errors import EngineError, InputError
 from attnexport.export.engine import EngineOptions, build, build_engine, gpu_present
 from attnexport.runtime.spec import Axis, TensorSpec

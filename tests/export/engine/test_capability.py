@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from attnexport.errors import EngineError, InputError
 from attnexport.export.engine import EngineOptions, Flavour, build_engine, gpu_present
 from attnexport.export.engine.capability import known_capabilities, set_capabilities

@@ -6,6 +6,7 @@ import sys
 from types import ModuleType
 
 import pytest
+
 from attnexport.errors import EngineError, InputError, MissingBackendError
 from attnexport.export.engine.flavour import Flavour, choose, find_flavour, gpu_present, parse_version
 

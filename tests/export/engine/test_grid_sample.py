@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from attnexport.errors import EngineError
 from attnexport.export.engine import EngineOptions, build_engine
 from attnexport.export.engine.grid_sample import check_grid_samples

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from attnexport.export.engine.logger import ERROR, VERBOSE, WARNING, Collector, Recording, clean, logger_of
 
 CHECK = (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from attnexport.errors import EngineError, InputError
 from attnexport.export.engine import parse
 from attnexport.export.engine.parse import parsed

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from attnexport.errors import EngineError, InputError
 from attnexport.export.engine import EngineOptions, build_engine
 from attnexport.export.engine.profiles import check_input, profile_json

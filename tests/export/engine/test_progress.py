@@ -4,6 +4,7 @@ import signal
 import threading
 
 import pytest
+
 from attnexport.errors import EngineError
 from attnexport.export.engine import EngineOptions, build_engine
 from attnexport.export.engine.progress import Progress, held_interrupts

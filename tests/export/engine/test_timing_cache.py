@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from attnexport.errors import InputError
 from attnexport.export.engine import EngineOptions, Flavour, build_engine
 from attnexport.export.engine.logger import logger_of

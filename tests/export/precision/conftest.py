@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
-from attnexport.runtime.sessions.emulated import EmulatedSession
 from onnx import ModelProto, TensorProto
+
+from attnexport.runtime.sessions.emulated import EmulatedSession
 
 NAMES = {TensorProto.FLOAT: "f32", TensorProto.FLOAT16: "f16"}
 

@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 import onnx.reference
 import pytest
+from onnx import TensorProto, numpy_helper
+
 from attnexport.errors import InputError, StageError
 from attnexport.export.precision import to_fp16
-from onnx import TensorProto, numpy_helper
 
 HALF = np.float16
 CHAIN = "g (float[n, 4] x) => (float[n, 4] y) { a = Relu(x)  b = Exp(a)  y = Neg(b) }"

@@ -9,14 +9,15 @@ import onnx
 import onnx.parser
 import pytest
 import torch
-from attnexport.errors import InputError
-from attnexport.export.domain import register_schemas
-from attnexport.export.lower import lower
-from attnexport.export.precision import convert, to_fp16
 from onnx import ModelProto, TensorProto
 from onnxscript import optimizer
 from torch import nn
 from torch.nn import functional as F
+
+from attnexport.errors import InputError
+from attnexport.export.domain import register_schemas
+from attnexport.export.lower import lower
+from attnexport.export.precision import convert, to_fp16
 
 SIZE = 256
 

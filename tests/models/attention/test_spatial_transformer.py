@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from attnexport.models.attention.spatial_transformer import SpatialTransformer
 from torch import nn
+
+from attnexport.models.attention.spatial_transformer import SpatialTransformer
 
 
 def localisation(channels: int) -> nn.Module:
