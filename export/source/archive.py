@@ -1,14 +1,14 @@
 """Whether a torch.export archive can be read without running code that it brings.
 
-``torch.export.load`` (torch 2.13) can execute what a file says in six ways. Each is shut here:
+``torch.export.load`` (torch 2.13) acts on what a file says in six ways. Each is shut here:
 
 - tensors stored with ``use_pickle`` are read with ``weights_only=False``: refused; example inputs fall back to it after
   a failure: every nested file must load with ``weights_only=True`` first;
 - ``opaque_obj_*`` constants go through ``pickle.loads`` and ``custom_obj_*`` through a TorchBind unpickler: refused;
 - AOTInductor packages bring shared libraries: refused;
 - symbolic sizes go through ``sympy.sympify``, which is ``eval``: only arithmetic on names passes;
-- operator names are looked up by attribute from ``torch``, so ``torch.os.system`` is one: only operators of
-  ``torch.ops`` and arithmetic on sizes pass;
+- operator names are looked up by attribute from ``torch``, so ``torch.os.system`` is one (torch's verifier
+  refuses some of them, later): only operators of ``torch.ops`` and arithmetic on sizes pass;
 - input guards are compiled as Python when the program becomes a module: dropped after loading (:mod:`.exported`).
 """
 

@@ -41,6 +41,16 @@ def test_inputs(make_onnx, accepted, shape, options, expected, explicit):
     np.testing.assert_array_equal(session.run(None, {"x": feed})[0], feed + np.array([1, 2, 3], np.float32))
 
 
+def test_stale_shapes_are_dropped(make_onnx, accepted):
+    path = make_onnx(nodes=[helper.make_node("Add", ["x", "w"], ["h"]), helper.make_node("Neg", ["h"], ["y"])])
+    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(path)), path)
+    assert onnx.load(path).graph.value_info[0].name == "h"
+    source = accepted(path, inputs=("x=5x3",), static=True)
+    assert not source.onnx.graph.value_info
+    again = onnx.shape_inference.infer_shapes(source.onnx, strict_mode=True)
+    assert [d.dim_value for d in again.graph.value_info[0].type.tensor_type.shape.dim] == [5, 3]
+
+
 def test_a_symbol_spreads_over_inputs(make_onnx, accepted):
     source = accepted(make_onnx(["N", 3], second=["L", "N"]), dynamic=("x:0=2:4:6", "z:0=1:2:3"))
     assert described(source) == ["x float32 [N=2:4:6, 3]", "z float32 [L=1:2:3, N=2:4:6]"]

@@ -49,6 +49,11 @@ def test_only_three_names_of_each(without):
     assert "8 unexpected: " in message and " and 5 more" in message
 
 
+def test_a_prefix_that_matches_nothing_is_left(here, refused):
+    torch.save({"module.zz": torch.ones(1)}, here / "w.pt")
+    assert "1 unexpected: 'module.zz'" in refused(here / "w.pt", factory="tinynet:build", inputs=INPUT)
+
+
 def test_shapes(without):
     def change(w):
         w["head.weight"] = torch.zeros(10, 4)
