@@ -17,18 +17,18 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 COMMANDS = ("export", "check", "inspect", "doctor")
 
-HELP = f"""attnexport {__version__}: a trained attention model to ONNX and a TensorRT FP16 engine, verified against FP64
+HELP = f"""attnexport {__version__}: trained attention models to ONNX and TensorRT FP16, verified against FP64
 
 usage:  attnexport MODEL [options]         export MODEL to the bundle NAME.attn
         attnexport check NAME.attn         prove a bundle again, without torch
         attnexport inspect NAME.attn       what was rewritten and why, precisions, engine layers
-        attnexport doctor                  what is installed, what works here, what to install for the rest
+        attnexport doctor                  what works here, and what to install for the rest
 
-MODEL:  .pt/.pth/.safetensors weights, a checkpoint of attnexport.save, .pt2, TorchScript, a pickled module, .onnx
+MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, TorchScript, .onnx
 
   --trt[=rtx|enterprise]     build a TensorRT engine; alone, it takes what is installed and says so
-  -o, --out PATH             where the bundle goes (default: NAME.attn here);  -f, --force  replace it
-  --arch NAME                architecture of a plain state dict;  --factory package.module:callable  your own
+  -o, --out PATH             where the bundle goes (default: NAME.attn);  -f, --force  replace it
+  --arch NAME                of a plain state dict;  --factory package.module:callable  your own
   --kwargs JSON              arguments of the architecture;  --random-weights  no weights file
   --input x=1x3x224x224      shape (and :dtype) of an input, where the model does not store it
   --dynamic x:0=1:4:16       min:opt:max of an axis (axis 0 by default);  --static  nothing is dynamic

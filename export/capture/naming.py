@@ -69,13 +69,8 @@ def short_path(file: str) -> str:
     if not path.is_absolute():
         return path.as_posix()
     package = Path(__file__).resolve().parents[2]
-    roots = [(package, f"{package.name}/" if package.name == "attnexport" else "attnexport/")]
-    roots += [(Path(entry).resolve(), "") for entry in sys.path if entry] + [(Path.cwd(), "")]
-    best: str | None = None
-    for root, prefix in roots:
-        if root.parent != root and path.is_relative_to(root):
-            candidate = prefix + path.relative_to(root).as_posix()
-            if prefix:
-                return candidate
-            best = candidate if best is None or len(candidate) < len(best) else best
-    return best if best is not None else path.name
+    roots = {Path(entry).resolve(): "" for entry in (*sys.path, ".") if Path(entry).is_dir()}
+    roots[package] = "attnexport/"
+    # The deepest: a virtual environment may lie inside the working folder or the package's own.
+    best = max((r for r in roots if r.parent != r and path.is_relative_to(r)), key=lambda r: len(r.parts), default=None)
+    return path.name if best is None else roots[best] + path.relative_to(best).as_posix()

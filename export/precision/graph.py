@@ -14,6 +14,7 @@ import onnx.inliner
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from ...errors import InputError, StageError
+from ..domain.operator import DOMAIN
 
 Size = int | str | None
 
@@ -78,8 +79,18 @@ def normalise(model: ModelProto) -> ModelProto:
     copy.graph.input.extend(inputs)
     _lift_constants(copy.graph)
     _name_nodes(copy.graph)
+    _check_lowered(copy.graph)
     _infer(copy)
     return copy
+
+
+def _check_lowered(graph: GraphProto) -> None:
+    """The precision rules know standard operators only, whether or not the domain's schemas happen to be registered."""
+    for node in graph.node:
+        if node.domain == DOMAIN:
+            raise InputError(f"node {node.name!r} is still {DOMAIN}::{node.op_type}", "lower the model first")
+        for body in subgraphs(node):
+            _check_lowered(body)
 
 
 def _check_weights_loaded(graph: GraphProto) -> None:

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+import attnexport
 from attnexport.export.capture import Captured
 from attnexport.export.capture.capture import OPSET, to_onnx
+from attnexport.export.capture.naming import short_path
 from attnexport.export.capture.trace import export_program
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -94,3 +96,16 @@ def test_nodes_are_named_after_their_modules_and_lead_back_to_the_line() -> None
     assert "torch.sigmoid" in Path(__file__).read_text(encoding="utf-8").splitlines()[int(line) - 1]
     assert "1.fc/Gemm" in names
     assert not any(node.metadata_props or node.doc_string for node in captured.model.graph.node)
+
+
+def test_a_source_is_named_from_the_deepest_import_root_and_never_absolutely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = tmp_path / "project" / ".venv" / "site-packages"
+    packages.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.syspath_prepend(packages)
+    assert short_path(str(packages / "torch" / "nn" / "linear.py")) == "torch/nn/linear.py"
+    assert short_path(str(tmp_path / "project" / "net.py")) == "net.py"
+    assert short_path("/nowhere/near/net.py") == "net.py"
+    assert short_path(str(Path(attnexport.__file__).parent / "models" / "blocks.py")) == "attnexport/models/blocks.py"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -52,11 +51,11 @@ def test_store_replaces_the_whole_file(reporter, tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_a_note(reporter, tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    assert not store(b"data", tmp_path / "timing.cache", reporter)
-    assert reporter.notes == [f"timing cache {tmp_path / 'timing.cache'} cannot be written: Permission denied"]
+def test_a_folder_that_cannot_be_written_is_a_note(reporter) -> None:
+    path = Path("/sys/timing.cache")  # nobody may make a file there, root included
+    assert not store(b"data", path, reporter)
+    (note,) = reporter.notes
+    assert note.startswith(f"timing cache {path} cannot be written: ")
 
 
 def test_a_path_that_is_a_folder_is_a_note_and_leaves_nothing(reporter, tmp_path: Path) -> None:

@@ -317,9 +317,13 @@ def test_what_cannot_be_converted_is_said(model):
     with pytest.raises(InputError, match="opset 12"):
         to_fp16(model(CHAIN, opset=12), [])
     own = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18, "attnexport" : 1]>
-      g (float[2] x) => (float[2] y) { a = attnexport.Roll(x)  y = Neg(a) }""")
-    with pytest.raises(InputError, match=r"attnexport::Roll.*lower the model"):
+      g (float[2] x, int64[1] by) => (float[2] y) { a = attnexport.Roll<axis = 0>(x, by)  y = Neg(a) }""")
+    with pytest.raises(InputError, match=r"is still attnexport::Roll\. lower the model"):
         to_fp16(own, [])
+    foreign = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18, "other" : 1]>
+      g (float[2] x) => (float[2] y) { a = other.Thing(x)  y = Neg(a) }""")
+    with pytest.raises(InputError, match=r"other::Thing.*lower the model"):
+        to_fp16(foreign, [])
     with pytest.raises(StageError, match="precision: shape inference failed"):
         broken = onnx.parser.parse_model(
             '<ir_version: 8, opset_import: ["" : 18]> g (float[2] x) => (float[2] y) { a = Concat<axis = 7>(x)'

@@ -1,0 +1,77 @@
+"""What the documents say is so: commands run, links lead somewhere, tables name every rule."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from attnexport.cli import main
+from attnexport.export.domain import OPERATORS
+from attnexport.export.lower import LOWERINGS
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "README.md"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_readmes_commands_run_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    commands = [
+        line.split("#")[0].split()
+        for block in blocks("")
+        for line in block.splitlines()
+        if line.startswith("attnexport ")
+    ]
+    assert [c[1] for c in commands] == ["examples/digits_stn_cbam.pt", "check", "inspect", "doctor"]
+    for command in commands:
+        try:
+            main(command[1:])
+        except SystemExit as stop:
+            assert not stop.code, capfd.readouterr()
+    assert (tmp_path / "digits_stn_cbam.attn" / "manifest.json").exists()
+
+
+def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (python,) = blocks("python")
+    exec(compile(python, "README.md", "exec"), {"module": nn.Conv2d(3, 8, 3)})
+    assert (tmp_path / "net.pt").exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_and_named_files_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+    for named in re.findall(r"`((?:export|runtime|models|examples|benchmarks|tests|docs)/[\w./]+)`", text):
+        assert (ROOT / named).exists(), named
+
+
+def test_every_operator_and_lowering_has_its_row() -> None:
+    rewrites = (ROOT / "docs" / "rewrites.md").read_text(encoding="utf-8")
+    for lowering in LOWERINGS:
+        assert f"| {lowering.op} | `{lowering.name}` |" in rewrites
+    for name in OPERATORS:
+        assert f"`{name}`" in README
+
+
+def test_every_precision_rule_has_its_row() -> None:
+    precision = (ROOT / "docs" / "precision.md").read_text(encoding="utf-8")
+    for rule in (ROOT / "export" / "precision" / "rules").glob("[!_]*.py"):
+        assert f"`rules/{rule.name}`" in precision
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_page_names_no_path_of_one_machine(page: Path) -> None:
+    assert not re.search(r"(?:^|[\s`(])/(?:home|root|work|tmp|Users)/", page.read_text(encoding="utf-8"))
