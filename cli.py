@@ -39,7 +39,7 @@ MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, To
   --json  --quiet  --debug   for machines; only the result; with tracebacks
 
 example: attnexport examples/digits_stn_cbam.pt --trt --samples examples/digits_samples.npz
-All options: attnexport export --help.  Exit codes: 0 good, 1 a stage or a parity gate failed, 2 bad input.
+All options: attnexport export --help.  Exit codes: 0 good, 1 a failed stage or gate, 2 bad input.
 """
 
 
