@@ -31,10 +31,10 @@ MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, To
   --arch NAME                of a plain state dict;  --factory package.module:callable  your own
   --kwargs JSON              arguments of the architecture;  --random-weights  no weights file
   --input x=1x3x224x224      shape (and :dtype) of an input, where the model does not store it
-  --dynamic x:0=1:4:16       min:opt:max of an axis (axis 0 by default);  --static  nothing is dynamic
+  --dynamic x:0=1:4:16       min:opt:max of an axis (axis 0 by default);  --static  none is free
   --samples FILE.npz         real inputs (and labels) for parity, beside seeded random ones
   --precision fp16|fp32      fp16 (default) writes both models; fp32 leaves FP16 out
-  --gate FACTOR              error allowed, as a multiple of PyTorch's own (default 2);  --keep-failed
+  --gate FACTOR              error allowed, a multiple of PyTorch's own (default 2);  --keep-failed
   --allow-pickle             run the code inside a pickled module: only for files that you trust
   --json  --quiet  --debug   for machines; only the result; with tracebacks
 
