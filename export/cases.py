@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,14 @@ import numpy as np
 from ..errors import InputError
 from ..runtime.feeds import batches, profile_points, random_feeds
 from ..runtime.samples import Samples
-from ..runtime.spec import TensorSpec
+from ..runtime.spec import POINTS, TensorSpec
 
 SMALL_BATCHES = 16
 """How many batches of samples run at the smaller sizes; at the largest all samples do."""
+ENOUGH = 256
+"""Elements of an output over which an rms error is a figure and not an accident ..."""
+MOST_DRAWS = 8
+"""... and how many random inputs per point of the profile are drawn for it at the most."""
 GOLDEN_SAMPLES = 1
 """Sample batches that travel with the bundle, beside the random cases."""
 GOLDEN_BYTES = 32 << 20
@@ -31,17 +36,25 @@ class Case:
     golden: bool
 
 
-def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int) -> list[Case]:
-    """The cases for a model of these inputs.
+def draws(outputs: Sequence[TensorSpec]) -> int:
+    """How many random inputs per point give the smallest output enough elements for its rms error to mean something."""
+    elements = [sum(math.prod(spec.shape(point)) for point in POINTS) for spec in outputs]
+    return min(MOST_DRAWS, math.ceil(ENOUGH / max(1, min(elements, default=ENOUGH))))
+
+
+def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int, repeats: int = 1) -> list[Case]:
+    """The cases for a model of these inputs; ``repeats`` random draws per point (:func:`draws`).
 
     All samples run in batches of the max of the first input's axis 0, and the first of them in batches of its min and opt, where only
     the batching differs. With a fixed axis 0, what does not fill a batch is left out. Raises InputError where there are too few for one
     batch.
     """
-    cases = [
-        Case(f"random-{label}", "random", feeds := random_feeds(specs, sizes, seed=seed + i), None, _small(feeds))
-        for i, (label, sizes) in enumerate(profile_points(specs))
-    ]
+    cases = []
+    for i, (label, sizes) in enumerate(profile_points(specs)):
+        for draw in range(repeats):
+            feeds = random_feeds(specs, sizes, seed=seed + i + 1000 * draw)
+            name = f"random-{label}" if repeats == 1 else f"random-{label}-{draw}"
+            cases.append(Case(name, "random", feeds, None, _small(feeds)))
     if samples is None:
         return cases
     axis = specs[0].axes[0]

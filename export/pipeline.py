@@ -25,7 +25,7 @@ from ..runtime.sessions.tensorrt import TensorRTSession
 from ..runtime.spec import POINTS, Axis, TensorSpec
 from ..runtime.writer import BundleWriter
 from . import record
-from .cases import build_cases
+from .cases import build_cases, draws
 from .engine.build import build_engine
 from .engine.flavour import Flavour, find_flavour
 from .entry import Entered, enter
@@ -132,13 +132,16 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
             outputs = output_specs(entered, lowered.model, options.seed)
             forms = _Forms(stack, [])
             _open_forms(forms, writer.path, half is not None, engines, gpu, note)
-            cases = build_cases(inputs, _fitting(samples, inputs), options.seed)
+            cases = build_cases(inputs, _fitting(samples, inputs), options.seed, draws(outputs))
             verification = verify(entered.original, forms.forms, cases, outputs, source.task, options.gate, reporter)
+            for text in entered.original.notes:
+                note(text)
             stage.detail = f"{len(cases)} cases, worst ratio {_worst(verification.records)}"
         failures = tuple(verification.failures)
         if failures and not options.keep_failed:
             raise ParityError(
-                "; ".join(failures), "nothing was written; keep the bundle with --keep-failed to look into it"
+                "; ".join(failures),
+                "nothing was written; look into it with --keep-failed, or allow more with --gate FACTOR",
             )
         write_golden(writer.path / GOLDEN, verification.golden)
         writer.add(GOLDEN, "golden")

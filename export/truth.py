@@ -3,19 +3,20 @@
 FP64: a copy of the module in double, run with the default dtype float64 and with every request for a smaller float widened, so that a
 ``.float()`` inside ``forward`` does not round the truth. Nothing else is changed; the capture's modes are not active here.
 FP32: the module as it came. FP16: the module under ``torch.autocast`` (torch's CPU half is wrong on grid_sample, so ``.half()`` is no
-reference).
+reference). Where PyTorch itself fails in FP16 or overflows (a mask of -1e9 does), FP16 is the module in FP32 with its weights, its inputs
+and what each of its layers gives rounded to FP16, saturated: what storage alone costs.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 
 from ..errors import StageError
 from .capture.quiet import quiet
@@ -29,7 +30,9 @@ _NARROWING = {torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16}
 
 
 class Original(Protocol):
-    """The model that was handed in, evaluated at a precision. Outputs by name, in order."""
+    """The model that was handed in, evaluated at a precision. Outputs by name, in order. ``notes``: what the user should know."""
+
+    notes: list[str]
 
     def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
         """FP64 results come as float64; the others in the dtypes that the model gives."""
@@ -66,6 +69,8 @@ class TorchOriginal:
         self._inputs = tuple(inputs)
         self._names = tuple(names)
         self._double: torch.nn.Module | None = None
+        self._rounded: torch.nn.Module | None = None
+        self.notes: list[str] = []
 
     def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
         """See :class:`Original`. Raises StageError when the module cannot be evaluated at that precision."""
@@ -74,10 +79,10 @@ class TorchOriginal:
             with torch.no_grad(), quiet():
                 if precision == "float64":
                     result = self._run_double(arguments)
+                elif precision == "float16":
+                    result = self._run_half(arguments)
                 else:
-                    mode: Any = torch.autocast("cpu", torch.float16) if precision == "float16" else nullcontext()
-                    with mode:
-                        result = self._module(*arguments)
+                    result = self._module(*arguments)
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise StageError(
@@ -87,6 +92,28 @@ class TorchOriginal:
             ) from error
         tensors = flatten(result)
         return {name: t.detach().cpu().numpy() for name, t in zip(self._names, tensors, strict=True)}
+
+    def _run_half(self, arguments: Sequence[torch.Tensor]) -> Any:
+        if self._rounded is None:
+            try:
+                with torch.autocast("cpu", torch.float16):
+                    result = self._module(*arguments)
+            except Exception as error:
+                self._give_up_autocast((str(error).strip() or type(error).__name__).splitlines()[0][:200])
+            else:
+                if all(bool(t.isfinite().all()) for t in flatten(result) if t.is_floating_point()):
+                    return result
+                self._give_up_autocast("the result is not finite")
+        assert self._rounded is not None
+        return self._rounded(*map(_round, arguments))
+
+    def _give_up_autocast(self, reason: str) -> None:
+        """From here on FP16 is rounding alone, for all inputs, so that one figure has one meaning."""
+        self._rounded = _rounding(self._module)
+        self.notes.append(
+            f"PyTorch itself cannot run the model under FP16 autocast ({reason}): its FP16 error is that of FP16 weights, inputs and "
+            "layer outputs"
+        )
 
     def _run_double(self, arguments: Sequence[torch.Tensor]) -> Any:
         if self._double is None:
@@ -101,6 +128,26 @@ class TorchOriginal:
                 return self._double(*wide)
         finally:
             torch.set_default_dtype(before)
+
+
+def _round(value: Any) -> Any:
+    """Through FP16 and back, finite values saturated; anything but a float tensor as it is."""
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return value
+    limit = torch.finfo(torch.float16).max
+    return torch.where(value.isfinite(), value.clamp(-limit, limit), value).half().to(value.dtype)
+
+
+def _rounding(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy whose weights, and what each module without children gives, are rounded to FP16."""
+    rounded = copy.deepcopy(module)
+    for parameter in rounded.parameters():
+        parameter.data = _round(parameter.data)
+    if not isinstance(rounded, torch.jit.ScriptModule):
+        for child in rounded.modules():
+            if next(child.children(), None) is None:
+                child.register_forward_hook(lambda _, __, result: pytree.tree_map(_round, result))
+    return rounded
 
 
 def _widen_graph(module: torch.fx.GraphModule) -> None:

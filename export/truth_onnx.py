@@ -35,6 +35,7 @@ class OnnxOriginal:
         self._names = [output.name for output in model.graph.output]
         self._double: ReferenceEvaluator | None = None
         self._sessions: dict[Precision, Session] = {}
+        self.notes: list[str] = []
 
     def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
         """FP64 results come as float64. Raises StageError for an operator that the reference evaluator lacks."""

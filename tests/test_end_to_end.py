@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +274,29 @@ def test_a_failed_gate_exits_1_and_leaves_nothing_unless_asked(
     assert "FAIL" in capfd.readouterr().out
     (record,) = Bundle.open("x.attn").manifest.parity
     assert not record.gate.passed
+
+
+def test_a_run_that_is_killed_leaves_no_bundle_and_the_next_one_sweeps_up(tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "attnexport",
+        str(EXAMPLES / "digits_stn_cbam.pt"),
+        "--out",
+        str(tmp_path / "x.attn"),
+        "--quiet",
+    ]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.rglob("model.fp16.onnx")):
+            assert running.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        running.kill()
+    assert not (tmp_path / "x.attn").exists()
+    assert len(list(tmp_path.iterdir())) == 1, "what the killed run left is hidden"
+    assert subprocess.run(words, check=False, capture_output=True).returncode == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["x.attn"]
 
 
 def test_quiet_prints_the_path_alone_and_json_one_object(

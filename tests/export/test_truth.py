@@ -125,3 +125,46 @@ def test_a_module_that_cannot_run_in_a_precision_is_said_to() -> None:
 
     with pytest.raises(StageError, match=r"fails in float64: only float32 here\. make forward"):
         TorchOriginal(Stubborn(), ["x"], ["y"]).run({"x": X}, "float64")
+
+
+class Masked(nn.Module):
+    """A mask constant that FP16 cannot hold: under autocast PyTorch itself raises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores = self.fc(x)
+        return scores.masked_fill(scores > 0.5, -1e9).softmax(1)
+
+
+class Overflowing(nn.Module):
+    """Squares that overflow FP16 inside, and a finite result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.fc(x * 1000)
+        return (y @ y.T) / 1e6
+
+
+@pytest.mark.parametrize(("module", "reason"), [(Masked, "overflow"), (Overflowing, "not finite")])
+def test_where_pytorch_fails_in_fp16_its_error_is_that_of_rounding(module: type[nn.Module], reason: str) -> None:
+    torch.manual_seed(0)
+    original = TorchOriginal(module().eval(), ["x"], ["y"])
+    truth = original.run({"x": X}, "float64")["y"]
+    for _ in range(2):
+        got = original.run({"x": X}, "float16")["y"]
+        error = np.sqrt(np.mean((got - truth) ** 2) / np.mean(truth**2))
+        assert 1e-5 < error < 5e-3
+    (note,) = original.notes
+    assert reason in note
+
+
+def test_a_model_that_autocast_runs_gets_no_note() -> None:
+    original = TorchOriginal(Exponential().eval(), ["x"], ["y", "index"])
+    original.run({"x": X}, "float16")
+    assert original.notes == []

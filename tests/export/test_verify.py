@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from attnexport.errors import StageError
-from attnexport.export.cases import build_cases
+from attnexport.export.cases import build_cases, draws
 from attnexport.export.report import Silent
 from attnexport.export.truth import TorchOriginal
 from attnexport.export.verify import Form, Verification, verify
@@ -160,3 +160,19 @@ def test_progress_reaches_the_end(linear: nn.Linear) -> None:
     verify(TorchOriginal(linear, ["x"], ["logits"]), [form], build_cases(INPUTS, None, 0), OUTPUTS, None, 2.0, heard)
     assert heard.seen == sorted(heard.seen)
     assert heard.seen[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [((Axis.fixed(1000),), 1), ((Axis(1, 4, 16, "batch"), Axis.fixed(10)), 2), ((Axis(1, 2, 4, "batch"),), 8)],
+)
+def test_small_outputs_get_more_random_draws(axes: tuple[Axis, ...], expected: int) -> None:
+    large = TensorSpec("map", "float32", (Axis.fixed(10_000),))
+    assert draws([large, TensorSpec("y", "float32", axes)]) == expected
+
+
+def test_repeated_draws_differ_and_have_names_of_their_own() -> None:
+    cases = build_cases(INPUTS, None, 0, repeats=3)
+    assert [c.name for c in cases][:4] == ["random-min-0", "random-min-1", "random-min-2", "random-opt-0"]
+    seen = {c.feeds["x"].tobytes() for c in cases}
+    assert len(seen) == 9

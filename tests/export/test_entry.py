@@ -1,0 +1,63 @@
+"""How a source enters the pipeline: assumed batches, names, limits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from attnexport.errors import InputError, UnsupportedModelError
+from attnexport.export.capture.trace import FixedAxisError
+from attnexport.export.entry import enter
+from attnexport.export.report import Silent
+from attnexport.export.source import Source
+from attnexport.runtime.spec import Axis, TensorSpec
+
+BATCH = Axis(1, 2, 8, "batch")
+
+
+def source(module: nn.Module, *, explicit: bool = False, outputs: tuple[str, ...] = ()) -> Source:
+    spec = TensorSpec("x", "float32", (BATCH, Axis.fixed(4)))
+    return Source(
+        kind="random", path=None, name="net", sha256=None, module=module.eval(), exported=None, onnx=None,
+        inputs=(spec,), outputs=outputs, explicit_dynamic=explicit,
+    )  # fmt: skip
+
+
+class Fixed(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(2, 2, 2)
+
+
+class Several(nn.Module):
+    def forward(self, x: torch.Tensor) -> dict[str, object]:
+        return {"logits": x * 2, "aux": (x + 1, [x - 1])}
+
+
+def test_a_batch_that_nobody_asked_for_is_given_up_and_said() -> None:
+    reporter = Silent()
+    entered = enter(source(Fixed()), (), 0, reporter)
+    assert [s.describe() for s in entered.inputs] == ["x float32 [2, 4]"]
+    (note,) = reporter.notes
+    assert "axis 0 of 'x' at 2" in note
+    assert "fixed shapes x float32 [2, 4]" in note
+
+
+def test_a_batch_that_was_asked_for_is_not_given_up() -> None:
+    with pytest.raises(FixedAxisError, match="axis 0 of 'x' at 2"):
+        enter(source(Fixed(), explicit=True), (), 0, Silent())
+
+
+def test_outputs_are_named_as_the_model_names_them_or_as_the_user_wants() -> None:
+    assert enter(source(Several()), (), 0, Silent()).output_names == ("logits", "aux_0", "aux_1_0")
+    entered = enter(source(Several(), outputs=("x1", "x2", "x3")), ("a", "b", "c"), 0, Silent())
+    assert entered.output_names == ("a", "b", "c")
+    assert [o.name for o in entered.captured.model.graph.output] == ["a", "b", "c"]
+    with pytest.raises(InputError, match="1 output names for 3 outputs"):
+        enter(source(Several()), ("only",), 0, Silent())
+
+
+def test_weights_that_no_onnx_file_holds_are_refused_before_any_work() -> None:
+    large = nn.Linear(30_000, 30_000, bias=False, device="meta")
+    with pytest.raises(UnsupportedModelError, match=r"take 3\.6 GB, and one ONNX file holds 2 GB"):
+        enter(source(large), (), 0, Silent())
