@@ -83,6 +83,9 @@ def export(
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
     """Export a model to a verified bundle."""
+    from .export.requirements import require_export
+
+    require_export()
     from .export.options import ExportOptions
     from .export.pipeline import run
     from .runtime.console import ConsoleReporter, show_result

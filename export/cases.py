@@ -58,18 +58,18 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int,
     if samples is None:
         return cases
     axis = specs[0].axes[0]
-    sizes = sorted({axis.min, axis.opt, axis.max})
+    batch_sizes = sorted({axis.min, axis.opt, axis.max})
     count = len(cases)
-    for size in sizes:
+    for size in batch_sizes:
         start = 0
         for i, feeds in enumerate(batches(samples.arrays, size)):
-            if size != sizes[-1] and i >= SMALL_BATCHES:
+            if size != batch_sizes[-1] and i >= SMALL_BATCHES:
                 break
             got = len(feeds[specs[0].name])
             if not axis.min <= got <= axis.max:
                 continue
             labels = None if samples.labels is None else samples.labels[start : start + got]
-            golden = size == sizes[-1] and i < GOLDEN_SAMPLES and _small(feeds)
+            golden = size == batch_sizes[-1] and i < GOLDEN_SAMPLES and _small(feeds)
             cases.append(Case(f"samples-{size}-{i}", "samples", feeds, labels, golden))
             start += got
     if len(cases) == count:

@@ -95,3 +95,12 @@ def run_doctor(capfd: pytest.CaptureFixture[str], words: list[str]) -> str:
 def test_an_error_is_one_line_with_its_exit_code(error: AttnexportError, code: int, text: str) -> None:
     assert error.exit_code == code
     assert str(error) == text
+
+
+def test_exporting_without_torch_is_one_line_with_the_extra() -> None:
+    script = "import sys; sys.modules['torch'] = None; from attnexport.cli import main; main(['net.pt', '--trt'])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert (
+        done.stderr == "attnexport: exporting needs torch, which is not installed. pip install 'attnexport[export]'.\n"
+    )

@@ -87,5 +87,6 @@ def sample(x: Array, grid: Array, *, mode: str, padding_mode: str, align_corners
                 weight = np.ones(out, x.dtype)
                 for _, factor in corner:
                     weight = weight * factor[n]
-                y[n] += x[n][(slice(None), *(index[n] for index, _ in corner))] * weight
+                place = (slice(None), *(index[n] for index, _ in corner))
+                y[n] += x[n][place] * weight
     return y
