@@ -102,7 +102,9 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
         with stages.run("capture") as stage:
             entered = enter(source, options.outputs, options.seed, reporter)
             captured, inputs = entered.captured, entered.inputs
-            stage.detail = f"{len(captured.model.graph.node)} nodes{_kept(captured.kept)}"
+            for text in captured.notes:
+                note(text)
+            stage.detail = f"{len(captured.model.graph.node)} nodes{_kept(captured.kept, 'raised' if source.kind == 'onnx' else 'kept whole')}"
         with stages.run("lower") as stage:
             lowered = lower(captured.model, TARGETS)
             rewritten = record.rewrites(lowered.applied, captured.origins)
@@ -162,8 +164,8 @@ def _destination(options: ExportOptions) -> Path:
     return Path(f"{named}.attn")
 
 
-def _kept(kept: dict[str, int]) -> str:
-    return ", kept whole: " + ", ".join(f"{n} {op}" for op, n in kept.items()) if kept else ""
+def _kept(kept: dict[str, int], how: str) -> str:
+    return f", {how}: " + ", ".join(f"{n} {op}" for op, n in kept.items()) if kept else ""
 
 
 def _engine(

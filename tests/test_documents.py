@@ -11,6 +11,7 @@ from torch import nn
 from attnexport.cli import main
 from attnexport.export.domain import OPERATORS
 from attnexport.export.lower import LOWERINGS
+from attnexport.export.recognise import RULES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "README.md"]
@@ -64,6 +65,12 @@ def test_every_operator_and_lowering_has_its_row() -> None:
         assert f"| {lowering.op} | `{lowering.name}` |" in rewrites
     for name in OPERATORS:
         assert f"`{name}`" in README
+
+
+def test_every_raising_rule_has_its_row() -> None:
+    rewrites = (ROOT / "docs" / "rewrites.md").read_text(encoding="utf-8")
+    for rule in RULES:
+        assert f"`{rule.__module__.rpartition('.')[2]}`" in rewrites
 
 
 def test_every_precision_rule_has_its_row() -> None:

@@ -26,3 +26,5 @@ class Captured:
     origins: Origins
     kept: dict[str, int]
     """How many nodes of each domain operator the graph holds."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of the graph, one line each."""

@@ -1,7 +1,7 @@
 """A model that came as ONNX enters here: at one opset, cleaned, with names, and with what the domain covers raised to it.
 
 Raised are the standard operators that TensorRT does not take or takes wrongly: Col2Im, AffineGrid (opset 20), and GridSample, whose
-opset-20 spelling ``linear`` some versions read as nearest. Unfolds spelled out as Gathers stay as they are.
+opset-20 spelling ``linear`` some versions read as nearest. Unfolds spelled out as Gathers are raised by ``recognise``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from onnx import helper, version_converter
 from ...errors import UnsupportedModelError
 from ..domain import DOMAIN, VERSION, register_schemas
 from ..origin import Origin, Origins
+from ..recognise import raise_windows
 from . import Captured
 from .capture import OPSET
 from .clean import clean
@@ -39,10 +40,13 @@ def from_onnx(model: onnx.ModelProto) -> Captured:
         raise UnsupportedModelError(
             f"the ONNX model cannot be cleaned: {reason}", "check it with onnx.checker"
         ) from error
-    raised = Counter(_raise(proto.graph))
-    if raised:
+    windows = raise_windows(proto)
+    proto = windows.model
+    standard = Counter(_raise(proto.graph))
+    if standard and not windows.counts:
         proto.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))
-    return Captured(proto, origins, dict(raised))
+    notes = tuple(f"windows of node {name!r} stay as they are: {reason}" for name, reason in windows.refused.items())
+    return Captured(proto, origins, dict(standard + Counter(windows.counts)), notes)
 
 
 def _at_least(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:

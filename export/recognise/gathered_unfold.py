@@ -1,0 +1,65 @@
+"""Tensor.unfold as exporters spell it out: one Gather by a window matrix becomes Unfold, its window axis moved into place.
+
+    Gather(x, I, axis=a),  I[q, p] = q*step + p   ->   Unfold(x, axis=a, size, step), its last axis moved to a + 1
+                                                        (to a, where I is transposed)
+
+Proved from the index: the taps are neighbours, and the windows fill the axis. Where a matrix can be read both ways, the reading with
+fewer taps is taken.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .index_matrix import OTHERWISE, Windows, read
+from .linear import Linear
+from .rule import Raise
+from .sizes import constant, length, producer
+
+OP = "Unfold"
+
+
+def match(node: Any) -> Raise | str | None:
+    """``node`` is the Gather. None for any other lookup; a reason where it takes windows and it is not proved which."""
+    if node.op != "Gather" or len(node.inputs) != 2:
+        return None
+    x, index = node.inputs
+    if constant(x) is not None or not _matrix(index):
+        return None
+    if x.shape is None:
+        return "the rank of its data is not known"
+    rank = len(x.shape)
+    axis = int(node.attrs.get("axis", 0)) % rank
+    size = length(x, axis)
+    readings = [_proved(index, taps_first, size) for taps_first in (False, True)]
+    proved = [windows for windows in readings if isinstance(windows, Windows)]
+    if not proved:
+        return next(r for r in readings if isinstance(r, str) and (r != OTHERWISE or readings.count(OTHERWISE) == 2))
+    windows = min(proved, key=lambda w: w.taps)
+    place = axis if windows.taps_first else axis + 1
+    perm = list(range(rank))
+    perm.insert(place, rank)
+    return Raise(OP, x, {"axis": axis, "size": windows.taps, "step": windows.step}, node, perm)
+
+
+def _proved(index: Any, taps_first: bool, size: Linear | None) -> Windows | str:
+    windows = read(index, taps_first=taps_first)
+    if isinstance(windows, str):
+        return windows
+    if windows.dilation != 1 or windows.offset:
+        return "its windows are dilated or do not start at zero"
+    if size is None or not windows.fill(size):
+        return "its windows are not proved to fill the axis"
+    return windows
+
+
+def _matrix(index: Any) -> bool:
+    values = constant(index)
+    if values is not None:
+        return bool(values.ndim == 2 and min(values.shape) > 1)
+    node = producer(index)
+    return (
+        node is not None
+        and node.op == "Add"
+        and any((v := constant(i)) is not None and v.ndim == 2 for i in node.inputs)
+    )

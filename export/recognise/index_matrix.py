@@ -1,0 +1,110 @@
+"""The index of a Gather that takes windows: ``I[p, q] = offset + p*dilation + q*step``, p the tap and q the window.
+
+Exporters write it as a constant matrix, or as the sum of a constant column (or row) and an unsqueezed Range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .linear import Linear
+from .sizes import constant, integers, producer
+
+OTHERWISE = "its windows are laid out otherwise"
+
+
+@dataclass(frozen=True)
+class Windows:
+    """``taps`` values ``dilation`` apart, a window every ``step``, from ``offset`` on.
+
+    ``reach`` bounds the windows: there are ``ceil(reach / step)`` of them. ``taps_first``: whether rows of the matrix are taps.
+    """
+
+    taps: int
+    dilation: int
+    step: int
+    offset: int
+    reach: Linear
+    taps_first: bool
+
+    def fill(self, length: Linear) -> bool:
+        """Whether these are exactly the windows that fit into an axis of that length, none left out and none beyond."""
+        last = length - Linear(self.offset + self.dilation * (self.taps - 1))
+        if self.reach == last:
+            return True
+        if not (self.reach.known and last.known):
+            return False
+        return -(-self.reach.constant // self.step) == -(-last.constant // self.step)
+
+
+def read(index: Any, *, taps_first: bool) -> Windows | str:
+    """The windows that an index tensor means when its rows are the taps, or when its columns are; or why it means none.
+
+    A constant matrix can be read both ways (``p + q`` is its own transpose); a sum says itself which of its parts are the taps.
+    """
+    values = constant(index)
+    if values is not None:
+        return _from_matrix(values, taps_first)
+    node = producer(index)
+    if node is None or node.op != "Add":
+        return "its index is not computed as a sum"
+    for fixed, moving in (node.inputs, reversed(node.inputs)):
+        taps = constant(fixed)
+        if taps is not None and taps.ndim == 2 and 1 in taps.shape:
+            found = _from_sum(taps, moving)
+            if isinstance(found, Windows) and found.taps_first != taps_first:
+                return OTHERWISE
+            return found
+    return "its index has no constant row or column"
+
+
+def _progression(values: np.ndarray) -> tuple[int, int] | None:
+    """First value and difference of an arithmetic progression; one value alone has the difference 1."""
+    flat = values.reshape(-1).astype(np.int64)
+    step = int(flat[1] - flat[0]) if flat.size > 1 else 1
+    if step < 1 or not np.array_equal(flat, flat[0] + step * np.arange(flat.size)):
+        return None
+    return int(flat[0]), step
+
+
+def _from_matrix(values: np.ndarray, taps_first: bool) -> Windows | str:
+    if values.ndim != 2 or values.dtype.kind not in "iu" or min(values.shape) < 1:
+        return "its index is no matrix"
+    rows, columns = _progression(values[:, 0]), _progression(values[0])
+    if rows is None or columns is None or rows[0] < 0:
+        return "its index does not rise evenly"
+    offset, down = rows
+    if not np.array_equal(
+        values, offset + down * np.arange(len(values))[:, None] + columns[1] * np.arange(values.shape[1])
+    ):
+        return "its index is not the sum of a row and a column"
+    taps, count = (values.shape[0], values.shape[1]) if taps_first else (values.shape[1], values.shape[0])
+    dilation, step = (down, columns[1]) if taps_first else (columns[1], down)
+    return Windows(taps, dilation, step, offset, Linear(count * step), taps_first)
+
+
+def _from_sum(taps: np.ndarray, moving: Any) -> Windows | str:
+    rising = _progression(taps)
+    if rising is None or rising[0] < 0:
+        return "its taps do not rise evenly"
+    unsqueeze = producer(moving)
+    if unsqueeze is None or unsqueeze.op != "Unsqueeze":
+        return "its windows are not an unsqueezed Range"
+    where = constant(unsqueeze.inputs[1])
+    span = producer(unsqueeze.inputs[0])
+    if where is None or where.size != 1 or span is None or span.op != "Range":
+        return "its windows are not an unsqueezed Range"
+    taps_first = taps.shape[1] == 1
+    axis = int(where.reshape(-1)[0]) % 2
+    if taps.size > 1 and (axis == 0) != taps_first:
+        return "taps and windows lie along one axis"
+    start, limit, step = (integers(value) for value in span.inputs)
+    if start is None or limit is None or step is None or not (start[0].known and step[0].known):
+        return "the bounds of its Range are not known"
+    if step[0].constant < 1 or start[0].constant < 0:
+        return "its Range does not rise from zero or above"
+    offset = rising[0] + start[0].constant
+    return Windows(int(taps.size), rising[1], step[0].constant, offset, limit[0] - start[0], axis == 0)

@@ -1,0 +1,17 @@
+"""What a raising rule finds: the domain operator that takes a node's place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Raise:
+    """``op`` on ``x`` with ``attributes`` gives what ``node`` gives, after a Transpose by ``perm`` where there is one."""
+
+    op: str
+    x: Any
+    attributes: dict[str, Any]
+    node: Any
+    perm: list[int] | None = None
