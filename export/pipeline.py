@@ -104,7 +104,8 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
             captured, inputs = entered.captured, entered.inputs
             for text in captured.notes:
                 note(text)
-            stage.detail = f"{len(captured.model.graph.node)} nodes{_kept(captured.kept, 'raised' if source.kind == 'onnx' else 'kept whole')}"
+            how = "raised" if source.kind == "onnx" else "kept whole"
+            stage.detail = f"{len(captured.model.graph.node)} nodes{_kept(captured.kept, how)}"
         with stages.run("lower") as stage:
             lowered = lower(captured.model, TARGETS)
             rewritten = record.rewrites(lowered.applied, captured.origins)

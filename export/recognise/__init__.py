@@ -59,7 +59,14 @@ def raise_windows(model: onnx.ModelProto) -> Raised:
 
 
 def _replace(graph: gs.Graph, found: Raise) -> None:
-    """Put the operator where the node was: same name, same output."""
+    """Put the operator where the node was (same name, same output), or before the node that stays."""
+    if found.keep:
+        before = found.node.inputs[0]
+        fresh = gs.Variable(f"{before.name}/windows", dtype=before.dtype)
+        name = f"{found.node.name}/{found.op}"
+        graph.nodes.append(gs.Node(found.op, name, found.attributes, [found.x], [fresh], domain=DOMAIN))
+        found.node.inputs[0] = fresh
+        return
     (output,) = found.node.outputs
     found.node.outputs.clear()
     target = output

@@ -2,8 +2,9 @@
 
     Gather(x, I_h, axis=2) -> Gather(., I_w, axis=4) -> Transpose(0,1,2,4,3,5) -> Reshape(N, C*kh*kw, Lh*Lw)
 
-Proved, not guessed: both indices are window matrices (see index_matrix.py) whose windows fill their axis, and the Reshape's shape is
-that of the columns. What of it cannot be proved is left as it is, with the reason.
+Proved, not guessed: both indices are window matrices (see index_matrix.py) whose windows fill their axis. A Reshape to other axes
+(exporters merge it with the view that follows) stays behind the Im2Col: the values are in the same order. What cannot be proved is
+left as it is, with the reason.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def match(node: Any) -> Raise | str | None:
         if size is None or not windows.fill(size):
             return f"{name}: its windows are not proved to fill the axis"
         both.append(windows)
-    if reason := _refuse_shape(node, x, both):
+    columns = _gives_columns(node, x, both)
+    if not columns and (reason := _refuse_reshape(node)):
         return reason
     attributes = {
         "kernel": [w.taps for w in both],
@@ -51,25 +53,35 @@ def match(node: Any) -> Raise | str | None:
         "pads": [0, 0, 0, 0],
         "stride": [w.step for w in both],
     }
-    return Raise(OP, x, attributes, node)
+    return Raise(OP, x, attributes, node, keep=not columns)
 
 
-def _refuse_shape(node: Any, x: Any, both: list[Windows]) -> str | None:
-    """Of the three sizes at most one may be -1; the others must be those of the columns."""
+def _gives_columns(node: Any, x: Any, both: list[Windows]) -> bool:
+    """Whether the Reshape's sizes are proved to be (N, C*kh*kw, Lh*Lw); one of them may be -1."""
     wanted = integers(node.inputs[1])
     if wanted is None or len(wanted) != 3:
-        return "the shape of its Reshape is not known"
-    channels = length(x, 1)
-    counts = [w.reach for w in both]
-    area = None
-    if all(c.known for c in counts):
-        area = Linear(-(-counts[0].constant // both[0].step) * -(-counts[1].constant // both[1].step))
+        return False
+    batch, channels = length(x, 0), length(x, 1)
     features = None if channels is None else channels.times(both[0].taps * both[1].taps)
-    keeps = Linear(0) if not node.attrs.get("allowzero", 0) else None
-    free = 0
-    for size, expected in zip(wanted, (length(x, 0), features, area), strict=True):
-        if size == Linear(-1):
-            free += 1
-        elif size != expected and not (size == keeps and expected is not features and expected is not area):
-            return "its Reshape does not give the columns"
-    return "its Reshape leaves more than one size free" if free > 1 else None
+    high, wide = (w.reach for w in both)
+    area = None
+    if high.known and wide.known:
+        area = Linear(-(-high.constant // both[0].step) * -(-wide.constant // both[1].step))
+    copied = wanted[0] == Linear(0) and not node.attrs.get("allowzero", 0)
+    proved = [
+        copied or wanted[0] == batch,
+        wanted[1] == features,
+        area is not None and wanted[2] == area,
+    ]
+    open_sizes = [size == Linear(-1) for size in wanted]
+    return sum(open_sizes) <= 1 and all(p or o for p, o in zip(proved, open_sizes, strict=True))
+
+
+def _refuse_reshape(node: Any) -> str | None:
+    """A 0 copies a size of what is reshaped, and of those only the batch is the same before and after."""
+    if node.attrs.get("allowzero", 0):
+        return None
+    wanted = integers(node.inputs[1])
+    if wanted is None:
+        return "the shape of its Reshape is not known"
+    return "its Reshape copies a size of the windows" if Linear(0) in wanted[1:] else None

@@ -8,10 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Raise:
-    """``op`` on ``x`` with ``attributes`` gives what ``node`` gives, after a Transpose by ``perm`` where there is one."""
+    """``op`` on ``x`` with ``attributes`` gives what ``node`` gives, after a Transpose by ``perm`` where there is one.
+
+    With ``keep`` it gives what ``node`` takes as its first input, and the node stays: a Reshape to other axes than the operator's own.
+    """
 
     op: str
     x: Any
     attributes: dict[str, Any]
     node: Any
     perm: list[int] | None = None
+    keep: bool = False
