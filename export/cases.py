@@ -15,14 +15,16 @@ from ..runtime.spec import POINTS, TensorSpec
 
 SMALL_BATCHES = 16
 """How many batches of samples run at the smaller sizes; at the largest all samples do."""
-ENOUGH = 256
-"""Elements of an output over which an rms error is a figure and not an accident ..."""
+ENOUGH = 2048
+"""Elements of an output over which an rms error is a figure and not an accident (those of one sample err together) ..."""
 MOST_DRAWS = 8
 """... and how many random inputs per point of the profile are drawn for it at the most."""
 GOLDEN_SAMPLES = 1
 """Sample batches that travel with the bundle, beside the random cases."""
-GOLDEN_BYTES = 32 << 20
-"""A case whose inputs are larger is verified and not stored."""
+GOLDEN_BYTES = 4 << 20
+"""Inputs that travel with the bundle: random cases are stored while they fit, beyond the first of every point ..."""
+LARGEST_GOLDEN = 32 << 20
+"""... and a case whose inputs are larger than this is verified and not stored, unless it is the smallest point's."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,16 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int,
     batch.
     """
     cases = []
-    for i, (label, sizes) in enumerate(profile_points(specs)):
-        for draw in range(repeats):
+    stored = 0
+    for draw in range(repeats):
+        for i, (label, sizes) in enumerate(profile_points(specs)):
             feeds = random_feeds(specs, sizes, seed=seed + i + 1000 * draw)
             name = f"random-{label}" if repeats == 1 else f"random-{label}-{draw}"
-            cases.append(Case(name, "random", feeds, None, _small(feeds)))
+            size = _bytes(feeds)
+            fits = size <= LARGEST_GOLDEN and (draw == 0 or stored + size <= GOLDEN_BYTES)
+            golden = fits or not cases  # a bundle without any case could not be checked
+            stored += size if golden else 0
+            cases.append(Case(name, "random", feeds, None, golden))
     if samples is None:
         return cases
     axis = specs[0].axes[0]
@@ -69,7 +76,7 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int,
             if not axis.min <= got <= axis.max:
                 continue
             labels = None if samples.labels is None else samples.labels[start : start + got]
-            golden = size == batch_sizes[-1] and i < GOLDEN_SAMPLES and _small(feeds)
+            golden = size == batch_sizes[-1] and i < GOLDEN_SAMPLES and _bytes(feeds) <= LARGEST_GOLDEN
             cases.append(Case(f"samples-{size}-{i}", "samples", feeds, labels, golden))
             start += got
     if len(cases) == count:
@@ -77,5 +84,5 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int,
     return cases
 
 
-def _small(feeds: dict[str, np.ndarray]) -> bool:
-    return sum(a.nbytes for a in feeds.values()) <= GOLDEN_BYTES
+def _bytes(feeds: dict[str, np.ndarray]) -> int:
+    return sum(a.nbytes for a in feeds.values())

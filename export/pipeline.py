@@ -196,9 +196,9 @@ def _open_forms(
     gpu: tuple[str, str] | None,
     note: Any,
 ) -> None:
-    forms.add("onnx-fp32", FP32, "fp32", OrtSession(folder / FP32))
+    forms.add("onnx-fp32", FP32, "fp32", OrtSession(folder / FP32, spin=False))
     if with_half:
-        forms.add("onnx-fp16", FP16, "fp16", OrtSession(folder / FP16))
+        forms.add("onnx-fp16", FP16, "fp16", OrtSession(folder / FP16, spin=False))
         forms.add("emulated-fp16", FP16, "fp16", EmulatedSession(folder / FP16))
     for engine in engines:
         if gpu is None:

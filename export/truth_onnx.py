@@ -57,7 +57,7 @@ class OnnxOriginal:
     def _session(self, precision: Precision) -> Session:
         if precision not in self._sessions:
             if precision == "float32":
-                self._sessions[precision] = OrtSession(self._model.SerializeToString(), optimize=False)
+                self._sessions[precision] = OrtSession(self._model.SerializeToString(), optimize=False, spin=False)
             else:
                 self._sessions[precision] = EmulatedSession(to_fp16(self._model, ()).SerializeToString())
         return self._sessions[precision]

@@ -239,8 +239,8 @@ class EmulatedSession:
 
 def _open(model: ModelProto) -> OrtSession:
     if model.ByteSize() < _LARGEST_MESSAGE:
-        return OrtSession(model.SerializeToString())
+        return OrtSession(model.SerializeToString(), spin=False)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         _onnx().save_model(model, str(path), save_as_external_data=True)
-        return OrtSession(path)
+        return OrtSession(path, spin=False)

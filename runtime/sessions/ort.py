@@ -24,7 +24,8 @@ _PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
 class OrtSession:
     """One ONNX model in ONNX Runtime.
 
-    ``optimize=False`` runs the graph as it is written. ``threads``: intra-op threads, None for ORT's default. A
+    ``optimize=False`` runs the graph as it is written. ``threads``: intra-op threads, None for ORT's default;
+    ``spin=False`` lets them sleep between runs, for sessions that take turns. A
     provider that is asked for and not active is an error: ORT itself would quietly fall back to the CPU.
 
     Raises MissingBackendError without onnxruntime or the provider, InputError for a missing file, StageError for a
@@ -37,6 +38,7 @@ class OrtSession:
         *,
         optimize: bool = True,
         threads: int | None = None,
+        spin: bool = True,
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
         ort = _onnxruntime()
@@ -53,6 +55,8 @@ class OrtSession:
         levels = ort.GraphOptimizationLevel
         options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         options.log_severity_level = 4  # what is fatal comes as an exception; ORT prints the rest to stderr
+        if not spin:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads is not None:
             options.intra_op_num_threads = threads
         configured = [(p, _PROVIDER_OPTIONS.get(p, {})) for p in providers]

@@ -164,7 +164,7 @@ def test_progress_reaches_the_end(linear: nn.Linear) -> None:
 
 @pytest.mark.parametrize(
     ("axes", "expected"),
-    [((Axis.fixed(1000),), 1), ((Axis(1, 4, 16, "batch"), Axis.fixed(10)), 2), ((Axis(1, 2, 4, "batch"),), 8)],
+    [((Axis.fixed(1000),), 1), ((Axis(1, 4, 16, "batch"), Axis.fixed(40)), 3), ((Axis(1, 2, 4, "batch"),), 8)],
 )
 def test_small_outputs_get_more_random_draws(axes: tuple[Axis, ...], expected: int) -> None:
     large = TensorSpec("map", "float32", (Axis.fixed(10_000),))
@@ -173,6 +173,14 @@ def test_small_outputs_get_more_random_draws(axes: tuple[Axis, ...], expected: i
 
 def test_repeated_draws_differ_and_have_names_of_their_own() -> None:
     cases = build_cases(INPUTS, None, 0, repeats=3)
-    assert [c.name for c in cases][:4] == ["random-min-0", "random-min-1", "random-min-2", "random-opt-0"]
+    assert [c.name for c in cases][:4] == ["random-min-0", "random-opt-0", "random-max-0", "random-min-1"]
     seen = {c.feeds["x"].tobytes() for c in cases}
     assert len(seen) == 9
+
+
+def test_golden_cases_keep_to_their_budget_beyond_the_first_of_every_point() -> None:
+    wide = (TensorSpec("x", "float32", (Axis(1, 2, 4, "batch"), Axis.fixed(300_000))),)
+    cases = build_cases(wide, None, 0, repeats=2)
+    assert [c.golden for c in cases] == [True, True, True, False, False, False]
+    huge = (TensorSpec("x", "float32", (Axis(1, 2, 3, "batch"), Axis.fixed(9_000_000))),)
+    assert [c.golden for c in build_cases(huge, None, 0)] == [True, False, False], "one case is always stored"
