@@ -51,7 +51,7 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int,
     the batching differs. With a fixed axis 0, what does not fill a batch is left out. Raises InputError where there are too few for one
     batch.
     """
-    cases = []
+    cases: list[Case] = []
     stored = 0
     for draw in range(repeats):
         for i, (label, sizes) in enumerate(profile_points(specs)):

@@ -1,9 +1,9 @@
 """Col2Im as a sum of padded pieces, one axis after the other; never a scatter.
 
-    spread[n, c, i, j, p*sh, q*sw] = cols[n, (c, i, j), (p, q)]                 zeros between, where the stride is
-    over 1 wide[n, c, i, ., w]  = sum over j of spread[n, c, i, j, ., w - j*dw]        kw Pads and Adds full[n, c, h,
-    w]     = sum over i of wide[n, c, i, h - i*dh, w]             kh Pads and Adds y = full without the node's
-    padding, lengthened by zeros where no window reached
+    spread[n, c, i, j, p*sh, q*sw] = cols[n, (c, i, j), (p, q)]            zeros between, where the stride is over 1
+    wide[n, c, i, ., w] = sum over j of spread[n, c, i, j, ., w - j*dw]    kw Pads and Adds
+    full[n, c, h, w]    = sum over i of wide[n, c, i, h - i*dh, w]         kh Pads and Adds
+    y = full without the node's padding
 
 The shifts are separable, so kh + kw pieces do the work of kh*kw. The output size may be computed.
 """
