@@ -46,7 +46,9 @@ All options: attnexport export --help.  Exit codes: 0 good, 1 a failed stage or 
 @app.command()
 def export(
     model: Annotated[Path | None, typer.Argument(help="The file to export; none with --random-weights.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The bundle to write; NAME.attn by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The bundle to write, or a folder for it; NAME.attn by default.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace a bundle that is already there.")] = False,
     trt: Annotated[str | None, typer.Option(help="Build a TensorRT engine: auto, rtx or enterprise.")] = None,
     precision: Annotated[

@@ -91,8 +91,8 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
         reporter.note(text)
 
     flavour = find_flavour(options.trt) if options.trt is not None else None
-    destination = _destination(options)
-    with BundleWriter(destination, replace=options.force) as writer, ExitStack() as stack:
+    place = destination(options)
+    with BundleWriter(place, replace=options.force) as writer, ExitStack() as stack:
         with stages.run("source") as stage:
             source = load(options.model, options.source)
             samples = load_samples(options.samples, source.inputs) if options.samples is not None else None
@@ -153,16 +153,21 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
             record.precision(half, captured.origins), engines, verification, (*notes, *failures),
         )  # fmt: skip
         bundle = writer.commit(content)
-    return ExportResult(destination, not failures, failures, bundle.manifest)
+    return ExportResult(place, not failures, failures, bundle.manifest)
 
 
-def _destination(options: ExportOptions) -> Path:
-    if options.out is not None:
-        return options.out if options.out.name.endswith(".attn") else options.out.with_name(f"{options.out.name}.attn")
+def destination(options: ExportOptions) -> Path:
+    """Where the bundle goes: ``--out`` (``.attn`` is added; in a folder that exists, under the model's name), else NAME.attn here."""
     if options.model is not None:
-        return Path(f"{options.model.stem}.attn")
-    named = options.source.arch or (options.source.factory or "model").rpartition(":")[2]
-    return Path(f"{named}.attn")
+        name = options.model.stem
+    else:
+        name = options.source.arch or (options.source.factory or "model").rpartition(":")[2]
+    out = options.out
+    if out is None:
+        return Path(f"{name}.attn")
+    if out.name.endswith(".attn"):
+        return out
+    return out / f"{name}.attn" if out.is_dir() else out.with_name(f"{out.name}.attn")
 
 
 def _kept(kept: dict[str, int], how: str) -> str:
