@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from . import __version__
-from .errors import AttnexportError, InputError
+from .errors import AttnexportError, InputError, first_line
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -187,8 +187,9 @@ def _fail(error: Exception, *, as_json: bool) -> int:
         code, text = shown.exit_code, str(shown)
     else:
         code = 1
-        first = (str(error).strip() or "no message").splitlines()[0][:300]
-        text = f"a fault in attnexport, {type(error).__name__}: {first}. Run again with --debug and report it."
+        text = (
+            f"a fault in attnexport, {type(error).__name__}: {first_line(error)}. Run again with --debug and report it."
+        )
     if as_json:
         import json
 

@@ -10,6 +10,11 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's exception says, as part of a line of ours: its first line, at most 300 characters, or its class."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
 class AttnexportError(Exception):
     """Base of all errors that attnexport raises on purpose.
 

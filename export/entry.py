@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UnsupportedModelError
+from ..errors import UnsupportedModelError, first_line
 from ..runtime.feeds import random_feeds
 from ..runtime.spec import Axis, TensorSpec
 from .capture import Captured
@@ -96,9 +96,9 @@ def _from_script(module: torch.jit.ScriptModule, feeds: Sequence[torch.Tensor]) 
         with quiet(), torch.no_grad():
             program: torch.export.ExportedProgram = TS2EPConverter(module, tuple(feeds)).convert()
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise UnsupportedModelError(
-            f"TorchScript cannot be converted to torch.export: {reason}", "hand in the module that it was made from"
+            f"TorchScript cannot be converted to torch.export: {first_line(error)}",
+            "hand in the module that it was made from",
         ) from error
     return program
 

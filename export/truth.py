@@ -18,7 +18,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from ..errors import StageError
+from ..errors import StageError, first_line
 from .capture.quiet import quiet
 from .outputs import flatten
 
@@ -84,10 +84,9 @@ class TorchOriginal:
                 else:
                     result = self._module(*arguments)
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise StageError(
                 "verify",
-                f"the original model fails in {precision}: {reason}",
+                f"the original model fails in {precision}: {first_line(error)}",
                 "make forward follow the dtype of its input",
             ) from error
         tensors = flatten(result)
@@ -99,7 +98,7 @@ class TorchOriginal:
                 with torch.autocast("cpu", torch.float16):
                     result = self._module(*arguments)
             except Exception as error:
-                self._give_up_autocast((str(error).strip() or type(error).__name__).splitlines()[0][:200])
+                self._give_up_autocast(first_line(error))
             else:
                 if all(bool(t.isfinite().all()) for t in flatten(result) if t.is_floating_point()):
                     return result

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.inliner import inline_local_functions
 from onnx.reference import ReferenceEvaluator
 
-from ..errors import StageError
+from ..errors import StageError, first_line
 from ..runtime.sessions import Session
 from ..runtime.sessions.emulated import EmulatedSession
 from ..runtime.sessions.ort import OrtSession
@@ -48,9 +48,8 @@ class OnnxOriginal:
                     self._double = ReferenceEvaluator(widen(self._model))
                 results = self._double.run(None, wide)
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise StageError(
-                "verify", f"the graph cannot be evaluated in FP64: {reason}", "hand in the PyTorch model"
+                "verify", f"the graph cannot be evaluated in FP64: {first_line(error)}", "hand in the PyTorch model"
             ) from error
         return {name: np.asarray(value) for name, value in zip(self._names, results, strict=True)}
 

@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 import torch
 
-from ...errors import StageError, UnsupportedModelError
+from ...errors import StageError, UnsupportedModelError, first_line
 from ...runtime.spec import TensorSpec
 from ..domain import DOMAIN
 from . import Captured
@@ -99,10 +99,12 @@ _NO_FUNCTION = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)'
 def _explain(error: BaseException) -> UnsupportedModelError:
     chain: list[str] = []
     current: BaseException | None = error
+    innermost = error
     while current is not None:
         if isinstance(current, UnsupportedModelError):
             return current
         chain.append(str(current))
+        innermost = current
         current = current.__cause__ or current.__context__
     text = "\n".join(chain)
     node = _failed_node(error)
@@ -112,8 +114,9 @@ def _explain(error: BaseException) -> UnsupportedModelError:
             f"operator {match[1]} has no translation to ONNX, in {where}",
             "write that step with operators that ONNX has",
         )
-    reason = chain[-1].strip().splitlines()[0][:300] if chain[-1].strip() else type(error).__name__
-    return UnsupportedModelError(f"torch.onnx cannot translate {where}: {reason}", "rewrite that step of the model")
+    return UnsupportedModelError(
+        f"torch.onnx cannot translate {where}: {first_line(innermost)}", "rewrite that step of the model"
+    )
 
 
 def _failed_node(error: BaseException | None) -> torch.fx.Node | None:

@@ -13,7 +13,7 @@ import onnx
 import onnx_ir as ir
 from onnx import helper, version_converter
 
-from ...errors import UnsupportedModelError
+from ...errors import UnsupportedModelError, first_line
 from ..domain import DOMAIN, VERSION, register_schemas
 from ..origin import Origin, Origins
 from ..recognise import raise_windows
@@ -36,9 +36,8 @@ def from_onnx(model: onnx.ModelProto) -> Captured:
             origins = _name(cleaned)
             proto = ir.to_proto(cleaned)
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise UnsupportedModelError(
-            f"the ONNX model cannot be cleaned: {reason}", "check it with onnx.checker"
+            f"the ONNX model cannot be cleaned: {first_line(error)}", "check it with onnx.checker"
         ) from error
     windows = raise_windows(proto)
     proto = windows.model
@@ -59,9 +58,8 @@ def _at_least(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         with quiet():
             return version_converter.convert_version(model, opset)
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise UnsupportedModelError(
-            f"the ONNX model is of opset {version} and cannot be brought to {opset}: {reason}",
+            f"the ONNX model is of opset {version} and cannot be brought to {opset}: {first_line(error)}",
             f"export it with opset_version={opset}",
         ) from error
 

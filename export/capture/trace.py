@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ...errors import InputError, UnsupportedModelError
+from ...errors import InputError, UnsupportedModelError, first_line
 from ...runtime.spec import TensorSpec
 from ..origin import Origin
 from .affine_grid_op import KeepAffineGrid
@@ -76,7 +76,7 @@ def run_once(module: torch.nn.Module, specs: Sequence[TensorSpec], feeds: Sequen
     except Exception as error:
         shapes = ", ".join(f"{s.name} {s.dtype} {tuple(f.shape)}" for s, f in zip(specs, feeds, strict=True))
         raise InputError(
-            f"the model fails on {shapes}: {_first_line(error)} ({_where(error, module)})",
+            f"the model fails on {shapes}: {first_line(error)} ({_where(error, module)})",
             "give inputs that fit with --input NAME=SHAPE[:DTYPE]",
         ) from error
 
@@ -122,19 +122,14 @@ def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSp
             "compute both sides and choose with torch.where, or use torch.cond",
         )
     if "Suggested fixes" in text or "Constraints violated" in text:
-        reason = _first_line(text.split("-", 1)[-1] if "- " in text else text)
+        reason = (text.split("- ", 1)[-1] if "- " in text else text).strip().splitlines()[0][:300]
         return UnsupportedModelError(
             f"the dynamic axes do not fit the model: {reason}", "change --dynamic, or export with --static"
         )
     return UnsupportedModelError(
-        f"torch.export cannot trace {where}: {_first_line(error)}",
+        f"torch.export cannot trace {where}: {first_line(error)}",
         "replace that line by tensor operations that torch.export supports",
     )
-
-
-def _first_line(error: object) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
 
 
 def _where(error: BaseException, module: torch.nn.Module) -> str:

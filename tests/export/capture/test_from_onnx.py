@@ -128,3 +128,19 @@ def test_the_truth_of_a_graph_is_the_graph_in_fp64() -> None:
     assert errors["float64"] < 1e-14 < errors["float32"] < 1e-6 < errors["float16"] < 1e-2
     kinds = {v.type.tensor_type.elem_type for v in (*widen(model).graph.input, *widen(model).graph.output)}
     assert kinds == {onnx.TensorProto.DOUBLE}
+
+
+def test_windows_that_are_not_proved_are_said() -> None:
+    model = text(
+        "index = Constant <value = int64[2, 3] {0, 1, 2, 1, 2, 3}> () y = Gather <axis=2> (x, index)",
+        18,
+        "float[N,3,6,7] x",
+        "float[N,3,2,3,7] y",
+    )
+    model.graph.node[1].name = "windows"
+    captured = from_onnx(model)
+    assert captured.kept == {}
+    assert captured.notes == (
+        "windows of node 'windows' stay as they are: its windows are not proved to fill the axis",
+    )
+    np.testing.assert_array_equal(run(captured.model, {"x": X}), X[:, :, [[0, 1, 2], [1, 2, 3]]])
