@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any, Literal
 
 from ..errors import InputError
 from .engine import EngineOptions
-from .source import SourceOptions
+from .source import SourceOptions, parse_kwargs
 
 TrtWish = Literal["auto", "rtx", "enterprise"]
 Precision = Literal["fp16", "fp32"]
@@ -69,6 +68,8 @@ class ExportOptions:
             raise InputError(
                 f"--gate {gate:g} is not above 0", "give the factor of PyTorch's own error that is allowed"
             )
+        if rest.get("seed", 0) < 0:
+            raise InputError(f"--seed {rest['seed']} is below 0", "give a whole number from 0")
         if model is None and not random_weights:
             raise InputError("no MODEL is given", "give a file, or --arch NAME --random-weights")
         return cls(
@@ -79,7 +80,7 @@ class ExportOptions:
             source=SourceOptions(
                 arch=arch,
                 factory=factory,
-                kwargs=_json_object(kwargs),
+                kwargs=parse_kwargs(kwargs),
                 inputs=tuple(inputs),
                 dynamic=tuple(dynamic),
                 static=static,
@@ -104,13 +105,3 @@ def parse_bytes(text: str, option: str) -> int:
     if match is None or float(match[1]) <= 0:
         raise InputError(f"{option} {text!r} is no amount of memory", "write it as 512M or 4G")
     return int(float(match[1]) * _UNITS[match[2].upper()])
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"--kwargs {text!r} is not JSON: {error}", 'write an object, such as {"depth": 50}') from error
-    if not isinstance(value, dict):
-        raise InputError(f"--kwargs {text!r} is not a JSON object", 'write an object, such as {"depth": 50}')
-    return value

@@ -91,14 +91,14 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
         reporter.note(text)
 
     flavour = find_flavour(options.trt) if options.trt is not None else None
+    with stages.run("source") as stage:
+        source = load(options.model, options.source)
+        samples = load_samples(options.samples, source.inputs) if options.samples is not None else None
+        for text in (*source.notes, *(samples.notes if samples is not None else ())):
+            note(text)
+        stage.detail = f"{source.kind} {source.name}: {', '.join(s.describe() for s in source.inputs)}"
     place = destination(options)
     with BundleWriter(place, replace=options.force) as writer, ExitStack() as stack:
-        with stages.run("source") as stage:
-            source = load(options.model, options.source)
-            samples = load_samples(options.samples, source.inputs) if options.samples is not None else None
-            for text in (*source.notes, *(samples.notes if samples is not None else ())):
-                note(text)
-            stage.detail = f"{source.kind} {source.name}: {', '.join(s.describe() for s in source.inputs)}"
         with stages.run("capture") as stage:
             entered = enter(source, options.outputs, options.seed, reporter)
             captured, inputs = entered.captured, entered.inputs

@@ -67,10 +67,10 @@ class BundleWriter:
         if not is_bundle(self.destination):
             raise InputError(
                 f"{self.destination} exists and is not a bundle, so it is never replaced",
-                "give another output with --output",
+                "give another output with --out",
             )
         if not self._replace:
-            raise InputError(f"bundle {self.destination} exists", "replace it with --force, or give another --output")
+            raise InputError(f"bundle {self.destination} exists", "replace it with --force, or give another --out")
 
     def add(self, relative: str, role: str) -> None:
         """Give a file, relative to ``path`` with forward slashes, its role; one without has the role ``other``."""
@@ -122,9 +122,9 @@ class BundleWriter:
     def _refusal(self, error: OSError) -> InputError:
         if error.errno in NO_SPACE:
             return InputError(
-                f"no space left to write {self.destination} ({error.strerror})", "free some, or give another --output"
+                f"no space left to write {self.destination} ({error.strerror})", "free some, or give another --out"
             )
-        return InputError(f"{self.destination} cannot be written ({error.strerror or error})", "give another --output")
+        return InputError(f"{self.destination} cannot be written ({error.strerror or error})", "give another --out")
 
 
 def is_bundle(path: Path) -> bool:

@@ -208,7 +208,9 @@ CASES = {
     "output that is a file": Bad(
         [str(STN), "--out", "f.attn"], ["f.attn", "not a bundle"], lambda: Path("f.attn").touch()
     ),
-    "output that exists": Bad([str(STN), "--out", "there.attn"], ["there.attn", "--force"], existing_bundle),
+    "output that exists": Bad(
+        [str(STN), "--out", "there.attn"], ["there.attn", "--force", "another --out."], existing_bundle
+    ),
     "external data outside its folder": Bad(["model.onnx"], ["../secret"], onnx_model(external="../secret")),
     "external data that is missing": Bad(["model.onnx"], ["weights.bin"], onnx_model(external="weights.bin")),
     "opset too old": Bad(["model.onnx"], ["opset 9"], onnx_model(opset=9)),
@@ -229,6 +231,8 @@ CASES = {
     "an unknown GPU": Bad([str(STN), "--trt=rtx", "--compute-capability", "3.5"], ["3.5", "8.9"]),
     "no amount of memory": Bad([str(STN), "--workspace", "lots"], ["lots", "4G"]),
     "a gate of nothing": Bad([str(STN), "--gate", "0"], ["--gate 0"]),
+    "a negative seed": Bad([str(STN), "--seed", "-1"], ["--seed -1"]),
+    "a bundle as the model": Bad(["there.attn"], ["bundle", "attnexport check"], existing_bundle),
     "an unknown precision": Bad([str(STN), "--precision", "fp8"], ["fp8", "fp16"]),
     "too many output names": Bad([str(STN), "--output", "a", "--output", "b"], ["2 output names for 1"]),
 }

@@ -6,15 +6,14 @@ RTX builds without a GPU, enterprise times its kernels on one and so needs it.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import importlib.util
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from ...errors import AttnexportError, EngineError, InputError, MissingBackendError
+from ...runtime.device import cuda_device
 
 Name = Literal["rtx", "enterprise"]
 Wish = Literal["auto", "rtx", "enterprise"]
@@ -121,13 +120,8 @@ def find_flavour(wish: Wish = "auto") -> Flavour:
 
 
 def gpu_present() -> bool:
-    """Whether the CUDA driver finds at least one device; asks the driver itself, so no CUDA toolkit is needed."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int(0)
-    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    """Whether the CUDA driver finds at least one device; no CUDA toolkit is needed."""
+    return cuda_device() is not None
 
 
 def _load(name: Name, reason: str) -> Flavour:

@@ -25,9 +25,13 @@ def parse_kwargs(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"--kwargs is not JSON: {error}", """write for example --kwargs '{"depth": 2}'""") from error
+        raise InputError(
+            f"--kwargs {text!r} is not JSON: {error}", """write for example --kwargs '{"depth": 2}'"""
+        ) from error
     if not isinstance(value, dict):
-        raise InputError(f"--kwargs is a JSON {type(value).__name__}", """write an object: --kwargs '{"depth": 2}'""")
+        raise InputError(
+            f"--kwargs {text!r} is a JSON {type(value).__name__}", """write an object: --kwargs '{"depth": 2}'"""
+        )
     return value
 
 

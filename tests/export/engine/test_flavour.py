@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from attnexport.errors import EngineError, InputError, MissingBackendError
-from attnexport.export.engine.flavour import Flavour, choose, find_flavour, gpu_present, parse_version
+from attnexport.export.engine.flavour import Flavour, choose, find_flavour, parse_version
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,6 @@ def test_an_installed_module_that_is_of_no_use(source, words, tmp_path, monkeypa
         find_flavour("rtx")
     for word in words:
         assert word in str(caught.value)
-
-
-def test_the_driver_is_asked_without_a_toolkit() -> None:
-    assert gpu_present() in (True, False)
 
 
 def test_importing_the_package_loads_no_backend() -> None:
