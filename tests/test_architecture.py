@@ -89,7 +89,7 @@ def test_the_packages_that_are_installed_are_those_of_the_tree() -> None:
     assert with_python == {ROOT.joinpath(*name.split(".")[1:]) for name in listed if name != "attnexport"}
 
 
-@pytest.mark.parametrize("folder", ["export/domain", "export/lower", "export/precision/rules", "export/recognise"])
+@pytest.mark.parametrize("folder", ["export/domain", "export/lower", "export/precision/rules", "export/raising"])
 def test_every_rule_has_its_test_beside_it(folder: str) -> None:
     tests = {p.stem.removeprefix("test_") for p in (ROOT / "tests" / folder).rglob("test_*.py")}
     shared = {"__init__", "operator", "sampling", "emit", "lowering", "rule"}

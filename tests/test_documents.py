@@ -11,7 +11,7 @@ from torch import nn
 from attnexport.cli import main
 from attnexport.export.domain import OPERATORS
 from attnexport.export.lower import LOWERINGS
-from attnexport.export.recognise import RULES
+from attnexport.export.raising import RULES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "README.md"]

@@ -1,7 +1,7 @@
 """A model that came as ONNX enters here: at one opset, cleaned, with names, and with what the domain covers raised to it.
 
 Raised are the standard operators that TensorRT does not take or takes wrongly: Col2Im, AffineGrid (opset 20), and GridSample, whose
-opset-20 spelling ``linear`` some versions read as nearest. Unfolds spelled out as Gathers are raised by ``recognise``.
+opset-20 spelling ``linear`` some versions read as nearest. Unfolds spelled out as Gathers are raised by ``raising``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from onnx import helper, version_converter
 from ...errors import UnsupportedModelError, first_line
 from ..domain import DOMAIN, VERSION, register_schemas
 from ..origin import Origin, Origins
-from ..recognise import raise_windows
+from ..raising import raise_windows
 from . import Captured
 from .capture import OPSET
 from .clean import clean

@@ -7,8 +7,8 @@ import onnx_graphsurgeon as gs
 import pytest
 from onnx import parser
 
-from attnexport.export.recognise.linear import Linear
-from attnexport.export.recognise.sizes import integers, length
+from attnexport.export.raising.linear import Linear
+from attnexport.export.raising.sizes import integers, length
 
 H, W = Linear.symbol("H"), Linear.symbol("W")
 

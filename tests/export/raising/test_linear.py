@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnexport.export.recognise.linear import Linear, parse, product
+from attnexport.export.raising.linear import Linear, parse, product
 
 linears = st.builds(Linear.of, st.integers(-9, 9), st.dictionaries(st.sampled_from("HWN"), st.integers(-4, 4)))
 SIZES = {"H": 17, "W": 1009, "N": 100003}

@@ -19,7 +19,7 @@ from attnexport.export.capture.from_onnx import from_onnx
 from attnexport.export.capture.quiet import quiet
 from attnexport.export.domain import DOMAIN
 from attnexport.export.lower import lower
-from attnexport.export.recognise import raise_windows
+from attnexport.export.raising import raise_windows
 from attnexport.runtime.sessions.ort import OrtSession
 
 Spelled = Callable[..., onnx.ModelProto]

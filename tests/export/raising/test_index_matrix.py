@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnexport.export.recognise.index_matrix import Windows, read
-from attnexport.export.recognise.linear import Linear
+from attnexport.export.raising.index_matrix import Windows, read
+from attnexport.export.raising.linear import Linear
 
 
 def matrix(values: np.ndarray, *, taps_first: bool = True) -> Windows | str:

@@ -14,7 +14,7 @@ from torch import nn
 from attnexport.export.capture.from_onnx import from_onnx
 from attnexport.export.capture.quiet import quiet
 from attnexport.export.lower import lower
-from attnexport.export.recognise import raise_windows
+from attnexport.export.raising import raise_windows
 from attnexport.runtime.sessions.ort import OrtSession
 
 Gathered = Callable[..., onnx.ModelProto]
