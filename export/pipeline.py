@@ -35,13 +35,14 @@ from .origin import Origins
 from .precision import PrecisionResult, convert
 from .report import Reporter, Silent, Stages
 from .source import load
+from .targets import NAMES
 from .truth import Original
 from .verify import Form, verify
 
 FP32 = "model.onnx"
 FP16 = "model.fp16.onnx"
 GOLDEN = "golden.npz"
-TARGETS = ("ort", "tensorrt")
+TARGETS = NAMES
 """Every bundle's models run on both: an engine can be built from it later, on another machine."""
 
 

@@ -15,8 +15,9 @@ import onnx
 import onnx.inliner
 import onnx_graphsurgeon as gs
 
-from ...errors import InputError, StageError, UnsupportedModelError
+from ...errors import StageError, UnsupportedModelError
 from ..domain import DOMAIN, domain_nodes, register_schemas, strip_bodies
+from ..targets import resolve
 from . import (
     affine_grid_axes,
     col2im_pad_add,
@@ -30,9 +31,9 @@ from . import (
     unfold_slices,
 )
 from .emit import Emit
-from .lowering import TARGETS, Lowering, Where
+from .lowering import Lowering, Where
 
-__all__ = ["LOWERINGS", "TARGETS", "Applied", "Lowering", "LoweringResult", "Where", "lower"]
+__all__ = ["LOWERINGS", "Applied", "Lowering", "LoweringResult", "Where", "lower"]
 
 LOWERINGS: tuple[Lowering, ...] = (
     im2col_slices.LOWERING,
@@ -72,15 +73,15 @@ def lower(
 ) -> LoweringResult:
     """Replace every node of the ``attnexport`` domain, also inside If, Loop and local functions, by standard operators.
 
-    ``targets`` is any of 'ort' and 'tensorrt'; each form chosen is right for all of them. ``model`` is not changed.
-    Graph inputs and outputs keep names, types and symbolic shapes; what replaces node ``N`` is named ``N/<part>``.
-    The result passes ``onnx.checker`` with full (strict) shape inference and carries the inferred types of its
+    ``targets`` are names, families or aliases (see ``targets.resolve``); each form chosen is right for all of them.
+    ``model`` is not changed. Graph inputs and outputs keep names, types and symbolic shapes; what replaces node ``N``
+    is named ``N/<part>``. The result passes ``onnx.checker`` with full (strict) shape inference and carries the inferred types of its
     values.
 
     Raises UnsupportedModelError, with the reason of every refusal, where no form is right; InputError for an unknown
     target; StageError when the lowered graph is not valid ONNX.
     """
-    names = _checked_targets(targets)
+    names = resolve(targets)
     register_schemas()
     source = _inlined(strip_bodies(model))
     if not any(True for _ in domain_nodes(source.graph)):
@@ -88,16 +89,6 @@ def lower(
     graph = gs.import_onnx(_inferred(source))
     applied = _lower_graph(graph, Where(names, graph.opset), lowerings, _taken_names(graph))
     return LoweringResult(_exported(graph, source), applied)
-
-
-def _checked_targets(targets: Collection[str]) -> tuple[str, ...]:
-    names = (targets,) if isinstance(targets, str) else tuple(sorted(set(targets)))
-    unknown = [name for name in names if name not in TARGETS]
-    if unknown or not names:
-        raise InputError(
-            f"lowering target {', '.join(unknown) or '(none)'} is not known", f"use {' or '.join(TARGETS)}"
-        )
-    return names
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -163,7 +154,7 @@ def _choose(node: Any, where: Where, lowerings: Collection[Lowering]) -> tuple[L
     if not costs:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or "no lowering is known"
         raise UnsupportedModelError(
-            f"node {node.name!r} ({node.op}) has no standard form for {' and '.join(where.targets)} ({reasons})",
+            f"node {node.name!r} ({node.op}) has no standard form for {', '.join(where.targets)} ({reasons})",
             "give the operator's inputs a known rank and supported options, or export without this target",
         )
     cost, best = min(costs, key=lambda entry: entry[0])

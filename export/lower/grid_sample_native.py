@@ -30,7 +30,7 @@ def _refuse(node: Any, where: Where) -> str | None:
     x, grid = node.inputs
     if x.dtype != grid.dtype:
         return f"the image is {x.dtype} and the grid {grid.dtype}: the standard operator takes one type"
-    if "tensorrt" in where.targets and _mode(node, where.opset) == "linear":
+    if where.family("tensorrt") and _mode(node, where.opset) == "linear":
         return f"opset {where.opset} spells bilinear as linear, which TensorRT 10.13 to 11.1 reads as nearest"
     return rank_refusal(x, 4, "x") or rank_refusal(grid, 4, "grid")
 

@@ -12,18 +12,22 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
+from ..targets import Family, target_of
 from .emit import Emit, Value
 
 LAUNCH = 0.05
-TARGETS = ("ort", "tensorrt")
 
 
 @dataclass(frozen=True)
 class Where:
-    """What a form must be right for: the targets, and the opset of the model that it becomes part of."""
+    """What a form must be right for: the targets (names of export/targets), and the opset of the model around it."""
 
     targets: tuple[str, ...]
     opset: int
+
+    def family(self, name: Family) -> tuple[str, ...]:
+        """The targets of a family: ``if where.family("tensorrt"): ...``."""
+        return tuple(target for target in self.targets if target_of(target).family == name)
 
 
 @dataclass(frozen=True)
