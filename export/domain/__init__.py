@@ -12,7 +12,18 @@ from types import MappingProxyType, ModuleType
 
 import onnx
 
-from . import affine_grid, col2im, grid_sample, grid_sample_3d, im2col, roll, unfold
+from . import (
+    affine_grid,
+    col2im,
+    grid_sample,
+    grid_sample_3d,
+    im2col,
+    local_aggregate,
+    local_attention,
+    local_correlation,
+    roll,
+    unfold,
+)
 from .operator import BODY_OPSET, DOMAIN, VERSION, Operator
 
 __all__ = [
@@ -28,16 +39,26 @@ __all__ = [
 ]
 
 
-def _operator(module: ModuleType) -> Operator:
-    return Operator(module.SCHEMA.name, module.SCHEMA, module.reference, module.body)
-
-
-OPERATORS: Mapping[str, Operator] = MappingProxyType(
-    {
-        operator.name: operator
-        for operator in map(_operator, (im2col, unfold, col2im, grid_sample, grid_sample_3d, affine_grid, roll))
-    }
+_FILES = (
+    im2col,
+    unfold,
+    col2im,
+    grid_sample,
+    grid_sample_3d,
+    affine_grid,
+    roll,
+    local_correlation,
+    local_aggregate,
+    local_attention,
 )
+
+
+def _operator(module: ModuleType) -> Operator:
+    overload = getattr(module, "overload", None)
+    return Operator(module.SCHEMA.name, module.SCHEMA, module.reference, module.body, overload)
+
+
+OPERATORS: Mapping[str, Operator] = MappingProxyType({operator.name: operator for operator in map(_operator, _FILES)})
 
 
 def register_schemas() -> None:
@@ -62,14 +83,24 @@ def domain_nodes(
 def add_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of ``model`` with the bodies of the domain operators that it uses, as model-local functions.
 
-    The bodies are written at opset 18: the checker refuses them in a model of a later opset that changed one of their
-    operators.
+    An operator whose text depends on the node gets one function per overload that is used. The bodies are written at
+    opset 18: the checker refuses them in a model of a later opset that changed one of their operators.
     """
     result = strip_bodies(model)
-    used = {node.op_type for graph in (result.graph, *result.functions) for node in domain_nodes(graph)}
-    result.functions.extend(OPERATORS[name].body() for name in sorted(used & set(OPERATORS)))
-    if used:
-        result.ir_version = max(result.ir_version, 8)  # the first version with model-local functions
+    used: set[tuple[str, str]] = set()
+    for graph in (result.graph, *result.functions):
+        for node in domain_nodes(graph):
+            operator = OPERATORS.get(node.op_type)
+            if operator is None:
+                continue
+            if operator.overload is not None:
+                node.overload = operator.overload(node)
+            used.add((node.op_type, node.overload))
+    bodies = [OPERATORS[name].body(overload) if overload else OPERATORS[name].body() for name, overload in sorted(used)]
+    result.functions.extend(bodies)
+    # Model-local functions came with version 8, overloads of them with version 10.
+    oldest = 10 if any(overload for _, overload in used) else 8 if used else 0
+    result.ir_version = max(result.ir_version, oldest)
     return result
 
 
@@ -80,10 +111,12 @@ def strip_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
     functions = [function for function in result.functions if function.domain != DOMAIN]
     del result.functions[:]
     result.functions.extend(functions)
-    needed = any(True for graph in (result.graph, *result.functions) for _ in domain_nodes(graph))
+    nodes = [node for graph in (result.graph, *result.functions) for node in domain_nodes(graph)]
+    for node in nodes:
+        node.ClearField("overload")
     imports = [entry for entry in result.opset_import if entry.domain != DOMAIN]
     del result.opset_import[:]
     result.opset_import.extend(imports)
-    if needed:
+    if nodes:
         result.opset_import.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
     return result

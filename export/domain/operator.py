@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -27,12 +27,17 @@ _Kind = OpSchema.AttrType
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: its schema, its NumPy reference, and its portable body in standard operators."""
+    """One operator: its schema, its NumPy reference, and its portable body in standard operators.
+
+    ``overload(node)`` names the body that a node needs, where one text cannot serve all attributes and optional
+    inputs; ``body(overload)`` is that text.
+    """
 
     name: str
     schema: OpSchema
     reference: Callable[..., Any]
-    body: Callable[[], onnx.FunctionProto]
+    body: Callable[..., onnx.FunctionProto]
+    overload: Callable[[onnx.NodeProto], str] | None = None
 
 
 def schema(
@@ -46,20 +51,30 @@ def schema(
     ints: Sequence[str] = (),
     lists: Sequence[str] = (),
     strings: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    defaults: Mapping[str, str | float] | None = None,
 ) -> OpSchema:
     """The schema of a domain operator with one output of type ``T``; ``infer`` sets the output's type and shape.
 
-    ``inputs`` are (name, type) pairs. ``ints``, ``lists`` and ``strings`` name the required attributes by kind.
+    ``inputs`` are (name, type) pairs. ``ints``, ``lists`` and ``strings`` name the required attributes by kind; ``optional`` names
+    inputs that may be absent, ``defaults`` gives the attributes that may be, each with its value.
     """
     attributes = [OpSchema.Attribute(key, _Kind.INT) for key in ints]
     attributes += [OpSchema.Attribute(key, _Kind.INTS) for key in lists]
     attributes += [OpSchema.Attribute(key, _Kind.STRING) for key in strings]
+    attributes += [
+        OpSchema.Attribute(key, onnx.helper.make_attribute(key, value)) for key, value in (defaults or {}).items()
+    ]
+    presence = OpSchema.FormalParameterOption
     made = OpSchema(
         name,
         DOMAIN,
         VERSION,
         doc,
-        inputs=[OpSchema.FormalParameter(key, kind) for key, kind in inputs],
+        inputs=[
+            OpSchema.FormalParameter(key, kind, param_option=presence.Optional if key in optional else presence.Single)
+            for key, kind in inputs
+        ],
         outputs=[OpSchema.FormalParameter(output, "T")],
         type_constraints=[("T", list(types), "The type of the values.")],
         attributes=attributes,
@@ -69,15 +84,21 @@ def schema(
     return made
 
 
-def function(text: str) -> onnx.FunctionProto:
-    """Parse a body: ONNX text from the operator's name on; the domain and opset header is put in front."""
-    header = f'<domain: "{DOMAIN}", opset_import: ["" : {BODY_OPSET}]>\n'
+def function(text: str, overload: str = "") -> onnx.FunctionProto:
+    """Parse a body: ONNX text from the operator's name on; the header (domain, opset, overload) is put in front."""
+    named = f', overload: "{overload}"' if overload else ""
+    header = f'<domain: "{DOMAIN}"{named}, opset_import: ["" : {BODY_OPSET}]>\n'
     return onnx.parser.parse_function(header + text)
 
 
 def attribute(context: Any, name: str) -> Any:
     """The value of a node's attribute inside an inference function."""
     return onnx.helper.get_attribute_value(context.get_attribute(name))
+
+
+def has_input(node: onnx.NodeProto, index: int) -> bool:
+    """Whether a node is given its optional input."""
+    return len(node.input) > index and bool(node.input[index])
 
 
 def input_dims(context: Any, index: int) -> list[Dim] | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
+import torch.nn.functional as F
 from onnx import helper
 
 from attnexport.export import domain
@@ -23,9 +26,13 @@ def _schemas() -> None:
 
 @pytest.fixture(scope="session")
 def one_node() -> MakeModel:
-    """``one_node(op, inputs, attrs, output_rank)``: axes of tensors are symbols, those of int64 vectors are numbers."""
+    """``one_node(op, inputs, attrs, output_rank)``: axes of tensors are symbols, those of int64 vectors are numbers.
 
-    def make(op: str, inputs: Mapping[str, np.ndarray], attrs: Mapping[str, Any], rank: int) -> onnx.ModelProto:
+    An optional input that is None is left out.
+    """
+
+    def make(op: str, given: Mapping[str, np.ndarray | None], attrs: Mapping[str, Any], rank: int) -> onnx.ModelProto:
+        inputs = {name: value for name, value in given.items() if value is not None}
         declared = [
             helper.make_tensor_value_info(
                 name,
@@ -36,7 +43,8 @@ def one_node() -> MakeModel:
         ]
         kind = helper.np_dtype_to_tensor_dtype(next(iter(inputs.values())).dtype)
         output = helper.make_tensor_value_info("y", kind, [f"y{axis}" for axis in range(rank)])
-        node = helper.make_node(op, list(inputs), ["y"], name=op, domain=domain.DOMAIN, **attrs)
+        names = [name if name in inputs else "" for name in given]
+        node = helper.make_node(op, names, ["y"], name=op, domain=domain.DOMAIN, **attrs)
         imports = [helper.make_opsetid("", 18), helper.make_opsetid(domain.DOMAIN, domain.VERSION)]
         graph = helper.make_graph([node], "one_node", declared, [output])
         return helper.make_model(graph, opset_imports=imports, ir_version=10)
@@ -48,14 +56,60 @@ def one_node() -> MakeModel:
 def run_body(one_node: MakeModel) -> Callable[..., np.ndarray]:
     """``run_body(op, inputs, attrs, output_rank)``: the output of the body on ONNX Runtime's CPU provider."""
 
-    def run(op: str, inputs: Mapping[str, np.ndarray], attrs: Mapping[str, Any], rank: int) -> np.ndarray:
+    def run(op: str, inputs: Mapping[str, np.ndarray | None], attrs: Mapping[str, Any], rank: int) -> np.ndarray:
         model = domain.add_bodies(one_node(op, inputs, attrs, rank))
         onnx.checker.check_model(model, full_check=True)
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-        (y,) = session.run(None, dict(inputs))
+        (y,) = session.run(None, {name: value for name, value in inputs.items() if value is not None})
         return y
 
     return run
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """A window geometry over n space axes with random tensors that fit it, and torch's own windows as an oracle."""
+
+    attrs: dict[str, list[int]]
+    space: tuple[int, ...]
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Lengths of the position axes, as torch counts them."""
+        return tuple(self.windows(torch.zeros(1, 1, 1, *self.space)).shape[4:])
+
+    @property
+    def places(self) -> int:
+        """K."""
+        return int(np.prod(self.attrs["kernel"]))
+
+    def windows(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, H, D, *S) -> (N, H, D, K, *Q) by F.pad, Tensor.unfold and strided indexing."""
+        n, lead = len(self.space), x.ndim - len(self.space)
+        pads = self.attrs["pads"]
+        x = F.pad(x, [amount for axis in reversed(range(n)) for amount in (pads[axis], pads[axis + n])])
+        for axis in range(n):
+            kernel, dilation = self.attrs["kernel"][axis], self.attrs["dilation"][axis]
+            reach = dilation * (kernel - 1) + 1
+            x = x.unfold(lead + axis, reach, self.attrs["stride"][axis])[..., ::dilation]
+        return x.flatten(-n).movedim(-1, lead)
+
+
+GEOMETRIES = {
+    "1-D": Windowed({"kernel": [5], "dilation": [2], "pads": [3, 4], "stride": [2]}, (11,)),
+    "2-D": Windowed({"kernel": [3, 3], "dilation": [1, 1], "pads": [1, 1, 1, 1], "stride": [1, 1]}, (5, 6)),
+    "2-D uneven": Windowed({"kernel": [3, 2], "dilation": [2, 1], "pads": [1, 0, 2, 3], "stride": [2, 1]}, (6, 7)),
+    "3-D": Windowed(
+        {"kernel": [2, 3, 1], "dilation": [1, 2, 1], "pads": [1, 0, 0, 0, 2, 1], "stride": [1, 2, 1]}, (4, 6, 3)
+    ),
+}
+
+
+@pytest.fixture(params=GEOMETRIES.values(), ids=GEOMETRIES.keys())
+def geometry(request: pytest.FixtureRequest) -> Windowed:
+    """A window over one, two or three space axes."""
+    found: Windowed = request.param
+    return found
 
 
 @pytest.fixture(scope="session")

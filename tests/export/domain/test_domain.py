@@ -20,6 +20,7 @@ def test_the_operators() -> None:
     assert (domain.DOMAIN, domain.VERSION) == ("attnexport", 1)
     assert set(domain.OPERATORS) == {
         "Im2Col", "Unfold", "Col2Im", "GridSample", "GridSample3d", "AffineGrid", "Roll",
+        "LocalCorrelation", "LocalAggregate", "LocalAttention",
     }  # fmt: skip
 
 
@@ -29,8 +30,10 @@ def test_body_and_schema_agree(name) -> None:
     body = operator.body()
     assert (body.domain, body.name) == (domain.DOMAIN, name)
     assert list(body.input) == [parameter.name for parameter in operator.schema.inputs]
-    assert set(body.attribute) == set(operator.schema.attributes)
-    assert all(attribute.required for attribute in operator.schema.attributes.values())
+    declared = operator.schema.attributes
+    assert set(body.attribute) == {key for key, attribute in declared.items() if attribute.required}
+    optional = {key: attribute.default_value for key, attribute in declared.items() if not attribute.required}
+    assert {attribute.name: attribute for attribute in body.attribute_proto} == optional
     assert {(entry.domain, entry.version) for entry in body.opset_import} == {("", 18)}
 
 
@@ -70,3 +73,19 @@ def test_nodes_in_branches_are_found(one_node) -> None:
     choice = helper.make_node("If", ["c"], ["z"], then_branch=branch, else_branch=branch)
     graph = helper.make_graph([choice], "outer", [], [])
     assert [node.op_type for node in domain.domain_nodes(graph)] == ["Roll", "Roll"]
+
+
+def test_nodes_whose_text_differs_get_a_body_each_and_lose_the_mark_again(one_node) -> None:
+    window = {"kernel": [3], "dilation": [1], "pads": [1, 1], "stride": [1]}
+    x = np.zeros((1, 1, 1, 4), np.float32)
+    model = one_node("LocalCorrelation", {"query": x, "key": x}, window, 4)
+    model.graph.node.add().CopyFrom(model.graph.node[0])
+    model.graph.node[1].output[0] = "z"
+    model.graph.node[1].attribute.append(helper.make_attribute("compose", "absolute_difference"))
+    model.ir_version = 8
+    with_bodies = domain.add_bodies(model)
+    assert [body.overload for body in with_bodies.functions] == ["absolute_difference", "product"]
+    assert [node.overload for node in with_bodies.graph.node] == ["product", "absolute_difference"]
+    assert with_bodies.ir_version == 10, "the first version with overloads"
+    with_bodies.ir_version = 8
+    assert domain.strip_bodies(with_bodies) == model
