@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import onnx_ir as ir
 import torch
 from onnxscript import opset18 as op
 from onnxscript.values import Opset
@@ -50,6 +51,19 @@ def _window(
         "pads": [high, wide, high, wide],
         "stride": _pair(stride),
     }
+
+
+def _groups(query: Any, key: Any, value: Any) -> int:
+    """How many query heads share one head of key and value, where the lengths of these axes are known."""
+    heads = [x.shape[-3] for x in (query, key, value)]
+    if heads[0] == heads[1] == heads[2]:
+        return 1
+    if not all(isinstance(size, int) for size in heads) or heads[1] != heads[2]:
+        raise UnsupportedModelError(
+            f"scaled_dot_product_attention groups {heads[0]} query heads over {heads[1]} key and {heads[2]} value heads",
+            "use numbers of heads that are fixed, as many for value as for key",
+        )
+    return int(heads[0] // heads[1])
 
 
 def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
@@ -96,7 +110,29 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
             x = ours.Roll(x, _vector([shift]), axis=axis % rank)
         return x
 
+    def sdpa(
+        query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
+        scale: float | None = None, enable_gqa: bool = False,
+    ) -> Any:  # fmt: skip
+        if dropout_p:
+            raise UnsupportedModelError(
+                f"scaled_dot_product_attention drops {dropout_p:g} of its weights", "pass dropout_p=0.0 in eval mode"
+            )
+        if scale is None:
+            channels = query.shape[-1]
+            if not isinstance(channels, int):
+                raise UnsupportedModelError(
+                    "scaled_dot_product_attention has a channel axis of free length", "fix that axis, or pass scale="
+                )
+            scale = channels**-0.5
+        masks = {} if attn_mask is None else {"keep" if attn_mask.dtype == ir.DataType.BOOL else "mask": attn_mask}
+        return ours.Sdpa(
+            query, key, value, masks.get("mask"), masks.get("keep"),
+            causal=int(is_causal), groups=_groups(query, key, value) if enable_gqa else 1, scale=scale,
+        )  # fmt: skip
+
     return {
+        aten.scaled_dot_product_attention.default: sdpa,
         aten.im2col.default: im2col,
         aten.col2im.default: col2im,
         aten.unfold.default: unfold,

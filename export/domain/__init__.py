@@ -22,6 +22,7 @@ from . import (
     local_attention,
     local_correlation,
     roll,
+    sdpa,
     unfold,
 )
 from .operator import BODY_OPSET, DOMAIN, VERSION, Operator
@@ -50,6 +51,7 @@ _FILES = (
     local_correlation,
     local_aggregate,
     local_attention,
+    sdpa,
 )
 
 

@@ -27,6 +27,7 @@ from . import (
     im2col_blocks,
     im2col_slices,
     roll_slices,
+    sdpa_decomposed,
     unfold_blocks,
     unfold_slices,
 )
@@ -46,6 +47,7 @@ LOWERINGS: tuple[Lowering, ...] = (
     grid_sample_3d_gather.LOWERING,
     affine_grid_axes.LOWERING,
     roll_slices.LOWERING,
+    sdpa_decomposed.LOWERING,
 )
 
 

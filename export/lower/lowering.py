@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 from ..targets import Family, target_of
@@ -60,11 +62,17 @@ def known(value: Value, axis: int) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def constant_ints(value: Value) -> list[int] | None:
-    """The numbers of a constant integer tensor; None when it is computed."""
+def constant_values(value: Value) -> npt.NDArray[Any] | None:
+    """The array of a constant tensor; None when it is computed."""
     if isinstance(value, gs.Constant):
-        return [int(number) for number in value.values.reshape(-1)]
+        return np.asarray(value.values)
     producer = value.inputs[0] if value.inputs else None
     if producer is not None and producer.op == "Constant" and "value" in producer.attrs:
-        return [int(number) for number in producer.attrs["value"].values.reshape(-1)]
+        return np.asarray(producer.attrs["value"].values)
     return None
+
+
+def constant_ints(value: Value) -> list[int] | None:
+    """The numbers of a constant integer tensor; None when it is computed."""
+    values = constant_values(value)
+    return None if values is None else [int(number) for number in values.reshape(-1)]

@@ -20,7 +20,7 @@ def test_the_operators() -> None:
     assert (domain.DOMAIN, domain.VERSION) == ("attnexport", 1)
     assert set(domain.OPERATORS) == {
         "Im2Col", "Unfold", "Col2Im", "GridSample", "GridSample3d", "AffineGrid", "Roll",
-        "LocalCorrelation", "LocalAggregate", "LocalAttention",
+        "LocalCorrelation", "LocalAggregate", "LocalAttention", "Sdpa",
     }  # fmt: skip
 
 

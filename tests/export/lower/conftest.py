@@ -27,16 +27,19 @@ class Lowered:
     op: str
     attrs: dict[str, Any]
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    def run(self, inputs: Mapping[str, np.ndarray | None]) -> np.ndarray:
         """Its output on ONNX Runtime's CPU provider."""
         session = onnxruntime.InferenceSession(self.model.SerializeToString(), providers=["CPUExecutionProvider"])
         wanted = {entry.name for entry in session.get_inputs()}
         (y,) = session.run(None, {name: value for name, value in inputs.items() if name in wanted})
         return y
 
-    def check(self, inputs: Mapping[str, np.ndarray], atol: float = 0.0) -> None:
+    def check(self, inputs: Mapping[str, np.ndarray | None], atol: float = 0.0) -> None:
         """The output is that of the FP64 reference, in the first input's type."""
-        wide = [value.astype(np.float64) if value.dtype.kind == "f" else value for value in inputs.values()]
+        wide = [
+            value.astype(np.float64) if value is not None and value.dtype.kind == "f" else value
+            for value in inputs.values()
+        ]
         expected = OPERATORS[self.op].reference(*wide, **self.attrs)
         y = self.run(inputs)
         assert y.dtype == next(iter(inputs.values())).dtype
@@ -50,13 +53,17 @@ class Lowered:
 
 def one_node(
     op: str,
-    inputs: Mapping[str, np.ndarray],
+    given: Mapping[str, np.ndarray | None],
     attrs: Mapping[str, Any],
     dynamic: Collection[str] | bool,
     constants: Collection[str],
     opset: int = 18,
 ) -> onnx.ModelProto:
-    """A model of one node; ``dynamic`` names symbolic axes (``x2``), True means all axes of tensors."""
+    """A model of one node; ``dynamic`` names symbolic axes (``x2``), True means all axes of tensors.
+
+    An optional input that is None is left out.
+    """
+    inputs = {name: value for name, value in given.items() if value is not None}
 
     def dims(name: str, value: np.ndarray) -> list[int | str]:
         if value.ndim == 1:  # a shift or an output size
@@ -68,9 +75,10 @@ def one_node(
     def info(name: str, value: np.ndarray) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), dims(name, value))
 
-    rank = OPERATORS[op].reference(*inputs.values(), **attrs).ndim
+    rank = OPERATORS[op].reference(*given.values(), **attrs).ndim
     kind = helper.np_dtype_to_tensor_dtype(next(iter(inputs.values())).dtype)
-    node = helper.make_node(op, list(inputs), ["y"], name=NODE, domain=DOMAIN, **attrs)
+    names = [name if name in inputs else "" for name in given]
+    node = helper.make_node(op, names, ["y"], name=NODE, domain=DOMAIN, **attrs)
     graph = helper.make_graph(
         [node],
         "one_node",
@@ -91,7 +99,7 @@ def lowered() -> Callable[..., Lowered]:
 
     def make(
         op: str,
-        inputs: Mapping[str, np.ndarray],
+        inputs: Mapping[str, np.ndarray | None],
         attrs: Mapping[str, Any],
         *,
         dynamic: Collection[str] | bool = True,

@@ -1,0 +1,101 @@
+"""What the forms of Sdpa share: its inputs by name, and which rows a mask may leave without any key.
+
+PyTorch's softmax gives zeros for a row whose scores are all -inf, where the operator Softmax gives NaN. Only a mask
+that is computed, or a constant one with such a row, can bring that about: causal order alone keeps the first key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .emit import Dim, Emit, Value
+from .lowering import constant_values
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The node's inputs and attributes. ``mask`` (floats, added) and ``keep`` (bool) are None where absent."""
+
+    query: Value
+    key: Value
+    value: Value
+    mask: Value | None
+    keep: Value | None
+    causal: bool
+    groups: int
+    scale: float
+
+    @classmethod
+    def of(cls, node: Any) -> Parts:
+        """Read an Sdpa node."""
+        given = [value if value.name else None for value in node.inputs] + [None, None]
+        attrs = node.attrs
+        return cls(*given[:5], bool(attrs["causal"]), attrs["groups"], attrs.get("scale", 1.0))
+
+    def refusal(self) -> str | None:
+        """Both forms write axes by their place, so the ranks must be known."""
+        unknown = [name for name in ("query", "key", "value") if getattr(self, name).shape is None]
+        return f"the rank of {', '.join(unknown)} is not known" if unknown else None
+
+
+def scaled(emit: Emit, parts: Parts) -> tuple[Value, Value]:
+    """Query and key, each times the root of the scale, as PyTorch does, so that no product of FP16 sums overflows early."""
+    root = abs(parts.scale) ** 0.5
+    query, key = parts.query, parts.key
+    if parts.scale != 1.0:
+        signed = emit.constant(np.copysign(root, parts.scale), query.dtype, "query_scale")
+        query = emit.op("Mul", query, signed, part="scaled_query")
+        key = emit.op("Mul", key, emit.constant(root, key.dtype, "key_scale"), part="scaled_key")
+    return query, key
+
+
+def visible(emit: Emit, rows: Dim, columns: Dim) -> Value:
+    """Causal order, counted from the upper left: (rows, columns) of bool, true where column <= row."""
+    row_numbers = emit.unsqueeze(_count(emit, rows, "rows"), [1])
+    return emit.op("LessOrEqual", _count(emit, columns, "columns"), row_numbers, part="visible", dtype=np.bool_)
+
+
+def _count(emit: Emit, length: Dim, part: str) -> Value:
+    """0, 1, 2 … up to a length."""
+    if isinstance(length, int):
+        return emit.ints(range(length), part)
+    zero, one = (emit.constant(number, np.int64, part) for number in (0, 1))
+    return emit.op("Range", zero, emit.squeeze(length, [0]), one, part=part, dtype=np.int64)
+
+
+def empty_rows(emit: Emit, parts: Parts, scores: Value | None) -> Value | None:
+    """(…, L or 1, 1) of bool, true where no key takes part; None where that cannot be.
+
+    Read from the mask, or from the masked ``scores`` where several things mask together.
+    """
+    masks = [mask for mask in (parts.mask, parts.keep) if mask is not None]
+    if not masks:
+        return None
+    alone = len(masks) == 1 and not parts.causal
+    numbers = constant_values(masks[0]) if alone else None
+    if numbers is not None:
+        hidden = ~numbers if parts.keep is not None else numbers == -np.inf
+        if not hidden.all(-1).any():
+            return None
+    if alone and parts.keep is not None:
+        kept = emit.op("ReduceMax", emit.cast(parts.keep, np.int32), emit.ints([-1]), part="any_key", keepdims=1)
+        return emit.op("Equal", kept, emit.constant(0, np.int32, "none"), part="empty", dtype=np.bool_)
+    judged = parts.mask if alone else scores
+    assert judged is not None
+    top = emit.op("ReduceMax", judged, emit.ints([-1]), part="top", keepdims=1)
+    return emit.op("Equal", top, minus_infinity(emit, top), part="empty", dtype=np.bool_)
+
+
+def minus_infinity(emit: Emit, like: Value) -> Value:
+    """-inf in another tensor's type."""
+    return emit.constant(-np.inf, like.dtype, "minus_infinity")
+
+
+def zeroed(emit: Emit, y: Value, empty: Value | None) -> Value:
+    """y with zeros in the empty rows; y itself where there are none."""
+    if empty is None:
+        return y
+    return emit.op("Where", empty, emit.constant(0, y.dtype, "zero"), y, part="output", dtype=y.dtype)
