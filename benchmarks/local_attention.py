@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--rounds", type=int, help="rounds of each layer (15)")
     options.add_argument("--quick", action="store_true", help="5 rounds; no compile, no profile, no memory")
     options.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    options.add_argument("--engines", action="store_true", help="also build TensorRT-RTX engines, FP32 and FP16")
     options.add_argument("--list", action="store_true", help="name the layers and stop")
     options.add_argument("--json", type=Path, metavar="FILE")
     options.add_argument("--png", type=Path, metavar="FILE")
@@ -40,7 +41,9 @@ def settings_of(chosen: argparse.Namespace) -> Settings:
     """What the options ask for."""
     full = not chosen.quick
     rounds = chosen.rounds or (15 if full else 5)
-    return Settings(rounds=rounds, compile=full and not chosen.no_compile, memory=full, profile=full)
+    return Settings(
+        rounds=rounds, compile=full and not chosen.no_compile, memory=full, profile=full, engines=chosen.engines
+    )
 
 
 def run(layers: Sequence[Layer], settings: Settings, console: Console) -> list[Row]:
@@ -48,20 +51,24 @@ def run(layers: Sequence[Layer], settings: Settings, console: Console) -> list[R
     rows = []
     with console.status("") as status:
         for i, layer in enumerate(layers):
-            head = f"{i + 1}/{len(layers)} {layer.name}: "
+
+            def say(text: str, head: str = f"{i + 1}/{len(layers)} {layer.name}") -> None:
+                status.update(f"{head}: {text}")
+
             try:
-                row = measure(layer, settings, lambda text, head=head: status.update(head + text))
+                row = measure(layer, settings, say)
             except WrongContender as error:
                 raise WrongContender(f"{layer.name}: {error}") from error
             rows.append(row)
-            console.log(f"{layer.name}: {row.ratios['plain']} the plain export", highlight=False)
+            console.print(f"{layer.name}: {row.ratios['plain']} the plain export", highlight=False)
     return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write. 1 where a contender is wrong, 2 where no layer fits."""
     chosen = parser().parse_args(arguments)
-    console, errors = Console(), Console(stderr=True)
+    errors = Console(stderr=True)
+    console = Console(width=None if sys.stdout.isatty() else 200)  # a pipe has no width to fit into
     layers = choose(chosen.layers, chosen.batch)
     if not layers:
         errors.print(f"no layer fits --layers {chosen.layers!r} --batch {chosen.batch}; --list names them")
@@ -77,6 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show(rows, console)
     if chosen.json is not None:
         write_json(rows, chosen.json)
+    if chosen.png is not None:
+        from attnexport.benchmarks.local_attention_chart import write_png
+
+        write_png(rows, chosen.png)
     return 0
 
 

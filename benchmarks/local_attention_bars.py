@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attnexport.benchmarks.local_attention_measure import geometric_mean
-from attnexport.benchmarks.local_attention_row import COMPILE, EAGER, OURS, PLAIN, Row
+from attnexport.benchmarks.local_attention_row import COMPILE, EAGER, PLAIN, Row
+
+DOT = ("dot", "dot-einsum")
+"""Families that the bar on the dot product speaks of; dilated, strided and wider windows are families of their own."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class Bar:
     asked: float
     measured: float | None
     at_least: bool = True
+    unit: str = "x"
 
     @property
     def reached(self) -> bool | None:
@@ -27,14 +31,16 @@ class Bar:
 
     def __str__(self) -> str:
         verdict = {True: "reached", False: "NOT reached", None: "not measured"}[self.reached]
-        measured = "-" if self.measured is None else f"{self.measured:.2f}x"
-        return f"{self.what}: {measured} ({'at least' if self.at_least else 'at most'} {self.asked:g}x): {verdict}"
+        measured = "-" if self.measured is None else f"{self.measured:.2f}{self.unit}"
+        side = "at least" if self.at_least else "at most"
+        return f"{self.what}: {measured} ({side} {self.asked:g}{self.unit}): {verdict}"
 
 
 def bars(rows: Sequence[Row]) -> list[Bar]:
     """Each bar of the suite over the rows that it speaks of."""
     plain = [row.ratios[PLAIN].value for row in rows]
-    seven = [row.ratios[PLAIN].value for row in rows if row.family.startswith("dot") and row.kernel == 7]
+    seven = [row.ratios[PLAIN].value for row in rows if row.family in DOT and row.kernel == 7]
+    engines = [engine.good for row in rows for engine in row.engines.values()]
     memory = [row.memory_ratio for row in rows if row.memory_ratio is not None]
     return [
         Bar("plain export, geometric mean", 6, geometric_mean(plain)),
@@ -43,14 +49,14 @@ def bars(rows: Sequence[Row]) -> list[Bar]:
         Bar("torch eager, geometric mean", 4, mean_over(rows, EAGER)),
         Bar("torch.compile, geometric mean", 1.3, mean_over(rows, COMPILE)),
         Bar("peak memory with k=7 over the plain export's, largest", 0.35, max(memory, default=None), at_least=False),
+        Bar("TensorRT-RTX engines that build and gather no windows", 100, _percent(engines), unit=" %"),
     ]
+
+
+def _percent(good: Sequence[bool]) -> float | None:
+    return 100 * sum(good) / len(good) if good else None
 
 
 def mean_over(rows: Sequence[Row], other: str) -> float | None:
     """The geometric mean of how much faster attnexport is than ``other``, over the layers that ``other`` ran."""
     return geometric_mean([row.ratios[other].value for row in rows if other in row.ratios])
-
-
-def node_counts(rows: Sequence[Row]) -> tuple[int, int]:
-    """ONNX nodes of all plain exports, and of all of attnexport's."""
-    return sum(row.nodes[PLAIN] for row in rows), sum(row.nodes[OURS] for row in rows)

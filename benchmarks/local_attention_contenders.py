@@ -70,7 +70,7 @@ def plain_model(module: nn.Module, x: Tensor) -> Model:
     return Model(program.model_proto, time.perf_counter() - start)
 
 
-def attnexport_model(module: nn.Module, x: Tensor, target: str = "ort") -> Model:
+def attnexport_model(module: nn.Module, x: Tensor, target: str = "ort-cpu") -> Model:
     """The stages of export/pipeline.py up to the lowered FP32 model, with a free batch as in any export."""
     specs = specs_of(x)
     start = time.perf_counter()

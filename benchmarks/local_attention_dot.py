@@ -1,8 +1,4 @@
-"""Layers of the benchmark whose weights are a dot product of a query with its window, in the spellings that people use.
-
-Each takes (N, C, H, W) and gives (N, C, H', W'), projections included. ``taps`` counts the multiply-adds per image beyond the
-projections: what the window itself costs, however it is written.
-"""
+"""Layers of the benchmark whose weights are a dot product of a query with its window, in the spellings that people use."""
 
 from __future__ import annotations
 
@@ -11,7 +7,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class StandAlone(nn.Module):
+class LocalLayer(nn.Module):
+    """(N, C, H, W) -> (N, C, H', W'), projections included."""
+
+    def taps(self, height: int, width: int) -> int:
+        """Multiply-adds beyond the projections, per image of ``height`` x ``width`` outputs: what the window costs in any spelling."""
+        raise NotImplementedError
+
+
+class StandAlone(LocalLayer):
     """Stand-alone self-attention (Ramachandran 2019), F.unfold and products that are summed: softmax over ``q . (k + r)``.
 
     r is a row over a column embedding, half the head's width each. Zeros outside the image enter the softmax. With a stride the
@@ -29,7 +33,7 @@ class StandAlone(nn.Module):
         self.columns = nn.Parameter(torch.randn(heads, self.width // 2, 1, kernel))
 
     def taps(self, height: int, width: int) -> int:
-        """Multiply-adds of the window, per image of ``height`` x ``width`` queries."""
+        """A product with the keys and one with the values."""
         return 2 * self.kernel**2 * self.heads * self.width * height * width
 
     def relative(self) -> Tensor:
@@ -79,7 +83,8 @@ class StandAloneShifted(StandAlone):
         padded = F.pad(x, [self.kernel // 2] * 4)
         places = [(i, j) for i in range(self.kernel) for j in range(self.kernel)]
         shifted = torch.stack([padded[:, :, i : i + height, j : j + width] for i, j in places], 2)
-        return shifted.unflatten(1, (self.heads, self.width))
+        split: Tensor = shifted.unflatten(1, (self.heads, self.width))
+        return split
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend to the window around each pixel."""
@@ -90,7 +95,7 @@ class StandAloneShifted(StandAlone):
         return attended.flatten(1, 2)
 
 
-class Neighbourhood(nn.Module):
+class Neighbourhood(LocalLayer):
     """Scaled neighbourhood attention, channels last: one qkv projection, a bias per head and offset, places outside masked out.
 
     The spelling of a transformer block on windows: ``q @ k^T`` with one query a row, as in the windowed blocks after Swin
@@ -107,7 +112,7 @@ class Neighbourhood(nn.Module):
         self.bias = nn.Parameter(torch.randn(heads, 1, 1, kernel**2))
 
     def taps(self, height: int, width: int) -> int:
-        """Multiply-adds of the window, per image."""
+        """A product with the keys and one with the values."""
         return 2 * self.kernel**2 * self.heads * self.width * height * width
 
     def windows(self, x: Tensor) -> Tensor:

@@ -68,7 +68,11 @@ def costs(rows: Sequence[Row]) -> Table:
 def show(rows: Sequence[Row], console: Console) -> None:
     """Both tables, what failed, and the bars."""
     said = [Text(f"{row.layer}: {note}", style="yellow") for row in rows for note in row.notes]
-    said += [Text(f"{row.layer}: {line}") for row in rows for line in _engine_lines(row)]
+    said += [
+        Text(f"{row.layer}: {precision} engine: {engine}", style="" if engine.good else "red")
+        for row in rows
+        for precision, engine in row.engines.items()
+    ]
     styles = {True: "green", False: "red", None: "dim"}
     verdicts = [Text(str(bar), style=styles[bar.reached]) for bar in bars(rows)]
     console.print(Group(timings(rows), Text(), costs(rows), Text(), *said, *verdicts))
@@ -76,10 +80,6 @@ def show(rows: Sequence[Row], console: Console) -> None:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}" if value < 100 else f"{value:.0f}"
-
-
-def _engine_lines(row: Row) -> list[str]:
-    return [f"{precision} engine: {made['said']}" for precision, made in row.engines.items()]
 
 
 def document(rows: Sequence[Row]) -> dict[str, Any]:

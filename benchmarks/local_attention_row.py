@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from attnexport.benchmarks.local_attention_profile import SGEMM_FLOPS, sgemm, ti
 from attnexport.benchmarks.local_attention_suite import Layer, useful_flops
 from attnexport.errors import first_line
 
+if TYPE_CHECKING:
+    from attnexport.benchmarks.local_attention_engines import Built
+
 OURS, PLAIN, EAGER, COMPILE = "attnexport", "plain", "eager", "compile"
 SGEMM = "sgemm"
 
@@ -40,11 +43,12 @@ class Settings:
     compile: bool = True
     memory: bool = True
     profile: bool = True
+    engines: bool = False
 
 
 @dataclass
 class Row:
-    """One layer's figures. Times are medians in milliseconds; ``ratios`` are other / attnexport; errors are relative to FP64's largest value."""
+    """One layer's figures. Times are medians; ``ratios`` are other / attnexport; errors are parts of FP64's largest value."""
 
     layer: str
     family: str
@@ -62,7 +66,7 @@ class Row:
     operators: dict[str, float] = field(default_factory=dict)
     """attnexport's model by ONNX Runtime's profiler: the share of each operator, the five largest."""
     peak_mib: dict[str, float] = field(default_factory=dict)
-    engines: dict[str, Any] = field(default_factory=dict)
+    engines: dict[str, Built] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -119,6 +123,11 @@ def measure(layer: Layer, settings: Settings, say: Callable[[str], None]) -> Row
             peak = peak_bytes(model.proto, x.numpy())
             if peak is not None:
                 row.peak_mib[name] = peak / 2**20
+    if settings.engines:
+        from attnexport.benchmarks.local_attention_engines import engines
+
+        say("engines")
+        row.engines = engines(module, x)
     return row
 
 

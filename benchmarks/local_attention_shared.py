@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attnexport.benchmarks.local_attention_dot import LocalLayer
 
-class PerChannel(nn.Module):
+
+class PerChannel(LocalLayer):
     """Attention with a softmax per CHANNEL, the widespread re-implementation of stand-alone self-attention.
 
     Tensor.unfold twice; the row embedding is added to the first half of the key's channels, the column embedding to the second;
@@ -26,7 +28,7 @@ class PerChannel(nn.Module):
         self.columns = nn.Parameter(torch.randn(channels // 2, 1, 1, 1, kernel))
 
     def taps(self, height: int, width: int) -> int:
-        """Multiply-adds of the window, per image."""
+        """A product with the keys and one with the values."""
         return 2 * self.kernel**2 * self.channels * height * width
 
     def windows(self, x: Tensor) -> Tensor:
@@ -43,7 +45,7 @@ class PerChannel(nn.Module):
         return torch.einsum("ncyxt,ncyxt->ncyx", weights, value)
 
 
-class LocalRelation(nn.Module):
+class LocalRelation(LocalLayer):
     """Local relation layer (Hu 2019, LR-Net): -(q - k)^2 of one scalar per ``share`` channels, a geometry prior, the input aggregated."""
 
     def __init__(self, channels: int, kernel: int, *, share: int = 8, stride: int = 1) -> None:
@@ -58,13 +60,14 @@ class LocalRelation(nn.Module):
         self.register_buffer("offsets", torch.stack(torch.meshgrid(steps, steps, indexing="ij"))[None])
 
     def taps(self, height: int, width: int) -> int:
-        """Multiply-adds of the window, per image of ``height`` x ``width`` queries."""
+        """The differences are taken per group, the input is aggregated per channel."""
         return self.kernel**2 * (self.groups + self.channels) * height * width
 
     def windows(self, x: Tensor) -> Tensor:
         """(N, c, H, W) -> (N, c, kernel * kernel, queries)."""
         unfolded: Tensor = F.unfold(x, self.kernel, padding=self.kernel // 2, stride=self.stride)
-        return unfolded.unflatten(1, (x.shape[1], -1))
+        split: Tensor = unfolded.unflatten(1, (x.shape[1], -1))
+        return split
 
     def forward(self, x: Tensor) -> Tensor:
         """Aggregate the window around each query by what composes with it."""
@@ -77,7 +80,7 @@ class LocalRelation(nn.Module):
         return projected
 
 
-class Outlook(nn.Module):
+class Outlook(LocalLayer):
     """Outlook attention (Yuan 2021, VOLO): k^2 x k^2 weights predicted at each (pooled) pixel, the window mixed and folded back.
 
     Channels last inside, as in the authors' code.
@@ -94,7 +97,7 @@ class Outlook(nn.Module):
         self.pool = nn.AvgPool2d(stride, stride=stride, ceil_mode=True)
 
     def taps(self, height: int, width: int) -> int:
-        """Multiply-adds of the mixing, per image."""
+        """Every place of the window is a mixture of all of it, at each (pooled) pixel."""
         return self.kernel**4 * self.channels * math.ceil(height / self.stride) * math.ceil(width / self.stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,7 +116,7 @@ class Outlook(nn.Module):
         return projected
 
 
-class Involution(nn.Module):
+class Involution(LocalLayer):
     """Involution (Li 2021): kernels predicted at each pixel by a bottleneck of two 1x1 convolutions, shared by 16 channels, no softmax."""
 
     def __init__(self, channels: int, kernel: int = 7, *, share: int = 16, reduction: int = 4) -> None:
@@ -123,7 +126,7 @@ class Involution(nn.Module):
         self.span = nn.Conv2d(channels // reduction, kernel**2 * self.groups, 1)
 
     def taps(self, height: int, width: int) -> int:
-        """Multiply-adds of the window, per image."""
+        """Every channel is aggregated."""
         return self.kernel**2 * self.channels * height * width
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,7 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attnexport.benchmarks.local_attention_dot import Neighbourhood, StandAlone, StandAloneEinsum, StandAloneShifted
+from attnexport.benchmarks.local_attention_dot import (
+    LocalLayer,
+    Neighbourhood,
+    StandAlone,
+    StandAloneEinsum,
+    StandAloneShifted,
+)
 from attnexport.benchmarks.local_attention_shared import Involution, LocalRelation, Outlook, PerChannel
 
 
@@ -21,7 +27,7 @@ class Layer:
     family: str
     kernel: int
     shape: tuple[int, int, int, int]
-    make: Callable[[], nn.Module]
+    make: Callable[[], LocalLayer]
 
     @property
     def name(self) -> str:
@@ -29,7 +35,7 @@ class Layer:
         batch, *sizes = self.shape
         return f"{self.family}-k{self.kernel}-{'x'.join(map(str, sizes))}-b{batch}"
 
-    def build(self) -> tuple[nn.Module, Tensor]:
+    def build(self) -> tuple[LocalLayer, Tensor]:
         """The module in eval mode and an input of unit variance, both the same at every call."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -40,7 +46,7 @@ def _layers() -> tuple[Layer, ...]:
     found: list[Layer] = []
 
     def add(
-        family: str, make: Callable[..., nn.Module], kernel: int, size: str, batch: int = 1, **options: Any
+        family: str, make: Callable[..., LocalLayer], kernel: int, size: str, batch: int = 1, **options: Any
     ) -> None:
         channels, height, width = map(int, size.split("x"))
         found.append(Layer(family, kernel, (batch, channels, height, width), lambda: make(channels, kernel, **options)))
@@ -102,5 +108,5 @@ def useful_flops(layer: Layer) -> int:
             part.register_forward_hook(count)
     with torch.no_grad():
         shape = module(x).shape
-    taps: Any = module.taps
-    return 2 * (counted[0] + int(taps(*shape[2:])) * shape[0])
+    taps: int = module.taps(*shape[2:])
+    return 2 * (counted[0] + shape[0] * taps)
