@@ -2,8 +2,15 @@
 
 Per axis, a position in [-1, 1] becomes a pixel coordinate, the padding rule maps it, and the mode gives the integer
 taps around it with their weights; a sample is the sum over the product of the axes' taps. Source:
-ATen/native/GridSampler.h. A non-finite coordinate follows ATen's two-dimensional CPU kernel: NaN stays NaN where it
-enters a weight, and is pixel 0 where border or reflection clips it first.
+ATen/native/GridSampler.h.
+
+A coordinate that is not finite acts as in ATen's CPU kernels, which differ by rank (measured, torch 2.13):
+
+    images  : a weight made of it is NaN (bicubic; bilinear under zeros); nearest under zeros gives 0; a clip takes NaN,
+              and a reflection infinity too, to pixel 0
+    volumes : zeros gives 0; a clip takes NaN, and a reflection infinity too, to the last pixel
+
+Reflected positions beyond about 1e9, where ATen's own integers overflow, are not specified.
 """
 
 from __future__ import annotations
@@ -22,8 +29,10 @@ def _pixels(position: Array, size: int, align_corners: int) -> Array:
     return (position + 1) / 2 * (size - 1) if align_corners else ((position + 1) * size - 1) / 2
 
 
-def _clip(pixel: Array, size: int) -> Array:
-    return np.where(pixel > 0, np.minimum(pixel, size - 1), 0)
+def _clip(pixel: Array, size: int, planar: bool) -> Array:
+    if planar:
+        return np.where(pixel > 0, np.minimum(pixel, size - 1), 0)
+    return np.where(pixel < size - 1, np.maximum(pixel, 0), size - 1)
 
 
 def _reflect(pixel: Array, size: int, align_corners: int) -> Array:
@@ -35,10 +44,12 @@ def _reflect(pixel: Array, size: int, align_corners: int) -> Array:
     return np.where(flips % 2 == 0, rest + low, span - rest + low)
 
 
-def _pad(pixel: Array, size: int, padding_mode: str, align_corners: int) -> Array:
+def _pad(pixel: Array, size: int, padding_mode: str, align_corners: int, planar: bool) -> Array:
+    if padding_mode == "zeros":
+        return pixel if planar else np.where(np.isfinite(pixel), pixel, -2)
     if padding_mode == "reflection":
         pixel = _reflect(pixel, size, align_corners)
-    return pixel if padding_mode == "zeros" else _clip(pixel, size)
+    return _clip(pixel, size, planar)
 
 
 def _cubic_weights(t: Array) -> list[Array]:
@@ -51,15 +62,17 @@ def _cubic_weights(t: Array) -> list[Array]:
     return [far(t + 1), near(t), near(1 - t), far(2 - t)]
 
 
-def _taps(pixel: Array, size: int, mode: str, padding_mode: str, align_corners: int) -> list[tuple[Array, Array]]:
+def _taps(
+    pixel: Array, size: int, mode: str, padding_mode: str, align_corners: int, planar: bool
+) -> list[tuple[Array, Array]]:
     if mode == "bicubic":
         base = np.floor(pixel)
         taps = [
-            (_pad(base + offset, size, padding_mode, align_corners), weight)
+            (_pad(base + offset, size, padding_mode, align_corners, planar), weight)
             for offset, weight in zip((-1, 0, 1, 2), _cubic_weights(pixel - base), strict=True)
         ]
     else:
-        pixel = _pad(pixel, size, padding_mode, align_corners)
+        pixel = _pad(pixel, size, padding_mode, align_corners, planar)
         base = np.round(pixel) if mode == "nearest" else np.floor(pixel)
         part = pixel - base
         taps = [(base, np.ones_like(base))] if mode == "nearest" else [(base, 1 - part), (base + 1, part)]
@@ -75,12 +88,10 @@ def sample(x: Array, grid: Array, *, mode: str, padding_mode: str, align_corners
     space, out = x.shape[2:], grid.shape[1:-1]
     batch, channels = x.shape[:2]
     with np.errstate(invalid="ignore"):
-        taps = [
-            _taps(
-                _pixels(grid[..., len(space) - 1 - axis], size, align_corners), size, mode, padding_mode, align_corners
-            )
-            for axis, size in enumerate(space)
-        ]
+        taps = []
+        for axis, size in enumerate(space):
+            pixel = _pixels(grid[..., len(space) - 1 - axis], size, align_corners)
+            taps.append(_taps(pixel, size, mode, padding_mode, align_corners, len(space) == 2))
         y = np.zeros((batch, channels, *out), x.dtype)
         for corner in product(*taps):
             for n in range(batch):

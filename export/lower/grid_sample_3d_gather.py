@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .lowering import LAUNCH, Lowering, Where, rank_refusal
-from .sampling import TAPS, sample_by_gather, tap_cost
+from .lowering import Lowering, Where, known, rank_refusal
+from .sampling import sample_by_gather
+
+_PASSES = {"bilinear": (55.0, 350.0), "nearest": (8.0, 60.0)}  # as in grid_sample_gather.py
 
 
 def _refuse(node: Any, where: Where) -> str | None:
@@ -18,7 +20,8 @@ def _refuse(node: Any, where: Where) -> str | None:
 
 
 def _cost(node: Any) -> float:
-    return tap_cost(node, 3) + LAUNCH * 30 * TAPS[str(node.attrs["mode"])]
+    by_value, by_point = _PASSES[str(node.attrs["mode"])]
+    return by_value + by_point / (known(node.inputs[0], 1) or 1)
 
 
 LOWERING = Lowering("grid_sample_3d_gather", "GridSample3d", _refuse, _cost, sample_by_gather)

@@ -2,15 +2,21 @@
 
 The image and the grid may be of different types.
 
-y[n, :, p] = sum over taps (i, j) of wy_i * wx_j * x[n, :, y_i, x_j]
+    y[n, :, p] = sum over taps (i, j) of wy_i * wx_j * x[n, :, y_i, x_j]
+
+Costs measured on ONNX Runtime CPU, in quarters of a nanosecond per value and per point: against the standard operator a
+bilinear sample takes 1.5x to 4x as long, a nearest or bicubic one of many channels a third, since the kernel there works
+out every tap anew for each channel.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from .lowering import LAUNCH, Lowering, Where, rank_refusal
-from .sampling import TAPS, sample_by_gather, tap_cost
+from .lowering import Lowering, Where, known, rank_refusal
+from .sampling import sample_by_gather
+
+_PASSES = {"bilinear": (12.0, 190.0), "nearest": (8.0, 90.0), "bicubic": (36.0, 800.0)}
 
 
 def _refuse(node: Any, where: Where) -> str | None:
@@ -18,7 +24,8 @@ def _refuse(node: Any, where: Where) -> str | None:
 
 
 def _cost(node: Any) -> float:
-    return tap_cost(node, 2) + LAUNCH * 20 * TAPS[str(node.attrs["mode"])]
+    by_value, by_point = _PASSES[str(node.attrs["mode"])]
+    return by_value + by_point / (known(node.inputs[0], 1) or 1)
 
 
 LOWERING = Lowering("grid_sample_gather", "GridSample", _refuse, _cost, sample_by_gather)

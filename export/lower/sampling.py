@@ -1,15 +1,18 @@
 """Interpolation by gathered taps, written out exactly: what both GridSample lowerings by Gather share.
 
-Per axis, the grid's position becomes a pixel coordinate, the padding rule maps it, and the mode gives integer taps
-with weights:
+Per axis, the grid's position becomes a pixel coordinate, the padding rule maps it, and the mode gives taps with weights:
 
-    pixel   = (position + 1)/2 * (size - 1)   corners aligned,   ((position + 1)*size - 1)/2   otherwise border  :
-    clip to [0, size - 1];   reflection : fold at the borders, then clip;   zeros : weight 0 outside nearest : round
-    half to even;   bilinear : floor and floor + 1;   bicubic : floor - 1 .. floor + 2, Keys' kernel, a = -0.75
+    pixel   = (position + 1)/2 * (size - 1)   corners aligned,   ((position + 1)*size - 1)/2   otherwise
+    border  : clip to [0, size - 1];   reflection : fold at the borders, then clip;   zeros : weight 0 outside
+    nearest : round half to even;   bilinear : floor and floor + 1;   bicubic : floor - 1 .. floor + 2, Keys, a = -0.75
 
-and the sample is the sum over the product of the axes' taps of weight * x[tap]. All taps are read by one GatherND
-over x with channels last. Coordinates and weights are FP32 (FP64 for a double grid) whatever the type of x. Source:
-ATen/native/GridSampler.h; NaN and infinite coordinates act as in its two-dimensional CPU kernel.
+and the sample is the sum over the product of the axes' taps of weight * x[tap]. Positions are split by axis, so that all
+index arithmetic runs on contiguous vectors of one number per point, once per grid and never per channel; x is laid out
+with channels last, and a corner is one Gather of rows. Where rows are long and taps many, one Gather and one batched
+MatMul with the weights is faster than a Mul and an Add per corner (ONNX Runtime CPU: 1.4x to 1.7x for 64 channels).
+
+Coordinates and weights are FP32 (FP64 for a double grid) whatever the type of x. NaN and infinite positions act as in
+PyTorch's CPU kernels, see domain/sampling.py. Source: ATen/native/GridSampler.h.
 """
 
 from __future__ import annotations
@@ -22,21 +25,24 @@ from typing import Any
 import numpy as np
 
 from .emit import Dim, Emit, Value
+from .lowering import known
 
-TAPS = {"nearest": 1, "bilinear": 2, "bicubic": 4}
 _A = -0.75
+_LONG = 512  # taps * channels from which the MatMul pays
+_REFLECTED = 1e9  # beyond it ATen's own integers overflow, to pixel 0
 
 
 class _Axis:
-    """One axis of the image: its size as float and integer values, and the arithmetic of a coordinate along it."""
+    """One axis of the image: its size as float values, and the arithmetic of a coordinate along it."""
 
-    def __init__(self, emit: Emit, node: Any, size: Dim, kind: Any) -> None:
-        self.emit, self.kind = emit, kind
+    def __init__(self, emit: Emit, node: Any, size: Dim, kind: Any, axes: int) -> None:
+        self.emit, self.kind, self.axes = emit, kind, axes
         self.mode = str(node.attrs["mode"])
         self.padding = str(node.attrs["padding_mode"])
         self.align = bool(node.attrs["align_corners"])
-        self.size = self.number(size) if isinstance(size, int) else emit.cast(size, kind)
-        self.last = self.number(size - 1) if isinstance(size, int) else emit.op("Sub", self.size, self.number(1))
+        known_size = isinstance(size, int)
+        self.size = self.number(size) if known_size else emit.cast(emit.squeeze(size, [0]), kind)
+        self.last = self.number(size - 1) if known_size else emit.op("Sub", self.size, self.number(1))
 
     def number(self, value: float) -> Value:
         return self.emit.constant(value, self.kind, "number")
@@ -46,6 +52,11 @@ class _Axis:
         values = [self.number(operand) if isinstance(operand, (int, float)) else operand for operand in operands]
         return self.emit.op(kind, *values)
 
+    def where(self, relation: str, left: Value, right: Value | float, chosen: Value, other: Value | float) -> Value:
+        bound, rest = (self.number(v) if isinstance(v, (int, float)) else v for v in (right, other))
+        condition = self.emit.op(relation, left, bound, dtype=np.bool_)
+        return self.emit.op("Where", condition, chosen, rest, dtype=self.kind)
+
     def pixels(self, position: Value) -> Value:
         up = self.op("Add", position, 1.0)
         if self.align:
@@ -53,12 +64,18 @@ class _Axis:
         return self.op("Mul", self.op("Sub", self.op("Mul", up, self.size), 1.0), 0.5)
 
     def clip(self, pixel: Value) -> Value:
-        """To [0, size - 1], NaN to 0."""
-        positive = self.emit.op("Greater", pixel, self.number(0), dtype=np.bool_)
-        return self.emit.op("Where", positive, self.op("Min", pixel, self.last), self.number(0), dtype=self.kind)
+        """To [0, size - 1]; NaN to the first pixel of an image's axis, to the last of a volume's."""
+        if self.axes == 2:
+            return self.where("Greater", pixel, 0.0, self.op("Min", pixel, self.last), 0.0)
+        return self.where("Less", pixel, self.last, self.op("Max", pixel, 0.0), self.last)
+
+    def near(self, pixel: Value, reach: float) -> Value:
+        """To at most ``reach`` beyond the axis, where every tap lies outside; NaN too."""
+        high = self.op("Min", pixel, self.op("Add", self.last, reach))
+        return self.where("Greater", pixel, -reach, high, -reach)
 
     def reflect(self, pixel: Value) -> Value:
-        """Fold at the borders: a triangular wave of period twice the span. A span of 0 gives NaN, which clips to 0."""
+        """Fold at the borders: a triangular wave of period twice the span. A span of 0 gives NaN, for the clip."""
         low, span = (0.0, self.last) if self.align else (-0.5, self.size)
         period = self.op("Mul", span, 2.0)
         distance = self.op("Abs", self.op("Sub", pixel, low)) if low else self.op("Abs", pixel)
@@ -68,106 +85,144 @@ class _Axis:
         return self.op("Add", folded, low) if low else folded
 
     def pad(self, pixel: Value) -> Value:
-        if self.padding == "reflection":
-            pixel = self.reflect(pixel)
-        return pixel if self.padding == "zeros" else self.clip(pixel)
+        if self.padding == "zeros":
+            return pixel
+        return self.clip(self.reflect(pixel) if self.padding == "reflection" else pixel)
 
     def taps(self, position: Value) -> list[tuple[Value, Value | None]]:
         """(int64 index inside the axis, weight or None for 1) of every tap."""
         pixel = self.pixels(position)
         if self.mode == "bicubic":
-            base = self.op("Floor", pixel)
-            weights = self.cubic(self.op("Sub", pixel, base))
-            places = [self.op("Add", base, float(offset)) if offset else base for offset in (-1, 0, 1, 2)]
-            return [self.inside(self.pad(place), weight) for place, weight in zip(places, weights, strict=True)]
-        pixel = self.pad(pixel)
+            return self.cubic_taps(pixel)
+        inner = self.near(pixel, 1.0) if self.padding == "zeros" else self.pad(pixel)
         if self.mode == "nearest":
-            return [self.inside(self.op("Round", pixel), None)]
-        base = self.op("Floor", pixel)
-        part = self.op("Sub", pixel, base)
+            return [self.inside(self.op("Round", inner), None)]
+        base = self.op("Floor", inner)
+        part = self.op("Sub", inner, base)
+        if self.padding == "zeros" and self.axes == 2:
+            part = self.op("Add", part, self.undefined(pixel))
         return [self.inside(base, self.op("Sub", 1.0, part)), self.inside(self.op("Add", base, 1.0), part)]
 
-    def inside(self, place: Value, weight: Value | None) -> tuple[Value, Value | None]:
-        """The tap with an index that exists: beyond the axis it is 0 and, with padding zeros, weighs nothing."""
-        emit = self.emit
-        if self.padding != "zeros":
-            # After clipping only bilinear's second tap can lie outside, by one, and then its weight is 0.
-            return emit.cast(self.op("Min", place, self.last), np.int64), weight
-        above = emit.op("GreaterOrEqual", place, self.number(0), dtype=np.bool_)
-        below = emit.op("LessOrEqual", place, self.last, dtype=np.bool_)
-        valid = emit.op("And", above, below)
-        index = emit.cast(emit.op("Where", valid, place, self.number(0), dtype=self.kind), np.int64)
-        counts = emit.cast(valid, self.kind)
-        return index, counts if weight is None else self.op("Mul", weight, counts)
-
-    def cubic(self, t: Value) -> list[Value]:
-        """Keys' weights of the taps at -1, 0, 1, 2 for a fraction t."""
+    def cubic_taps(self, pixel: Value) -> list[tuple[Value, Value | None]]:
+        """Keys' taps at -1, 0, 1, 2 from the floor, by their factored polynomials of the fraction t."""
+        if self.padding == "reflection":
+            finite = self.where("Less", self.op("Abs", pixel), _REFLECTED, pixel, 0.0)
+        else:
+            finite = self.near(pixel, 3.0)
+        base = self.op("Floor", finite)
+        t = self.op("Add", self.op("Sub", finite, base), self.undefined(pixel))
+        rest = self.op("Sub", 1.0, t)
+        bend = self.op("Mul", self.op("Mul", t, rest), _A)
 
         def near(d: Value) -> Value:
             inner = self.op("Sub", self.op("Mul", d, _A + 2), _A + 3)
             return self.op("Add", self.op("Mul", self.op("Mul", inner, d), d), 1.0)
 
-        def far(d: Value) -> Value:
-            inner = self.op("Add", self.op("Mul", self.op("Sub", self.op("Mul", d, _A), 5 * _A), d), 8 * _A)
-            return self.op("Sub", self.op("Mul", inner, d), 4 * _A)
+        weights = [self.op("Mul", bend, rest), near(t), near(rest), self.op("Mul", bend, t)]
+        places = [self.op("Add", base, float(offset)) if offset else base for offset in (-1, 0, 1, 2)]
+        return [self.inside(self.pad(place), weight) for place, weight in zip(places, weights, strict=True)]
 
-        rest = self.op("Sub", 1.0, t)
-        return [far(self.op("Add", t, 1.0)), near(t), near(rest), far(self.op("Add", rest, 1.0))]
+    def undefined(self, pixel: Value) -> Value:
+        """0, or NaN where the coordinate is not finite."""
+        return self.op("Mul", pixel, 0.0)
 
-
-def _product(emit: Emit, weights: Sequence[Value | None]) -> Value | None:
-    factors = [weight for weight in weights if weight is not None]
-    if not factors:
-        return None
-    total = factors[0]
-    for factor in factors[1:]:
-        total = emit.op("Mul", total, factor)
-    return total
-
-
-def tap_cost(node: Any, axes: int) -> float:
-    """Passes over the output: x moved to channels last, every tap read, weighted and added, the result moved back."""
-    return 2.0 + 2.5 * float(TAPS[str(node.attrs["mode"])] ** axes)
+    def inside(self, place: Value, weight: Value | None) -> tuple[Value, Value | None]:
+        """The tap with an index that exists: beyond the axis it is the border's and, with zeros, weighs nothing."""
+        emit = self.emit
+        held = emit.op("Clip", place, self.number(0), self.last)
+        if self.padding != "zeros":
+            return emit.cast(held, np.int64), weight
+        counts = emit.cast(emit.op("Equal", held, place, dtype=np.bool_), self.kind)
+        return emit.cast(held, np.int64), counts if weight is None else self.op("Mul", weight, counts)
 
 
 def sample_by_gather(emit: Emit, node: Any) -> Value:
-    """x (N, C, *space) read at grid (N, *out, axes) -> (N, C, *out), by one GatherND."""
+    """x (N, C, *space) read at grid (N, *out, axes) -> (N, C, *out), by Gathers of rows of channels."""
     x, grid = node.inputs
     axes = len(x.shape) - 2
     kind = np.dtype(np.float64 if grid.dtype == np.float64 else np.float32)
-    points = emit.cast(emit.reshape(grid, [0, -1, axes]), kind)  # (N, P, axes)
+    batch, channels = emit.dim(x, 0), emit.dim(x, 1)
+    out = [emit.dim(grid, axis + 1) for axis in range(axes)]
+    columns = emit.cast(emit.reshape(grid, [-1, axes]), kind)
     space = [emit.dim(x, axis + 2) for axis in range(axes)]
     taps = []
     for axis, size in enumerate(space):
         column = axes - 1 - axis  # the grid holds x before y before z
-        position = emit.slice(points, [column], [column + 1], [2])  # (N, P, 1)
-        taps.append(_Axis(emit, node, size, kind).taps(position))
-    corners = list(product(*taps))
+        position = emit.squeeze(emit.slice(columns, [column], [column + 1], [1]), [1])  # (N*P,)
+        taps.append(_Axis(emit, node, size, kind, axes).taps(position))
+    corners = _corners(emit, taps, space, _starts(emit, batch, space, out))
 
-    strides = [emit.vector([_stride(emit, space, axis)]) for axis in range(axes - 1)]
-    scaled = [
-        [index if axis == axes - 1 else emit.op("Mul", index, strides[axis]) for index, _ in taps[axis]]
-        for axis in range(axes)
-    ]
-    index = emit.concat([emit.sum(parts) for parts in product(*scaled)], axis=1)  # (N, K*P, 1)
-    pixels = emit.transpose(emit.reshape(x, [0, 0, -1]), [0, 2, 1])  # (N, H*W, C)
-    values = emit.op("GatherND", pixels, index, batch_dims=1)  # (N, K*P, C)
-
-    weights = [_product(emit, [weight for _, weight in corner]) for corner in corners]
-    if weights[0] is not None:
-        values = emit.op("Mul", emit.cast(values, kind), emit.concat(weights, axis=1))
-    if len(corners) > 1:
-        channels = emit.dim(x, 1)
-        by_tap = emit.reshape(values, [0, len(corners), -1, channels])
-        values = emit.op("ReduceSum", by_tap, emit.ints([1]), keepdims=0)  # (N, P, C)
-    moved = emit.cast(emit.transpose(values, [0, 2, 1]), x.dtype)
-    return emit.reshape(moved, [0, 0, *(emit.dim(grid, axis + 1) for axis in range(axes))])
+    rows = emit.transpose(emit.reshape(x, [0, 0, -1]), [0, 2, 1])
+    rows = emit.reshape(rows, [-1, channels])  # (N*space, C)
+    if len(corners) * (known(x, 1) or 1) >= _LONG:
+        values = _by_matmul(emit, rows, corners, channels, kind)
+    else:
+        values = _by_sum(emit, rows, corners, kind)
+    points = emit.reshape(values, [batch, -1, channels])
+    moved = emit.cast(emit.transpose(points, [0, 2, 1]), x.dtype)
+    return emit.reshape(moved, [0, 0, *out])
 
 
-def _stride(emit: Emit, space: Sequence[Dim], axis: int) -> Dim:
-    if all(isinstance(size, int) for size in space):
-        return prod(space[axis + 1 :])
-    total = space[axis + 1]
-    for size in space[axis + 2 :]:
+def _starts(emit: Emit, batch: Dim, space: Sequence[Dim], out: Sequence[Dim]) -> Value | None:
+    """Where the image of every point's sample starts among all rows, (N*P,) int64; None for a batch of 1."""
+    if isinstance(batch, int) and batch == 1:
+        return None
+    if all(isinstance(size, int) for size in (batch, *space, *out)):
+        return emit.ints(np.repeat(np.arange(batch) * prod(space), prod(out)).tolist(), "starts")
+    count = emit.squeeze(emit.vector([batch]), [0])
+    index = emit.op("Range", emit.constant(0, np.int64), count, emit.constant(1, np.int64))
+    scaled = emit.op("Mul", index, emit.vector([_product(emit, space)]))
+    wide = emit.op("Expand", emit.unsqueeze(scaled, [1]), emit.vector([batch, _product(emit, out)]))
+    return emit.reshape(wide, [-1])
+
+
+def _product(emit: Emit, sizes: Sequence[Dim]) -> Dim:
+    total = sizes[0]
+    for size in sizes[1:]:
         total = emit.mul(total, size)
     return total
+
+
+def _corners(
+    emit: Emit, taps: Sequence[Sequence[tuple[Value, Value | None]]], space: Sequence[Dim], starts: Value | None
+) -> list[tuple[Value, Value | None]]:
+    """(row, weight) of every corner; what corners share (a plane, a line) is computed once."""
+    corners = list(taps[0])
+    for axis, size in enumerate(space[1:], 1):
+        extent = emit.vector([size])
+        scaled = [(emit.op("Mul", index, extent), weight) for index, weight in corners]
+        corners = [
+            (emit.op("Add", row, index), _times(emit, above, weight))
+            for (row, above), (index, weight) in product(scaled, taps[axis])
+        ]
+    if starts is None:
+        return corners
+    return [(emit.op("Add", row, starts), weight) for row, weight in corners]
+
+
+def _times(emit: Emit, a: Value | None, b: Value | None) -> Value | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return emit.op("Mul", a, b)
+
+
+def _by_sum(emit: Emit, rows: Value, corners: Sequence[tuple[Value, Value | None]], kind: Any) -> Value:
+    terms = []
+    for index, weight in corners:
+        values = emit.op("Gather", rows, index, axis=0)
+        if weight is not None:
+            values = emit.op("Mul", emit.cast(values, kind), emit.unsqueeze(weight, [1]))
+        terms.append(values)
+    return emit.sum(terms)
+
+
+def _by_matmul(
+    emit: Emit, rows: Value, corners: Sequence[tuple[Value, Value | None]], channels: Dim, kind: Any
+) -> Value:
+    if len(corners) == 1:
+        return _by_sum(emit, rows, corners, kind)
+    index = emit.concat([emit.unsqueeze(row, [1]) for row, _ in corners], axis=1)  # (N*P, K)
+    weights = emit.concat([emit.unsqueeze(weight, [1]) for _, weight in corners], axis=1)
+    values = emit.cast(emit.op("Gather", rows, index, axis=0), kind)  # (N*P, K, C)
+    summed = emit.op("MatMul", emit.unsqueeze(weights, [1]), values)  # (N*P, 1, C)
+    return emit.reshape(summed, [-1, channels])
