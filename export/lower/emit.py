@@ -126,6 +126,17 @@ class Emit:
         """The parts one after the other along ``axis``; a single part as it is."""
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=axis)
 
+    def split(self, x: Value, parts: int, axis: int) -> list[Value]:
+        """``parts`` pieces of length 1 along ``axis``, which keep the axis."""
+        if parts == 1:
+            return [x]
+        name = self._name("split")
+        outputs = [gs.Variable(f"{name}_out{index}", dtype=x.dtype) for index in range(parts)]
+        self._taken.update(output.name for output in outputs)
+        sizes = self.ints([1] * parts, "lengths")
+        self.nodes.append(gs.Node("Split", name, attrs={"axis": axis}, inputs=[x, sizes], outputs=outputs))
+        return outputs
+
     def cast(self, x: Value, dtype: npt.DTypeLike) -> Value:
         """x in another type; x itself when it has it."""
         if x.dtype == np.dtype(dtype):

@@ -1,0 +1,47 @@
+"""LocalAggregate by flat shifts: one product per tap, added up, and no unfolded tensor.
+
+    y[n, h, d, p] = sum over t of weights[n, h, t, p] * shift_t(value)[n, h, d, p]
+
+The running sum keeps two tensors of the output's size alive, whatever K is. Shifts: see ``local_taps``.
+Source: Ramachandran et al., arXiv:1906.05909, eq. 3; Li et al., arXiv:2103.06255 (involution).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .emit import Emit, Value
+from .local_cost import NODE, PASS, shifted_values
+from .local_taps import Taps
+from .local_window import LEADING, lengths, window_of, window_refusal
+from .lowering import Lowering, Where
+
+
+def weighted_sum(emit: Emit, weights: list[Value], shifts: Iterator[Value], start: Value | None = None) -> Value:
+    """``start`` plus the sum of weights (N, H, 1, P) times as many of ``shifts`` (N, H, D, P), from the left."""
+    total = start
+    for weight in weights:
+        product = emit.op("Mul", weight, next(shifts))
+        total = product if total is None else emit.op("Add", total, product)
+    return total
+
+
+def _refuse(node: Any, where: Where) -> str | None:
+    return window_refusal({"weights": node.inputs[0], "value": node.inputs[1]}, window_of(node).rank)
+
+
+def _cost(node: Any) -> float:
+    window, (weights, value) = window_of(node), node.inputs[:2]
+    _, heads, channels, *_ = lengths(value, 0, LEADING)
+    return window.taps * (PASS * shifted_values(window, weights) * heads * (3.0 * channels + 1.5) + 4 * NODE)
+
+
+def _build(emit: Emit, node: Any) -> Value:
+    weights, value = node.inputs[:2]
+    taps = Taps(emit, window_of(node), weights)
+    by_tap = emit.split(taps.flat(weights), taps.window.taps, axis=2)
+    return taps.restore(weighted_sum(emit, by_tap, taps.shifts(value)))
+
+
+LOWERING = Lowering("local_aggregate_shifts", "LocalAggregate", _refuse, _cost, _build)

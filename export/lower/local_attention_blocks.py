@@ -1,0 +1,170 @@
+"""LocalAttention as dense attention of blocks of queries on the keys that they can see.
+
+    S = query_block (nq, D) keys_block^T (D, nk) + relative and bias, masked where a place is outside the window
+    y = softmax(S) values_block (nk, Dv)
+
+Two MatMuls instead of K products with little to do each; what a position does not see has the score -1e9 and takes no
+part. A relative term that splits by axis, relative[h, d, t] = sum_i r_i[h, d, t_i] (row and column embeddings), is
+
+    [u_0, u_1] E,   u_i[position, place] = query . r_i[place - position] or -1e9,   E one-hot by row and by column
+
+which also masks; any other one is a MatMul per place in the block with its own constant (D, nk). Block sizes that do
+not divide the map are padded and cut. Source: Ramachandran et al., arXiv:1906.05909, eq. 3; blocks as in Vaswani et
+al., arXiv:2103.12731, section 2.2, but with exact windows.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+
+from .emit import Emit, Value
+from .local_blocks import MASKED, Array, Block, Blocks
+from .local_correlation_shifts import correlation_refusal
+from .local_cost import NODE, PASS
+from .local_window import LEADING, constant_values, given, lengths, window_of, window_refusal
+from .lowering import Lowering, Where, known
+
+SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 14, 16)
+"""Positions along one axis of a block."""
+
+
+def _refuse(node: Any, where: Where) -> str | None:
+    window = window_of(node)
+    if window.rank > 2:
+        return f"{window.rank} space axes make tensors of more axes than TensorRT takes"
+    if node.attrs.get("compose", "product") != "product":
+        return f"compose {node.attrs['compose']!r} is not a MatMul"
+    reason = correlation_refusal(node, where) or window_refusal({"value": node.inputs[2]}, window.rank)
+    if reason is not None:
+        return reason
+    for what, value, axis in (
+        ("heads", node.inputs[0], 1),
+        ("channels", node.inputs[0], 2),
+        ("channels", node.inputs[2], 2),
+    ):
+        if known(value, axis) is None:
+            return f"the number of {what} is not known"
+    bias, relative = given(node, 3), given(node, 4)
+    if bias is not None and (values := constant_values(bias)) is None:
+        return "the bias is computed, not constant"
+    if bias is not None and values.shape[0] * prod(values.shape[LEADING:]) > 1:
+        return "the bias differs from position to position"
+    if relative is not None and constant_values(relative) is None:
+        return "the relative term is computed, not constant"
+    return None
+
+
+def _cost_of(node: Any, shape: tuple[int, ...]) -> float:
+    window = window_of(node)
+    block = Block(window, shape)
+    batch, heads, channels, *counts = lengths(node.inputs[0], 0, LEADING + window.rank)
+    value_channels = lengths(node.inputs[2], 2, 1)[0]
+    blocks = batch * heads * prod(ceil(count / size) for count, size in zip(counts, shape, strict=True))
+    scores, places = blocks * prod(shape) * prod(block.keys), blocks * prod(block.keys)
+    passes = 11.0 + 0.12 * (channels + value_channels)
+    relative = constant_values(given(node, 4))
+    if relative is not None:
+        passes += 4.0 if _by_axis(relative, window.kernel) is not None else 14.0
+    moves = 5.0 * places * (channels + value_channels) + 10.0 * blocks * prod(shape) * (channels + value_channels)
+    pieces = sum(ceil(kk / size) for kk, size in zip(block.keys, shape, strict=True)) + block.keys[0]
+    return PASS * (passes * scores + moves) + NODE * (2 * pieces + 30) + 0.05 * blocks
+
+
+def _shape_of(node: Any) -> tuple[int, ...]:
+    window = window_of(node)
+    counts = lengths(node.inputs[0], LEADING, window.rank)
+    choices = product(*([size for size in SIZES if size <= max(count, 4)] for count in counts))
+    return min(choices, key=lambda shape: _cost_of(node, shape))
+
+
+def _cost(node: Any) -> float:
+    return _cost_of(node, _shape_of(node))
+
+
+def _by_axis(relative: Array, kernel: tuple[int, ...]) -> list[Array] | None:
+    """relative (H, D, K) as a row term (H, D, kh) and a column term (H, D, kw), where it is exactly their sum."""
+    if len(kernel) != 2:
+        return None
+    full = relative.reshape(*relative.shape[:2], *kernel)
+    rows, columns = full[..., :, 0], full[..., 0, :]
+    corner = full[..., :1, 0]
+    for first, second in ((rows, columns - corner), (rows - corner, columns)):
+        if np.array_equal(first[..., :, None] + second[..., None, :], full):
+            return [first, second]
+    return None
+
+
+def _build(emit: Emit, node: Any) -> Value:
+    query, key, value = node.inputs[:3]
+    block = Block(window_of(node), _shape_of(node))
+    blocks = Blocks(emit, block, query)
+    channels, value_channels = known(query, 2), known(value, 2)
+    scale = float(node.attrs.get("scale", 1.0))
+    if scale != 1.0:
+        query = emit.op("Mul", query, emit.constant(scale, query.dtype, "scale"))
+    tiled = blocks.queries(query)
+    inner = prod(block.shape)
+    rows = emit.reshape(tiled, [0, 0, -1, inner, channels])
+    columns = emit.transpose(blocks.keys(key, channels), [0, 1, 2, 4, 3])
+    scores = emit.op("MatMul", rows, columns)
+    for term in _terms(emit, node, block, tiled):
+        scores = emit.op("Add", scores, term)
+    weights = emit.op("Softmax", scores, axis=-1)
+    return blocks.restore(emit.op("MatMul", weights, blocks.keys(value, value_channels)), value_channels)
+
+
+def _terms(emit: Emit, node: Any, block: Block, tiled: Value) -> list[Value]:
+    """What is added to the scores (N, H, blocks, nq, nk), the mask among it."""
+    dtype, taps = tiled.dtype, block.window.taps
+    bias, relative = constant_values(given(node, 3)), constant_values(given(node, 4))
+    terms = []
+    fill = MASKED if relative is None else 0.0
+    if bias is not None or relative is None:
+        by_tap = (
+            np.zeros((1, taps), dtype)
+            if bias is None
+            else np.broadcast_to(bias.reshape(-1, bias.shape[2]), (bias.shape[1], taps))
+        )
+        terms.append(emit.constant(block.spread(by_tap.astype(dtype), fill)[None, :, None], dtype, "mask"))
+    if relative is not None:
+        parts = _by_axis(relative, block.window.kernel)
+        terms.append(
+            _any_relative(emit, relative, block, tiled) if parts is None else _axis_relative(emit, parts, block, tiled)
+        )
+    return terms
+
+
+def _axis_relative(emit: Emit, parts: list[Array], block: Block, tiled: Value) -> Value:
+    """[u_0, u_1] E of a relative term that splits by axis; ``tiled`` is (N, H, gy, gx, by, bx, D)."""
+    dtype, columns = tiled.dtype, []
+    for axis, part in enumerate(parts):
+        by_position = np.moveaxis(block.placed(axis, part, 0.0), -2, 1)[None, :, None, None]  # (1, H, 1, 1, b, D, kk)
+        mask = block.placed(axis, np.zeros(block.window.kernel[axis]), MASKED)[:, None]
+        # A MatMul for each position along this axis, over the positions along the other one.
+        swapped = [0, 1, 2, 3, 5, 4, 6] if axis == 1 else None
+        term = tiled if swapped is None else emit.transpose(tiled, swapped)
+        term = emit.op("MatMul", term, emit.constant(by_position, dtype, "relative"))
+        term = emit.op("Add", term, emit.constant(mask, dtype, "mask"))
+        columns.append(term if swapped is None else emit.transpose(term, swapped))
+    high, wide = block.keys
+    rows = emit.reshape(emit.concat(columns, axis=-1), [0, 0, -1, prod(block.shape), high + wide])
+    one_hot = [np.kron(np.eye(high), np.ones(wide)), np.kron(np.ones(high), np.eye(wide))]
+    return emit.op("MatMul", rows, emit.constant(np.concatenate(one_hot), dtype, "places"))
+
+
+def _any_relative(emit: Emit, relative: Array, block: Block, tiled: Value) -> Value:
+    """query . relative, each position of a block with its own constant (D, nk), and the mask."""
+    inner, places = prod(block.shape), prod(block.keys)
+    matrix = np.moveaxis(block.spread(relative, 0.0), -2, 1)[None, :, None]  # (1, H, 1, nq, D, nk)
+    rows = emit.reshape(tiled, [0, 0, -1, inner, 1, relative.shape[1]])
+    term = emit.op("MatMul", rows, emit.constant(matrix, tiled.dtype, "relative"))
+    mask = block.spread(np.zeros(block.window.taps), MASKED)
+    term = emit.reshape(term, [0, 0, -1, inner, places])
+    return emit.op("Add", term, emit.constant(mask, tiled.dtype, "mask"))
+
+
+LOWERING = Lowering("local_attention_blocks", "LocalAttention", _refuse, _cost, _build)

@@ -1,0 +1,104 @@
+"""LocalAttention by flat shifts: scores, exponentials and sums tap by tap, and no unfolded tensor.
+
+    s_t = scale * (compose(query, shift_t(key)) summed over d) + bias_t          (N, H, 1, P) each
+    m = max over t of s_t;   e_t = exp(s_t - m)
+    y = (sum over t of e_t * shift_t(value)) / (sum over t of e_t)
+
+Every form of local attention fits: any composition, per head, per channel (H = C, D = 1) or shared by channels. With
+many heads the K scores no longer fit a cache: then taps are taken in runs of a window's last axis, and the sums of one
+run are rescaled by exp(m_old - m_new) before the next is added, which is exact (online softmax, Milakov and
+Gimelshein, arXiv:1805.02867). Shifts: see ``local_taps``. Source: Ramachandran et al., arXiv:1906.05909, eq. 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from .emit import Emit, Value
+from .local_aggregate_shifts import weighted_sum
+from .local_correlation_shifts import correlation_refusal, tap_scores
+from .local_cost import NODE, PASS, shifted_values
+from .local_taps import Taps
+from .local_window import LEADING, constant_values, given, lengths, window_of, window_refusal
+from .lowering import Lowering, Where, known
+
+MANY_HEADS = 32
+"""From here on the scores of a 56 x 56 map leave the cache between two passes over them."""
+
+
+def _refuse(node: Any, where: Where) -> str | None:
+    rank = window_of(node).rank
+    windowed = {"value": node.inputs[2]}
+    if (bias := given(node, 3)) is not None:
+        windowed["bias"] = bias
+    return correlation_refusal(node, where) or window_refusal(windowed, rank)
+
+
+def _cost(node: Any) -> float:
+    window = window_of(node)
+    _, heads, channels, *_ = lengths(node.inputs[0], 0, LEADING)
+    value_channels = lengths(node.inputs[2], 2, 1)[0]
+    passes = 2.3 * channels + 3 * value_channels + 6
+    return window.taps * (PASS * shifted_values(window, node.inputs[0]) * heads * passes + 9 * NODE)
+
+
+def _build(emit: Emit, node: Any) -> Value:
+    query, key, value = node.inputs[:3]
+    taps = Taps(emit, window_of(node), query)
+    compose, scale = node.attrs.get("compose", "product"), float(node.attrs.get("scale", 1.0))
+    scores = tap_scores(emit, taps, query, key, given(node, 4), compose, scale)
+    bias = given(node, 3)
+    if bias is not None:
+        scores = _added(emit, scores, _bias_by_tap(emit, taps, bias))
+    shifts = taps.shifts(value)
+    run = taps.window.kernel[-1] if (known(query, 1) or 1) >= MANY_HEADS else taps.window.taps
+    # A run whose taps are all masked by -inf must not make exp(-inf + inf): its maximum is held at a finite value.
+    floor = None if bias is None or run == taps.window.taps else _floor(emit, query.dtype)
+    maximum = top = bottom = None
+    for _ in range(taps.window.taps // run):
+        part = list(islice(scores, run))
+        ceiling = [*part, *(entry for entry in (maximum, floor) if entry is not None)]
+        highest = emit.op("Max", *ceiling) if len(ceiling) > 1 else part[0]
+        if maximum is not None:
+            fade = emit.op("Exp", emit.op("Sub", maximum, highest))
+            top, bottom = emit.op("Mul", top, fade), emit.op("Mul", bottom, fade)
+        maximum = highest
+        weights = [emit.op("Exp", emit.op("Sub", score, maximum)) for score in part]
+        bottom = emit.sum(weights if bottom is None else [bottom, *weights])
+        top = weighted_sum(emit, weights, shifts, top)
+    return taps.restore(emit.op("Div", top, bottom))
+
+
+def _added(emit: Emit, scores: Iterator[Value], terms: list[Value]) -> Iterator[Value]:
+    for score, term in zip(scores, terms, strict=True):
+        yield emit.op("Add", score, term)
+
+
+def _floor(emit: Emit, dtype: Any) -> Value:
+    return emit.constant(np.finfo(dtype).min / 2, dtype, "lowest")
+
+
+def _bias_by_tap(emit: Emit, taps: Taps, bias: Value) -> list[Value]:
+    """bias (N|1, H|1, K|1, *Q|1) as K values (N|1, H|1, 1, P|1)."""
+    count, rank = taps.window.taps, taps.window.rank
+    values = constant_values(bias)
+    if values is not None and values.shape[LEADING:] == (1,) * rank:
+        flat = values.reshape(*values.shape[:LEADING], 1)
+        columns = np.broadcast_to(flat, (*flat.shape[:2], count, 1))
+        return [emit.constant(columns[:, :, t : t + 1], values.dtype, "bias") for t in range(count)]
+    uniform = all(known(bias, LEADING + axis) == 1 for axis in range(rank))
+    if uniform:
+        whole = emit.reshape(bias, [0, 0, 0, 1])
+    else:
+        ones = emit.vector([1, 1, 1, *taps.counts])
+        whole = taps.flat(
+            emit.op("Expand", bias, ones) if any(known(bias, a + LEADING) == 1 for a in range(rank)) else bias
+        )
+    return [whole] * count if known(bias, 2) == 1 else emit.split(whole, count, axis=2)
+
+
+LOWERING = Lowering("local_attention_shifts", "LocalAttention", _refuse, _cost, _build)

@@ -1,0 +1,97 @@
+"""LocalCorrelation by flat shifts: one composition and one channel sum per tap, and no unfolded tensor.
+
+    scores[n, h, t, p] = sum over d of compose(query[n, h, d, p], shift_t(key)[n, h, d, p] + relative[h, d, t])
+
+For the product the relative term is one MatMul, relative^T query, split by tap. Shifts: see ``local_taps``.
+Source: Ramachandran et al., arXiv:1906.05909, eq. 3; Hu et al., arXiv:1904.11491 (differences).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .emit import Emit, Value
+from .local_cost import NODE, PASS, shifted_values
+from .local_taps import Taps
+from .local_window import LEADING, constant_values, given, lengths, window_of, window_refusal
+from .lowering import Lowering, Where, known
+
+COMPOSITIONS = ("product", "squared_difference", "absolute_difference")
+
+
+def tap_scores(
+    emit: Emit, taps: Taps, query: Value, key: Value, relative: Value | None, compose: str, scale: float = 1.0
+) -> Iterator[Value]:
+    """The scores of each tap, ``scale`` times what the formula says: K values (N, H, 1, P), written when asked for."""
+    single = known(query, 2) == 1
+    flat = taps.flat(query)
+    if compose == "product" and scale != 1.0:
+        flat = emit.op("Mul", flat, emit.constant(scale, query.dtype, "scale"))
+    by_tap: list[Value | None] = [None] * taps.window.taps
+    separate: list[Value] = []
+    if relative is not None and compose == "product" and not single:
+        separate = emit.split(emit.op("MatMul", _transposed(emit, relative), flat), taps.window.taps, axis=2)
+    elif relative is not None:
+        by_tap = list(_columns(emit, relative, taps.window.taps))
+    for index, (shift, added) in enumerate(zip(taps.shifts(key), by_tap, strict=True)):
+        keys = shift if added is None else emit.op("Add", shift, added)
+        score = _composed(emit, flat, keys, compose)
+        if not single:
+            score = emit.op("ReduceSum", score, emit.ints([2]), keepdims=1)
+        if separate:
+            score = emit.op("Add", score, separate[index])
+        if compose != "product" and scale != 1.0:
+            score = emit.op("Mul", score, emit.constant(scale, query.dtype, "scale"))
+        yield score
+
+
+def _composed(emit: Emit, query: Value, keys: Value, compose: str) -> Value:
+    if compose == "product":
+        return emit.op("Mul", query, keys)
+    difference = emit.op("Sub", query, keys)
+    if compose == "absolute_difference":
+        return emit.op("Abs", difference)
+    return emit.op("Mul", difference, difference)
+
+
+def _transposed(emit: Emit, relative: Value) -> Value:
+    """relative (H or 1, D, K) as (1, H or 1, K, D)."""
+    values = constant_values(relative)
+    if values is not None:
+        return emit.constant(values.transpose(0, 2, 1)[None], values.dtype, "relative")
+    return emit.unsqueeze(emit.transpose(relative, [0, 2, 1]), [0])
+
+
+def _columns(emit: Emit, relative: Value, taps: int) -> list[Value]:
+    """relative (H or 1, D, K) as K values (1, H or 1, D, 1)."""
+    values = constant_values(relative)
+    if values is not None:
+        return [emit.constant(values[None, :, :, t : t + 1], values.dtype, "relative") for t in range(taps)]
+    return emit.split(emit.unsqueeze(relative, [0]), taps, axis=3)
+
+
+def correlation_refusal(node: Any, where: Where) -> str | None:
+    """Why the query or the key of a node (inputs 0 and 1) cannot be shifted."""
+    compose = node.attrs.get("compose", "product")
+    if compose not in COMPOSITIONS:
+        return f"compose {compose!r} is not one of {', '.join(COMPOSITIONS)}"
+    return window_refusal({"query": node.inputs[0], "key": node.inputs[1]}, window_of(node).rank)
+
+
+def _cost(node: Any) -> float:
+    window = window_of(node)
+    _, heads, channels, *_ = lengths(node.inputs[0], 0, LEADING)
+    values = shifted_values(window, node.inputs[0])
+    passes = 3.2 if channels > 1 else 3.0
+    return window.taps * (PASS * values * heads * channels * passes + 4 * NODE)
+
+
+def _build(emit: Emit, node: Any) -> Value:
+    query, key = node.inputs[:2]
+    taps = Taps(emit, window_of(node), query)
+    scores = tap_scores(emit, taps, query, key, given(node, 2), node.attrs.get("compose", "product"))
+    return taps.restore(emit.concat(list(scores), axis=2))
+
+
+LOWERING = Lowering("local_correlation_shifts", "LocalCorrelation", correlation_refusal, _cost, _build)

@@ -1,0 +1,97 @@
+"""Flat shifts: what each tap of a window reads, at every position, as one contiguous Slice and no unfolded tensor.
+
+Along an axis of Q positions, stride s, dilation d and k taps, tap t reads place t*d + p*s. Split the padded axis into
+its s phases (x[a], x[a + s], ...), each cut to W = Q + M places, M = (k - 1)*d // s: tap t reads phase t*d mod s from
+place t*d // s on. Flatten the space axes of a phase, row-major, and all positions move together:
+
+    flat[n, h, d, p] with p over Q_0 * W_1 * ... * W_n-1;   tap = flat[start : start + P],  start = sum_i hop_i * w_i
+
+where w_i = W_i+1 * ... * W_n-1. Places p in the last M_i columns of a row belong to no position; they are computed
+with the others, since a Slice of whole rows is one block of memory, and cut off at the end. A row more is kept at the
+bottom, for the last tap's tail. Source: the shift form of Ramachandran et al., arXiv:1906.05909, section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .emit import Dim, Emit, Value
+from .local_window import LEADING, LocalWindow
+
+
+class Taps:
+    """The shifts of one node's window. ``positions`` is a value (N, H, any, *Q) that has the positions' lengths."""
+
+    def __init__(self, emit: Emit, window: LocalWindow, positions: Value) -> None:
+        self.emit = emit
+        self.window = window
+        self.extra = tuple(reach // step for reach, step in zip(window.reach, window.stride, strict=True))
+        self.counts = [emit.dim(positions, LEADING + axis) for axis in range(window.rank)]
+        self._widths = [emit.add(count, extra) for count, extra in zip(self.counts, self.extra, strict=True)]
+        self._weights: list[Dim] = [1]
+        for width in reversed(self._widths[1:]):
+            self._weights.insert(0, emit.mul(width, self._weights[0]))
+        self._length = emit.mul(self.counts[0], self._weights[0])
+        self._bounds: dict[tuple[int, ...], tuple[Value, Value]] = {}
+        self._axis = emit.ints([LEADING])
+
+    def flat(self, x: Value) -> Value:
+        """A value over the positions, (N, H, D, *Q), with its rows as wide as a phase's: (N, H, D, P)."""
+        rank = self.window.rank
+        wide = self.emit.pad(x, LEADING + rank, {LEADING + axis: (0, self.extra[axis]) for axis in range(1, rank)})
+        return wide if rank == 1 else self.emit.reshape(wide, [0, 0, 0, -1])
+
+    def restore(self, flat: Value) -> Value:
+        """(N, H, D, P) back to (N, H, D, *Q)."""
+        rank = self.window.rank
+        if rank == 1:
+            return flat
+        rows = self.emit.reshape(flat, [0, 0, 0, -1, *self._widths[1:]])
+        cut = [axis for axis in range(1, rank) if self.extra[axis]]
+        if not cut:
+            return rows
+        ends = [self.counts[axis] for axis in cut]
+        return self.emit.slice(rows, [0] * len(cut), ends, [LEADING + axis for axis in cut])
+
+    def shifts(self, x: Value) -> Iterator[Value]:
+        """What each tap reads of a value over the space, (N, H, D, *S): K values (N, H, D, P), written when asked for."""
+        phases: dict[tuple[int, ...], Value] = {}
+        padded = self._padded(x)
+        for offset in self.window.offsets():
+            phase = tuple(place % step for place, step in zip(offset, self.window.stride, strict=True))
+            hop = tuple(place // step for place, step in zip(offset, self.window.stride, strict=True))
+            if phase not in phases:
+                phases[phase] = self._phase(padded, phase)
+            yield self._shift(phases[phase], hop)
+
+    def _padded(self, x: Value) -> Value:
+        window = self.window
+        amounts = {}
+        for axis in range(window.rank):
+            row = window.stride[0] if axis == 0 and window.rank > 1 else 0
+            after = window.after[axis] + window.stride[axis] - 1 + row
+            amounts[LEADING + axis] = (window.before[axis], after)
+        return self.emit.pad(x, LEADING + window.rank, amounts)
+
+    def _phase(self, padded: Value, phase: tuple[int, ...]) -> Value:
+        window, emit = self.window, self.emit
+        axes = [axis for axis in range(window.rank) if window.stride[axis] > 1]
+        if axes:
+            starts = [phase[axis] for axis in axes]
+            ends, steps = [], [window.stride[axis] for axis in axes]
+            for axis in axes:
+                rows = emit.add(self._widths[axis], 1 if axis == 0 and window.rank > 1 else 0)
+                ends.append(emit.add(emit.mul(rows, window.stride[axis]), phase[axis] - window.stride[axis] + 1))
+            padded = emit.slice(padded, starts, ends, [LEADING + axis for axis in axes], steps)
+        return padded if window.rank == 1 else emit.reshape(padded, [0, 0, 0, -1])
+
+    def _shift(self, flat: Value, hop: tuple[int, ...]) -> Value:
+        if hop not in self._bounds:
+            start: Dim = 0
+            for steps, weight in zip(hop, self._weights, strict=True):
+                if steps:
+                    start = self.emit.add(self.emit.mul(weight, steps), start)
+            end = self.emit.add(self._length, start)
+            self._bounds[hop] = (self.emit.vector([start]), self.emit.vector([end]))
+        start_vector, end_vector = self._bounds[hop]
+        return self.emit.op("Slice", flat, start_vector, end_vector, self._axis)

@@ -1,0 +1,97 @@
+"""The window of a Local operator as lowerings see it: its geometry, the lengths of its axes, and its constants.
+
+Values are (N, H, D, *S) or (N, H, D, *Q), S the space of keys and values, Q the positions; see domain/window.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_graphsurgeon as gs
+
+from .emit import Value
+from .lowering import known
+
+LEADING = 3
+"""Axes before the space axes: batch, heads, channels."""
+GUESS = 32
+"""The length that estimates assume for an axis whose length is not known."""
+
+
+@dataclass(frozen=True)
+class LocalWindow:
+    """Kernel, dilation, zeros before and after, and stride of each space axis."""
+
+    kernel: tuple[int, ...]
+    dilation: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @property
+    def rank(self) -> int:
+        """How many space axes there are."""
+        return len(self.kernel)
+
+    @property
+    def taps(self) -> int:
+        """K, the number of places in a window."""
+        return prod(self.kernel)
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """The distance between the first and the last place of a window along each axis."""
+        return tuple(step * (size - 1) for size, step in zip(self.kernel, self.dilation, strict=True))
+
+    def offsets(self) -> Iterator[tuple[int, ...]]:
+        """Where each tap reads, relative to the window's first place, in row-major order."""
+        for place in np.ndindex(*self.kernel):
+            yield tuple(index * step for index, step in zip(place, self.dilation, strict=True))
+
+
+def window_of(node: Any) -> LocalWindow:
+    """The geometry that a node's attributes state."""
+    kernel, dilation, pads, stride = (
+        tuple(int(number) for number in node.attrs[key]) for key in ("kernel", "dilation", "pads", "stride")
+    )
+    rank = len(kernel)
+    return LocalWindow(kernel, dilation, pads[:rank], pads[rank:], stride)
+
+
+def given(node: Any, index: int) -> Value | None:
+    """An optional input where it is there."""
+    if index >= len(node.inputs) or node.inputs[index].is_empty():
+        return None
+    return node.inputs[index]
+
+
+def constant_values(value: Value | None) -> npt.NDArray[Any] | None:
+    """The numbers of a constant; None when it is computed or absent."""
+    if value is None:
+        return None
+    if isinstance(value, gs.Constant):
+        return np.asarray(value.values)
+    producer = value.inputs[0] if value.inputs else None
+    if producer is not None and producer.op == "Constant" and "value" in producer.attrs:
+        return np.asarray(producer.attrs["value"].values)
+    return None
+
+
+def lengths(value: Value, first: int, count: int) -> tuple[int, ...]:
+    """The lengths of ``count`` axes from ``first``, ``GUESS`` for those not known: for estimates only."""
+    return tuple(known(value, first + axis) or GUESS for axis in range(count))
+
+
+def window_refusal(values: dict[str, Value], rank: int) -> str | None:
+    """The reason to refuse a node one of whose windowed inputs does not have a known rank of 3 + ``rank``."""
+    for what, value in values.items():
+        if value.shape is None:
+            return f"the rank of {what} is not known"
+        if len(value.shape) != LEADING + rank:
+            return f"{what} has {len(value.shape)} axes, not {LEADING + rank}"
+    return None
