@@ -17,7 +17,7 @@ import onnx_graphsurgeon as gs
 
 from ...errors import StageError, UnsupportedModelError
 from ..domain import DOMAIN, domain_nodes, register_schemas, strip_bodies
-from ..targets import resolve
+from ..targets import resolve, target_of
 from . import (
     affine_grid_axes,
     col2im_pad_add,
@@ -79,11 +79,16 @@ class LoweringResult:
 
 
 def lower(
-    model: onnx.ModelProto, targets: Collection[str], lowerings: Collection[Lowering] = LOWERINGS
+    model: onnx.ModelProto,
+    targets: Collection[str],
+    lowerings: Collection[Lowering] = LOWERINGS,
+    *,
+    prefer: str = "ort-cpu",
 ) -> LoweringResult:
     """Replace every node of the ``attnexport`` domain, also inside If, Loop and local functions, by standard operators.
 
-    ``targets`` are names, families or aliases (see ``targets.resolve``); each form chosen is right for all of them.
+    ``targets`` are names, families or aliases (see ``targets.resolve``); each form chosen is right for all of them, and
+    of those it is the one that should be quickest on ``prefer``, the name of one target.
     ``model`` is not changed. Graph inputs and outputs keep names, types and symbolic shapes; what replaces node ``N``
     is named ``N/<part>``. The result passes ``onnx.checker`` with full (strict) shape inference and carries the inferred types of its
     values.
@@ -97,7 +102,7 @@ def lower(
     if not any(True for _ in domain_nodes(source.graph)):
         return LoweringResult(source)
     graph = gs.import_onnx(_inferred(source))
-    applied = _lower_graph(graph, Where(names, graph.opset), lowerings, _taken_names(graph))
+    applied = _lower_graph(graph, Where(names, graph.opset, target_of(prefer).name), lowerings, _taken_names(graph))
     return LoweringResult(_exported(graph, source), applied)
 
 
@@ -158,7 +163,7 @@ def _choose(node: Any, where: Where, lowerings: Collection[Lowering]) -> tuple[L
             continue
         reason = lowering.refuse(node, where)
         if reason is None:
-            costs.append((lowering.cost(node), lowering))
+            costs.append((lowering.cost_on(node, where.prefer), lowering))
         else:
             refused[lowering.name] = reason
     if not costs:
@@ -171,7 +176,7 @@ def _choose(node: Any, where: Where, lowerings: Collection[Lowering]) -> tuple[L
     for other_cost, other in costs:
         if other is not best:
             refused[other.name] = (
-                f"right, but costlier: about {other_cost:.1f} passes over the output against {cost:.1f}"
+                f"right, but costlier on {where.prefer}: an estimate of {other_cost:.3g} against {cost:.3g} for {best.name}"
             )
     return best, Applied(node.name, node.op, best.name, refused, where.targets)
 

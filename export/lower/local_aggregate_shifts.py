@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from .emit import Emit, Value
-from .local_cost import NODE, PASS, shifted_values
+from .local_cost import CPU, shifted_values
 from .local_taps import Taps
-from .local_window import LEADING, lengths, window_of, window_refusal
+from .local_window import lengths, window_of, window_refusal
 from .lowering import Lowering, Where
 
 
@@ -32,9 +32,9 @@ def _refuse(node: Any, where: Where) -> str | None:
 
 
 def _cost(node: Any) -> float:
-    window, (weights, value) = window_of(node), node.inputs[:2]
-    _, heads, channels, *_ = lengths(value, 0, LEADING)
-    return window.taps * (PASS * shifted_values(window, weights) * heads * (3.0 * channels + 1.5) + 4 * NODE)
+    window = window_of(node)
+    heads, channels = lengths(node.inputs[1], 1, 2)
+    return CPU.value * window.taps * shifted_values(window, node.inputs[0]) * heads * (2.3 * channels + 1.5)
 
 
 def _build(emit: Emit, node: Any) -> Value:

@@ -21,7 +21,7 @@ import numpy as np
 from .emit import Emit, Value
 from .local_aggregate_shifts import weighted_sum
 from .local_correlation_shifts import correlation_refusal, tap_scores
-from .local_cost import NODE, PASS, shifted_values
+from .local_cost import CPU, GPU, Machine, shifted_values
 from .local_taps import Taps
 from .local_window import LEADING, constant_values, given, lengths, window_of, window_refusal
 from .lowering import Lowering, Where, known
@@ -38,12 +38,17 @@ def _refuse(node: Any, where: Where) -> str | None:
     return correlation_refusal(node, where) or window_refusal(windowed, rank)
 
 
-def _cost(node: Any) -> float:
+def _cost(node: Any, machine: Machine = CPU) -> float:
     window = window_of(node)
-    _, heads, channels, *_ = lengths(node.inputs[0], 0, LEADING)
+    heads, channels = lengths(node.inputs[0], 1, 2)
     value_channels = lengths(node.inputs[2], 2, 1)[0]
-    passes = 2.3 * channels + 3 * value_channels + 6
-    return window.taps * (PASS * shifted_values(window, node.inputs[0]) * heads * passes + 9 * NODE)
+    passes = 1.7 * channels + 2.3 * value_channels + 5
+    values = shifted_values(window, node.inputs[0]) * heads
+    return window.taps * (machine.value * values * passes + 9 * machine.node)
+
+
+def _gpu_cost(node: Any) -> float:
+    return _cost(node, GPU)
 
 
 def _build(emit: Emit, node: Any) -> Value:
@@ -101,4 +106,4 @@ def _bias_by_tap(emit: Emit, taps: Taps, bias: Value) -> list[Value]:
     return [whole] * count if known(bias, 2) == 1 else emit.split(whole, count, axis=2)
 
 
-LOWERING = Lowering("local_attention_shifts", "LocalAttention", _refuse, _cost, _build)
+LOWERING = Lowering("local_attention_shifts", "LocalAttention", _refuse, _cost, _build, _gpu_cost)

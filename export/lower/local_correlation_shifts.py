@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from .emit import Emit, Value
-from .local_cost import NODE, PASS, shifted_values
+from .local_cost import CPU, shifted_values
 from .local_taps import Taps
-from .local_window import LEADING, constant_values, given, lengths, window_of, window_refusal
+from .local_window import constant_values, given, lengths, window_of, window_refusal
 from .lowering import Lowering, Where, known
 
 COMPOSITIONS = ("product", "squared_difference", "absolute_difference")
@@ -81,10 +81,8 @@ def correlation_refusal(node: Any, where: Where) -> str | None:
 
 def _cost(node: Any) -> float:
     window = window_of(node)
-    _, heads, channels, *_ = lengths(node.inputs[0], 0, LEADING)
-    values = shifted_values(window, node.inputs[0])
-    passes = 3.2 if channels > 1 else 3.0
-    return window.taps * (PASS * values * heads * channels * passes + 4 * NODE)
+    heads, channels = lengths(node.inputs[0], 1, 2)
+    return CPU.value * window.taps * shifted_values(window, node.inputs[0]) * heads * (2 * channels + 2)
 
 
 def _build(emit: Emit, node: Any) -> Value:

@@ -1,22 +1,39 @@
-"""What the forms of a Local operator cost, in microseconds of one core: only their order matters.
+"""What the forms of a Local operator cost, in microseconds: only their order matters.
 
-The constants were measured on ONNX Runtime's CPU provider (docs/benchmarks.md says on what): an elementwise operator
-takes about ``PASS`` a value, a node costs about ``NODE`` before it starts.
+A machine is the time of one value in one elementwise pass, and that of a node before it starts. Those of the CPU were
+fitted to ONNX Runtime's CPU provider on one core (figures in docs/benchmarks.md); those of the GPU are reckoned, not
+measured: 8 bytes a value at 500 GB/s, and a kernel's launch.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
 from .emit import Value
 from .local_window import LEADING, LocalWindow, lengths
+from .lowering import known
 
-PASS = 0.25e-3
-NODE = 3.0
+
+@dataclass(frozen=True)
+class Machine:
+    """Microseconds of one value in one elementwise pass, and of one node."""
+
+    value: float
+    node: float
+
+
+CPU = Machine(value=0.25e-3, node=1.5)
+GPU = Machine(value=0.016e-3, node=4.0)
+
+
+def batch_of(value: Value) -> int:
+    """N where it is known; 1 otherwise, since all forms cost in proportion to it."""
+    return known(value, 0) or 1
 
 
 def shifted_values(window: LocalWindow, positions: Value) -> float:
     """N times P, the values that one flat shift of one channel holds; ``positions`` is (N, H, any, *Q)."""
     counts = lengths(positions, LEADING, window.rank)
     widths = [count + reach // step for count, reach, step in zip(counts, window.reach, window.stride, strict=True)]
-    return float(lengths(positions, 0, 1)[0] * counts[0] * prod(widths[1:]))
+    return float(batch_of(positions) * counts[0] * prod(widths[1:]))

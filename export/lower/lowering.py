@@ -22,10 +22,14 @@ LAUNCH = 0.05
 
 @dataclass(frozen=True)
 class Where:
-    """What a form must be right for: the targets (names of export/targets), and the opset of the model around it."""
+    """What a form must be right for: the targets (names of export/targets), and the opset of the model around it.
+
+    ``prefer`` is the target on which it should be quick.
+    """
 
     targets: tuple[str, ...]
     opset: int
+    prefer: str = "ort-cpu"
 
     def family(self, name: Family) -> tuple[str, ...]:
         """The targets of a family: ``if where.family("tensorrt"): ...``."""
@@ -37,7 +41,8 @@ class Lowering:
     """One way to write a domain operator in standard operators.
 
     ``refuse(node, where)`` gives the reason why it would be wrong here, or None; ``cost(node)`` orders those that
-    are right; ``build(emit, node)`` writes the nodes and returns the value that takes the output's place.
+    are right; ``build(emit, node)`` writes the nodes and returns the value that takes the output's place. Where a GPU
+    orders the forms differently, all forms of the operator have a ``gpu_cost`` too.
     """
 
     name: str
@@ -45,6 +50,12 @@ class Lowering:
     refuse: Callable[[Any, Where], str | None]
     cost: Callable[[Any], float]
     build: Callable[[Emit, Any], Value]
+    gpu_cost: Callable[[Any], float] | None = None
+
+    def cost_on(self, node: Any, target: str) -> float:
+        """The estimate for the target that the model should be quick on."""
+        estimate = self.gpu_cost if self.gpu_cost is not None and target != "ort-cpu" else self.cost
+        return estimate(node)
 
 
 def rank_refusal(value: Value, rank: int, what: str) -> str | None:
