@@ -13,8 +13,11 @@ from types import MappingProxyType, ModuleType
 import onnx
 
 from . import (
+    adaptive_average,
+    adaptive_max,
     affine_grid,
     col2im,
+    deform_conv,
     grid_sample,
     grid_sample_3d,
     im2col,
@@ -48,6 +51,9 @@ _FILES = (
     grid_sample_3d,
     affine_grid,
     roll,
+    adaptive_average,
+    adaptive_max,
+    deform_conv,
     local_correlation,
     local_aggregate,
     local_attention,

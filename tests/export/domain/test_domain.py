@@ -20,6 +20,7 @@ def test_the_operators() -> None:
     assert (domain.DOMAIN, domain.VERSION) == ("attnexport", 1)
     assert set(domain.OPERATORS) == {
         "Im2Col", "Unfold", "Col2Im", "GridSample", "GridSample3d", "AffineGrid", "Roll",
+        "AdaptiveAverage", "AdaptiveMax", "DeformConv",
         "LocalCorrelation", "LocalAggregate", "LocalAttention", "Sdpa",
     }  # fmt: skip
 
