@@ -1,26 +1,44 @@
 """Windows that another exporter has spelled out become operators of the attnexport domain again, where that can be proved.
 
 ``RULES`` is the whole list; each is one file with its spelling on top. A rule that sees its spelling and cannot prove it gives a reason,
-and the nodes stay as they are.
+and the nodes stay as they are. Captured models come here too: loops over shifts are written by hand.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import onnx
 import onnx_graphsurgeon as gs
 from onnx import helper
 
 from ..domain import DOMAIN, VERSION
-from . import gathered_im2col, gathered_unfold
-from .rule import Raise
+from ..lower.emit import Emit
+from . import (
+    gathered_im2col,
+    gathered_unfold,
+    shifted_branches,
+    shifted_sum,
+    sliced_windows,
+)
+from .known_pads import settle_pads
+from .rule import Raise, Rule
 
 __all__ = ["RULES", "Raised", "raise_windows"]
 
 # The larger spelling first: what it takes, the smaller one no longer sees.
-RULES = (gathered_im2col.match, gathered_unfold.match)
+RULES: tuple[Rule, ...] = (
+    gathered_im2col.match,
+    gathered_unfold.match,
+    sliced_windows.match,
+    shifted_branches.match,
+    shifted_sum.match,
+)
+
+_SEEDS = {"Gather", "Slice", "Split", "Conv"}
+"""Every spelling has one of these in it."""
 
 
 @dataclass(frozen=True)
@@ -34,45 +52,47 @@ class Raised:
 
 def raise_windows(model: onnx.ModelProto) -> Raised:
     """Raise what the rules prove in the main graph. ``model`` is not changed; without a match it is returned as it is."""
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except onnx.shape_inference.InferenceError:
-        inferred = model  # the checker of a later stage says what is wrong; here less is known
-    graph = gs.import_onnx(inferred)
+    if not any(node.op_type in _SEEDS for node in model.graph.node):
+        return Raised(model)
+    graph = gs.import_onnx(_inferred(model))
+    if settle_pads(graph):  # shapes behind these Pads were not known before
+        graph = gs.import_onnx(_inferred(gs.export_onnx(graph.cleanup())))
     counts: Counter[str] = Counter()
     refused: dict[str, str] = {}
+    taken = {node.name for node in graph.nodes} | set(graph.tensors())
     for rule in RULES:
+        before = counts.total()
         for node in list(graph.nodes):
             found = rule(node)
             if isinstance(found, str):
                 refused[node.name] = found
             elif found is not None:
-                _replace(graph, found)
-                counts[found.op] += 1
-        graph.cleanup()
-    refused = {name: reason for name, reason in refused.items() if any(node.name == name for node in graph.nodes)}
+                _replace(graph, found, taken)
+                counts.update(found.ops)
+        if counts.total() > before:
+            graph.cleanup()
+    names = {node.name for node in graph.nodes}
+    refused = {name: reason for name, reason in refused.items() if name in names}
     if not counts:
         return Raised(model, {}, refused)
     graph.toposort()
-    imports = [*model.opset_import, helper.make_opsetid(DOMAIN, VERSION)]
+    imports = [o for o in model.opset_import if o.domain != DOMAIN] + [helper.make_opsetid(DOMAIN, VERSION)]
     return Raised(gs.export_onnx(graph, opset_imports=imports), dict(counts), refused)
 
 
-def _replace(graph: gs.Graph, found: Raise) -> None:
-    """Put the operator where the node was (same name, same output), or before the node that stays."""
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except onnx.shape_inference.InferenceError:
+        return model  # the checker of a later stage says what is wrong; here less is known
+
+
+def _replace(graph: gs.Graph, found: Raise, taken: set[str]) -> None:
+    """Put what the rule writes where the node was, with its output, or before the node that stays."""
+    node: Any = found.node
+    emit = Emit(node, taken, graph.opset)
     if found.keep:
-        before = found.node.inputs[0]
-        fresh = gs.Variable(f"{before.name}/windows", dtype=before.dtype)
-        name = f"{found.node.name}/{found.op}"
-        graph.nodes.append(gs.Node(found.op, name, found.attributes, [found.x], [fresh], domain=DOMAIN))
-        found.node.inputs[0] = fresh
-        return
-    (output,) = found.node.outputs
-    found.node.outputs.clear()
-    target = output
-    if found.perm is not None:
-        target = gs.Variable(f"{output.name}/windows", dtype=output.dtype)
-        mover = gs.Node("Transpose", f"{found.node.name}/place", {"perm": found.perm}, [target], [output])
-        graph.nodes.append(mover)
-    raised = gs.Node(found.op, found.node.name, found.attributes, [found.x], [target], domain=DOMAIN)
-    graph.nodes.append(raised)
+        node.inputs[0] = found.build(emit)
+    else:
+        emit.finish(found.build(emit))
+    graph.nodes.extend(emit.nodes)

@@ -13,7 +13,7 @@ from typing import Any
 
 from .index_matrix import Windows, read
 from .linear import Linear
-from .rule import Raise
+from .rule import Raise, domain_op
 from .sizes import integers, length, producer
 
 OP = "Im2Col"
@@ -53,7 +53,7 @@ def match(node: Any) -> Raise | str | None:
         "pads": [0, 0, 0, 0],
         "stride": [w.step for w in both],
     }
-    return Raise(OP, x, attributes, node, keep=not columns)
+    return Raise(node, (OP,), lambda emit: domain_op(emit, OP, x, attributes), keep=not columns)
 
 
 def _gives_columns(node: Any, x: Any, both: list[Windows]) -> bool:

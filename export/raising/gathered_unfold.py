@@ -13,7 +13,7 @@ from typing import Any
 
 from .index_matrix import OTHERWISE, Windows, read
 from .linear import Linear
-from .rule import Raise
+from .rule import Raise, domain_op
 from .sizes import constant, length, producer
 
 OP = "Unfold"
@@ -39,7 +39,8 @@ def match(node: Any) -> Raise | str | None:
     place = axis if windows.taps_first else axis + 1
     perm = list(range(rank))
     perm.insert(place, rank)
-    return Raise(OP, x, {"axis": axis, "size": windows.taps, "step": windows.step}, node, perm)
+    attributes = {"axis": axis, "size": windows.taps, "step": windows.step}
+    return Raise(node, (OP,), lambda emit: emit.transpose(domain_op(emit, OP, x, attributes), perm))
 
 
 def _proved(index: Any, taps_first: bool, size: Linear | None) -> Windows | str:

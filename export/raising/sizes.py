@@ -68,7 +68,7 @@ def integers(tensor: Any) -> list[Linear] | None:
             return None
         picked = [int(i) for i in chosen.reshape(-1)]
         return [source[i] for i in picked] if all(-len(source) <= i < len(source) for i in picked) else None
-    if node.op in ("Add", "Sub", "Mul"):
+    if node.op in ("Add", "Sub", "Mul", "Div"):
         return _arithmetic(node)
     return None
 
@@ -89,7 +89,11 @@ def _arithmetic(node: Any) -> list[Linear] | None:
     if left is None or right is None or (1 not in (len(left), len(right)) and len(left) != len(right)):
         return None
     size = max(len(left), len(right))
-    pairs = zip(left * (size // len(left)), right * (size // len(right)), strict=True)
+    pairs = list(zip(left * (size // len(left)), right * (size // len(right)), strict=True))
+    if node.op == "Div":
+        if not all(a.known and b.known and a.constant >= 0 and b.constant > 0 for a, b in pairs):
+            return None
+        return [Linear(a.constant // b.constant) for a, b in pairs]
     if node.op == "Mul":
         products = [product(a, b) for a, b in pairs]
         return None if any(p is None for p in products) else [p for p in products if p is not None]

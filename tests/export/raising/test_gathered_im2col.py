@@ -90,7 +90,7 @@ def test_any_geometry_is_raised_to_the_operator_of_that_geometry(
     (node,) = [n for n in raised.model.graph.node if n.domain == DOMAIN]
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     assert attributes == {"kernel": [*kernel], "dilation": [*dilation], "stride": [*stride], "pads": [0, 0, 0, 0]}
-    assert node.name == "columns"
+    assert node.name == "columns/im2col"
     x = np.random.default_rng(0).standard_normal(
         (2, 2, *(s if isinstance(s, int) else 13 for s in sizes)), dtype=np.float32
     )

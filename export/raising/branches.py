@@ -1,0 +1,156 @@
+"""Branches that differ only in which tap they take, found: a tree of the operators that all of them share, with the differences as leaves.
+
+    q * k[.., 0:H], q * k[.., 1:H+1], q * k[.., 2:H+2]   ->   Same(q) * Parts(k, 3 taps)
+
+Leaves are the same tensor in every branch, parts of one tensor (a grid of windows or of entries), or constants. Operators are those that
+act on each branch by itself whatever axis is put beside its own (lifted.py). Nothing is written here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .grid import Grid, read_grid
+from .sizes import constant, producer
+from .windows import refuse
+
+ELEMENTWISE = {
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Pow",
+    "Min",
+    "Max",
+    "Where",
+    "Neg",
+    "Abs",
+    "Exp",
+    "Sqrt",
+    "Cast",
+    "Identity",
+}
+REDUCTIONS = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceL1", "ReduceL2", "ReduceSumSquare"}
+MOVES = {"Unsqueeze", "Squeeze", "Transpose", "Reshape"}
+PRODUCTS = {"MatMul", "Einsum"}
+
+LIMIT = 48
+"""Operators of one branch: more than the arithmetic of a tap is no shifted branch."""
+SMALL = 4096
+"""Constants of more values are told apart by name only."""
+
+
+@dataclass(frozen=True)
+class Same:
+    """One tensor in every branch."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Each branch takes its own tap of one tensor."""
+
+    grid: Grid
+    rank: int
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A constant of its own in each branch, all of one shape."""
+
+    values: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """The same operator in every branch; ``node`` is that of the first. ``rank``: of its output in one branch."""
+
+    node: Any
+    inputs: tuple[Tree, ...]
+    rank: int
+
+
+Tree = Same | Parts | Numbers | Step
+
+
+@dataclass
+class Branches:
+    """The search for what some tensors have in common. ``grids``: those found, in the order of the tree; ``reason``: why there is none."""
+
+    grids: list[Grid] = field(default_factory=list)
+    reason: str | None = None
+    visited: int = 0
+
+    def find(self, tensors: tuple[Any, ...]) -> Tree | None:
+        """The tree of these tensors, one of each branch; None where they are computed differently."""
+        self.visited += 1
+        if self.visited > LIMIT:
+            return None
+        first = tensors[0]
+        if all(t is first for t in tensors):
+            return Same(first)
+        if any(constant(t) is not None for t in tensors):
+            return _constants(tensors)
+        nodes = [producer(t) for t in tensors]
+        if any(n is None or n.op != nodes[0].op or n.domain != nodes[0].domain for n in nodes):
+            return None
+        grid = read_grid(tensors)
+        if isinstance(grid, Grid):
+            problem = refuse(grid)
+            if problem is None:
+                self.grids.append(grid)
+                return Parts(grid, len(grid.first.kept))
+            grid = problem
+        if isinstance(grid, str):
+            self.reason = self.reason or grid
+            return None
+        return self._step(tensors, nodes)
+
+    def _step(self, tensors: tuple[Any, ...], nodes: list[Any]) -> Tree | None:
+        first = nodes[0]
+        if first.op not in ELEMENTWISE | REDUCTIONS | MOVES | PRODUCTS or first.domain not in (None, "", "ai.onnx"):
+            return None
+        if any(n.attrs != first.attrs or len(n.inputs) != len(first.inputs) for n in nodes):
+            return None
+        if tensors[0].shape is None or any(len(t.shape or ()) != len(tensors[0].shape) for t in tensors):
+            return None
+        inputs: list[Tree] = []
+        for i in range(len(first.inputs)):
+            found = self.find(tuple(n.inputs[i] for n in nodes))
+            if found is None:
+                return None
+            inputs.append(found)
+        if all(isinstance(entry, Same) for entry in inputs):
+            return Same(tensors[0])
+        if any(isinstance(entry, Same) and entry.value.shape is None for entry in inputs):
+            return None
+        # Axes and shapes are the same in every branch, or the branches are not of one form.
+        if first.op not in ELEMENTWISE | PRODUCTS and not all(isinstance(entry, Same) for entry in inputs[1:]):
+            return None
+        if first.op in REDUCTIONS | {"Unsqueeze", "Squeeze"} and not _has_axes(first):
+            return None
+        if first.op == "Einsum" and ("->" not in first.attrs["equation"] or "." in first.attrs["equation"]):
+            return None
+        return Step(first, tuple(inputs), len(tensors[0].shape))
+
+
+def _has_axes(node: Any) -> bool:
+    axes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    return axes is not None and axes.size > 0
+
+
+def _constants(tensors: tuple[Any, ...]) -> Tree | None:
+    values = [constant(t) for t in tensors]
+    first = values[0]
+    if first is None or first.size > SMALL:
+        return None
+    known = [v for v in values if v is not None and v.shape == first.shape and v.dtype == first.dtype]
+    if len(known) < len(tensors):
+        return None
+    if all(np.array_equal(v, first) for v in known):
+        return Same(tensors[0])
+    return Numbers(tuple(known))

@@ -1,0 +1,126 @@
+"""Several views of one tensor as the taps of one window: their offsets are a full grid, their extents are equal.
+
+    starts (0,0) (0,2) (0,4) (1,0) (1,2) (1,4)  ->  along one axis 2 taps, 1 apart; along the other 3 taps, 2 apart
+
+The order of the taps may be any; it is kept beside the grid. An axis on which every view has one position is not windowed but looked up:
+the views are its entries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from .linear import Linear
+from .views import View, chain, view
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Along one axis: ``count`` taps, ``dilation`` apart, the first one at ``start``."""
+
+    axis: int
+    start: int
+    dilation: int
+    count: int
+
+    @property
+    def last(self) -> int:
+        """The distance from the first tap to the last."""
+        return self.dilation * (self.count - 1)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """``order[i]`` is the place of view ``i`` among the taps, row-major. ``first`` is the view of the first tap."""
+
+    base: Any
+    first: View
+    taps: tuple[Taps, ...]
+    order: tuple[int, ...]
+
+    @property
+    def windows(self) -> tuple[Taps, ...]:
+        """The axes along which a window slides."""
+        return tuple(t for t in self.taps if not self._single(t.axis))
+
+    @property
+    def entries(self) -> tuple[Taps, ...]:
+        """The axes that the taps are entries of."""
+        return tuple(t for t in self.taps if self._single(t.axis))
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether two windows share values: tiles and halves of an axis are not what a window operator is for."""
+        return any(self._overlaps(t) for t in self.windows)
+
+    def _single(self, axis: int) -> bool:
+        return self.first.parts[axis].count == Linear(1)
+
+    def _overlaps(self, taps: Taps) -> bool:
+        part = self.first.parts[taps.axis]
+        if taps.last < part.step:
+            return False
+        return not part.reach.known or taps.dilation < part.reach.constant
+
+
+def read_grid(tensors: tuple[Any, ...]) -> Grid | str | None:
+    """The grid of these tensors. None where they are no parts of anything; a reason where they are, and are no grid."""
+    paths = [chain(tensor) for tensor in tensors]
+    if any(len(path) < 2 for path in paths):
+        return None
+    shared = 0
+    while all(len(path) > shared + 1 and path[shared] is paths[0][shared] for path in paths):
+        shared += 1
+    if shared == 0:
+        return _several_bases([path[0] for path in paths])
+    # What all of them go through is no part of the window.
+    base = paths[0][shared - 1]
+    views = []
+    for path in paths:
+        found = view(path[shared - 1 :])
+        if found is None:
+            return "the bounds of its slices are not proved to lie inside the axis"
+        views.append(found)
+    return _grid(base, views)
+
+
+def _several_bases(bases: list[Any]) -> str | None:
+    different = len({id(base) for base in bases})
+    return f"its slices are of {different} tensors" if 2 * different <= len(bases) else None
+
+
+def _grid(base: Any, views: list[View]) -> Grid | str:
+    first = views[0]
+    for axis, part in enumerate(first.parts):
+        others = [v.parts[axis] for v in views]
+        if any(other.step != part.step for other in others):
+            return "its slices have unequal strides"
+        if any(other.reach != part.reach for other in others):
+            return "its slices are of unequal lengths"
+    if any(v.kept != first.kept for v in views):
+        return "its slices keep different axes"
+    taps: list[Taps] = []
+    for axis in range(len(first.parts)):
+        starts = sorted({v.parts[axis].start for v in views})
+        if len(starts) == 1:
+            continue
+        apart = starts[1] - starts[0]
+        if starts != list(range(starts[0], starts[-1] + 1, apart)):
+            return f"its slices along axis {axis} are not evenly apart"
+        taps.append(Taps(axis, starts[0], apart, len(starts)))
+    full = prod(t.count for t in taps)
+    order = tuple(_place(v, taps) for v in views)
+    if len(set(order)) < len(order):
+        return "a slice appears twice"
+    if len(order) < full:
+        return f"its slices are {len(order)} of the {full} taps of a window"
+    return Grid(base, views[order.index(0)], tuple(taps), order)
+
+
+def _place(of: View, taps: list[Taps]) -> int:
+    place = 0
+    for t in taps:
+        place = place * t.count + (of.parts[t.axis].start - t.start) // t.dilation
+    return place

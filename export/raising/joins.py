@@ -1,0 +1,117 @@
+"""Branches that are joined again: what a Concat or a sum of branches becomes once its branches are written as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..lower.emit import Dim, Emit, Value
+from .branches import Branches, Parts, Step, Tree
+from .grid import Grid
+from .lifted import Writer
+from .sizes import constant, length
+from .windows import Lifted, operators
+
+FEWEST = 3
+"""Fewer branches are no window worth an operator, and halves of an axis are everywhere."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Branches found alike, and the grids that they take their taps from. The first one with windows gives the order."""
+
+    tree: Tree
+    grids: tuple[Grid, ...]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The place of each branch among the taps, row-major."""
+        return next(grid for grid in self.grids if grid.windows).order
+
+    @property
+    def ops(self) -> tuple[str, ...]:
+        """The domain operators that the branches become."""
+        return tuple(op for grid in self.grids for op in operators(grid))
+
+    @property
+    def computes(self) -> bool:
+        """Whether a branch does arithmetic, and is not only moved."""
+        tree = self.tree
+        while isinstance(tree, Step) and tree.node.op in ("Unsqueeze", "Squeeze", "Transpose", "Reshape", "Identity"):
+            tree = tree.inputs[0]
+        return not isinstance(tree, Parts)
+
+
+def find(branches: tuple[Any, ...]) -> Joined | str | None:
+    """What the branches have in common. None where they are no windows; a reason where they look like it."""
+    if len(branches) < FEWEST:
+        return None
+    search = Branches()
+    tree = search.find(branches)
+    if tree is None:
+        return search.reason
+    if not any(grid.overlaps for grid in search.grids):
+        return None
+    return Joined(tree, tuple(search.grids))
+
+
+def concat(emit: Emit, node: Any, joined: Joined) -> Value:
+    """A Concat of the branches: the taps go in front of its axis and are merged with it."""
+    writer = Writer(emit, joined.order)
+    axis = node.attrs["axis"] % len(node.outputs[0].shape)
+    if (inner := _stacked(joined.tree, axis)) is not None:
+        return writer.move(_in_order_of_branches(emit, writer.write(inner), joined.order), axis).value
+    x = _in_order_of_branches(emit, writer.write(joined.tree), joined.order)
+    part = length(node.inputs[0], axis)
+    if part is not None and part.known and part.constant == 1:
+        if x.at == axis + 1:
+            return emit.squeeze(x.value, [axis])
+        return emit.squeeze(writer.move(x, axis).value, [axis + 1])
+    x = writer.move(x, axis)
+    return emit.reshape(x.value, _merged(emit, node, x, axis))
+
+
+def _stacked(tree: Tree, axis: int) -> Tree | None:
+    """What is stacked, where a branch ends by the very axis along which the branches are joined."""
+    if not isinstance(tree, Step) or tree.node.op != "Unsqueeze":
+        return None
+    axes = constant(tree.node.inputs[1])
+    return tree.inputs[0] if axes is not None and [int(a) % tree.rank for a in axes.reshape(-1)] == [axis] else None
+
+
+def total(emit: Emit, joined: Joined, rest: list[Value]) -> Value:
+    """The sum of the branches, and of what else is added to them."""
+    x = Writer(emit, joined.order).write(joined.tree)
+    assert x.at is not None
+    summed = emit.op("ReduceSum", x.value, emit.ints([x.at]), keepdims=0)
+    return emit.sum([summed, *rest])
+
+
+def _in_order_of_branches(emit: Emit, x: Lifted, order: tuple[int, ...]) -> Lifted:
+    if list(order) == sorted(order):
+        return x
+    return Lifted(emit.op("Gather", x.value, emit.ints(order), axis=x.at), x.rank, x.at)
+
+
+def _merged(emit: Emit, node: Any, x: Lifted, axis: int) -> list[Dim]:
+    """The shape of the Concat's output, for a Reshape of (…, taps, part, …); axes in front are copied."""
+    sizes: list[Dim] = [0] * axis
+    known = [length(node.outputs[0], i) for i in range(axis, x.rank)]
+    numbers = [size.constant if size is not None and size.known else None for size in known]
+    free = numbers.count(None)
+    for i, size in enumerate(numbers, axis):
+        if size is not None:
+            sizes.append(size)
+        elif free == 1:
+            sizes.append(-1)
+        elif i == axis:
+            sizes.append(emit.mul(_size(emit, x.value, axis), _size(emit, x.value, axis + 1)))
+        else:
+            sizes.append(_size(emit, x.value, i + 1))
+    return sizes
+
+
+def _size(emit: Emit, x: Value, axis: int) -> Value:
+    return emit.op("Shape", x, part=f"size{axis}", dtype=np.int64, start=axis, end=axis + 1)

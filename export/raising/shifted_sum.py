@@ -1,0 +1,73 @@
+"""A weighted sum over the taps of a window, written as a chain of Adds: the window operator, one product, one ReduceSum.
+
+    sum(a[:, t:t+1] * vp[:, :, i:i+H, j:j+W] for t, (i, j))  ->  ReduceSum(a[:, None] * windows(vp), taps)
+
+The weights must be entries of a tensor, one for each tap: a sum of slices alone is a box filter, and one with constant weights a
+convolution, which an operator of windows would only slow down. What else is added (a residual) is added afterwards. Addition in another
+order rounds otherwise; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from . import joins
+from .linear import Linear
+from .rule import Raise
+from .sizes import constant, length, producer
+
+
+def match(node: Any) -> Raise | str | None:
+    """``node`` is the last Add. None for any other sum; a reason where it weighs slices that make no window."""
+    if node.op != "Add" or _inner(node.outputs[0]):
+        return None
+    terms = _terms(node)
+    if len(terms) < joins.FEWEST:
+        return None
+    branches = [t for t in terms if (made := producer(t)) is not None and made.op in ("Mul", "MatMul", "Einsum")]
+    rest = [t for t in terms if not any(t is b for b in branches) and not _zero(t, node.outputs[0])]
+    joined = joins.find(tuple(branches))
+    if not isinstance(joined, joins.Joined):
+        return joined
+    if not any(grid.entries and not grid.windows for grid in joined.grids):
+        return None
+    return Raise(node, joined.ops, partial(joins.total, joined=joined, rest=rest))
+
+
+def _inner(value: Any) -> bool:
+    """Whether a sum is only a term of another."""
+    return len(value.outputs) == 1 and value.outputs[0].op == "Add"
+
+
+def _terms(node: Any) -> list[Any]:
+    """What a tree of Adds adds up, in order."""
+    terms: list[Any] = []
+    open_values = list(node.inputs)[::-1]
+    while open_values:
+        value = open_values.pop()
+        made = producer(value)
+        if made is not None and made.op == "Add" and _inner(value):
+            open_values += list(made.inputs)[::-1]
+        else:
+            terms.append(value)
+    return terms
+
+
+def _zero(value: Any, total: Any) -> bool:
+    """Whether adding it changes nothing: zeros, of no more than the shape of the sum."""
+    if not _zeros(value):
+        return False
+    if value.shape is None or total.shape is None or len(value.shape) > len(total.shape):
+        return False
+    sizes = [(length(value, axis), length(total, axis)) for axis in range(-len(value.shape), 0)]
+    return all(mine is not None and mine in (theirs, Linear(1)) for mine, theirs in sizes)
+
+
+def _zeros(value: Any) -> bool:
+    numbers, made = constant(value), producer(value)
+    if made is not None and made.op == "ConstantOfShape":
+        return "value" not in made.attrs or not made.attrs["value"].values.any()
+    if made is not None and made.op == "Expand":
+        return _zeros(made.inputs[0])
+    return numbers is not None and not numbers.any()

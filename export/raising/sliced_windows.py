@@ -1,0 +1,26 @@
+"""Slices of one tensor at every tap of a window, stacked or joined: one window operator, and the axis of taps where it was.
+
+    stack([xp[:, :, i:i+H, j:j+W] for i in range(kh) for j in range(kw)], axis)  ->  Im2Col(xp), Reshape, Transpose
+    the same over one or three axes, or with the channels last                   ->  Unfold for each axis, Reshape, Transpose
+
+A Concat along an axis of the tensor itself (``cat`` along the channels) merges the taps with it. Proved from the slices' bounds: offsets
+are a full grid, evenly apart; lengths and strides are equal. Where the windows stop short of the axis, it is cropped first.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from . import joins
+from .rule import Raise
+
+
+def match(node: Any) -> Raise | str | None:
+    """``node`` is the Concat. None where its inputs are no slices at several offsets; a reason where they make no window."""
+    if node.op != "Concat":
+        return None
+    joined = joins.find(tuple(node.inputs))
+    if not isinstance(joined, joins.Joined):
+        return joined
+    return None if joined.computes else Raise(node, joined.ops, partial(joins.concat, node=node, joined=joined))

@@ -1,0 +1,182 @@
+"""What a tensor is a part of: chains of Slice, Gather by one number, Split and Squeeze, read as one view of their first tensor.
+
+    x[:, :, 1:H+1][:, :, :, 2:W+2]  ->  of x, along axis 2: from 1, H long; along axis 3: from 2, W long
+
+Bounds may be computed from sizes (sizes.py); where a bound cannot be proved to lie inside the axis, the view ends before that node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .linear import Linear
+from .sizes import constant, integers, length, producer
+
+FAR = 2**31 - 1
+"""Ends from here on mean the end of the axis."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Along one axis: positions ``start``, ``start + step``, … below ``start + reach``."""
+
+    start: int
+    step: int
+    reach: Linear
+
+    @property
+    def count(self) -> Linear | None:
+        """How many positions; None where that is not linear in the free sizes."""
+        if self.step == 1:
+            return self.reach
+        return Linear(-(-self.reach.constant // self.step)) if self.reach.known else None
+
+
+@dataclass(frozen=True)
+class View:
+    """Parts of all axes of a tensor, of which the axes ``kept`` remain (the others are of length 1 and gone)."""
+
+    parts: tuple[Part, ...]
+    kept: tuple[int, ...]
+
+
+def size_of(tensor: Any, axis: int) -> Linear:
+    """The length of an axis; a symbol of its own where nothing is known."""
+    found = length(tensor, axis)
+    return found if found is not None else Linear.symbol(f"{tensor.name}[{axis}]")
+
+
+def chain(tensor: Any) -> list[Any]:
+    """The tensors on the way to ``tensor``, the first whole one in front, itself last."""
+    path = [tensor]
+    while (node := producer(path[-1])) is not None and _is_part(node):
+        path.append(node.inputs[0])
+    return path[::-1]
+
+
+def view(path: list[Any]) -> View | None:
+    """The last tensor of a chain as a view of the first; None where a bound on the way cannot be proved."""
+    base = path[0]
+    if base.shape is None:
+        return None
+    rank = len(base.shape)
+    found: View | None = View(tuple(Part(0, 1, size_of(base, axis)) for axis in range(rank)), tuple(range(rank)))
+    for tensor in path[1:]:
+        if found is None:
+            return None
+        found = _APPLY[producer(tensor).op](found, producer(tensor), tensor)
+    return found
+
+
+def _is_part(node: Any) -> bool:
+    if node.op == "Gather":
+        index = constant(node.inputs[1])
+        return index is not None and index.ndim == 0
+    return node.op in _APPLY and node.domain in (None, "", "ai.onnx")
+
+
+def _slice(before: View, node: Any, _: Any) -> View | None:
+    given = [integers(value) if value.name or value.inputs else None for value in node.inputs[1:]]
+    starts, ends = given[0], given[1]
+    if starts is None or ends is None:
+        return None
+    axes = _numbers(given[2]) if len(given) > 2 else list(range(len(starts)))
+    steps = _numbers(given[3]) if len(given) > 3 else [1] * len(starts)
+    if axes is None or steps is None:
+        return None
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        where = before.kept[axis]
+        narrowed = _narrow(before.parts[where], start, end, step)
+        if narrowed is None:
+            return None
+        before = _with(before, where, narrowed)
+    return before
+
+
+def _gather(before: View, node: Any, _: Any) -> View | None:
+    axis = int(node.attrs.get("axis", 0)) % len(before.kept)
+    where = before.kept[axis]
+    index = int(node.inputs[1].values)
+    start = Linear(index)
+    if index < 0:
+        count = before.parts[where].count
+        if count is None or not count.known:
+            return None
+        start = count + start
+    narrowed = _narrow(before.parts[where], start, start + Linear(1), 1)
+    return None if narrowed is None else _without(_with(before, where, narrowed), [axis])
+
+
+def _split(before: View, node: Any, output: Any) -> View | None:
+    axis = int(node.attrs.get("axis", 0)) % len(before.kept)
+    where = before.kept[axis]
+    index = next(i for i, value in enumerate(node.outputs) if value is output)
+    if len(node.inputs) > 1:
+        given = integers(node.inputs[1])
+        widths = None if given is None else _numbers(given)
+    else:
+        count, parts = before.parts[where].count, len(node.outputs)
+        even = count is not None and count.known and count.constant % parts == 0
+        widths = [count.constant // parts] * parts if even and count is not None else None
+    if widths is None:
+        return None
+    start = sum(widths[:index])
+    narrowed = _narrow(before.parts[where], Linear(start), Linear(start + widths[index]), 1)
+    return None if narrowed is None else _with(before, where, narrowed)
+
+
+def _squeeze(before: View, node: Any, _: Any) -> View | None:
+    given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    if given is None:
+        return None
+    axes = [int(a) % len(before.kept) for a in given.reshape(-1)]
+    return _without(before, axes)
+
+
+_APPLY = {"Slice": _slice, "Gather": _gather, "Split": _split, "Squeeze": _squeeze}
+
+
+def _narrow(part: Part, start: Linear, end: Linear, step: int) -> Part | None:
+    """A part of a part. None where a bound is not proved to lie inside."""
+    count = part.count
+    if count is None or step < 1:
+        return None
+    if start.known and start.constant < 0:
+        start = count + start
+    if not start.known or start.constant < 0:
+        return None
+    if end.known and end.constant >= FAR:
+        end = count
+    elif end.known and end.constant < 0:
+        end = count + end
+    room = count - end
+    if not room.known:
+        return None
+    if room.constant < 0:
+        end = count
+    reach = end - start
+    if reach.known and reach.constant < 1:
+        return None
+    if reach.known:  # in normal form, so that equal parts are equal objects
+        chosen = -(-reach.constant // step)
+        step *= part.step
+        return Part(part.start + part.step * start.constant, step, Linear(step * (chosen - 1) + 1))
+    return Part(part.start + start.constant, step, reach) if part.step == 1 else None
+
+
+def _numbers(values: list[Linear] | None) -> list[int] | None:
+    if values is None or not all(v.known for v in values):
+        return None
+    return [v.constant for v in values]
+
+
+def _with(before: View, axis: int, part: Part) -> View:
+    return replace(before, parts=(*before.parts[:axis], part, *before.parts[axis + 1 :]))
+
+
+def _without(before: View, axes: list[int]) -> View | None:
+    """Without the kept axes ``axes``, whose length must be 1."""
+    if any(before.parts[before.kept[a]].count != Linear(1) for a in axes):
+        return None
+    return replace(before, kept=tuple(k for i, k in enumerate(before.kept) if i not in axes))

@@ -1,0 +1,161 @@
+"""The window operator of a grid, written out: a crop where one is needed, then Im2Col or one Unfold an axis, taps as one axis.
+
+2-D windows of (N, C, H, W)   ->  Im2Col, Reshape to (N, C, T, Lh, Lw)
+any other                     ->  Unfold for each windowed axis, the new axes merged behind the others: (…, T)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..lower.emit import TO_END, Dim, Emit, Value
+from .grid import Grid, Taps
+from .linear import Linear
+from .rule import domain_op
+from .views import Part, size_of
+
+_Label = int | tuple[str, int]
+"""An axis of the base, or the taps of a windowed one."""
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """What stands for all taps at once: one tap's tensor with an axis of taps before its axis ``at`` (None: all the same)."""
+
+    value: Value
+    rank: int
+    at: int | None
+
+    @property
+    def behind(self) -> int:
+        """How many axes lie behind that of the taps."""
+        return self.rank - (self.at or 0)
+
+
+def operators(grid: Grid) -> tuple[str, ...]:
+    """The domain operators that :func:`write` puts in, in order."""
+    return ("Im2Col",) if _is_image(grid) else ("Unfold",) * len(grid.windows)
+
+
+def refuse(grid: Grid) -> str | None:
+    """Why the crop that the grid needs cannot be written down."""
+    taps = {t.axis: t for t in grid.taps}
+    for axis, part in enumerate(grid.first.parts):
+        if _end(grid.base, axis, part, taps.get(axis)) is None:
+            return f"where its windows end along axis {axis} is not known from the length of the axis"
+    return None
+
+
+def write(emit: Emit, grid: Grid, behind: int | None = None) -> Lifted:
+    """All taps of a grid as one tensor; the axis of taps lies before the last ``behind`` axes where that costs nothing."""
+    x = _crop(emit, grid)
+    rank = len(grid.first.kept)
+    if _is_image(grid):
+        return Lifted(_im2col(emit, x, grid), rank, 2)
+    dropped = [axis for axis in range(len(grid.first.parts)) if axis not in grid.first.kept]
+    looked_up = [t.axis for t in grid.entries]
+    if len(grid.taps) == 1 and looked_up:
+        return _entries(emit, x, grid, dropped, behind)
+    axes = list(range(len(grid.first.parts)))
+    labels: list[_Label] = [*axes]
+    for t in grid.windows:
+        x = domain_op(emit, "Unfold", x, {"axis": t.axis, "size": t.last + 1, "step": grid.first.parts[t.axis].step})
+        if t.dilation > 1:
+            x = emit.slice(x, [0], [TO_END], [len(labels)], [t.dilation])
+        labels.append(("tap", t.axis))
+    wanted: list[_Label] = [axis for axis in axes if axis not in looked_up]
+    wanted += [t.axis if t.axis in looked_up else ("tap", t.axis) for t in grid.taps]
+    if wanted != labels:
+        x = emit.transpose(x, [labels.index(label) for label in wanted])
+    if len(grid.taps) > 1:
+        x = emit.reshape(x, [0] * (len(axes) - len(looked_up)) + [prod(t.count for t in grid.taps)])
+    remaining = [axis for axis in axes if axis not in looked_up]
+    gone = [remaining.index(axis) for axis in dropped if axis not in looked_up]
+    if gone:
+        x = emit.op("Squeeze", x, emit.ints(gone))
+    back = [grid.first.kept.index(axis) for axis in looked_up if axis in grid.first.kept]
+    if back:
+        x = emit.unsqueeze(x, back)
+    return Lifted(x, rank, rank)
+
+
+def _is_image(grid: Grid) -> bool:
+    return (
+        len(grid.first.parts) == 4
+        and grid.first.kept == (0, 1, 2, 3)
+        and not grid.entries
+        and [t.axis for t in grid.taps] == [2, 3]
+    )
+
+
+def _end(base: Any, axis: int, part: Part, taps: Taps | None) -> int | None:
+    """Where the crop ends: TO_END where the windows fill the axis, a number from its start or (negative) its end, None where unknown."""
+    start, last = (taps.start, taps.last) if taps else (part.start, 0)
+    end = part.reach + Linear(start + last)
+    room = size_of(base, axis) - end
+    # Values behind the last window that are fewer than a step make no window more. An open reach is not rounded to steps.
+    step = taps.dilation if taps and part.count == Linear(1) else part.step
+    if room.known and 0 <= room.constant < (step if part.reach.known else 1):
+        return TO_END
+    if end.known:
+        return end.constant
+    return -room.constant if room.known else None
+
+
+def _crop(emit: Emit, grid: Grid) -> Value:
+    taps = {t.axis: t for t in grid.taps}
+    windowed = {t.axis for t in grid.windows}
+    bounds: list[tuple[int, int, int, int]] = []
+    for axis, part in enumerate(grid.first.parts):
+        t = taps.get(axis)
+        start, end = part.start if t is None else t.start, _end(grid.base, axis, part, t)
+        step = 1 if axis in windowed else part.step if t is None else t.dilation
+        assert end is not None  # refuse() has said so otherwise
+        if (start, end, step) != (0, TO_END, 1):
+            bounds.append((start, end, axis, step))
+    if not bounds:
+        return grid.base
+    starts, ends, axes, steps = (list(b) for b in zip(*bounds, strict=True))
+    return emit.slice(grid.base, starts, ends, axes, steps)
+
+
+def _entries(emit: Emit, x: Value, grid: Grid, dropped: list[int], behind: int | None) -> Lifted:
+    """The axis is that of the taps already. One that each view keeps with length 1 comes back, on the side where it is wanted."""
+    (taps,) = grid.taps
+    rank = len(grid.first.kept)
+    others = [axis for axis in dropped if axis != taps.axis]
+    if others:
+        x = emit.op("Squeeze", x, emit.ints(others))
+    at = taps.axis - sum(axis < taps.axis for axis in others)
+    if taps.axis in dropped:
+        return Lifted(x, rank, at)
+    if behind == rank - at - 1:
+        return Lifted(emit.unsqueeze(x, [at]), rank, at + 1)
+    return Lifted(emit.unsqueeze(x, [at + 1]), rank, at)
+
+
+def _im2col(emit: Emit, x: Value, grid: Grid) -> Value:
+    steps = [grid.first.parts[t.axis].step for t in grid.taps]
+    attributes = {
+        "kernel": [t.count for t in grid.taps],
+        "dilation": [t.dilation for t in grid.taps],
+        "pads": [0, 0, 0, 0],
+        "stride": steps,
+    }
+    columns = domain_op(emit, "Im2Col", x, attributes)
+    counts = [grid.first.parts[t.axis].count for t in grid.taps]
+    space: list[Dim] = [count.constant if count is not None and count.known else -1 for count in counts]
+    if space == [-1, -1]:
+        space = [_positions(emit, x, t, step) for t, step in zip(grid.taps, steps, strict=True)]
+    channels = grid.first.parts[1].count
+    known = channels.constant if channels is not None and channels.known else emit.dim(x, 1)
+    return emit.reshape(columns, [0, known, prod(t.count for t in grid.taps), *space])
+
+
+def _positions(emit: Emit, x: Value, taps: Taps, step: int) -> Dim:
+    size = emit.op("Shape", x, part=f"size{taps.axis}", dtype=np.int64, start=taps.axis, end=taps.axis + 1)
+    return emit.add(emit.floordiv(emit.sub(size, taps.last + 1), step), 1) if step > 1 else emit.sub(size, taps.last)
