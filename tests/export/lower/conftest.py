@@ -92,7 +92,7 @@ def one_node(
 
 @pytest.fixture(scope="session")
 def lowered() -> Callable[..., Lowered]:
-    """``lowered(op, inputs, attrs, dynamic=True, constants=(), only=None, targets=both, opset=18)``.
+    """``lowered(op, inputs, attrs, dynamic=True, constants=(), only=None, targets=both, opset=18, prefer="ort-cpu")``.
 
     ``only`` names the one lowering that may be used; without it the cheapest is.
     """
@@ -107,10 +107,11 @@ def lowered() -> Callable[..., Lowered]:
         only: str | None = None,
         targets: Collection[str] = ("ort", "tensorrt"),
         opset: int = 18,
+        prefer: str = "ort-cpu",
     ) -> Lowered:
         model = one_node(op, inputs, attrs, dynamic, constants, opset)
         rules = [rule for rule in LOWERINGS if only in (None, rule.name)]
-        result = lower(model, targets, rules)
+        result = lower(model, targets, rules, prefer=prefer)
         (applied,) = result.applied
         graph = result.model.graph
         assert only in (None, applied.lowering)
