@@ -1,0 +1,113 @@
+"""Recognising local attention by its axes, not by its spelling.
+
+A window operator makes a window axis and keeps the others; everything behind it carries, merges, splits, multiplies or
+sums axes. ``layout`` follows them, ``windows``, ``carry`` and ``cuts`` say what operators make of them, ``contract`` brings
+products to one form, and three passes in one walk put operators in: ``correlate``, ``aggregate``, ``attend``. What is not
+proved is left as it is, with a reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+import onnx_graphsurgeon as gs
+from onnx import helper
+
+from ...errors import StageError
+from ..domain import DOMAIN, VERSION, domain_nodes, register_schemas
+from .context import Context, Found, Refused
+from .flow import visit
+
+__all__ = ["Found", "Recognised", "Refused", "recognise"]
+
+WINDOWS = ("Im2Col", "Unfold")
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """The model with local operators in it, what was found, and what was left and why."""
+
+    model: onnx.ModelProto
+    found: list[Found] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+def recognise(model: onnx.ModelProto) -> Recognised:
+    """Put LocalCorrelation, LocalAggregate and LocalAttention in where windows are multiplied and summed.
+
+    ``model`` is a captured or raised graph and is not changed; without a window operator it is returned as it is. Inputs
+    and outputs keep names, types and shapes. New nodes are named ``<replaced node>/<part>``. ``refused`` has one reason for
+    each operator of overlapping windows that stays, and for attention that stays in parts.
+
+    Raises StageError where shapes of the graph contradict each other.
+    """
+    if not any(node.op_type in WINDOWS for node in domain_nodes(model.graph)):
+        return Recognised(model)
+    register_schemas()
+    graph = gs.import_onnx(_inferred(model))
+    context = Context(graph, _taken(graph))
+    for node in list(graph.nodes):
+        visit(context, node)
+    if not context.found:
+        return Recognised(model, [], _refused(context, graph))
+    graph.nodes = [node for node in graph.nodes if node.outputs] + context.nodes
+    graph.cleanup().toposort()
+    return Recognised(_exported(graph, model), _alive(context, graph), _refused(context, graph))
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise StageError("recognise", f"shapes do not fit together: {error}") from error
+
+
+def _taken(graph: Any) -> set[str]:
+    """All names of nodes and values, after nodes without a name of their own have been given one."""
+    counts = Counter(node.name for node in graph.nodes)
+    for node in graph.nodes:
+        if node.outputs and (not node.name or counts[node.name] > 1):
+            node.name = node.outputs[0].name
+    return {node.name for node in graph.nodes} | set(graph.tensors().keys())
+
+
+def _alive(context: Context, graph: Any) -> list[Found]:
+    names = {node.name for node in graph.nodes}
+    return [entry for entry in context.found if entry.node in names]
+
+
+def _refused(context: Context, graph: Any) -> list[Refused]:
+    """Reasons for what is still in the graph: windows that overlap, and attention that stayed in parts."""
+    left = []
+    names = {node.name for node in graph.nodes}
+    for node in graph.nodes:
+        if node.domain != DOMAIN or node.op not in WINDOWS:
+            continue
+        if node.op == "Im2Col":
+            geometry = zip(node.attrs["kernel"], node.attrs["dilation"], node.attrs["stride"], strict=True)
+            overlapping = any(d * (k - 1) + 1 > s for k, d, s in geometry)
+        else:
+            overlapping = node.attrs["size"] > node.attrs["step"]
+        if overlapping:
+            reason = context.reasons.get(
+                node.name, "no product of its windows is summed over channels or over the window"
+            )
+            left.append(Refused(node.name, reason))
+    parts = [Refused(name, reason) for name, reason in context.refused.items() if name in names]
+    return left + parts
+
+
+def _exported(graph: Any, source: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph as a model, with what onnx-graphsurgeon does not carry taken from ``source``."""
+    imports = [entry for entry in source.opset_import if entry.domain != DOMAIN]
+    model: onnx.ModelProto = gs.export_onnx(graph, opset_imports=[*imports, helper.make_opsetid(DOMAIN, VERSION)])
+    model.metadata_props.extend(source.metadata_props)
+    model.graph.metadata_props.extend(source.graph.metadata_props)
+    model.doc_string, model.domain, model.model_version = source.doc_string, source.domain, source.model_version
+    for mine, theirs in ((model.graph.input, source.graph.input), (model.graph.output, source.graph.output)):
+        del mine[:]
+        mine.extend(theirs)
+    return model

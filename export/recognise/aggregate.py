@@ -1,0 +1,71 @@
+"""Aggregation: a product of weights with windows, summed over the whole window.
+
+    sum over t of weights[.. t, p] * windows[.. d, t, p]  ->  LocalAggregate
+
+Exact by definition, as the correlation is. Channels that the weights do not have are D, those that they have are heads;
+involution and local convolutions are this without a softmax. Refused: weights that are the same for all places of the
+window, sums over channels as well, terms added to the values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .attend import attend
+from .canonical import Canonical, batch_axis, described, divide, parts, sharing
+from .context import Context, Found
+from .correlate import shares_blocks
+from .layout import PLACE, REPEATED, flat, length
+from .views import Product, Scores, refined
+
+
+def refusal(product: Product) -> str | None:
+    """Why a product that is summed over the whole window is not an aggregation."""
+    weights = set(flat(product.other_dims))
+    if product.compose != "product":
+        return "a difference is summed over the window"
+    if any(atom.role != PLACE for atom in product.summed):
+        return "the sum is over channels as well as over the window"
+    if not product.summed <= weights:
+        return "the weights are the same for several places of the window"
+    if product.windowed.relative:
+        return "a term is added to the values of the window"
+    if any(atom.role == REPEATED for atom in set(flat(product.windowed.dims)) - weights):
+        return "the windows are repeated along an axis that the weights do not have"
+    return shares_blocks(product)
+
+
+def aggregate(context: Context, node: Any, product: Product) -> str | None:
+    """Put a LocalAggregate, or a LocalAttention, in the place of the output of ``node``; the reason where it was left."""
+    product = refined(product)
+    reason, split = refusal(product), parts(product.windowed)
+    if reason is None and split is None:
+        reason = "an axis of the windows was taken apart"
+    if reason is not None or split is None:
+        return reason
+    scores = context.view(product.other)
+    if isinstance(scores, Scores) and scores.soft:
+        reason = attend(context, node, product, scores)
+        if reason is None:
+            return None
+        context.refused[node.name] = f"stays apart from the softmax before it: {reason}"
+    window = product.windowed.window
+    weights = set(flat(product.other_dims))
+    channels = tuple(atom for atom in split.outer if atom not in weights)
+    shared = [atom for atom in sharing(product.windowed, product.other_dims) if atom in weights]
+    heads = divide(shared, batch_axis(window), (), ())
+    arrange = context.arrange(node)
+    canonical = Canonical(arrange, heads)
+    given = canonical.over_positions(product.other, product.other_dims, split.places, split.positions)
+    value = canonical.over_space(window, split.source, channels, window.slides)
+    made = (heads.batch, heads.heads, channels, *split.positions)
+    y = canonical.operator("LocalAggregate", (given, value), window.slides, made)
+    name = arrange.emit.nodes[-1].name
+    y = arrange.arrange(y, made, product.dims)
+    if product.factor != 1.0:
+        y = arrange.emit.op("Mul", y, arrange.emit.constant(product.factor, y.dtype, "factor"))
+    context.replace(node, arrange, y)
+    nodes = tuple(dict.fromkeys((*window.nodes, *product.nodes, node.name)))
+    text = described("LocalAggregate", window.slides, heads, str(length(channels)))
+    context.found.append(Found(name, "LocalAggregate", nodes, text))
+    return None

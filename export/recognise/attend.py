@@ -1,0 +1,157 @@
+"""Attention: a correlation, scaled and biased, its softmax over the window, and the aggregation of values by it.
+
+    aggregate(softmax over t of (scale * correlate(query, key) + bias), value)  ->  LocalAttention
+
+Exact: scores and weights meet in one tensor, so its axes are described twice, by the atoms of the keys' windows and by
+those of the values'. The two descriptions are brought together piece by piece; where each place, position and head of one
+is the same of the other, the three operators are one. Refused: scores or weights that are needed elsewhere (an attention
+map that is returned), windows of keys and values that differ in more than padding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .canonical import (
+    Canonical,
+    Parts,
+    batch_axis,
+    described,
+    divide,
+    equalised,
+    parts,
+    sharing,
+    space_after,
+)
+from .context import Context, Found
+from .layout import (
+    FOREIGN,
+    OUTER,
+    PLACE,
+    POSITION,
+    REPEATED,
+    Atom,
+    Dim,
+    Dims,
+    flat,
+    length,
+    refinement,
+    substituted,
+    unified,
+)
+from .views import Product, Scores, refined
+from .windows import Term, Window
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The keys' atoms under the names of the values' atoms."""
+
+    split: dict[Atom, Dim]
+    same: dict[Atom, Atom]
+
+    def __call__(self, dims: Dims) -> Dims:
+        return tuple(tuple(self.same.get(atom, atom) for atom in dim) for dim in substituted(dims, self.split))
+
+    def terms(self, terms: tuple[Term, ...]) -> tuple[Term, ...]:
+        return tuple(Term(term.tensor, self(term.dims), term.factor) for term in terms)
+
+
+def attend(context: Context, node: Any, product: Product, scores: Scores) -> str | None:
+    """Put a LocalAttention in the place of the output of ``node``; the reason where it was left apart."""
+    used = context.used_elsewhere(scores.tensors)
+    if used is not None:
+        return f"{used} is used elsewhere too"
+    scores = _refined(scores)
+    keys, values = scores.product.windowed, product.windowed
+    slides = equalised(keys.window, values.window)
+    if slides is None:
+        return "keys and values have different windows"
+    key_parts, value_parts = parts(keys), parts(values)
+    met = unified(scores.dims, product.other_dims)
+    if met is None or key_parts is None or value_parts is None:
+        return "the axes of the weights do not line up with those of the windowed values"
+    of_keys, of_values, same = met
+    names = _Names(of_keys, same)
+    repeated = {other for mine, other in same.items() if mine.role == REPEATED}
+    if not _same_axes(same, keys.window, values.window):
+        return "places or positions of keys and values are in another order"
+    if space_after(keys.window, slides) != space_after(values.window, slides):
+        return "keys and values are not proved to be of one size"
+
+    values_split = _split(value_parts, of_values)
+    shared_with = {atom for atom in flat(substituted(product.other_dims, of_values)) if atom not in repeated}
+    order = flat(substituted((tuple(sharing(values, product.other_dims)),), of_values))
+    shared = [atom for atom in order if atom in shared_with]
+    channels = tuple(atom for atom in values_split.outer if atom not in shared_with)
+    bias, relative = names.terms(scores.bias), names.terms(keys.relative)
+    heads = divide(shared, batch_axis(values.window), relative, bias)
+    summed = flat(names((tuple(atom for atom in key_parts.outer if atom in scores.channels),)))
+
+    arrange = context.arrange(node)
+    canonical = Canonical(arrange, heads)
+    query = canonical.over_positions(
+        scores.product.other, names(scores.product.other_dims), summed, values_split.positions
+    )
+    key = canonical.over_space(keys.window, names(key_parts.source), summed, slides)
+    value = canonical.over_space(values.window, values_split.source, channels, slides)
+    bias_value = canonical.bias(bias, values_split.places, values_split.positions)
+    relative_value = canonical.relative(relative, summed, values_split.places)
+    made = (heads.batch, heads.heads, channels, *values_split.positions)
+    inputs = (query, key, value, bias_value, relative_value)
+    options = {"compose": scores.product.compose, "scale": scores.factor}
+    y = canonical.operator("LocalAttention", inputs, slides, made, **options)
+    name = arrange.emit.nodes[-1].name
+    y = arrange.arrange(y, made, substituted(product.dims, of_values))
+    if product.factor != 1.0:
+        y = arrange.emit.op("Mul", y, arrange.emit.constant(product.factor, y.dtype, "factor"))
+    context.replace(node, arrange, y)
+    nodes = tuple(dict.fromkeys((*scores.nodes, *values.window.nodes, *product.nodes, node.name)))
+    extras = [
+        f"with {text}" for text, given in (("relative", relative_value), ("bias", bias_value)) if given is not None
+    ]
+    if scores.product.compose != "product":
+        extras.insert(0, scores.product.compose.replace("_", " "))
+    size, wide = length(summed), length(channels)
+    text = described(
+        "LocalAttention", slides, heads, str(size) if size == wide else f"{size} (values of {wide})", extras
+    )
+    context.found = [entry for entry in context.found if not _part_of(entry, scores)]
+    context.found.append(Found(name, "LocalAttention", nodes, text))
+    return None
+
+
+def _refined(scores: Scores) -> Scores:
+    """The scores with the product and the bias in the pieces that later views have split their axes into."""
+    later = {*flat(scores.dims), *scores.channels}
+    by = refinement((atom for term in scores.bias for atom in flat(term.dims)), later)
+    bias = tuple(replace(term, dims=substituted(term.dims, by)) for term in scores.bias)
+    return replace(scores, product=refined(scores.product, later), bias=bias)
+
+
+def _part_of(entry: Found, scores: Scores) -> bool:
+    """Whether a correlation that was found is the one that went into the attention."""
+    return entry.operator == "LocalCorrelation" and set(entry.consumed) <= set(scores.nodes)
+
+
+def _same_axes(same: dict[Atom, Atom], ours: Window, theirs: Window) -> bool:
+    """Whether places meet places and positions positions of the same space axis and stride, and nothing else does."""
+    for mine, other in same.items():
+        if mine.role in (PLACE, POSITION) or other.role in (PLACE, POSITION):
+            if mine.role != other.role or mine.stride != other.stride:
+                return False
+            if ours.axes.index(mine.axis) != theirs.axes.index(other.axis):
+                return False
+        elif other.role not in (OUTER, FOREIGN, REPEATED):
+            return False
+    return True
+
+
+def _split(found: Parts, by: dict[Atom, Dim]) -> Parts:
+    return Parts(
+        flat(substituted((found.outer,), by)),
+        flat(substituted((found.places,), by)),
+        substituted(found.positions, by),
+        substituted(found.source, by),
+    )

@@ -1,0 +1,210 @@
+"""Operands of the Local operators in their canonical order: (N, H, D, *space), (N, H, K, *positions), (H, D, K)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import onnx_graphsurgeon as gs
+
+from ..domain import DOMAIN
+from ..lower.emit import TO_END, Value
+from .arrange import Arrange
+from .layout import FOREIGN, OUTER, PLACE, POSITION, REPEATED, Atom, Dim, Dims, flat, length, pieces, whole
+from .size import ONE, Size
+from .windows import Slide, Term, Window, Windowed
+
+SPACE = "space"
+"""A space axis of the source, under its number among the space axes."""
+Rename = Callable[[Dims], Dims]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The atoms of a windowed value by what they are: whole axes in order, however a view has cut them up."""
+
+    outer: Dim
+    places: Dim
+    positions: Dims
+    source: Dims
+    """The dimensions of the source tensor; a space axis is one atom."""
+
+
+def parts(value: Windowed) -> Parts | None:
+    """None where a view has taken an axis apart that does not come together again."""
+    window, source = value.window, []
+    outer: list[Atom] = []
+    for axis, size in enumerate(window.source.sizes):
+        if axis in window.axes:
+            source.append(whole(SPACE, window.axes.index(axis), size))
+            continue
+        found = pieces(value.dims, OUTER, axis)
+        if found is None or length(found) != size:
+            return None
+        source.append(found)
+        outer += found
+    places = [pieces(value.dims, PLACE, axis) for axis in window.axes]
+    positions = [pieces(value.dims, POSITION, axis) for axis in window.axes]
+    if any(found is None for found in (*places, *positions)):
+        return None
+    return Parts(
+        tuple(outer),
+        flat(found for found in places if found is not None),
+        tuple(found for found in positions if found is not None),
+        tuple(source),
+    )
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What query (or weights) and windows share, as two dimensions: those of the batch, and those of the heads."""
+
+    batch: Dim
+    heads: Dim
+
+
+def divide(shared: Iterable[Atom], batch_axis: int | None, relative: Sequence[Term], bias: Sequence[Term]) -> Heads:
+    """Shared atoms of the source's first axis are the batch, the others heads.
+
+    A piece of the batch that a relative term or a bias tells apart is a head: heads that were folded into the batch.
+    """
+    atoms = list(shared)
+    batch = [atom for atom in atoms if atom.role == OUTER and atom.axis == batch_axis]
+    for term in relative:
+        batch = [atom for atom in batch if atom not in flat(term.dims)]
+    for term in bias:
+        told = [atom for atom in batch if atom in flat(term.dims)]
+        if told and len(told) < len(batch):
+            batch = [atom for atom in batch if atom not in told]
+    return Heads(tuple(batch), tuple(atom for atom in atoms if atom not in batch))
+
+
+def batch_axis(window: Window) -> int | None:
+    """The first axis of the source, if no window slides along it."""
+    return None if 0 in window.axes else 0
+
+
+def sharing(value: Windowed, other: Dims) -> list[Atom]:
+    """Atoms of axes without windows: those of the source in order, then those that only the other tensor has."""
+    found = parts(value)
+    mine = list(found.outer) if found is not None else []
+    repeated = [atom for atom in flat(value.dims) if atom.role == REPEATED]
+    return mine + repeated + [atom for atom in flat(other) if atom.role == FOREIGN]
+
+
+class Canonical:
+    """Writes operands with the batch and heads of ``heads``."""
+
+    def __init__(self, arrange: Arrange, heads: Heads) -> None:
+        self.arrange = arrange
+        self.emit = arrange.emit
+        self.heads = heads
+
+    def over_positions(self, tensor: Value, dims: Dims, middle: Dim, positions: Dims) -> Value:
+        """(N, H, ``middle``, *positions), repeated along what the tensor does not have."""
+        return self.arrange.arrange(tensor, dims, (self.heads.batch, self.heads.heads, middle, *positions))
+
+    def over_space(self, window: Window, source: Dims, channels: Dim, slides: Sequence[Slide]) -> Value:
+        """The windows' source as (N, H, D, *S), repeated along what it does not have.
+
+        Where the windows' own padding differs from that of ``slides``, zeros are added or values cut off.
+        """
+        space = tuple(dim for axis, dim in enumerate(source) if axis in window.axes)
+        want = (self.heads.batch, self.heads.heads, channels, *space)
+        x = self.arrange.arrange(self.arrange.source(window.source), source, want)
+        extra = {
+            axis: surplus(mine, common) for axis, (mine, common) in enumerate(zip(window.slides, slides, strict=True))
+        }
+        cut = [axis for axis, pair in extra.items() if min(pair) < 0]
+        if cut:
+            starts = [max(0, -extra[axis][0]) for axis in cut]
+            ends = [min(0, extra[axis][1]) or TO_END for axis in cut]
+            x = self.emit.slice(x, starts, ends, [3 + axis for axis in cut])
+        zeros = {3 + axis: (max(0, pair[0]), max(0, pair[1])) for axis, pair in extra.items()}
+        padded = self.emit.pad(x, 3 + len(slides), zeros)
+        if cut or padded is not x:
+            padded.shape = [
+                *(size.value if size.value is not None else str(size) for size in map(length, want[:3])),
+                *(size.value if size.value is not None else str(size) for size in space_after(window, slides)),
+            ]
+        return padded
+
+    def relative(self, terms: Sequence[Term], channels: Dim, places: Dim) -> Value | None:
+        """The sum of relative terms as (H or 1, D, K)."""
+        return self._sum(terms, (self.heads.heads, channels, places), (False, True, True))
+
+    def bias(self, terms: Sequence[Term], places: Dim, positions: Dims) -> Value | None:
+        """The sum of bias terms with 3 + n axes, each of the scores' length or 1."""
+        want = (self.heads.batch, self.heads.heads, places, *positions)
+        return self._sum(terms, want, [False] * len(want))
+
+    def _sum(self, terms: Sequence[Term], want: Dims, full: Sequence[bool]) -> Value | None:
+        made = []
+        for term in terms:
+            x = self.arrange.arrange(term.tensor, term.dims, want, full)
+            if term.factor != 1.0:
+                x = self.emit.op("Mul", x, self.emit.constant(term.factor, x.dtype, "factor"))
+            made.append(x)
+        return self.emit.sum(made) if made else None
+
+    def operator(
+        self, kind: str, inputs: Sequence[Value | None], slides: Sequence[Slide], want: Dims, **more: Any
+    ) -> Value:
+        """One operator of the domain over canonical operands; its output has the dimensions ``want``."""
+        given = list(inputs)
+        while given and given[-1] is None:
+            given.pop()
+        dtype = next(value.dtype for value in given if value is not None)
+        values = [gs.Variable.empty() if value is None else value for value in given]
+        y = self.emit.op(kind, *values, part=kind, dtype=dtype, **geometry(slides), **more)
+        self.emit.nodes[-1].domain = DOMAIN
+        sizes = [length(dim) for dim in want]
+        y.shape = [size.value if size.value is not None else str(size) for size in sizes]
+        return y
+
+
+def geometry(slides: Sequence[Slide]) -> dict[str, list[int]]:
+    """The attributes that all Local operators have; negative padding has been cut off the source."""
+    return {
+        "kernel": [slide.kernel for slide in slides],
+        "dilation": [slide.dilation for slide in slides],
+        "pads": [max(0, slide.begin) for slide in slides] + [max(0, slide.end) for slide in slides],
+        "stride": [slide.stride for slide in slides],
+    }
+
+
+def described(kind: str, slides: Sequence[Slide], heads: Heads, channels: str, extras: Sequence[str] = ()) -> str:
+    """``LocalAttention 7x7, 8 heads of 8, stride 2, with relative``."""
+    count = length(heads.heads)
+    text = f"{kind} {'x'.join(str(s.kernel) for s in slides)}, {count} head{'s' if count != ONE else ''} of {channels}"
+    for name in ("dilation", "stride"):
+        values = [getattr(slide, name) for slide in slides]
+        if set(values) != {1}:
+            text += f", {name} {values[0] if len(set(values)) == 1 else 'x'.join(map(str, values))}"
+    return text + "".join(f", {extra}" for extra in extras)
+
+
+def equalised(ours: Window, theirs: Window) -> tuple[Slide, ...] | None:
+    """The slides of two windows that differ in padding only, with the smaller padding of each side; None where more differs."""
+    if len(ours.slides) != len(theirs.slides):
+        return None
+    made = []
+    for a, b in zip(ours.slides, theirs.slides, strict=True):
+        if (a.kernel, a.dilation, a.stride) != (b.kernel, b.dilation, b.stride):
+            return None
+        made.append(replace(a, begin=min(a.begin, b.begin), end=min(a.end, b.end)))
+    return tuple(made)
+
+
+def surplus(mine: Slide, common: Slide) -> tuple[int, int]:
+    """How many zeros before and behind an axis the graph must add, and cut off where negative, for the operator to pad as ``common``."""
+    return mine.begin - max(0, common.begin), mine.end - max(0, common.end)
+
+
+def space_after(window: Window, slides: Sequence[Slide]) -> list[Size]:
+    """The space lengths of a source once its padding beyond that of ``slides`` has been added, or cut off, in the graph."""
+    return [
+        window.source.sizes[mine.axis] + Size.number(sum(surplus(mine, common)))
+        for mine, common in zip(window.slides, slides, strict=True)
+    ]

@@ -1,0 +1,120 @@
+"""Operators that carry values on and only rearrange axes: what they make of a value's dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .layout import REPEATED, Dim, Dims, fresh, length, reshaped
+from .shapes import constant, integers, reshape_target, sizes_of
+from .size import ONE, Size
+
+
+def carried(node: Any, dims: Dims) -> Dims | None:
+    """The dimensions of the output of ``node``, whose first input has ``dims``; None where they cannot be told.
+
+    Raises KeyError for an operator that is not one of ``CARRIERS``.
+    """
+    return CARRIERS[node.op](node, dims)
+
+
+def _same(node: Any, dims: Dims) -> Dims:
+    return dims
+
+
+def _reshape(node: Any, dims: Dims) -> Dims | None:
+    sizes = sizes_of(node.outputs[0])
+    target = reshape_target(node)
+    found: list[Size | None] | None = None
+    if target is not None:
+        told = list(sizes) if sizes is not None and len(sizes) == len(target) else [None] * len(target)
+        found = [entry if entry is not None else _useful(told[axis]) for axis, entry in enumerate(target)]
+    elif sizes is not None:
+        found = [_useful(size) for size in sizes]
+    return None if found is None else reshaped(dims, found)
+
+
+def _useful(size: Size | None) -> Size | None:
+    """A length, unless it is only a name that shape inference made up, or one of ours for an unknown axis."""
+    if size is None or any("unk__" in str(factor) or "[" in str(factor) for term, _ in size.terms for factor in term):
+        return None
+    return size
+
+
+def _transpose(node: Any, dims: Dims) -> Dims:
+    perm = node.attrs.get("perm", list(reversed(range(len(dims)))))
+    return tuple(dims[axis] for axis in perm)
+
+
+def axes_of(node: Any, rank: int, at: int = 1) -> list[int] | None:
+    """The axes that a node names, by attribute or (later opsets) input; None where they are computed or absent."""
+    given = node.attrs.get("axes")
+    if given is None and len(node.inputs) > at and node.inputs[at].name:
+        values = constant(node.inputs[at])
+        given = None if values is None else values.reshape(-1).tolist()
+    return None if given is None else sorted(int(axis) % rank for axis in given)
+
+
+def _unsqueeze(node: Any, dims: Dims) -> Dims | None:
+    values = node.attrs.get("axes") or (constant(node.inputs[1]) if len(node.inputs) > 1 else None)
+    if values is None:
+        return None
+    rank = len(dims) + len(list(values))
+    axes = axes_of(node, rank) or []
+    rest = iter(dims)
+    return tuple(() if axis in axes else next(rest) for axis in range(rank))
+
+
+def _squeeze(node: Any, dims: Dims) -> Dims | None:
+    axes = axes_of(node, len(dims))
+    if axes is None:
+        axes = [axis for axis, dim in enumerate(dims) if not dim] if len(node.inputs) < 2 else None
+    if axes is None or any(dims[axis] for axis in axes):
+        return None
+    return tuple(dim for axis, dim in enumerate(dims) if axis not in axes)
+
+
+def _flatten(node: Any, dims: Dims) -> Dims:
+    axis = node.attrs.get("axis", 1)
+    axis = axis + len(dims) if axis < 0 else axis
+    return tuple(tuple(atom for dim in part for atom in dim) for part in (dims[:axis], dims[axis:]))
+
+
+def _expand(node: Any, dims: Dims) -> Dims | None:
+    target = integers(node.inputs[1])
+    sizes = sizes_of(node.outputs[0])
+    if target is None or any(size is None for size in target):
+        target = None if sizes is None else list(sizes)
+    if target is None:
+        return None
+    long = max(len(dims), len(target))
+    mine: Dims = ((),) * (long - len(dims)) + dims
+    wanted = [ONE] * (long - len(target)) + target
+    found = []
+    for dim, size in zip(mine, wanted, strict=True):
+        if size is None or (dim and size not in (ONE, length(dim))):
+            return None
+        found.append(dim if dim else fresh(REPEATED, size))
+    return tuple(found)
+
+
+def _tile(node: Any, dims: Dims) -> Dims | None:
+    repeats = integers(node.inputs[1])
+    if repeats is None or any(count is None for count in repeats):
+        return None
+    made: list[Dim] = [
+        (*fresh(REPEATED, count), *dim) for dim, count in zip(dims, repeats, strict=True) if count is not None
+    ]
+    return tuple(made)
+
+
+CARRIERS: dict[str, Callable[[Any, Dims], Dims | None]] = {
+    "Identity": _same,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+    "Squeeze": _squeeze,
+    "Flatten": _flatten,
+    "Expand": _expand,
+    "Tile": _tile,
+}

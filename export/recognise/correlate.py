@@ -1,0 +1,104 @@
+"""Correlation: a product of a query with windows, summed over channels and not over the window.
+
+    sum over d of compose(query[.. d, p], windows[.. d, t, p] + relative[d, t])  ->  LocalCorrelation
+
+Exact: the operator is this sum by definition; what comes before and behind it only rearranges axes. A product that is not
+summed at all is a correlation of one channel where a softmax over the window follows, as in per-channel attention.
+Refused: queries that share a window with others of their block (halo attention is best as MatMul on blocks), windows of
+which an axis was taken apart, sums over a part of the window.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .canonical import Canonical, batch_axis, described, divide, parts, sharing
+from .context import Context, Found
+from .layout import FOREIGN, OUTER, PLACE, REPEATED, flat, length
+from .size import ONE, Size
+from .views import DIFFERENCE, Product, Scores, refined
+
+_TO_SOFTMAX = {
+    "Add", "Sub", "Mul", "Div", "Neg", "Where", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Flatten", "Identity",
+    "Expand", "Pow", "Abs", "Cast",
+}  # fmt: skip
+_NEAR = 16
+
+
+def shares_blocks(product: Product) -> str | None:
+    """The reason to leave windows that several queries share, as they do in halo attention."""
+    foreign = length(atom for atom in flat(product.other_dims) if atom.role == FOREIGN)
+    steps = Size.number(1)
+    for slide in product.windowed.window.slides:
+        steps = steps * Size.number(slide.stride)
+    if foreign == ONE or steps == ONE:
+        return None
+    if foreign == length(product.windowed.window.places):
+        return None  # outlook attention: a weight for each pair of places
+    return f"{foreign} queries share each window (blocked or halo attention): MatMul on the blocks stays"
+
+
+def refusal(product: Product) -> str | None:
+    """Why a product is not a correlation, though nothing of the window is summed."""
+    atoms = set(flat(product.windowed.dims))
+    if any(atom.role != OUTER for atom in product.summed):
+        return "the sum is not over channels of the windows"
+    if any(atom.role == PLACE for atom in flat(product.other_dims)):
+        return "the windows are weighted but not summed over the window"
+    if any(atom.role == REPEATED for atom in atoms - set(flat(product.other_dims))):
+        return "the windows are repeated along an axis that the other factor does not have"
+    return shares_blocks(product)
+
+
+def correlate(context: Context, node: Any, product: Product) -> Scores | str:
+    """Put a LocalCorrelation in the place of the output of ``node``. Returns what is known of it, or why it was left."""
+    product = refined(product)
+    reason = (
+        refusal(product)
+        if product.compose != DIFFERENCE
+        else "a difference is summed without a square or absolute value"
+    )
+    split = parts(product.windowed)
+    if reason is None and split is None:
+        reason = "an axis of the windows was taken apart"
+    if reason is not None or split is None:
+        return str(reason)
+    window, (output,) = product.windowed.window, node.outputs
+    channels = tuple(atom for atom in split.outer if atom in product.summed)
+    shared = [atom for atom in sharing(product.windowed, product.other_dims) if atom not in product.summed]
+    heads = divide(shared, batch_axis(window), product.windowed.relative, ())
+    arrange = context.arrange(node)
+    canonical = Canonical(arrange, heads)
+    query = canonical.over_positions(product.other, product.other_dims, channels, split.positions)
+    key = canonical.over_space(window, split.source, channels, window.slides)
+    relative = canonical.relative(product.windowed.relative, channels, split.places)
+    made = (heads.batch, heads.heads, split.places, *split.positions)
+    y = canonical.operator("LocalCorrelation", (query, key, relative), window.slides, made, compose=product.compose)
+    name = arrange.emit.nodes[-1].name
+    y = arrange.arrange(y, made, product.dims)
+    if product.factor != 1.0:
+        y = arrange.emit.op("Mul", y, arrange.emit.constant(product.factor, y.dtype, "factor"))
+    context.replace(node, arrange, y)
+    nodes = (*window.nodes, *product.nodes, node.name)
+    extras = ["with relative"] if relative is not None else []
+    extras += [product.compose.replace("_", " ")] if product.compose != "product" else []
+    text = described("LocalCorrelation", window.slides, heads, str(length(channels)), extras)
+    context.found.append(Found(name, "LocalCorrelation", _once(nodes), text))
+    return Scores(product, frozenset(channels), product.dims, product.factor, _once(nodes), (output,))
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def softmax_follows(tensor: Any) -> bool:
+    """Whether a softmax is reached from a value through elementwise and layout operators."""
+    front, seen = [tensor], 0
+    while front and seen < _NEAR:
+        for node in front.pop(0).outputs:
+            seen += 1
+            if node.op == "Softmax":
+                return True
+            if node.op in _TO_SOFTMAX:
+                front += node.outputs
+    return False

@@ -1,0 +1,115 @@
+"""Operators that multiply windows with another tensor, or sum such a product: where correlations and aggregations begin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from .aggregate import aggregate
+from .carry import axes_of
+from .context import Context
+from .contract import Contraction, Unproved, einsum, elementwise, matmul
+from .correlate import correlate, softmax_follows
+from .layout import PLACE, Atom, flat
+from .shapes import scalar, sizes_of
+from .size import Size
+from .views import DIFFERENCE, Product
+from .windows import Windowed
+
+DIFFERENCES = {"Pow": "squared_difference", "Mul": "squared_difference", "Abs": "absolute_difference"}
+
+
+def multiply(context: Context, node: Any, windowed: Windowed, at: int) -> None:
+    """Mul, Sub, MatMul or Einsum of windows (input ``at``) and another tensor."""
+    other = node.inputs[1 - at]
+    sizes = sizes_of(other)
+    if sizes is None:
+        context.left(windowed.window, f"the rank of {other.name} is not known")
+        return
+    try:
+        contraction = _contraction(node, windowed, sizes, at)
+    except Unproved as unproved:
+        context.left(windowed.window, f"{node.op} {node.name!r}: {unproved}")
+        return
+    product = Product(
+        windowed,
+        other,
+        contraction.other,
+        contraction.out,
+        contraction.summed,
+        (*windowed.nodes, node.name),
+        DIFFERENCE if node.op == "Sub" else "product",
+    )
+    settle(context, node, product, node.op in ("MatMul", "Einsum"))
+
+
+def _contraction(node: Any, windowed: Windowed, sizes: tuple[Size, ...], at: int) -> Contraction:
+    if node.op == "MatMul":
+        return matmul(windowed.dims, sizes, at == 0)
+    if node.op == "Einsum":
+        equation = node.attrs["equation"]
+        return einsum(equation if isinstance(equation, str) else equation.decode(), windowed.dims, sizes, at == 0)
+    return elementwise(windowed.dims, sizes)
+
+
+def settle(context: Context, node: Any, product: Product, summing: bool) -> None:
+    """A product as it comes out of ``node``: an aggregation or a correlation if it is complete, else remembered."""
+    (output,) = node.outputs
+    places = {atom for atom in flat(product.windowed.dims) if atom.role == PLACE}
+    summed = {atom for atom in product.summed if atom.role == PLACE}
+    left = {atom for atom in flat(product.dims) if atom.role == PLACE}
+    if summed and not left:
+        reason = aggregate(context, node, product)
+        if reason is not None:
+            context.left(product.windowed.window, f"{node.op} {node.name!r}: {reason}")
+        return
+    weighted = bool(places & set(flat(product.other_dims)))
+    done = product.compose != DIFFERENCE and not summed and not weighted
+    if done and (summing or softmax_follows(output)):
+        scores = correlate(context, node, product)
+        if isinstance(scores, str):
+            context.left(product.windowed.window, f"{node.op} {node.name!r}: {scores}")
+        else:
+            context.views[output.name] = scores
+        return
+    context.views[output.name] = product
+
+
+def power(context: Context, node: Any, product: Product) -> bool:
+    """A difference squared or made absolute; whether ``node`` is that."""
+    if product.compose != DIFFERENCE or node.op not in DIFFERENCES:
+        return False
+    if node.op == "Pow" and scalar(node.inputs[1]) != 2:
+        return False
+    if node.op == "Mul" and node.inputs[0] is not node.inputs[1]:
+        return False
+    made = replace(product, compose=DIFFERENCES[node.op], nodes=(*product.nodes, node.name))
+    settle(context, node, made, summing=False)
+    return True
+
+
+def reduce(context: Context, node: Any, product: Product) -> bool:
+    """ReduceSum or ReduceMean of a product; False where the axes are not known."""
+    axes = axes_of(node, len(product.dims))
+    if axes is None:
+        if (len(node.inputs) > 1 and node.inputs[1].name) or node.attrs.get("noop_with_empty_axes", 0):
+            return False
+        axes = list(range(len(product.dims)))
+    keep = node.attrs.get("keepdims", 1)
+    gone: set[Atom] = {atom for axis in axes for atom in product.dims[axis]}
+    dims = tuple(() if axis in axes else dim for axis, dim in enumerate(product.dims) if keep or axis not in axes)
+    factor = product.factor
+    if node.op == "ReduceMean":
+        for atom in gone:
+            if atom.length.value is None:
+                return False
+            factor /= atom.length.value
+    made = replace(
+        product,
+        dims=dims,
+        summed=product.summed | gone,
+        nodes=(*product.nodes, node.name),
+        factor=factor,
+    )
+    settle(context, node, made, summing=True)
+    return True

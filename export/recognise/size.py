@@ -1,0 +1,155 @@
+"""Lengths of axes as polynomials of free sizes: equal polynomials are equal lengths, whatever the sizes are.
+
+``s0*s1 + 2*s0`` has two terms; ``(s0 - 1)//2`` is a factor of its own (``Floor``), brought to one form so that the
+exporter's ``(s0 + 1)//2 - 1`` and ``(s0 - 1)//2`` are the same.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Union
+
+Factor = Union[str, "Floor"]
+Monomial = tuple[Factor, ...]
+"""Factors in the order of their texts; one that is squared stands twice."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A sum of whole multiples of products, in normal form. Immutable; equality is equality for all sizes."""
+
+    terms: tuple[tuple[Monomial, int], ...]
+
+    @classmethod
+    def of(cls, terms: Mapping[Monomial, int]) -> Size:
+        """In normal form: terms by degree and text, zeros left out."""
+        kept = [(monomial, count) for monomial, count in terms.items() if count]
+        return cls(tuple(sorted(kept, key=lambda term: (-len(term[0]), tuple(map(str, term[0]))))))
+
+    @classmethod
+    def number(cls, value: int) -> Size:
+        """A known length."""
+        return cls((((), value),) if value else ())
+
+    @classmethod
+    def symbol(cls, factor: Factor) -> Size:
+        """One free size."""
+        return cls((((factor,), 1),))
+
+    @property
+    def value(self) -> int | None:
+        """The number, where it is one."""
+        if not self.terms:
+            return 0
+        return self.terms[0][1] if self.terms[0][0] == () and len(self.terms) == 1 else None
+
+    def __add__(self, other: Size) -> Size:
+        terms = dict(self.terms)
+        for monomial, count in other.terms:
+            terms[monomial] = terms.get(monomial, 0) + count
+        return Size.of(terms)
+
+    def __sub__(self, other: Size) -> Size:
+        return self + other * Size.number(-1)
+
+    def __mul__(self, other: Size) -> Size:
+        terms: dict[Monomial, int] = {}
+        for mine, a in self.terms:
+            for theirs, b in other.terms:
+                both = tuple(sorted((*mine, *theirs), key=str))
+                terms[both] = terms.get(both, 0) + a * b
+        return Size.of(terms)
+
+    def over(self, other: Size) -> Size | None:
+        """The quotient where the division has no remainder whatever the sizes are, else None."""
+        if not other.terms:
+            return None
+        rest, quotient = self, Size.number(0)
+        lead, lead_count = other.terms[0]
+        while rest.terms:
+            monomial, count = rest.terms[0]
+            left = _without(monomial, lead)
+            if left is None or count % lead_count:
+                return None
+            part = Size.of({left: count // lead_count})
+            quotient, rest = quotient + part, rest - part * other
+        return quotient
+
+    def floordiv(self, divisor: int) -> Size:
+        """floor(self / divisor) for divisor > 0: whole multiples come out, what remains is one ``Floor``."""
+        whole = Size.of({monomial: count // divisor for monomial, count in self.terms})
+        rest = Size.of({monomial: count % divisor for monomial, count in self.terms})
+        if rest.value is not None:  # below the divisor
+            return whole
+        return whole + Size.symbol(Floor(rest, divisor))
+
+    def __str__(self) -> str:
+        texts = [
+            "*".join([str(count), *map(str, m)] if count != 1 or not m else map(str, m)) for m, count in self.terms
+        ]
+        return " + ".join(texts) or "0"
+
+
+@dataclass(frozen=True)
+class Floor:
+    """floor(size / divisor), with the coefficients of ``size`` in [0, divisor)."""
+
+    size: Size
+    divisor: int
+
+    def __str__(self) -> str:
+        return f"(({self.size})//{self.divisor})"
+
+
+ONE = Size.number(1)
+
+
+def _without(monomial: Monomial, taken: Monomial) -> Monomial | None:
+    left = list(monomial)
+    for factor in taken:
+        if factor not in left:
+            return None
+        left.remove(factor)
+    return tuple(left)
+
+
+def product(sizes: Iterable[Size]) -> Size:
+    """All multiplied."""
+    return prod(sizes, start=ONE)
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> Size:
+    """Read a symbolic dimension as exporters write it; a text that is no such expression is one free size."""
+    try:
+        found = _read(ast.parse(text, mode="eval").body)
+    except SyntaxError:
+        found = None
+    return Size.symbol(text) if found is None else found
+
+
+_OPERATIONS: dict[type[ast.operator], Callable[[Size, Size], Size | None]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.FloorDiv: lambda a, b: a.floordiv(b.value) if b.value is not None and b.value > 0 else None,
+    ast.Pow: lambda a, b: product([a] * b.value) if b.value is not None and 0 < b.value < 5 else None,
+}
+
+
+def _read(node: ast.expr) -> Size | None:
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return Size.number(node.value)
+    if isinstance(node, ast.Name):
+        return Size.symbol(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        inner = _read(node.operand)
+        return None if inner is None else Size.number(0) - inner
+    if isinstance(node, ast.BinOp):
+        left, right, operation = _read(node.left), _read(node.right), _OPERATIONS.get(type(node.op))
+        return None if left is None or right is None or operation is None else operation(left, right)
+    return None
