@@ -18,6 +18,7 @@ from attnexport.benchmarks.local_attention_contenders import WrongContender
 from attnexport.benchmarks.local_attention_report import show, write_json
 from attnexport.benchmarks.local_attention_row import Row, Settings, measure
 from attnexport.benchmarks.local_attention_suite import Layer, choose
+from attnexport.errors import AttnexportError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +48,10 @@ def settings_of(chosen: argparse.Namespace) -> Settings:
 
 
 def run(layers: Sequence[Layer], settings: Settings, console: Console) -> list[Row]:
-    """Measure layer after layer. Raises WrongContender, with the layer's name, at the first wrong output."""
+    """Measure layer after layer.
+
+    Raises WrongContender at the first wrong output and AttnexportError at the first stage that fails, once the layer was named.
+    """
     rows = []
     with console.status("") as status:
         for i, layer in enumerate(layers):
@@ -57,15 +61,16 @@ def run(layers: Sequence[Layer], settings: Settings, console: Console) -> list[R
 
             try:
                 row = measure(layer, settings, say)
-            except WrongContender as error:
-                raise WrongContender(f"{layer.name}: {error}") from error
+            except (WrongContender, AttnexportError):
+                console.print(f"[red]{layer.name} stops the run[/]", highlight=False)
+                raise
             rows.append(row)
             console.print(f"{layer.name}: {row.ratios['plain']} the plain export", highlight=False)
     return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write. 1 where a contender is wrong, 2 where no layer fits."""
+    """Measure, print, write. 1 where a contender is wrong or cannot be made, 2 where no layer fits."""
     chosen = parser().parse_args(arguments)
     errors = Console(stderr=True)
     console = Console(width=None if sys.stdout.isatty() else 200)  # a pipe has no width to fit into
@@ -78,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         rows = run(layers, settings_of(chosen), errors)
-    except WrongContender as error:
-        errors.print(f"[red]wrong output:[/] {error}", highlight=False)
+    except (WrongContender, AttnexportError) as error:
+        errors.print(f"{type(error).__name__}: {error}", highlight=False, markup=False)
         return 1
     show(rows, console)
     if chosen.json is not None:

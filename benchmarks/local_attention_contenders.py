@@ -18,6 +18,7 @@ from attnexport.export.capture.quiet import quiet
 from attnexport.export.capture.trace import export_program, trace_sizes
 from attnexport.export.lower import lower
 from attnexport.export.origin import Origins
+from attnexport.export.raising import raise_windows
 from attnexport.runtime.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -76,7 +77,8 @@ def attnexport_model(module: nn.Module, x: Tensor, target: str = "ort-cpu") -> M
     start = time.perf_counter()
     feeds = [torch.from_numpy(a) for a in random_feeds(specs, trace_sizes(specs)).values()]
     captured = to_onnx(export_program(module, specs, feeds), specs, ["y"])
-    lowered = lower(captured.model, (target,))
+    raised = raise_windows(captured.model)
+    lowered = lower(raised.model, (target,))
     seconds = time.perf_counter() - start
     rewrites: dict[str, int] = {}
     for applied in lowered.applied:

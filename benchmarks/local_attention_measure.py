@@ -19,6 +19,9 @@ SHORT = 0.02
 SPAN = 0.003
 """A timed turn is at least this long; faster calls are repeated in it."""
 
+FEWEST = 5
+"""Rounds that are measured however long they take: a median of fewer says nothing."""
+
 Times = npt.NDArray[np.float64]
 
 
@@ -37,14 +40,14 @@ class Ratio:
 def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int, budget: float) -> dict[str, Times]:
     """Seconds per call of each contender in each round; the order turns from round to round.
 
-    Two calls of each warm up. At most ``rounds`` rounds, fewer (never under 3) where ``budget`` seconds are over.
+    Two calls of each warm up. At most ``rounds`` rounds, fewer (never under ``FEWEST``) where ``budget`` seconds are over.
     """
     first = {name: _warm(call) for name, call in calls.items()}
-    repeats = {name: max(1, round(SPAN / seconds)) for name, seconds in first.items()}
+    repeats = {name: max(1, round(SPAN / max(seconds, SPAN / 1000))) for name, seconds in first.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}
     names, end = list(calls), time.perf_counter() + budget
     for done in range(rounds):
-        if done >= 3 and time.perf_counter() > end:
+        if done >= FEWEST and time.perf_counter() > end:
             break
         shift = done % len(names)
         for name in names[shift:] + names[:shift]:

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import onnx
 
 RUNS = 3
-"""ONNX Runtime plans its memory in the first run and uses the plan from the second on."""
+"""ONNX Runtime allocates piece by piece in the first run and in one planned block from the second on, beside the pieces that its arena
+keeps: that is what a process that serves the model holds."""
 
 
 def peak_bytes(model: onnx.ModelProto, x: npt.NDArray[np.float32]) -> int | None:

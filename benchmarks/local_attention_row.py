@@ -39,7 +39,7 @@ class Settings:
     """How much is measured: rounds and seconds a layer, and the parts that may be left out."""
 
     rounds: int = 15
-    budget: float = 10.0
+    budget: float = 8.0
     compile: bool = True
     memory: bool = True
     profile: bool = True

@@ -107,6 +107,6 @@ def useful_flops(layer: Layer) -> int:
         if isinstance(part, nn.Conv2d | nn.Linear):
             part.register_forward_hook(count)
     with torch.no_grad():
-        shape = module(x).shape
-    taps: int = module.taps(*shape[2:])
-    return 2 * (counted[0] + shape[0] * taps)
+        output: Tensor = module(x)
+    taps = module.taps(output.shape[2], output.shape[3])
+    return 2 * (counted[0] + len(output) * taps)
