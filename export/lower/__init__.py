@@ -7,7 +7,7 @@ the lowest cost estimate is built. What was chosen, and why the others were not,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,13 @@ from ...errors import StageError, UnsupportedModelError
 from ..domain import DOMAIN, domain_nodes, register_schemas, strip_bodies
 from ..targets import resolve, target_of
 from . import (
+    adaptive_average_matmul,
+    adaptive_blocks,
+    adaptive_max_gather,
     affine_grid_axes,
     col2im_pad_add,
+    deform_conv_gather,
+    deform_conv_native,
     grid_sample_3d_gather,
     grid_sample_gather,
     grid_sample_native,
@@ -38,7 +43,7 @@ from . import (
 from .emit import Emit
 from .lowering import Lowering, Where
 
-__all__ = ["LOWERINGS", "Applied", "Lowering", "LoweringResult", "Where", "lower"]
+__all__ = ["LOWERINGS", "Applied", "Lowering", "LoweringResult", "Measure", "Where", "lower"]
 
 LOWERINGS: tuple[Lowering, ...] = (
     im2col_slices.LOWERING,
@@ -55,6 +60,12 @@ LOWERINGS: tuple[Lowering, ...] = (
     grid_sample_3d_gather.LOWERING,
     affine_grid_axes.LOWERING,
     roll_slices.LOWERING,
+    adaptive_blocks.AVERAGE,
+    adaptive_blocks.MAX,
+    adaptive_average_matmul.LOWERING,
+    adaptive_max_gather.LOWERING,
+    deform_conv_native.LOWERING,
+    deform_conv_gather.LOWERING,
     sdpa_decomposed.LOWERING,
 )
 
@@ -68,6 +79,12 @@ class Applied:
     lowering: str
     refused: dict[str, str]
     targets: tuple[str, ...]
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    """What each form took where they were timed."""
+
+
+Measure = Callable[[Any, Sequence[Lowering], Where], Mapping[str, float] | None]
+"""Milliseconds of each form of a node on the preferred target, by name; None where it cannot be timed."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +101,13 @@ def lower(
     lowerings: Collection[Lowering] = LOWERINGS,
     *,
     prefer: str = "ort-cpu",
+    measure: Measure | None = None,
 ) -> LoweringResult:
     """Replace every node of the ``attnexport`` domain, also inside If, Loop and local functions, by standard operators.
 
     ``targets`` are names, families or aliases (see ``targets.resolve``); each form chosen is right for all of them, and
-    of those it is the one that should be quickest on ``prefer``, the name of one target.
+    of those it is the one that should be quickest on ``prefer``, the name of one target: by ``measure`` where it can tell
+    (see export/tune.py), else by the forms' own estimates.
     ``model`` is not changed. Graph inputs and outputs keep names, types and symbolic shapes; what replaces node ``N``
     is named ``N/<part>``. The result passes ``onnx.checker`` with full (strict) shape inference and carries the inferred types of its
     values.
@@ -102,7 +121,8 @@ def lower(
     if not any(True for _ in domain_nodes(source.graph)):
         return LoweringResult(source)
     graph = gs.import_onnx(_inferred(source))
-    applied = _lower_graph(graph, Where(names, graph.opset, target_of(prefer).name), lowerings, _taken_names(graph))
+    where = Where(names, graph.opset, target_of(prefer).name)
+    applied = _lower_graph(graph, where, lowerings, _taken_names(graph), measure)
     return LoweringResult(_exported(graph, source), applied)
 
 
@@ -137,15 +157,17 @@ def _taken_names(graph: Any) -> set[str]:
     return taken.union(*(inner.tensors().keys() for inner in graphs))
 
 
-def _lower_graph(graph: Any, where: Where, lowerings: Collection[Lowering], taken: set[str]) -> list[Applied]:
+def _lower_graph(
+    graph: Any, where: Where, lowerings: Collection[Lowering], taken: set[str], measure: Measure | None
+) -> list[Applied]:
     applied, nodes = [], []
     for node in graph.nodes:
         for inner in node.subgraphs():
-            applied += _lower_graph(inner, where, lowerings, taken)
+            applied += _lower_graph(inner, where, lowerings, taken, measure)
         if node.domain != DOMAIN:
             nodes.append(node)
             continue
-        lowering, record = _choose(node, where, lowerings)
+        lowering, record = _choose(node, where, lowerings, measure)
         emit = Emit(node, taken, where.opset)
         emit.finish(lowering.build(emit, node))
         node.inputs.clear()
@@ -155,30 +177,34 @@ def _lower_graph(graph: Any, where: Where, lowerings: Collection[Lowering], take
     return applied
 
 
-def _choose(node: Any, where: Where, lowerings: Collection[Lowering]) -> tuple[Lowering, Applied]:
+def _choose(
+    node: Any, where: Where, lowerings: Collection[Lowering], measure: Measure | None
+) -> tuple[Lowering, Applied]:
     refused: dict[str, str] = {}
-    costs: list[tuple[float, Lowering]] = []
+    right: list[Lowering] = []
     for lowering in lowerings:
         if lowering.op != node.op:
             continue
         reason = lowering.refuse(node, where)
         if reason is None:
-            costs.append((lowering.cost_on(node, where.prefer), lowering))
+            right.append(lowering)
         else:
             refused[lowering.name] = reason
-    if not costs:
+    if not right:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or "no lowering is known"
         raise UnsupportedModelError(
-            f"node {node.name!r} ({node.op}) has no standard form for {', '.join(where.targets)} ({reasons})",
+            f"node {node.name!r} ({node.op}) has no standard form for {' and '.join(where.targets)} ({reasons})",
             "give the operator's inputs a known rank and supported options, or export without this target",
         )
-    cost, best = min(costs, key=lambda entry: entry[0])
-    for other_cost, other in costs:
+    timed = dict(measure(node, right, where) or {}) if measure is not None and len(right) > 1 else {}
+    costs = timed or {lowering.name: lowering.cost_on(node, where.prefer) for lowering in right}
+    best = min(right, key=lambda lowering: costs[lowering.name])
+    for other in right:
         if other is not best:
-            refused[other.name] = (
-                f"right, but costlier on {where.prefer}: an estimate of {other_cost:.3g} against {cost:.3g} for {best.name}"
-            )
-    return best, Applied(node.name, node.op, best.name, refused, where.targets)
+            a, b = (f"{costs[form.name]:.3g}{' ms' if timed else ''}" for form in (other, best))
+            how = "measured" if timed else "an estimate of"
+            refused[other.name] = f"right, but costlier on {where.prefer}: {how} {a} against {b} for {best.name}"
+    return best, Applied(node.name, node.op, best.name, refused, where.targets, timed)
 
 
 def _exported(graph: Any, source: onnx.ModelProto) -> onnx.ModelProto:

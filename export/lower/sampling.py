@@ -19,32 +19,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from .emit import Dim, Emit, Value
-from .lowering import known
 
 _A = -0.75
 _LONG = 512  # taps * channels from which the MatMul pays
 _REFLECTED = 1e9  # beyond it ATen's own integers overflow, to pixel 0
 
 
-class _Axis:
-    """One axis of the image: its size as float values, and the arithmetic of a coordinate along it."""
+Tap = tuple[Value, Value | None]
+"""int64 index inside the axis (or among the rows), and weight, None for 1."""
 
-    def __init__(self, emit: Emit, node: Any, size: Dim, kind: Any, axes: int) -> None:
+
+class Axis:
+    """One axis of an image (``axes`` 2) or volume (3): its size as float values, and the arithmetic along it."""
+
+    def __init__(
+        self,
+        emit: Emit,
+        size: Dim,
+        kind: Any,
+        axes: int,
+        mode: str = "bilinear",
+        padding: str = "zeros",
+        align_corners: bool = False,
+    ) -> None:
         self.emit, self.kind, self.axes = emit, kind, axes
-        self.mode = str(node.attrs["mode"])
-        self.padding = str(node.attrs["padding_mode"])
-        self.align = bool(node.attrs["align_corners"])
+        self.mode, self.padding, self.align = mode, padding, align_corners
         known_size = isinstance(size, int)
         self.size = self.number(size) if known_size else emit.cast(emit.squeeze(size, [0]), kind)
         self.last = self.number(size - 1) if known_size else emit.op("Sub", self.size, self.number(1))
 
     def number(self, value: float) -> Value:
+        """A constant of the coordinates' type."""
         return self.emit.constant(value, self.kind, "number")
 
     def op(self, kind: str, *operands: Value | float) -> Value:
@@ -53,11 +63,13 @@ class _Axis:
         return self.emit.op(kind, *values)
 
     def where(self, relation: str, left: Value, right: Value | float, chosen: Value, other: Value | float) -> Value:
+        """``chosen`` where the relation holds (so not at NaN), else ``other``."""
         bound, rest = (self.number(v) if isinstance(v, (int, float)) else v for v in (right, other))
         condition = self.emit.op(relation, left, bound, dtype=np.bool_)
         return self.emit.op("Where", condition, chosen, rest, dtype=self.kind)
 
     def pixels(self, position: Value) -> Value:
+        """From a position in [-1, 1] to a pixel coordinate."""
         up = self.op("Add", position, 1.0)
         if self.align:
             return self.op("Mul", self.op("Mul", up, 0.5), self.last)
@@ -85,13 +97,13 @@ class _Axis:
         return self.op("Add", folded, low) if low else folded
 
     def pad(self, pixel: Value) -> Value:
+        """The padding rule's pixel, inside the axis unless the rule is zeros."""
         if self.padding == "zeros":
             return pixel
         return self.clip(self.reflect(pixel) if self.padding == "reflection" else pixel)
 
-    def taps(self, position: Value) -> list[tuple[Value, Value | None]]:
-        """(int64 index inside the axis, weight or None for 1) of every tap."""
-        pixel = self.pixels(position)
+    def taps(self, pixel: Value) -> list[Tap]:
+        """Every tap of a pixel coordinate; ``near``, ``clip`` and ``reflect`` see to what lies beyond the axis."""
         if self.mode == "bicubic":
             return self.cubic_taps(pixel)
         inner = self.near(pixel, 1.0) if self.padding == "zeros" else self.pad(pixel)
@@ -103,7 +115,7 @@ class _Axis:
             part = self.op("Add", part, self.undefined(pixel))
         return [self.inside(base, self.op("Sub", 1.0, part)), self.inside(self.op("Add", base, 1.0), part)]
 
-    def cubic_taps(self, pixel: Value) -> list[tuple[Value, Value | None]]:
+    def cubic_taps(self, pixel: Value) -> list[Tap]:
         """Keys' taps at -1, 0, 1, 2 from the floor, by their factored polynomials of the fraction t."""
         if self.padding == "reflection":
             finite = self.where("Less", self.op("Abs", pixel), _REFLECTED, pixel, 0.0)
@@ -126,7 +138,7 @@ class _Axis:
         """0, or NaN where the coordinate is not finite."""
         return self.op("Mul", pixel, 0.0)
 
-    def inside(self, place: Value, weight: Value | None) -> tuple[Value, Value | None]:
+    def inside(self, place: Value, weight: Value | None) -> Tap:
         """The tap with an index that exists: beyond the axis it is the border's and, with zeros, weighs nothing."""
         emit = self.emit
         held = emit.op("Clip", place, self.number(0), self.last)
@@ -145,59 +157,58 @@ def sample_by_gather(emit: Emit, node: Any) -> Value:
     out = [emit.dim(grid, axis + 1) for axis in range(axes)]
     columns = emit.cast(emit.reshape(grid, [-1, axes]), kind)
     space = [emit.dim(x, axis + 2) for axis in range(axes)]
+    rules = (str(node.attrs["mode"]), str(node.attrs["padding_mode"]), bool(node.attrs["align_corners"]))
     taps = []
     for axis, size in enumerate(space):
         column = axes - 1 - axis  # the grid holds x before y before z
         position = emit.squeeze(emit.slice(columns, [column], [column + 1], [1]), [1])  # (N*P,)
-        taps.append(_Axis(emit, node, size, kind, axes).taps(position))
-    corners = _corners(emit, taps, space, _starts(emit, batch, space, out))
+        rule = Axis(emit, size, kind, axes, *rules)
+        taps.append(rule.taps(rule.pixels(position)))
+    corners = corners_of(emit, taps, space, starts_of(emit, batch, space, product_of(emit, out)))
 
     rows = emit.transpose(emit.reshape(x, [0, 0, -1]), [0, 2, 1])
     rows = emit.reshape(rows, [-1, channels])  # (N*space, C)
-    if len(corners) * (known(x, 1) or 1) >= _LONG:
-        values = _by_matmul(emit, rows, corners, channels, kind)
-    else:
-        values = _by_sum(emit, rows, corners, kind)
+    values = weighted_sum(emit, rows, corners, channels, kind)
     points = emit.reshape(values, [batch, -1, channels])
     moved = emit.cast(emit.transpose(points, [0, 2, 1]), x.dtype)
     return emit.reshape(moved, [0, 0, *out])
 
 
-def _starts(emit: Emit, batch: Dim, space: Sequence[Dim], out: Sequence[Dim]) -> Value | None:
-    """Where the image of every point's sample starts among all rows, (N*P,) int64; None for a batch of 1."""
+def starts_of(emit: Emit, batch: Dim, space: Sequence[Dim], points: Dim) -> Value | None:
+    """Where the image of every point starts among all rows, (N*points,) int64; None for a batch of 1."""
     if isinstance(batch, int) and batch == 1:
         return None
-    if all(isinstance(size, int) for size in (batch, *space, *out)):
-        return emit.ints(np.repeat(np.arange(batch) * prod(space), prod(out)).tolist(), "starts")
-    count = emit.squeeze(emit.vector([batch]), [0])
-    index = emit.op("Range", emit.constant(0, np.int64), count, emit.constant(1, np.int64))
-    scaled = emit.op("Mul", index, emit.vector([_product(emit, space)]))
-    wide = emit.op("Expand", emit.unsqueeze(scaled, [1]), emit.vector([batch, _product(emit, out)]))
+    if isinstance(batch, int):
+        index = emit.ints(range(batch), "images")
+    else:
+        index = emit.op("Range", emit.constant(0, np.int64), emit.squeeze(batch, [0]), emit.constant(1, np.int64))
+    scaled = emit.op("Mul", index, emit.vector([product_of(emit, space)]))
+    wide = emit.op("Expand", emit.unsqueeze(scaled, [1]), emit.vector([batch, points]))
     return emit.reshape(wide, [-1])
 
 
-def _product(emit: Emit, sizes: Sequence[Dim]) -> Dim:
+def product_of(emit: Emit, sizes: Sequence[Dim]) -> Dim:
+    """The product of sizes."""
     total = sizes[0]
     for size in sizes[1:]:
         total = emit.mul(total, size)
     return total
 
 
-def _corners(
-    emit: Emit, taps: Sequence[Sequence[tuple[Value, Value | None]]], space: Sequence[Dim], starts: Value | None
-) -> list[tuple[Value, Value | None]]:
+def corners_of(emit: Emit, taps: Sequence[Sequence[Tap]], space: Sequence[Dim], starts: Value | None) -> list[Tap]:
     """(row, weight) of every corner; what corners share (a plane, a line) is computed once."""
     corners = list(taps[0])
     for axis, size in enumerate(space[1:], 1):
         extent = emit.vector([size])
         scaled = [(emit.op("Mul", index, extent), weight) for index, weight in corners]
+        line = list(taps[axis])
+        if axis == len(space) - 1 and starts is not None:
+            line = [(emit.op("Add", index, starts), weight) for index, weight in line]
         corners = [
             (emit.op("Add", row, index), _times(emit, above, weight))
-            for (row, above), (index, weight) in product(scaled, taps[axis])
+            for (row, above), (index, weight) in product(scaled, line)
         ]
-    if starts is None:
-        return corners
-    return [(emit.op("Add", row, starts), weight) for row, weight in corners]
+    return corners
 
 
 def _times(emit: Emit, a: Value | None, b: Value | None) -> Value | None:
@@ -206,7 +217,14 @@ def _times(emit: Emit, a: Value | None, b: Value | None) -> Value | None:
     return emit.op("Mul", a, b)
 
 
-def _by_sum(emit: Emit, rows: Value, corners: Sequence[tuple[Value, Value | None]], kind: Any) -> Value:
+def weighted_sum(emit: Emit, rows: Value, corners: Sequence[Tap], channels: Dim, kind: Any) -> Value:
+    """The sum over corners of weight * row, (points, C): of ``kind``, or of the rows' type where nothing is weighed."""
+    if len(corners) > 1 and isinstance(channels, int) and len(corners) * channels >= _LONG:
+        return _by_matmul(emit, rows, corners, channels, kind)
+    return _by_sum(emit, rows, corners, kind)
+
+
+def _by_sum(emit: Emit, rows: Value, corners: Sequence[Tap], kind: Any) -> Value:
     terms = []
     for index, weight in corners:
         values = emit.op("Gather", rows, index, axis=0)
@@ -216,11 +234,7 @@ def _by_sum(emit: Emit, rows: Value, corners: Sequence[tuple[Value, Value | None
     return emit.sum(terms)
 
 
-def _by_matmul(
-    emit: Emit, rows: Value, corners: Sequence[tuple[Value, Value | None]], channels: Dim, kind: Any
-) -> Value:
-    if len(corners) == 1:
-        return _by_sum(emit, rows, corners, kind)
+def _by_matmul(emit: Emit, rows: Value, corners: Sequence[Tap], channels: Dim, kind: Any) -> Value:
     index = emit.concat([emit.unsqueeze(row, [1]) for row, _ in corners], axis=1)  # (N*P, K)
     weights = emit.concat([emit.unsqueeze(weight, [1]) for _, weight in corners], axis=1)
     values = emit.cast(emit.op("Gather", rows, index, axis=0), kind)  # (N*P, K, C)

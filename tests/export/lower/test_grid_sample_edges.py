@@ -56,7 +56,7 @@ def truth(inputs: dict[str, np.ndarray], mode: str, padding: str, align: int) ->
 def test_images(form, mode, padding, align, channels, lowered) -> None:
     attrs = {"mode": mode, "padding_mode": padding, "align_corners": align}
     only = f"grid_sample_{form}"
-    for space in PLANES:
+    for space in PLANES if channels == 2 else PLANES[:1]:
         inputs = given(padding, space, channels)
         if form == "native" and space in REFUSED.get((mode, padding, align), []):
             with pytest.raises(UnsupportedModelError, match=r"rounds before it reflects|no position is outside"):
@@ -71,7 +71,7 @@ def test_images(form, mode, padding, align, channels, lowered) -> None:
 @pytest.mark.parametrize("channels", [2, 64], ids=["few channels", "many channels"])
 def test_volumes(mode, padding, align, channels, lowered) -> None:
     attrs = {"mode": mode, "padding_mode": padding, "align_corners": align}
-    for space in ((2, 4, 8), (1, 4, 1)):
+    for space in ((2, 4, 8), (1, 4, 1)) if channels == 2 else ((2, 4, 8),):
         inputs = given(padding, space, channels)
         model = lowered("GridSample3d", inputs, attrs, dynamic={"x0", "grid0", "grid3"})
         np.testing.assert_allclose(model.run(inputs), truth(inputs, mode, padding, align), rtol=0, atol=2e-4)

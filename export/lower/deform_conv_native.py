@@ -1,0 +1,37 @@
+"""DeformConv by the standard operator, which is there from opset 19 on and which TensorRT-RTX does not have.
+
+The standard operator takes the bias before the mask.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_graphsurgeon as gs
+
+from .emit import Emit, Value
+from .lowering import LAUNCH, Lowering, Where, known
+
+
+def _refuse(node: Any, where: Where) -> str | None:
+    if where.opset < 19:
+        return f"opset {where.opset} has no DeformConv: it came with 19"
+    if "tensorrt-rtx" in where.targets:
+        return "TensorRT-RTX has no DeformConv"
+    return None
+
+
+def _cost(node: Any) -> float:
+    kh, kw = (int(known(node.inputs[1], axis) or 1) for axis in (2, 3))
+    return 12.0 * kh * kw + LAUNCH
+
+
+def _build(emit: Emit, node: Any) -> Value:
+    x, weight, offset, *rest = node.inputs
+    mask, bias = [*rest, *[gs.Variable.empty()] * (2 - len(rest))]
+    attributes = {key: node.attrs[key] for key in ("group", "offset_group", "pads")}
+    attributes |= {"dilations": node.attrs["dilation"], "strides": node.attrs["stride"]}
+    return emit.op("DeformConv", x, weight, offset, bias, mask, **attributes)
+
+
+LOWERING = Lowering("deform_conv_native", "DeformConv", _refuse, _cost, _build)
