@@ -244,6 +244,25 @@ def show_diagnosis(findings: Sequence[Finding], *, as_json: bool) -> None:
         console.print(f"[dim]$[/] {escape(remedy)}" if remedy.startswith("pip") else escape(remedy))
 
 
+def show_probe(measured: Sequence[dict[str, Any]], differing: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """Print where operators do otherwise here than the shipped matrix says, or that none does."""
+    if as_json:
+        print_json({"measured": measured, "differences": differing})
+        return
+    console = _console()
+    if differing:
+        table = _table("target", "operator", "here", "shipped", "why")
+        for entry in differing:
+            here, shipped = entry["here"], entry["shipped"] or {"status": "not measured"}
+            facts = " ".join(f"{name}={value}" for name, value in here["facts"].items())
+            words = (entry["target"], f"{here['op']}-{here['opset']} {facts}", here["status"], shipped["status"])
+            table.add_row(*map(escape, words), escape(here.get("reason", "")))
+        console.print(table)
+    count = sum(len(one["rows"]) for one in measured)
+    said = f"{len(differing)} differ from" if differing else "all agree with"
+    console.print(f"{count} measurements, {said} the matrix that attnexport ships")
+
+
 def _table(*columns: str, header: bool = True) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=header)
     for column in columns:

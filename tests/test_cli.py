@@ -28,7 +28,7 @@ def test_help_fits_a_screen(argv: list[str], capfd: pytest.CaptureFixture[str]) 
 
 
 def test_every_word_of_the_help_is_a_command_or_an_option(capfd: pytest.CaptureFixture[str]) -> None:
-    whole = shown(["export", "--help"], capfd)
+    whole = "".join(shown([command, "--help"], capfd) for command in COMMANDS)
     for option in re.findall(r"(?<!\w)--[a-z][a-z-]*", HELP):
         if option != "--help":
             assert option in whole

@@ -14,6 +14,7 @@ from ...runtime.spec import TensorSpec
 from ..origin import Origin, origin_of
 from ..report import Reporter
 from . import timing_cache
+from .attention import allow_decomposition
 from .capability import set_capabilities
 from .dtypes import float64_values
 from .flavour import Flavour, gpu_present
@@ -94,6 +95,7 @@ def build_engine(
                 reporter.note(
                     f"TensorRT has no float64: {', '.join(doubles[:3])} ({len(doubles)} in all) become float32"
                 )
+            allow_decomposition(network.trt, network.network)
             config = network.builder.create_builder_config()
             profiles = add_profile(network.builder, config, network.network, inputs)
             _configure(config, network.trt, options)

@@ -32,8 +32,9 @@ class Parts:
     def of(cls, node: Any) -> Parts:
         """Read an Sdpa node."""
         given = [value if value.name else None for value in node.inputs] + [None, None]
+        query, key, value, mask, keep = given[:5]
         attrs = node.attrs
-        return cls(*given[:5], bool(attrs["causal"]), attrs["groups"], attrs.get("scale", 1.0))
+        return cls(query, key, value, mask, keep, bool(attrs["causal"]), attrs["groups"], attrs.get("scale", 1.0))
 
     def refusal(self) -> str | None:
         """Both forms write axes by their place, so the ranks must be known."""

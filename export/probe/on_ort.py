@@ -1,0 +1,77 @@
+"""A case on ONNX Runtime: run as written, compared, and the node's placement read from the profile of the run.
+
+A provider that does not have an operator leaves it to the CPU without a word (GridSample on CUDA, onnxruntime#20191),
+and the CPU provider computes many FP16 operators in FP32 between casts; both are said.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ...errors import AttnexportError
+from ..targets.matrix import Status
+from .case import Case
+from .outcome import Outcome, judge
+
+_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+_AROUND = frozenset({"Cast", "Constant", "MemcpyFromHost", "MemcpyToHost"})
+
+
+class OrtProbe:
+    """Measures on one provider, ``CPUExecutionProvider`` or ``CUDAExecutionProvider``."""
+
+    def __init__(self, provider: str) -> None:
+        import onnxruntime
+
+        self._ort: Any = onnxruntime
+        self._provider = provider
+        self.library = f"onnxruntime {onnxruntime.__version__}"
+
+    def measure(self, case: Case) -> Outcome:
+        """Run one case. Never raises for what the backend does."""
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                session = self._session(case, Path(folder) / "run")
+                (y, *_) = session.run(None, dict(case.feeds))
+            except Exception as error:  # ORT's exceptions have no base of their own
+                return Outcome("fails", "ran", reason_of(error))
+            profile = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        outcome = judge(case, y, "ran")
+        said = self._placement(case, profile) if outcome.status == "ok" else None
+        if said is None:
+            return outcome
+        status, reason = said
+        return Outcome(status, "ran", reason, outcome.error)
+
+    def _session(self, case: Case, prefix: Path) -> Any:
+        options = self._ort.SessionOptions()
+        options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
+        options.intra_op_num_threads = 1
+        options.enable_profiling = True
+        options.profile_file_prefix = str(prefix)
+        providers = [(self._provider, _OPTIONS.get(self._provider, {}))]
+        return self._ort.InferenceSession(case.model.SerializeToString(), options, providers=providers)
+
+    def _placement(self, case: Case, profile: list[dict[str, Any]]) -> tuple[Status, str] | None:
+        nodes = [entry["args"] for entry in profile if entry.get("cat") == "Node" and "provider" in entry["args"]]
+        own = [node for node in nodes if node["op_name"] == case.op]
+        own = own or [node for node in nodes if node["op_name"] not in _AROUND]
+        elsewhere = [node for node in own if node["provider"] != self._provider]
+        if elsewhere:
+            return "slow", f"runs on {elsewhere[0]['provider'].removesuffix('ExecutionProvider')}, not on the device"
+        taken = {kind for node in own for entry in node.get("input_type_shape", ()) for kind in entry}
+        if case.facts["dtype"] != "float32" and taken and not taken & {"float16", "bfloat16"}:
+            return "ok", "computed in FP32 between casts"
+        return None
+
+
+def reason_of(error: Exception) -> str:
+    """A backend's message on one line, without its own numbering, short enough for a table."""
+    text = AttnexportError(str(error)).problem
+    if text.startswith("[ONNXRuntimeError]"):
+        text = text.split(" : ", 3)[-1]
+    return text if len(text) <= 200 else f"{text[:197]}..."
