@@ -193,7 +193,7 @@ def _choose(
     if not right:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or "no lowering is known"
         raise UnsupportedModelError(
-            f"node {node.name!r} ({node.op}) has no standard form for {' and '.join(where.targets)} ({reasons})",
+            f"node {node.name!r} ({node.op}) has no standard form for {', '.join(where.targets)} ({reasons})",
             "give the operator's inputs a known rank and supported options, or export without this target",
         )
     timed = dict(measure(node, right, where) or {}) if measure is not None and len(right) > 1 else {}
