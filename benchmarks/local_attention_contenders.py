@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from attnexport.export.capture.trace import export_program, trace_sizes
 from attnexport.export.lower import lower
 from attnexport.export.origin import Origins
 from attnexport.export.raising import raise_windows
+from attnexport.export.recognise import recognise
 from attnexport.runtime.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -39,6 +41,8 @@ class Model:
     proto: onnx.ModelProto
     seconds: float
     rewrites: dict[str, int] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+    """Why windows were not recognised as local attention, node by node."""
     origins: Origins = field(default_factory=dict)
 
     @property
@@ -77,13 +81,12 @@ def attnexport_model(module: nn.Module, x: Tensor, target: str = "ort-cpu") -> M
     start = time.perf_counter()
     feeds = [torch.from_numpy(a) for a in random_feeds(specs, trace_sizes(specs)).values()]
     captured = to_onnx(export_program(module, specs, feeds), specs, ["y"])
-    raised = raise_windows(captured.model)
-    lowered = lower(raised.model, (target,))
+    recognised = recognise(raise_windows(captured.model).model)
+    lowered = lower(recognised.model, (target,))
     seconds = time.perf_counter() - start
-    rewrites: dict[str, int] = {}
-    for applied in lowered.applied:
-        rewrites[applied.lowering] = rewrites.get(applied.lowering, 0) + 1
-    return Model(lowered.model, seconds, rewrites, captured.origins)
+    rewrites = dict(Counter(applied.lowering for applied in lowered.applied))
+    left = [f"{refused.node}: {refused.reason}" for refused in recognised.refused]
+    return Model(lowered.model, seconds, rewrites, left, captured.origins)
 
 
 def ort_contender(name: str, model: Model, x: Tensor) -> Contender:

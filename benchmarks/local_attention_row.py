@@ -163,5 +163,5 @@ def _row(
         nodes={name: model.nodes for name, model in models.items()},
         build_seconds={name: model.seconds for name, model in models.items()},
         rewrites=models[OURS].rewrites,
-        notes=notes,
+        notes=[*notes, *(f"not recognised: {reason}" for reason in models[OURS].left)],
     )
