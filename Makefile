@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= build/demo
 
-.PHONY: demo test test-sweep lint bench train clean
+.PHONY: demo test sweep test-sweep lint bench train clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -19,6 +19,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m 'not sweep'
+
+sweep: $(STAMP)
+	$(BIN)/python -m pytest tests/sweep -m sweep
 
 test-sweep: $(STAMP)
 	$(BIN)/python -m pytest
