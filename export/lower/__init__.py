@@ -37,6 +37,7 @@ from . import (
     local_correlation_shifts,
     roll_slices,
     sdpa_decomposed,
+    sdpa_fused,
     unfold_blocks,
     unfold_slices,
 )
@@ -67,6 +68,7 @@ LOWERINGS: tuple[Lowering, ...] = (
     deform_conv_native.LOWERING,
     deform_conv_gather.LOWERING,
     sdpa_decomposed.LOWERING,
+    sdpa_fused.LOWERING,
 )
 
 

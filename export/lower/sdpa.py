@@ -53,10 +53,26 @@ def scaled(emit: Emit, parts: Parts) -> tuple[Value, Value]:
     return query, key
 
 
-def visible(emit: Emit, rows: Dim, columns: Dim) -> Value:
+def bias(emit: Emit, parts: Parts, rows: Dim, columns: Dim) -> Value | None:
+    """All masks as one tensor to add to the scores: floats where they are given, -inf where a key does not take part.
+
+    It is made in the masks' own shape, which is seldom that of the scores. None without a mask.
+    """
+    total = parts.mask
+    conditions = [] if parts.keep is None else [parts.keep]
+    if parts.causal:
+        conditions.append(_lower(emit, rows, columns))
+    for condition in conditions:
+        shown = emit.constant(0, parts.query.dtype, "zero") if total is None else total
+        hidden = emit.constant(-np.inf, parts.query.dtype, "minus_infinity")
+        total = emit.op("Where", condition, shown, hidden, part="bias", dtype=parts.query.dtype)
+    return total
+
+
+def _lower(emit: Emit, rows: Dim, columns: Dim) -> Value:
     """Causal order, counted from the upper left: (rows, columns) of bool, true where column <= row."""
     row_numbers = emit.unsqueeze(_count(emit, rows, "rows"), [1])
-    return emit.op("LessOrEqual", _count(emit, columns, "columns"), row_numbers, part="visible", dtype=np.bool_)
+    return emit.op("LessOrEqual", _count(emit, columns, "columns"), row_numbers, part="lower", dtype=np.bool_)
 
 
 def _count(emit: Emit, length: Dim, part: str) -> Value:
@@ -67,32 +83,20 @@ def _count(emit: Emit, length: Dim, part: str) -> Value:
     return emit.op("Range", zero, emit.squeeze(length, [0]), one, part=part, dtype=np.int64)
 
 
-def empty_rows(emit: Emit, parts: Parts, scores: Value | None) -> Value | None:
-    """(…, L or 1, 1) of bool, true where no key takes part; None where that cannot be.
-
-    Read from the mask, or from the masked ``scores`` where several things mask together.
-    """
+def empty_rows(emit: Emit, parts: Parts, total: Value | None) -> Value | None:
+    """(…, L or 1, 1) of bool, true where the bias ``total`` hides every key; None where it cannot."""
     masks = [mask for mask in (parts.mask, parts.keep) if mask is not None]
     if not masks:
         return None
-    alone = len(masks) == 1 and not parts.causal
-    numbers = constant_values(masks[0]) if alone else None
+    numbers = constant_values(masks[0]) if len(masks) == 1 and not parts.causal else None
     if numbers is not None:
         hidden = ~numbers if parts.keep is not None else numbers == -np.inf
         if not hidden.all(-1).any():
             return None
-    if alone and parts.keep is not None:
-        kept = emit.op("ReduceMax", emit.cast(parts.keep, np.int32), emit.ints([-1]), part="any_key", keepdims=1)
-        return emit.op("Equal", kept, emit.constant(0, np.int32, "none"), part="empty", dtype=np.bool_)
-    judged = parts.mask if alone else scores
-    assert judged is not None
-    top = emit.op("ReduceMax", judged, emit.ints([-1]), part="top", keepdims=1)
-    return emit.op("Equal", top, minus_infinity(emit, top), part="empty", dtype=np.bool_)
-
-
-def minus_infinity(emit: Emit, like: Value) -> Value:
-    """-inf in another tensor's type."""
-    return emit.constant(-np.inf, like.dtype, "minus_infinity")
+    assert total is not None
+    top = emit.op("ReduceMax", total, emit.ints([-1]), part="top", keepdims=1)
+    lowest = emit.constant(-np.inf, total.dtype, "minus_infinity")
+    return emit.op("Equal", top, lowest, part="empty", dtype=np.bool_)
 
 
 def zeroed(emit: Emit, y: Value, empty: Value | None) -> Value:

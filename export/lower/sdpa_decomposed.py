@@ -2,7 +2,8 @@
 
     y = Softmax(q' k'^T + mask) v,   q' = sqrt(scale) q,  k' = sqrt(scale) k
 
-The scale is split as in PyTorch, so that FP16 products stay in range; keys that do not take part get -inf by Where.
+The scale is split as in PyTorch, so that FP16 products stay in range; all masks become one bias, as in PyTorch too.
+TensorRT-RTX 1.7.1 fuses this form, in FP16 and with any mask, into the kernel that it has for the operator Attention.
 Rows without any key are zeros (see sdpa.py), selected behind the second product, where a row is short. Grouped heads
 share keys by a reshape, since g heads of L queries are one of g*L: nothing is repeated.
 """
@@ -13,7 +14,7 @@ from typing import Any
 
 from .emit import Emit, Value
 from .lowering import LAUNCH, Lowering, Where
-from .sdpa import Parts, empty_rows, minus_infinity, scaled, visible, zeroed
+from .sdpa import Parts, bias, empty_rows, scaled, zeroed
 
 
 def _refuse(node: Any, where: Where) -> str | None:
@@ -40,14 +41,10 @@ def _build(emit: Emit, node: Any) -> Value:
     front = [0] * (max(rank, key_rank) - 3)
     if parts.groups > 1:
         scores = emit.reshape(scores, [*front, -1, rows, columns])
-    if parts.mask is not None:
-        scores = emit.op("Add", scores, parts.mask, part="biased")
-    if parts.keep is not None:
-        scores = emit.op("Where", parts.keep, scores, minus_infinity(emit, scores), part="kept", dtype=scores.dtype)
-    if parts.causal:
-        lower = visible(emit, rows, columns)
-        scores = emit.op("Where", lower, scores, minus_infinity(emit, scores), part="causal", dtype=scores.dtype)
-    empty = empty_rows(emit, parts, scores)
+    total = bias(emit, parts, rows, columns)
+    if total is not None:
+        scores = emit.op("Add", scores, total, part="biased")
+    empty = empty_rows(emit, parts, total)
     weights = emit.op("Softmax", scores, part="weights", axis=-1)
     if parts.groups > 1:
         weights = emit.reshape(weights, [*front, heads, -1, columns])

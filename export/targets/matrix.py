@@ -110,14 +110,17 @@ class Matrix:
         exact = [row for row in rows if all(row.says(name, value) for name, value in facts.items())]
         if exact:
             return _worst(exact)
+        title = target_of(self.target).title
+        if not rows or not facts:
+            said = f"{op} with {', '.join(f'{name}={value}' for name, value in core.items())}" if core else op
+            return Verdict("unknown", f"{said} was not measured on {title}")
         judged = []
         for name, value in facts.items():
             for group in _with_fact(rows, name, value):
                 if not group:
-                    said = f"{op} with {name}={value} was not measured on {target_of(self.target).title}"
-                    return Verdict("unknown", said)
+                    return Verdict("unknown", f"{op} with {name}={value} was not measured on {title}")
                 judged.append(min(group, key=lambda row: -_ORDER[row.status]))
-        return _worst(judged) if judged else Verdict("unknown", f"{op} was not measured on {target_of(self.target).title}")  # fmt: skip
+        return _worst(judged)
 
 
 def _with_fact(rows: list[Row], name: str, value: Fact) -> list[list[Row]]:
@@ -196,7 +199,5 @@ def refusal(targets: Collection[str], op: str, *, opset: int, proven: bool = Fal
         found = verdict(target, op, opset=opset, **facts)
         if found.ok or (found.status == "unknown" and not proven):
             continue
-        title = target_of(target).title
-        said = found.reason or f"{op} {found.status}"
-        return said if title in said else f"{title}: {said}"
+        return found.reason if found.status == "unknown" else f"{target_of(target).title}: {found.reason}"
     return None
