@@ -19,6 +19,7 @@ from .clean import clean
 from .naming import name_nodes, short_path
 from .quiet import quiet
 from .translate import translations
+from .translate_pooling import refuse_indices
 
 OPSET = 18
 """Below 20, where GridSample is still spelled as every TensorRT version reads it."""
@@ -29,6 +30,7 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
 
     Raises UnsupportedModelError for an operator without a translation, naming its module and line.
     """
+    refuse_indices(program)
     try:
         with quiet():
             onnx_program = torch.onnx.export(

@@ -1,7 +1,7 @@
 """A model that came as ONNX enters here: at one opset, cleaned, with names, and with what the domain covers raised to it.
 
-Raised are the standard operators that TensorRT does not take or takes wrongly: Col2Im, AffineGrid (opset 20), and GridSample, whose
-opset-20 spelling ``linear`` some versions read as nearest. Unfolds spelled out as Gathers are raised by ``raising``.
+Raised are the standard operators that TensorRT does not take or takes wrongly: Col2Im, AffineGrid (opset 20), DeformConv (opset 19; RTX has
+none), and GridSample, whose opset-20 spelling ``linear`` some versions read as nearest. Windows spelled out are raised by ``raising``.
 """
 
 from __future__ import annotations
@@ -136,8 +136,33 @@ def _col2im(node: onnx.NodeProto, graph: onnx.GraphProto, ranks: dict[str, int])
     )
 
 
+def _deform_conv(node: onnx.NodeProto, graph: onnx.GraphProto, ranks: dict[str, int]) -> onnx.NodeProto | None:
+    """The standard operator takes the bias before the mask, ours after it. Of images only."""
+    if ranks.get(node.input[0]) != 4:
+        return None
+    found = _attributes(node)
+    x, weight, offset, *rest = node.input
+    bias, mask = [*rest, "", ""][:2]
+    return helper.make_node(
+        "DeformConv",
+        [x, weight, offset, mask, bias] if bias else [x, weight, offset, mask] if mask else [x, weight, offset],
+        list(node.output),
+        domain=DOMAIN,
+        group=found.get("group", 1),
+        offset_group=found.get("offset_group", 1),
+        dilation=found.get("dilations", [1, 1]),
+        pads=found.get("pads", [0, 0, 0, 0]),
+        stride=found.get("strides", [1, 1]),
+    )
+
+
 _Rule = Callable[[onnx.NodeProto, onnx.GraphProto, dict[str, int]], onnx.NodeProto | None]
-_RULES: dict[str, _Rule] = {"GridSample": _grid_sample, "AffineGrid": _affine_grid, "Col2Im": _col2im}
+_RULES: dict[str, _Rule] = {
+    "GridSample": _grid_sample,
+    "AffineGrid": _affine_grid,
+    "Col2Im": _col2im,
+    "DeformConv": _deform_conv,
+}
 
 
 def _name(model: ir.Model) -> Origins:

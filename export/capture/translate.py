@@ -16,6 +16,7 @@ from onnxscript.values import Opset
 
 from ...errors import UnsupportedModelError
 from ..domain import DOMAIN, VERSION, register_schemas
+from .translate_pooling import pooling_translations
 
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection")
@@ -132,6 +133,7 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         )  # fmt: skip
 
     return {
+        **pooling_translations(),
         aten.scaled_dot_product_attention.default: sdpa,
         aten.im2col.default: im2col,
         aten.col2im.default: col2im,

@@ -63,6 +63,28 @@ def test_grid_sample_of_either_spelling_is_raised_and_lowered_right(opset: int, 
     assert close.mean() > (0.95 if mode == "nearest" else 0.999)
 
 
+@pytest.mark.parametrize("optional", ["", ", bias", ", , mask", ", bias, mask"], ids=str)
+def test_deform_conv_is_raised_with_its_optional_inputs_in_place(optional: str) -> None:
+    rng = np.random.default_rng(3)
+    feeds = {
+        "x": X,
+        "weight": rng.standard_normal((4, 3, 3, 3)).astype(np.float32),
+        "offset": rng.uniform(-2, 2, (2, 18, 6, 7)).astype(np.float32),
+        "bias": rng.standard_normal(4).astype(np.float32),
+        "mask": rng.random((2, 9, 6, 7)).astype(np.float32),
+    }
+    names = [name for name in feeds if name in ("x", "weight", "offset") or name in optional]
+    declared = ", ".join(f"float[{','.join(map(str, feeds[name].shape))}] {name}" for name in names)
+    attributes = "kernel_shape=[3,3], pads=[1,1,1,1]"
+    model = text(f"y = DeformConv <{attributes}> (x, weight, offset{optional})", 19, declared, "float[2,4,6,7] y")
+    captured = from_onnx(model)
+    assert captured.kept == {"DeformConv": 1}
+    lowered = lower(captured.model, ("ort", "tensorrt")).model
+    assert "DeformConv" not in {node.op_type for node in lowered.graph.node}
+    given = {name: feeds[name] for name in names}
+    np.testing.assert_allclose(run(lowered, given), run(model, given), rtol=0, atol=1e-5)
+
+
 def test_col2im_and_affine_grid_leave_no_such_operator_behind() -> None:
     block = "block = Constant <value = int64[2] {2, 3}> () size = Constant <value = int64[2] {6, 7}> ()"
     fold = text(

@@ -84,6 +84,24 @@ CASES = {
     ),
     "roll of two axes": Kept(lambda x: torch.roll(x, (1, -2), (2, -1)), ["Roll", "Roll"], {"axis": 3}),
     "roll of the flattened tensor": Kept(lambda x: torch.roll(x, 5), ["Roll"], {"axis": 0}),
+    "adaptive average": Kept(lambda x: F.adaptive_avg_pool2d(x, (5, 7)), ["AdaptiveAverage"] * 2, {"axis": 3}),
+    "adaptive average of one axis": Kept(
+        lambda x: F.adaptive_avg_pool2d(x, (None, 4)), ["AdaptiveAverage"] * 2, {"axis": 3}
+    ),
+    "adaptive average of lines": Kept(
+        lambda x: F.adaptive_avg_pool1d(x.flatten(2), 5), ["AdaptiveAverage"], {"axis": 2}
+    ),
+    "adaptive average of a volume": Kept(
+        lambda x: F.adaptive_avg_pool3d(x[:, None], (2, 5, 7)).flatten(1, 2), ["AdaptiveAverage"] * 3, {"axis": 4}
+    ),
+    "adaptive average of an unbatched image": Kept(
+        lambda x: F.adaptive_avg_pool2d(x[0], (5, 7)), ["AdaptiveAverage"] * 2, {"axis": 2}
+    ),
+    "adaptive maximum": Kept(lambda x: F.adaptive_max_pool2d(x, (5, 7)), ["AdaptiveMax"] * 2, {"axis": 3}),
+    "adaptive maximum of lines": Kept(lambda x: F.adaptive_max_pool1d(x.flatten(2), 5), ["AdaptiveMax"], {"axis": 2}),
+    "adaptive maximum of a volume": Kept(
+        lambda x: F.adaptive_max_pool3d(x[:, None], (2, 5, 7)).flatten(1, 2), ["AdaptiveMax"] * 3, {"axis": 4}
+    ),
     "roll by half a free axis": Kept(lambda x: torch.roll(x, x.shape[2] // 2, 2), ["Roll"], {"axis": 2}),
 }
 
