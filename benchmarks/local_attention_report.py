@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,7 @@ def document(rows: Sequence[Row]) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "threads": THREADS,
         "cpu": _cpu(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "onnxruntime": onnxruntime.__version__,
-            "onnx": onnx.__version__,
-        },
+        "versions": _versions(),
         "bars": [
             {"what": b.what, "asked": b.asked, "measured": b.measured and round(b.measured, 3), "reached": b.reached}
             for b in bars(rows)
@@ -106,6 +102,17 @@ def write_json(rows: Sequence[Row], path: Path) -> None:
     """Write :func:`document`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document(rows), indent=1) + "\n", encoding="utf-8")
+
+
+def _versions() -> dict[str, str]:
+    known = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "onnx": onnx.__version__,
+    }
+    rtx = sys.modules.get("tensorrt_rtx")  # imported where engines were built
+    return known if rtx is None else {**known, "tensorrt_rtx": rtx.__version__}
 
 
 def _cpu() -> str:
