@@ -16,6 +16,7 @@ from .canonical import Canonical, batch_axis, described, divide, parts, sharing
 from .context import Context, Found
 from .correlate import shares_blocks
 from .layout import PLACE, REPEATED, flat, length
+from .shapes import widest
 from .views import Product, Scores, refined
 
 
@@ -55,16 +56,14 @@ def aggregate(context: Context, node: Any, product: Product) -> str | None:
     shared = [atom for atom in sharing(product.windowed, product.other_dims) if atom in weights]
     heads = divide(shared, batch_axis(window), (), ())
     arrange = context.arrange(node)
-    canonical = Canonical(arrange, heads)
+    canonical = Canonical(arrange, heads, widest(node.outputs[0].dtype, product.wide))
     given = canonical.over_positions(product.other, product.other_dims, split.places, split.positions)
-    value = canonical.over_space(window, split.source, channels, window.slides)
+    value = canonical.over_space(window, split.source, channels, window.slides, product.other.dtype)
     made = (heads.batch, heads.heads, channels, *split.positions)
     y = canonical.operator("LocalAggregate", (given, value), window.slides, made)
     name = arrange.emit.nodes[-1].name
     y = arrange.arrange(y, made, product.dims)
-    if product.factor != 1.0:
-        y = arrange.emit.op("Mul", y, arrange.emit.constant(product.factor, y.dtype, "factor"))
-    context.replace(node, arrange, y)
+    context.replace(node, arrange, canonical.finished(y, node.outputs[0].dtype, product.factor))
     nodes = tuple(dict.fromkeys((*window.nodes, *product.nodes, node.name)))
     text = described("LocalAggregate", window.slides, heads, str(length(channels)))
     context.found.append(Found(name, "LocalAggregate", nodes, text))

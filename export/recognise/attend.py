@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from .canonical import (
     Canonical,
     Parts,
@@ -40,6 +42,7 @@ from .layout import (
     substituted,
     unified,
 )
+from .shapes import widest
 from .views import Product, Scores, refined
 from .windows import Term, Window
 
@@ -89,24 +92,32 @@ def attend(context: Context, node: Any, product: Product, scores: Scores) -> str
     heads = divide(shared, batch_axis(values.window), relative, bias)
     summed = flat(names((tuple(atom for atom in key_parts.outer if atom in scores.channels),)))
 
+    compared, weights = scores.product, product.other
+    kind = widest(compared.other.dtype, weights.dtype, node.outputs[0].dtype, compared.wide, scores.wide, product.wide)
+    scale = scores.factor
+    # The attribute is a float32: a scale of more digits goes into the query.
+    into_query = kind == np.float64 and float(np.float32(scale)) != scale
+    if into_query and compared.compose != "product":
+        return f"the scale {scale} of {compared.compose.replace('_', ' ')}s has more digits than float32"
     arrange = context.arrange(node)
-    canonical = Canonical(arrange, heads)
+    canonical = Canonical(arrange, heads, kind)
     query = canonical.over_positions(
         scores.product.other, names(scores.product.other_dims), summed, values_split.positions
     )
-    key = canonical.over_space(keys.window, names(key_parts.source), summed, slides)
-    value = canonical.over_space(values.window, values_split.source, channels, slides)
+    key = canonical.over_space(keys.window, names(key_parts.source), summed, slides, scores.product.other.dtype)
+    value = canonical.over_space(values.window, values_split.source, channels, slides, product.other.dtype)
     bias_value = canonical.bias(bias, values_split.places, values_split.positions)
     relative_value = canonical.relative(relative, summed, values_split.places)
     made = (heads.batch, heads.heads, channels, *values_split.positions)
     inputs = (query, key, value, bias_value, relative_value)
-    options = {"compose": scores.product.compose, "scale": scores.factor}
+    if into_query:
+        inputs = (arrange.emit.op("Mul", query, arrange.emit.constant(scale, kind, "scale")), *inputs[1:])
+        inputs[0].shape, scale = query.shape, 1.0
+    options = {"compose": compared.compose, "scale": scale}
     y = canonical.operator("LocalAttention", inputs, slides, made, **options)
     name = arrange.emit.nodes[-1].name
     y = arrange.arrange(y, made, substituted(product.dims, of_values))
-    if product.factor != 1.0:
-        y = arrange.emit.op("Mul", y, arrange.emit.constant(product.factor, y.dtype, "factor"))
-    context.replace(node, arrange, y)
+    context.replace(node, arrange, canonical.finished(y, node.outputs[0].dtype, product.factor))
     nodes = tuple(dict.fromkeys((*scores.nodes, *values.window.nodes, *product.nodes, node.name)))
     extras = [
         f"with {text}" for text, given in (("relative", relative_value), ("bias", bias_value)) if given is not None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from ..domain import DOMAIN
@@ -94,25 +95,44 @@ def sharing(value: Windowed, other: Dims) -> list[Atom]:
 
 
 class Canonical:
-    """Writes operands with the batch and heads of ``heads``."""
+    """Writes operands with the batch and heads of ``heads``, in the type ``kind`` (that of the tensors where it is None)."""
 
-    def __init__(self, arrange: Arrange, heads: Heads) -> None:
+    def __init__(self, arrange: Arrange, heads: Heads, kind: Any) -> None:
         self.arrange = arrange
+        self.kind = kind
         self.emit = arrange.emit
         self.heads = heads
 
     def over_positions(self, tensor: Value, dims: Dims, middle: Dim, positions: Dims) -> Value:
         """(N, H, ``middle``, *positions), repeated along what the tensor does not have."""
-        return self.arrange.arrange(tensor, dims, (self.heads.batch, self.heads.heads, middle, *positions))
+        want = (self.heads.batch, self.heads.heads, middle, *positions)
+        return self.arrange.arrange(self.typed(tensor), dims, want)
 
-    def over_space(self, window: Window, source: Dims, channels: Dim, slides: Sequence[Slide]) -> Value:
+    def typed(self, x: Value, first: Any = None) -> Value:
+        """x in the type ``kind``, by way of the type ``first``: what was narrowed stays rounded."""
+        for kind in (first, self.kind):
+            if kind is not None and x.dtype is not None and np.dtype(x.dtype) != np.dtype(kind):
+                shape, x = x.shape, self.emit.cast(x, kind)
+                x.shape = shape
+        return x
+
+    def finished(self, y: Value, kind: Any, factor: float) -> Value:
+        """The result times ``factor``, in the type of the output that it becomes."""
+        if factor != 1.0:
+            y = self.emit.op("Mul", y, self.emit.constant(factor, y.dtype, "factor"))
+        if kind is not None and y.dtype is not None and np.dtype(y.dtype) != np.dtype(kind):
+            y = self.emit.cast(y, kind)
+        return y
+
+    def over_space(self, window: Window, source: Dims, channels: Dim, slides: Sequence[Slide], kind: Any) -> Value:
         """The windows' source as (N, H, D, *S), repeated along what it does not have.
 
-        Where the windows' own padding differs from that of ``slides``, zeros are added or values cut off.
+        ``kind`` is the type in which the windows were multiplied. Where the windows' own padding differs from that of
+        ``slides``, zeros are added or values cut off.
         """
         space = tuple(dim for axis, dim in enumerate(source) if axis in window.axes)
         want = (self.heads.batch, self.heads.heads, channels, *space)
-        x = self.arrange.arrange(self.arrange.source(window.source), source, want)
+        x = self.arrange.arrange(self.typed(self.arrange.source(window.source), kind), source, want)
         extra = {
             axis: surplus(mine, common) for axis, (mine, common) in enumerate(zip(window.slides, slides, strict=True))
         }
@@ -142,7 +162,7 @@ class Canonical:
     def _sum(self, terms: Sequence[Term], want: Dims, full: Sequence[bool]) -> Value | None:
         made = []
         for term in terms:
-            x = self.arrange.arrange(term.tensor, term.dims, want, full)
+            x = self.arrange.arrange(self.typed(term.tensor), term.dims, want, full)
             if term.factor != 1.0:
                 x = self.emit.op("Mul", x, self.emit.constant(term.factor, x.dtype, "factor"))
             made.append(x)

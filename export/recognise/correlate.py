@@ -15,6 +15,7 @@ from typing import Any
 from .canonical import Canonical, batch_axis, described, divide, parts, sharing
 from .context import Context, Found
 from .layout import FOREIGN, OUTER, PLACE, REPEATED, flat, length
+from .shapes import widest
 from .size import ONE, Size
 from .views import DIFFERENCE, Product, Scores, refined
 
@@ -68,17 +69,15 @@ def correlate(context: Context, node: Any, product: Product) -> Scores | str:
     shared = [atom for atom in sharing(product.windowed, product.other_dims) if atom not in product.summed]
     heads = divide(shared, batch_axis(window), product.windowed.relative, ())
     arrange = context.arrange(node)
-    canonical = Canonical(arrange, heads)
+    canonical = Canonical(arrange, heads, widest(output.dtype, product.wide))
     query = canonical.over_positions(product.other, product.other_dims, channels, split.positions)
-    key = canonical.over_space(window, split.source, channels, window.slides)
+    key = canonical.over_space(window, split.source, channels, window.slides, product.other.dtype)
     relative = canonical.relative(product.windowed.relative, channels, split.places)
     made = (heads.batch, heads.heads, split.places, *split.positions)
     y = canonical.operator("LocalCorrelation", (query, key, relative), window.slides, made, compose=product.compose)
     name = arrange.emit.nodes[-1].name
     y = arrange.arrange(y, made, product.dims)
-    if product.factor != 1.0:
-        y = arrange.emit.op("Mul", y, arrange.emit.constant(product.factor, y.dtype, "factor"))
-    context.replace(node, arrange, y)
+    context.replace(node, arrange, canonical.finished(y, node.outputs[0].dtype, product.factor))
     nodes = (*window.nodes, *product.nodes, node.name)
     extras = ["with relative"] if relative is not None else []
     extras += [product.compose.replace("_", " ")] if product.compose != "product" else []

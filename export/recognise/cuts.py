@@ -10,6 +10,22 @@ from .layout import OUTER, Dim, Dims, length
 from .shapes import constant, scalar
 from .windows import Term, Windowed, cut, rejoined, strided
 
+ENDLESS = 2**31 - 1
+"""An end of a Slice that is beyond every axis."""
+
+
+def takes_all(node: Any) -> bool:
+    """Whether a Slice keeps everything: from the start, without an end, in steps of one."""
+    given = [constant(value) if value.name else None for value in node.inputs[1:]]
+    if len(given) < 2 or given[0] is None or given[1] is None or (len(given) > 3 and given[3] is None):
+        return False
+    steps = given[3] if len(given) > 3 and given[3] is not None else [1]
+    return (
+        all(v == 0 for v in given[0].reshape(-1))
+        and all(v >= ENDLESS for v in given[1].reshape(-1))
+        and all(v == 1 for v in steps)
+    )
+
 
 def sliced(node: Any, view: Windowed) -> Windowed | None:
     """A Slice with constant bounds of any number of axes."""
@@ -29,7 +45,7 @@ def sliced(node: Any, view: Windowed) -> Windowed | None:
 
 def _part(view: Windowed, dim: int, start: int, end: int, step: int) -> Windowed | None:
     size = length(view.dims[dim]).value
-    stop = None if end >= (size if size is not None else 2**31 - 1) else end
+    stop = None if end >= (size if size is not None else ENDLESS) else end
     if size is not None:
         start = min(start + size if start < 0 else start, size)
         stop = stop + size if stop is not None and stop < 0 else stop

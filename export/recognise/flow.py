@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ..domain import DOMAIN
 from .carry import CARRIERS, carried
 from .context import Context
 from .contract import Unproved, elementwise
-from .cuts import concatenated, gathered, sliced, split
+from .cuts import concatenated, gathered, sliced, split, takes_all
+from .fold import folded
 from .layout import OUTER, PLACE, flat
 from .products import multiply, power, reduce
 from .scores import step
-from .shapes import sizes_of
+from .shapes import sizes_of, widest
 from .views import Product, Scores
 from .windows import Term, Windowed, im2col, unfold
 
@@ -28,8 +31,11 @@ def visit(context: Context, node: Any) -> None:
     views = [context.view(tensor) for tensor in node.inputs]
     if all(view is None for view in views) or node.domain not in (None, "", "ai.onnx"):
         return
-    if node.op in CARRIERS:
+    if node.op in CARRIERS or (node.op == "Slice" and takes_all(node)):
         _carry(context, node)
+        return
+    if node.op == "Cast":
+        _cast(context, node)
         return
     # Scores first: where they meet windows, it is as weights of those.
     windows = [at for at, view in enumerate(views) if isinstance(view, Windowed)]
@@ -48,6 +54,8 @@ def visit(context: Context, node: Any) -> None:
 
 
 def _window(context: Context, node: Any) -> None:
+    if node.outputs[0].name not in context.outputs and folded(node):
+        return
     view = context.view(node.inputs[0])
     found = im2col(node) if node.op == "Im2Col" else unfold(node, view if isinstance(view, Windowed) else None)
     if found is None:
@@ -61,7 +69,7 @@ def _carry(context: Context, node: Any) -> None:
     if view is None:
         return
     (output,) = node.outputs
-    dims = carried(node, view.dims)
+    dims = view.dims if node.op == "Slice" else carried(node, view.dims)
     if dims is None:
         _lost(context, node, view, "it takes an axis apart in a way that cannot be told")
         return
@@ -71,6 +79,25 @@ def _carry(context: Context, node: Any) -> None:
     elif isinstance(moved, Windowed):
         moved = replace(moved, cut=None)
     context.views[output.name] = moved
+
+
+def _cast(context: Context, node: Any) -> None:
+    """A cast between float types changes no axis. What follows is computed in the widest type that was asked for."""
+    view = context.view(node.inputs[0])
+    (output,) = node.outputs
+    kind = output.dtype
+    if view is None or kind is None or np.dtype(kind).kind != "f":
+        if view is not None:
+            _lost(context, node, view, "it leaves the floating types")
+        return
+    nodes = (*view.nodes, node.name)
+    if isinstance(view, Windowed):
+        context.views[output.name] = replace(view, nodes=nodes)
+    elif isinstance(view, Product):
+        context.views[output.name] = replace(view, nodes=nodes, wide=widest(view.wide, kind))
+    else:
+        wide = widest(view.wide, kind)
+        context.views[output.name] = replace(view, nodes=nodes, tensors=(*view.tensors, output), wide=wide)
 
 
 def _lost(context: Context, node: Any, view: Windowed | Product | Scores, reason: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from .size import ONE, Size, parse, product
+from .size import Size, parse, product
 
 _SAME = {"Squeeze", "Unsqueeze", "Cast", "Identity", "Flatten"}
 """Operators that hand integers on as they are, in the same order."""
@@ -148,6 +148,7 @@ def _apply(op: str, a: Size, b: Size) -> Size | None:
     return {"Add": a.__add__, "Sub": a.__sub__, "Mul": a.__mul__}[op](b)
 
 
-def is_one(size: Size) -> bool:
-    """Whether a length is 1 whatever the free sizes are."""
-    return size == ONE
+def widest(*kinds: Any) -> Any:
+    """The widest of some float types; None where none is known."""
+    known = [np.dtype(kind) for kind in kinds if kind is not None]
+    return max(known, key=lambda kind: kind.itemsize, default=None)

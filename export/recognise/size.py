@@ -149,7 +149,26 @@ def _read(node: ast.expr) -> Size | None:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         inner = _read(node.operand)
         return None if inner is None else Size.number(0) - inner
+    if isinstance(node, ast.Call):
+        return _call(node)
     if isinstance(node, ast.BinOp):
         left, right, operation = _read(node.left), _read(node.right), _OPERATIONS.get(type(node.op))
         return None if left is None or right is None or operation is None else operation(left, right)
     return None
+
+
+def _call(node: ast.Call) -> Size | None:
+    """The exporter's ``CeilToInt(IntTrueDiv(a, b))`` and its kin."""
+    name = node.func.id if isinstance(node.func, ast.Name) else ""
+    if name in ("CeilToInt", "FloorToInt", "TruncToInt") and isinstance(node.args[0], ast.Call):
+        inner = node.args[0]
+        up = name == "CeilToInt"
+        return _quotient(inner.args, up) if getattr(inner.func, "id", "") == "IntTrueDiv" else None
+    return _quotient(node.args, False) if name in ("FloorDiv", "CleanDiv") else None
+
+
+def _quotient(arguments: list[ast.expr], up: bool) -> Size | None:
+    above, below = (_read(argument) for argument in arguments)
+    if above is None or below is None or below.value is None or below.value < 1:
+        return None
+    return (above + Size.number(below.value - 1 if up else 0)).floordiv(below.value)

@@ -28,6 +28,8 @@ class Product:
     nodes: tuple[str, ...]
     compose: str = "product"
     factor: float = 1.0
+    wide: Any = None
+    """The widest float type that it was cast to on the way."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Scores:
     tensors: tuple[Any, ...]
     bias: tuple[Term, ...] = ()
     soft: bool = False
+    wide: Any = None
 
 
 View = Windowed | Product | Scores
