@@ -1,0 +1,29 @@
+"""Col2Im by the standard operator of opset 18, on the one target that has it: ONNX Runtime's CPU provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .emit import Emit, Value
+from .lowering import LAUNCH, Lowering, Where, rank_refusal
+
+
+def _refuse(node: Any, where: Where) -> str | None:
+    others = [target for target in where.targets if target != "ort-cpu"]
+    if others:
+        return f"{', '.join(others)}: no Col2Im there"
+    return rank_refusal(node.inputs[0], 3, "cols")
+
+
+def _cost(node: Any) -> float:
+    (kh, kw), (sh, sw) = (node.attrs[key] for key in ("kernel", "stride"))
+    return float(2.0 + kh * kw / (sh * sw)) + LAUNCH
+
+
+def _build(emit: Emit, node: Any) -> Value:
+    cols, size = node.inputs
+    kernel, dilation, pads, stride = (list(node.attrs[key]) for key in ("kernel", "dilation", "pads", "stride"))
+    return emit.op("Col2Im", cols, size, emit.ints(kernel), dilations=dilation, pads=pads, strides=stride)
+
+
+LOWERING = Lowering("col2im_native", "Col2Im", _refuse, _cost, _build)

@@ -1,0 +1,31 @@
+"""col2im_native: the standard operator, for ONNX Runtime's CPU provider alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from attnexport.export.domain import im2col
+
+ATTRS = {"kernel": [3, 2], "dilation": [2, 1], "pads": [1, 0, 2, 3], "stride": [2, 1]}
+
+
+def inputs(dtype=np.float32) -> dict[str, np.ndarray]:
+    shape = im2col.reference(np.zeros((2, 3, 8, 9)), **ATTRS).shape
+    cols = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    return {"cols": cols, "output_size": np.array([8, 9])}
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+def test_the_cpu_takes_it(dynamic, lowered) -> None:
+    form = lowered("Col2Im", inputs(), ATTRS, dynamic=dynamic, targets=["ort-cpu"])
+    assert form.applied.lowering == "col2im_native"
+    assert form.op_types() == {"Col2Im"}
+    form.check(inputs(), atol=3e-6)
+
+
+@pytest.mark.parametrize(("targets", "named"), [(["ort"], "ort-cuda"), (["ort-cpu", "tensorrt-rtx"], "tensorrt-rtx")])
+def test_no_other_target_does(targets, named, lowered) -> None:
+    form = lowered("Col2Im", inputs(), ATTRS, targets=targets)
+    assert form.applied.refused["col2im_native"] == f"{named}: no Col2Im there"
+    assert "Col2Im" not in form.op_types()
