@@ -48,7 +48,9 @@ def _grid_sample(
     def expect(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         return F.grid_sample(x, places, mode=torch_mode, padding_mode=padding, align_corners=False)
 
-    facts: dict[str, Fact] = {"rank": rank, "mode": mode, "padding": padding, "grid_dtype": grid_dtype or dtype}
+    facts: dict[str, Fact] = {"rank": rank, "mode": mode, "padding": padding}
+    if grid_dtype is not None:
+        facts["grid_dtype"] = grid_dtype
     return one_operator(
         "GridSample",
         {"x": normal(2, 3, *space), "grid": grid},

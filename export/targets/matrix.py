@@ -1,7 +1,8 @@
 """The operator matrix: what each target does with an operator, as measured rows, and the questions lowerings ask of it.
 
 A row holds what was run (operator, opset, facts such as dtype, rank, mode, head_size) and what came of it. A question
-names facts; rows that state all of them decide, the worst of them first. Where no row has just these facts together,
+names facts; rows that state all of them decide, the worst of them first; a fact that only some rows state (a grid of
+another type than the image) counts when it is asked for. Where no row has just these facts together,
 each fact is judged by the rows that have it; a number between two measured ones by both neighbours. Rows of another
 dtype, rank or version of the operator never count. Nothing measured is ``unknown``, which is not ``ok``.
 """
@@ -109,7 +110,7 @@ class Matrix:
         rows = [row for row in rows if all(row.facts.get(name, value) == value for name, value in core.items())]
         exact = [row for row in rows if all(row.says(name, value) for name, value in facts.items())]
         if exact:
-            return _worst(exact)
+            return _worst(_usual(exact, facts))
         title = target_of(self.target).title
         if not rows or not facts:
             said = f"{op} with {', '.join(f'{name}={value}' for name, value in core.items())}" if core else op
@@ -121,6 +122,12 @@ class Matrix:
                     return Verdict("unknown", f"{op} with {name}={value} was not measured on {title}")
                 judged.append(min(group, key=lambda row: -_ORDER[row.status]))
         return _worst(judged)
+
+
+def _usual(rows: list[Row], asked: Mapping[str, Fact]) -> list[Row]:
+    """Without measurements of an oddity: a fact that only some rows state, and that was not asked for."""
+    stated = set.intersection(*(set(row.facts) for row in rows)) | set(asked)
+    return [row for row in rows if row.how == "cited" or set(row.facts) <= stated] or rows
 
 
 def _with_fact(rows: list[Row], name: str, value: Fact) -> list[list[Row]]:

@@ -78,6 +78,12 @@ def test_a_cited_row_speaks_for_what_it_does_not_name() -> None:
     assert matrix.verdict("Attention", opset=23, rank=4, dtype="float16").status == "unknown"
 
 
+def test_an_oddity_speaks_when_it_is_asked_for() -> None:
+    matrix = Matrix("ort-cpu", (row(dtype="float16"), row("fails", reason="odd", dtype="float16", grid="float32")))
+    assert matrix.verdict("Attention", opset=23, dtype="float16").status == "ok"
+    assert matrix.verdict("Attention", opset=23, dtype="float16", grid="float32").reason == "odd"
+
+
 def test_slow_is_right() -> None:
     assert Verdict("slow").ok
     assert not Verdict("unknown").ok
@@ -103,6 +109,7 @@ def test_the_shipped_matrix() -> None:
         ("ort-cpu", "GridSample", 20, {"rank": 5, "dtype": "float32", "mode": "linear"}, "ok"),
         ("ort-cuda", "GridSample", 18, {"rank": 4, "dtype": "float32"}, "slow"),
         ("tensorrt-rtx", "GridSample", 18, {"rank": 4, "dtype": "bfloat16", "mode": "cubic", "padding": "border"}, "ok"),
+        ("tensorrt-rtx", "GridSample", 18, {"rank": 4, "dtype": "float16", "mode": "linear"}, "ok"),
         ("tensorrt-rtx", "GridSample", 18, {"dtype": "float16", "grid_dtype": "float32"}, "fails"),
         ("tensorrt-10", "GridSample", 20, {"rank": 4, "dtype": "float16", "mode": "linear"}, "wrong"),
         ("tensorrt-11", "GridSample", 20, {"rank": 5, "dtype": "float16", "mode": "linear"}, "fails"),
