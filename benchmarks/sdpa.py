@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +66,15 @@ def model(shape: Shape) -> ModelProto:
 
 def contenders(shape: Shape, feeds: dict[str, np.ndarray], threads: int) -> dict[str, Callable[[], Any]]:
     """Each form as a function of nothing, after its first run was held to PyTorch in FP64."""
-    tensors = [torch.from_numpy(value) for value in feeds.values()]
-    truth = F.scaled_dot_product_attention(*(x.double() for x in tensors), is_causal=shape.causal).numpy()
+    q, k, v = (torch.from_numpy(value) for value in feeds.values())
+    truth = F.scaled_dot_product_attention(q.double(), k.double(), v.double(), is_causal=shape.causal).numpy()
     found: dict[str, Callable[[], Any]] = {}
     for name in ("sdpa_decomposed", "sdpa_fused"):
         form = lower(model(shape), ["ort-cpu"], [rule for rule in LOWERINGS if rule.name == name])
         session = OrtSession(form.model.SerializeToString(), threads=threads, spin=False)
         np.testing.assert_allclose(session.run(feeds)["y"], truth, rtol=0, atol=1e-5)
-        found[name] = lambda session=session: session.run(feeds)  # type: ignore[misc]  # mypy cannot type the default
-    found["torch eager"] = lambda: F.scaled_dot_product_attention(*tensors, is_causal=shape.causal)
+        found[name] = partial(session.run, feeds)
+    found["torch eager"] = lambda: F.scaled_dot_product_attention(q, k, v, is_causal=shape.causal)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +82,25 @@ def run_doctor(capfd: pytest.CaptureFixture[str], words: list[str]) -> str:
     except SystemExit as stop:
         assert not stop.code
     return capfd.readouterr().out
+
+
+def test_doctor_measures_operators(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    saved = tmp_path / "matrix.json"
+    found = json.loads(run_doctor(capfd, ["--probe", "--target", "cpu", "--save", str(saved), "--json"]))
+    (measured,) = found["measured"]
+    assert measured["target"] == "ort-cpu" and len(measured["rows"]) > 100
+    assert json.loads(saved.read_text(encoding="utf-8"))["ort-cpu"]["rows"] == measured["rows"]
+    shown_to_people = run_doctor(capfd, ["--probe", "--target", "cpu"])
+    assert f"{len(measured['rows'])} measurements, " in shown_to_people
+
+
+def test_what_belongs_to_probing_needs_it(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", "--target", "cpu"])
+    assert stop.value.code == 2
+    assert capfd.readouterr().err == "attnexport: --target and --save belong to --probe. add --probe.\n"
 
 
 @pytest.mark.parametrize(
