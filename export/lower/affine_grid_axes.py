@@ -4,7 +4,8 @@
     x_w = -1 + 2*w/(W-1) when corners are aligned (0 when W is 1), else -1 + (2*w + 1)/W
 
 The positions of an axis of known length are an initializer of that length; of another they are computed by Range, in
-FP32 at least. Source: Jaderberg et al., arXiv:1506.02025, eq. 1.
+FP32 at least. On ONNX Runtime's CPU broadcasting over a last axis of 2 or 3 is slow, see
+affine_grid_matmul. Source: Jaderberg et al., arXiv:1506.02025, eq. 1.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .emit import Dim, Emit, Value
 from .lowering import LAUNCH, Lowering, Where, constant_ints, known, rank_refusal
 
 
-def _axes(node: Any) -> int:
+def axes_of(node: Any) -> int:
     """2 or 3, by whichever of theta, size and grid is known; 0 when none is."""
     theta, size, grid = node.inputs[0], node.inputs[1], node.outputs[0]
     if (axes := known(theta, 1)) is not None:
@@ -28,18 +29,20 @@ def _axes(node: Any) -> int:
     return len(grid.shape) - 2 if grid.shape is not None else 0
 
 
-def _refuse(node: Any, where: Where) -> str | None:
-    axes = _axes(node)
+def refuse(node: Any, where: Where) -> str | None:
+    """The reason to refuse grids of other than two or three dimensions."""
+    axes = axes_of(node)
     if axes not in (2, 3):
         return f"the grid's dimensions must be 2 or 3 and are {axes or 'not known'}"
     return rank_refusal(node.inputs[0], 3, "theta")
 
 
 def _cost(node: Any) -> float:
-    return 2.0 + LAUNCH * 12
+    return 60.0 + LAUNCH * 12
 
 
-def _length(emit: Emit, node: Any, axis: int) -> Dim:
+def length_of(emit: Emit, node: Any, axis: int) -> Dim:
+    """The length of a space axis of the grid: a number where it is known, else an entry of the second input."""
     size = node.inputs[1]
     constant = constant_ints(size)
     if constant is not None:
@@ -48,7 +51,7 @@ def _length(emit: Emit, node: Any, axis: int) -> Dim:
     return length if length is not None else emit.slice(size, [axis + 2], [axis + 3], [0])
 
 
-def _positions(emit: Emit, length: Dim, align_corners: int, dtype: Any) -> Value:
+def positions_of(emit: Emit, length: Dim, align_corners: int, dtype: Any) -> Value:
     """The normalised positions along one axis, (length,) of ``dtype``."""
     if isinstance(length, int):
         return emit.constant(axis_positions(length, align_corners), dtype, "positions")
@@ -73,13 +76,13 @@ def _positions(emit: Emit, length: Dim, align_corners: int, dtype: Any) -> Value
 
 
 def _build(emit: Emit, node: Any) -> Value:
-    theta, axes = node.inputs[0], _axes(node)
+    theta, axes = node.inputs[0], axes_of(node)
     middle = list(range(1, axes + 1))
     terms = []
     for column in range(axes):  # column 0 of theta goes with the last axis of the grid
         axis = axes - 1 - column
-        length = _length(emit, node, axis)
-        positions = _positions(emit, length, node.attrs["align_corners"], theta.dtype)
+        length = length_of(emit, node, axis)
+        positions = positions_of(emit, length, node.attrs["align_corners"], theta.dtype)
         shaped = emit.unsqueeze(positions, [place for place in range(axes + 2) if place != axis + 1])
         factor = emit.squeeze(emit.slice(theta, [column], [column + 1], [2]), [2])
         terms.append(emit.op("Mul", emit.unsqueeze(factor, middle), shaped))
@@ -87,4 +90,4 @@ def _build(emit: Emit, node: Any) -> Value:
     return emit.sum([*terms, emit.unsqueeze(shift, middle)])
 
 
-LOWERING = Lowering("affine_grid_axes", "AffineGrid", _refuse, _cost, _build)
+LOWERING = Lowering("affine_grid_axes", "AffineGrid", refuse, _cost, _build)

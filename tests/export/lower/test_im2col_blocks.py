@@ -44,9 +44,8 @@ def test_refusals(change, reason, lowered) -> None:
     assert form.applied.refused["im2col_blocks"] == reason
     with pytest.raises(UnsupportedModelError) as raised:
         lowered("Im2Col", {"x": image(2, 3, 8, 8)}, TILES | change, only="im2col_blocks")
-    assert f"'block.attn/op' (Im2Col) has no standard form for ort and tensorrt (im2col_blocks: {reason})" in str(
-        raised.value
-    )
+    assert "'block.attn/op' (Im2Col) has no standard form for" in str(raised.value)
+    assert f"(im2col_blocks: {reason})" in str(raised.value)
 
 
 def test_dilation_of_a_single_tap_is_no_hole(lowered) -> None:
