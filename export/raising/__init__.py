@@ -19,10 +19,14 @@ from ..lower.emit import Emit
 from . import (
     gathered_im2col,
     gathered_unfold,
+    one_hot_conv,
     shifted_branches,
     shifted_sum,
     sliced_windows,
+    stacked_windows,
+    strided_gather,
 )
+from .candidates import possible
 from .known_pads import settle_pads
 from .rule import Raise, Rule
 
@@ -32,13 +36,13 @@ __all__ = ["RULES", "Raised", "raise_windows"]
 RULES: tuple[Rule, ...] = (
     gathered_im2col.match,
     gathered_unfold.match,
+    strided_gather.match,
+    one_hot_conv.match,
+    stacked_windows.match,
     sliced_windows.match,
     shifted_branches.match,
     shifted_sum.match,
 )
-
-_SEEDS = {"Gather", "Slice", "Split", "Conv"}
-"""Every spelling has one of these in it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Raised:
 
 def raise_windows(model: onnx.ModelProto) -> Raised:
     """Raise what the rules prove in the main graph. ``model`` is not changed; without a match it is returned as it is."""
-    if not any(node.op_type in _SEEDS for node in model.graph.node):
+    if not possible(model):
         return Raised(model)
     graph = gs.import_onnx(_inferred(model))
     if settle_pads(graph):  # shapes behind these Pads were not known before

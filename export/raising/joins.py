@@ -61,7 +61,7 @@ def concat(emit: Emit, node: Any, joined: Joined) -> Value:
     """A Concat of the branches: the taps go in front of its axis and are merged with it."""
     writer = Writer(emit, joined.order)
     axis = node.attrs["axis"] % len(node.outputs[0].shape)
-    if (inner := _stacked(joined.tree, axis)) is not None:
+    if (inner := stacked(joined.tree, axis)) is not None:
         return writer.move(_in_order_of_branches(emit, writer.write(inner), joined.order), axis).value
     x = _in_order_of_branches(emit, writer.write(joined.tree), joined.order)
     part = length(node.inputs[0], axis)
@@ -73,7 +73,7 @@ def concat(emit: Emit, node: Any, joined: Joined) -> Value:
     return emit.reshape(x.value, _merged(emit, node, x, axis))
 
 
-def _stacked(tree: Tree, axis: int) -> Tree | None:
+def stacked(tree: Tree, axis: int) -> Tree | None:
     """What is stacked, where a branch ends by the very axis along which the branches are joined."""
     if not isinstance(tree, Step) or tree.node.op != "Unsqueeze":
         return None

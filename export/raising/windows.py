@@ -18,6 +18,7 @@ from .linear import Linear
 from .rule import domain_op
 from .views import Part, size_of
 
+_MOVABLE = [np.dtype(name) for name in ("float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool")]
 _Label = int | tuple[str, int]
 """An axis of the base, or the taps of a windowed one."""
 
@@ -42,7 +43,9 @@ def operators(grid: Grid) -> tuple[str, ...]:
 
 
 def refuse(grid: Grid) -> str | None:
-    """Why the crop that the grid needs cannot be written down."""
+    """Why the operators cannot take the grid, or the crop that it needs cannot be written down."""
+    if not any(grid.base.dtype == kind for kind in _MOVABLE):
+        return f"no window operator takes values of type {grid.base.dtype}"
     taps = {t.axis: t for t in grid.taps}
     for axis, part in enumerate(grid.first.parts):
         if _end(grid.base, axis, part, taps.get(axis)) is None:
@@ -52,7 +55,7 @@ def refuse(grid: Grid) -> str | None:
 
 def write(emit: Emit, grid: Grid, behind: int | None = None) -> Lifted:
     """All taps of a grid as one tensor; the axis of taps lies before the last ``behind`` axes where that costs nothing."""
-    x = _crop(emit, grid)
+    x = crop(emit, grid)
     rank = len(grid.first.kept)
     if _is_image(grid):
         return Lifted(_im2col(emit, x, grid), rank, 2)
@@ -106,7 +109,8 @@ def _end(base: Any, axis: int, part: Part, taps: Taps | None) -> int | None:
     return -room.constant if room.known else None
 
 
-def _crop(emit: Emit, grid: Grid) -> Value:
+def crop(emit: Emit, grid: Grid) -> Value:
+    """The base without what the windows leave out."""
     taps = {t.axis: t for t in grid.taps}
     windowed = {t.axis for t in grid.windows}
     bounds: list[tuple[int, int, int, int]] = []

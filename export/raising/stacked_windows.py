@@ -1,0 +1,58 @@
+"""Tensor.unfold as the TorchScript exporter spells it out: a Slice for each window, its axis moved to the end, all of them stacked.
+
+    Concat(axis=a) of Unsqueeze(Transpose(Slice(x, p*step, p*step + size, axis=a)), a), p = 0, 1, …
+        ->  Unfold(x, axis=a, size, step)
+
+Proved: Slices of one length, evenly apart, in order, all of those that fit. Otherwise the axis is cropped to what they cover.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..lower.emit import Emit, Value
+from .branches import Branches, Parts, Step
+from .grid import Grid
+from .joins import stacked
+from .linear import Linear
+from .rule import Raise, domain_op
+from .views import Part, size_of
+from .windows import crop
+
+OP = "Unfold"
+
+
+def match(node: Any) -> Raise | str | None:
+    """``node`` is the Concat. None where it stacks anything else: other rules say what is wrong with slices."""
+    if node.op != "Concat" or len(node.inputs) < 2 or node.outputs[0].shape is None:
+        return None
+    axis = node.attrs["axis"] % len(node.outputs[0].shape)
+    tree = Branches().find(tuple(node.inputs))
+    inner = None if tree is None else stacked(tree, axis)
+    perm = None
+    if isinstance(inner, Step) and inner.node.op == "Transpose":
+        perm = list(inner.node.attrs.get("perm", ()))
+        inner = inner.inputs[0]
+    if not isinstance(inner, Parts) or len(inner.grid.taps) != 1 or inner.grid.entries:
+        return None
+    grid = inner.grid
+    (places,) = grid.taps
+    part, order = grid.first.parts[places.axis], [a for a in range(inner.rank) if a != axis]
+    in_order = grid.order == tuple(range(places.count)) and grid.first.kept == tuple(range(len(grid.first.parts)))
+    if places.axis != axis or not in_order or (perm or list(range(inner.rank))) != [*order, axis]:
+        return None
+    if part.step != 1 or not part.reach.known:
+        return "its windows are dilated, or their length is not known"
+    attributes = {"axis": axis, "size": part.reach.constant, "step": places.dilation}
+    return Raise(node, (OP,), lambda emit: domain_op(emit, OP, _covered(emit, grid), attributes))
+
+
+def _covered(emit: Emit, grid: Grid) -> Value:
+    """The base, or as much of it as the windows cover: values behind the last one that are fewer than a step make no window more."""
+    (places,) = grid.taps
+    sizes = [size_of(grid.base, axis) for axis in range(len(grid.first.parts))]
+    behind = sizes[places.axis] - grid.first.parts[places.axis].reach - Linear(places.last)
+    fits = places.start == 0 and behind.known and behind.constant < places.dilation
+    parts = zip(grid.first.parts, sizes, strict=True)
+    whole = all(axis == places.axis or part == Part(0, 1, size) for axis, (part, size) in enumerate(parts))
+    return grid.base if fits and whole else crop(emit, grid)
