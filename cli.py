@@ -34,6 +34,7 @@ MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, To
   --dynamic x:0=1:4:16       min:opt:max of an axis (axis 0 by default);  --static  none is free
   --samples FILE.npz         real inputs (and labels) for parity, beside seeded random ones
   --precision fp16|fp32      fp16 (default) writes both models; fp32 leaves FP16 out
+  --target ort-cpu|ort-cuda|…  what model.onnx should be quick on;  --tune  time the forms here
   --gate FACTOR              error allowed, a multiple of PyTorch's own (default 2);  --keep-failed
   --allow-pickle             run the code inside a pickled module: only for files that you trust
   --json  --quiet  --debug   for machines; only the result; with tracebacks
@@ -54,6 +55,13 @@ def export(
     precision: Annotated[
         str, typer.Option(help="fp16 writes an FP32 and an FP16 model; fp32 the first only.")
     ] = "fp16",
+    target: Annotated[
+        str | None,
+        typer.Option(help="What model.onnx should be quick on: ort-cpu (default), ort-cuda, tensorrt-rtx, ..."),
+    ] = None,
+    tune: Annotated[
+        bool, typer.Option(help="Time the forms of each operator instead of estimating; ort-cpu and ort-cuda.")
+    ] = False,
     arch: Annotated[str | None, typer.Option(help="Architecture of a plain state dict, from the registry.")] = None,
     factory: Annotated[str | None, typer.Option(help="package.module:callable that builds the module.")] = None,
     kwargs: Annotated[str, typer.Option(help="Arguments of the architecture or factory, a JSON object.")] = "{}",
@@ -93,8 +101,8 @@ def export(
     from .runtime.console import ConsoleReporter, show_result
 
     options = ExportOptions.from_strings(
-        model=model, out=out, force=force, trt=trt, precision=precision, arch=arch, factory=factory, kwargs=kwargs,
-        random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (), dynamic=dynamic or (), static=static,
+        model=model, out=out, force=force, trt=trt, precision=precision, target=target, tune=tune, arch=arch,
+        factory=factory, kwargs=kwargs, random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (), dynamic=dynamic or (), static=static,
         outputs=output or (), samples=samples, seed=seed, gate=gate, keep_failed=keep_failed, workspace=workspace,
         timing_cache=timing_cache, compute_capabilities=compute_capability or (), optimization_level=optimization_level,
         build_time_limit=build_time_limit,

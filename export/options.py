@@ -27,6 +27,8 @@ class ExportOptions:
     force: bool = False
     trt: TrtWish | None = None
     precision: Precision = "fp16"
+    target: str | None = None
+    tune: bool = False
     source: SourceOptions = field(default_factory=SourceOptions)
     outputs: tuple[str, ...] = ()
     samples: Path | None = None

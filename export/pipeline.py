@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,21 +30,19 @@ from .cases import build_cases, draws
 from .engine.build import build_engine
 from .engine.flavour import Flavour, find_flavour
 from .entry import Entered, enter
-from .lower import lower
 from .options import ExportOptions
 from .origin import Origins
 from .precision import PrecisionResult, convert
+from .recognise import Recognised
 from .report import Reporter, Silent, Stages
+from .rewrite import Plan, find_windows, lower_for
 from .source import load
-from .targets import NAMES
 from .truth import Original
 from .verify import Form, verify
 
 FP32 = "model.onnx"
 FP16 = "model.fp16.onnx"
 GOLDEN = "golden.npz"
-TARGETS = NAMES
-"""Every bundle's models run on both: an engine can be built from it later, on another machine."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,7 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
         reporter.note(text)
 
     flavour = find_flavour(options.trt) if options.trt is not None else None
+    plan = Plan.of(options.target, flavour, options.precision)
     with stages.run("source") as stage:
         source = load(options.model, options.source)
         samples = load_samples(options.samples, source.inputs) if options.samples is not None else None
@@ -107,17 +107,22 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
                 note(text)
             how = "raised" if source.kind == "onnx" else "kept whole"
             stage.detail = f"{len(captured.model.graph.node)} nodes{_kept(captured.kept, how)}"
+        with stages.run("recognise") as stage:
+            recognised = find_windows(captured.model)
+            stage.detail = _found(recognised)
         with stages.run("lower") as stage:
-            lowered = lower(captured.model, TARGETS)
-            rewritten = record.rewrites(lowered.applied, captured.origins)
+            lowered, halved = lower_for(recognised, plan, inputs, options.tune, reporter)
+            rewritten = record.rewrites(lowered.applied, recognised, FP32, captured.origins)
+            if halved is not None and halved is not lowered:
+                rewritten += record.rewrites(halved.applied, recognised, FP16, captured.origins)
             onnx.save(lowered.model, writer.path / FP32)
             writer.add(FP32, "model-fp32")
-            stage.detail = f"{len(lowered.model.graph.node)} standard nodes, {len(rewritten)} rewrites"
+            stage.detail = f"{len(lowered.model.graph.node)} standard nodes, {len(lowered.applied)} rewrites"
         counts = {FP32: record.operators(lowered.model)}
         half: PrecisionResult | None = None
-        if options.precision == "fp16":
+        if halved is not None:
             with stages.run("fp16") as stage:
-                half = convert(lowered.model)
+                half = convert(halved.model)
                 for text in half.warnings:
                     note(text)
                 onnx.save(half.model, writer.path / FP16)
@@ -173,6 +178,12 @@ def destination(options: ExportOptions) -> Path:
 
 def _kept(kept: dict[str, int], how: str) -> str:
     return f", {how}: " + ", ".join(f"{n} {op}" for op, n in kept.items()) if kept else ""
+
+
+def _found(recognised: Recognised) -> str:
+    counts = Counter(entry.description for entry in recognised.found)
+    found = ", ".join(f"{count} {what}" for what, count in counts.items()) or "no local attention"
+    return found + (f"; {len(recognised.refused)} left as they are" if recognised.refused else "")
 
 
 def _engine(

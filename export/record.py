@@ -17,6 +17,7 @@ from .engine.build import Engine
 from .lower import Applied
 from .origin import Origins, origin_of
 from .precision import PrecisionResult
+from .recognise import Recognised
 from .report import StageRecord as StageRun
 from .source import Source as LoadedSource
 from .verify import Verification
@@ -42,20 +43,31 @@ def operators(model: onnx.ModelProto) -> dict[str, int]:
     return dict(Counter(node.op_type for node in model.graph.node).most_common())
 
 
-def rewrites(applied: Sequence[Applied], origins: Origins) -> tuple[RewriteRecord, ...]:
-    """What became of each domain operator, with the module and line that it came from."""
+def rewrites(
+    applied: Sequence[Applied], recognised: Recognised, file: str, origins: Origins
+) -> tuple[RewriteRecord, ...]:
+    """What became of each domain operator in the model ``file``, with the module and line that it came from."""
+    found = {entry.node: entry for entry in recognised.found}
+    left = {entry.node: entry.reason for entry in recognised.refused}
     records = []
     for item in applied:
-        origin = origin_of(item.node, origins)
+        entry = found.get(item.node)
+        # What was put in by recognising is named after one of the nodes that it stands for.
+        names = (item.node, *(entry.consumed if entry is not None else ()))
+        origin = next((o for o in (origin_of(name, origins) for name in names) if o is not None), None)
+        refused = dict(item.refused) | ({"recognise": left[item.node]} if item.node in left else {})
         records.append(
             RewriteRecord(
                 node=item.node,
                 op=item.op,
                 lowering=item.lowering,
                 targets=tuple(item.targets),
-                refused=dict(item.refused),
+                refused=refused,
                 module=origin.module if origin else "",
                 source=origin.source if origin else "",
+                model=file,
+                found=entry.description if entry is not None else "",
+                milliseconds=dict(item.milliseconds),
             )
         )
     return tuple(records)

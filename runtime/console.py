@@ -189,11 +189,16 @@ def _show_rewrites(console: Console, found: Inspection) -> None:
     if not found.rewrites:
         console.print("none: the graph had standard operators only")
     for row in found.rewrites:
-        console.print(f"{len(row.nodes)} {row.op} -> {row.lowering or 'nothing'}  (for {', '.join(row.targets)})")
+        what = row.found or row.op
+        console.print(f"{len(row.nodes)} {escape(what)} -> {row.lowering or 'nothing'}  [dim]in {escape(row.model)}[/]")
         for module in row.modules:
             console.print(f"    in {escape(module)}")
         for name, reason in row.refused:
-            console.print(f"    [dim]not {name}: {escape(reason)}[/]")
+            said = "not recognised as local attention" if name == "recognise" else f"not {name}"
+            console.print(f"    [dim]{said}: {escape(reason)}[/]")
+        if row.milliseconds:
+            times = ", ".join(f"{name} {taken:.2f} ms" for name, taken in row.milliseconds)
+            console.print(f"    [dim]measured: {times}[/]")
 
 
 def _show_precision(console: Console, found: Inspection) -> None:

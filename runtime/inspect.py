@@ -25,7 +25,7 @@ class FileRow:
 class RewriteRow:
     """Nodes of one operator that became the same form for the same reasons.
 
-    ``nodes`` are their names, ``modules`` where they came from.
+    ``nodes`` are their names, ``modules`` where they came from, ``found`` what was recognised, ``model`` the file.
     ``refused`` are the forms that were not taken, as ``(name, reason)``; ``lowering`` is None where none was.
     """
 
@@ -35,6 +35,9 @@ class RewriteRow:
     refused: tuple[tuple[str, str], ...]
     nodes: tuple[str, ...]
     modules: tuple[str, ...]
+    model: str
+    found: str
+    milliseconds: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -177,13 +180,22 @@ def _rewrites(manifest: Manifest) -> tuple[RewriteRow, ...]:
     groups: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
     for r in manifest.rewrites:
         where = f"{r.module or '<root>'} at {r.source}" if r.source else r.module or "<root>"
-        key = (r.op, r.lowering, r.targets, tuple(r.refused.items()))
+        times = tuple(r.milliseconds.items())
+        key = (r.op, r.lowering, r.targets, tuple(r.refused.items()), r.model, r.found, times)
         groups.setdefault(key, []).append((r.node, where))
     return tuple(
         RewriteRow(
-            op, lowering, targets, refused, tuple(n for n, _ in items), tuple(dict.fromkeys(m for _, m in items))
+            op,
+            lowering,
+            targets,
+            refused,
+            tuple(n for n, _ in items),
+            tuple(dict.fromkeys(m for _, m in items)),
+            model,
+            found,
+            times,
         )
-        for (op, lowering, targets, refused), items in groups.items()
+        for (op, lowering, targets, refused, model, found, times), items in groups.items()
     )
 
 

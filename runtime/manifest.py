@@ -13,7 +13,7 @@ from .sections import EngineRecord, FileRecord, Gpu, Precision, RewriteRecord, S
 from .spec import TensorSpec
 
 FORMAT = "attnexport-bundle"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,9 @@ class RewriteRecord:
     """One domain operator and what became of it.
 
     ``lowering`` is the form that was chosen for ``targets``, None where every one refused; ``refused`` gives the
-    reason of each lowering that was not taken, by its name. ``module`` and ``source`` (``file:line``) lead back to
-    PyTorch.
+    reason of each lowering that was not taken, by its name, and under ``recognise`` why a window was not found to be
+    local attention. ``module`` and ``source`` (``file:line``) lead back to PyTorch. ``model`` is the file that it is
+    about, ``found`` what was recognised, ``milliseconds`` what each form took where they were timed (``--tune``).
     """
 
     node: str
@@ -59,6 +60,9 @@ class RewriteRecord:
     refused: dict[str, str] = field(default_factory=dict)
     module: str = ""
     source: str = ""
+    model: str = ""
+    found: str = ""
+    milliseconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

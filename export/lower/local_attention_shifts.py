@@ -30,7 +30,8 @@ MANY_HEADS = 32
 """From here on the scores of a 56 x 56 map leave the cache between two passes over them."""
 
 
-def _refuse(node: Any, where: Where) -> str | None:
+def attention_refusal(node: Any, where: Where) -> str | None:
+    """Why the inputs of a LocalAttention cannot be shifted."""
     rank = window_of(node).rank
     windowed = {"value": node.inputs[2]}
     if (bias := given(node, 3)) is not None:
@@ -87,23 +88,28 @@ def _floor(emit: Emit, dtype: Any) -> Value:
     return emit.constant(np.finfo(dtype).min / 2, dtype, "lowest")
 
 
-def _bias_by_tap(emit: Emit, taps: Taps, bias: Value) -> list[Value]:
-    """bias (N|1, H|1, K|1, *Q|1) as K values (N|1, H|1, 1, P|1)."""
-    count, rank = taps.window.taps, taps.window.rank
+def bias_over_taps(emit: Emit, taps: Taps, bias: Value) -> Value:
+    """bias (N|1, H|1, K|1, *Q|1) over flat positions: (N|1, H|1, K|1, P|1)."""
+    rank = taps.window.rank
     values = constant_values(bias)
     if values is not None and values.shape[LEADING:] == (1,) * rank:
-        flat = values.reshape(*values.shape[:LEADING], 1)
-        columns = np.broadcast_to(flat, (*flat.shape[:2], count, 1))
+        return emit.constant(values.reshape(*values.shape[:LEADING], 1), values.dtype, "bias")
+    if all(known(bias, LEADING + axis) == 1 for axis in range(rank)):
+        return emit.reshape(bias, [0, 0, 0, 1])
+    if any(known(bias, LEADING + axis) == 1 for axis in range(rank)):
+        bias = emit.op("Expand", bias, emit.vector([1, 1, 1, *taps.counts]))
+    return taps.flat(bias)
+
+
+def _bias_by_tap(emit: Emit, taps: Taps, bias: Value) -> list[Value]:
+    """bias (N|1, H|1, K|1, *Q|1) as K values (N|1, H|1, 1, P|1)."""
+    count = taps.window.taps
+    whole = bias_over_taps(emit, taps, bias)
+    values = constant_values(whole)
+    if values is not None:
+        columns = np.broadcast_to(values, (*values.shape[:2], count, values.shape[3]))
         return [emit.constant(columns[:, :, t : t + 1], values.dtype, "bias") for t in range(count)]
-    uniform = all(known(bias, LEADING + axis) == 1 for axis in range(rank))
-    if uniform:
-        whole = emit.reshape(bias, [0, 0, 0, 1])
-    else:
-        ones = emit.vector([1, 1, 1, *taps.counts])
-        whole = taps.flat(
-            emit.op("Expand", bias, ones) if any(known(bias, a + LEADING) == 1 for a in range(rank)) else bias
-        )
     return [whole] * count if known(bias, 2) == 1 else emit.split(whole, count, axis=2)
 
 
-LOWERING = Lowering("local_attention_shifts", "LocalAttention", _refuse, _cost, _build, _gpu_cost)
+LOWERING = Lowering("local_attention_shifts", "LocalAttention", attention_refusal, _cost, _build, _gpu_cost)

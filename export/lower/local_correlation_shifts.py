@@ -31,12 +31,12 @@ def tap_scores(
     by_tap: list[Value | None] = [None] * taps.window.taps
     separate: list[Value] = []
     if relative is not None and compose == "product" and not single:
-        separate = emit.split(emit.op("MatMul", _transposed(emit, relative), flat), taps.window.taps, axis=2)
+        separate = emit.split(emit.op("MatMul", transposed(emit, relative), flat), taps.window.taps, axis=2)
     elif relative is not None:
         by_tap = list(_columns(emit, relative, taps.window.taps))
     for index, (shift, added) in enumerate(zip(taps.shifts(key), by_tap, strict=True)):
         keys = shift if added is None else emit.op("Add", shift, added)
-        score = _composed(emit, flat, keys, compose)
+        score = composed(emit, flat, keys, compose)
         if not single:
             score = emit.op("ReduceSum", score, emit.ints([2]), keepdims=1)
         if separate:
@@ -46,7 +46,8 @@ def tap_scores(
         yield score
 
 
-def _composed(emit: Emit, query: Value, keys: Value, compose: str) -> Value:
+def composed(emit: Emit, query: Value, keys: Value, compose: str) -> Value:
+    """Each query value with a key value, before the sum over channels."""
     if compose == "product":
         return emit.op("Mul", query, keys)
     difference = emit.op("Sub", query, keys)
@@ -55,7 +56,7 @@ def _composed(emit: Emit, query: Value, keys: Value, compose: str) -> Value:
     return emit.op("Mul", difference, difference)
 
 
-def _transposed(emit: Emit, relative: Value) -> Value:
+def transposed(emit: Emit, relative: Value) -> Value:
     """relative (H or 1, D, K) as (1, H or 1, K, D)."""
     values = constant_values(relative)
     if values is not None:

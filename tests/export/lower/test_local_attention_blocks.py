@@ -157,17 +157,22 @@ def test_refusals(change, reason) -> None:
     )
 
 
-def test_blocks_for_wide_heads_on_a_cpu_and_for_any_on_a_gpu(lowered) -> None:
-    """A head of 32 channels gives a MatMul something to do; 3 x 3 windows of 8 channels do not."""
+def test_blocks_for_wide_heads_on_a_cpu_and_for_large_windows_on_a_gpu(lowered) -> None:
+    """Wide heads and windows give a MatMul something to do, small ones do not; a GPU pays by operator and by byte."""
     large = {"kernel": [7, 7], "dilation": [1, 1], "pads": [3] * 4, "stride": [1, 1]}
     small = {"kernel": [3, 3], "dilation": [1, 1], "pads": [1] * 4, "stride": [1, 1]}
-    for attrs, heads, cpu in ((large, (8, 32, 32), FORM), (small, (8, 8, 8), "local_attention_shifts")):
-        inputs = tensors((14, 14), attrs, heads, batch=1)
-        chosen = lowered("LocalAttention", inputs, attrs, dynamic=free()).applied
-        assert chosen.lowering == cpu
-        gpu = lowered("LocalAttention", inputs, attrs, dynamic=free(), prefer="tensorrt-rtx").applied
-        assert gpu.lowering == FORM
-        assert gpu.refused["local_attention_shifts"].startswith("right, but costlier on tensorrt-rtx: an estimate of ")
+    cases = (
+        (large, (8, 32, 32), FORM, FORM),
+        (small, (8, 8, 8), "local_attention_shifts", "local_attention_windows"),
+    )
+    for attrs, heads, cpu, gpu in cases:
+        inputs = tensors((28, 28), attrs, heads, batch=1)
+        assert lowered("LocalAttention", inputs, attrs, dynamic=free()).applied.lowering == cpu
+        chosen = lowered("LocalAttention", inputs, attrs, dynamic=free(), prefer="tensorrt-rtx").applied
+        assert chosen.lowering == gpu
+        assert chosen.refused["local_attention_shifts"].startswith(
+            "right, but costlier on tensorrt-rtx: an estimate of "
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
