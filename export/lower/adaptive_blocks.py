@@ -47,8 +47,8 @@ def _build(emit: Emit, node: Any) -> Value:
     size, count = known(x, axis), _known_length(node)
     if count == 1:
         return emit.op(reduction, x, emit.ints([axis]), keepdims=1)
-    if size == count:
-        return x
+    if size is None or count is None or size == count:
+        return x  # one value a window; free lengths are refused
     after = [emit.dim(x, later) for later in range(axis + 1, len(x.shape))]
     blocks = emit.reshape(x, [*[0] * axis, count, size // count, *after])
     return emit.op(reduction, blocks, emit.ints([axis + 1]), keepdims=0)

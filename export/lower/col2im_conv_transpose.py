@@ -47,10 +47,21 @@ def _refuse(node: Any, where: Where) -> str | None:
 
 
 def _cost(node: Any) -> float:
-    (kh, kw), (sh, sw) = (node.attrs[key] for key in ("kernel", "stride"))
+    kh, kw, sh, sw = (int(size) for key in ("kernel", "stride") for size in node.attrs[key])
     if not _by_axis(node):
         return 4.0 + 0.35 * (kh * kw) ** 2 / (sh * sw) + LAUNCH * 2
     return 10.0 + 0.35 * (kh * kw * kw / sw + kh * kh) / sh + LAUNCH * 5
+
+
+def _behind(node: Any, axes: tuple[int, ...], sizes: list[Dim], pads: list[int]) -> list[int] | None:
+    """Rows and columns behind the last window; None where sizes are computed or the padding is beyond the windows."""
+    behind = [0, 0]
+    for axis in axes:
+        size, reach, stride = sizes[axis], _reach(node, axis), int(node.attrs["stride"][axis])
+        if not isinstance(size, int) or max(pads[axis], pads[axis + 2]) > reach:
+            return None
+        behind[axis] = (size + pads[axis] + pads[axis + 2] - reach - 1) % stride
+    return behind
 
 
 def _layer(
@@ -60,14 +71,10 @@ def _layer(
     kernel, stride = ([int(node.attrs[key][a]) if a in axes else 1 for a in (0, 1)] for key in ("kernel", "stride"))
     dilation = [_dilation(node, a) if a in axes else 1 for a in (0, 1)]
     pads = [int(pad) if place % 2 in axes else 0 for place, pad in enumerate(node.attrs["pads"])]
-    common = {"group": group, "strides": stride, "dilations": dilation, "kernel_shape": kernel}
-    whole = [sizes[a] + pads[a] + pads[a + 2] if isinstance(sizes[a], int) else None for a in (0, 1)]
-    counts = [(whole[a] - _reach(node, a) - 1) // stride[a] if whole[a] is not None else None for a in axes]
-    if None not in counts and all(pads[a] <= _reach(node, a) and pads[a + 2] <= _reach(node, a) for a in axes):
-        left = [0, 0]  # rows and columns behind the last window
-        for a, count in zip(axes, counts, strict=True):
-            left[a] = whole[a] - count * stride[a] - _reach(node, a) - 1
-        return emit.op("ConvTranspose", x, weight, pads=pads, output_padding=left, **common)
+    common: dict[str, Any] = {"group": group, "strides": stride, "dilations": dilation, "kernel_shape": kernel}
+    behind = _behind(node, axes, sizes, pads)
+    if behind is not None:
+        return emit.op("ConvTranspose", x, weight, pads=pads, output_padding=behind, **common)
     full = emit.op("ConvTranspose", x, weight, **common)
     # Cut to the size asked for, after the stride - 1 zeros that may lie behind the last window.
     full = emit.pad(full, 4, {a + 2: (0, stride[a] - 1) for a in axes})

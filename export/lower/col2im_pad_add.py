@@ -35,7 +35,7 @@ def _refuse(node: Any, where: Where) -> str | None:
 
 
 def _cost(node: Any) -> float:
-    (kh, kw), strided = node.attrs["kernel"], any(step > 1 for step in node.attrs["stride"])
+    (kh, kw), strided = map(int, node.attrs["kernel"]), any(step > 1 for step in node.attrs["stride"])
     # Zeros between values are written for every tap, which is what a stride costs here.
     return float(kh * kw * (20 if strided else 13)) + LAUNCH * (3 * (kh + kw) + 6)
 

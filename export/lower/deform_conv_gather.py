@@ -47,7 +47,7 @@ def _optional(node: Any, index: int) -> Value | None:
 
 def _bases(emit: Emit, out: list[Dim], node: Any, kind: Any) -> list[Value]:
     """Where each tap lies without its offset, (1, Ho or 1, Wo or 1, 1, taps) for h and for w."""
-    kh, kw = (known(node.inputs[1], axis) for axis in (2, 3))
+    kh, kw = (int(known(node.inputs[1], axis) or 1) for axis in (2, 3))
     bases = []
     for axis, taps in enumerate(np.indices((kh, kw)).reshape(2, -1)):
         step, before = int(node.attrs["stride"][axis]), int(node.attrs["pads"][axis])

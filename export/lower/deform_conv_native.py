@@ -28,7 +28,8 @@ def _cost(node: Any) -> float:
 
 def _build(emit: Emit, node: Any) -> Value:
     x, weight, offset, *rest = node.inputs
-    mask, bias = [*rest, *[gs.Variable.empty()] * (2 - len(rest))]
+    given = list(rest) + [gs.Variable.empty()] * (2 - len(rest))
+    mask, bias = given
     attributes = {key: node.attrs[key] for key in ("group", "offset_group", "pads")}
     attributes |= {"dilations": node.attrs["dilation"], "strides": node.attrs["stride"]}
     return emit.op("DeformConv", x, weight, offset, bias, mask, **attributes)
