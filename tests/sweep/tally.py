@@ -1,0 +1,71 @@
+"""Counting: cases, those recognised, those wrong, by spelling; and the table that says so."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .case import Case
+from .catalogue import SPELLINGS
+from .stages import Seen
+
+
+@dataclass
+class Tally:
+    """What came of the cases so far."""
+
+    wrong: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+    """Local attention that was not recognised."""
+    seen: set[Case] = field(default_factory=set)
+    _cases: Counter[str] = field(default_factory=Counter)
+    _recognised: Counter[str] = field(default_factory=Counter)
+    _reasons: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def fresh(self, cases: Sequence[Case]) -> list[Case]:
+        """Those not counted yet, each once."""
+        return [case for case in dict.fromkeys(cases) if case not in self.seen]
+
+    def add(self, case: Case, seen: Seen | None, faults: Sequence[str]) -> None:
+        """Count a case; ``seen`` is None where it could not be exported."""
+        self.seen.add(case)
+        self._cases[case.spelling] += 1
+        self.wrong += [f"{fault}\n    {case!r}" for fault in faults]
+        wanted = SPELLINGS[case.spelling].WANTED
+        if seen is not None and seen.is_one_of(wanted, mask_windows(case)):
+            self._recognised[case.spelling] += 1
+        elif wanted:
+            left = ", ".join(f"{n} {op}" for op, n in sorted(seen.operators.items())) if seen else "not exported"
+            reason = "; ".join(seen.reasons) if seen and seen.reasons else "no reason given"
+            self._reasons[case.spelling][f"{left}: {reason}"] += 1
+            self.missed.append(f"{left}: {reason}\n    {case!r}")
+
+    @property
+    def local(self) -> int:
+        """Cases that are local attention."""
+        return sum(n for name, n in self._cases.items() if SPELLINGS[name].WANTED)
+
+    @property
+    def share(self) -> float:
+        """Of those, the share that was recognised."""
+        return sum(self._recognised.values()) / max(self.local, 1)
+
+    def table(self) -> str:
+        """By spelling: cases, recognised, and the reasons of the rest."""
+        lines = [f"{'spelling':<22}{'cases':>7}{'recognised':>12}"]
+        for name in SPELLINGS:
+            if not self._cases[name]:
+                continue
+            wanted = SPELLINGS[name].WANTED
+            lines.append(f"{name:<22}{self._cases[name]:>7}{self._recognised[name] if wanted else '-':>12}")
+            lines += [f"    {n} x {reason}" for reason, n in self._reasons[name].most_common()]
+        lines.append(
+            f"{len(self.seen)} cases, {len(self.wrong)} wrong; {self.share:.1%} of {self.local} local attentions recognised"
+        )
+        return "\n".join(lines)
+
+
+def mask_windows(case: Case) -> int:
+    """A mask of the padding may be made by unfolding an image of its own: one operator per axis at most."""
+    return case.geometry.rank if case.chosen.get("term") in ("unfolded_mask", "padded_mask") else 0
