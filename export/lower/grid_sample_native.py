@@ -62,9 +62,11 @@ def _safe(emit: Emit, node: Any, grid: Value) -> Value:
         return emit.constant(value, grid.dtype, "bound")
 
     if padding == "reflection":
-        largest = min(_REFLECTED, float(np.finfo(grid.dtype).max))
-        inner = emit.op("LessOrEqual", emit.op("Abs", grid), number(largest), dtype=np.bool_)
-        return emit.op("Where", inner, grid, number(-1.0), dtype=grid.dtype)
+        most = float(np.finfo(grid.dtype).max)
+        # Arithmetic, unlike Where, is what the FP16 stage keeps in FP32 on the way to a sampler.
+        held = emit.op("Clip", grid, number(-most), number(most))
+        inner = emit.op("LessOrEqual", emit.op("Abs", held), number(min(_REFLECTED, most)), dtype=np.bool_)
+        return emit.op("Where", inner, held, number(-1.0), dtype=grid.dtype)
     if _marks_undefined(node) and (mode, padding) != ("bicubic", "border"):
         return emit.op("Clip", grid, number(-_FAR), number(_FAR))
     inner = emit.op("Greater", grid, number(-_FAR), dtype=np.bool_)
@@ -83,12 +85,13 @@ def _build(emit: Emit, node: Any) -> Value:
     if x.dtype != grid.dtype:
         image, grid = emit.cast(x, np.float32), emit.cast(grid, np.float32)
     attributes = {**node.attrs, "mode": _mode(node, emit.opset)}
-    y = emit.op("GridSample", image, _safe(emit, node, grid), **attributes)
-    if _marks_undefined(node):
-        nothing = emit.op("Mul", grid, emit.constant(0.0, grid.dtype, "zero"))
-        mark = emit.unsqueeze(emit.op("ReduceSum", nothing, emit.ints([-1]), keepdims=0), [1])  # (N, 1, Ho, Wo)
-        y = emit.op("Add", y, mark)
-    return emit.cast(y, x.dtype)
+    if not _marks_undefined(node):
+        return emit.cast(emit.op("GridSample", image, _safe(emit, node, grid), **attributes), x.dtype)
+    nothing = emit.op("Mul", grid, emit.constant(0.0, grid.dtype, "zero"))
+    # Added to the positions too, so that the FP16 stage sees one chain of coordinates and keeps it in FP32.
+    positions = _safe(emit, node, emit.op("Add", grid, nothing))
+    mark = emit.unsqueeze(emit.op("ReduceSum", nothing, emit.ints([-1]), keepdims=0), [1])  # (N, 1, Ho, Wo)
+    return emit.cast(emit.op("Add", emit.op("GridSample", image, positions, **attributes), mark), x.dtype)
 
 
 LOWERING = Lowering("grid_sample_native", "GridSample", _refuse, _cost, _build)

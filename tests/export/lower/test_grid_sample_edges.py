@@ -8,6 +8,7 @@ a tie in FP32 and in FP64.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from attnexport.errors import UnsupportedModelError
+from attnexport.export.precision import convert
 
 PLANES = [(4, 8), (8, 1), (1, 1)]
 PADDINGS = ["zeros", "border", "reflection"]
@@ -85,3 +87,19 @@ def test_the_edges_are_there(padding) -> None:
             assert np.isnan(points[:, axis]).any() and np.isposinf(points[:, axis]).any()
             assert {-1.125, 1.0, -1e6} <= set(points[:, axis].tolist()) or axes == 3
     assert len(planar) == (22 if padding == "reflection" else 26) ** 2
+
+
+@pytest.mark.parametrize("form", ["native", "gather"])
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_an_fp16_model_keeps_its_coordinates_in_fp32(form, padding, lowered) -> None:
+    """The FP16 model of a wide image, at positions between two pixels and at one that FP16 does not hold."""
+    x = np.zeros((1, 1, 2, 1024), np.float32)
+    x[..., ::2] = 1
+    line = np.linspace(-1, 1, 97, dtype=np.float32)
+    grid = np.stack([line, np.zeros_like(line)], axis=-1).reshape(1, 1, -1, 2)
+    grid[0, 0, -1, 0] = 1e6
+    attrs = {"mode": "bilinear", "padding_mode": padding, "align_corners": 0}
+    model = lowered("GridSample", {"x": x, "grid": grid}, attrs, dynamic={"x0", "grid0"}, only=f"grid_sample_{form}")
+    half = replace(model, model=convert(model.model).model)
+    expected = truth({"x": x, "grid": grid}, "bilinear", padding, 0)
+    np.testing.assert_allclose(half.run({"x": x, "grid": grid}), expected, rtol=0, atol=2e-3)
