@@ -103,8 +103,9 @@ def export(
     options = ExportOptions.from_strings(
         model=model, out=out, force=force, trt=trt, precision=precision, target=target, tune=tune, arch=arch,
         factory=factory, kwargs=kwargs, random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (),
-        dynamic=dynamic or (), static=static, outputs=output or (), samples=samples, seed=seed, gate=gate, keep_failed=keep_failed, workspace=workspace,
-        timing_cache=timing_cache, compute_capabilities=compute_capability or (), optimization_level=optimization_level,
+        dynamic=dynamic or (), static=static, outputs=output or (), samples=samples, seed=seed, gate=gate,
+        keep_failed=keep_failed, workspace=workspace, timing_cache=timing_cache,
+        compute_capabilities=compute_capability or (), optimization_level=optimization_level,
         build_time_limit=build_time_limit,
     )  # fmt: skip
     reporter = ConsoleReporter(silent=json_output or quiet)
