@@ -38,7 +38,7 @@ MOVES = {"Unsqueeze", "Squeeze", "Transpose", "Reshape"}
 PRODUCTS = {"MatMul", "Einsum"}
 
 LIMIT = 48
-"""Operators of one branch: more than the arithmetic of a tap is no shifted branch."""
+"""Tensors of one branch: more than the arithmetic of a tap is no shifted branch."""
 SMALL = 4096
 """Constants of more values are told apart by name only."""
 
@@ -83,13 +83,19 @@ class Branches:
 
     grids: list[Grid] = field(default_factory=list)
     reason: str | None = None
-    visited: int = 0
+    seen: dict[tuple[int, ...], Tree | None] = field(default_factory=dict)
 
     def find(self, tensors: tuple[Any, ...]) -> Tree | None:
         """The tree of these tensors, one of each branch; None where they are computed differently."""
-        self.visited += 1
-        if self.visited > LIMIT:
-            return None
+        key = tuple(id(t) for t in tensors)
+        if key not in self.seen:
+            if len(self.seen) >= LIMIT:
+                return None
+            self.seen[key] = None
+            self.seen[key] = self._find(tensors)
+        return self.seen[key]
+
+    def _find(self, tensors: tuple[Any, ...]) -> Tree | None:
         first = tensors[0]
         if all(t is first for t in tensors):
             return Same(first)

@@ -27,13 +27,13 @@ def numbers(tensor: Any) -> np.ndarray | None:
         if found is None:
             return None
         taken.append(found)
-    moved: np.ndarray = _MOVES[node.op](node, *taken)
+    moved: np.ndarray | None = _MOVES[node.op](node, *taken)
     return moved
 
 
-def _filled(node: Any, shape: np.ndarray) -> np.ndarray:
-    value = node.attrs.get("value")
-    return np.full(shape, int(value.values.reshape(-1)[0]) if value is not None else 0)
+def _filled(node: Any, shape: np.ndarray) -> np.ndarray | None:
+    value = node.attrs.get("value")  # floats where there is none
+    return None if value is None or value.values.dtype.kind not in "iu" else np.full(shape, value.values.reshape(-1)[0])
 
 
 def _reshaped(node: Any, data: np.ndarray, shape: np.ndarray) -> np.ndarray:

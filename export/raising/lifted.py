@@ -24,9 +24,15 @@ class Writer:
     def __init__(self, emit: Emit, order: tuple[int, ...]) -> None:
         self.emit = emit
         self.order = order
+        self._written: dict[int, Lifted] = {}
 
     def write(self, tree: Tree, behind: int | None = None) -> Lifted:
         """The tensor of all taps; ``behind``: how many axes should lie behind that of the taps, where it can be chosen."""
+        if id(tree) not in self._written:  # what a branch uses twice is written once
+            self._written[id(tree)] = self._write(tree, behind)
+        return self._written[id(tree)]
+
+    def _write(self, tree: Tree, behind: int | None) -> Lifted:
         if isinstance(tree, Same):
             return Lifted(tree.value, _rank(tree), None)
         if isinstance(tree, Numbers):

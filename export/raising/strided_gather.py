@@ -138,11 +138,20 @@ def _place(
     for axis in range(rank - 2, -1, -1):
         whole[axis] = whole[axis + 1] * sizes[axis + 1].constant
     along: list[list[int]] = [[] for _ in sizes]
+    alone = [i for i, run in enumerate(runs) if run.count == Linear(1)]
     for i, run in enumerate(runs):
+        if i in alone:
+            continue
         fits = [axis for axis in range(rank) if run.stride > 0 and run.stride % whole[axis] == 0]
         if not fits:
             return "a stride of its windows is that of no axis"
         along[fits[0]].append(i)
+    # A run of one number has no stride: it is the position on an axis that no other run is along.
+    for axis in range(rank):
+        if not along[axis] and alone:
+            along[axis].append(alone.pop(0))
+    if alone:
+        return "its axes are not those of the tensor and of a window"
     parts, taps, axes = [], [], [(0, False)] * len(runs)
     for axis, mine in enumerate(along):
         start, offset = divmod(offset, whole[axis])
@@ -150,7 +159,7 @@ def _place(
             return "its axes are not those of the tensor and of a window"
         # Of two runs the shorter one is the taps.
         place, *window = sorted(mine, key=lambda i: (runs[i].count.known, -runs[i].count.constant, i))
-        step, count = runs[place].stride // whole[axis], runs[place].count
+        step, count = max(runs[place].stride // whole[axis], 1), runs[place].count
         if not count.known and (step != 1 or window):
             return "its windows slide along an axis whose size is not known"
         reach = Linear((count.constant - 1) * step + 1) if count.known else count

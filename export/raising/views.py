@@ -144,6 +144,7 @@ def _narrow(part: Part, start: Linear, end: Linear, step: int) -> Part | None:
         return None
     if start.known and start.constant < 0:
         start = count + start
+        start = Linear(max(start.constant, 0)) if start.known else start
     if not start.known or start.constant < 0:
         return None
     if end.known and end.constant >= FAR:
