@@ -97,7 +97,8 @@ def test_an_fp16_model_keeps_its_coordinates_in_fp32(form, padding, lowered) -> 
     x[..., ::2] = 1
     line = np.linspace(-1, 1, 97, dtype=np.float32)
     grid = np.stack([line, np.zeros_like(line)], axis=-1).reshape(1, 1, -1, 2)
-    grid[0, 0, -1, 0] = 1e6
+    if padding != "reflection":  # which would fold it by FP32's own rounding
+        grid[0, 0, -1, 0] = 1e6
     attrs = {"mode": "bilinear", "padding_mode": padding, "align_corners": 0}
     model = lowered("GridSample", {"x": x, "grid": grid}, attrs, dynamic={"x0", "grid0"}, only=f"grid_sample_{form}")
     half = replace(model, model=convert(model.model).model)
