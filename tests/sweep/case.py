@@ -62,9 +62,9 @@ class Case:
 
     @property
     def smallest(self) -> Ints:
-        """The least sizes that hold a window (and 2, which torch.export can tell from a broadcast)."""
+        """The least sizes that hold two windows: torch.export cannot tell one from a broadcast."""
         axes = zip(self.geometry.reach, self.geometry.pads, strict=True)
-        return tuple(max(2, reach - 2 * pad) for reach, pad in axes)
+        return tuple(max(2, reach - 2 * pad + 1) for reach, pad in axes)
 
     def trials(self) -> list[tuple[int, Ints]]:
         """Batch and sizes to compare at: those of the case, and where axes are free some others."""

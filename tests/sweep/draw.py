@@ -69,8 +69,8 @@ def cases(draw: st.DrawFn, names: tuple[str, ...] = tuple(SPELLINGS)) -> Case:
     for _ in range(ATTEMPTS):
         geometry = draw(geometries(spelling))
         dynamic = draw(st.sampled_from(DYNAMICS))
-        if dynamic == "all" and set(geometry.stride) != {1}:
-            dynamic = "batch"  # torch.export follows a free size through steps of one
+        if dynamic == "all" and (set(geometry.stride) != {1} or 1 in geometry.counts):
+            dynamic = "batch"  # torch.export follows a free size through steps of one, and not from a broadcast
         case = Case(
             spelling=name,
             options=tuple((option, draw(st.sampled_from(values))) for option, values in spelling.CHOICES.items()),

@@ -23,10 +23,6 @@ class Tally:
     _recognised: Counter[str] = field(default_factory=Counter)
     _reasons: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
-    def fresh(self, cases: Sequence[Case]) -> list[Case]:
-        """Those not counted yet, each once."""
-        return [case for case in dict.fromkeys(cases) if case not in self.seen]
-
     def add(self, case: Case, seen: Seen | None, faults: Sequence[str]) -> None:
         """Count a case; ``seen`` is None where it could not be exported."""
         self.seen.add(case)

@@ -65,17 +65,25 @@ def compare(drawn: list[Case], exported: Exported) -> list[list[str]]:
 def sweep(count: int) -> Tally:
     """Count ``count`` different cases, the same ones each time. Nothing is raised before the end, so that the table is whole."""
     tally = Tally()
+    waiting: dict[Case, None] = {}
 
+    # Whole lists, since single draws come in runs of one kind; hypothesis repeats itself, so more are drawn than are counted.
     @settings(
         max_examples=count, phases=[Phase.generate], derandomize=True, deadline=None, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(st.lists(cases(), min_size=SIZE, max_size=SIZE))
     def run(drawn: list[Case]) -> None:
-        if fresh := tally.fresh(drawn)[: count - len(tally.seen)]:
-            examine(fresh, tally)
+        for case in drawn:
+            if case not in tally.seen and len(tally.seen) + len(waiting) < count:
+                waiting[case] = None
+            if len(waiting) == SIZE:
+                examine(list(waiting), tally)
+                waiting.clear()
 
     run()
+    if waiting:
+        examine(list(waiting), tally)
     return tally
 
 
