@@ -81,7 +81,9 @@ def raise_windows(model: onnx.ModelProto) -> Raised:
         return Raised(model, {}, refused)
     graph.toposort()
     imports = [o for o in model.opset_import if o.domain != DOMAIN] + [helper.make_opsetid(DOMAIN, VERSION)]
-    return Raised(gs.export_onnx(graph, opset_imports=imports), dict(counts), refused)
+    raised = gs.export_onnx(graph, opset_imports=imports)
+    raised.ir_version, raised.producer_name = model.ir_version, model.producer_name
+    return Raised(raised, dict(counts), refused)
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
