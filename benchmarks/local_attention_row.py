@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from attnexport.benchmarks.local_attention_compile import SUSPECTS, try_in_child
 from attnexport.benchmarks.local_attention_contenders import (
     Contender,
     Model,
@@ -106,7 +107,7 @@ def measure(layer: Layer, settings: Settings, say: Callable[[str], None]) -> Row
     module, x = layer.build()
     say("exporting")
     models = {PLAIN: plain_model(module, x), OURS: attnexport_model(module, x)}
-    contenders, notes = _contenders(models, module, x, settings, say)
+    contenders, notes = _contenders(layer, models, module, x, settings, say)
     truth = reference(module, x)
     errors = {contender.name: check(contender, truth) for contender in contenders}
     say("timing")
@@ -132,13 +133,20 @@ def measure(layer: Layer, settings: Settings, say: Callable[[str], None]) -> Row
 
 
 def _contenders(
-    models: dict[str, Model], module: nn.Module, x: Tensor, settings: Settings, say: Callable[[str], None]
+    layer: Layer,
+    models: dict[str, Model],
+    module: nn.Module,
+    x: Tensor,
+    settings: Settings,
+    say: Callable[[str], None],
 ) -> tuple[list[Contender], list[str]]:
     found = [ort_contender(name, model, x) for name, model in models.items()] + [eager_contender(EAGER, module, x)]
     notes = []
     if settings.compile:
         say("torch.compile")
         try:
+            if layer.family in SUSPECTS:
+                try_in_child(layer.name)
             found.append(compiled_contender(COMPILE, module, x))
         except Exception as error:  # whatever inductor or the C++ compiler says: the others are still worth measuring
             notes.append(f"torch.compile failed: {first_line(error)}")

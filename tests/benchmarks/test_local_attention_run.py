@@ -18,6 +18,7 @@ from torch import nn
 
 from attnexport.benchmarks import local_attention, local_attention_row
 from attnexport.benchmarks.local_attention_bars import Bar, bars
+from attnexport.benchmarks.local_attention_compile import CompiledCrash, try_in_child
 from attnexport.benchmarks.local_attention_contenders import (
     Contender,
     WrongContender,
@@ -84,6 +85,11 @@ def test_a_failing_compiler_is_said_in_the_row(monkeypatch: pytest.MonkeyPatch) 
     assert "compile" not in found.ratios
     assert 0 < sum(found.operators.values()) <= 1.0001
     assert len(found.operators) <= 5
+
+
+def test_a_child_that_ends_badly_is_told_of() -> None:
+    with pytest.raises(CompiledCrash, match=r"^the compiled layer ends its process \(exit 1: StopIteration\)$"):
+        try_in_child("no such layer")
 
 
 @pytest.mark.parametrize(
