@@ -52,8 +52,13 @@ def engine_target(flavour: Flavour) -> str:
 
 
 def find_windows(model: onnx.ModelProto) -> Recognised:
-    """Raise windows that were written as slices or shifts, then recognise what is done with them."""
-    return recognise(raise_windows(model).model)
+    """Raise windows that were written as slices or shifts, then recognise what is done with them.
+
+    A loop over shifts of which nothing was recognised stays the loop that it was: its windows would hold all taps at once.
+    """
+    raised = raise_windows(model)
+    found = recognise(raised.model)
+    return recognise(model) if raised.counts and not found.found else found
 
 
 def lower_for(

@@ -116,7 +116,8 @@ class Tuner:
         imports = [helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, VERSION)]
         graph = gs.Graph([alone], inputs, [output], opset=opset, name="node", import_domains=imports)
         oldest = helper.find_min_ir_version_for(imports, ignore_unknown=True)
-        return gs.export_onnx(graph, opset_imports=imports, ir_version=oldest)
+        model: onnx.ModelProto = gs.export_onnx(graph, opset_imports=imports, ir_version=oldest)
+        return model
 
     def _key(self, model: onnx.ModelProto, forms: Sequence[Lowering]) -> str:
         parts = [_processor(), *self._providers, _ort_version(), *(form.name for form in forms)]

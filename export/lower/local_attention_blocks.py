@@ -49,10 +49,12 @@ def _refuse(node: Any, where: Where) -> str | None:
         if known(value, axis) is None:
             return f"the number of {what} is not known"
     bias, relative = given(node, 3), given(node, 4)
-    if bias is not None and (values := constant_values(bias)) is None:
-        return "the bias is computed, not constant"
-    if bias is not None and values.shape[0] * prod(values.shape[LEADING:]) > 1:
-        return "the bias differs from position to position"
+    if bias is not None:
+        values = constant_values(bias)
+        if values is None:
+            return "the bias is computed, not constant"
+        if values.shape[0] * prod(values.shape[LEADING:]) > 1:
+            return "the bias differs from position to position"
     if relative is not None and constant_values(relative) is None:
         return "the relative term is computed, not constant"
     return None

@@ -55,7 +55,8 @@ class Block:
                 place = tuple(
                     index * step + shift for index, step, shift in zip(position, window.stride, offset, strict=True)
                 )
-                result[(..., *position, *place)] = values[..., tap]
+                index_of = (Ellipsis, *position, *place)
+                result[index_of] = values[..., tap]
         return result.reshape(*values.shape[:-1], prod(self.shape), prod(self.keys))
 
 
