@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -63,6 +64,11 @@ def _dynamic_shapes(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> li
     return result
 
 
+def _by_argument(module: torch.nn.Module, values: Iterable[Any]) -> dict[str, Any]:
+    """One value per input under the names of forward's parameters: those of ``*args`` are one tuple, as torch.export wants it."""
+    return dict(inspect.signature(module.forward).bind(*values).arguments)
+
+
 def _identifier(symbol: str) -> str:
     name = re.sub(r"\W", "_", symbol)
     return name if name[:1].isalpha() else f"d_{name}"
@@ -89,7 +95,7 @@ def export_program(
     Raises FixedAxisError when the module fixes a dynamic axis, and UnsupportedModelError for whatever else torch.export does not take,
     naming module and source line.
     """
-    shapes = tuple(_dynamic_shapes(specs, trace_sizes(specs)))
+    shapes = tuple(_by_argument(module, _dynamic_shapes(specs, trace_sizes(specs))).values())
     try:
         with quiet(), torch.no_grad(), KeepAffineGrid():
             return torch.export.export(module, tuple(feeds), dynamic_shapes=shapes, strict=False)
@@ -104,7 +110,8 @@ _FIXED = re.compile(
 
 def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSpec]) -> UnsupportedModelError:
     text = str(error)
-    fixed = [(m["arg"], int(m["axis"]), int(m["size"])) for m in _FIXED.finditer(text)]
+    names = _by_argument(module, (spec.name for spec in specs))
+    fixed = [(_input_name(names, m["arg"], m["index"]), int(m["axis"]), int(m["size"])) for m in _FIXED.finditer(text)]
     if fixed:
         said = ", ".join(f"axis {axis} of {name!r} at {size}" for name, axis, size in fixed)
         return FixedAxisError(
@@ -130,6 +137,14 @@ def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSp
         f"torch.export cannot trace {where}: {first_line(error)}",
         "replace that line by tensor operations that torch.export supports",
     )
+
+
+def _input_name(names: Mapping[str, Any], argument: str, index: str) -> str:
+    """The input behind torch's ``L['xs'][1]``: ``names`` holds a name per argument of forward, or a tuple of them."""
+    name = names.get(argument, argument)
+    if isinstance(name, tuple):
+        return str(name[int(index.strip("[]"))])
+    return str(name)
 
 
 def _where(error: BaseException, module: torch.nn.Module) -> str:
