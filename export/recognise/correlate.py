@@ -17,7 +17,7 @@ from .context import Context, Found
 from .layout import FOREIGN, OUTER, PLACE, REPEATED, flat, length
 from .shapes import widest
 from .size import ONE, Size
-from .views import DIFFERENCE, Product, Scores, refined
+from .views import Product, Scores, refined
 
 _TO_SOFTMAX = {
     "Add", "Sub", "Mul", "Div", "Neg", "Where", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Flatten", "Identity",
@@ -54,12 +54,7 @@ def refusal(product: Product) -> str | None:
 def correlate(context: Context, node: Any, product: Product) -> Scores | str:
     """Put a LocalCorrelation in the place of the output of ``node``. Returns what is known of it, or why it was left."""
     product = refined(product)
-    reason = (
-        refusal(product)
-        if product.compose != DIFFERENCE
-        else "a difference is summed without a square or absolute value"
-    )
-    split = parts(product.windowed)
+    reason, split = refusal(product), parts(product.windowed)
     if reason is None and split is None:
         reason = "an axis of the windows was taken apart"
     if reason is not None or split is None:

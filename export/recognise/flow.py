@@ -14,7 +14,7 @@ from .contract import Unproved, elementwise
 from .cuts import concatenated, gathered, sliced, split, takes_all
 from .fold import folded
 from .layout import OUTER, PLACE, flat
-from .products import multiply, power, reduce
+from .products import multiply, power, reduce, scaled
 from .scores import step
 from .shapes import sizes_of, widest
 from .views import Product, Scores
@@ -124,7 +124,9 @@ def _windowed(context: Context, node: Any, view: Windowed, at: int, views: list[
     elif node.op == "Add":
         found = _relative(node, view, at)
     elif node.op in _PRODUCTS:
-        context.left(view.window, f"{node.op} {node.name!r} multiplies windows with windows")
+        for entry in views:
+            if isinstance(entry, Windowed):
+                context.left(entry.window, f"{node.op} {node.name!r} multiplies windows with windows")
         return
     else:
         found = None
@@ -138,7 +140,7 @@ def _relative(node: Any, view: Windowed, at: int) -> Windowed | None:
     """Windows plus a term that is the same for all positions."""
     other = node.inputs[1 - at]
     sizes = sizes_of(other)
-    if sizes is None:
+    if sizes is None or view.factor != 1.0:
         return None
     try:
         met = elementwise(view.dims, sizes)
@@ -151,7 +153,7 @@ def _relative(node: Any, view: Windowed, at: int) -> Windowed | None:
 
 def _product(context: Context, node: Any, product: Product) -> None:
     follow = reduce if node.op in ("ReduceSum", "ReduceMean") else power
-    if not follow(context, node, product):
+    if not follow(context, node, product) and not scaled(context, node, product):
         _lost(context, node, product, "the product with the windows is not summed")
 
 

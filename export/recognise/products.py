@@ -22,7 +22,16 @@ DIFFERENCES = {"Pow": "squared_difference", "Mul": "squared_difference", "Abs": 
 def multiply(context: Context, node: Any, windowed: Windowed, at: int) -> None:
     """Mul, Sub, MatMul or Einsum of windows (input ``at``) and another tensor."""
     other = node.inputs[1 - at]
+    number = scalar(other)
+    if number is not None and node.op == "Mul":
+        context.views[node.outputs[0].name] = replace(
+            windowed, factor=windowed.factor * number, cut=None, nodes=(*windowed.nodes, node.name)
+        )
+        return
     sizes = sizes_of(other)
+    if node.op == "Sub" and windowed.factor != 1.0:
+        context.left(windowed.window, f"Sub {node.name!r}: the windows are scaled before")
+        return
     if sizes is None:
         context.left(windowed.window, f"the rank of {other.name} is not known")
         return
@@ -39,6 +48,7 @@ def multiply(context: Context, node: Any, windowed: Windowed, at: int) -> None:
         contraction.summed,
         (*windowed.nodes, node.name),
         DIFFERENCE if node.op == "Sub" else "product",
+        windowed.factor,
     )
     settle(context, node, product, node.op in ("MatMul", "Einsum"))
 
@@ -75,6 +85,21 @@ def settle(context: Context, node: Any, product: Product, summing: bool) -> None
     context.views[output.name] = product
 
 
+def scaled(context: Context, node: Any, product: Product) -> bool:
+    """A product times or over one constant, or negated; whether ``node`` is that."""
+    number = -1.0 if node.op == "Neg" else None
+    if node.op in ("Mul", "Div"):
+        at = 1 if context.view(node.inputs[0]) is product else 0
+        number = scalar(node.inputs[at])
+        if number is not None and node.op == "Div":
+            number = 1.0 / number if at == 1 and number else None
+    if number is None or product.compose == DIFFERENCE:
+        return False
+    nodes = (*product.nodes, node.name)
+    context.views[node.outputs[0].name] = replace(product, factor=product.factor * number, nodes=nodes)
+    return True
+
+
 def power(context: Context, node: Any, product: Product) -> bool:
     """A difference squared or made absolute; whether ``node`` is that."""
     if product.compose != DIFFERENCE or node.op not in DIFFERENCES:
@@ -89,8 +114,12 @@ def power(context: Context, node: Any, product: Product) -> bool:
 
 
 def reduce(context: Context, node: Any, product: Product) -> bool:
-    """ReduceSum or ReduceMean of a product; False where the axes are not known."""
+    """ReduceSum or ReduceMean of a product; False where nothing can be said of it."""
     axes = axes_of(node, len(product.dims))
+    if product.compose == DIFFERENCE:
+        reason = "a difference is summed without a square or absolute value"
+        context.left(product.windowed.window, f"{node.op} {node.name!r}: {reason}")
+        return True
     if axes is None:
         if (len(node.inputs) > 1 and node.inputs[1].name) or node.attrs.get("noop_with_empty_axes", 0):
             return False

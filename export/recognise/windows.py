@@ -105,6 +105,8 @@ class Windowed:
     relative: tuple[Term, ...] = ()
     nodes: tuple[str, ...] = ()
     cut: tuple[Windowed, int, int, int] | None = None
+    factor: float = 1.0
+    """What all of it, the relative terms too, is multiplied by."""
 
 
 def im2col(node: Any) -> Windowed | None:
@@ -222,7 +224,7 @@ def strided(view: Windowed, dim: int, start: int, stop: int | None, step: int) -
         return None
     slides = tuple(made if entry is slide else entry for entry in view.window.slides)
     window = replace(view.window, slides=slides)
-    return replace(view, window=window, dims=(*view.dims[:dim], new, *view.dims[dim + 1 :]))
+    return replace(view, window=window, dims=(*view.dims[:dim], new, *view.dims[dim + 1 :]), cut=None)
 
 
 def cut(view: Windowed, dim: int, start: int, stop: int) -> Windowed | None:

@@ -1,0 +1,86 @@
+"""Windows weighted and summed: involution, local kernels, outlook attention."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Predicted(nn.Module):
+    """Weights that a convolution predicts, shared in groups; ``kind`` is how they are contracted."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.weights = nn.Conv2d(8, 2 * 9, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        b, c, h, w = x.shape
+        weights = self.weights(x).view(b, 2, 1, 9, h, w)
+        value = F.unfold(x, 3, padding=1).view(b, 2, c // 2, 9, h, w)
+        if self.kind == "sum":
+            y = (weights * value).sum(3)
+        elif self.kind == "sums":
+            y = (weights * value).unflatten(3, (3, 3)).sum(4).sum(3)
+        elif self.kind == "softmax":
+            y = (weights.softmax(3) * value).sum(3)
+        else:
+            y = torch.einsum("bgkhw,bgckhw->bgchw", weights.squeeze(2), value)
+        return y.reshape(b, c, h, w)
+
+
+@pytest.mark.parametrize("kind", ["sum", "sums", "softmax", "einsum"])
+def test_predicted_weights(kind, see) -> None:
+    seen = see(Predicted(kind), dynamic=True)
+    assert seen.operators == ["LocalAggregate"]
+    assert seen.found == ["LocalAggregate 3x3, 2 heads of 4"]
+    assert seen.reasons == []
+
+
+class Outlook(nn.Module):
+    """VOLO's attention: a weight for each pair of places of the window, then fold."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weights = nn.Conv2d(8, 2 * 81, 1, stride=stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        b, c, h, w = x.shape
+        value = F.unfold(x, 3, padding=1, stride=self.stride).view(b, 2, c // 2, 9, -1).permute(0, 1, 4, 3, 2)
+        weights = self.weights(x).view(b, 2, 9, 9, -1).permute(0, 1, 4, 2, 3).softmax(-1)
+        y = (weights @ value).permute(0, 1, 4, 3, 2).reshape(b, c * 9, -1)
+        return F.fold(y, (h, w), 3, padding=1, stride=self.stride)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_outlook_attention_has_a_head_for_each_place(stride, see) -> None:
+    seen = see(Outlook(stride), (2, 8, 8, 6))
+    assert seen.operators == ["LocalAggregate", "Col2Im"]
+    assert seen.attributes("LocalAggregate")["stride"] == [stride] * 2
+    assert seen.found[0].startswith("LocalAggregate 3x3, 18 heads of 4")
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda w, v: v.sum(3), "uses them in a way that is no local product"),
+        (lambda w, v: (w[:, :, :, :1] * v).sum(3), "the weights are the same for several places"),
+        (lambda w, v: (w * v).sum((2, 3)), "over channels as well as over the window"),
+        (lambda w, v: (w * v).amax(3), "is not summed"),
+        (lambda w, v: (w * (v + torch.arange(9.0).to(v).view(9, 1, 1))).sum(3), "a term is added to the values"),
+        (lambda w, v: (w * v.flip(3)).sum(3), "uses them in a way that is no local product"),
+    ],
+)
+def test_what_is_no_aggregation_is_left_with_a_reason(function, reason, see) -> None:
+    def layer(x, q, k, v):
+        b, c, h, w = x.shape
+        weights = F.pad(q, [0, 0, 0, 0, 0, 10]).view(b, 2, 1, 9, h, w)
+        return function(weights, F.unfold(v, 3, padding=1).view(b, 2, c // 2, 9, h, w))
+
+    seen = see(layer)
+    assert seen.operators == ["Im2Col"]
+    (text,) = seen.reasons
+    assert reason in text
