@@ -16,6 +16,7 @@ from onnxscript.values import Opset
 
 from ...errors import UnsupportedModelError
 from ..domain import DOMAIN, VERSION, register_schemas
+from .translate_conv3d import convolution_translations
 from .translate_pooling import pooling_translations
 
 _MODES = ("bilinear", "nearest", "bicubic")
@@ -133,6 +134,7 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         )  # fmt: skip
 
     return {
+        **convolution_translations(),
         **pooling_translations(),
         aten.scaled_dot_product_attention.default: sdpa,
         aten.im2col.default: im2col,
