@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .arrange import Unwritable
 from .attend import attend
 from .canonical import Canonical, batch_axis, described, divide, parts, sharing
 from .context import Context, Found
@@ -46,7 +47,7 @@ def aggregate(context: Context, node: Any, product: Product) -> str | None:
         return reason
     scores = context.view(product.other)
     if isinstance(scores, Scores) and scores.soft:
-        reason = attend(context, node, product, scores)
+        reason = _attended(context, node, product, scores)
         if reason is None:
             return None
         context.refused[node.name] = f"stays apart from the softmax before it: {reason}"
@@ -68,3 +69,10 @@ def aggregate(context: Context, node: Any, product: Product) -> str | None:
     text = described("LocalAggregate", window.slides, heads, str(length(channels)))
     context.found.append(Found(name, "LocalAggregate", nodes, text))
     return None
+
+
+def _attended(context: Context, node: Any, product: Product, scores: Scores) -> str | None:
+    try:
+        return attend(context, node, product, scores)
+    except Unwritable as unwritable:
+        return str(unwritable)

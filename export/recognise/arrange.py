@@ -13,6 +13,10 @@ from .size import ONE, Factor, Floor, Size, product
 from .windows import Source
 
 
+class Unwritable(Exception):
+    """What was proved cannot be written: a length that no tensor of the graph tells, or axes that do not line up."""
+
+
 class Sizes:
     """Lengths as graph values: where each free size can be read off, asked for once per builder."""
 
@@ -32,14 +36,11 @@ class Sizes:
             total = emit.add(term, total)
         return total
 
-    def readable(self, size: Size) -> bool:
-        """Whether every free size in it can be read off some tensor."""
-        factors = [factor for monomial, _ in size.terms for factor in monomial]
-        return all(self.readable(f.size) if isinstance(f, Floor) else f in self._found() for f in factors)
-
     def _factor(self, emit: Emit, factor: Factor) -> GraphDim:
         if isinstance(factor, Floor):
             return emit.floordiv(self.dim(emit, factor.size), factor.divisor)
+        if factor not in self._found():
+            raise Unwritable(f"no tensor tells the length {factor}")
         tensor, axis = self._found()[factor]
         return emit.dim(tensor, axis)
 
@@ -94,7 +95,7 @@ class Arrange:
         full = full if full is not None else [True] * len(want)
         order = [atom for atom in flat(want) if atom in mine]
         if len(order) != len(mine) or set(order) != set(mine):
-            raise ValueError("the wanted dimensions lack an atom of the tensor")
+            raise Unwritable(f"{x.name} has an axis that the operator does not have")
         now = [length(dim) for dim in have]
         if order != list(mine):
             x = self.reshape(x, now, [atom.length for atom in mine])

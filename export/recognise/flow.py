@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..domain import DOMAIN
+from .arrange import Unwritable
 from .carry import CARRIERS, carried
 from .context import Context
 from .contract import Unproved, elementwise
@@ -120,7 +121,10 @@ def _windowed(context: Context, node: Any, view: Windowed, at: int, views: list[
         return
     elif node.op == "Concat":
         parts = [entry if isinstance(entry, Windowed) else None for entry in views]
-        found = concatenated(context, node, parts)
+        try:
+            found = concatenated(context, node, parts)
+        except Unwritable:
+            found = None
     elif node.op == "Add":
         found = _relative(node, view, at)
     elif node.op in _PRODUCTS:

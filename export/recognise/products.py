@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from .aggregate import aggregate
+from .arrange import Unwritable
 from .carry import axes_of
 from .context import Context
 from .contract import Contraction, Unproved, einsum, elementwise, matmul
@@ -64,6 +65,13 @@ def _contraction(node: Any, windowed: Windowed, sizes: tuple[Size, ...], at: int
 
 def settle(context: Context, node: Any, product: Product, summing: bool) -> None:
     """A product as it comes out of ``node``: an aggregation or a correlation if it is complete, else remembered."""
+    try:
+        _settle(context, node, product, summing)
+    except Unwritable as unwritable:
+        context.left(product.windowed.window, f"{node.op} {node.name!r}: {unwritable}")
+
+
+def _settle(context: Context, node: Any, product: Product, summing: bool) -> None:
     (output,) = node.outputs
     places = {atom for atom in flat(product.windowed.dims) if atom.role == PLACE}
     summed = {atom for atom in product.summed if atom.role == PLACE}
