@@ -3,7 +3,7 @@
     S = query_block (nq, D) keys_block^T (D, nk) + relative and bias, masked where a place is outside the window
     y = softmax(S) values_block (nk, Dv)
 
-Two MatMuls instead of K products with little to do each; what a position does not see has the score -1e9 and takes no
+Differences of one channel (LR-Net) take the place of the first product, elementwise. Two MatMuls instead of K products with little to do each; what a position does not see has the score -1e9 and takes no
 part. A relative term that splits by axis, relative[h, d, t] = sum_i r_i[h, d, t_i] (row and column embeddings), is
 
     [u_0, u_1] E,   u_i[position, place] = query . r_i[place - position] or -1e9,   E one-hot by row and by column
@@ -23,7 +23,7 @@ import numpy as np
 
 from .emit import Emit, Value
 from .local_blocks import MASKED, Array, Block, Blocks
-from .local_correlation_shifts import correlation_refusal
+from .local_correlation_shifts import composed, correlation_refusal
 from .local_cost import CPU, GPU, Machine, batch_of
 from .local_window import LEADING, constant_values, given, lengths, window_of, window_refusal
 from .lowering import Lowering, Where, known
@@ -36,8 +36,6 @@ def _refuse(node: Any, where: Where) -> str | None:
     window = window_of(node)
     if window.rank > 2:
         return f"{window.rank} space axes make tensors of more axes than TensorRT takes"
-    if node.attrs.get("compose", "product") != "product":
-        return f"compose {node.attrs['compose']!r} is not a MatMul"
     reason = correlation_refusal(node, where) or window_refusal({"value": node.inputs[2]}, window.rank)
     if reason is not None:
         return reason
@@ -49,6 +47,11 @@ def _refuse(node: Any, where: Where) -> str | None:
         if known(value, axis) is None:
             return f"the number of {what} is not known"
     bias, relative = given(node, 3), given(node, 4)
+    if node.attrs.get("compose", "product") != "product":
+        if known(node.inputs[0], 2) != 1:
+            return "differences of more than one channel would need all of them for each pair of a block"
+        if relative is not None:
+            return "differences with a relative term are not a product with it"
     if bias is not None:
         values = constant_values(bias)
         if values is None:
@@ -69,6 +72,8 @@ def _cost_of(node: Any, shape: tuple[int, ...], machine: Machine) -> float:
     blocks = batch_of(node.inputs[0]) * heads * grid
     places, scores = blocks * prod(block.keys), blocks * prod(block.keys) * prod(shape)
     passes = 8.6 + 0.1 * (channels + value_channels)
+    if node.attrs.get("compose", "product") != "product":
+        passes += 2.0
     relative = constant_values(given(node, 4))
     if relative is not None:
         passes += 3.1 if _by_axis(relative, window.kernel) is not None else 11.0
@@ -113,14 +118,18 @@ def _build(emit: Emit, node: Any) -> Value:
     block = Block(window_of(node), _shape_of(node))
     blocks = Blocks(emit, block, query)
     channels, value_channels = known(query, 2), known(value, 2)
-    scale = float(node.attrs.get("scale", 1.0))
-    if scale != 1.0:
+    compose, scale = node.attrs.get("compose", "product"), float(node.attrs.get("scale", 1.0))
+    if scale != 1.0 and compose == "product":
         query = emit.op("Mul", query, emit.constant(scale, query.dtype, "scale"))
     tiled = blocks.queries(query)
     inner = prod(block.shape)
     rows = emit.reshape(tiled, [0, 0, -1, inner, channels])
     columns = emit.transpose(blocks.keys(key, channels), [0, 1, 2, 4, 3])
-    scores = emit.op("MatMul", rows, columns)
+    if compose == "product":
+        scores = emit.op("MatMul", rows, columns)
+    else:  # one channel: (nq, 1) against (1, nk)
+        scores = composed(emit, rows, columns, compose)
+        scores = emit.op("Mul", scores, emit.constant(scale, query.dtype, "scale")) if scale != 1.0 else scores
     for term in _terms(emit, node, block, tiled):
         scores = emit.op("Add", scores, term)
     weights = emit.op("Softmax", scores, axis=-1)

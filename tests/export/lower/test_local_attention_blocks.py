@@ -84,6 +84,18 @@ def test_relative_terms(shape, kind, matmuls, biased, lowered, block) -> None:
     assert sum(node.op_type == "MatMul" for node in form.model.graph.node) == matmuls
 
 
+@pytest.mark.parametrize(("compose", "scale"), [("squared_difference", -1.0), ("absolute_difference", -0.5)])
+@pytest.mark.parametrize("shape", BLOCKS, ids=str)
+def test_differences_of_one_channel(compose, scale, shape, lowered, block) -> None:
+    space, attrs = SPACES["strided dilated"]
+    block(shape)
+    bias = np.random.default_rng(3).standard_normal((1, 2, 9, 1, 1)).astype(np.float32)
+    inputs = tensors(space, attrs, (2, 1, 5)) | {"bias": bias}
+    settings = {**attrs, "compose": compose, "scale": scale}
+    form = lowered("LocalAttention", inputs, settings, dynamic=free(3, 4), constants=["bias"], only=FORM)
+    form.check(inputs, atol=3e-6)
+
+
 @pytest.mark.parametrize("heads", [1, 2])
 def test_bias_by_head_or_for_all(heads, lowered) -> None:
     space, attrs = SPACES["2-d"]
@@ -121,7 +133,14 @@ def test_a_block_places_each_tap_where_its_position_reads(name, shape) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"compose": "absolute_difference"}, "compose 'absolute_difference' is not a MatMul"),
+        (
+            {"compose": "absolute_difference"},
+            "differences of more than one channel would need all of them for each pair of a block",
+        ),
+        (
+            {"compose": "squared_difference", "query": (2, 2, 1, 9, 8), "key": (2, 2, 1, 9, 8)},
+            "differences with a relative term are not a product with it",
+        ),
         ({"query": (2, "h", 3, 9, 8)}, "the number of heads is not known"),
         ({"query": (2, 2, "d", 9, 8)}, "the number of channels is not known"),
         ({"key": (2, 2, 3, 9)}, "key has 4 axes, not 5"),
