@@ -3,7 +3,7 @@
     starts (0,0) (0,2) (0,4) (1,0) (1,2) (1,4)  ->  along one axis 2 taps, 1 apart; along the other 3 taps, 2 apart
 
 The order of the taps may be any; it is kept beside the grid. An axis on which every view has one position is not windowed but looked up:
-the views are its entries.
+the views are its entries. Where a window slides along another axis, and this one is kept, it holds a single window.
 """
 
 from __future__ import annotations
@@ -42,27 +42,27 @@ class Grid:
 
     @property
     def windows(self) -> tuple[Taps, ...]:
-        """The axes along which a window slides."""
-        return tuple(t for t in self.taps if not self._single(t.axis))
+        """The axes along which a window slides, and those that hold a single one beside them."""
+        slides = any(not self._single(t.axis) for t in self.taps)
+        return tuple(t for t in self.taps if slides and (t.axis in self.first.kept or not self._single(t.axis)))
 
     @property
     def entries(self) -> tuple[Taps, ...]:
         """The axes that the taps are entries of."""
-        return tuple(t for t in self.taps if self._single(t.axis))
+        windows = self.windows
+        return tuple(t for t in self.taps if t not in windows)
 
     @property
     def overlaps(self) -> bool:
-        """Whether two windows share values: tiles and halves of an axis are not what a window operator is for."""
+        """Whether taps lie between each other's places: tiles and halves of an axis are not what a window operator is for."""
         return any(self._overlaps(t) for t in self.windows)
 
     def _single(self, axis: int) -> bool:
         return self.first.parts[axis].count == Linear(1)
 
     def _overlaps(self, taps: Taps) -> bool:
-        part = self.first.parts[taps.axis]
-        if taps.last < part.step:
-            return False
-        return not part.reach.known or taps.dilation < part.reach.constant
+        reach = self.first.parts[taps.axis].reach
+        return not reach.known or taps.dilation < reach.constant
 
 
 def read_grid(tensors: tuple[Any, ...]) -> Grid | str | None:

@@ -4,6 +4,7 @@
         ->  Unfold(x, axis=a, size, step)
 
 Proved: Slices of one length, evenly apart, in order, all of those that fit. Otherwise the axis is cropped to what they cover.
+Along the last axis nothing is moved, and the same graph is a loop over taps, each with all places: what is longer is the places.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from ..lower.emit import Emit, Value
 from .branches import Branches, Parts, Step
 from .grid import Grid
-from .joins import stacked
+from .joins import FEWEST, stacked
 from .linear import Linear
 from .rule import Raise, domain_op
 from .views import Part, size_of
@@ -40,6 +41,8 @@ def match(node: Any) -> Raise | str | None:
     part, order = grid.first.parts[places.axis], [a for a in range(inner.rank) if a != axis]
     in_order = grid.order == tuple(range(places.count)) and grid.first.kept == tuple(range(len(grid.first.parts)))
     if places.axis != axis or not in_order or (perm or list(range(inner.rank))) != [*order, axis]:
+        return None
+    if perm is None and places.count >= FEWEST and not (part.reach.known and part.reach.constant <= places.count):
         return None
     if part.step != 1 or not part.reach.known:
         return "its windows are dilated, or their length is not known"

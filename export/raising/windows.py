@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from ..lower.emit import TO_END, Dim, Emit, Value
 from .grid import Grid, Taps
 from .linear import Linear
 from .rule import domain_op
-from .views import Part, size_of
+from .views import size_of
 
 _MOVABLE = [np.dtype(name) for name in ("float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool")]
 _Label = int | tuple[str, int]
@@ -46,9 +45,8 @@ def refuse(grid: Grid) -> str | None:
     """Why the operators cannot take the grid, or the crop that it needs cannot be written down."""
     if not any(grid.base.dtype == kind for kind in _MOVABLE):
         return f"no window operator takes values of type {grid.base.dtype}"
-    taps = {t.axis: t for t in grid.taps}
-    for axis, part in enumerate(grid.first.parts):
-        if _end(grid.base, axis, part, taps.get(axis)) is None:
+    for axis in range(len(grid.first.parts)):
+        if _end(grid, axis) is None:
             return f"where its windows end along axis {axis} is not known from the length of the axis"
     return None
 
@@ -95,13 +93,14 @@ def _is_image(grid: Grid) -> bool:
     )
 
 
-def _end(base: Any, axis: int, part: Part, taps: Taps | None) -> int | None:
+def _end(grid: Grid, axis: int) -> int | None:
     """Where the crop ends: TO_END where the windows fill the axis, a number from its start or (negative) its end, None where unknown."""
+    part, taps = grid.first.parts[axis], next((t for t in grid.taps if t.axis == axis), None)
     start, last = (taps.start, taps.last) if taps else (part.start, 0)
     end = part.reach + Linear(start + last)
-    room = size_of(base, axis) - end
+    room = size_of(grid.base, axis) - end
     # Values behind the last window that are fewer than a step make no window more. An open reach is not rounded to steps.
-    step = taps.dilation if taps and part.count == Linear(1) else part.step
+    step = taps.dilation if taps and taps in grid.entries else part.step
     if room.known and 0 <= room.constant < (step if part.reach.known else 1):
         return TO_END
     if end.known:
@@ -116,7 +115,7 @@ def crop(emit: Emit, grid: Grid) -> Value:
     bounds: list[tuple[int, int, int, int]] = []
     for axis, part in enumerate(grid.first.parts):
         t = taps.get(axis)
-        start, end = part.start if t is None else t.start, _end(grid.base, axis, part, t)
+        start, end = part.start if t is None else t.start, _end(grid, axis)
         step = 1 if axis in windowed else part.step if t is None else t.dilation
         assert end is not None  # refuse() has said so otherwise
         if (start, end, step) != (0, TO_END, 1):

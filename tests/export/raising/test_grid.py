@@ -54,16 +54,24 @@ def test_any_full_grid_is_read_in_any_order(kernel: tuple[int, int], dilation: i
     ("boxes", "overlaps"),
     [
         ([(slice(0, 5), slice(0, 9)), (slice(5, 10), slice(0, 9))], False),
-        ([(slice(0, 9, 2), slice(0, 9)), (slice(1, 10, 2), slice(0, 9))], False),
+        ([(slice(0, 9, 2), slice(0, 9)), (slice(1, 10, 2), slice(0, 9))], True),
         ([(slice(0, 9, 2), slice(0, 9)), (slice(2, 11, 2), slice(0, 9))], True),
         ([(slice(0, 1), slice(0, 9)), (slice(1, 2), slice(0, 9))], False),
     ],
-    ids=["halves", "tiles", "strided windows", "entries"],
+    ids=["halves", "phases of a stride", "strided windows", "entries"],
 )
-def test_only_windows_that_share_values_overlap(boxes: list[Box], overlaps: bool) -> None:
+def test_taps_overlap_where_one_lies_between_the_places_of_another(boxes: list[Box], overlaps: bool) -> None:
     found = read_grid(parts(boxes))
     assert isinstance(found, Grid)
     assert found.overlaps is overlaps
+
+
+def test_an_axis_with_one_position_is_a_window_beside_one_that_slides() -> None:
+    boxes = [(slice(i, i + 6), slice(j, j + 1)) for i, j in product(range(3), range(2))]
+    slid, single = read_grid(parts(boxes)), read_grid(parts([box for box in boxes if box[0].start == 0]))
+    assert isinstance(slid, Grid) and isinstance(single, Grid)
+    assert (slid.windows, slid.entries) == ((Taps(0, 0, 1, 3), Taps(1, 0, 1, 2)), ())
+    assert (single.windows, single.entries) == ((), (Taps(1, 0, 1, 2),))
 
 
 def test_whole_tensors_are_no_parts() -> None:

@@ -38,6 +38,19 @@ def test_windows_of_the_middle_are_cropped_first(exported: Any, agree: Any) -> N
     agree(raised.model, (X,), by_hand([1, 2, 3])(X))
 
 
+@pytest.mark.parametrize(("taps", "places", "size"), [(3, 7, 3), (4, 5, 4), (5, 4, 4)])
+def test_along_the_last_axis_the_longer_of_taps_and_places_is_the_places(
+    exported: Any, agree: Any, taps: int, places: int, size: int
+) -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x[..., t : t + places] for t in range(taps)], 3)
+
+    raised = exported(function, (X,))
+    (node,) = (n for n in raised.model.graph.node if n.op_type == "Unfold")
+    assert {a.name: a.i for a in node.attribute} == {"axis": 3, "size": size, "step": 1}
+    agree(raised.model, (X,), function(X))
+
+
 def test_windows_that_are_not_evenly_apart_stay(exported: Any) -> None:
     raised = exported(by_hand([0, 1, 3]), (X,))
     assert raised.counts == {}
