@@ -24,7 +24,7 @@ def _same(node: Any, dims: Dims) -> Dims:
 
 def _reshape(node: Any, dims: Dims) -> Dims | None:
     sizes = sizes_of(node.outputs[0])
-    target = reshape_target(node)
+    target = reshape_target(node, [length(dim) for dim in dims])
     found: list[Size | None] | None = None
     if target is not None:
         told = list(sizes) if sizes is not None and len(sizes) == len(target) else [None] * len(target)

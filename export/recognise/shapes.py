@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,13 +64,18 @@ def _target(tensor: Any) -> list[Size | None] | None:
     return reshape_target(node)
 
 
-def reshape_target(node: Any) -> list[Size | None] | None:
-    """What the shape input of a Reshape asks for, with zeros filled in; an entry is None where it is -1 or not known."""
+def reshape_target(node: Any, known: Sequence[Size] | None = None) -> list[Size | None] | None:
+    """What the shape input of a Reshape asks for, with zeros filled in; an entry is None where it is -1 or not known.
+
+    ``known``: the sizes of its data, where they are better known than by its shape.
+    """
     data, shape = node.inputs
     entries = integers(shape)
     if entries is None:
         return None
-    here = None if data.shape is None else [_size(data, axis, size) for axis, size in enumerate(data.shape)]
+    here = known
+    if here is None and data.shape is not None:
+        here = [_size(data, axis, size) for axis, size in enumerate(data.shape)]
     found: list[Size | None] = []
     for axis, entry in enumerate(entries):
         if entry is not None and entry.value == 0 and not node.attrs.get("allowzero", 0):
