@@ -15,8 +15,8 @@ from attnexport.export.capture.capture import to_onnx
 from attnexport.export.capture.trace import export_program, trace_sizes
 from attnexport.export.domain import DOMAIN
 from attnexport.export.lower import lower
-from attnexport.export.raising import raise_windows
-from attnexport.export.recognise import recognise
+from attnexport.export.rewrite import find_windows
+from attnexport.export.targets import NAMES
 from attnexport.runtime.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 
@@ -24,7 +24,6 @@ from .case import Case
 from .catalogue import build
 from .spellings.base import Spelling
 
-TARGETS = ("ort",)
 SIZE = 8
 """Cases in a pack, at most: as many as ``Pack.forward`` has arguments."""
 
@@ -78,15 +77,18 @@ class Exported:
         return [got[f"y{i}"] for i in range(len(feeds))]
 
 
-def export(cases: Sequence[Case], modules: Sequence[Spelling]) -> Exported:
-    """Capture, raise, recognise, lower and load the cases together, as export/pipeline.py does."""
+def export(cases: Sequence[Case], modules: Sequence[Spelling], prefer: str = "ort-cpu") -> Exported:
+    """Capture, raise, recognise, lower and load the cases together, as export/pipeline.py does.
+
+    ``prefer`` is the target whose forms are taken; all of them are right for ONNX Runtime, which runs them.
+    """
     specs = [case.spec(f"x{i}") for i, case in enumerate(cases)]
     feeds = random_feeds(specs, trace_sizes(specs), seed=0)
     arguments = [torch.from_numpy(feeds[spec.name]) for spec in specs]
     program = export_program(Pack(modules).eval(), specs, arguments)
     captured = to_onnx(program, specs, [f"y{i}" for i in range(len(cases))])
-    recognised = recognise(raise_windows(captured.model).model)
-    lowered = lower(recognised.model, TARGETS)
+    recognised = find_windows(captured.model)
+    lowered = lower(recognised.model, NAMES, prefer=prefer)
     session = OrtSession(lowered.model.SerializeToString(), threads=1)
     reasons = {refused.node: refused.reason for refused in recognised.refused}
     return Exported(session, [_seen(recognised.model, reasons, f"y{i}") for i in range(len(cases))])
@@ -104,6 +106,6 @@ def _seen(model: onnx.ModelProto, reasons: Mapping[str, str], output: str) -> Se
     return Seen(operators, tuple(sorted({reasons[name] for name in found if name in reasons})))
 
 
-def rebuild(case: Case) -> Exported:
+def rebuild(case: Case, prefer: str = "ort-cpu") -> Exported:
     """One case by itself: what a report of a failure is looked into with."""
-    return export([case], [build(case)])
+    return export([case], [build(case)], prefer)
