@@ -41,8 +41,8 @@ class Lowering:
     """One way to write a domain operator in standard operators.
 
     ``refuse(node, where)`` gives the reason why it would be wrong here, or None; ``cost(node)`` orders those that
-    are right; ``build(emit, node)`` writes the nodes and returns the value that takes the output's place. Where a GPU
-    orders the forms differently, all forms of the operator have a ``gpu_cost`` too.
+    are right; ``build(emit, node)`` writes the nodes and returns the value that takes the output's place. Where a
+    GPU orders the forms differently, ``gpu_cost`` takes the place of ``cost`` there.
     """
 
     name: str

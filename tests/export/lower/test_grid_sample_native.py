@@ -120,3 +120,17 @@ def test_tensorrt(dtype, mode, padding_mode, lowered, builds) -> None:
     given = inputs(dtype=dtype)
     dynamic = {"x0", "x2", "x3", "grid0", "grid1", "grid2"}
     builds(lowered("GridSample", given, attrs, dynamic=dynamic, targets=["tensorrt"], only="grid_sample_native"), given)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_a_gpu_takes_the_operator_and_a_cpu_what_is_quicker(mode, lowered) -> None:
+    rng = np.random.default_rng(0)
+    inputs = {
+        "x": rng.standard_normal((1, 64, 8, 8)).astype(np.float32),
+        "grid": rng.uniform(-1, 1, (1, 8, 8, 2)).astype(np.float32),
+    }
+    attrs = {"mode": mode, "padding_mode": "zeros", "align_corners": 0}
+    gpu = lowered("GridSample", inputs, attrs, dynamic={"x0", "grid0"}, prefer="tensorrt-rtx").applied
+    assert gpu.lowering == "grid_sample_native"
+    cpu = lowered("GridSample", inputs, attrs, dynamic={"x0", "grid0"}, prefer="ort-cpu").applied
+    assert cpu.lowering == ("grid_sample_native" if mode == "bilinear" else "grid_sample_gather")
