@@ -74,13 +74,16 @@ def lower_for(
             f"--tune cannot time forms for {plan.full}", f"give --target {' or '.join(PROVIDERS)}, or leave it out"
         )
 
+    # Shapes matter where there is a choice; shape inference of a large model takes its time.
+    shapes = opt_shapes(recognised.model, inputs) if tune or recognised.found else {}
+
     def made(prefer: str) -> LoweringResult:
         measure = None
         if tune and prefer in PROVIDERS:
-            measure = Tuner(opt_shapes(recognised.model, inputs), prefer, reporter).times
+            measure = Tuner(shapes, prefer, reporter).times
         elif tune:
             reporter.note(f"--tune does not time {prefer}: its forms are chosen by estimate")
-        return lower(recognised.model, NAMES, prefer=prefer, measure=measure)
+        return lower(recognised.model, NAMES, prefer=prefer, measure=measure, shapes=shapes)
 
     full = made(plan.full)
     if plan.half is None:

@@ -47,7 +47,7 @@ from . import (
     unfold_slices,
 )
 from .emit import Emit
-from .lowering import Lowering, Where
+from .lowering import Lowering, Where, note_usual_shapes
 
 __all__ = ["LOWERINGS", "Applied", "Lowering", "LoweringResult", "Measure", "Where", "lower"]
 
@@ -114,12 +114,13 @@ def lower(
     *,
     prefer: str = "ort-cpu",
     measure: Measure | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> LoweringResult:
     """Replace every node of the ``attnexport`` domain, also inside If, Loop and local functions, by standard operators.
 
     ``targets`` are names, families or aliases (see ``targets.resolve``); each form chosen is right for all of them, and
     of those it is the one that should be quickest on ``prefer``, the name of one target: by ``measure`` where it can tell
-    (see export/tune.py), else by the forms' own estimates.
+    (see export/tune.py), else by the forms' own estimates, for ``shapes`` of values by name where they are given.
     ``model`` is not changed. Graph inputs and outputs keep names, types and symbolic shapes; what replaces node ``N``
     is named ``N/<part>``. The result passes ``onnx.checker`` with full (strict) shape inference and carries the inferred types of its
     values.
@@ -133,6 +134,7 @@ def lower(
     if not any(True for _ in domain_nodes(source.graph)):
         return LoweringResult(source)
     graph = gs.import_onnx(_inferred(source))
+    note_usual_shapes(graph.tensors().values(), shapes or {})
     where = Where(names, graph.opset, target_of(prefer).name)
     applied = _lower_graph(graph, where, lowerings, _taken_names(graph), measure)
     return LoweringResult(_exported(graph, source), applied)

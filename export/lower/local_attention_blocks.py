@@ -3,8 +3,9 @@
     S = query_block (nq, D) keys_block^T (D, nk) + relative and bias, masked where a place is outside the window
     y = softmax(S) values_block (nk, Dv)
 
-Differences of one channel (LR-Net) take the place of the first product, elementwise. Two MatMuls instead of K products with little to do each; what a position does not see has the score -1e9 and takes no
-part. A relative term that splits by axis, relative[h, d, t] = sum_i r_i[h, d, t_i] (row and column embeddings), is
+Differences of one channel (LR-Net) take the place of the first product, elementwise. Two MatMuls instead of K products
+with little to do each; what a position does not see has the score -1e9 and takes no part. A relative term that splits
+by axis, relative[h, d, t] = sum_i r_i[h, d, t_i] (row and column embeddings), is
 
     [u_0, u_1] E,   u_i[position, place] = query . r_i[place - position] or -1e9,   E one-hot by row and by column
 

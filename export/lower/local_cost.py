@@ -12,7 +12,6 @@ from math import prod
 
 from .emit import Value
 from .local_window import LEADING, LocalWindow, lengths
-from .lowering import known
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,8 @@ GPU = Machine(value=0.016e-3, node=4.0)
 
 
 def batch_of(value: Value) -> int:
-    """N where it is known; 1 otherwise, since all forms cost in proportion to it."""
-    return known(value, 0) or 1
+    """N at the optimum."""
+    return lengths(value, 0, 1)[0]
 
 
 def shifted_values(window: LocalWindow, positions: Value) -> float:

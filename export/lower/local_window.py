@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 from .emit import Value
-from .lowering import known
+from .lowering import known, usual_shape
 
 LEADING = 3
 """Axes before the space axes: batch, heads, channels."""
@@ -83,8 +83,12 @@ def constant_values(value: Value | None) -> npt.NDArray[Any] | None:
 
 
 def lengths(value: Value, first: int, count: int) -> tuple[int, ...]:
-    """The lengths of ``count`` axes from ``first``, ``GUESS`` for those not known: for estimates only."""
-    return tuple(known(value, first + axis) or GUESS for axis in range(count))
+    """The lengths of ``count`` axes from ``first`` at the optimum, for estimates only.
+
+    An axis of which nothing is known counts ``GUESS``, the batch 1: all forms cost in proportion to it.
+    """
+    shape = usual_shape(value) or [known(value, axis) for axis in range(first + count)]
+    return tuple(shape[axis] or (GUESS if axis else 1) for axis in range(first, first + count))
 
 
 def window_refusal(values: dict[str, Value], rank: int) -> str | None:

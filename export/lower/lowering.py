@@ -6,7 +6,7 @@ plus ``LAUNCH`` for each node, which stands for a kernel's fixed cost. They only
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,19 @@ def constant_values(value: Value) -> npt.NDArray[Any] | None:
     if producer is not None and producer.op == "Constant" and "value" in producer.attrs:
         return np.asarray(producer.attrs["value"].values)
     return None
+
+
+def note_usual_shapes(tensors: Iterable[Value], shapes: Mapping[str, Sequence[int]]) -> None:
+    """Keep with each tensor the shape that it has at the optimum of every axis, for estimates."""
+    for tensor in tensors:
+        if tensor.name in shapes:
+            tensor.usual_shape = list(shapes[tensor.name])
+
+
+def usual_shape(value: Value) -> list[int] | None:
+    """The shape at the optimum, where it was noted."""
+    shape: list[int] | None = getattr(value, "usual_shape", None)
+    return shape
 
 
 def constant_ints(value: Value) -> list[int] | None:

@@ -202,3 +202,26 @@ def test_tensorrt(dtype, name, kind, lowered, builds) -> None:
     if kind is not None:
         inputs |= {"bias": np.zeros((1, 1, 9, 1, 1), dtype), "relative": relative_of(kind, attrs).astype(dtype)}
     builds(lowered("LocalAttention", inputs, attrs, dynamic=free(3, 4), constants=[*inputs][3:], only=FORM), inputs)
+
+
+@pytest.mark.parametrize(("batch", "form"), [(1, "local_attention_windows"), (8, "local_attention_shifts")])
+def test_an_estimate_counts_the_usual_batch(batch, form) -> None:
+    """Two forms of small maps change places with the batch: one pays by operator, the other by value."""
+    from onnx import helper
+
+    from attnexport.export.domain import DOMAIN, VERSION
+    from attnexport.export.lower import lower
+
+    attrs = {"kernel": [7, 7], "dilation": [1, 1], "pads": [3] * 4, "stride": [1, 1]}
+    names = ("query", "key", "value", "bias")
+    shapes = {name: (batch, 4, 8, 8, 8) for name in names[:3]} | {
+        "bias": (batch, 4, 49, 8, 8),
+        "y": (batch, 4, 8, 8, 8),
+    }
+    infos = {name: helper.make_tensor_value_info(name, 1, ["N", *shape[1:]]) for name, shape in shapes.items()}
+    node = helper.make_node("LocalAttention", names, ["y"], name="node", domain=DOMAIN, **attrs)
+    graph = helper.make_graph([node], "graph", [infos[name] for name in names], [infos["y"]])
+    imports = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, VERSION)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=10)
+    (applied,) = lower(model, ["ort-cpu"], shapes=shapes).applied
+    assert applied.lowering == form
