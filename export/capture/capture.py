@@ -16,6 +16,7 @@ from ...runtime.spec import TensorSpec
 from ..domain import DOMAIN
 from . import Captured
 from .clean import clean
+from .exact_scalars import restore_float64_scalars
 from .naming import name_nodes, short_path
 from .quiet import quiet
 from .translate import translations
@@ -50,6 +51,7 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
         raise StageError("capture", "torch.onnx.export gave no program")
     model = onnx_program.model
     with quiet():
+        restore_float64_scalars(model)
         clean(model)
         origins = name_nodes(model)
         _use_symbols(model, inputs)
