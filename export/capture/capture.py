@@ -18,6 +18,7 @@ from . import Captured
 from .clean import clean
 from .exact_scalars import restore_float64_scalars
 from .naming import name_nodes, short_path
+from .output_types import restore_output_types
 from .quiet import quiet
 from .translate import translations
 from .translate_pooling import refuse_indices
@@ -52,6 +53,7 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
     model = onnx_program.model
     with quiet():
         restore_float64_scalars(model)
+        restore_output_types(model, program, outputs)
         clean(model)
         origins = name_nodes(model)
         _use_symbols(model, inputs)
