@@ -17,10 +17,9 @@ from attnexport.benchmarks.local_attention_measure import THREADS
 from attnexport.export.capture.capture import to_onnx
 from attnexport.export.capture.quiet import quiet
 from attnexport.export.capture.trace import export_program, trace_sizes
-from attnexport.export.lower import lower
 from attnexport.export.origin import Origins
-from attnexport.export.raising import raise_windows
-from attnexport.export.recognise import recognise
+from attnexport.export.report import Silent
+from attnexport.export.rewrite import Plan, find_windows, lower_for
 from attnexport.runtime.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -76,13 +75,13 @@ def plain_model(module: nn.Module, x: Tensor) -> Model:
 
 
 def attnexport_model(module: nn.Module, x: Tensor, target: str = "ort-cpu") -> Model:
-    """The stages of export/pipeline.py up to the lowered FP32 model, with a free batch as in any export."""
+    """The stages of export/pipeline.py up to the lowered model that is quick on ``target``, with a free batch as in any export."""
     specs = specs_of(x)
     start = time.perf_counter()
     feeds = [torch.from_numpy(a) for a in random_feeds(specs, trace_sizes(specs)).values()]
     captured = to_onnx(export_program(module, specs, feeds), specs, ["y"])
-    recognised = recognise(raise_windows(captured.model).model)
-    lowered = lower(recognised.model, (target,))
+    recognised = find_windows(captured.model)
+    lowered, _ = lower_for(recognised, Plan(target, None), specs, False, Silent())
     seconds = time.perf_counter() - start
     rewrites = dict(Counter(applied.lowering for applied in lowered.applied))
     left = [f"{refused.node}: {refused.reason}" for refused in recognised.refused]
