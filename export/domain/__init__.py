@@ -24,6 +24,7 @@ from . import (
     local_aggregate,
     local_attention,
     local_correlation,
+    local_outlook,
     roll,
     sdpa,
     unfold,
@@ -57,6 +58,7 @@ _FILES = (
     local_correlation,
     local_aggregate,
     local_attention,
+    local_outlook,
     sdpa,
 )
 

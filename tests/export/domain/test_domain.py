@@ -21,7 +21,7 @@ def test_the_operators() -> None:
     assert set(domain.OPERATORS) == {
         "Im2Col", "Unfold", "Col2Im", "GridSample", "GridSample3d", "AffineGrid", "Roll",
         "AdaptiveAverage", "AdaptiveMax", "DeformConv",
-        "LocalCorrelation", "LocalAggregate", "LocalAttention", "Sdpa",
+        "LocalCorrelation", "LocalAggregate", "LocalAttention", "LocalOutlook", "Sdpa",
     }  # fmt: skip
 
 
