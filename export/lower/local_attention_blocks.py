@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from .emit import Emit, Value
-from .local_blocks import MASKED, Array, Block, Blocks
+from .local_blocks import Array, Block, Blocks, masked
 from .local_correlation_shifts import composed, correlation_refusal
 from .local_cost import CPU, GPU, Machine, batch_of
 from .local_window import LEADING, constant_values, given, lengths, window_of, window_refusal
@@ -142,7 +142,7 @@ def _terms(emit: Emit, node: Any, block: Block, tiled: Value) -> list[Value]:
     dtype, taps = tiled.dtype, block.window.taps
     bias, relative = constant_values(given(node, 3)), constant_values(given(node, 4))
     terms = []
-    fill = MASKED if relative is None else 0.0
+    fill = masked(dtype) if relative is None else 0.0
     if bias is not None or relative is None:
         by_tap = (
             np.zeros((1, taps), dtype)
@@ -163,7 +163,7 @@ def _axis_relative(emit: Emit, parts: list[Array], block: Block, tiled: Value) -
     dtype, columns = tiled.dtype, []
     for axis, part in enumerate(parts):
         by_position = np.moveaxis(block.placed(axis, part, 0.0), -2, 1)[None, :, None, None]  # (1, H, 1, 1, b, D, kk)
-        mask = block.placed(axis, np.zeros(block.window.kernel[axis]), MASKED)[:, None]
+        mask = block.placed(axis, np.zeros(block.window.kernel[axis]), masked(dtype))[:, None]
         # A MatMul for each position along this axis, over the positions along the other one.
         swapped = [0, 1, 2, 3, 5, 4, 6] if axis == 1 else None
         term = tiled if swapped is None else emit.transpose(tiled, swapped)
@@ -182,7 +182,7 @@ def _any_relative(emit: Emit, relative: Array, block: Block, tiled: Value) -> Va
     matrix = np.moveaxis(block.spread(relative, 0.0), -2, 1)[None, :, None]  # (1, H, 1, nq, D, nk)
     rows = emit.reshape(tiled, [0, 0, -1, inner, 1, relative.shape[1]])
     term = emit.op("MatMul", rows, emit.constant(matrix, tiled.dtype, "relative"))
-    mask = block.spread(np.zeros(block.window.taps), MASKED)
+    mask = block.spread(np.zeros(block.window.taps), masked(tiled.dtype))
     term = emit.reshape(term, [0, 0, -1, inner, places])
     return emit.op("Add", term, emit.constant(mask, tiled.dtype, "mask"))
 

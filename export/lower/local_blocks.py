@@ -22,6 +22,11 @@ MASKED = -1e9
 """Added to the score of a place outside a position's own window: its share of any softmax is then 0."""
 
 
+def masked(dtype: Any) -> float:
+    """``MASKED`` in a type that may be too narrow for it: a mask is multiplied by zeros too, so it must be finite."""
+    return float(np.finfo(np.float16).min) / 2 if dtype == np.float16 else MASKED
+
+
 @dataclass(frozen=True)
 class Block:
     """A block of ``shape`` positions of one window, of one or two space axes."""

@@ -84,6 +84,17 @@ def test_relative_terms(shape, kind, matmuls, biased, lowered, block) -> None:
     assert sum(node.op_type == "MatMul" for node in form.model.graph.node) == matmuls
 
 
+@pytest.mark.parametrize("kind", ["rows and columns", "any"])
+def test_masks_of_half_precision_tensors_are_finite(kind, lowered, block) -> None:
+    """A mask that splits by axis is multiplied by a one-hot constant, and 0 * inf is no number."""
+    space, attrs = SPACES["strided dilated"]
+    block((2, 2))
+    inputs = tensors(space, attrs, dtype=np.float16)
+    inputs |= {"bias": np.zeros((1, 1, 9, 1, 1), np.float16), "relative": relative_of(kind, attrs).astype(np.float16)}
+    form = lowered("LocalAttention", inputs, attrs, dynamic=free(3, 4), constants=["bias", "relative"], only=FORM)
+    form.check(inputs, atol=2e-2)
+
+
 @pytest.mark.parametrize(("compose", "scale"), [("squared_difference", -1.0), ("absolute_difference", -0.5)])
 @pytest.mark.parametrize("shape", BLOCKS, ids=str)
 def test_differences_of_one_channel(compose, scale, shape, lowered, block) -> None:
