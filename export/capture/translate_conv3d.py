@@ -28,11 +28,12 @@ def _conv3d(
     """x (N, C, D, H, W) or (C, D, H, W), weight (M, C / groups, kD, kH, kW), bias (M) or None."""
     pads = _each_axis(padding)
     unbatched = len(x.shape) == _SPACE + 1
-    batch = op.Unsqueeze(x, op.Constant(value_ints=[0])) if unbatched else x
+    first: Any = op.Constant(value_ints=[0])
+    batch = op.Unsqueeze(x, first) if unbatched else x
     result = op.Conv(
         batch, weight, bias, strides=_each_axis(stride), pads=[*pads, *pads], dilations=_each_axis(dilation), group=groups
     )  # fmt: skip
-    return op.Squeeze(result, op.Constant(value_ints=[0])) if unbatched else result
+    return op.Squeeze(result, first) if unbatched else result
 
 
 def convolution_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
