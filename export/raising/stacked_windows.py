@@ -42,7 +42,7 @@ def match(node: Any) -> Raise | str | None:
     in_order = grid.order == tuple(range(places.count)) and grid.first.kept == tuple(range(len(grid.first.parts)))
     if places.axis != axis or not in_order or (perm or list(range(inner.rank))) != [*order, axis]:
         return None
-    if perm is None and places.count >= FEWEST and not (part.reach.known and part.reach.constant <= places.count):
+    if perm is None and places.count >= FEWEST and not (part.reach.known and part.reach.constant < places.count):
         return None
     if part.step != 1 or not part.reach.known:
         return "its windows are dilated, or their length is not known"

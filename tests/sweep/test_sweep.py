@@ -30,9 +30,12 @@ REDUCED, WHOLE = 200, 2000
 
 @pytest.fixture(autouse=True)
 def _no_logging() -> Iterator[None]:
-    """pytest keeps every record, and tracing makes a record of each step it takes."""
+    """pytest keeps every record, and tracing makes a record of each step it takes, whatever is disabled."""
+    trace = logging.getLogger("torch.__trace")
     logging.disable(logging.CRITICAL)
+    trace.propagate = False
     yield
+    trace.propagate = True
     logging.disable(logging.NOTSET)
 
 
