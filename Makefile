@@ -33,7 +33,10 @@ lint: $(STAMP)
 	cd build/typed && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p attnexport --exclude '/(tests|build|\.venv)/'
 
 bench: $(STAMP)
+	mkdir -p build/benchmarks
 	$(BIN)/python benchmarks/plain_export.py --out build/benchmarks
+	$(BIN)/python benchmarks/local_attention.py --json build/benchmarks/local_attention.json --png build/benchmarks/local_attention.png
+	$(BIN)/python benchmarks/sampling.py --out build/benchmarks
 
 train: $(STAMP)
 	$(BIN)/python examples/train_digits.py --model all
