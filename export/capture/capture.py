@@ -19,6 +19,7 @@ from .clean import clean
 from .exact_scalars import restore_float64_scalars
 from .naming import name_nodes, short_path
 from .output_types import restore_output_types
+from .own_outputs import separate_outputs
 from .quiet import quiet
 from .translate import translations
 from .translate_pooling import refuse_indices
@@ -53,6 +54,7 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
     model = onnx_program.model
     with quiet():
         restore_float64_scalars(model)
+        separate_outputs(model, [spec.name for spec in inputs], outputs)
         restore_output_types(model, program, outputs)
         clean(model)
         origins = name_nodes(model)
