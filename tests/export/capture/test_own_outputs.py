@@ -29,18 +29,18 @@ class Returns(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "pick",
+    ("dtype", "pick"),
     [
-        lambda x, total, weight: (total, total, total),
-        lambda x, total, weight: (x, total, x),
-        lambda x, total, weight: (weight, total, 2 * x),
-        lambda x, total, weight: (total, x[:], 2 * total),
+        ("float32", lambda x, total, weight: (total, total, total)),
+        ("float16", lambda x, total, weight: (total, total, total)),
+        ("float32", lambda x, total, weight: (x, total, x)),
+        ("float32", lambda x, total, weight: (weight, total, 2 * x)),
+        ("float32", lambda x, total, weight: (total, x[:], 2 * total)),
     ],
-    ids=["a value three times", "the input twice", "a weight", "a view of the input"],
+    ids=["a value three times", "and cast", "the input twice", "a weight", "a view of the input"],
 )
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_each_output_has_its_name_and_value(
-    pick: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Results], dtype: str
+    dtype: str, pick: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Results]
 ) -> None:
     module = Returns(pick).to(getattr(torch, dtype))
     spec = TensorSpec("x", dtype, (Axis(2, 3, 8, "batch"), Axis.fixed(4)))
