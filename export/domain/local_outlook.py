@@ -71,9 +71,10 @@ def reference(
             slice(tap * hole, tap * hole + (count - 1) * step + 1, step)
             for tap, hole, count, step in zip(place, dilation, mixed.shape[4:], stride, strict=True)
         ]
-        y[(..., *written)] += mixed[:, :, :, at]
+        y[(slice(None),) * LEADING + tuple(written)] += mixed[:, :, :, at]
     inner = [slice(pads[axis], pads[axis] + size) for axis, size in enumerate(value.shape[LEADING:])]
-    return y[(..., *inner)]
+    folded: Array = y[(slice(None),) * LEADING + tuple(inner)]
+    return folded
 
 
 def body() -> onnx.FunctionProto:

@@ -20,6 +20,7 @@ from ...errors import StageError
 from ..domain import DOMAIN, VERSION, domain_nodes, register_schemas
 from .context import Context, Found, Refused
 from .flow import visit
+from .outlook import fold_back
 from .settle import settle
 
 __all__ = ["Found", "Recognised", "Refused", "recognise"]
@@ -56,6 +57,10 @@ def recognise(model: onnx.ModelProto) -> Recognised:
         return Recognised(model, [], _refused(context, graph))
     graph.nodes = [node for node in graph.nodes if node.outputs] + context.nodes
     graph.cleanup().toposort()
+    folds = fold_back(context)
+    if folds:
+        graph.nodes = [node for node in graph.nodes if node.outputs] + folds
+        graph.cleanup().toposort()
     outputs = {value.name for value in graph.outputs}
     settle([node for node in graph.nodes if not any(value.name in outputs for value in node.outputs)])
     graph.cleanup()

@@ -1,4 +1,4 @@
-"""Windows weighted and summed: involution, local kernels, outlook attention."""
+"""Windows weighted and summed: involution, local kernels."""
 
 from __future__ import annotations
 
@@ -37,30 +37,6 @@ def test_predicted_weights(kind, see) -> None:
     assert seen.operators == ["LocalAggregate"]
     assert seen.found == ["LocalAggregate 3x3, 2 heads of 4"]
     assert seen.reasons == []
-
-
-class Outlook(nn.Module):
-    """VOLO's attention: a weight for each pair of places of the window, then fold."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.weights = nn.Conv2d(8, 2 * 81, 1, stride=stride)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        b, c, h, w = x.shape
-        value = F.unfold(x, 3, padding=1, stride=self.stride).view(b, 2, c // 2, 9, -1).permute(0, 1, 4, 3, 2)
-        weights = self.weights(x).view(b, 2, 9, 9, -1).permute(0, 1, 4, 2, 3).softmax(-1)
-        y = (weights @ value).permute(0, 1, 4, 3, 2).reshape(b, c * 9, -1)
-        return F.fold(y, (h, w), 3, padding=1, stride=self.stride)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-def test_outlook_attention_has_a_head_for_each_place(stride, see) -> None:
-    seen = see(Outlook(stride), (2, 8, 8, 6))
-    assert seen.operators == ["LocalAggregate", "Col2Im"]
-    assert seen.attributes("LocalAggregate")["stride"] == [stride] * 2
-    assert seen.found[0].startswith("LocalAggregate 3x3, 18 heads of 4")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from .. import reference
 from ..case import Case
 from .base import Spelling
 
-OUTLOOK = ({"LocalAggregate": 1, "Col2Im": 1},)
+OUTLOOK = ({"LocalOutlook": 1},)
 
 
 class Outlook(Spelling):
