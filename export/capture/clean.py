@@ -16,10 +16,19 @@ from onnxscript.rewriter.rules.common import (
     fuse_batchnorm_into_gemm_rule,
 )
 
+_SMALL = 4096
+
+
+def _small_fill(node: ir.Node) -> bool | None:
+    """Fold what folding leaves for the model's size, where it is small: shapes that the TorchScript exporter fills with ones."""
+    if node.op_type != "ConstantOfShape" or node.inputs[0] is None or node.inputs[0].const_value is None:
+        return None
+    return int(node.inputs[0].const_value.numpy().prod()) <= _SMALL or None
+
 
 def clean(model: ir.Model) -> ir.Model:
     """Fold constants and batch norms, merge equal subexpressions, drop what is unused; in place, also returned."""
-    optimizer.fold_constants(model)
+    optimizer.fold_constants(model, should_fold=_small_fill)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     # Before initializers are merged: the rule leaves a weight alone that has a second user.
     rewriter.rewrite(

@@ -21,6 +21,7 @@ from . import Captured
 from .capture import OPSET
 from .clean import clean
 from .quiet import quiet
+from .settle_shapes import settle_shapes
 
 _MODES = {"linear": "bilinear", "cubic": "bicubic", "bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest"}
 
@@ -40,7 +41,8 @@ def from_onnx(model: onnx.ModelProto) -> Captured:
             f"the ONNX model cannot be cleaned: {first_line(error)}", "check it with onnx.checker"
         ) from error
     windows = raise_windows(proto)
-    proto = windows.model
+    # Behind windows, axes are followed: shapes must be as well known as they can be.
+    proto = settle_shapes(windows.model) if windows.counts else windows.model
     standard = Counter(_raise(proto.graph))
     if standard and not windows.counts:
         proto.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))

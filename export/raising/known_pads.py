@@ -25,6 +25,6 @@ def settle_pads(graph: Any) -> bool:
             continue
         pads = numbers(node.inputs[1])
         if pads is not None and pads.ndim == 1:
-            node.inputs[1] = gs.Constant(f"{node.inputs[1].name}/known", pads.astype(np.int64))
+            node.inputs[1] = gs.Constant(f"{node.name or node.outputs[0].name}/pads", pads.astype(np.int64))
             changed = True
     return changed

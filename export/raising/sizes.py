@@ -68,6 +68,12 @@ def integers(tensor: Any) -> list[Linear] | None:
             return None
         picked = [int(i) for i in chosen.reshape(-1)]
         return [source[i] for i in picked] if all(-len(source) <= i < len(source) for i in picked) else None
+    if node.op == "Slice":
+        source, bounds = integers(node.inputs[0]), [constant(value) for value in node.inputs[1:]]
+        if source is None or any(values is None or values.size != 1 for values in bounds):
+            return None
+        start, end, axis, step = (*(int(v.reshape(-1)[0]) for v in bounds if v is not None), *(0, 1)[len(bounds) - 2 :])
+        return source[start:end:step] if axis == 0 and step > 0 else None
     if node.op in ("Add", "Sub", "Mul", "Div"):
         return _arithmetic(node)
     return None
