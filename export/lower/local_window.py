@@ -87,8 +87,9 @@ def lengths(value: Value, first: int, count: int) -> tuple[int, ...]:
 
     An axis of which nothing is known counts ``GUESS``, the batch 1: all forms cost in proportion to it.
     """
-    shape = usual_shape(value) or [known(value, axis) for axis in range(first + count)]
-    return tuple(shape[axis] or (GUESS if axis else 1) for axis in range(first, first + count))
+    usual = usual_shape(value)
+    sizes = [known(value, axis) if usual is None else usual[axis] for axis in range(first, first + count)]
+    return tuple(size or (GUESS if axis else 1) for axis, size in enumerate(sizes, first))
 
 
 def window_refusal(values: dict[str, Value], rank: int) -> str | None:
