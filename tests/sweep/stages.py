@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from attnexport.export.capture.capture import to_onnx
 from attnexport.export.capture.trace import export_program, trace_sizes
 from attnexport.export.domain import DOMAIN
-from attnexport.export.lower import lower
+from attnexport.export.lower import LOWERINGS, Lowering, lower
 from attnexport.export.rewrite import find_windows
 from attnexport.export.targets import NAMES
 from attnexport.runtime.feeds import random_feeds
@@ -51,6 +51,33 @@ class Pack(nn.Module):
 
 
 @dataclass(frozen=True)
+class Wish:
+    """Which forms a pack takes: those that are quick on ``prefer``, but ``form`` wherever it is not refused.
+
+    Maps as small as these would hardly ever get the forms that large ones get. ONNX Runtime runs every form.
+    """
+
+    prefer: str = "ort-cpu"
+    form: str | None = None
+
+    def __str__(self) -> str:
+        return self.form or self.prefer
+
+    @property
+    def lowerings(self) -> list[Lowering]:
+        """All of them, the wished one at no cost."""
+        return [replace(rule, cost=lambda node: 0.0) if rule.name == self.form else rule for rule in LOWERINGS]
+
+
+WISHES = (
+    Wish(form="local_attention_shifts"),
+    Wish(form="local_attention_blocks"),
+    Wish(),
+    Wish(prefer="tensorrt-rtx"),
+)
+
+
+@dataclass(frozen=True)
 class Seen:
     """What recognising made of one case: the domain operators that its output comes from, and the reasons given for its nodes."""
 
@@ -66,9 +93,10 @@ class Seen:
 
 @dataclass
 class Exported:
-    """The lowered model's session, and what was recognised, by case."""
+    """The lowered model's session, the forms that it is made of, and what was recognised, by case."""
 
     session: OrtSession
+    forms: Counter[str] = field(default_factory=Counter)
     seen: list[Seen] = field(default_factory=list)
 
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -77,21 +105,19 @@ class Exported:
         return [got[f"y{i}"] for i in range(len(feeds))]
 
 
-def export(cases: Sequence[Case], modules: Sequence[Spelling], prefer: str = "ort-cpu") -> Exported:
-    """Capture, raise, recognise, lower and load the cases together, as export/pipeline.py does.
-
-    ``prefer`` is the target whose forms are taken; all of them are right for ONNX Runtime, which runs them.
-    """
+def export(cases: Sequence[Case], modules: Sequence[Spelling], wish: Wish) -> Exported:
+    """Capture, raise, recognise, lower and load the cases together, as export/pipeline.py does."""
     specs = [case.spec(f"x{i}") for i, case in enumerate(cases)]
     feeds = random_feeds(specs, trace_sizes(specs), seed=0)
     arguments = [torch.from_numpy(feeds[spec.name]) for spec in specs]
     program = export_program(Pack(modules).eval(), specs, arguments)
     captured = to_onnx(program, specs, [f"y{i}" for i in range(len(cases))])
     recognised = find_windows(captured.model)
-    lowered = lower(recognised.model, NAMES, prefer=prefer)
+    lowered = lower(recognised.model, NAMES, wish.lowerings, prefer=wish.prefer)
     session = OrtSession(lowered.model.SerializeToString(), threads=1)
     reasons = {refused.node: refused.reason for refused in recognised.refused}
-    return Exported(session, [_seen(recognised.model, reasons, f"y{i}") for i in range(len(cases))])
+    forms = Counter(applied.lowering for applied in lowered.applied)
+    return Exported(session, forms, [_seen(recognised.model, reasons, f"y{i}") for i in range(len(cases))])
 
 
 def _seen(model: onnx.ModelProto, reasons: Mapping[str, str], output: str) -> Seen:
@@ -106,6 +132,6 @@ def _seen(model: onnx.ModelProto, reasons: Mapping[str, str], output: str) -> Se
     return Seen(operators, tuple(sorted({reasons[name] for name in found if name in reasons})))
 
 
-def rebuild(case: Case, prefer: str = "ort-cpu") -> Exported:
+def rebuild(case: Case, wish: Wish = Wish()) -> Exported:
     """One case by itself: what a report of a failure is looked into with."""
-    return export([case], [build(case)], prefer)
+    return export([case], [build(case)], wish)

@@ -19,6 +19,8 @@ class Tally:
     missed: list[str] = field(default_factory=list)
     """Local attention that was not recognised."""
     seen: set[Case] = field(default_factory=set)
+    forms: Counter[str] = field(default_factory=Counter)
+    """How often each lowering was taken."""
     _cases: Counter[str] = field(default_factory=Counter)
     _local: Counter[str] = field(default_factory=Counter)
     _recognised: Counter[str] = field(default_factory=Counter)
@@ -58,6 +60,7 @@ class Tally:
         for name in (name for name in SPELLINGS if self._cases[name]):
             lines.append(f"{name:<22}{self._cases[name]:>7}{self._local[name]:>7}{self._recognised[name]:>12}")
             lines += [f"    {n} x {reason}" for reason, n in self._reasons[name].most_common()]
+        lines.append("forms: " + ", ".join(f"{name} {n}" for name, n in self.forms.most_common()))
         lines.append(
             f"{len(self.seen)} cases, {len(self.wrong)} wrong; {self.share:.1%} of {self.local} local attentions recognised"
         )

@@ -17,14 +17,12 @@ from sweep.case import Case
 from sweep.catalogue import build
 from sweep.draw import cases
 from sweep.measure import Measure
-from sweep.stages import SIZE, Exported, export
+from sweep.stages import SIZE, WISHES, Exported, Wish, export
 from sweep.tally import Tally
 
 from attnexport.errors import AttnexportError
 
 LEAST_RECOGNISED = 0.95
-PREFERRED = ("ort-cpu", "ort-cpu", "ort-cpu", "tensorrt-rtx")
-"""Whose forms the packs take in turn: a GPU's are other forms, and ONNX Runtime runs them too."""
 REDUCED, WHOLE = 200, 2000
 
 
@@ -39,20 +37,21 @@ def _no_logging() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def examine(drawn: list[Case], tally: Tally, prefer: str) -> None:
+def examine(drawn: list[Case], tally: Tally, wish: Wish) -> None:
     """Export the cases together and count each by itself; where that fails, one by one, to see which it is."""
     try:
-        exported = export(drawn, [build(case) for case in drawn], prefer)
+        exported = export(drawn, [build(case) for case in drawn], wish)
         faults = compare(drawn, exported)
     except AttnexportError as error:
         if len(drawn) == 1:
-            tally.add(drawn[0], None, [f"forms for {prefer}: {error}"])
+            tally.add(drawn[0], None, [f"forms for {wish}: {error}"])
             return
         for case in drawn:
-            examine([case], tally, prefer)
+            examine([case], tally, wish)
         return
+    tally.forms += exported.forms
     for case, seen, found in zip(drawn, exported.seen, faults, strict=True):
-        tally.add(case, seen, [f"forms for {prefer}: {fault}" for fault in found])
+        tally.add(case, seen, [f"forms for {wish}: {fault}" for fault in found])
 
 
 def compare(drawn: list[Case], exported: Exported) -> list[list[str]]:
@@ -72,7 +71,7 @@ def sweep(count: int) -> Tally:
     """Count ``count`` different cases, the same ones each time. Nothing is raised before the end, so that the table is whole."""
     tally = Tally()
     waiting: dict[Case, None] = {}
-    turns = cycle(PREFERRED)
+    turns = cycle(WISHES)
 
     # Whole lists, since single draws come in runs of one kind; hypothesis repeats itself, so more are drawn than are counted.
     @settings(
