@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .emit import TO_END, Dim, Emit, Value
-from .local_cost import CPU, batch_of
+from .local_cost import CPU, GPU, batch_of
 from .local_window import LEADING, LocalWindow, lengths, window_of
 from .lowering import Lowering, Where, known, rank_refusal
 from .outlook_cells import Cells, Place
@@ -125,14 +125,16 @@ class Grid:
         return emit.slice(x, [0] * len(cut), list(cut.values()), list(cut)) if cut else x
 
 
-def _refuse(node: Any, where: Where) -> str | None:
+def outlook_refusal(node: Any, where: Where) -> str | None:
+    """The reason to refuse a node whose ranks are not known."""
     rank = window_of(node).rank
     return rank_refusal(node.inputs[0], LEADING + 1 + rank, "weights") or rank_refusal(
         node.inputs[1], LEADING + rank, "value"
     )
 
 
-def _cost(node: Any) -> float:
+def _work(node: Any) -> tuple[float, int]:
+    """Passes of one value each, and nodes."""
     window, value = window_of(node), node.inputs[1]
     cells, space = Cells(window), lengths(value, LEADING, window.rank)
     grid = 1.0
@@ -141,8 +143,17 @@ def _cost(node: Any) -> float:
     heads, channels = lengths(value, 1, 2)
     products = sum(len(cells.deltas(phase)) for phase in cells.phases)
     passes = 2 * window.taps**2 + 1.9 * products * channels
-    nodes = window.taps**2 + 3 * products
-    return CPU.value * batch_of(value) * heads * grid * passes + CPU.node * nodes
+    return batch_of(value) * heads * grid * passes, window.taps**2 + 3 * products
+
+
+def _cost(node: Any) -> float:
+    passes, nodes = _work(node)
+    return CPU.value * passes + CPU.node * nodes
+
+
+def _gpu_cost(node: Any) -> float:
+    passes, nodes = _work(node)
+    return GPU.value * passes + GPU.node * nodes
 
 
 def _build(emit: Emit, node: Any) -> Value:
@@ -159,12 +170,12 @@ def _build(emit: Emit, node: Any) -> Value:
             total = product if total is None else emit.op("Add", total, product)
         totals.append(total)
     some = next(total for total in totals if total is not None)
-    return grid.restore([_zeros_like(emit, some) if total is None else total for total in totals])
+    return grid.restore([zeros_like(emit, some) if total is None else total for total in totals])
 
 
-def _zeros_like(emit: Emit, x: Value) -> Value:
+def zeros_like(emit: Emit, x: Value) -> Value:
     """What no window writes is zero."""
     return emit.op("Expand", emit.constant(0, x.dtype, "zero"), emit.op("Shape", x, dtype=np.int64))
 
 
-LOWERING = Lowering("local_outlook_shifts", "LocalOutlook", _refuse, _cost, _build)
+LOWERING = Lowering("local_outlook_shifts", "LocalOutlook", outlook_refusal, _cost, _build, _gpu_cost)

@@ -20,8 +20,8 @@ class Cells:
     """The cells of one window geometry.
 
     ``phases`` and the window's ``offsets`` are in row-major order; ``writes`` has, by phase, (offset, step) of the places that
-    write into it. Along each axis there are ``fewest`` to ``most`` more positions than cells, and no read or step
-    leads further than ``slack`` cells beyond the grid.
+    write into it, steps from ``first_step`` to ``last_step``. Along each axis there are ``fewest`` to ``most`` more positions than
+    cells, and no read or step leads further than ``slack`` cells beyond the grid.
     """
 
     def __init__(self, window: LocalWindow) -> None:
@@ -38,9 +38,10 @@ class Cells:
         self.most = tuple(-(-surplus[a] // stride[a]) for a in axes)
         hops = [self.read(phase, delta)[1] for phase in self.phases for delta in self.deltas(phase)]
         steps = [step for writes in self.writes.values() for _, step in writes]
+        self.first_step = tuple(min(step[a] for step in steps) for a in axes)
+        self.last_step = tuple(max(step[a] for step in steps) for a in axes)
         self.slack = tuple(
-            max(*(abs(way[a]) for way in (*hops, *steps)), self.most[a] - min(0, *(step[a] for step in steps)))
-            for a in axes
+            max(*(abs(way[a]) for way in (*hops, *steps)), self.most[a] - min(0, self.first_step[a])) for a in axes
         )
 
     def deltas(self, phase: Place) -> dict[Place, list[tuple[int, int]]]:

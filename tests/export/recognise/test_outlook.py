@@ -90,7 +90,7 @@ def test_volo_from_torch_to_onnx_runtime(stride) -> None:
     assert set(entry.consumed) >= {"unfold/Im2Col", "root/MatMul", "root/Col2Im"}
     assert found.refused == []
     result = lower(found.model, NAMES)
-    assert [applied.lowering for applied in result.applied] == ["local_outlook_shifts"]
+    assert [applied.op for applied in result.applied] == ["LocalOutlook"]
     assert not {node.op_type for node in result.model.graph.node} & {"Gather", "GatherND", "Col2Im", "ScatterND"}
     session = OrtSession(result.model.SerializeToString())
     for batch in (1, 3):

@@ -1,4 +1,4 @@
-"""local_outlook_shifts: windows mixed and folded back, over strides with and without gaps, static and dynamic."""
+"""local_outlook_shifts, local_outlook_windows: windows mixed and folded back, over strides with and without gaps, static and dynamic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from attnexport.export.domain.window import count
 from attnexport.export.lower import LOWERINGS, Where
 
-FORM = "local_outlook_shifts"
+FORMS = ("local_outlook_shifts", "local_outlook_windows")
 SPACES = {
     "1-d": ((9,), {"kernel": [3], "dilation": [2], "pads": [2, 2], "stride": [1]}),
     "1-d strided": ((10,), {"kernel": [4], "dilation": [1], "pads": [3, 0], "stride": [3]}),
@@ -42,40 +42,44 @@ def free(rank: int, *more: str) -> set[str]:
     )
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
-def test_every_window(name, dynamic, lowered) -> None:
+def test_every_window(form, name, dynamic, lowered) -> None:
     space, attrs = SPACES[name]
     inputs = tensors(space, attrs)
-    form = lowered("LocalOutlook", inputs, attrs, dynamic=free(len(space)) if dynamic else False, only=FORM)
-    form.check(inputs, atol=2e-5)
-    assert not form.op_types() & {"Gather", "GatherND", "GatherElements", "ScatterND", "ScatterElements", "Col2Im"}
+    model = lowered("LocalOutlook", inputs, attrs, dynamic=free(len(space)) if dynamic else False, only=form)
+    model.check(inputs, atol=2e-5)
+    assert not model.op_types() & {"Gather", "GatherND", "GatherElements", "ScatterND", "ScatterElements", "Col2Im"}
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["volo", "volo strided", "uneven", "much padding"])
-def test_one_model_for_many_sizes(name, lowered) -> None:
+def test_one_model_for_many_sizes(form, name, lowered) -> None:
     space, attrs = SPACES[name]
-    form = lowered("LocalOutlook", tensors(space, attrs), attrs, dynamic=free(2, "value2"), only=FORM)
+    model = lowered("LocalOutlook", tensors(space, attrs), attrs, dynamic=free(2, "value2"), only=form)
     for batch, *space in ((1, 6, 5), (3, 16, 9), (1, 13, 22)):
-        form.check(tensors(space, attrs, batch=batch, channels=batch), atol=2e-5)
+        model.check(tensors(space, attrs, batch=batch, channels=batch), atol=2e-5)
 
 
 def test_channels_are_multiplied_once_for_each_difference_of_places(lowered) -> None:
     space, attrs = SPACES["volo"]
-    form = lowered("LocalOutlook", tensors(space, attrs), attrs, dynamic=False, only=FORM)
-    assert sum(node.op_type == "Mul" for node in form.model.graph.node) == 25
+    model = lowered("LocalOutlook", tensors(space, attrs), attrs, dynamic=False, only=FORMS[0]).model
+    assert sum(node.op_type == "Mul" for node in model.graph.node) == 25
 
 
-def test_what_lies_outside_a_window_is_not_touched(lowered) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_what_lies_outside_a_window_is_not_touched(form, lowered) -> None:
     """A value that is not finite spreads to what its windows write, and no further: not across the end of a row."""
     space, attrs = (6, 8), SPACES["volo"][1]
     inputs = tensors(space, attrs)
     inputs["value"][..., 3, 0] = np.nan
-    y = lowered("LocalOutlook", inputs, attrs, dynamic=False, only=FORM).run(inputs)
+    y = lowered("LocalOutlook", inputs, attrs, dynamic=False, only=form).run(inputs)
     assert np.isfinite(y[..., 3:]).all()
     assert not np.isfinite(y[..., 1:6, :3]).any()
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("shapes", "reason"),
     [
@@ -83,16 +87,29 @@ def test_what_lies_outside_a_window_is_not_touched(lowered) -> None:
         ({"value": [2, 2, 3, 9]}, "value has 4 axes, not 5"),
     ],
 )
-def test_refusals(shapes, reason) -> None:
-    (rule,) = (rule for rule in LOWERINGS if rule.name == FORM)
+def test_refusals(form, shapes, reason) -> None:
+    (rule,) = (rule for rule in LOWERINGS if rule.name == form)
     known = {"weights": [2, 2, 9, 9, 9, 8], "value": [2, 2, 3, 9, 8]} | shapes
     values = [gs.Variable(name, np.float32, known[name]) for name in ("weights", "value")]
     assert rule.refuse(gs.Node("LocalOutlook", "node", SPACES["volo"][1], values), Where(("ort-cpu",), 18)) == reason
 
 
+def test_the_quicker_form(lowered) -> None:
+    """Windows of a strided layer are few; unstrided ones would fill more than the cache. A GPU takes few operators."""
+    for name, prefer, wanted in (
+        ("volo", "ort-cpu", FORMS[0]),
+        ("volo strided", "ort-cpu", FORMS[1]),
+        ("volo", "tensorrt-rtx", FORMS[1]),
+    ):
+        inputs = tensors((28, 28), SPACES[name][1], heads=6, channels=32, batch=1)
+        chosen = lowered("LocalOutlook", inputs, SPACES[name][1], dynamic=False, prefer=prefer)
+        assert chosen.applied.lowering == wanted
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["volo", "volo strided", "gaps"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_tensorrt(name, dtype, lowered, builds) -> None:
+def test_tensorrt(form, name, dtype, lowered, builds) -> None:
     space, attrs = SPACES[name]
     inputs = tensors(space, attrs, dtype=dtype)
-    builds(lowered("LocalOutlook", inputs, attrs, dynamic=free(2), only=FORM), inputs)
+    builds(lowered("LocalOutlook", inputs, attrs, dynamic=free(2), only=form), inputs)
