@@ -44,14 +44,20 @@ def settle_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _inferred_anew(model: onnx.ModelProto) -> onnx.ModelProto:
-    """With shapes as inference finds them now, and none of what it did not know before."""
+    """With shapes as inference finds them now, where it did not know them before; what an exporter has written stays."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     del bare.graph.value_info[:]
+    bare.graph.value_info.extend(entry for entry in model.graph.value_info if not _made_up(entry))
     try:
         return onnx.shape_inference.infer_shapes(bare, data_prop=True)
     except onnx.shape_inference.InferenceError:
         return model  # the checker of a later stage says what is wrong
+
+
+def _made_up(entry: onnx.ValueInfoProto) -> bool:
+    """Whether an axis has a symbol that inference made up."""
+    return any(dim.dim_param.startswith("unk__") for dim in entry.type.tensor_type.shape.dim)
 
 
 def _settled(node: Any) -> bool:
