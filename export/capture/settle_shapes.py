@@ -2,13 +2,18 @@
 
     Reshape(x, Concat(Gather(Shape(y), 0), 8, 32, 1, -1))  ->  Reshape(x, [0, 8, 32, 1, -1])
 
-where y's axis 0 is proved to be as long as x's axis 0. So does the TorchScript exporter write every ``view`` with a free batch,
+where y's axis 0 is proved to be as long as x's axis 0, and
+
+    Reshape(x (batch, 72, 72), [-1, 8, 9, 8, 9])  ->  Reshape(x, [0, 8, 9, 8, 9]),   since 72 * 72 = 8 * 9 * 8 * 9.
+
+So does the TorchScript exporter write every ``view`` with a free batch,
 and inference then knows none of the axes. A 0 copies the length of the same axis; one axis that is no such copy may be -1,
 since its length follows from the others.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -61,10 +66,12 @@ def _made_up(entry: onnx.ValueInfoProto) -> bool:
 
 
 def _settled(node: Any) -> bool:
-    """Put the constant in, if there is one. Reshape by a constant, with allowzero, or of unknown sizes stays."""
+    """Put the constant in, if there is one. A Reshape with allowzero, or of unknown sizes, stays."""
     data, target = node.inputs
-    if constant(target) is not None or node.attrs.get("allowzero") or data.shape is None:
+    if node.attrs.get("allowzero") or data.shape is None:
         return False
+    if (numbers := constant(target)) is not None:
+        return _rest_named(node, [int(size) for size in numbers])
     wanted = integers(target)
     if wanted is None:
         return False
@@ -81,6 +88,22 @@ def _settled(node: Any) -> bool:
     if any(size.known and size.constant == 0 for size in wanted):
         return False  # a 0 that was there copies an axis too, and says so already
     node.inputs[1] = gs.Constant(f"{node.name or node.outputs[0].name}/sizes", np.asarray(sizes, np.int64))
+    return True
+
+
+def _rest_named(node: Any, sizes: list[int]) -> bool:
+    """A -1 that stands for the one free axis of the input, in its place, becomes a 0: the copy has a name."""
+    shape = node.inputs[0].shape
+    if sizes.count(-1) != 1 or 0 in sizes or sizes.index(-1) >= len(shape):
+        return False
+    rest = sizes.index(-1)
+    others = [size for axis, size in enumerate(shape) if axis != rest]
+    if isinstance(shape[rest], int) or not all(isinstance(size, int) for size in others):
+        return False
+    if prod(others) != prod(size for size in sizes if size != -1):
+        return False
+    copied = [0 if axis == rest else size for axis, size in enumerate(sizes)]
+    node.inputs[1] = gs.Constant(f"{node.name or node.outputs[0].name}/sizes", np.asarray(copied, np.int64))
     return True
 
 

@@ -101,6 +101,8 @@ def reshape_model(pieces: list[str], shape: list[int | str] = ["batch", 6, 4]) -
         (["y1", "x0", "-1"], None),
         (["x0", "0", "4"], None),  # a 0 says itself that it copies
         (["6", "4", "-1"], [6, 4, -1]),
+        (["-1", "2", "3", "4"], [0, 2, 3, 4]),  # what remains is the free axis, in its place
+        (["-1", "12"], [-1, 12]),  # twice the free axis
     ],
     ids=str,
 )
