@@ -75,7 +75,7 @@ def test_the_targets_of_engines() -> None:
 
 @pytest.mark.parametrize(
     ("wished", "message"),
-    [("jetson", "target jetson is not known"), ("tensorrt", "--target tensorrt is 3 targets. name one: tensorrt-10")],
+    [("jetson", "target jetson is not known"), ("tensorrt", r"--target tensorrt is 3 targets\. name one: tensorrt-10")],
 )
 def test_a_target_that_is_none_or_many_is_refused(wished: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
@@ -113,7 +113,7 @@ def test_a_loop_of_shifts_that_is_no_attention_stays_a_loop() -> None:
 def test_tune_is_refused_where_no_model_can_be_timed() -> None:
     recognised = find_windows(captured(PerChannel()))
     with pytest.raises(
-        InputError, match="--tune cannot time forms for tensorrt-rtx. give --target ort-cpu or ort-cuda"
+        InputError, match=r"--tune cannot time forms for tensorrt-rtx\. give --target ort-cpu or ort-cuda"
     ):
         lower_for(recognised, Plan("tensorrt-rtx", None), (SPEC,), True, Silent())
 

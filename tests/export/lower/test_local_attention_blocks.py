@@ -225,7 +225,7 @@ def test_an_estimate_counts_the_usual_batch(batch, form) -> None:
 
     attrs = {"kernel": [7, 7], "dilation": [1, 1], "pads": [3] * 4, "stride": [1, 1]}
     names = ("query", "key", "value", "bias")
-    shapes = {name: (batch, 4, 8, 8, 8) for name in names[:3]} | {
+    shapes = dict.fromkeys(names[:3], (batch, 4, 8, 8, 8)) | {
         "bias": (batch, 4, 49, 8, 8),
         "y": (batch, 4, 8, 8, 8),
     }
