@@ -176,7 +176,12 @@ def pieces(dims: Dims, role: str, axis: int) -> Dim | None:
 
 def refinement(coarse: Iterable[Atom], fine: Iterable[Atom]) -> dict[Atom, Dim]:
     """How the atoms of an earlier view were split into those of a later one; those that are whole still are left out."""
-    known = {(atom.role, atom.axis, atom.stride): atom for atom in fine}
+    known: dict[tuple[str, int, Size], Atom] = {}
+    for atom in fine:
+        at = (atom.role, atom.axis, atom.stride)
+        # Of two pieces that begin at one place the shorter: ``fine`` may hold a whole beside its pieces, in any order.
+        if at not in known or known[at].length.over(atom.length) is not None:
+            known[at] = atom
     splits: dict[Atom, Dim] = {}
     for atom in coarse:
         found: list[Atom] = []

@@ -67,6 +67,8 @@ def test_pieces_of_an_axis_come_together_again() -> None:
     assert ordered([outer, inner]) is None
     assert refinement([atom], [outer, middle, inner]) == {atom: (outer, middle, inner)}
     assert refinement([atom], [atom]) == {}
+    for order in ([atom, outer, middle, inner], [outer, rest, inner, middle, atom]):
+        assert refinement([atom, rest], order) == {atom: (outer, middle, inner), rest: (middle, inner)}
 
 
 def test_two_descriptions_of_one_tensor_are_brought_together() -> None:
