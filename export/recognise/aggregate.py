@@ -17,6 +17,7 @@ from .canonical import Canonical, batch_axis, described, divide, parts, sharing
 from .context import Context, Found
 from .correlate import shares_blocks
 from .layout import PLACE, REPEATED, flat, length
+from .position import positioned
 from .shapes import widest
 from .views import Product, Scores, refined
 
@@ -72,7 +73,14 @@ def aggregate(context: Context, node: Any, product: Product) -> str | None:
 
 
 def _attended(context: Context, node: Any, product: Product, scores: Scores) -> str | None:
-    try:
-        return attend(context, node, product, scores)
-    except Unwritable as unwritable:
-        return str(unwritable)
+    """As one attention with position terms in the keys; with them as biases where that cannot be written."""
+    moved = positioned(context, node, scores)
+    reason: str | None = None
+    for given in [scores] if moved is scores else [moved, scores]:
+        try:
+            reason = attend(context, node, product, given)
+        except Unwritable as unwritable:
+            reason = str(unwritable)
+        if reason is None:
+            return None
+    return reason

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .layout import FOREIGN, Atom, Dim, Dims, flat, fresh, length
 from .size import ONE, Size
@@ -83,6 +84,16 @@ def einsum(equation: str, dims: Dims, sizes: Sequence[Size], windows_first: bool
         labels[label] = out
     summed = flat(dim for label, dim in labels.items() if label not in result)
     return Contraction(tuple(other), tuple(labels[label] for label in result), frozenset(summed))
+
+
+def contracted(node: Any, dims: Dims, sizes: Sequence[Size], at: int) -> Contraction:
+    """What ``node`` makes of its input ``at``, which has ``dims``, and the other one. Raises Unproved."""
+    if node.op == "MatMul":
+        return matmul(dims, sizes, at == 0)
+    if node.op == "Einsum":
+        equation = node.attrs["equation"]
+        return einsum(equation if isinstance(equation, str) else equation.decode(), dims, sizes, at == 0)
+    return elementwise(dims, sizes)
 
 
 def _spelled_out(mine: str, rank: int, theirs: str, other_rank: int, result: str) -> tuple[str, str, str]:

@@ -9,11 +9,10 @@ from .aggregate import aggregate
 from .arrange import Unwritable
 from .carry import axes_of
 from .context import Context
-from .contract import Contraction, Unproved, einsum, elementwise, matmul
+from .contract import Unproved, contracted
 from .correlate import correlate, softmax_follows
 from .layout import PLACE, Atom, flat
 from .shapes import scalar, sizes_of
-from .size import Size
 from .views import DIFFERENCE, Product
 from .windows import Windowed
 
@@ -37,7 +36,7 @@ def multiply(context: Context, node: Any, windowed: Windowed, at: int) -> None:
         context.left(windowed.window, f"the rank of {other.name} is not known")
         return
     try:
-        contraction = _contraction(node, windowed, sizes, at)
+        contraction = contracted(node, windowed.dims, sizes, at)
     except Unproved as unproved:
         context.left(windowed.window, f"{node.op} {node.name!r}: {unproved}")
         return
@@ -52,15 +51,6 @@ def multiply(context: Context, node: Any, windowed: Windowed, at: int) -> None:
         windowed.factor,
     )
     settle(context, node, product, node.op in ("MatMul", "Einsum"))
-
-
-def _contraction(node: Any, windowed: Windowed, sizes: tuple[Size, ...], at: int) -> Contraction:
-    if node.op == "MatMul":
-        return matmul(windowed.dims, sizes, at == 0)
-    if node.op == "Einsum":
-        equation = node.attrs["equation"]
-        return einsum(equation if isinstance(equation, str) else equation.decode(), windowed.dims, sizes, at == 0)
-    return elementwise(windowed.dims, sizes)
 
 
 def settle(context: Context, node: Any, product: Product, summing: bool) -> None:

@@ -1,6 +1,7 @@
 """Constants that a pass has laid out anew become constants again: a lowering looks into them.
 
 Exact: Reshape, Transpose, Unsqueeze and Squeeze of a constant move numbers; they are moved here instead of in the graph.
+So are casts to wider floats, and sums, which are rounded as the graph rounds them, of a size worth having in the model.
 """
 
 from __future__ import annotations
@@ -10,6 +11,13 @@ from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
+from onnx import helper
+
+from .fold import MOST
+from .shapes import constant, producer
+
+MOVES = ("Transpose", "Reshape", "Unsqueeze", "Squeeze")
+"""Operators that move numbers."""
 
 
 def settle(nodes: Sequence[Any]) -> None:
@@ -23,10 +31,20 @@ def settle(nodes: Sequence[Any]) -> None:
         if moved is None:
             continue
         (output,) = node.outputs
-        constant = gs.Constant(output.name, np.ascontiguousarray(moved))
+        laid_out = gs.Constant(output.name, np.array(moved, order="C"))
         for reader in list(output.outputs):
-            reader.inputs = [constant if value is output else value for value in reader.inputs]
+            reader.inputs = [laid_out if value is output else value for value in reader.inputs]
         node.outputs.clear()
+
+
+def settled(tensor: Any) -> np.ndarray | None:
+    """The values of a constant, or of one that is laid out anew; None where they are computed."""
+    values, node = constant(tensor), producer(tensor)
+    if values is not None or node is None or node.op not in MOVES or node.domain not in ("", None):
+        return values
+    inputs = [settled(value) for value in node.inputs]
+    known = [value for value in inputs if value is not None]
+    return _moved(node.op, node.attrs, known) if len(known) == len(inputs) else None
 
 
 def _moved(op: str, attrs: dict[str, Any], inputs: list[Any]) -> Any:
@@ -39,8 +57,17 @@ def _moved(op: str, attrs: dict[str, Any], inputs: list[Any]) -> Any:
             for axis, size in enumerate(rest[0])
         ]
         return x.reshape(shape)
-    if op == "Unsqueeze":
+    if op == "Unsqueeze" and rest:
         return np.expand_dims(x, tuple(int(axis) for axis in rest[0]))
     if op == "Squeeze" and rest:
         return np.squeeze(x, tuple(int(axis) for axis in rest[0]))
+    if op in ("Add", "Cast") and x.dtype.kind == "f" and x.size <= MOST:
+        return _rounded(op, attrs, x, *rest)
     return None
+
+
+def _rounded(op: str, attrs: dict[str, Any], x: np.ndarray, *rest: np.ndarray) -> np.ndarray | None:
+    if op == "Add":
+        return x + rest[0] if np.broadcast_shapes(x.shape, rest[0].shape) in (x.shape, rest[0].shape) else None
+    kind = np.dtype(helper.tensor_dtype_to_np_dtype(int(attrs["to"])))
+    return x.astype(kind) if kind.kind == "f" and kind.itemsize >= x.dtype.itemsize else None

@@ -198,7 +198,7 @@ class Biased(nn.Module):
         ("none", 1.0, 3, True),
         ("bias", 0.5, 4, True),
         ("relative", 1.0, 5, True),
-        ("relative bias", 1.0, 4, True),
+        ("relative bias", 1.0, 5, True),
         ("subtracted", -0.25, 4, True),
         ("mask", 1.0, 4, True),
         ("mask", 1.0, 4, False),
@@ -243,7 +243,7 @@ def test_embeddings_added_to_halves_of_the_keys(see) -> None:
 
 def test_the_registrys_layer(see) -> None:
     seen = see(StandAloneAttention(8, 8, kernel_size=3, heads=2), dynamic=True)
-    assert seen.found == ["LocalAttention 3x3, 2 heads of 4, with bias"]
+    assert seen.found == ["LocalAttention 3x3, 2 heads of 4, with relative"]
 
 
 @pytest.mark.parametrize(
