@@ -25,7 +25,7 @@ import numpy as np
 from .emit import Emit, Value
 from .local_blocks import Array, Block, Blocks, masked
 from .local_correlation_shifts import composed, correlation_refusal
-from .local_cost import CPU, GPU, Machine, batch_of
+from .local_cost import CORES, GPU, Machine, batch_of
 from .local_window import LEADING, constant_values, given, lengths, window_of, window_refusal
 from .lowering import Lowering, Where, known
 
@@ -72,17 +72,19 @@ def _cost_of(node: Any, shape: tuple[int, ...], machine: Machine) -> float:
     grid = prod(ceil(count / size) for count, size in zip(counts, shape, strict=True))
     blocks = batch_of(node.inputs[0]) * heads * grid
     places, scores = blocks * prod(block.keys), blocks * prod(block.keys) * prod(shape)
-    passes = 8.6 + 0.1 * (channels + value_channels)
+    passes, queries = 6.5 + 0.1 * (channels + value_channels), 0.0
     if node.attrs.get("compose", "product") != "product":
         passes += 2.0
     relative = constant_values(given(node, 4))
     if relative is not None:
-        passes += 3.1 if _by_axis(relative, window.kernel) is not None else 11.0
+        passes += 5.0 if _by_axis(relative, window.kernel) is not None else 8.0
+        queries = 500.0 * blocks * prod(shape)  # many products of little size
     moves = (4.0 * places + 8.0 * blocks * prod(shape)) * (channels + value_channels)
     pieces = sum(ceil(kk / size) for kk, size in zip(block.keys, shape, strict=True)) + block.keys[0]
     # A MatMul of each block has a start of its own on a CPU; a GPU runs them side by side.
-    starts = 0.04 * blocks if machine is CPU else 0.0
-    return machine.value * (passes * scores + moves) + machine.node * (2 * pieces + 30) + starts
+    starts = 0.3 * blocks if machine is CORES else 0.0
+    work = machine.value * (passes * scores + moves + queries) + starts
+    return work / machine.parallel + machine.node * (2 * pieces + 30)
 
 
 def _shape_of(node: Any) -> tuple[int, ...]:
@@ -90,11 +92,11 @@ def _shape_of(node: Any) -> tuple[int, ...]:
     window = window_of(node)
     counts = lengths(node.inputs[0], LEADING, window.rank)
     choices = product(*([size for size in SIZES if size <= max(count, 4)] for count in counts))
-    return min(choices, key=lambda shape: _cost_of(node, shape, CPU))
+    return min(choices, key=lambda shape: _cost_of(node, shape, CORES))
 
 
 def _cost(node: Any) -> float:
-    return _cost_of(node, _shape_of(node), CPU)
+    return _cost_of(node, _shape_of(node), CORES)
 
 
 def _gpu_cost(node: Any) -> float:

@@ -21,7 +21,7 @@ import numpy as np
 from .emit import Emit, Value
 from .local_aggregate_shifts import weighted_sum
 from .local_correlation_shifts import correlation_refusal, tap_scores
-from .local_cost import CPU, GPU, Machine, shifted_values
+from .local_cost import CORES, GPU, Machine, shifted_values
 from .local_taps import Taps
 from .local_window import LEADING, constant_values, given, lengths, window_of, window_refusal
 from .lowering import Lowering, Where, known
@@ -39,11 +39,12 @@ def attention_refusal(node: Any, where: Where) -> str | None:
     return correlation_refusal(node, where) or window_refusal(windowed, rank)
 
 
-def _cost(node: Any, machine: Machine = CPU) -> float:
+def _cost(node: Any, machine: Machine = CORES) -> float:
     window = window_of(node)
     heads, channels = lengths(node.inputs[0], 1, 2)
     value_channels = lengths(node.inputs[2], 2, 1)[0]
-    passes = 1.7 * channels + 2.3 * value_channels + 5
+    sliced = 0.85 * (channels + value_channels)
+    passes = sliced + (0.85 * channels + 1.45 * value_channels + 5) / machine.parallel
     values = shifted_values(window, node.inputs[0]) * heads
     return window.taps * (machine.value * values * passes + 9 * machine.node)
 

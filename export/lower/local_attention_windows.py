@@ -15,18 +15,19 @@ from typing import Any
 from .emit import Emit, Value
 from .local_attention_shifts import attention_refusal, bias_over_taps
 from .local_correlation_shifts import composed, transposed
-from .local_cost import CPU, GPU, Machine, shifted_values
+from .local_cost import CORES, GPU, Machine, shifted_values
 from .local_taps import Taps
 from .local_window import given, lengths, window_of
 from .lowering import Lowering, known
 
 
-def _cost(node: Any, machine: Machine = CPU) -> float:
+def _cost(node: Any, machine: Machine = CORES) -> float:
     window = window_of(node)
     heads, channels = lengths(node.inputs[0], 1, 2)
     value_channels = lengths(node.inputs[2], 2, 1)[0]
     values = shifted_values(window, node.inputs[0]) * heads * window.taps
-    return machine.value * values * (6.5 * (channels + value_channels) + 6) + machine.node * (2 * window.taps + 12)
+    passes = (6.5 * (channels + value_channels) + 6) / machine.parallel
+    return machine.value * values * passes + machine.node * (2 * window.taps + 12)
 
 
 def _gpu_cost(node: Any) -> float:

@@ -1,8 +1,9 @@
 """What the forms of a Local operator cost, in microseconds: only their order matters.
 
 A machine is the time of one value in one elementwise pass, and that of a node before it starts. Those of the CPU were
-fitted to ONNX Runtime's CPU provider on one core (figures in docs/benchmarks.md); those of the GPU are reckoned, not
-measured: 8 bytes a value at 500 GB/s, and a kernel's launch.
+fitted to ONNX Runtime's CPU provider, on one core and on two (figures in docs/benchmarks.md); those of the GPU are
+reckoned, not measured: 8 bytes a value at 500 GB/s, and a kernel's launch. ``parallel`` is how much quicker the cores
+together are at what ONNX Runtime shares out between them: arithmetic, products and Concat, but not Slice.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from .local_window import LEADING, LocalWindow, lengths
 
 @dataclass(frozen=True)
 class Machine:
-    """Microseconds of one value in one elementwise pass, and of one node."""
+    """Microseconds of one value in one elementwise pass, and of one node; what sharing work gains."""
 
     value: float
     node: float
+    parallel: float = 1.0
 
 
 CPU = Machine(value=0.25e-3, node=1.5)
+CORES = Machine(value=0.25e-3, node=2.5, parallel=1.6)
 GPU = Machine(value=0.016e-3, node=4.0)
 
 

@@ -14,6 +14,8 @@ from attnexport.runtime.manifest import Manifest
 from attnexport.runtime.sections import KeptNode, Precision, RewriteRecord
 from attnexport.runtime.writer import BundleWriter
 
+TIMES = {"shifts": 1.5, "blocks": 2.0}
+
 
 @pytest.fixture
 def bundle(tmp_path: Path, full: Manifest) -> Path:
@@ -21,8 +23,12 @@ def bundle(tmp_path: Path, full: Manifest) -> Path:
     manifest = replace(
         full,
         rewrites=(
-            RewriteRecord("a/Im2Col", "Im2Col", "blocks", ("ort",), refused, "a", "net.py:3"),
-            RewriteRecord("b/Im2Col", "Im2Col", "blocks", ("ort",), refused, "b", "net.py:3"),
+            RewriteRecord("a/Im2Col", "Im2Col", "blocks", ("ort",), refused, "a", "net.py:3", "model.onnx"),
+            RewriteRecord("b/Im2Col", "Im2Col", "blocks", ("ort",), refused, "b", "net.py:3", "model.onnx"),
+            RewriteRecord("a/Im2Col", "Im2Col", "blocks", ("ort",), refused, "a", "net.py:3", "model.fp16.onnx"),
+            RewriteRecord(
+                "e", "LocalAttention", "shifts", ("ort",), {}, "e", "", "model.onnx", "LocalAttention 7x7", TIMES
+            ),
             RewriteRecord("c/Im2Col", "Im2Col", "slices", ("ort",), {}, "", ""),
             RewriteRecord("d/Col2Im", "Col2Im", None, ("tensorrt",), {"pad-add": "dynamic"}, "d", "net.py:9"),
         ),
@@ -53,9 +59,36 @@ def test_rewrites_of_one_kind_and_reason_are_one_row(bundle: Path) -> None:
             (("slices", "k > 7"),),
             ("a/Im2Col", "b/Im2Col"),
             ("a at net.py:3", "b at net.py:3"),
+            "model.onnx",
+            "",
+            (),
         ),
-        RewriteRow("Im2Col", "slices", ("ort",), (), ("c/Im2Col",), ("<root>",)),
-        RewriteRow("Col2Im", None, ("tensorrt",), (("pad-add", "dynamic"),), ("d/Col2Im",), ("d at net.py:9",)),
+        RewriteRow(
+            "Im2Col",
+            "blocks",
+            ("ort",),
+            (("slices", "k > 7"),),
+            ("a/Im2Col",),
+            ("a at net.py:3",),
+            "model.fp16.onnx",
+            "",
+            (),
+        ),
+        RewriteRow(
+            "LocalAttention",
+            "shifts",
+            ("ort",),
+            (),
+            ("e",),
+            ("e",),
+            "model.onnx",
+            "LocalAttention 7x7",
+            tuple(TIMES.items()),
+        ),
+        RewriteRow("Im2Col", "slices", ("ort",), (), ("c/Im2Col",), ("<root>",), "", "", ()),
+        RewriteRow(
+            "Col2Im", None, ("tensorrt",), (("pad-add", "dynamic"),), ("d/Col2Im",), ("d at net.py:9",), "", "", ()
+        ),
     )
 
 

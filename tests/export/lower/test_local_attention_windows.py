@@ -76,8 +76,8 @@ def test_two_slices_a_tap_and_little_else(lowered) -> None:
 
 def test_a_gpu_takes_it_where_blocks_do_not_apply(lowered) -> None:
     attrs = {"kernel": [7, 7], "dilation": [1, 1], "pads": [3] * 4, "stride": [1, 1]}
-    inputs = tensors((16, 16), attrs, (4, 2, 8), batch=1)
-    inputs["bias"] = np.zeros((1, 1, 49, 16, 16), np.float32)
+    inputs = tensors((40, 40), attrs, (4, 2, 8), batch=1)
+    inputs["bias"] = np.zeros((1, 1, 49, 40, 40), np.float32)
     gpu = lowered("LocalAttention", inputs, attrs, dynamic=free(), prefer="ort-cuda").applied
     assert gpu.lowering == FORM
     assert gpu.refused["local_attention_blocks"] == "the bias is computed, not constant"
