@@ -24,7 +24,8 @@ from torch import nn
 from attnexport.export.capture.capture import to_onnx
 from attnexport.export.capture.quiet import quiet
 from attnexport.export.capture.trace import export_program, trace_sizes
-from attnexport.export.lower import lower
+from attnexport.export.report import Silent
+from attnexport.export.rewrite import Plan, find_windows, lower_for
 from attnexport.export.source import SourceOptions, load
 from attnexport.models.attention.stand_alone import StandAloneAttention
 from attnexport.runtime.feeds import random_feeds
@@ -53,7 +54,7 @@ def sessions(module: nn.Module, specs: tuple[TensorSpec, ...]) -> tuple[OrtSessi
     """The plain export and the lowered one."""
     feeds = [torch.from_numpy(a) for a in random_feeds(specs, trace_sizes(specs)).values()]
     captured = to_onnx(export_program(module, specs, feeds), specs, ["y"])
-    lowered = lower(captured.model, ("ort", "tensorrt")).model
+    lowered = lower_for(find_windows(captured.model), Plan("ort-cpu", None), specs, False, Silent())[0].model
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "plain.onnx"
         shapes = ({0: torch.export.Dim.DYNAMIC},)
