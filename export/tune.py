@@ -27,6 +27,7 @@ from onnx import helper
 from ..errors import InputError
 from ..runtime.sessions.ort import OrtSession
 from ..runtime.spec import TensorSpec
+from .capture.settle_shapes import settle_shapes
 from .domain import DOMAIN, VERSION, register_schemas
 from .lower import Lowering, Where, lower
 from .report import Reporter
@@ -54,7 +55,7 @@ def opt_shapes(model: onnx.ModelProto, inputs: Sequence[TensorSpec]) -> dict[str
             dim.dim_value = axis.opt
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
-    inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+    inferred = settle_shapes(fixed).graph  # inference alone stops at a Reshape to computed sizes
     shapes = {}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
         dims = value.type.tensor_type.shape.dim

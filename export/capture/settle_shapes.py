@@ -66,9 +66,9 @@ def _made_up(entry: onnx.ValueInfoProto) -> bool:
 
 
 def _settled(node: Any) -> bool:
-    """Put the constant in, if there is one. A Reshape with allowzero, or of unknown sizes, stays."""
+    """Put the constant in, if there is one. A Reshape of unknown sizes stays, and one that has a 0 among its numbers."""
     data, target = node.inputs
-    if node.attrs.get("allowzero") or data.shape is None:
+    if data.shape is None:
         return False
     if (numbers := constant(target)) is not None:
         return _rest_named(node, [int(size) for size in numbers])
@@ -87,8 +87,7 @@ def _settled(node: Any) -> bool:
             return False
     if any(size.known and size.constant == 0 for size in wanted):
         return False  # a 0 that was there copies an axis too, and says so already
-    node.inputs[1] = gs.Constant(f"{node.name or node.outputs[0].name}/sizes", np.asarray(sizes, np.int64))
-    return True
+    return _written(node, sizes)
 
 
 def _rest_named(node: Any, sizes: list[int]) -> bool:
@@ -102,8 +101,13 @@ def _rest_named(node: Any, sizes: list[int]) -> bool:
         return False
     if prod(others) != prod(size for size in sizes if size != -1):
         return False
-    copied = [0 if axis == rest else size for axis, size in enumerate(sizes)]
-    node.inputs[1] = gs.Constant(f"{node.name or node.outputs[0].name}/sizes", np.asarray(copied, np.int64))
+    return _written(node, [0 if axis == rest else size for axis, size in enumerate(sizes)])
+
+
+def _written(node: Any, sizes: list[int]) -> bool:
+    """These sizes as a constant. A 0 copies: allowzero, which torch writes, would make it a length."""
+    node.inputs[1] = gs.Constant(f"{node.name or node.outputs[0].name}/sizes", np.asarray(sizes, np.int64))
+    node.attrs.pop("allowzero", None)
     return True
 
 

@@ -28,6 +28,8 @@ from .lowering import Lowering, Where, known
 
 MANY_HEADS = 32
 """From here on the scores of a 56 x 56 map leave the cache between two passes over them."""
+CACHED, CROWDED = 1 << 20, 2.0
+"""Values of one shift from which on it leaves the cache between two operators, and how much slower they are then."""
 
 
 def attention_refusal(node: Any, where: Where) -> str | None:
@@ -46,7 +48,8 @@ def _cost(node: Any, machine: Machine = CORES) -> float:
     sliced = 0.85 * (channels + value_channels)
     passes = sliced + (0.85 * channels + 1.45 * value_channels + 5) / machine.parallel
     values = shifted_values(window, node.inputs[0]) * heads
-    return window.taps * (machine.value * values * passes + 9 * machine.node)
+    crowded = CROWDED if values * max(channels, value_channels) > CACHED and machine is CORES else 1.0
+    return window.taps * (crowded * machine.value * values * passes + 9 * machine.node)
 
 
 def _gpu_cost(node: Any) -> float:

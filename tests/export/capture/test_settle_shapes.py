@@ -67,7 +67,7 @@ def test_attention_of_the_torchscript_exporter_is_found_with_a_free_batch(export
     np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], truth, rtol=0, atol=2e-6)
 
 
-def reshape_model(pieces: list[str], shape: list[int | str] = ["batch", 6, 4]) -> onnx.ModelProto:  # noqa: B006
+def reshape_model(pieces: list[str], allowzero: int = 0) -> onnx.ModelProto:
     """Reshape of x by a Concat of pieces: a number, ``x0`` (length of x's axis 0) or ``y1`` (of y's axis 1)."""
     nodes, names, constants = [], [], []
     for position, piece in enumerate(pieces):
@@ -79,11 +79,14 @@ def reshape_model(pieces: list[str], shape: list[int | str] = ["batch", 6, 4]) -
         nodes.append(helper.make_node("Shape", [tensor], [f"s{position}"], start=axis, end=axis + 1))
         names.append(f"s{position}")
     nodes.append(helper.make_node("Concat", names, ["target"], axis=0))
-    nodes.append(helper.make_node("Reshape", ["x", "target"], ["z"], name="view"))
+    nodes.append(helper.make_node("Reshape", ["x", "target"], ["z"], name="view", allowzero=allowzero))
     graph = helper.make_graph(
         nodes,
         "graph",
-        [helper.make_tensor_value_info("x", 1, shape), helper.make_tensor_value_info("y", 1, ["batch", "other"])],
+        [
+            helper.make_tensor_value_info("x", 1, ["batch", 6, 4]),
+            helper.make_tensor_value_info("y", 1, ["batch", "other"]),
+        ],
         [helper.make_tensor_value_info("z", 1, None)],
         constants,
     )
@@ -106,14 +109,16 @@ def reshape_model(pieces: list[str], shape: list[int | str] = ["batch", 6, 4]) -
     ],
     ids=str,
 )
-def test_what_is_proved_becomes_numbers(pieces, settled) -> None:
-    result = settle_shapes(reshape_model(pieces))
+@pytest.mark.parametrize("allowzero", [0, 1])
+def test_what_is_proved_becomes_numbers(pieces, settled, allowzero) -> None:
+    result = settle_shapes(reshape_model(pieces, allowzero))
     (reshape,) = (node for node in result.graph.node if node.op_type == "Reshape")
     constants = {entry.name: onnx.numpy_helper.to_array(entry) for entry in result.graph.initializer}
     if settled is None:
         assert reshape.input[1] == "target"
     else:
         np.testing.assert_array_equal(constants[reshape.input[1]], settled)
+        assert 0 not in settled or not any(entry.name == "allowzero" and entry.i for entry in reshape.attribute)
         assert not any(node.op_type in ("Shape", "Concat") for node in result.graph.node)
 
 
