@@ -14,8 +14,8 @@ from typing import Any
 from .emit import Emit, Value
 from .local_cost import CPU, shifted_values
 from .local_taps import Taps
-from .local_window import constant_values, given, lengths, window_of, window_refusal
-from .lowering import Lowering, Where, known
+from .local_window import given, lengths, window_of, window_refusal
+from .lowering import Lowering, Where, constant_values, known
 
 COMPOSITIONS = ("product", "squared_difference", "absolute_difference")
 

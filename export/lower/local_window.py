@@ -11,8 +11,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import onnx_graphsurgeon as gs
 
 from .emit import Value
 from .lowering import known, usual_shape
@@ -68,18 +66,6 @@ def given(node: Any, index: int) -> Value | None:
     if index >= len(node.inputs) or node.inputs[index].is_empty():
         return None
     return node.inputs[index]
-
-
-def constant_values(value: Value | None) -> npt.NDArray[Any] | None:
-    """The numbers of a constant; None when it is computed or absent."""
-    if value is None:
-        return None
-    if isinstance(value, gs.Constant):
-        return np.asarray(value.values)
-    producer = value.inputs[0] if value.inputs else None
-    if producer is not None and producer.op == "Constant" and "value" in producer.attrs:
-        return np.asarray(producer.attrs["value"].values)
-    return None
 
 
 def lengths(value: Value, first: int, count: int) -> tuple[int, ...]:

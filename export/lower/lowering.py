@@ -73,8 +73,10 @@ def known(value: Value, axis: int) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def constant_values(value: Value) -> npt.NDArray[Any] | None:
-    """The array of a constant tensor; None when it is computed."""
+def constant_values(value: Value | None) -> npt.NDArray[Any] | None:
+    """The array of a constant tensor; None when it is computed or, as an optional input, absent."""
+    if value is None:
+        return None
     if isinstance(value, gs.Constant):
         return np.asarray(value.values)
     producer = value.inputs[0] if value.inputs else None

@@ -119,4 +119,4 @@ def test_tuned_and_estimated_models_agree(tmp_path: Path) -> None:
         onnxruntime.InferenceSession(m.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
         for m in results
     )
-    np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)  # two orders of summation in FP32, values near one
