@@ -5,6 +5,8 @@ Each is a residual network of the size that 8x8 handwriting asks for, around one
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from .attention.cbam import CBAM
@@ -12,6 +14,7 @@ from .attention.local_relation import LocalRelation
 from .attention.spatial_transformer import SpatialTransformer
 from .attention.stand_alone import StandAloneAttention
 from .blocks import BasicBlock, Bottleneck, conv_bn
+from .entry import Entry, images
 
 
 class Classifier(nn.Module):
@@ -79,3 +82,22 @@ def digits_lrnet(
         block(2 * width, 2 * width),
     )  # fmt: skip
     return Classifier(features, 4 * width, classes)
+
+
+def _digits(builder: Callable[..., nn.Module], paper: str, summary: str) -> Entry:
+    return Entry(builder.__name__, builder, paper, summary, images(32), ("logits",), "classification")
+
+
+ENTRIES = (
+    _digits(
+        digits_stn_cbam,
+        "Jaderberg 2015 (arXiv:1506.02025), Woo 2018 (arXiv:1807.06521)",
+        "digits: affine spatial transformer before a small CBAM ResNet",
+    ),
+    _digits(
+        digits_sasa,
+        "Ramachandran 2019 (arXiv:1906.05909)",
+        "digits: stand-alone self-attention with relative embeddings",
+    ),
+    _digits(digits_lrnet, "Hu 2019 (arXiv:1904.11491)", "digits: local relation layers"),
+)

@@ -4,56 +4,20 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from . import digits
+from .entry import Entry
 
 _BUILT = "_attnexport_built"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One named network. ``inputs`` are plain dictionaries, one per argument of ``forward``: name, dtype and axes."""
+FAMILIES = (digits,)
+"""The files that list named networks."""
 
-    name: str
-    builder: Callable[..., nn.Module]
-    paper: str
-    summary: str
-    inputs: tuple[dict[str, Any], ...]
-    outputs: tuple[str, ...]
-    task: str | None
-
-
-def _digits(builder: Callable[..., nn.Module], paper: str, summary: str) -> Entry:
-    batch = {"symbol": "batch", "min": 1, "opt": 4, "max": 16}
-    x = {"name": "x", "dtype": "float32", "axes": [batch, 3, 32, 32]}
-    return Entry(builder.__name__, builder, paper, summary, (x,), ("logits",), "classification")
-
-
-REGISTRY: dict[str, Entry] = {
-    entry.name: entry
-    for entry in (
-        _digits(
-            digits.digits_stn_cbam,
-            "Jaderberg 2015 (arXiv:1506.02025), Woo 2018 (arXiv:1807.06521)",
-            "digits: affine spatial transformer before a small CBAM ResNet",
-        ),
-        _digits(
-            digits.digits_sasa,
-            "Ramachandran 2019 (arXiv:1906.05909)",
-            "digits: stand-alone self-attention with relative embeddings",
-        ),
-        _digits(
-            digits.digits_lrnet,
-            "Hu 2019 (arXiv:1904.11491)",
-            "digits: local relation layers",
-        ),
-    )
-}
+REGISTRY: dict[str, Entry] = {entry.name: entry for family in FAMILIES for entry in family.ENTRIES}
 
 
 def names() -> tuple[str, ...]:
