@@ -37,5 +37,5 @@ def batch_of(value: Value) -> int:
 def shifted_values(window: LocalWindow, positions: Value) -> float:
     """N times P, the values that one flat shift of one channel holds; ``positions`` is (N, H, any, *Q)."""
     counts = lengths(positions, LEADING, window.rank)
-    widths = [count + reach // step for count, reach, step in zip(counts, window.reach, window.stride, strict=True)]
+    widths = [count + spare for count, spare in zip(counts, window.spare, strict=True)]
     return float(batch_of(positions) * counts[0] * prod(widths[1:]))

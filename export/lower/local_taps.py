@@ -2,12 +2,14 @@
 
 Along an axis of Q positions, stride s, dilation d and k taps, tap t reads place t*d + p*s. Split the padded axis into
 its s phases (x[a], x[a + s], ...), each cut to W = Q + M places, M = (k - 1)*d // s: tap t reads phase t*d mod s from
-place t*d // s on. Flatten the space axes of a phase, row-major, and all positions move together:
+place t*d // s on. With stride 1, the zeros behind a row serve as those before the next: M is less by the smaller of the
+two paddings, which at 14 positions and k = 7 is a sixth of all work. Flatten the space axes of a phase, row-major, and
+all positions move together:
 
     flat[n, h, d, p] with p over Q_0 * W_1 * ... * W_n-1;   tap = flat[start : start + P],  start = sum_i hop_i * w_i
 
 where w_i = W_i+1 * ... * W_n-1. Places p in the last M_i columns of a row belong to no position; they are computed
-with the others, since a Slice of whole rows is one block of memory, and cut off at the end. A row more is kept at the
+with the others, since a Slice of whole rows is one block of memory, and cut off at the end. Rows more are kept at the
 bottom, for the last tap's tail. Source: the shift form of Ramachandran et al., arXiv:1906.05909, section 3.1.
 """
 
@@ -25,12 +27,13 @@ class Taps:
     def __init__(self, emit: Emit, window: LocalWindow, positions: Value) -> None:
         self.emit = emit
         self.window = window
-        self.extra = tuple(reach // step for reach, step in zip(window.reach, window.stride, strict=True))
+        self.extra = window.spare
         self.counts = [emit.dim(positions, LEADING + axis) for axis in range(window.rank)]
         self._widths = [emit.add(count, extra) for count, extra in zip(self.counts, self.extra, strict=True)]
         self._weights: list[Dim] = [1]
         for width in reversed(self._widths[1:]):
             self._weights.insert(0, emit.mul(width, self._weights[0]))
+        self._rows = self._tail()
         self._length = emit.mul(self.counts[0], self._weights[0])
         self._bounds: dict[tuple[int, ...], tuple[Value, Value]] = {}
         self._axis = emit.ints([LEADING])
@@ -64,12 +67,25 @@ class Taps:
                 phases[phase] = self._phase(padded, phase)
             yield self._shift(phases[phase], hop)
 
+    def _tail(self) -> int:
+        """Rows of the first axis that the last tap reads behind the last one, columns of no position among it.
+
+        Rows that share zeros are S + max(before, after) wide, more than half of a reach; others are wider than it.
+        """
+        hops = [reach // step for reach, step in zip(self.window.reach, self.window.stride, strict=True)]
+        if all(isinstance(weight, int) for weight in self._weights):
+            return -(
+                -sum(hop * weight for hop, weight in zip(hops[1:], self._weights[1:], strict=True)) // self._weights[0]
+            )
+        return 2 if any(hop != extra for hop, extra in zip(hops, self.extra, strict=True)) else 1
+
     def _padded(self, x: Value) -> Value:
         window = self.window
         amounts = {}
         for axis in range(window.rank):
-            row = window.stride[0] if axis == 0 and window.rank > 1 else 0
-            after = window.after[axis] + window.stride[axis] - 1 + row
+            shared = window.reach[axis] // window.stride[axis] - self.extra[axis]
+            rows = self._rows * window.stride[0] if axis == 0 else 0
+            after = window.after[axis] - shared + window.stride[axis] - 1 + rows
             amounts[LEADING + axis] = (window.before[axis], after)
         return self.emit.pad(x, LEADING + window.rank, amounts)
 
@@ -80,7 +96,7 @@ class Taps:
             starts = [phase[axis] for axis in axes]
             ends, steps = [], [window.stride[axis] for axis in axes]
             for axis in axes:
-                rows = emit.add(self._widths[axis], 1 if axis == 0 and window.rank > 1 else 0)
+                rows = emit.add(self._widths[axis], self._rows if axis == 0 else 0)
                 ends.append(emit.add(emit.mul(rows, window.stride[axis]), phase[axis] - window.stride[axis] + 1))
             padded = emit.slice(padded, starts, ends, [LEADING + axis for axis in axes], steps)
         return padded if window.rank == 1 else emit.reshape(padded, [0, 0, 0, -1])

@@ -46,6 +46,18 @@ class LocalWindow:
         """The distance between the first and the last place of a window along each axis."""
         return tuple(step * (size - 1) for size, step in zip(self.kernel, self.dilation, strict=True))
 
+    @property
+    def spare(self) -> tuple[int, ...]:
+        """Places by which a row of a flat shift is longer than its positions; see ``local_taps``.
+
+        With stride 1 the zeros behind one row are also those before the next, except along the first axis.
+        """
+        entries = zip(self.reach, self.stride, self.before, self.after, strict=True)
+        return tuple(
+            reach // step - (min(before, after, reach) if axis and step == 1 else 0)
+            for axis, (reach, step, before, after) in enumerate(entries)
+        )
+
     def offsets(self) -> Iterator[tuple[int, ...]]:
         """Where each tap reads, relative to the window's first place, in row-major order."""
         for place in np.ndindex(*self.kernel):

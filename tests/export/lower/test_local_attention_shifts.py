@@ -16,6 +16,10 @@ SPACES = {
     "uneven": ((9, 8), {"kernel": [3, 2], "dilation": [2, 1], "pads": [0, 1, 3, 2], "stride": [2, 3]}),
     "strided dilated": ((11, 12), {"kernel": [3, 3], "dilation": [3, 2], "pads": [3, 2, 3, 2], "stride": [2, 2]}),
     "narrow": ((9, 8), {"kernel": [3, 1], "dilation": [1, 1], "pads": [0, 0, 0, 0], "stride": [1, 2]}),
+    "wider than the map": ((2, 1), {"kernel": [3, 5], "dilation": [1, 1], "pads": [1, 2, 1, 2], "stride": [1, 1]}),
+    "every overlap": ((3, 2), {"kernel": [2, 4], "dilation": [1, 2], "pads": [1, 6, 1, 6], "stride": [1, 1]}),
+    "padded beyond": ((3, 2), {"kernel": [2, 2], "dilation": [1, 1], "pads": [3, 3, 0, 4], "stride": [1, 1]}),
+    "3-d wider": ((2, 1, 2), {"kernel": [3, 5, 5], "dilation": [1] * 3, "pads": [1, 2, 2, 1, 2, 2], "stride": [1] * 3}),
     "3-d": ((4, 5, 6), {"kernel": [3, 3, 2], "dilation": [1, 1, 1], "pads": [1, 1, 1, 1, 1, 0], "stride": [1, 2, 1]}),
 }
 HEADS = [(2, 3, 4), (3, 1, 1), (40, 1, 1), (2, 1, 5)]
