@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from . import digits
+from . import digits, gated_resnet, resnet
 from .entry import Entry
 
 _BUILT = "_attnexport_built"
 
 
-FAMILIES = (digits,)
+FAMILIES = (digits, gated_resnet, resnet)
 """The files that list named networks."""
 
 REGISTRY: dict[str, Entry] = {entry.name: entry for family in FAMILIES for entry in family.ENTRIES}
