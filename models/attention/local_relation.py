@@ -9,6 +9,9 @@ q and k are 1x1 convolutions with one scalar per m channels, and those m channel
 appearance composability, is ``squared`` -(q - k)^2, ``absolute`` -|q - k| or ``product`` q * k. The geometry prior g
 is a network of two layers with a ReLU between over the relative position. The input itself is aggregated, and W is a
 1x1 convolution. Outside the image x and k are zero, and those places still take their share of the softmax.
+
+A widespread re-implementation differs in four options: ``composability="product"``, ``positions="random"`` (positions
+are drawn once from [-1, 1), not offsets), ``hidden=groups // 2`` and ``bias=True`` in W.
 """
 
 from __future__ import annotations
@@ -18,22 +21,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 COMPOSABILITIES = ("squared", "absolute", "product")
+POSITIONS = ("offsets", "random")
 
 
 class GeometryPrior(nn.Module):
     """g: the relative positions of a k x k window -> (groups, k, k).
 
-    Positions are (row, column) offsets in pixels, whole numbers, so that they are the same in every floating dtype.
+    Positions are (row, column) offsets in pixels, whole numbers, so that they are the same in every floating dtype; or
+    random numbers, which are then part of the state dict.
     """
 
     offsets: Tensor
 
-    def __init__(self, groups: int, kernel_size: int, hidden: int) -> None:
+    def __init__(self, groups: int, kernel_size: int, hidden: int, positions: str = "offsets") -> None:
         super().__init__()
         radius = kernel_size // 2
         steps = torch.arange(-radius, radius + 1, dtype=torch.get_default_dtype())
         offsets = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1)
-        self.register_buffer("offsets", offsets, persistent=False)
+        drawn = positions == "random"
+        self.register_buffer("offsets", 2 * torch.rand_like(offsets) - 1 if drawn else offsets, persistent=drawn)
         self.hidden = nn.Linear(2, hidden)
         self.out = nn.Linear(hidden, groups)
 
@@ -47,7 +53,8 @@ class LocalRelation(nn.Module):
     """(N, in_channels, H, W) -> (N, out_channels, H', W'), H' = ceil(H / stride).
 
     ``share`` is m and divides ``in_channels``; ``kernel_size`` is k, odd; ``hidden`` is the width of the geometry
-    prior's first layer (the number of groups where it is None). Raises ValueError otherwise.
+    prior's first layer (the number of groups where it is None). Raises ValueError otherwise, and for an unknown
+    ``composability`` or ``positions``.
     """
 
     def __init__(
@@ -60,6 +67,8 @@ class LocalRelation(nn.Module):
         stride: int = 1,
         composability: str = "squared",
         hidden: int | None = None,
+        positions: str = "offsets",
+        bias: bool = False,
     ) -> None:
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
@@ -70,6 +79,8 @@ class LocalRelation(nn.Module):
             raise ValueError(f"stride {stride} is not positive")
         if composability not in COMPOSABILITIES:
             raise ValueError(f"composability {composability!r} is not one of {', '.join(COMPOSABILITIES)}")
+        if positions not in POSITIONS:
+            raise ValueError(f"positions {positions!r} is not one of {', '.join(POSITIONS)}")
         self.kernel_size = kernel_size
         self.share = share
         self.stride = stride
@@ -77,8 +88,8 @@ class LocalRelation(nn.Module):
         groups = in_channels // share
         self.query = nn.Conv2d(in_channels, groups, 1, stride=stride)
         self.key = nn.Conv2d(in_channels, groups, 1)
-        self.geometry = GeometryPrior(groups, kernel_size, hidden or groups)
-        self.out = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.geometry = GeometryPrior(groups, kernel_size, hidden or groups, positions)
+        self.out = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
 
     def windows(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H', W', k*k): the window around every query's pixel, zeros outside."""

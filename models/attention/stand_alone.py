@@ -10,6 +10,9 @@ channels are split into heads first: each head has its own projections of its ow
 (``projection="per_head"``, the paper's); with ``"full"``, as in widespread code, every head sees all channels. There
 is no scale 1/sqrt(d). Outside the image keys and values are zero, and those places still take their share of the
 softmax (their logit is q . r).
+
+:class:`AttentionConv` is what widespread code makes of it: the products q k are not summed over a head's channels, so
+that every channel takes a softmax of its own.
 """
 
 from __future__ import annotations
@@ -80,3 +83,41 @@ class StandAloneAttention(nn.Module):
         attended = (weights.unsqueeze(2) * self.windows(self.value(x))).sum(3)
         image: Tensor = attended.flatten(1, 2).unflatten(2, x.shape[-2:])
         return image
+
+
+class AttentionConv(nn.Module):
+    """The per-channel form: (N, in_channels, H, W) -> (N, out_channels, H, W), channel by channel c::
+
+        y_ij = sum over ab of softmax_ab(q_ij (k_ab + r_(a-i, b-j))) v_ab
+
+    r is a row embedding in the first half of the channels, a column embedding in the second. There are no heads, since
+    no channel meets another. ``kernel_size`` is k, odd; ``out_channels`` is even; with ``bias`` a place outside the
+    image has the bias as key and value. Raises ValueError otherwise. Parameters are named as they are in that code.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int = 7, bias: bool = False) -> None:
+        super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel size {kernel_size} is not odd")
+        if out_channels % 2:
+            raise ValueError(f"{out_channels} output channels do not make two halves")
+        self.kernel_size = kernel_size
+        half = out_channels // 2
+        self.rel_h = nn.Parameter(torch.randn(half, 1, 1, kernel_size, 1))
+        self.rel_w = nn.Parameter(torch.randn(half, 1, 1, 1, kernel_size))
+        self.key_conv = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
+        self.query_conv = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
+        self.value_conv = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
+
+    def windows(self, x: Tensor) -> Tensor:
+        """(N, C, H + k - 1, W + k - 1) -> (N, C, H, W, k, k)."""
+        return x.unfold(2, self.kernel_size, 1).unfold(3, self.kernel_size, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend to the window around each pixel of ``x``, in each channel alone."""
+        padded = F.pad(x, [self.kernel_size // 2] * 4)
+        rows, columns = self.windows(self.key_conv(padded)).chunk(2, dim=1)
+        keys = torch.cat((rows + self.rel_h, columns + self.rel_w), dim=1).flatten(4)
+        values = self.windows(self.value_conv(padded)).flatten(4)
+        weights = (self.query_conv(x).unsqueeze(4) * keys).softmax(4)
+        return (weights * values).sum(4)

@@ -1,0 +1,82 @@
+"""ResNet of stand-alone self-attention (Ramachandran et al., 2019): x (N, 3, H, W) -> logits (N, classes).
+
+The 3x3 convolution of every bottleneck is attention over a 7x7 window with 8 heads, followed by a 2x2 average where the
+convolution had a stride (section 3.2.1). ``stem`` is ResNet's convolution ("conv") or attention in 4x4 blocks with
+spatially varying values, batch normalisation and a 4x4 maximum ("attention", section 3.2.2). ``attention`` is the
+paper's ("per_head"), or what widespread code has in its place ("per_channel").
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import nn
+
+from .attention.attention_stem import AttentionStem
+from .attention.stand_alone import AttentionConv, StandAloneAttention
+from .digits import Classifier
+from .entry import Entry, images
+from .stages import bottleneck_stages, conv_stem
+
+STEMS = ("conv", "attention")
+ATTENTIONS = ("per_head", "per_channel")
+
+
+def _sasa_resnet(
+    depths: tuple[int, ...],
+    classes: int = 1000,
+    width: int = 64,
+    kernel_size: int = 7,
+    heads: int = 8,
+    stem: str = "conv",
+    attention: str = "per_head",
+    projection: str = "full",
+    deepest: int = 64,
+) -> nn.Module:
+    if stem not in STEMS:
+        raise ValueError(f"stem {stem!r} is not one of {', '.join(STEMS)}")
+    if attention not in ATTENTIONS:
+        raise ValueError(f"attention {attention!r} is not one of {', '.join(ATTENTIONS)}")
+
+    def mixer(width: int, stride: int) -> nn.Module:
+        attends: nn.Module
+        if attention == "per_channel":
+            attends = AttentionConv(width, width, kernel_size=kernel_size)
+        else:
+            attends = StandAloneAttention(width, width, kernel_size=kernel_size, heads=heads, projection=projection)
+        pooled = nn.AvgPool2d(2) if stride == 2 else nn.Identity()
+        return nn.Sequential(attends, pooled, nn.BatchNorm2d(width), nn.ReLU())
+
+    attention_stem = nn.Sequential(AttentionStem(3, width), nn.BatchNorm2d(width), nn.MaxPool2d(4))
+    features = nn.Sequential(
+        conv_stem(width) if stem == "conv" else attention_stem,
+        bottleneck_stages(width, width, 4 * width, [min(depth, deepest) for depth in depths], mixer),
+    )
+    return Classifier(features, 4 * width * 2 ** (len(depths) - 1), classes)
+
+
+sasa_resnet26 = partial(_sasa_resnet, (1, 2, 4, 1))
+sasa_resnet38 = partial(_sasa_resnet, (2, 3, 5, 2))
+sasa_resnet50 = partial(_sasa_resnet, (3, 4, 6, 3))
+
+_BATCH = {"symbol": "batch", "min": 1, "opt": 2, "max": 4}
+_REDUCED = {"classes": 10, "width": 16, "heads": 4, "stem": "attention", "deepest": 1}
+
+ENTRIES = tuple(
+    Entry(
+        name,
+        builder,
+        "Ramachandran 2019 (arXiv:1906.05909)",
+        f"ImageNet: ResNet-{name[11:]} with stand-alone self-attention for its 3x3 convolutions",
+        images(224, batch=_BATCH),
+        ("logits",),
+        "classification",
+        reduced_options=_REDUCED,
+        reduced_inputs=images(64),
+    )
+    for name, builder in (
+        ("sasa_resnet26", sasa_resnet26),
+        ("sasa_resnet38", sasa_resnet38),
+        ("sasa_resnet50", sasa_resnet50),
+    )
+)
