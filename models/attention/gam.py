@@ -31,7 +31,8 @@ class ChannelShuffle(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` with the channels of the groups taken in turn."""
-        return x.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+        turns: Tensor = x.unflatten(1, (self.groups, -1)).transpose(1, 2)
+        return turns.flatten(1, 2)
 
 
 class GAM(nn.Module):
@@ -65,14 +66,13 @@ class GAM(nn.Module):
             raise ValueError(f"variant {variant!r} is not one of {', '.join(VARIANTS)}")
 
         def conv(in_channels: int, out_channels: int) -> nn.Module:
-            padding_mode = "replicate" if variant == "notes" else "zeros"
             return nn.Conv2d(
                 in_channels,
                 out_channels,
                 kernel_size,
                 padding=kernel_size // 2,
                 groups=groups,
-                padding_mode=padding_mode,
+                padding_mode="replicate" if variant == "notes" else "zeros",
             )
 
         def shuffled(place: str) -> nn.Module:

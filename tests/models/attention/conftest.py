@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 @pytest.fixture
 def randomised() -> Callable[[nn.Module], nn.Module]:
-    """Makes a module FP64 and draws its parameters anew, so that no zero weight hides a term of a formula."""
+    """Makes a module FP64 and draws its parameters and running statistics anew, so that no zero hides a term of a formula."""
 
     def make(module: nn.Module) -> nn.Module:
         generator = torch.Generator().manual_seed(7)
@@ -20,6 +20,9 @@ def randomised() -> Callable[[nn.Module], nn.Module]:
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+            for name, statistic in module.named_buffers():
+                if name.endswith(("running_mean", "running_var")):
+                    statistic.copy_(0.5 + torch.rand(statistic.shape, generator=generator, dtype=torch.float64))
         return module
 
     return make
