@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from . import cotnet, digits, gated_resnet, lrnet, resnet, sasa_resnet, stn
+from . import bahdanau, cotnet, digits, gated_resnet, lrnet, luong, resnet, sasa_resnet, stn
 from .entry import Entry
 
 _BUILT = "_attnexport_built"
 
 
-FAMILIES = (cotnet, digits, gated_resnet, lrnet, resnet, sasa_resnet, stn)
+FAMILIES = (bahdanau, cotnet, digits, gated_resnet, lrnet, luong, resnet, sasa_resnet, stn)
 """The files that list named networks."""
 
 REGISTRY: dict[str, Entry] = {entry.name: entry for family in FAMILIES for entry in family.ENTRIES}

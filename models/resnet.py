@@ -129,7 +129,8 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of ``x``."""
-        logits: Tensor = self.fc(self.features(x).mean((2, 3)))
+        last = self.features(x)
+        logits: Tensor = self.fc(last.mean(tuple(range(2, last.dim()))))
         return logits
 
 

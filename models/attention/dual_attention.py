@@ -11,7 +11,7 @@ Channel attention, section 3.3, equations 3 and 4, on A itself::
 
 The paper's energy is A_c . A_d (``energy="product"``). The authors' code, and what people have copied from it, takes
 the row's maximum minus that (``"contrast"``), so that a channel attends to those least like it. alpha and beta
-start at zero.
+start at zero, or at one with ``zero_init=False``.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ ENERGIES = ("contrast", "product")
 class PositionAttention(nn.Module):
     """(N, channels, H, W) -> the same. Raises ValueError where ``reduction`` does not divide ``channels``."""
 
-    def __init__(self, channels: int, *, reduction: int = 8) -> None:
+    def __init__(self, channels: int, *, reduction: int = 8, zero_init: bool = True) -> None:
         super().__init__()
         if reduction < 1 or channels % reduction:
             raise ValueError(f"reduction {reduction} does not divide {channels} channels")
         self.query = nn.Conv2d(channels, channels // reduction, 1)
         self.key = nn.Conv2d(channels, channels // reduction, 1)
         self.value = nn.Conv2d(channels, channels, 1)
-        self.alpha = nn.Parameter(torch.zeros(1))
+        self.alpha = nn.Parameter(torch.zeros(1) if zero_init else torch.ones(1))
 
     def weights(self, x: Tensor) -> Tensor:
         """S: (N, H*W, H*W), rows that sum to 1."""
@@ -49,12 +49,12 @@ class PositionAttention(nn.Module):
 class ChannelAttention(nn.Module):
     """(N, C, H, W) -> the same, for any C. Raises ValueError for an unknown ``energy``."""
 
-    def __init__(self, *, energy: str = "contrast") -> None:
+    def __init__(self, *, energy: str = "contrast", zero_init: bool = True) -> None:
         super().__init__()
         if energy not in ENERGIES:
             raise ValueError(f"energy {energy!r} is not one of {', '.join(ENERGIES)}")
         self.energy = energy
-        self.beta = nn.Parameter(torch.zeros(1))
+        self.beta = nn.Parameter(torch.zeros(1) if zero_init else torch.ones(1))
 
     def weights(self, x: Tensor) -> Tensor:
         """X: (N, C, C), rows that sum to 1."""

@@ -53,7 +53,8 @@ class MultiHeadAttention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """(N, L, channels) -> (N, heads, L, d)."""
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        split: Tensor = x.unflatten(2, (self.heads, -1))
+        return split.transpose(1, 2)
 
     def mask(self, queries: int, keys: int, padding: Tensor | None, bias: Tensor | None) -> Tensor | None:
         """Everything that is hidden or added, as SDPA takes it: bool (true where seen) or floats, to (N, heads, L, S)."""
@@ -75,7 +76,7 @@ class MultiHeadAttention(nn.Module):
         """What each query takes from each key: (N, heads, L, S), rows that sum to 1, or to 0 where all is hidden."""
         key = query if key is None else key
         q, k = self.split(self.query(query)), self.split(self.key(key))
-        scores = q @ k.transpose(2, 3) * q.shape[3] ** -0.5
+        scores: Tensor = q @ k.transpose(2, 3) * q.shape[3] ** -0.5
         mask = self.mask(query.shape[1], key.shape[1], padding, bias)
         if mask is None:
             return scores.softmax(3)

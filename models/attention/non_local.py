@@ -14,7 +14,7 @@ For x with N places i, j in one dimension (a sequence), two (an image) or three 
 
 ``subsample`` puts a max-pooling by 2 behind phi and g (section 3.3; behind x itself for gaussian), in space and not in
 time: the places j become fewer, those of the output do not. BN's scale starts at zero (section 4.1), so that a new
-block returns its input and can be put into a trained network.
+block returns its input and can be put into a trained network; ``zero_init=False`` leaves it at one.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class NonLocal(nn.Module):
         pairwise: str = "embedded",
         width: int | None = None,
         subsample: bool = False,
+        zero_init: bool = True,
     ) -> None:
         super().__init__()
         if pairwise not in PAIRWISE:
@@ -68,11 +69,13 @@ class NonLocal(nn.Module):
             self.concat = nn.Linear(2 * width, 1, bias=False)
         self.out = conv(width, channels, 1)
         self.norm = _NORM[dimensions](channels)
-        nn.init.zeros_(self.norm.get_parameter("weight"))
+        if zero_init:
+            nn.init.zeros_(self.norm.get_parameter("weight"))
 
     def weights(self, x: Tensor) -> Tensor:
         """f(x_i, x_j) / C(x): (N, places i, places j)."""
-        theta, phi = self.theta(x).flatten(2).transpose(1, 2), self.pool(self.phi(x)).flatten(2)
+        theta: Tensor = self.theta(x).flatten(2).transpose(1, 2)
+        phi: Tensor = self.pool(self.phi(x)).flatten(2)
         if self.pairwise == "concatenation":
             # w . [a; b] is w_a . a + w_b . b: the pairs need not be concatenated one by one.
             own, other = self.concat.weight.chunk(2, dim=1)

@@ -40,7 +40,7 @@ class SinusoidalEncoding(nn.Module):
         self.register_buffer("table", sinusoid(length, channels).to(torch.get_default_dtype()), persistent=False)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> SinusoidalEncoding:
-        super()._apply(fn, recurse)
+        nn.Module._apply(self, fn, recurse)
         self.table.copy_(sinusoid(*self.table.shape))
         return self
 

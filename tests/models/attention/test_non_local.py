@@ -90,6 +90,12 @@ def test_a_new_block_returns_its_input(dimensions, pairwise, draw):
     assert torch.equal(module.train()(x), x)
 
 
+def test_a_block_can_start_at_one():
+    module = NonLocal(4, zero_init=False)
+    assert torch.equal(module.norm.weight, torch.ones(4))
+    assert torch.equal(NonLocal(4).norm.weight, torch.zeros(4))
+
+
 def test_the_paper_s_embedded_gaussian_at_half_the_channels_is_the_default():
     module = NonLocal(64)
     assert module.pairwise == "embedded"
