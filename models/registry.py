@@ -8,13 +8,39 @@ from typing import Any
 
 from torch import nn
 
-from . import bahdanau, cotnet, digits, gated_resnet, lrnet, luong, resnet, sasa_resnet, stn
+from . import (
+    bahdanau,
+    cotnet,
+    danet,
+    digits,
+    gated_resnet,
+    lrnet,
+    luong,
+    nonlocal_resnet,
+    resnet,
+    sasa_resnet,
+    stn,
+    vit,
+)
 from .entry import Entry
 
 _BUILT = "_attnexport_built"
 
 
-FAMILIES = (bahdanau, cotnet, digits, gated_resnet, lrnet, luong, resnet, sasa_resnet, stn)
+FAMILIES = (
+    bahdanau,
+    cotnet,
+    danet,
+    digits,
+    gated_resnet,
+    lrnet,
+    luong,
+    nonlocal_resnet,
+    resnet,
+    sasa_resnet,
+    stn,
+    vit,
+)
 """The files that list named networks."""
 
 REGISTRY: dict[str, Entry] = {entry.name: entry for family in FAMILIES for entry in family.ENTRIES}
