@@ -3,7 +3,8 @@
 The 3x3 convolution of every bottleneck is attention over a 7x7 window with 8 heads, followed by a 2x2 average where the
 convolution had a stride (section 3.2.1). ``stem`` is ResNet's convolution ("conv") or attention in 4x4 blocks with
 spatially varying values, batch normalisation and a 4x4 maximum ("attention", section 3.2.2). ``attention`` is the
-paper's ("per_head"), or what widespread code has in its place ("per_channel").
+paper's ("per_head"), or what widespread code has in its place ("per_channel"). ``projection`` is "full", since the
+parameters of the paper's table 1 are not reached by projections of each head's own channels, as its text has them.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ APPEARANCE = {
 }
 
 
-def reference(x: np.ndarray, module: LocalRelation) -> np.ndarray:
+def reference(x: np.ndarray, module: LocalRelation, drawn: np.ndarray | None = None) -> np.ndarray:
     p = {name: v.detach().numpy() for name, v in module.named_parameters()}
     phi = APPEARANCE[module.composability]
     k, m, stride = module.kernel_size, module.share, module.stride
@@ -25,7 +25,7 @@ def reference(x: np.ndarray, module: LocalRelation) -> np.ndarray:
     aggregated = np.zeros((n, channels, len(rows), len(columns)))
 
     def prior(group: int, dy: int, dx: int) -> float:
-        position = np.array([dy, dx])
+        position = np.array([dy, dx]) if drawn is None else drawn[dy + r, dx + r]
         hidden = np.maximum(p["geometry.hidden.weight"] @ position + p["geometry.hidden.bias"], 0)
         return float(p["geometry.out.weight"][group] @ hidden + p["geometry.out.bias"][group])
 
@@ -48,7 +48,8 @@ def reference(x: np.ndarray, module: LocalRelation) -> np.ndarray:
                     weights = np.exp(np.array(logits) - max(logits))
                     weights /= weights.sum()
                     aggregated[b, group * m : (group + 1) * m, i, j] = weights @ np.array(values)
-    return np.einsum("oc,nchw->nohw", p["out.weight"][:, :, 0, 0], aggregated)
+    out = np.einsum("oc,nchw->nohw", p["out.weight"][:, :, 0, 0], aggregated)
+    return out + p["out.bias"][:, None, None] if "out.bias" in p else out
 
 
 @pytest.mark.parametrize("composability", ["squared", "absolute", "product"])
@@ -66,6 +67,24 @@ def test_follows_the_formula(shape, out_channels, options, composability, random
     module = randomised(LocalRelation(shape[1], out_channels, composability=composability, **options))
     x = draw(*shape)
     np.testing.assert_allclose(module(x).detach().numpy(), reference(x.numpy(), module), rtol=0, atol=1e-10)
+
+
+def test_the_re_implementation_differs_in_its_options(randomised, draw):
+    options = {"composability": "product", "positions": "random", "hidden": 1, "bias": True}
+    module = randomised(LocalRelation(8, 6, kernel_size=3, share=4, **options))
+    x = draw(2, 8, 5, 4)
+    drawn = module.geometry.offsets.numpy()
+    assert drawn.shape == (3, 3, 2)
+    assert -1 <= drawn.min() < 0 < drawn.max() < 1
+    assert module.geometry.hidden.out_features == 1
+    np.testing.assert_allclose(module(x).detach().numpy(), reference(x.numpy(), module, drawn), rtol=0, atol=1e-10)
+
+
+def test_random_positions_are_saved():
+    module, other = (LocalRelation(8, 8, positions="random") for _ in range(2))
+    assert not torch.equal(module.geometry.offsets, other.geometry.offsets)
+    other.load_state_dict(module.state_dict())
+    assert torch.equal(module.geometry.offsets, other.geometry.offsets)
 
 
 def test_the_paper_s_window_and_sharing_are_the_defaults():
@@ -104,6 +123,7 @@ def test_exports_with_a_free_batch_axis(stride, randomised, draw, exported):
         ({"share": 0}, "0 channels to a weight do not divide 8 channels"),
         ({"stride": 0}, "stride 0 is not positive"),
         ({"composability": "cosine"}, "composability 'cosine' is not one of squared, absolute, product"),
+        ({"positions": "sines"}, "positions 'sines' is not one of offsets, random"),
     ],
 )
 def test_refuses_what_has_no_meaning(options, message):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from attnexport.models.attention.stand_alone import StandAloneAttention
+from attnexport.models.attention.stand_alone import AttentionConv, StandAloneAttention
 
 
 def project(x: np.ndarray, weight: np.ndarray, head: int, heads: int) -> np.ndarray:
@@ -89,3 +89,76 @@ def test_exports_with_a_free_batch_axis(projection, randomised, draw, exported):
 def test_refuses_what_has_no_meaning(options, message):
     with pytest.raises(ValueError, match=message):
         StandAloneAttention(8, 8, **{"heads": 4, **options})
+
+
+def per_channel(x: np.ndarray, module: AttentionConv) -> np.ndarray:
+    """Every channel's own softmax over q (k + r), with the projections of zeros outside the image."""
+    p = {name: v.detach().numpy() for name, v in module.named_parameters()}
+    n, channels, height, width = x.shape
+    r = module.kernel_size // 2
+    outside = np.zeros(channels)
+
+    def projection(name: str, pixel: np.ndarray) -> np.ndarray:
+        return p[f"{name}_conv.weight"][:, :, 0, 0] @ pixel + p.get(f"{name}_conv.bias", 0)
+
+    out = np.zeros((n, p["query_conv.weight"].shape[0], height, width))
+    half = out.shape[1] // 2
+    for b in range(n):
+        for i in range(height):
+            for j in range(width):
+                query = projection("query", x[b, :, i, j])
+                logits, values = [], []
+                for a in range(i - r, i + r + 1):
+                    for c in range(j - r, j + r + 1):
+                        pixel = x[b, :, a, c] if 0 <= a < height and 0 <= c < width else outside
+                        key = projection("key", pixel)
+                        key[:half] += p["rel_h"][:, 0, 0, a - i + r, 0]
+                        key[half:] += p["rel_w"][:, 0, 0, 0, c - j + r]
+                        logits.append(query * key)
+                        values.append(projection("value", pixel))
+                for channel in range(out.shape[1]):
+                    weights = np.exp([logit[channel] for logit in logits])
+                    out[b, channel, i, j] = weights @ [value[channel] for value in values] / weights.sum()
+    return out
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "out_channels", "kernel_size"), [((2, 3, 5, 4), 6, 3), ((1, 4, 3, 6), 4, 5), ((1, 2, 2, 1), 2, 1)]
+)
+def test_the_per_channel_form_follows_its_formula(shape, out_channels, kernel_size, bias, randomised, draw):
+    module = randomised(AttentionConv(shape[1], out_channels, kernel_size=kernel_size, bias=bias))
+    x = draw(*shape)
+    np.testing.assert_allclose(module(x).detach().numpy(), per_channel(x.numpy(), module), rtol=0, atol=1e-10)
+
+
+def test_the_per_channel_form_has_the_parameters_of_the_code_it_is_known_from():
+    shapes = {name: tuple(p.shape) for name, p in AttentionConv(6, 8, kernel_size=3).state_dict().items()}
+    assert shapes == {
+        "rel_h": (4, 1, 1, 3, 1),
+        "rel_w": (4, 1, 1, 1, 3),
+        "key_conv.weight": (8, 6, 1, 1),
+        "query_conv.weight": (8, 6, 1, 1),
+        "value_conv.weight": (8, 6, 1, 1),
+    }
+
+
+def test_gradients_of_the_per_channel_form(randomised, draw, gradcheck):
+    assert gradcheck(randomised(AttentionConv(3, 4, kernel_size=3, bias=True)), draw(2, 3, 3, 2))
+
+
+def test_the_per_channel_form_exports_with_a_free_batch_axis(randomised, draw, exported):
+    module = randomised(AttentionConv(4, 8, kernel_size=5))
+    program = exported(module, draw(3, 4, 6, 5))
+    for batch in (1, 3, 16):
+        x = draw(batch, 4, 6, 5)
+        torch.testing.assert_close(program(x), module(x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("out_channels", "kernel_size", "message"),
+    [(8, 2, "kernel size 2 is not odd"), (7, 3, "7 output channels do not make two halves")],
+)
+def test_the_per_channel_form_refuses_what_has_no_meaning(out_channels, kernel_size, message):
+    with pytest.raises(ValueError, match=message):
+        AttentionConv(8, out_channels, kernel_size=kernel_size)
