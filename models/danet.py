@@ -98,11 +98,11 @@ def _entry(depth: int) -> Entry:
         builder=partial(danet, depth),
         paper="Fu 2019 (arXiv:1809.02983)",
         summary=f"Cityscapes: DANet on a dilated ResNet-{depth}",
-        inputs=images(768, batch={"symbol": "batch", "min": 1, "opt": 1, "max": 2}),
+        inputs=images(768, batch={"symbol": "batch", "min": 1, "opt": 1, "max": 4}),
         outputs=("logits",),
         task=None,
         # Attention that starts at zero would hide from a test what it computes.
-        reduced_options={"classes": 5, "width": 16, "longest": 2, "zero_init": False},
+        reduced_options={"classes": 5, "width": 8, "longest": 2, "zero_init": False},
         reduced_inputs=images(64),
     )
 

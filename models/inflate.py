@@ -16,13 +16,14 @@ from .resnet import Bottleneck, ResNet
 def inflated(conv: nn.Conv2d, frames: int, stride: int = 1) -> nn.Conv3d:
     """``conv`` for clips, over an odd number of ``frames`` and every ``stride``-th of them, its weights inflated."""
     assert not isinstance(conv.padding, str), "padding by name has no place in a ResNet"
+    height, width = conv.padding
     clip = nn.Conv3d(
         conv.in_channels,
         conv.out_channels,
-        (frames, *conv.kernel_size),
-        (stride, *conv.stride),
-        (frames // 2, *conv.padding),
-        (1, *conv.dilation),
+        (frames, conv.kernel_size[0], conv.kernel_size[1]),
+        (stride, conv.stride[0], conv.stride[1]),
+        (frames // 2, height, width),
+        (1, conv.dilation[0], conv.dilation[1]),
         conv.groups,
         conv.bias is not None,
         device=conv.weight.device,
@@ -39,11 +40,11 @@ def _frame_by_frame(module: nn.Module) -> None:
     """Replace what is made for images, in place, by what does the same to each frame of a clip."""
     for name, child in module.named_children():
         if isinstance(child, nn.Conv2d):
-            setattr(module, name, inflated(child, 1))
+            module.add_module(name, inflated(child, 1))
         elif isinstance(child, nn.BatchNorm2d):
             norm = nn.BatchNorm3d(child.num_features, child.eps)
             norm.load_state_dict(child.state_dict())
-            setattr(module, name, norm)
+            module.add_module(name, norm)
         else:
             _frame_by_frame(child)
 
@@ -56,14 +57,14 @@ def inflate(network: ResNet, *, temporal: bool = True) -> None:
     first stage and in every other one of the rest, where the authors' code has them. Without, kernels stay in their
     frame (C2D).
     """
-    network.conv1 = inflated(network.conv1, 5 if temporal else 1, stride=2)
-    network.maxpool = nn.MaxPool3d(3, 2, padding=1)
-    network.gate1 = nn.MaxPool3d((3, 1, 1), (2, 1, 1), padding=(1, 0, 0))
+    network.add_module("conv1", inflated(network.conv1, 5 if temporal else 1, stride=2))
+    network.add_module("maxpool", nn.MaxPool3d(3, 2, padding=1))
+    network.add_module("gate1", nn.MaxPool3d((3, 1, 1), (2, 1, 1), padding=(1, 0, 0)))
     stages = (network.layer1, network.layer2, network.layer3, network.layer4)
     for number, stage in enumerate(stages):
         for index, block in enumerate(stage.children()):
             assert isinstance(block, Bottleneck)
             in_time = number == 0 or index % 2 == (1 if number == 3 else 0)
             if temporal and in_time:
-                block.conv1 = inflated(block.conv1, 3)
+                block.add_module("conv1", inflated(block.conv1, 3))
     _frame_by_frame(network)

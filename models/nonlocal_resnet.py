@@ -92,7 +92,7 @@ def nonlocal_resnet_video(
 
 
 _PAPER = "Wang 2018 (arXiv:1711.07971)"
-_REDUCED = {"classes": 10, "width": 16, "longest": 2, "zero_init": False}
+_REDUCED = {"classes": 10, "width": 8, "longest": 2, "zero_init": False}
 """A block that starts at zero would hide from a test what it computes."""
 
 
@@ -121,6 +121,6 @@ ENTRIES = (
         outputs=("logits",),
         task="classification",
         reduced_options=_REDUCED,
-        reduced_inputs=_clips(16, 64, BATCH),
+        reduced_inputs=_clips(16, 32, BATCH),
     ),
 )
