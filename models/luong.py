@@ -1,0 +1,136 @@
+"""Sequence to sequence with Luong's attention and input feeding (Luong, Pham, Manning, 2015, arXiv:1508.04025).
+
+Stacked LSTMs on both sides; the decoder's first state is the encoder's last. With y the last token's embedding and
+h~ the last attentional vector (zeros at first)::
+
+    h_t, state' = LSTM([y; h~], state)                        input feeding, section 3.3
+    c, a = attention of h_t over the encoder's top states
+    h~' = tanh(W_c [c; h_t]);     logits = W_s h~'            equations 5 and 6
+
+Dropout as in section 4.1, on what goes up between layers. The paper turns the source round; that is left to the data.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from .attention.multiplicative import MultiplicativeAttention
+from .entry import Entry
+from .recurrent import LSTMStack
+from .seq2seq import PADDING, RecurrentEncoderDecoder, tokens
+
+
+class Luong(RecurrentEncoderDecoder):
+    """Source (N, S) and target (N, T) tokens -> logits (N, T, target_vocabulary).
+
+    ``score``, ``window`` and ``reach`` are those of :class:`MultiplicativeAttention`. The memory is ``memory``
+    (N, S, width), ``keys`` (N, S, width) and ``padding`` (N, S); the state ``hidden`` and ``cell`` (N, layers, width),
+    ``feed`` (N, width) for h~, and for ``local_m`` ``position`` (N,), the number of tokens so far.
+    """
+
+    memory_names = ("memory", "keys", "padding")
+
+    def __init__(
+        self,
+        source_vocabulary: int,
+        target_vocabulary: int,
+        *,
+        embedding: int = 1000,
+        width: int = 1000,
+        layers: int = 4,
+        score: str = "general",
+        window: str = "global",
+        reach: int = 10,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.width, self.layers, self.counts = width, layers, window == "local_m"
+        self.state_names = ("hidden", "cell", "feed", *(("position",) if self.counts else ()))
+        self.bounds = {"token": target_vocabulary, "position": 2 * reach}
+        self.source = nn.Embedding(source_vocabulary, embedding)
+        self.encoder = LSTMStack(embedding, width, layers, dropout)
+        self.target = nn.Embedding(target_vocabulary, embedding)
+        self.decoder = LSTMStack(embedding + width, width, layers, dropout)
+        self.attention = MultiplicativeAttention(width, width, score=score, window=window, reach=reach)
+        self.combine = nn.Linear(2 * width, width, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(width, target_vocabulary, bias=False)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, ...]:
+        """Memory, keys, padding and the first state."""
+        padding = source == PADDING
+        embedded = self.dropout(self.source(source))
+        hidden = embedded.new_zeros(source.shape[0], self.layers, self.width)
+        cell = hidden
+        outputs: list[Tensor] = []
+        for place in range(source.shape[1]):
+            output, new_hidden, new_cell = self.encoder(embedded[:, place], hidden, cell)
+            stays = padding[:, place, None, None]
+            hidden, cell = torch.where(stays, hidden, new_hidden), torch.where(stays, cell, new_cell)
+            outputs.append(output)
+        memory = torch.stack(outputs, 1)
+        feed = torch.zeros_like(hidden[:, 0])
+        position = (torch.zeros_like(source[:, 0]),) if self.counts else ()
+        return memory, self.attention.keys(memory), padding, hidden, cell, feed, *position
+
+    def advance(self, embedded: Tensor, *encoded: Tensor) -> tuple[Tensor, ...]:
+        """h~', attention and the next state."""
+        memory, keys, padding, hidden, cell, feed, *position = encoded
+        entering = torch.cat((self.dropout(embedded), feed), dim=1)
+        query, hidden, cell = self.decoder(entering, hidden, cell)
+        context, weights = self.attention(
+            query, memory, padding=padding, keys=keys, position=position[0] if position else None
+        )
+        feed = self.combine(torch.cat((context, query), dim=1)).tanh()
+        return feed, weights, hidden, cell, feed, *(p + 1 for p in position)
+
+
+def seq2seq_luong(
+    source_vocabulary: int = 50000,
+    target_vocabulary: int = 50000,
+    embedding: int = 1000,
+    width: int = 1000,
+    layers: int = 4,
+    score: str = "general",
+    window: str = "global",
+    reach: int = 10,
+    dropout: float = 0.2,
+) -> nn.Module:
+    """The paper's network, of its sizes (section 4.1)."""
+    return Luong(
+        source_vocabulary,
+        target_vocabulary,
+        embedding=embedding,
+        width=width,
+        layers=layers,
+        score=score,
+        window=window,
+        reach=reach,
+        dropout=dropout,
+    )
+
+
+def _entry(name: str, summary: str, score: str, window: str) -> Entry:
+    return Entry(
+        f"seq2seq_luong_{name}",
+        partial(seq2seq_luong, score=score, window=window),
+        "Luong 2015 (arXiv:1508.04025)",
+        f"translation: stacked LSTMs with input feeding, {summary}, teacher forcing",
+        (tokens("source", 50, 50000), tokens("target", 50, 50000)),
+        ("logits",),
+        None,
+        {"source_vocabulary": 40, "target_vocabulary": 32, "embedding": 12, "width": 16, "layers": 2, "reach": 2},
+        (tokens("source", 6, 40), tokens("target", 5, 32)),
+    )
+
+
+ENTRIES = (
+    _entry("dot", "global attention, dot product", "dot", "global"),
+    _entry("general", "global attention, general score", "general", "global"),
+    _entry("concat", "global attention, concat score", "concat", "global"),
+    _entry("local_m", "monotonic local attention", "general", "local_m"),
+    _entry("local_p", "predictive local attention, Gaussian window", "general", "local_p"),
+)
