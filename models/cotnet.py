@@ -37,16 +37,18 @@ def _cotnet(
 
 cotnet50 = partial(_cotnet, (3, 4, 6, 3))
 
+_BATCH = {"symbol": "batch", "min": 1, "opt": 2, "max": 4}
+
 ENTRIES = (
     Entry(
         "cotnet50",
         cotnet50,
         "Li 2021 (arXiv:2107.12292)",
         "ImageNet: ResNet-50 with contextual transformer blocks for its 3x3 convolutions",
-        images(224, batch={"symbol": "batch", "min": 1, "opt": 2, "max": 4}),
+        images(224, batch=_BATCH),
         ("logits",),
         "classification",
         reduced_options={"classes": 10, "width": 16, "deepest": 1},
-        reduced_inputs=images(64),
+        reduced_inputs=images(64, batch=_BATCH),
     ),
 )

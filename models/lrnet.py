@@ -64,7 +64,7 @@ ENTRIES = tuple(
         ("logits",),
         "classification",
         reduced_options=_REDUCED,
-        reduced_inputs=images(64),
+        reduced_inputs=images(64, batch=_BATCH),
     )
     for name, builder in (("lrnet26", lrnet26), ("lrnet50", lrnet50), ("lrnet101", lrnet101))
 )

@@ -73,7 +73,7 @@ ENTRIES = tuple(
         ("logits",),
         "classification",
         reduced_options=_REDUCED,
-        reduced_inputs=images(64),
+        reduced_inputs=images(64, batch=_BATCH),
     )
     for name, builder in (
         ("sasa_resnet26", sasa_resnet26),

@@ -43,9 +43,9 @@ def bottleneck_stages(
     ``width`` and ``out_channels`` are those of the first stage and double from stage to stage; all but the first halve
     height and width in their first block. ``mixer`` builds what stands in a block, from its width and stride.
     """
-    stages = []
+    stages: list[nn.Module] = []
     for depth in depths:
-        blocks = []
+        blocks: list[nn.Module] = []
         for index in range(depth):
             stride = 2 if stages and index == 0 else 1
             blocks.append(MixerBottleneck(in_channels, width, out_channels, mixer(width, stride), stride))

@@ -49,7 +49,7 @@ class AttentionStem(nn.Module):
     def blocks(self, x: Tensor, heads: int) -> Tensor:
         """(N, heads * width, H, W) -> (N, heads, H / b, W / b, b * b, width)."""
         b = self.block
-        cut = x.unflatten(3, (-1, b)).unflatten(2, (-1, b)).unflatten(1, (heads, -1))
+        cut: Tensor = x.unflatten(3, (-1, b)).unflatten(2, (-1, b)).unflatten(1, (heads, -1))
         return cut.permute(0, 1, 3, 5, 4, 6, 2).flatten(4, 5)
 
     def forward(self, x: Tensor) -> Tensor:

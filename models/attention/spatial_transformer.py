@@ -77,12 +77,12 @@ class SpatialTransformer(nn.Module):
 
     def theta(self, x: Tensor) -> Tensor:
         """What the localisation network finds for ``x``: (N, 2, 3), (N, 3, 3) or (N, K, 2), by the transform."""
-        numbers: Tensor = self.regressor(self.localisation(x))
-        if self.transform == "affine":
-            return numbers.unflatten(1, (2, 3))
+        numbers = self.regressor(self.localisation(x))
         if self.transform == "projective":
-            return torch.cat((numbers, torch.ones_like(numbers[:, :1])), dim=1).unflatten(1, (3, 3))
-        return numbers.unflatten(1, (-1, 2))
+            numbers = torch.cat((numbers, torch.ones_like(numbers[:, :1])), dim=1)
+        shape = {"affine": (2, 3), "projective": (3, 3), "thin_plate_spline": (-1, 2)}[self.transform]
+        theta: Tensor = numbers.unflatten(1, shape)
+        return theta
 
     def grid(self, x: Tensor) -> Tensor:
         """Where each pixel of the output reads ``x``: (N, H, W, 2)."""

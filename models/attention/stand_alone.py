@@ -120,4 +120,5 @@ class AttentionConv(nn.Module):
         keys = torch.cat((rows + self.rel_h, columns + self.rel_w), dim=1).flatten(4)
         values = self.windows(self.value_conv(padded)).flatten(4)
         weights = (self.query_conv(x).unsqueeze(4) * keys).softmax(4)
-        return (weights * values).sum(4)
+        attended: Tensor = (weights * values).sum(4)
+        return attended
