@@ -42,9 +42,9 @@ def _frame_by_frame(module: nn.Module) -> None:
         if isinstance(child, nn.Conv2d):
             module.add_module(name, inflated(child, 1))
         elif isinstance(child, nn.BatchNorm2d):
-            norm = nn.BatchNorm3d(child.num_features, child.eps)
+            norm = nn.BatchNorm3d(child.num_features, child.eps, device=child.weight.device, dtype=child.weight.dtype)
             norm.load_state_dict(child.state_dict())
-            module.add_module(name, norm)
+            module.add_module(name, norm.train(child.training))
         else:
             _frame_by_frame(child)
 
