@@ -1,0 +1,120 @@
+"""Beam search with length normalisation (Wu et al., 2016, arXiv:1609.08144, equation 14; Vaswani et al., 2017, section 6.1).
+
+``width`` hypotheses per row live. At every step their continuations are taken from the likeliest down until ``width``
+of them live on; those met on the way that end are finished, with the score ::
+
+    log P(Y) / ((5 + |Y|) / 6)^alpha                          |Y| counts the end; alpha = 0: no normalisation
+
+A row is done when it has ``width`` finished hypotheses and none that lives can come to a better score than the worst of
+them: its log-probability only falls, and the divisor is largest at the limit. With a width of 1 and alpha = 0 this
+is greedy decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ...errors import InputError
+from .decoder import Decoder, check_limit, row_count
+from .hypothesis import Hypothesis
+
+
+def beam_search(
+    decoder: Decoder,
+    feeds: Mapping[str, np.ndarray],
+    *,
+    start: int,
+    end: int,
+    limit: int,
+    width: int = 4,
+    alpha: float = 0.6,
+) -> list[list[Hypothesis]]:
+    """Decode a batch: for every row up to ``width`` hypotheses, the best first; unfinished ones only where too few finished.
+
+    ``feeds``, ``start``, ``end`` and ``limit`` are those of :func:`greedy`; the step runs on batches of rows times
+    ``width``. Of equal candidates the better-placed hypothesis' lower token comes first. Raises InputError for a limit or
+    width below 1 and for an alpha below 0.
+    """
+    check_limit(limit)
+    if width < 1:
+        raise InputError(f"beam width {width} is below 1", "give the hypotheses per row")
+    if alpha < 0:
+        raise InputError(f"alpha {alpha:g} is below 0", "give 0 for no length normalisation, or more")
+    rows = decoder.encode(feeds)
+    count = row_count(rows)
+    beams = [_Beam(width, alpha, end, limit) for _ in range(count)]
+    rows = rows.take(np.repeat(np.arange(count), width))
+    last = np.full(count * width, start, np.int64)
+    for length in range(1, limit + 1):
+        scores, _, rows = decoder.advance(rows, last)
+        parents = []
+        for i, beam in enumerate(beams):
+            kept, last[i * width : (i + 1) * width] = beam.extend(scores[i * width : (i + 1) * width], length)
+            parents.append(i * width + kept)
+        if all(beam.done for beam in beams):
+            break
+        rows = rows.take_state(np.concatenate(parents))
+    return [beam.best() for beam in beams]
+
+
+class _Beam:
+    """The search of one row: hypotheses that live, ranked, and those that are finished."""
+
+    def __init__(self, width: int, alpha: float, end: int, limit: int) -> None:
+        self.width, self.alpha, self.end, self.limit = width, alpha, end, limit
+        # One hypothesis to begin with; the places of the others hold nothing that could be continued.
+        self.live = np.full(width, -np.inf)
+        self.live[0] = 0.0
+        self.tokens: list[tuple[int, ...]] = [()] * width
+        self.finished: list[Hypothesis] = []
+        self.done = False
+
+    def extend(self, scores: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Continue by one token with log-probabilities (width, V): which hypothesis each place continues, and by what."""
+        parents, chosen = np.zeros(self.width, np.int64), np.full(self.width, self.end, np.int64)
+        if self.done:
+            return parents, chosen
+        total = (self.live[:, None] + scores).ravel()
+        live, followed, place = np.full(self.width, -np.inf), list(self.tokens), 0
+        # Each hypothesis can end in one way only, so twice the width always holds enough that go on.
+        for candidate in _largest(total, 2 * self.width):
+            if place == self.width or total[candidate] == -np.inf:
+                break
+            parent, token = divmod(int(candidate), scores.shape[1])
+            if token == self.end:
+                self._finish(self.tokens[parent], float(total[candidate]), length)
+                continue
+            live[place], parents[place], chosen[place] = total[candidate], parent, token
+            followed[place] = (*self.tokens[parent], token)
+            place += 1
+        self.live, self.tokens = live, followed
+        attainable = float(live.max()) / self._penalty(self.limit)
+        worst = self.finished[-1].score if len(self.finished) == self.width else -np.inf
+        self.done = worst >= attainable
+        return parents, chosen
+
+    def best(self) -> list[Hypothesis]:
+        """The finished hypotheses by their score, then those that reached the limit, up to the width."""
+        unfinished = [
+            Hypothesis(tokens, float(total), float(total) / self._penalty(self.limit), False)
+            for tokens, total in zip(self.tokens, self.live, strict=True)
+            if total > -np.inf
+        ]
+        return (self.finished + unfinished)[: self.width]
+
+    def _finish(self, tokens: tuple[int, ...], total: float, length: int) -> None:
+        self.finished.append(Hypothesis(tokens, total, total / self._penalty(length), True))
+        self.finished.sort(key=lambda hypothesis: -hypothesis.score)
+        del self.finished[self.width :]
+
+    def _penalty(self, length: int) -> float:
+        return float(((5 + length) / 6) ** self.alpha)
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Where the ``count`` largest values are, the largest first; of equal ones the first."""
+    count = min(count, len(values))
+    enough = np.flatnonzero(values >= np.partition(values, -count)[-count])
+    return enough[np.argsort(-values[enough], kind="stable")][:count]
