@@ -44,7 +44,13 @@ def _stn(
         nn.Flatten(), nn.Linear(10 * 3 * 3, 32), nn.ReLU(),
     )  # fmt: skip
     transformer = SpatialTransformer(
-        localisation, 32, transform=transform, mode=mode, padding_mode=padding_mode, align_corners=align_corners
+        localisation,
+        32,
+        transform=transform,
+        size=(28, 28),
+        mode=mode,
+        padding_mode=padding_mode,
+        align_corners=align_corners,
     )
     nn.init.normal_(transformer.regressor.weight, std=spread)
     classifier = nn.Sequential(

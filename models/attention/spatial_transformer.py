@@ -34,7 +34,8 @@ class SpatialTransformer(nn.Module):
     ``localisation`` maps the input to (N, ``features``); the regression to the numbers of theta is added here, with
     zero weights and the identity as bias, so that an untrained module returns its input. ``points`` is the number of
     control points to a side of the thin-plate spline's lattice (the paper's 16 are 4 x 4). ``mode``, ``padding_mode``
-    and ``align_corners`` are those of ``grid_sample``. Raises ValueError for an unknown transform or mode.
+    and ``align_corners`` are those of ``grid_sample``. Raises ValueError for an unknown transform or mode, and for a
+    thin-plate spline without ``size``, on which its constants depend.
     """
 
     def __init__(
@@ -58,7 +59,11 @@ class SpatialTransformer(nn.Module):
             raise ValueError(f"padding_mode {padding_mode!r} is not one of {', '.join(PADDING_MODES)}")
         self.localisation = localisation
         self.transform = transform
-        self.spline = ThinPlateSpline(points) if transform == "thin_plate_spline" else None
+        self.spline: ThinPlateSpline | None = None
+        if transform == "thin_plate_spline":
+            if size is None:
+                raise ValueError("a thin_plate_spline needs the size of its output, as size=(height, width)")
+            self.spline = ThinPlateSpline(points, size, align_corners=align_corners)
         identity = self._identity()
         self.regressor = nn.Linear(features, identity.numel())
         self.size = size
@@ -86,11 +91,11 @@ class SpatialTransformer(nn.Module):
 
     def grid(self, x: Tensor) -> Tensor:
         """Where each pixel of the output reads ``x``: (N, H, W, 2)."""
-        height, width = self.size or x.shape[-2:]
         theta = self.theta(x)
         if self.spline is not None:
-            spline: Tensor = self.spline(theta, (height, width), self.align_corners)
+            spline: Tensor = self.spline(theta)
             return spline
+        height, width = self.size or x.shape[-2:]
         if self.transform == "projective":
             return projective_grid(theta, (height, width), self.align_corners)
         return F.affine_grid(theta, [x.shape[0], x.shape[1], height, width], align_corners=self.align_corners)

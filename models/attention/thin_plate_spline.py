@@ -6,7 +6,8 @@ can. For each coordinate of the source there are weights w (K) and an affine par
     source(x, y) = a_0 + a_1 x + a_2 y + sum over k of w_k phi(|(x, y) - c_k|)        phi(r) = r^2 log r
     source(c_k) = p_k for all k;  sum w_k = 0;  sum w_k c_k = 0
 
-The system on the second line has a matrix that depends on the control points alone, so that its inverse is a constant.
+The second line is a linear system whose matrix L depends on the control points alone, so that for an output of known
+size all source places are one constant matrix (H * W, K) times the places p: the terms of the first line times L^-1.
 """
 
 from __future__ import annotations
@@ -17,39 +18,37 @@ from torch import Tensor, nn
 from .sampling_grid import regular_grid
 
 
-def _phi(squared: Tensor) -> Tensor:
-    """r^2 log r of r^2, zero at zero."""
-    return 0.5 * squared * torch.where(squared > 0, squared, 1).log()
+def _terms(places: Tensor, control: Tensor) -> Tensor:
+    """The terms of a spline at ``places`` (P, 2): (P, K + 3), phi for each control point, then 1, x, y."""
+    squared = (places[:, None] - control).square().sum(2)
+    phi = 0.5 * squared * torch.where(squared > 0, squared, 1).log()
+    return torch.cat((phi, torch.ones_like(places[:, :1]), places), dim=1)
 
 
 class ThinPlateSpline(nn.Module):
     """Source places (N, K, 2) of a regular lattice of K = ``side``^2 control points -> grid (N, H, W, 2).
 
-    The control points cover [-1, 1] x [-1, 1], row by row, corners included; places are (x, y). Raises ValueError
-    where ``side`` is below 2.
+    The control points cover [-1, 1] x [-1, 1], row by row, corners included; places are (x, y). ``size`` is (H, W) and
+    ``align_corners`` that of ``grid_sample``. Raises ValueError where ``side`` is below 2.
     """
 
-    def __init__(self, side: int = 4) -> None:
+    def __init__(self, side: int, size: tuple[int, int], *, align_corners: bool = False) -> None:
         super().__init__()
         if side < 2:
             raise ValueError(f"{side} control points to a side do not span an image: it takes 2 or more")
-        # In FP64 and no buffers, so that the dtype of the module does not round them; see forward.
-        self.control = regular_grid((side, side), True, torch.empty((), dtype=torch.float64)).flatten(0, 1)
+        like = torch.empty((), dtype=torch.float64)
         count = side**2
+        control = regular_grid((side, side), True, like).flatten(0, 1)
         system = torch.zeros(count + 3, count + 3, dtype=torch.float64)
-        system[:count] = self.terms(self.control, self.control)
+        system[:count] = _terms(control, control)
         system[count:, :count] = system[:count, count:].T
-        self.inverse = torch.linalg.inv(system)[:, :count]
+        target = regular_grid(size, align_corners, like).flatten(0, 1)
+        # In FP64 and no buffers: a module that becomes FP32 and then FP64 again, to be compared, loses no digits.
+        self.control = control
+        self.matrix = _terms(target, control) @ torch.linalg.inv(system)[:, :count]
+        self.size = size
 
-    @staticmethod
-    def terms(places: Tensor, control: Tensor) -> Tensor:
-        """The terms of the spline at ``places`` (P, 2): (P, K + 3), phi for each control point, then 1, x, y."""
-        squared = (places[:, None] - control).square().sum(2)
-        return torch.cat((_phi(squared), torch.ones_like(places[:, :1]), places), dim=1)
-
-    def forward(self, points: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-        """The grid of ``size`` (H, W) that reads control point k at ``points[:, k]``."""
-        target = regular_grid(size, align_corners, points)
-        terms = self.terms(target.flatten(0, 1), self.control.to(points))
-        grid: Tensor = (terms @ self.inverse.to(points) @ points).unflatten(1, target.shape[:2])
+    def forward(self, points: Tensor) -> Tensor:
+        """The grid that reads control point k at ``points[:, k]``."""
+        grid: Tensor = (self.matrix.to(points) @ points).unflatten(1, self.size)
         return grid

@@ -133,6 +133,8 @@ def reference(
 @pytest.mark.parametrize("transform", ["affine", "projective", "thin_plate_spline"])
 @pytest.mark.parametrize(("shape", "size"), [((2, 3, 5, 7), None), ((1, 2, 6, 4), (3, 5))])
 def test_follows_the_formula(shape, size, transform, mode, padding_mode, align_corners, randomised, draw):
+    if transform == "thin_plate_spline":
+        size = size or shape[2:]
     module = SpatialTransformer(
         localisation(shape[1]),
         5,
@@ -179,19 +181,28 @@ def test_theta_is_the_regression_of_what_the_localisation_net_finds(randomised, 
 @pytest.mark.parametrize("transform", ["affine", "projective", "thin_plate_spline"])
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_an_untrained_module_returns_its_input(align_corners, transform, draw):
-    module = SpatialTransformer(localisation(3), 5, transform=transform, points=3, align_corners=align_corners).double()
+    options = {"transform": transform, "size": (6, 5), "points": 3, "align_corners": align_corners}
+    module = SpatialTransformer(localisation(3), 5, **options).double()
     x = draw(2, 3, 6, 5)
     torch.testing.assert_close(module(x), x, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("transform", ["affine", "projective", "thin_plate_spline"])
 def test_gradients_reach_the_input_and_the_localisation_net(transform, randomised, draw, gradcheck):
-    module = SpatialTransformer(localisation(2), 5, transform=transform, points=2)
+    module = SpatialTransformer(localisation(2), 5, transform=transform, size=(4, 3), points=2)
     assert gradcheck(randomised(module), draw(2, 2, 4, 3))
 
 
-@pytest.mark.parametrize("transform", ["affine", "projective", "thin_plate_spline"])
-@pytest.mark.parametrize("size", [None, (4, 6)])
+@pytest.mark.parametrize(
+    ("transform", "size"),
+    [
+        ("affine", None),
+        ("affine", (4, 6)),
+        ("projective", None),
+        ("projective", (4, 6)),
+        ("thin_plate_spline", (4, 6)),
+    ],
+)
 def test_exports_with_a_free_batch_axis(size, transform, randomised, draw, exported):
     module = randomised(SpatialTransformer(localisation(3), 5, transform=transform, size=size))
     program = exported(module, draw(3, 3, 5, 7))
@@ -204,7 +215,11 @@ def test_exports_with_a_free_batch_axis(size, transform, randomised, draw, expor
     ("options", "message"),
     [
         ({"transform": "rigid"}, "transform 'rigid' is not one of affine, projective, thin_plate_spline"),
-        ({"transform": "thin_plate_spline", "points": 1}, "1 control points to a side do not span an image"),
+        ({"transform": "thin_plate_spline"}, "a thin_plate_spline needs the size of its output"),
+        (
+            {"transform": "thin_plate_spline", "size": (4, 4), "points": 1},
+            "1 control points to a side do not span an image",
+        ),
         ({"mode": "linear"}, "mode 'linear' is not one of bilinear, nearest, bicubic"),
         ({"padding_mode": "wrap"}, "padding_mode 'wrap' is not one of zeros, border, reflection"),
     ],
