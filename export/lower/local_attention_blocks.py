@@ -124,7 +124,7 @@ def _build(emit: Emit, node: Any) -> Value:
     compose, scale = node.attrs.get("compose", "product"), float(node.attrs.get("scale", 1.0))
     if scale != 1.0 and compose == "product":
         query = emit.op("Mul", query, emit.constant(scale, query.dtype, "scale"))
-    tiled = blocks.queries(query)
+    tiled = blocks.queries(query, channels)
     inner = prod(block.shape)
     rows = emit.reshape(tiled, [0, 0, -1, inner, channels])
     columns = emit.transpose(blocks.keys(key, channels), [0, 1, 2, 4, 3])
@@ -180,12 +180,12 @@ def _axis_relative(emit: Emit, parts: list[Array], block: Block, tiled: Value) -
 
 def _any_relative(emit: Emit, relative: Array, block: Block, tiled: Value) -> Value:
     """query . relative, each position of a block with its own constant (D, nk), and the mask."""
-    inner, places = prod(block.shape), prod(block.keys)
-    matrix = np.moveaxis(block.spread(relative, 0.0), -2, 1)[None, :, None]  # (1, H, 1, nq, D, nk)
-    rows = emit.reshape(tiled, [0, 0, -1, inner, 1, relative.shape[1]])
-    term = emit.op("MatMul", rows, emit.constant(matrix, tiled.dtype, "relative"))
+    inner = prod(block.shape)
+    matrix = np.moveaxis(block.spread(relative, 0.0), -2, 1)[None]  # (1, H, nq, D, nk)
+    # One product for all blocks at a position, not one for each position of each block.
+    rows = emit.transpose(emit.reshape(tiled, [0, 0, -1, inner, relative.shape[1]]), [0, 1, 3, 2, 4])
+    term = emit.transpose(emit.op("MatMul", rows, emit.constant(matrix, tiled.dtype, "relative")), [0, 1, 3, 2, 4])
     mask = block.spread(np.zeros(block.window.taps), masked(tiled.dtype))
-    term = emit.reshape(term, [0, 0, -1, inner, places])
     return emit.op("Add", term, emit.constant(mask, tiled.dtype, "mask"))
 
 

@@ -63,7 +63,7 @@ def _build(emit: Emit, node: Any) -> Value:
     scores = tap_scores(emit, taps, query, key, given(node, 4), compose, scale)
     bias = given(node, 3)
     if bias is not None:
-        scores = _added(emit, scores, _bias_by_tap(emit, taps, bias))
+        scores = _added(emit, scores, bias_by_tap(emit, taps, bias))
     shifts = taps.shifts(value)
     run = taps.window.kernel[-1] if (known(query, 1) or 1) >= MANY_HEADS else taps.window.taps
     # A run whose taps are all masked by -inf must not make exp(-inf + inf): its maximum is held at a finite value.
@@ -92,21 +92,26 @@ def _floor(emit: Emit, dtype: Any) -> Value:
     return emit.constant(np.finfo(dtype).min / 2, dtype, "lowest")
 
 
+def same_everywhere(bias: Value, rank: int) -> bool:
+    """Whether a bias (N|1, H|1, K|1, *Q|1) is known not to depend on the position."""
+    return all(known(bias, LEADING + axis) == 1 for axis in range(rank))
+
+
 def bias_over_taps(emit: Emit, taps: Taps, bias: Value) -> Value:
     """bias (N|1, H|1, K|1, *Q|1) over flat positions: (N|1, H|1, K|1, P|1)."""
     rank = taps.window.rank
     values = constant_values(bias)
     if values is not None and values.shape[LEADING:] == (1,) * rank:
         return emit.constant(values.reshape(*values.shape[:LEADING], 1), values.dtype, "bias")
-    if all(known(bias, LEADING + axis) == 1 for axis in range(rank)):
+    if same_everywhere(bias, rank):
         return emit.reshape(bias, [0, 0, 0, 1])
     if any(known(bias, LEADING + axis) == 1 for axis in range(rank)):
         bias = emit.op("Expand", bias, emit.vector([1, 1, 1, *taps.counts]))
     return taps.flat(bias)
 
 
-def _bias_by_tap(emit: Emit, taps: Taps, bias: Value) -> list[Value]:
-    """bias (N|1, H|1, K|1, *Q|1) as K values (N|1, H|1, 1, P|1)."""
+def bias_by_tap(emit: Emit, taps: Taps, bias: Value) -> list[Value]:
+    """What is added to the scores of each tap: bias (N|1, H|1, K|1, *Q|1) as K values (N|1, H|1, 1, P|1)."""
     count = taps.window.taps
     whole = bias_over_taps(emit, taps, bias)
     values = constant_values(whole)

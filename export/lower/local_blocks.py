@@ -77,22 +77,17 @@ class Blocks:
             emit.floordiv(emit.add(count, size - 1), size) for count, size in zip(self.counts, block.shape, strict=True)
         ]
 
-    def queries(self, x: Value) -> Value:
+    def queries(self, x: Value, channels: Dim) -> Value:
         """(N, H, D, *Q) -> (N, H, *grid, *block, D), zeros where the last block leaves the map."""
-        rank = self.block.window.rank
-        covered = self._covered(x)
-        split = [entry for pair in zip(self.grid, self.block.shape, strict=True) for entry in pair]
-        tiled = self.emit.reshape(covered, [0, 0, 0, *split])
-        grid, inner = [LEADING + 2 * axis for axis in range(rank)], [LEADING + 1 + 2 * axis for axis in range(rank)]
-        return self.emit.transpose(tiled, [0, 1, *grid, *inner, 2])
+        last = self._channels_last(self._covered(x))
+        return self.emit.reshape(self._swapped(last, channels, False), [0, 0, *self.grid, *self.block.shape, channels])
 
     def keys(self, x: Value, channels: Dim) -> Value:
         """(N, H, D, *S) -> (N, H, blocks, places, D)."""
         rank = self.block.window.rank
         amounts = {LEADING + axis: (self.block.window.before[axis], self._slack(axis, x)) for axis in range(rank)}
         padded = self.emit.pad(x, LEADING + rank, amounts)
-        last = self.emit.transpose(padded, [0, 1, *range(LEADING, LEADING + rank), 2])
-        rows = self._pieces(last, 1 + rank, channels)
+        rows = self._pieces(self._channels_last(padded), 1 + rank, channels)
         places = prod(self.block.keys)
         if rank == 1:
             return rows
@@ -106,14 +101,27 @@ class Blocks:
     def restore(self, blocks: Value, channels: Dim) -> Value:
         """(N, H, blocks, positions, D) -> (N, H, D, *Q)."""
         rank, emit = self.block.window.rank, self.emit
-        tiled = emit.reshape(blocks, [0, 0, *self.grid, *self.block.shape, channels])
-        order = [entry for axis in range(rank) for entry in (2 + axis, 2 + rank + axis)]
-        first = emit.transpose(tiled, [0, 1, 2 + 2 * rank, *order])
+        rows = emit.reshape(self._swapped(blocks, channels, True), [0, 0, -1, channels])
+        first = emit.transpose(rows, [0, 1, 3, 2])
         sizes = [emit.mul(count, size) for count, size in zip(self.grid, self.block.shape, strict=True)]
         whole = emit.reshape(first, [0, 0, 0, *sizes])
         if sizes == self.counts:
             return whole
         return emit.slice(whole, [0] * rank, self.counts, [LEADING + axis for axis in range(rank)])
+
+    def _channels_last(self, x: Value) -> Value:
+        """(N, H, D, *S) -> (N, H, *S, D). One axis moved at a time is ten times quicker on ONNX Runtime than several."""
+        rank = self.block.window.rank
+        return self.emit.transpose(x, [0, 1, *range(LEADING, LEADING + rank), 2])
+
+    def _swapped(self, x: Value, channels: Dim, blocked: bool) -> Value:
+        """Channel-last x with its rows of blocks in the order of the map or, if ``blocked``, the other way round."""
+        if self.block.window.rank == 1:
+            return x
+        emit, (high, wide) = self.emit, self.block.shape
+        middle = [self.grid[1], high] if blocked else [high, self.grid[1]]
+        pieces = emit.reshape(x, [0, 0, self.grid[0], *middle, emit.mul(channels, wide)])
+        return emit.transpose(pieces, [0, 1, 2, 4, 3, 5])
 
     def _covered(self, x: Value) -> Value:
         """x over whole blocks: padded by what is known to be missing, or by the most that can be and then cut."""

@@ -33,7 +33,7 @@ def tap_scores(
     if relative is not None and compose == "product" and not single:
         separate = emit.split(emit.op("MatMul", transposed(emit, relative), flat), taps.window.taps, axis=2)
     elif relative is not None:
-        by_tap = list(_columns(emit, relative, taps.window.taps))
+        by_tap = list(relative_by_tap(emit, relative, taps.window.taps))
     for index, (shift, added) in enumerate(zip(taps.shifts(key), by_tap, strict=True)):
         keys = shift if added is None else emit.op("Add", shift, added)
         score = composed(emit, flat, keys, compose)
@@ -64,8 +64,8 @@ def transposed(emit: Emit, relative: Value) -> Value:
     return emit.unsqueeze(emit.transpose(relative, [0, 2, 1]), [0])
 
 
-def _columns(emit: Emit, relative: Value, taps: int) -> list[Value]:
-    """relative (H or 1, D, K) as K values (1, H or 1, D, 1)."""
+def relative_by_tap(emit: Emit, relative: Value, taps: int) -> list[Value]:
+    """What is added to the keys of each tap: relative (H or 1, D, K) as K values (1, H or 1, D, 1)."""
     values = constant_values(relative)
     if values is not None:
         return [emit.constant(values[None, :, :, t : t + 1], values.dtype, "relative") for t in range(taps)]

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from .emit import Dim, Emit, Value
 from .local_window import LEADING, LocalWindow
 
+Place = tuple[int, ...]
+
 
 class Taps:
     """The shifts of one node's window. ``positions`` is a value (N, H, any, *Q) that has the positions' lengths."""
@@ -35,7 +37,7 @@ class Taps:
             self._weights.insert(0, emit.mul(width, self._weights[0]))
         self._rows = self._tail()
         self._length = emit.mul(self.counts[0], self._weights[0])
-        self._bounds: dict[tuple[int, ...], tuple[Value, Value]] = {}
+        self._bounds: dict[tuple[Place, int], tuple[Value, Value]] = {}
         self._axis = emit.ints([LEADING])
 
     def flat(self, x: Value) -> Value:
@@ -58,14 +60,19 @@ class Taps:
 
     def shifts(self, x: Value) -> Iterator[Value]:
         """What each tap reads of a value over the space, (N, H, D, *S): K values (N, H, D, P), written when asked for."""
-        phases: dict[tuple[int, ...], Value] = {}
-        padded = self._padded(x)
+        space = self.space(x)
+        for phase, hop in self.origins():
+            yield space.shift(phase, hop)
+
+    def origins(self) -> Iterator[tuple[Place, Place]]:
+        """The phase that each tap reads, and where in it, along each axis."""
         for offset in self.window.offsets():
             phase = tuple(place % step for place, step in zip(offset, self.window.stride, strict=True))
-            hop = tuple(place // step for place, step in zip(offset, self.window.stride, strict=True))
-            if phase not in phases:
-                phases[phase] = self._phase(padded, phase)
-            yield self._shift(phases[phase], hop)
+            yield phase, tuple(place // step for place, step in zip(offset, self.window.stride, strict=True))
+
+    def space(self, x: Value) -> Space:
+        """A value over the space, (N, H, D, *S), padded for shifts of it."""
+        return Space(self, self._padded(x))
 
     def _tail(self) -> int:
         """Rows of the first axis that the last tap reads behind the last one, columns of no position among it.
@@ -89,7 +96,8 @@ class Taps:
             amounts[LEADING + axis] = (window.before[axis], after)
         return self.emit.pad(x, LEADING + window.rank, amounts)
 
-    def _phase(self, padded: Value, phase: tuple[int, ...]) -> Value:
+    def phase(self, padded: Value, phase: Place) -> Value:
+        """One phase of a padded value, flat: (N, H, D, all its places)."""
         window, emit = self.window, self.emit
         axes = [axis for axis in range(window.rank) if window.stride[axis] > 1]
         if axes:
@@ -101,13 +109,28 @@ class Taps:
             padded = emit.slice(padded, starts, ends, [LEADING + axis for axis in axes], steps)
         return padded if window.rank == 1 else emit.reshape(padded, [0, 0, 0, -1])
 
-    def _shift(self, flat: Value, hop: tuple[int, ...]) -> Value:
-        if hop not in self._bounds:
+    def cut(self, flat: Value, hop: Place, more: int = 0) -> Value:
+        """Places ``hop`` to ``hop + P + more`` of a flat value."""
+        if (hop, more) not in self._bounds:
             start: Dim = 0
             for steps, weight in zip(hop, self._weights, strict=True):
                 if steps:
                     start = self.emit.add(self.emit.mul(weight, steps), start)
-            end = self.emit.add(self._length, start)
-            self._bounds[hop] = (self.emit.vector([start]), self.emit.vector([end]))
-        start_vector, end_vector = self._bounds[hop]
+            end = self.emit.add(self.emit.add(self._length, more), start)
+            self._bounds[hop, more] = (self.emit.vector([start]), self.emit.vector([end]))
+        start_vector, end_vector = self._bounds[hop, more]
         return self.emit.op("Slice", flat, start_vector, end_vector, self._axis)
+
+
+class Space:
+    """Shifts of one value over the space; each phase is written once, when first asked for."""
+
+    def __init__(self, taps: Taps, padded: Value) -> None:
+        self._taps, self._padded = taps, padded
+        self._phases: dict[Place, Value] = {}
+
+    def shift(self, phase: Place, hop: Place, more: int = 0) -> Value:
+        """``phase`` from ``hop`` on: (N, H, D, P + more)."""
+        if phase not in self._phases:
+            self._phases[phase] = self._taps.phase(self._padded, phase)
+        return self._taps.cut(self._phases[phase], hop, more)
