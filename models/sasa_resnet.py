@@ -59,6 +59,7 @@ def _sasa_resnet(
 sasa_resnet26 = partial(_sasa_resnet, (1, 2, 4, 1))
 sasa_resnet38 = partial(_sasa_resnet, (2, 3, 5, 2))
 sasa_resnet50 = partial(_sasa_resnet, (3, 4, 6, 3))
+sasa_resnet26_per_channel = partial(_sasa_resnet, (1, 2, 4, 1), attention="per_channel")
 
 _BATCH = {"symbol": "batch", "min": 1, "opt": 2, "max": 4}
 _REDUCED = {"classes": 10, "width": 16, "heads": 4, "stem": "attention", "deepest": 1}
@@ -68,16 +69,17 @@ ENTRIES = tuple(
         name,
         builder,
         "Ramachandran 2019 (arXiv:1906.05909)",
-        f"ImageNet: ResNet-{name[11:]} with stand-alone self-attention for its 3x3 convolutions",
+        f"ImageNet: ResNet-{name[11:13]} with {words} for its 3x3 convolutions",
         images(224, batch=_BATCH),
         ("logits",),
         "classification",
         reduced_options=_REDUCED,
         reduced_inputs=images(64, batch=_BATCH),
     )
-    for name, builder in (
-        ("sasa_resnet26", sasa_resnet26),
-        ("sasa_resnet38", sasa_resnet38),
-        ("sasa_resnet50", sasa_resnet50),
+    for name, builder, words in (
+        ("sasa_resnet26", sasa_resnet26, "stand-alone self-attention"),
+        ("sasa_resnet38", sasa_resnet38, "stand-alone self-attention"),
+        ("sasa_resnet50", sasa_resnet50, "stand-alone self-attention"),
+        ("sasa_resnet26_per_channel", sasa_resnet26_per_channel, "self-attention that has a softmax for each channel"),
     )
 )

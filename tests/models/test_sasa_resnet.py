@@ -53,8 +53,11 @@ def test_the_attention_stem_leaves_no_convolution_that_sees_two_pixels():
     assert module(torch.randn(2, 3, 32, 32)).shape == (2, 3)
 
 
-def test_the_per_channel_form_stands_in_its_place():
-    module = registry.build("sasa_resnet26", attention="per_channel", kernel_size=5, **SMALL).eval()
+@pytest.mark.parametrize(
+    ("name", "options"), [("sasa_resnet26", {"attention": "per_channel"}), ("sasa_resnet26_per_channel", {})]
+)
+def test_the_per_channel_form_stands_in_its_place(name, options):
+    module = registry.build(name, kernel_size=5, **options, **SMALL).eval()
     found = [m for m in module.modules() if isinstance(m, AttentionConv)]
     assert [m.kernel_size for m in found] == [5] * 4
     assert not any(isinstance(m, StandAloneAttention) for m in module.modules())
