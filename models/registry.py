@@ -20,6 +20,7 @@ from . import (
     resnet,
     sasa_resnet,
     stn,
+    transformer,
     vit,
 )
 from .entry import Entry
@@ -39,6 +40,7 @@ FAMILIES = (
     resnet,
     sasa_resnet,
     stn,
+    transformer,
     vit,
 )
 """The files that list named networks."""
