@@ -113,6 +113,7 @@ def _entry(
 
 def _entries() -> Iterator[Entry]:
     narrow = {"reduction": 4}
+    short = {"longest": 1}  # GAM's 7x7 convolutions are most of the network
     for depth, (block, _) in DEPTHS.items():
         yield _entry(depth, "se", se, "Hu 2018 (arXiv:1709.01507)", "squeeze and excitation", narrow)
         yield _entry(depth, "bam", bam, "Park 2018 (arXiv:1807.06514)", "BAM after its stages", narrow)
@@ -120,14 +121,14 @@ def _entries() -> Iterator[Entry]:
         yield _entry(depth, "triplet", triplet, "Misra 2021 (arXiv:2010.03045)", "triplet attention", {})
         groups = GROUPS if block is Bottleneck else 1
         title = "GAM, grouped and shuffled" if groups > 1 else "GAM"
-        yield _entry(depth, "gam", gam, "Liu 2021 (arXiv:2112.05561)", title, {}, groups=groups)
+        yield _entry(depth, "gam", gam, "Liu 2021 (arXiv:2112.05561)", title, short, groups=groups)
     yield _entry(
         18,
         "gam_notes",
         gam,
         "Liu 2021 (arXiv:2112.05561), tutorial code",
         "GAM without a sigmoid on the channels, borders repeated",
-        {},
+        short,
         reduction=4,
         variant="notes",
     )

@@ -136,7 +136,7 @@ def test_reduced_entries_export_with_a_free_batch_axis(name, settled):
     batch = torch.export.Dim("batch", min=1, max=16)
     x = torch.randn(3, 3, 64, 64, dtype=torch.float64)
     program = torch.export.export(module, (x,), dynamic_shapes=({0: batch},), strict=False).module()
-    for size in (1, 16):
+    for size in (1, 5):
         x = torch.randn(size, 3, 64, 64, dtype=torch.float64)
         assert module(x).shape == (size, 10)
         torch.testing.assert_close(program(x), module(x), rtol=0, atol=1e-10)
