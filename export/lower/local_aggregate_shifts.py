@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .emit import Emit, Value
-from .local_cost import CPU, shifted_values
+from .local_cost import CORES, shifted_values
 from .local_taps import Taps
 from .local_window import lengths, window_of, window_refusal
 from .lowering import Lowering, Where
@@ -27,14 +27,17 @@ def weighted_sum(emit: Emit, weights: list[Value], shifts: Iterator[Value], star
     return total
 
 
-def _refuse(node: Any, where: Where) -> str | None:
+def aggregate_refusal(node: Any, where: Where) -> str | None:
+    """Why the inputs of a LocalAggregate cannot be shifted."""
     return window_refusal({"weights": node.inputs[0], "value": node.inputs[1]}, window_of(node).rank)
 
 
 def _cost(node: Any) -> float:
     window = window_of(node)
     heads, channels = lengths(node.inputs[1], 1, 2)
-    return CPU.value * window.taps * shifted_values(window, node.inputs[0]) * heads * (2.3 * channels + 1.5)
+    passes = 0.85 * (channels + 1) + 1.45 * channels / CORES.parallel
+    values = shifted_values(window, node.inputs[0]) * heads
+    return CORES.value * window.taps * values * passes + 3 * CORES.node * window.taps
 
 
 def _build(emit: Emit, node: Any) -> Value:
@@ -44,4 +47,4 @@ def _build(emit: Emit, node: Any) -> Value:
     return taps.restore(weighted_sum(emit, by_tap, taps.shifts(value)))
 
 
-LOWERING = Lowering("local_aggregate_shifts", "LocalAggregate", _refuse, _cost, _build)
+LOWERING = Lowering("local_aggregate_shifts", "LocalAggregate", aggregate_refusal, _cost, _build)

@@ -79,7 +79,7 @@ def _cost_of(node: Any, shape: tuple[int, ...], machine: Machine) -> float:
     if relative is not None:
         passes += 5.0 if _by_axis(relative, window.kernel) is not None else 8.0
         queries = 500.0 * blocks * prod(shape)  # many products of little size
-    moves = (4.0 * places + 8.0 * blocks * prod(shape)) * (channels + value_channels)
+    moves = (3.0 * places + 5.0 * blocks * prod(shape)) * (channels + value_channels)
     pieces = sum(ceil(kk / size) for kk, size in zip(block.keys, shape, strict=True)) + block.keys[0]
     # A MatMul of each block has a start of its own on a CPU; a GPU runs them side by side.
     starts = 0.3 * blocks if machine is CORES else 0.0

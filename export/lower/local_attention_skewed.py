@@ -17,22 +17,17 @@ from .emit import Emit, Value
 from .local_attention_shifts import attention_refusal, bias_by_tap, same_everywhere
 from .local_correlation_shifts import composed, relative_by_tap
 from .local_cost import CORES, GPU, Machine, shifted_values
-from .local_skew import Skew, columns_of
+from .local_skew import Skew, columns_of, skew_refusal
 from .local_taps import Taps
 from .local_window import given, lengths, window_of
 from .lowering import Lowering, Where, constant_values, known
 
 
 def _refuse(node: Any, where: Where) -> str | None:
-    window = window_of(node)
-    if window.rank == 1:
-        return "one space axis has no other along which keys could move"
-    if len(columns_of(window)) == 1:
-        return "a window of one column has nothing to share between columns"
     relative = given(node, 4)
     if relative is not None and constant_values(relative) is None:
         return "the relative term is computed, not constant"
-    return attention_refusal(node, where)
+    return skew_refusal(window_of(node)) or attention_refusal(node, where)
 
 
 def _cost(node: Any, machine: Machine = CORES) -> float:
@@ -43,8 +38,11 @@ def _cost(node: Any, machine: Machine = CORES) -> float:
     rows = window.taps / columns
     values = shifted_values(window, node.inputs[0]) * heads
     sliced = 0.85 * (rows * (channels + value_channels) + columns * (channels + value_channels + 3))
-    shared = (window.taps * (0.85 * channels + 1.45 * value_channels + 5) + columns * value_channels) / machine.parallel
-    return machine.value * values * (sliced + shared) + machine.node * (7 * window.taps + 8 * columns)
+    shared = window.taps * (0.85 * channels + 1.45 * value_channels + 5) + columns * value_channels
+    # What was not just sliced lies farther away.
+    return machine.value * values * (sliced + 1.12 * shared / machine.parallel) + machine.node * (
+        7 * window.taps + 8 * columns
+    )
 
 
 def _gpu_cost(node: Any) -> float:

@@ -26,6 +26,15 @@ def columns_of(window: LocalWindow) -> dict[int, list[int]]:
     return columns
 
 
+def skew_refusal(window: LocalWindow) -> str | None:
+    """Why a window has nothing to gain."""
+    if window.rank == 1:
+        return "one space axis has no other along which keys could move"
+    if len(columns_of(window)) == 1:
+        return "a window of one column has nothing to share between columns"
+    return None
+
+
 class Skew:
     """The moved tensors of one node's window; see the file's heading."""
 

@@ -215,7 +215,7 @@ def test_tensorrt(dtype, name, kind, lowered, builds) -> None:
     builds(lowered("LocalAttention", inputs, attrs, dynamic=free(3, 4), constants=[*inputs][3:], only=FORM), inputs)
 
 
-@pytest.mark.parametrize(("batch", "form"), [(1, "local_attention_windows"), (8, "local_attention_shifts")])
+@pytest.mark.parametrize(("batch", "form"), [(1, "local_attention_windows"), (8, "local_attention_skewed")])
 def test_an_estimate_counts_the_usual_batch(batch, form) -> None:
     """Two forms of small maps change places with the batch: one pays by operator, the other by value."""
     from onnx import helper

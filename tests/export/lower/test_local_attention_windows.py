@@ -82,7 +82,7 @@ def test_a_gpu_takes_it_where_blocks_do_not_apply(lowered) -> None:
     assert gpu.lowering == FORM
     assert gpu.refused["local_attention_blocks"] == "the bias is computed, not constant"
     cpu = lowered("LocalAttention", inputs, attrs, dynamic=free(), prefer="ort-cpu").applied
-    assert cpu.lowering == "local_attention_shifts"
+    assert cpu.lowering == "local_attention_skewed"
 
 
 def test_refused_for_an_unknown_composition() -> None:
