@@ -45,9 +45,9 @@ def test_a_stride_in_time_takes_every_other_frame():
 
 
 @pytest.mark.parametrize("depth", [50, 101])
-def test_frame_by_frame_a_still_clip_is_classified_as_its_frame(depth, calibrated):
+def test_frame_by_frame_a_still_clip_is_classified_as_its_frame(depth, settled):
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
-    network = calibrated(resnet(depth, 5, 4, 2), x)
+    network = settled(resnet(depth, 5, 4, 2), *x.shape)
     clips = copy.deepcopy(network)
     inflate(clips, temporal=False)
     logits = network(x)

@@ -56,9 +56,9 @@ def test_where_the_blocks_stand(name, placement, second, third):
 
 
 @pytest.mark.parametrize("pairwise", ["gaussian", "embedded", "dot", "concatenation"])
-def test_a_new_network_is_the_residual_network_with_the_same_weights(pairwise, calibrated):
+def test_a_new_network_is_the_residual_network_with_the_same_weights(pairwise, settled):
     x = torch.randn(3, 3, 64, 64, dtype=torch.float64)
-    plain = calibrated(resnet(50, 6, 8, 2), x)
+    plain = settled(resnet(50, 6, 8, 2), *x.shape)
     module = registry.build("nonlocal_resnet50", **SMALL, pairwise=pairwise).double().eval()
     missing, unexpected = module.load_state_dict(plain.state_dict(), strict=False)
     assert not unexpected
@@ -71,11 +71,11 @@ def test_a_new_network_is_the_residual_network_with_the_same_weights(pairwise, c
 
 
 @pytest.mark.parametrize("temporal", [True, False])
-def test_a_new_clip_network_is_the_inflated_one(temporal, calibrated):
+def test_a_new_clip_network_is_the_inflated_one(temporal, settled):
     x = torch.randn(2, 3, 16, 32, 32, dtype=torch.float64)
     plain = resnet(50, 6, 8, 2)
     inflate(plain, temporal=temporal)
-    plain = calibrated(plain, x)
+    plain = settled(plain, *x.shape)
     module = registry.build("nonlocal_resnet50_video", **SMALL, temporal=temporal).double().eval()
     module.load_state_dict(plain.state_dict(), strict=False)
     logits = plain(x)
@@ -94,10 +94,10 @@ def test_a_block_of_the_clip_network_mixes_time():
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-def test_reduced_networks_export_with_a_free_batch_axis(entry, calibrated):
+def test_reduced_networks_export_with_a_free_batch_axis(entry, settled):
     shape = entry.reduced_inputs[0]["axes"][1:]
     x = torch.randn(3, *shape, dtype=torch.float64)
-    module = calibrated(registry.build(entry.name, **entry.reduced_options), x)
+    module = settled(registry.build(entry.name, **entry.reduced_options), *x.shape)
     batch = torch.export.Dim("batch", min=1, max=16)
     program = torch.export.export(module, (x,), dynamic_shapes=({0: batch},), strict=False).module()
     for size in (1, 2):
