@@ -115,6 +115,6 @@ ENTRIES = (
         ("logits",),
         None,
         _SMALL,
-        (tokens("source", 6, 40), tokens("target", 5, 32)),
+        (tokens("source", 5, 40), tokens("target", 4, 32)),
     ),
 )

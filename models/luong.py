@@ -113,6 +113,10 @@ def seq2seq_luong(
     )
 
 
+# Narrower, a network of tanh alone is measured: ONNX Runtime's FP32 tanh errs three times as much as PyTorch's.
+_SMALL = {"source_vocabulary": 40, "target_vocabulary": 32, "embedding": 64, "width": 64, "layers": 2, "reach": 2}
+
+
 def _entry(name: str, summary: str, score: str, window: str) -> Entry:
     return Entry(
         f"seq2seq_luong_{name}",
@@ -122,8 +126,8 @@ def _entry(name: str, summary: str, score: str, window: str) -> Entry:
         (tokens("source", 50, 50000), tokens("target", 50, 50000)),
         ("logits",),
         None,
-        {"source_vocabulary": 40, "target_vocabulary": 32, "embedding": 12, "width": 16, "layers": 2, "reach": 2},
-        (tokens("source", 6, 40), tokens("target", 5, 32)),
+        _SMALL,
+        (tokens("source", 5, 40), tokens("target", 4, 32)),
     )
 
 
