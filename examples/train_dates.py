@@ -83,7 +83,8 @@ def held_out(ordinal: int) -> bool:
 
 def draw(count: int, generator: np.random.Generator, *, held: bool) -> tuple[Tensor, Tensor]:
     """Random dates of either part, said in random ways: source (count, 26) and target (count, 12) tokens."""
-    sources, targets = [], []
+    sources: list[list[int]] = []
+    targets: list[list[int]] = []
     while len(sources) < count:
         ordinal = int(generator.integers(FIRST, LAST + 1))
         if held_out(ordinal) == held:

@@ -27,7 +27,8 @@ class Maxout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pairs' maxima."""
-        return x.unflatten(-1, (-1, 2)).amax(-1)
+        pairs: Tensor = x.unflatten(-1, (-1, 2))
+        return pairs.amax(-1)
 
 
 class Bahdanau(RecurrentEncoderDecoder):

@@ -134,7 +134,11 @@ def parts(network: EncoderDecoder, source: Mapping[str, Any]) -> tuple[Part, Par
     ]
     for name, a, b in zip(names, one, other, strict=True):
         rest = [m if m == n else dict(free) for m, n in zip(a.shape[1:], b.shape[1:], strict=True)]
-        spec = {"name": name, "dtype": str(a.dtype).removeprefix("torch."), "axes": [dict(source["axes"][0]), *rest]}
+        spec: dict[str, Any] = {
+            "name": name,
+            "dtype": str(a.dtype).removeprefix("torch."),
+            "axes": [dict(source["axes"][0]), *rest],
+        }
         if name in network.bounds:
             spec |= {"low": 0, "high": network.bounds[name]}
         inputs.append(spec)

@@ -37,12 +37,17 @@ class Residual(nn.Module):
 
     def before(self, x: Tensor) -> Tensor:
         """What the sub-layer takes."""
-        return self.norm(x) if self.norm_first else x
+        if not self.norm_first:
+            return x
+        normal: Tensor = self.norm(x)
+        return normal
 
     def after(self, x: Tensor, branch: Tensor) -> Tensor:
         """What follows, given what the sub-layer gave."""
-        joined = x + self.dropout(branch)
-        return joined if self.norm_first else self.norm(joined)
+        joined: Tensor = x + self.dropout(branch)
+        if not self.norm_first:
+            joined = self.norm(joined)
+        return joined
 
 
 class FeedForward(nn.Sequential):
@@ -59,14 +64,13 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.attention = MultiHeadAttention(channels, heads)
         self.feed_forward = FeedForward(channels, hidden, dropout)
-        self.residuals = nn.ModuleList(Residual(channels, dropout, norm_first) for _ in range(2))
+        self.first = Residual(channels, dropout, norm_first)
+        self.second = Residual(channels, dropout, norm_first)
 
     def forward(self, x: Tensor, padding: Tensor) -> Tensor:
         """``x`` after both sub-layers."""
-        first, second = self.residuals
-        x = first.after(x, self.attention(first.before(x), padding=padding))
-        result: Tensor = second.after(x, self.feed_forward(second.before(x)))
-        return result
+        x = self.first.after(x, self.attention(self.first.before(x), padding=padding))
+        return self.second.after(x, self.feed_forward(self.second.before(x)))
 
 
 class DecoderLayer(nn.Module):
@@ -77,15 +81,15 @@ class DecoderLayer(nn.Module):
         self.attention = MultiHeadAttention(channels, heads, causal=True)
         self.cross = MultiHeadAttention(channels, heads)
         self.feed_forward = FeedForward(channels, hidden, dropout)
-        self.residuals = nn.ModuleList(Residual(channels, dropout, norm_first) for _ in range(3))
+        self.first = Residual(channels, dropout, norm_first)
+        self.second = Residual(channels, dropout, norm_first)
+        self.third = Residual(channels, dropout, norm_first)
 
     def forward(self, x: Tensor, memory: Tensor, padding: Tensor) -> Tensor:
         """``x`` after the three sub-layers."""
-        first, second, third = self.residuals
-        x = first.after(x, self.attention(first.before(x)))
-        x = second.after(x, self.cross(second.before(x), memory, padding=padding))
-        result: Tensor = third.after(x, self.feed_forward(third.before(x)))
-        return result
+        x = self.first.after(x, self.attention(self.first.before(x)))
+        x = self.second.after(x, self.cross(self.second.before(x), memory, padding=padding))
+        return self.third.after(x, self.feed_forward(self.third.before(x)))
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """What attention over the memory takes of it: (N, heads, S, d) twice."""
@@ -99,17 +103,16 @@ class DecoderLayer(nn.Module):
         ``cache`` and ``memory`` are keys and values, (N, heads, T, d) and (N, heads, S, d); the attention is the mean
         over heads.
         """
-        first, second, third = self.residuals
         places = torch.arange(cache[0].shape[2], device=x.device)
         here = (places == position[:, None])[:, None, :, None]
         later = (places > position[:, None])[:, None, None, :]
-        entering = first.before(x)
+        entering = self.first.before(x)
         key = torch.where(here, self.attention.split(self.attention.key(entering)), cache[0])
         value = torch.where(here, self.attention.split(self.attention.value(entering)), cache[1])
-        x = first.after(x, _attend(self.attention, entering, key, value, later)[0])
-        attended, weights = _attend(self.cross, second.before(x), *memory, padding[:, None, None, :])
-        x = second.after(x, attended)
-        return third.after(x, self.feed_forward(third.before(x))), (key, value), weights.mean(1).squeeze(1)
+        x = self.first.after(x, _attend(self.attention, entering, key, value, later)[0])
+        attended, weights = _attend(self.cross, self.second.before(x), *memory, padding[:, None, None, :])
+        x = self.second.after(x, attended)
+        return self.third.after(x, self.feed_forward(self.third.before(x))), (key, value), weights.mean(1).squeeze(1)
 
 
 def _attend(
@@ -171,7 +174,7 @@ class Transformer(EncoderDecoder):
         """Keys and values of the memory, padding, empty caches and position 0."""
         padding = source == PADDING
         memory = self._memory(source, padding)
-        pairs = [layer.keys_values(memory) for layer in self.decoder]
+        pairs = [layer.keys_values(memory) for layer in self._decoder_layers()]
         keys, values = torch.stack([k for k, _ in pairs], 1), torch.stack([v for _, v in pairs], 1)
         width = keys.shape[4]
         empty = keys.new_zeros(source.shape[0], len(pairs), self.heads, self.length, width)
@@ -183,13 +186,16 @@ class Transformer(EncoderDecoder):
         x = self.embedding(token) * self.scale + self.places.table[position]
         x = self.dropout(x.unsqueeze(1))
         caches: list[tuple[Tensor, Tensor]] = []
-        for i, layer in enumerate(self.decoder):
+        for i, layer in enumerate(self._decoder_layers()):
             x, cache, attention = layer.step(
                 x, (keys[:, i], values[:, i]), (memory_keys[:, i], memory_values[:, i]), position, padding
             )
             caches.append(cache)
         keys, values = torch.stack([k for k, _ in caches], 1), torch.stack([v for _, v in caches], 1)
         return self._logits(x.squeeze(1)), attention, keys, values, position + 1
+
+    def _decoder_layers(self) -> list[DecoderLayer]:
+        return [layer for layer in self.decoder if isinstance(layer, DecoderLayer)]
 
     def _memory(self, source: Tensor, padding: Tensor) -> Tensor:
         x = self.dropout(self.places(self.embedding(source) * self.scale))

@@ -118,4 +118,5 @@ class MultiplicativeAttention(nn.Module):
             raise ValueError("window 'local_m' takes the target's position")
         else:
             p = position.minimum(length - 1).to(dtype)
-        return places.to(dtype) - p.unsqueeze(1)
+        away: Tensor = places.to(dtype) - p.unsqueeze(1)
+        return away

@@ -39,8 +39,9 @@ def oracle_of(network: Transformer, channels: int, heads: int, hidden: int, laye
         theirs.linear2.load_state_dict(ours.feed_forward[3].state_dict())
         if hasattr(theirs, "multihead_attn"):
             copy_attention(ours.cross, theirs.multihead_attn)
-        for i, residual in enumerate(ours.residuals, 1):
-            getattr(theirs, f"norm{i}").load_state_dict(residual.norm.state_dict())
+        for name, norm in (("first", "norm1"), ("second", "norm2"), ("third", "norm3")):
+            if hasattr(theirs, norm):
+                getattr(theirs, norm).load_state_dict(getattr(ours, name).norm.state_dict())
     return oracle.eval()
 
 
