@@ -17,6 +17,8 @@ from onnxscript.rewriter.rules.common import (
 )
 
 _SMALL = 4096
+_FOLDED = 2**20
+"""Elements of a constant that is worked out here, not in FP16 on a GPU: relative embeddings and matrices of a spline are some."""
 
 
 def _small_fill(node: ir.Node) -> bool | None:
@@ -28,7 +30,7 @@ def _small_fill(node: ir.Node) -> bool | None:
 
 def clean(model: ir.Model) -> ir.Model:
     """Fold constants and batch norms, merge equal subexpressions, drop what is unused; in place, also returned."""
-    optimizer.fold_constants(model, should_fold=_small_fill)
+    optimizer.fold_constants(model, input_size_limit=_FOLDED, output_size_limit=_FOLDED, should_fold=_small_fill)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     # Before initializers are merged: the rule leaves a weight alone that has a second user.
     rewriter.rewrite(

@@ -5,9 +5,15 @@
     y = (sum over t of e_t * shift_t(value)) / (sum over t of e_t)
 
 Every form of local attention fits: any composition, per head, per channel (H = C, D = 1) or shared by channels. With
-many heads the K scores no longer fit a cache: then taps are taken in runs of a window's last axis, and the sums of one
-run are rescaled by exp(m_old - m_new) before the next is added, which is exact (online softmax, Milakov and
-Gimelshein, arXiv:1805.02867). Shifts: see ``local_taps``. Source: Ramachandran et al., arXiv:1906.05909, eq. 3.
+many heads the K scores no longer fit a cache: then taps are taken in runs of a window's last axis, and what one run gave
+is rescaled by exp(m_old - m_new) before the next is added, which is exact (online softmax, Milakov and Gimelshein,
+arXiv:1805.02867):
+
+    b = b_old * exp(m_old - m) + sum over the run of e_t;   y = (y_old * b_old * exp(m_old - m) + sum of e_t * value_t) / b
+
+Dividing after every run makes ONNX Runtime add up a run's weights while it has them, instead of all K at the end; where a
+run may be masked as a whole, b may still be 0 and only the last one divides. Shifts: see ``local_taps``. Source:
+Ramachandran et al., arXiv:1906.05909, eq. 3.
 """
 
 from __future__ import annotations
@@ -67,29 +73,37 @@ def _build(emit: Emit, node: Any) -> Value:
     shifts = taps.shifts(value)
     run = taps.window.kernel[-1] if (known(query, 1) or 1) >= MANY_HEADS else taps.window.taps
     # A run whose taps are all masked by -inf must not make exp(-inf + inf): its maximum is held at a finite value.
-    floor = None if bias is None or run == taps.window.taps else _floor(emit, query.dtype)
-    maximum = top = bottom = None
+    floor = (
+        None if run == taps.window.taps or _finite(bias) else emit.constant(np.finfo(query.dtype).min / 2, query.dtype)
+    )
+    maximum = total = result = None
     for _ in range(taps.window.taps // run):
         part = list(islice(scores, run))
         ceiling = [*part, *(entry for entry in (maximum, floor) if entry is not None)]
         highest = emit.op("Max", *ceiling) if len(ceiling) > 1 else part[0]
+        kept = None
         if maximum is not None:
             fade = emit.op("Exp", emit.op("Sub", maximum, highest))
-            top, bottom = emit.op("Mul", top, fade), emit.op("Mul", bottom, fade)
+            total = emit.op("Mul", total, fade)
+            kept = emit.op("Mul", result, total if floor is None else fade)
         maximum = highest
         weights = [emit.op("Exp", emit.op("Sub", score, maximum)) for score in part]
-        bottom = emit.sum(weights if bottom is None else [bottom, *weights])
-        top = weighted_sum(emit, weights, shifts, top)
-    return taps.restore(emit.op("Div", top, bottom))
+        result = weighted_sum(emit, weights, shifts, kept)
+        total = emit.sum(weights if total is None else [total, *weights])
+        if floor is None:
+            result = emit.op("Div", result, total)
+    return taps.restore(result if floor is None else emit.op("Div", result, total))
+
+
+def _finite(bias: Value | None) -> bool:
+    """Whether no entry can be -inf."""
+    values = constant_values(bias)
+    return bias is None or (values is not None and bool(np.isfinite(values).all()))
 
 
 def _added(emit: Emit, scores: Iterator[Value], terms: list[Value]) -> Iterator[Value]:
     for score, term in zip(scores, terms, strict=True):
         yield emit.op("Add", score, term)
-
-
-def _floor(emit: Emit, dtype: Any) -> Value:
-    return emit.constant(np.finfo(dtype).min / 2, dtype, "lowest")
 
 
 def same_everywhere(bias: Value, rank: int) -> bool:

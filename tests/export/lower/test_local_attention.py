@@ -172,6 +172,19 @@ def test_many_heads_keep_one_run_of_scores_alive(lowered) -> None:
     assert [len(node.input) for node in model.model.graph.node if node.op_type == "Max"] == [5, 6, 6]
 
 
+@pytest.mark.parametrize(("masked", "divisions"), [(False, 3), (True, 1)])
+def test_a_run_is_added_up_before_the_next_unless_it_may_be_empty(masked, divisions, lowered) -> None:
+    space, attrs = SPACES["2-d"]
+    inputs = tensors(space, attrs, (40, 1, 1))
+    if masked:
+        bias = np.zeros((1, 1, 15, *positions(space, attrs)), np.float32)
+        bias[:, :, :5] = -np.inf  # the first run sees nothing
+        inputs["bias"] = bias
+    model = lowered("LocalAttention", inputs, attrs, dynamic=free(), constants=[*inputs][3:], only=FORMS[0])
+    model.check(inputs, atol=3e-6)
+    assert sum(node.op_type == "Div" for node in model.model.graph.node) == divisions
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
