@@ -51,11 +51,13 @@ def _dynamic_shapes(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> li
             if axis.symbol is None or sizes[axis.symbol] < 2:
                 continue
             shared = symbols.count(axis.symbol) > 1
+            # torch reads 1 apart from what is more: of 1 to 2 it would keep the single size 2, and refuse it as fixed.
+            most = max(axis.max, 3)
             # A named Dim ties axes together; a hint lets torch derive relations (H = 2k) without a complaint.
             dims[axis.symbol] = (
-                torch.export.Dim(_identifier(axis.symbol), min=axis.min, max=axis.max)
+                torch.export.Dim(_identifier(axis.symbol), min=axis.min, max=most)
                 if shared
-                else torch.export.Dim.DYNAMIC(min=axis.min, max=axis.max)
+                else torch.export.Dim.DYNAMIC(min=axis.min, max=most)
             )
     result: list[dict[int, Any] | None] = []
     for spec in specs:

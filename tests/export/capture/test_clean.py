@@ -109,3 +109,25 @@ def test_a_source_is_named_from_the_deepest_import_root_and_never_absolutely(
     assert short_path(str(tmp_path / "project" / "net.py")) == "net.py"
     assert short_path("/nowhere/near/net.py") == "net.py"
     assert short_path(str(Path(attnexport.__file__).parent / "models" / "blocks.py")) == "attnexport/models/blocks.py"
+
+
+class PositionTerm(nn.Module):
+    """A table of row and column embeddings, larger than what folding takes by itself, meets the input in one product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.randn(8, 32, 7, 1))
+        self.columns = nn.Parameter(torch.randn(8, 32, 1, 7))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        table = torch.cat((self.rows.expand(-1, -1, 7, 7), self.columns.expand(-1, -1, 7, 7)), 1)
+        return x @ table.flatten(2).flatten(0, 1)
+
+
+def test_what_is_made_of_weights_alone_is_made_once() -> None:
+    module = PositionTerm()
+    captured = capture(module, 2, 512)
+    assert [node.op_type for node in captured.model.graph.node] == ["MatMul"]
+    x = torch.randn(3, 512)
+    got = OrtSession(captured.model.SerializeToString()).run({"x": x.numpy()})["y"]
+    np.testing.assert_allclose(got, module.double()(x.double()).detach().numpy(), rtol=1e-4, atol=1e-3)

@@ -30,6 +30,11 @@ class Named(nn.Module):
         return x - 2 * y + z
 
 
+class Pair(nn.Module):
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return 2 * x - y
+
+
 def specs(*axes: Axis) -> list[TensorSpec]:
     return [TensorSpec(name, "float32", (axis, Axis.fixed(4))) for name, axis in zip("abc", axes, strict=False)]
 
@@ -44,6 +49,22 @@ def test_inputs_keep_their_order_and_their_free_axes(module: nn.Module) -> None:
     a, b, c = torch.randn(5, 4), torch.randn(5, 4), torch.randn(1, 4)
     got = OrtSession(captured.model.SerializeToString()).run({"a": a.numpy(), "b": b.numpy(), "c": c.numpy()})["y"]
     np.testing.assert_allclose(got, module(a, b, c).numpy(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_batch_of_one_or_two_stays_free(shared: bool) -> None:
+    small = Axis(1, 1, 2, "batch")
+    module: nn.Module = Pair() if shared else nn.Linear(4, 4)
+    inputs = specs(small, small) if shared else specs(small)
+    captured = to_onnx(export_program(module, inputs, [torch.randn(2, 4) for _ in inputs]), inputs, ["y"])
+    assert [value.type.tensor_type.shape.dim[0].dim_param for value in captured.model.graph.input] == ["batch"] * len(
+        inputs
+    )
+    session = OrtSession(captured.model.SerializeToString())
+    for batch in (1, 2):
+        xs = [torch.randn(batch, 4) for _ in inputs]
+        got = session.run(dict(zip("ab", (x.numpy() for x in xs), strict=False)))["y"]
+        np.testing.assert_allclose(got, module(*xs).detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
 class FixesTheSecond(nn.Module):
