@@ -81,6 +81,14 @@ def test_normalisation_favours_length(language):
     assert (lengths[0], lengths[-1]) == (0, 5)
 
 
+def test_full_hands_do_not_stop_a_search_that_can_still_do_better(language):
+    """Two short sentences are finished at the second step; normalised, the longest is better than either."""
+    model = language(4, seed=0)
+    model.table[:] = [-50, 0.0, 0.4, -50]
+    found = search(model, np.zeros((1, 4)), limit=6, width=2, alpha=3.0)[0]
+    assert [h.tokens for h in found] == [(2,) * 5, (2,) * 4]
+
+
 def test_the_search_stops_once_nothing_better_can_come(language):
     model = language(4, seed=0)
     model.table[:] = [-50, 20, 0, 0]
