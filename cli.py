@@ -73,6 +73,9 @@ def export(
     dynamic: Annotated[list[str] | None, typer.Option(help="NAME:AXIS=min:opt:max; repeatable.")] = None,
     static: Annotated[bool, typer.Option(help="No symbolic batch.")] = False,
     output: Annotated[list[str] | None, typer.Option(help="A name per output, in order; repeatable.")] = None,
+    outputs: Annotated[
+        str | None, typer.Option(help="attention: export the attention maps as further outputs.")
+    ] = None,
     samples: Annotated[Path | None, typer.Option(help="Real inputs: .npz by input name, .npy, or a folder.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random inputs and weights.")] = 0,
     gate: Annotated[float, typer.Option(help="Error allowed, as a multiple of PyTorch's own.")] = 2.0,
@@ -103,7 +106,7 @@ def export(
     options = ExportOptions.from_strings(
         model=model, out=out, force=force, trt=trt, precision=precision, target=target, tune=tune, arch=arch,
         factory=factory, kwargs=kwargs, random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (),
-        dynamic=dynamic or (), static=static, outputs=output or (), samples=samples, seed=seed, gate=gate,
+        dynamic=dynamic or (), static=static, outputs=output or (), extra_outputs=outputs, samples=samples, seed=seed, gate=gate,
         keep_failed=keep_failed, workspace=workspace, timing_cache=timing_cache,
         compute_capabilities=compute_capability or (), optimization_level=optimization_level,
         build_time_limit=build_time_limit,

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
-from ..errors import UnsupportedModelError, first_line
+from ..errors import InputError, UnsupportedModelError, first_line
 from ..runtime.feeds import random_feeds
+from ..runtime.sections import AttentionRecord
 from ..runtime.spec import Axis, TensorSpec
+from .attention_maps import WithMaps, describe_maps, give_maps
 from .capture import Captured
 from .capture.capture import to_onnx
 from .capture.from_onnx import from_onnx
@@ -28,22 +30,33 @@ ONE_FILE = 2**31 - 2**26
 
 @dataclass(frozen=True)
 class Entered:
-    """A captured model with its original. ``inputs`` may be less dynamic than the source's, where a batch was only assumed."""
+    """A captured model with its original. ``inputs`` may be less dynamic than the source's, where a batch was only assumed.
+
+    ``attention`` says which of the outputs are attention maps.
+    """
 
     captured: Captured
     original: Original
     inputs: tuple[TensorSpec, ...]
     output_names: tuple[str, ...]
+    attention: tuple[AttentionRecord, ...] = ()
 
 
-def enter(source: Source, outputs: Sequence[str], seed: int, reporter: Reporter) -> Entered:
-    """Capture a source. ``outputs``: the names that the user wants, or none.
+def enter(source: Source, outputs: Sequence[str], seed: int, reporter: Reporter, *, attention: bool = False) -> Entered:
+    """Capture a source. ``outputs``: the names that the user wants, or none; with ``attention`` maps are outputs, too.
 
     A batch that nobody asked for is given up, with a note, when the model fixes it; one that was asked for is an error.
     """
     if source.onnx is not None:
+        if attention:
+            raise InputError(
+                f"{source.name} is an ONNX graph and has no modules with attention maps",
+                "leave out --outputs attention",
+            )
         names = tuple(output.name for output in source.onnx.graph.output)
         return Entered(from_onnx(source.onnx), OnnxOriginal(source.onnx), source.inputs, names)
+    if attention and source.module is not None:
+        give_maps(source.module)
     try:
         return _enter_torch(source, source.inputs, outputs, seed)
     except FixedAxisError as error:
@@ -61,10 +74,14 @@ def _enter_torch(source: Source, inputs: tuple[TensorSpec, ...], outputs: Sequen
     _fits_one_file(module)
     arrays = random_feeds(inputs, trace_sizes(inputs), seed=seed)
     feeds = [torch.from_numpy(arrays[spec.name]) for spec in inputs]
-    names = output_names(run_once(module, inputs, feeds), outputs or source.outputs)
+    result = run_once(module, inputs, feeds)
+    maps = result.maps if isinstance(result, WithMaps) else {}
+    own = output_names(result.own if isinstance(result, WithMaps) else result, outputs or source.outputs)
+    names = (*own, *maps)
     captured = to_onnx(_program(source, module, inputs, feeds), inputs, names)
     _same_axes(captured, inputs)
-    return Entered(captured, TorchOriginal(module, [s.name for s in inputs], names), inputs, names)
+    original = TorchOriginal(module, [s.name for s in inputs], names)
+    return Entered(captured, original, inputs, names, describe_maps(module, maps))
 
 
 def _fits_one_file(module: torch.nn.Module) -> None:

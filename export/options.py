@@ -31,6 +31,7 @@ class ExportOptions:
     tune: bool = False
     source: SourceOptions = field(default_factory=SourceOptions)
     outputs: tuple[str, ...] = ()
+    attention: bool = False
     samples: Path | None = None
     seed: int = 0
     gate: float = 2.0
@@ -55,6 +56,7 @@ class ExportOptions:
         dynamic: Sequence[str] = (),
         static: bool = False,
         outputs: Sequence[str] = (),
+        extra_outputs: str | None = None,
         timing_cache: Path | None = None,
         compute_capabilities: Sequence[str] = (),
         optimization_level: int | None = None,
@@ -66,6 +68,10 @@ class ExportOptions:
             raise InputError(f"--trt={trt} is not known", "use --trt, --trt=rtx or --trt=enterprise")
         if precision not in ("fp16", "fp32"):
             raise InputError(f"--precision {precision} is not known", "use fp16 or fp32")
+        if extra_outputs not in (None, "attention"):
+            raise InputError(
+                f"--outputs {extra_outputs} is not known", "use --outputs attention; to name outputs, use --output NAME"
+            )
         if not gate > 0:
             raise InputError(
                 f"--gate {gate:g} is not above 0", "give the factor of PyTorch's own error that is allowed"
@@ -90,6 +96,7 @@ class ExportOptions:
                 random_weights=random_weights,
             ),
             outputs=tuple(outputs),
+            attention=extra_outputs == "attention",
             engine=EngineOptions(
                 workspace_bytes=None if workspace is None else parse_bytes(workspace, "--workspace"),
                 timing_cache=timing_cache,

@@ -101,7 +101,7 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
     place = destination(options)
     with BundleWriter(place, replace=options.force) as writer, ExitStack() as stack:
         with stages.run("capture") as stage:
-            entered = enter(source, options.outputs, options.seed, reporter)
+            entered = enter(source, options.outputs, options.seed, reporter, attention=options.attention)
             captured, inputs = entered.captured, entered.inputs
             for text in captured.notes:
                 note(text)
@@ -156,7 +156,7 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
         writer.add(GOLDEN, "golden")
         content = record.manifest(
             source, inputs, outputs, source.task, gpu, stages.records, rewritten, counts,
-            record.precision(half, captured.origins), engines, verification, (*notes, *failures),
+            record.precision(half, captured.origins), engines, verification, entered.attention, (*notes, *failures),
         )  # fmt: skip
         bundle = writer.commit(content)
     return ExportResult(place, not failures, failures, bundle.manifest)

@@ -10,7 +10,7 @@ import onnx
 
 from .. import __version__
 from ..runtime.manifest import Manifest
-from ..runtime.sections import EngineRecord, Gpu, KeptNode, RewriteRecord, Source, StageRecord
+from ..runtime.sections import AttentionRecord, EngineRecord, Gpu, KeptNode, RewriteRecord, Source, StageRecord
 from ..runtime.sections import Precision as PrecisionSection
 from ..runtime.spec import TensorSpec
 from .engine.build import Engine
@@ -121,6 +121,7 @@ def manifest(
     kept: PrecisionSection,
     engines: Sequence[EngineRecord],
     verification: Verification,
+    attention: Sequence[AttentionRecord],
     notes: Sequence[str],
 ) -> Manifest:
     """The whole manifest; the writer adds the files."""
@@ -145,5 +146,6 @@ def manifest(
         precision=kept,
         engines=tuple(engines),
         parity=tuple(verification.records),
+        attention=tuple(attention),
         notes=tuple(notes),
     )

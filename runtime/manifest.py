@@ -1,4 +1,4 @@
-"""``manifest.json``: everything that a bundle says about itself (schema version 1)."""
+"""``manifest.json``: everything that a bundle says about itself (schema version 3)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from ..errors import BundleError
 from .codec import decode, encode_fields
 from .figures import ParityRecord
-from .sections import EngineRecord, FileRecord, Gpu, Precision, RewriteRecord, Source, StageRecord
+from .sections import AttentionRecord, EngineRecord, FileRecord, Gpu, Precision, RewriteRecord, Source, StageRecord
 from .spec import TensorSpec
 
 FORMAT = "attnexport-bundle"
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Manifest:
 
     ``created``: ISO 8601 in UTC; ``tools``: version by name (attnexport, torch, onnxruntime …); ``files``: by path
     relative to the bundle, with forward slashes, without the manifest itself (a writer fills it in); ``operators``:
-    per model file, the count of each operator.
+    per model file, the count of each operator; ``attention``: the outputs that are attention maps.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Manifest:
     precision: Precision = field(default_factory=Precision)
     engines: tuple[EngineRecord, ...] = ()
     parity: tuple[ParityRecord, ...] = ()
+    attention: tuple[AttentionRecord, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

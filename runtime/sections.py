@@ -83,6 +83,22 @@ class Precision:
 
 
 @dataclass(frozen=True)
+class AttentionRecord:
+    """An output that is an attention map (``--outputs attention``).
+
+    ``module`` is the path of the module that it is of, ``type`` its class. ``kind`` says what the map is: gate, tokens,
+    channels, window or grid (see ``models/attention/attention_map.py``); ``detail`` holds a window's ``stride`` and a
+    grid's ``align_corners``.
+    """
+
+    output: str
+    module: str
+    type: str
+    kind: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class EngineRecord:
     """One TensorRT plan. ``flavour``: enterprise or rtx; ``version``: of the library that built it.
 

@@ -73,6 +73,8 @@ class BAM(nn.Module):
     unknown ``form``.
     """
 
+    map_kind = "gate"
+
     def __init__(self, channels: int, *, reduction: int = 16, dilation: int = 4, form: str = "paper") -> None:
         super().__init__()
         if reduction < 1 or channels % reduction:
@@ -85,8 +87,12 @@ class BAM(nn.Module):
         self.spatial = SpatialBranch(channels, channels // reduction, dilation, form)
         self.form = form
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``x`` with its channels and places weighed, from once to twice."""
+    def attention_map(self, x: Tensor) -> Tensor:
+        """What ``x`` is multiplied by: (N, C, H, W), from 1 to 2."""
         channel, spatial = self.channel(x), self.spatial(x)
         logits: Tensor = channel + spatial if self.form == "paper" else channel * spatial
-        return x * (1 + logits.sigmoid())
+        return 1 + logits.sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` with its channels and places weighed, from once to twice."""
+        return x * self.attention_map(x)

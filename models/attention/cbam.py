@@ -21,6 +21,8 @@ ORDERS = ("channel_first", "spatial_first", "parallel")
 class ChannelGate(nn.Module):
     """Mc: (N, C, H, W) -> (N, C, 1, 1) in (0, 1). ``reduction`` is r. Raises ValueError where r does not divide C."""
 
+    map_kind = "gate"
+
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         if reduction < 1 or channels % reduction:
@@ -33,9 +35,15 @@ class ChannelGate(nn.Module):
         logits: Tensor = self.mlp(x.mean((2, 3))) + self.mlp(x.amax((2, 3)))
         return logits.sigmoid()[:, :, None, None]
 
+    def attention_map(self, x: Tensor) -> Tensor:
+        """The channel map, which is all that a gate gives."""
+        return self.forward(x)
+
 
 class SpatialGate(nn.Module):
     """Ms: (N, C, H, W) -> (N, 1, H, W) in (0, 1). Raises ValueError for an even kernel size."""
+
+    map_kind = "gate"
 
     def __init__(self, kernel_size: int = 7) -> None:
         super().__init__()
@@ -48,6 +56,10 @@ class SpatialGate(nn.Module):
         pooled = torch.cat((x.mean(1, keepdim=True), x.amax(1, keepdim=True)), dim=1)
         logits: Tensor = self.conv(pooled)
         return logits.sigmoid()
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """The spatial map, which is all that a gate gives."""
+        return self.forward(x)
 
 
 class CBAM(nn.Module):

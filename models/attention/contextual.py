@@ -26,6 +26,8 @@ class ContextualTransformer(nn.Module):
     between the two 1x1 convolutions) each divide ``channels``. Raises ValueError otherwise.
     """
 
+    map_kind = "window"
+
     def __init__(
         self, channels: int, *, kernel_size: int = 3, groups: int = 4, share: int = 8, reduction: int = 2
     ) -> None:
@@ -68,6 +70,11 @@ class ContextualTransformer(nn.Module):
         summed = (weights.flatten(2).unflatten(1, (1, -1, taps)) * windows).sum(3)
         image: Tensor = summed.flatten(1, 2).unflatten(2, values.shape[-2:])
         return image
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """A: (N, C/share, k*k, H, W), any real numbers."""
+        weights: Tensor = self.embed(torch.cat((x, self.key_embed(x)), dim=1))
+        return weights.unflatten(1, (-1, self.kernel_size**2))
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` in its static and dynamic context."""

@@ -25,6 +25,8 @@ ENERGIES = ("contrast", "product")
 class PositionAttention(nn.Module):
     """(N, channels, H, W) -> the same. Raises ValueError where ``reduction`` does not divide ``channels``."""
 
+    map_kind = "tokens"
+
     def __init__(self, channels: int, *, reduction: int = 8, zero_init: bool = True) -> None:
         super().__init__()
         if reduction < 1 or channels % reduction:
@@ -39,6 +41,10 @@ class PositionAttention(nn.Module):
         scores: Tensor = self.query(x).flatten(2).transpose(1, 2) @ self.key(x).flatten(2)
         return scores.softmax(2)
 
+    def attention_map(self, x: Tensor) -> Tensor:
+        """The weights, (N, H*W, H*W), places in row-major order."""
+        return self.weights(x)
+
     def forward(self, x: Tensor) -> Tensor:
         """``x`` and what its places take from each other."""
         attended = self.value(x).flatten(2) @ self.weights(x).transpose(1, 2)
@@ -48,6 +54,8 @@ class PositionAttention(nn.Module):
 
 class ChannelAttention(nn.Module):
     """(N, C, H, W) -> the same, for any C. Raises ValueError for an unknown ``energy``."""
+
+    map_kind = "channels"
 
     def __init__(self, *, energy: str = "contrast", zero_init: bool = True) -> None:
         super().__init__()
@@ -63,6 +71,10 @@ class ChannelAttention(nn.Module):
         if self.energy == "contrast":
             energy = energy.amax(2, keepdim=True) - energy
         return energy.softmax(2)
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """The weights, (N, C, C)."""
+        return self.weights(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` and what its channels take from each other."""

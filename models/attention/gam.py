@@ -42,6 +42,8 @@ class GAM(nn.Module):
     a number does not divide, for an even kernel size, and for an unknown ``shuffle`` or ``variant``.
     """
 
+    map_kind = "gate"
+
     def __init__(
         self,
         channels: int,
@@ -94,6 +96,11 @@ class GAM(nn.Module):
         """Ms: the spatial map of ``x``, (N, C, H, W) in (0, 1)."""
         logits: Tensor = self.convs(x)
         return logits.sigmoid()
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """What ``x`` is multiplied by, both maps in one: (N, C, H, W)."""
+        channel = self.channel(x)
+        return channel * self.spatial(x * channel)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` with every value weighed, by its channels first and by its neighbourhood second."""

@@ -57,6 +57,8 @@ class LocalRelation(nn.Module):
     ``composability`` or ``positions``.
     """
 
+    map_kind = "window"
+
     def __init__(
         self,
         in_channels: int,
@@ -104,11 +106,19 @@ class LocalRelation(nn.Module):
             return -(query - key).abs()
         return query * key
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Aggregate the window around each pixel of ``x`` by what composes with it."""
+    def weights(self, x: Tensor) -> Tensor:
+        """w: what each place takes from each pixel of its window, (N, groups, H', W', k*k)."""
         query = self.query(x).unsqueeze(4)
         prior = self.geometry().flatten(1)[:, None, None, :]
-        weights = (self.appearance(query, self.windows(self.key(x))) + prior).softmax(4)
+        scores: Tensor = self.appearance(query, self.windows(self.key(x))) + prior
+        return scores.softmax(4)
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """The weights, (N, groups, k*k, H', W')."""
+        return self.weights(x).movedim(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Aggregate the window around each pixel of ``x`` by what composes with it."""
         shared = self.windows(x).unflatten(1, (-1, self.share))
-        aggregated: Tensor = self.out((weights.unsqueeze(2) * shared).sum(5).flatten(1, 2))
+        aggregated: Tensor = self.out((self.weights(x).unsqueeze(2) * shared).sum(5).flatten(1, 2))
         return aggregated

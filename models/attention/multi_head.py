@@ -29,6 +29,8 @@ class MultiHeadAttention(nn.Module):
     that of the four projections. Raises ValueError where ``heads`` does not divide ``channels``.
     """
 
+    map_kind = "tokens"
+
     def __init__(
         self,
         channels: int,
@@ -83,6 +85,18 @@ class MultiHeadAttention(nn.Module):
         scores = torch.where(mask, scores, -math.inf) if mask.dtype == torch.bool else scores + mask
         empty = (scores == -math.inf).all(3, keepdim=True)
         return torch.where(empty, 0.0, scores.softmax(3))
+
+    def attention_map(
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        *,
+        padding: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """The weights, (N, heads, L, S); ``value`` has no part in them."""
+        return self.weights(query, key, padding=padding, bias=bias)
 
     def forward(
         self,

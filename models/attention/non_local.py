@@ -41,6 +41,8 @@ class NonLocal(nn.Module):
     below 1.
     """
 
+    map_kind = "tokens"
+
     def __init__(
         self,
         channels: int,
@@ -85,6 +87,10 @@ class NonLocal(nn.Module):
         if self.pairwise in ("gaussian", "embedded"):
             return pairs.softmax(2)
         return pairs / pairs.shape[2]
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """The weights, (N, places i, places j), in row-major order."""
+        return self.weights(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` and what its places take from each other."""

@@ -20,6 +20,8 @@ class SelfAttention(nn.Module):
     no bias unless ``bias``. Raises ValueError for a width below 1.
     """
 
+    map_kind = "tokens"
+
     def __init__(
         self,
         channels: int,
@@ -44,6 +46,10 @@ class SelfAttention(nn.Module):
         """What each token takes from each: (N, L, L), rows that sum to 1."""
         scores: Tensor = self.query(x) @ self.key(x).transpose(1, 2)
         return (scores * self.scale).softmax(2)
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """The weights, (N, L, L)."""
+        return self.weights(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Every token's mixture of the values."""

@@ -38,6 +38,8 @@ class SpatialTransformer(nn.Module):
     thin-plate spline without ``size``, on which its constants depend.
     """
 
+    map_kind = "grid"
+
     def __init__(
         self,
         localisation: nn.Module,
@@ -99,6 +101,10 @@ class SpatialTransformer(nn.Module):
         if self.transform == "projective":
             return projective_grid(theta, (height, width), self.align_corners)
         return F.affine_grid(theta, [x.shape[0], x.shape[1], height, width], align_corners=self.align_corners)
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """The grid, (N, H, W, 2)."""
+        return self.grid(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Sample ``x`` on the grid that theta describes."""

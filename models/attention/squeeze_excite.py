@@ -18,6 +18,8 @@ from torch import Tensor, nn
 class SqueezeExcite(nn.Module):
     """(N, C, H, W) -> (N, C, H, W). ``reduction`` is r. Raises ValueError where r does not divide C."""
 
+    map_kind = "gate"
+
     def __init__(self, channels: int, *, reduction: int = 16, bias: bool = False) -> None:
         super().__init__()
         if reduction < 1 or channels % reduction:
@@ -30,6 +32,10 @@ class SqueezeExcite(nn.Module):
         """s: the weight in (0, 1) of each channel of ``x``, (N, C, 1, 1)."""
         logits: Tensor = self.expand(self.reduce(x.mean((2, 3))).relu())
         return logits.sigmoid()[:, :, None, None]
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """s: (N, C, 1, 1), what ``x`` is multiplied by."""
+        return self.scale(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` with its channels weighed."""

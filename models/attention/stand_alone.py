@@ -31,6 +31,8 @@ class StandAloneAttention(nn.Module):
     embeddings. Raises ValueError otherwise, and for an unknown ``projection``.
     """
 
+    map_kind = "window"
+
     def __init__(
         self,
         in_channels: int,
@@ -74,13 +76,21 @@ class StandAloneAttention(nn.Module):
         windows: Tensor = unfolded.unflatten(1, (self.heads, self.width, self.kernel_size**2))
         return windows
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend to the window around each pixel of ``x``."""
+    def weights(self, x: Tensor) -> Tensor:
+        """What each pixel takes from each of its window: (N, heads, k*k, H*W), sums of 1 over the window."""
         query = self.query(x).flatten(2).unflatten(1, (self.heads, self.width))
         content = (query.unsqueeze(3) * self.windows(self.key(x))).sum(2)
         position = self.embedding().transpose(1, 2) @ query
-        weights = (content + position).softmax(2)
-        attended = (weights.unsqueeze(2) * self.windows(self.value(x))).sum(3)
+        scores: Tensor = content + position
+        return scores.softmax(2)
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """The weights, (N, heads, k*k, H, W)."""
+        return self.weights(x).unflatten(3, x.shape[-2:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend to the window around each pixel of ``x``."""
+        attended = (self.weights(x).unsqueeze(2) * self.windows(self.value(x))).sum(3)
         image: Tensor = attended.flatten(1, 2).unflatten(2, x.shape[-2:])
         return image
 
@@ -94,6 +104,8 @@ class AttentionConv(nn.Module):
     no channel meets another. ``kernel_size`` is k, odd; ``out_channels`` is even; with ``bias`` a place outside the
     image has the bias as key and value. Raises ValueError otherwise. Parameters are named as they are in that code.
     """
+
+    map_kind = "window"
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int = 7, bias: bool = False) -> None:
         super().__init__()
@@ -113,12 +125,21 @@ class AttentionConv(nn.Module):
         """(N, C, H + k - 1, W + k - 1) -> (N, C, H, W, k, k)."""
         return x.unfold(2, self.kernel_size, 1).unfold(3, self.kernel_size, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend to the window around each pixel of ``x``, in each channel alone."""
+    def weights(self, x: Tensor) -> Tensor:
+        """What each pixel takes from each of its window, in each channel: (N, out_channels, H, W, k*k)."""
         padded = F.pad(x, [self.kernel_size // 2] * 4)
         rows, columns = self.windows(self.key_conv(padded)).chunk(2, dim=1)
         keys = torch.cat((rows + self.rel_h, columns + self.rel_w), dim=1).flatten(4)
+        scores: Tensor = self.query_conv(x).unsqueeze(4) * keys
+        return scores.softmax(4)
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """The weights, (N, out_channels, k*k, H, W): every channel is a head of its own."""
+        return self.weights(x).movedim(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend to the window around each pixel of ``x``, in each channel alone."""
+        padded = F.pad(x, [self.kernel_size // 2] * 4)
         values = self.windows(self.value_conv(padded)).flatten(4)
-        weights = (self.query_conv(x).unsqueeze(4) * keys).softmax(4)
-        attended: Tensor = (weights * values).sum(4)
+        attended: Tensor = (self.weights(x) * values).sum(4)
         return attended

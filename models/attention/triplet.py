@@ -32,19 +32,32 @@ class ZPoolGate(nn.Module):
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
         self.norm = nn.BatchNorm2d(1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``x`` with its places weighed."""
+    def weights(self, x: Tensor) -> Tensor:
+        """The weight of every place: (N, 1, B, D)."""
         pooled = torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), dim=1)
         logits: Tensor = self.norm(self.conv(pooled))
-        return x * logits.sigmoid()
+        return logits.sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` with its places weighed."""
+        return x * self.weights(x)
 
 
 class TripletAttention(nn.Module):
     """(N, C, H, W) -> (N, C, H, W), any C, H and W. Raises ValueError for an even kernel size."""
 
+    map_kind = "gate"
+
     def __init__(self, *, kernel_size: int = 7) -> None:
         super().__init__()
         self.gates = nn.ModuleList(ZPoolGate(kernel_size) for _ in ROTATIONS)
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """What ``x`` is multiplied by, the mean of the three gates' weights: (N, C, H, W)."""
+        turned = zip(self.gates, ROTATIONS, strict=True)
+        first, second, third = (gate.weights(x.permute(axes)).permute(axes) for gate, axes in turned)
+        mean: Tensor = (first + second + third) / 3
+        return mean
 
     def forward(self, x: Tensor) -> Tensor:
         """The mean of the three branches."""

@@ -12,6 +12,7 @@ from attnexport.runtime.figures import Figures, Gate, ParityRecord
 from attnexport.runtime.golden import GoldenCase, write_golden
 from attnexport.runtime.manifest import Manifest
 from attnexport.runtime.sections import (
+    AttentionRecord,
     EngineRecord,
     Gpu,
     KeptNode,
@@ -75,6 +76,7 @@ def full(plain: Manifest) -> Manifest:
                 Gate.judge(figures, own_rms=1e-7, precision="float32", factor=2.0), 1e-7, {"top1": {"agreement": 1.0}},
             ),
         ),
+        attention=(AttentionRecord("attention.mixer", "mixer", "LocalRelation", "window", {"stride": 2}),),
         notes=("no GPU",),
     )  # fmt: skip
 

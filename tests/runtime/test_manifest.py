@@ -24,7 +24,7 @@ def test_the_text_is_strict_json_with_format_and_schema_first(full: Manifest) ->
 
     value = json.loads(full.dumps(), parse_constant=refuse)
     assert list(value)[:2] == ["format", "schema"]
-    assert (value["format"], value["schema"]) == ("attnexport-bundle", 2)
+    assert (value["format"], value["schema"]) == ("attnexport-bundle", 3)
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
@@ -90,9 +90,9 @@ def test_each_field_of_a_wrong_kind_is_named(full: Manifest) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda v: v.update(schema=1), "the manifest has schema version 1 and this attnexport reads version 2"),
+        (lambda v: v.update(schema=1), "the manifest has schema version 1 and this attnexport reads version 3"),
         (lambda v: v.update(schema=True), "schema version True"),
-        (lambda v: v.update(schema=2.0), "schema version 2.0"),
+        (lambda v: v.update(schema=3.0), "schema version 3.0"),
         (lambda v: v.pop("schema"), "schema version None"),
         (lambda v: v.update(format="zip"), "has format 'zip' and not 'attnexport-bundle'"),
         (lambda v: v.update(surprise=1), "field 'surprise' is not known"),
