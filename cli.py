@@ -15,7 +15,7 @@ from .errors import AttnexportError, InputError, first_line
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
 
-COMMANDS = ("export", "check", "inspect", "doctor")
+COMMANDS = ("export", "check", "inspect", "doctor", "models")
 
 HELP = f"""attnexport {__version__}: trained attention models to ONNX and TensorRT FP16, verified against FP64
 
@@ -23,6 +23,7 @@ usage:  attnexport MODEL [options]         export MODEL to the bundle NAME.attn
         attnexport check NAME.attn         prove a bundle again, without torch
         attnexport inspect NAME.attn       what was rewritten and why, precisions, engine layers
         attnexport doctor [--probe]        what works here, what to install; --probe measures it
+        attnexport models [NAME]           the networks that --arch knows, counted; one with its options
 
 MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, TorchScript, .onnx
 
@@ -140,10 +141,29 @@ def check(
 def inspect(
     bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
     layers: Annotated[bool, typer.Option(help="List every layer of the engines.")] = False,
+    attention: Annotated[
+        Path | None, typer.Option(help="Draw the attention maps over this image instead; needs matplotlib.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="With --attention: the PNG; IMAGE.attention.png by default.")
+    ] = None,
+    mean: Annotated[
+        str, typer.Option(help="With --attention: subtracted from pixels in 0..1, as 0.5 or 0.4,0.5,0.6.")
+    ] = "0",
+    std: Annotated[str, typer.Option(help="With --attention: what pixels are divided by, likewise.")] = "1",
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
     """Show what a bundle holds: rewrites with reasons, operators, precisions, engine layers, parity."""
+    if attention is not None:
+        from .runtime.attention_picture import draw_attention
+        from .runtime.console import show_picture
+
+        picture = draw_attention(bundle, attention, out, mean=numbers(mean, "--mean"), std=numbers(std, "--std"))
+        show_picture(picture, as_json=json_output)
+        return
+    if out is not None or (mean, std) != ("0", "1"):
+        raise InputError("--out, --mean and --std belong to --attention", "add --attention IMAGE")
     from .runtime.console import show_inspection
     from .runtime.inspect import inspect as run_inspect
 
@@ -170,6 +190,25 @@ def doctor(
     show_diagnosis(diagnose(), as_json=json_output)
 
 
+@app.command()
+def models(
+    name: Annotated[str | None, typer.Argument(help="One of them, with its options.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON: a list, or one object.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """List the networks that --arch knows: parameters, multiply-adds, input, paper."""
+    from .export.requirements import require_export
+
+    require_export()
+    from .export.catalogue import catalogue
+    from .runtime.console import ConsoleReporter
+    from .runtime.model_table import show_models
+
+    with ConsoleReporter(silent=json_output) as reporter:
+        rows = catalogue(name, reporter)
+    show_models(rows, one=name is not None, as_json=json_output)
+
+
 def _probe(targets: Sequence[str], save: Path | None, *, as_json: bool) -> None:
     from .export.requirements import require_export
 
@@ -183,6 +222,14 @@ def _probe(targets: Sequence[str], save: Path | None, *, as_json: bool) -> None:
     if save is not None:
         keep(found, save)
     show_probe([one.to_json() for one in found], [one.to_json() for one in differing], as_json=as_json)
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """``0.4,0.5,0.6`` as numbers. Raises InputError naming the option."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{option} {text!r} is no list of numbers", "write it as 0.5 or 0.485,0.456,0.406") from error
 
 
 def arguments(argv: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -182,6 +183,14 @@ def show_inspection(found: Inspection, *, layers: bool, as_json: bool) -> None:
     console.print("\n[bold]parity[/]", parity, sep="\n")
     for note in found.notes:
         console.print(f"note: {escape(note)}")
+
+
+def show_picture(path: Path, *, as_json: bool) -> None:
+    """Print where a picture was written."""
+    if as_json:
+        print_json({"picture": str(path)})
+    else:
+        _console().print(f"written: {escape(str(path))}", soft_wrap=True)
 
 
 def _show_rewrites(console: Console, found: Inspection) -> None:
