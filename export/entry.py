@@ -81,7 +81,11 @@ def _enter_torch(source: Source, inputs: tuple[TensorSpec, ...], outputs: Sequen
     captured = to_onnx(_program(source, module, inputs, feeds), inputs, names)
     _same_axes(captured, inputs)
     original = TorchOriginal(module, [s.name for s in inputs], names)
-    return Entered(captured, original, inputs, names, describe_maps(module, maps))
+    attention = describe_maps(module, maps)
+    if windows := [record.module for record in attention if record.kind == "window"]:
+        text = f"the local attention of {', '.join(windows)} is not fused into one operator: its weights are outputs"
+        captured = replace(captured, notes=(*captured.notes, text))
+    return Entered(captured, original, inputs, names, attention)
 
 
 def _fits_one_file(module: torch.nn.Module) -> None:
