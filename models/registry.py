@@ -53,12 +53,17 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(REGISTRY))
 
 
+def families() -> dict[str, tuple[str, ...]]:
+    """The names of each family's file, in the order in which it lists them."""
+    return {family.__name__.rpartition(".")[2]: tuple(entry.name for entry in family.ENTRIES) for family in FAMILIES}
+
+
 def entry(name: str) -> Entry:
     """The entry of that name. Raises ValueError with the nearest names where there is none."""
     if name in REGISTRY:
         return REGISTRY[name]
     near = difflib.get_close_matches(name, names(), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names())}"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"attnexport models lists the {len(REGISTRY)} that are"
     raise ValueError(f"architecture {name!r} is not known: {hint}")
 
 

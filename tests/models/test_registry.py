@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from attnexport.export import checkpoint
-from attnexport.models import registry
+from attnexport.models import distinct, registry
 from attnexport.runtime.spec import TensorSpec
 
 NAMES = ("digits_lrnet", "digits_sasa", "digits_stn_cbam")
@@ -26,20 +26,81 @@ def test_the_digits_networks_are_known():
     assert list(registry.names()) == sorted(registry.REGISTRY)
 
 
+def feeds(inputs, point):
+    """Arguments of ``forward`` at a point of the profile: real values, or none under the meta device."""
+    specs = [TensorSpec.from_json(spec) for spec in inputs]
+    return [
+        torch.randn(spec.shape(point))
+        if spec.dtype == "float32"
+        else torch.randint(spec.low or 0, spec.high or 2, spec.shape(point), dtype=getattr(torch, spec.dtype))
+        for spec in specs
+    ]
+
+
 @pytest.mark.parametrize("name", registry.names())
-def test_an_entry_says_what_the_network_takes_and_gives(name):
+def test_an_entry_says_what_the_network_takes(name):
     entry = registry.entry(name)
     assert entry.name == name
     assert entry.paper
     assert entry.summary
-    specs = [TensorSpec.from_json(spec) for spec in entry.inputs]
-    assert [spec.to_json() for spec in specs] == list(entry.inputs)
-    model = registry.build(name).eval()
-    assert [spec.name for spec in specs] == list(inspect.signature(model.forward).parameters)
+    for inputs in (entry.inputs, entry.reduced_inputs or entry.inputs):
+        specs = [TensorSpec.from_json(spec) for spec in inputs]
+        assert [spec.to_json() for spec in specs] == list(inputs)
+        assert all(spec.axes[0].symbol == "batch" and spec.axes[0].max > spec.axes[0].min for spec in specs)
+    with torch.device("meta"):
+        model = registry.build(name)
+    assert [spec["name"] for spec in entry.inputs] == list(inspect.signature(model.forward).parameters)
+
+
+GROUPS = distinct.reduced(registry.names())
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_reduced_network_gives_what_its_entry_says_at_every_point(name):
+    entry = registry.entry(name)
+    model = registry.build(name, **entry.reduced_options).eval()
     for point in ("min", "opt", "max"):
-        outputs = model(*(torch.randn(spec.shape(point)) for spec in specs))
+        arguments = feeds(entry.reduced_inputs or entry.inputs, point)
+        with torch.no_grad():
+            outputs = model(*arguments)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         assert len(outputs) == len(entry.outputs)
+        assert all(output.shape[0] == arguments[0].shape[0] and output.isfinite().all() for output in outputs)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_a_whole_network_keeps_its_batch(name):
+    """On the meta device, where shapes are computed and no values."""
+    entry = registry.entry(name)
+    with torch.device("meta"), torch.no_grad():
+        arguments = feeds(entry.inputs, "min")
+        outputs = registry.build(name).eval()(*arguments)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    assert len(outputs) == len(entry.outputs)
+    assert all(output.shape[0] == arguments[0].shape[0] for output in outputs)
+
+
+def test_reduced_networks_that_are_the_same_are_found_and_others_kept_apart():
+    assert GROUPS["resnet18_se"] == ("resnet18_se", "resnet34_se")
+    assert GROUPS["resnet101_se"] == ("resnet101_se", "resnet50_se")
+    assert sorted(name for group in GROUPS.values() for name in group) == list(registry.names())
+    for apart in ("resnet18_gam", "resnet18_gam_notes", "stn_affine", "sasa_resnet26", "seq2seq_luong_local_p"):
+        assert apart in GROUPS
+
+
+def test_one_attribute_or_one_shape_makes_another_structure():
+    def network(**options):
+        return registry.build("digits_lrnet", **options)
+
+    assert distinct.structure(network()) == distinct.structure(network())
+    assert distinct.structure(network()) != distinct.structure(network(composability="product"))
+    assert distinct.structure(network()) != distinct.structure(network(classes=11))
+
+
+def test_every_family_lists_its_names():
+    families = registry.families()
+    assert families["stn"] == ("stn_affine", "stn_projective", "stn_tps")
+    assert sorted(name for names in families.values() for name in names) == list(registry.names())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,7 +133,7 @@ def test_the_random_state_decides_the_weights():
     [
         ("digits_sassa", "architecture 'digits_sassa' is not known: did you mean digits_sasa"),
         ("digit_lrnet", "did you mean digits_lrnet"),
-        ("zzz", "architecture 'zzz' is not known: known are digits_lrnet, "),
+        ("zzz", f"architecture 'zzz' is not known: attnexport models lists the {len(registry.names())} that are"),
     ],
 )
 @pytest.mark.parametrize("function", [registry.entry, registry.build])

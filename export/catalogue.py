@@ -1,0 +1,114 @@
+"""The named networks as plain values, for ``attnexport models``.
+
+Counting a network runs it on the meta device, up to seconds for a large one, so counts are kept in the user's cache
+folder (XDG_CACHE_HOME), under what they depend on: the code of models/ and torch's version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from ..models import registry
+from ..models.count import count
+from .report import Reporter, Silent
+
+
+def cache_file() -> Path:
+    """Where counts are kept: ``attnexport/counts.json``."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "attnexport" / "counts.json"
+
+
+def catalogue(name: str | None = None, reporter: Reporter | None = None) -> list[dict[str, Any]]:
+    """A row per network, family by family; with ``name`` the one of that name, with its options.
+
+    name, family, parameters, multiply_adds, inputs, outputs, task, paper, summary; with ``name`` also options (their
+    defaults by name) and reduced_options. Raises InputError for a name that is not known.
+    """
+    families = registry.families()
+    if name is None:
+        wanted = [(family, each) for family, names in families.items() for each in names]
+    else:
+        try:
+            registry.entry(name)
+        except ValueError as error:
+            raise InputError(str(error).rstrip("?")) from error
+        wanted = [(family, name) for family, names in families.items() if name in names]
+    counts = _counts([each for _, each in wanted], reporter or Silent())
+    return [_row(family, each, counts[each], whole=name is not None) for family, each in wanted]
+
+
+def _row(family: str, name: str, counts: dict[str, int], *, whole: bool) -> dict[str, Any]:
+    entry = registry.entry(name)
+    row: dict[str, Any] = {
+        "name": name,
+        "family": family,
+        **counts,
+        "inputs": list(entry.inputs),
+        "outputs": list(entry.outputs),
+        "task": entry.task,
+        "paper": entry.paper,
+        "summary": entry.summary,
+    }
+    if whole:
+        options = inspect.signature(entry.builder).parameters.values()
+        row["options"] = {option.name: option.default for option in options if option.default is not option.empty}
+        row["reduced_options"] = dict(entry.reduced_options)
+    return row
+
+
+def _counts(names: list[str], reporter: Reporter) -> dict[str, dict[str, int]]:
+    key = _key()
+    kept = _read(key)
+    missing = [name for name in names if name not in kept]
+    if missing:
+        reporter.started("count")
+    for done, name in enumerate(missing):
+        reporter.progress(done / len(missing), f"counting {name}")
+        kept[name] = asdict(count(registry.entry(name)))
+    if missing:
+        _write(key, kept)
+    return kept
+
+
+def _key() -> str:
+    """A digest of what decides the counts."""
+    digest = hashlib.sha256(torch.__version__.encode())
+    folder = Path(inspect.getfile(registry)).parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _read(key: str) -> dict[str, dict[str, int]]:
+    """What is kept under ``key``: nothing where the file is missing, damaged, or of other code."""
+    try:
+        content = json.loads(cache_file().read_text(encoding="utf-8"))
+        if content["key"] != key:
+            return {}
+        return {
+            str(name): {"parameters": int(one["parameters"]), "multiply_adds": int(one["multiply_adds"])}
+            for name, one in content["counts"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _write(key: str, counts: dict[str, dict[str, int]]) -> None:
+    # A cache that cannot be written is counted anew the next time.
+    with contextlib.suppress(OSError):
+        path = cache_file()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        partial.write_text(json.dumps({"key": key, "counts": counts}), encoding="utf-8")
+        partial.replace(path)
