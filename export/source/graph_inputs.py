@@ -52,7 +52,10 @@ def onnx_inputs(model: onnx.ModelProto, options: SourceOptions, path: Path) -> t
     batches = {d.dims[0] for d in declared if d.dims}
     specs: tuple[TensorSpec, ...] = tuple(
         TensorSpec(
-            d.name, d.dtype, tuple(_axis(d, i, known, batches, wanted, options, path) for i in range(len(d.dims)))
+            d.name,
+            d.dtype,
+            tuple(_axis(d, i, known, batches, wanted, options, path) for i in range(len(d.dims))),
+            *((given[d.name].bounds if d.name in given else None) or (None, None)),
         )
         for d in declared
     )

@@ -3,6 +3,7 @@
 ::
 
     --input   x=1x3x224x224            float32 unless a dtype follows: x=1x3x224x224:float16, ids=1x128:int64, t=scalar
+              ids=1x128:int64:0..8000  whole numbers from 0 to 7999, where random ones are drawn (token ids)
     --dynamic x:0=1:4:16               axis 0 of x takes sizes 1 to 16, tuned for 4 (min:opt:max)
     --dynamic x:0=1:16                 opt is the size that --input gives
     --dynamic x:1=tokens=16:64:128     the axis gets a name; axes of one name always have one size ...
@@ -24,7 +25,7 @@ from ...runtime.spec import DTYPES
 
 BATCH = "batch"
 MAX_SIZE = 2**31 - 1
-_INPUT = re.compile(r"(?P<name>[^=\s]+)=(?P<shape>[^:]*)(?::(?P<dtype>.*))?", re.DOTALL)
+_INPUT = re.compile(r"(?P<name>[^=\s]+)=(?P<shape>[^:]*)(?::(?P<dtype>[^:]*))?(?::(?P<bounds>.*))?", re.DOTALL)
 _DYNAMIC = re.compile(r"(?P<name>[^=\s]+):(?P<axis>-?\d+)=(?:(?P<symbol>[A-Za-z_]\w*)(?:=|$))?(?P<range>[\d:]*)")
 _ALIASES = {
     "fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "fp64": "float64", "double": "float64",
@@ -34,11 +35,12 @@ _ALIASES = {
 
 @dataclass(frozen=True)
 class InputArgument:
-    """One ``--input``: a name, concrete sizes, a NumPy dtype name."""
+    """One ``--input``: a name, concrete sizes, a NumPy dtype name, and for whole numbers what lies between them."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    bounds: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,15 @@ def symbol_for(name: str, axis: int) -> str:
 
 
 def parse_input(text: str) -> InputArgument:
-    """Read one ``--input``. Raises InputError for a wrong form, a size below 1, an unknown dtype."""
+    """Read one ``--input``. Raises InputError for a wrong form, a size below 1, an unknown dtype, empty bounds."""
     match = _INPUT.fullmatch(text.strip())
     if match is None:
         raise InputError(
             f"--input {text!r} is not NAME=SIZES", "write for example --input x=1x3x224x224 or x=1x128:int64"
         )
     shape = () if match["shape"] == "scalar" else tuple(_size(s, text) for s in match["shape"].split("x"))
-    return InputArgument(match["name"], shape, _dtype(match["dtype"], text))
+    dtype = _dtype(match["dtype"], text)
+    return InputArgument(match["name"], shape, dtype, _bounds(match["bounds"], dtype, text))
 
 
 def _size(text: str, whole: str) -> int:
@@ -84,6 +87,24 @@ def _dtype(text: str | None, whole: str) -> str:
     near = _ALIASES.get(text) or next(iter(difflib.get_close_matches(text, DTYPES, n=1)), None)
     hint = f"did you mean {near}? " if near else ""
     raise InputError(f"dtype {text!r} in --input {whole!r} is not known", f"{hint}use one of {', '.join(DTYPES)}")
+
+
+def _bounds(text: str | None, dtype: str, whole: str) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(-?\d{1,18})\.\.(-?\d{1,18})", text, re.ASCII)
+    if match is None:
+        raise InputError(
+            f"bounds {text!r} in --input {whole!r} are not LOW..HIGH", "write for example ids=1x128:int64:0..8000"
+        )
+    if "int" not in dtype:
+        raise InputError(f"bounds {text} in --input {whole!r} are for whole numbers, not {dtype}", "leave them out")
+    low, high = int(match[1]), int(match[2])
+    if low >= high:
+        raise InputError(
+            f"bounds {text} in --input {whole!r} hold no number", "the upper one is not included: write 0..8000"
+        )
+    return low, high
 
 
 def parse_dynamic(text: str) -> DynamicArgument:

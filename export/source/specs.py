@@ -107,7 +107,8 @@ def _build(given: Mapping[str, InputArgument], parameters: Sequence[Parameter] |
 
 
 def _plain(argument: InputArgument) -> TensorSpec:
-    return TensorSpec(argument.name, argument.dtype, tuple(Axis.fixed(s) for s in argument.shape))
+    low, high = argument.bounds or (None, None)
+    return TensorSpec(argument.name, argument.dtype, tuple(Axis.fixed(s) for s in argument.shape), low, high)
 
 
 def _override(stored: Sequence[TensorSpec], given: Mapping[str, InputArgument]) -> list[TensorSpec]:
@@ -128,7 +129,8 @@ def _override(stored: Sequence[TensorSpec], given: Mapping[str, InputArgument]) 
                     f"--input gives {old.symbol!r} the sizes {tuned[old.symbol].opt} and {size}",
                     "axes of one name have one size",
                 )
-        specs.append(replace(spec, dtype=argument.dtype, axes=tuple(axes)))
+        low, high = argument.bounds or (spec.low, spec.high)
+        specs.append(replace(spec, dtype=argument.dtype, axes=tuple(axes), low=low, high=high))
     return [replace(s, axes=tuple(tuned.get(a.symbol, a) if a.symbol else a for a in s.axes)) for s in specs]
 
 

@@ -22,6 +22,8 @@ X, MASK = Parameter("x", True), Parameter("mask", False)
     [
         ("x=1x3x224x224", InputArgument("x", (1, 3, 224, 224), "float32")),
         ("ids=1x128:int64", InputArgument("ids", (1, 128), "int64")),
+        ("ids=1x128:int64:0..40", InputArgument("ids", (1, 128), "int64", (0, 40))),
+        ("ids=4:int32:-3..1", InputArgument("ids", (4,), "int32", (-3, 1))),
         ("t=scalar", InputArgument("t", (), "float32")),
         (" x.1=5 ", InputArgument("x.1", (5,), "float32")),
         ("in:0=2x3", InputArgument("in:0", (2, 3), "float32")),
@@ -47,6 +49,10 @@ def test_input(text, expected):
         ("x=1:half", "did you mean float16?"),
         ("x=1:bfloat16", "no NumPy counterpart"),
         ("x=1:", "dtype '' in"),
+        ("x=1:int64:5", "bounds '5' in --input 'x=1:int64:5' are not LOW..HIGH"),
+        ("x=1:int64:", "bounds '' in"),
+        ("x=1:int64:4..4", "bounds 4..4 in --input 'x=1:int64:4..4' hold no number"),
+        ("x=1:float32:0..4", "are for whole numbers, not float32"),
     ],
 )
 def test_wrong_input(text, fragment):
@@ -178,6 +184,19 @@ STORED = (
 )
 def test_stored_inputs(inputs, dynamic, static, expected, explicit):
     assert described(inputs, dynamic, stored=STORED, static=static) == (expected, explicit)
+
+
+def test_bounds_reach_the_spec_and_stored_ones_stay_unless_others_are_given():
+    stored = (TensorSpec.from_json({"name": "x", "dtype": "int64", "axes": [2], "low": 3, "high": 1000}),)
+
+    def bounds(text: str, known: tuple[TensorSpec, ...]) -> tuple[int | None, int | None]:
+        (spec,), _ = resolve(SourceOptions(inputs=(text,)), [Parameter("x", True)], known)
+        return spec.low, spec.high
+
+    assert bounds("x=2:int64:0..40", ()) == (0, 40)
+    assert bounds("x=2:int64", ()) == (None, None)
+    assert bounds("x=4:int64:0..40", stored) == (0, 40)
+    assert bounds("x=4:int64", stored) == (3, 1000)
 
 
 def test_fixed_stored_inputs_stay_fixed():

@@ -51,6 +51,13 @@ def test_stale_shapes_are_dropped(make_onnx, accepted):
     assert [d.dim_value for d in again.graph.value_info[0].type.tensor_type.shape.dim] == [5, 3]
 
 
+def test_token_ids_take_the_bounds_that_are_given(make_onnx, accepted):
+    nodes = [helper.make_node("Cast", ["x"], ["h"], to=TensorProto.FLOAT), helper.make_node("Add", ["h", "w"], ["y"])]
+    path = make_onnx(elem=TensorProto.INT64, nodes=nodes)
+    (spec,) = accepted(path, inputs=("x=2x3:int64:0..40",)).inputs
+    assert (spec.dtype, spec.low, spec.high) == ("int64", 0, 40)
+
+
 def test_a_symbol_spreads_over_inputs(make_onnx, accepted):
     source = accepted(make_onnx(["N", 3], second=["L", "N"]), dynamic=("x:0=2:4:6", "z:0=1:2:3"))
     assert described(source) == ["x float32 [N=2:4:6, 3]", "z float32 [L=1:2:3, N=2:4:6]"]
