@@ -23,7 +23,7 @@ usage:  attnexport MODEL [options]         export MODEL to the bundle NAME.attn
         attnexport check NAME.attn         prove a bundle again, without torch
         attnexport inspect NAME.attn       what was rewritten and why, precisions, engine layers
         attnexport doctor [--probe]        what works here, what to install; --probe measures it
-        attnexport models [NAME]           the networks that --arch knows, counted; one with its options
+        attnexport models [NAME]           what --arch knows, counted; NAME: with its options
 
 MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, TorchScript, .onnx
 

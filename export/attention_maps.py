@@ -96,8 +96,9 @@ def give_maps(model: nn.Module) -> None:
         )
     recorder = _Recorder()
     model.register_forward_pre_hook(_Start(recorder))
-    for path, module in holders.items():
-        module.register_forward_hook(_Keep(recorder, f"{PREFIX}.{path}" if path else PREFIX), with_kwargs=True)
+    for path in holders:
+        name = f"{PREFIX}.{path}" if path else PREFIX
+        model.get_submodule(path).register_forward_hook(_Keep(recorder, name), with_kwargs=True)
     model.register_forward_hook(_HandOut(recorder))
 
 

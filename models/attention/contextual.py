@@ -73,8 +73,8 @@ class ContextualTransformer(nn.Module):
 
     def attention_map(self, x: Tensor) -> Tensor:
         """A: (N, C/share, k*k, H, W), any real numbers."""
-        weights: Tensor = self.embed(torch.cat((x, self.key_embed(x)), dim=1))
-        return weights.unflatten(1, (-1, self.kernel_size**2))
+        weights: Tensor = self.embed(torch.cat((x, self.key_embed(x)), dim=1)).unflatten(1, (-1, self.kernel_size**2))
+        return weights
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` in its static and dynamic context."""

@@ -86,7 +86,8 @@ class StandAloneAttention(nn.Module):
 
     def attention_map(self, x: Tensor) -> Tensor:
         """The weights, (N, heads, k*k, H, W)."""
-        return self.weights(x).unflatten(3, x.shape[-2:])
+        weights: Tensor = self.weights(x).unflatten(3, x.shape[-2:])
+        return weights
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend to the window around each pixel of ``x``."""

@@ -54,8 +54,11 @@ class TripletAttention(nn.Module):
 
     def attention_map(self, x: Tensor) -> Tensor:
         """What ``x`` is multiplied by, the mean of the three gates' weights: (N, C, H, W)."""
-        turned = zip(self.gates, ROTATIONS, strict=True)
-        first, second, third = (gate.weights(x.permute(axes)).permute(axes) for gate, axes in turned)
+        weights: list[Tensor] = []
+        for gate, axes in zip(self.gates, ROTATIONS, strict=True):
+            assert isinstance(gate, ZPoolGate)
+            weights.append(gate.weights(x.permute(axes)).permute(axes))
+        first, second, third = weights
         mean: Tensor = (first + second + third) / 3
         return mean
 
