@@ -21,7 +21,9 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -m 'not sweep'
 
 sweep: $(STAMP)
-	$(BIN)/python -m pytest tests/sweep -m sweep
+	rm -f build/systems.json
+	$(BIN)/python -m pytest tests/sweep tests/models/test_export_registry.py -m sweep
+	$(BIN)/python benchmarks/systems.py --table
 
 test-sweep: $(STAMP)
 	$(BIN)/python -m pytest

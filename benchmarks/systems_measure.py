@@ -1,0 +1,139 @@
+"""One named network through the whole pipeline: exported, both engines built, verified, and timed beside the plain export."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attnexport.benchmarks.plain_export import measure as interleaved
+from attnexport.export import checkpoint
+from attnexport.export.capture.quiet import quiet
+from attnexport.export.capture.trace import trace_sizes
+from attnexport.export.engine import EngineOptions, build_engine, find_flavour
+from attnexport.export.options import ExportOptions
+from attnexport.export.pipeline import FP16, FP32, ExportResult, run
+from attnexport.export.report import Silent
+from attnexport.export.source import SourceOptions
+from attnexport.models import registry
+from attnexport.runtime.feeds import random_feeds
+from attnexport.runtime.figures import ParityRecord
+from attnexport.runtime.manifest import Manifest
+from attnexport.runtime.sessions.ort import OrtSession
+from attnexport.runtime.spec import TensorSpec
+
+ROUNDS = 9
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A bundle with its FP16 engine, and how the FP32 engine came out: seconds and bytes."""
+
+    result: ExportResult
+    fp32_seconds: float
+    fp32_bytes: int
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self.result.manifest
+
+
+def source(name: str, folder: Path, *, reduced: bool) -> dict[str, Any]:
+    """The options that say what is exported: whole as ``--arch NAME --random-weights``, reduced as a checkpoint of the same seed."""
+    if not reduced:
+        return {"model": None, "source": SourceOptions(arch=name, random_weights=True)}
+    entry = registry.entry(name)
+    torch.manual_seed(SEED)
+    module = registry.build(name, **entry.reduced_options)
+    inputs = entry.reduced_inputs or entry.inputs
+    path = checkpoint.save(module, folder / f"{name}.pt", inputs=inputs, outputs=entry.outputs, task=entry.task)
+    return {"model": path}
+
+
+def export(name: str, folder: Path, *, reduced: bool) -> Exported:
+    """What ``--trt`` makes, and the FP32 engine.
+
+    Where the FP32 model has the forms that TensorRT wants, which it has unless the FP16 model was lowered in another way, the
+    engine is built from the bundle's file; else by a second run with ``--precision fp32``. Raises what the pipeline raises.
+    """
+    given = source(name, folder, reduced=reduced)
+    made = run(ExportOptions(out=folder / f"{name}.attn", force=True, trt="rtx", **given))
+    assert made.bundle is not None
+    if any(rewrite.model == FP16 for rewrite in made.manifest.rewrites):
+        again = run(ExportOptions(out=folder / f"{name}.fp32.attn", force=True, trt="rtx", precision="fp32", **given))
+        (engine,) = again.manifest.engines
+        return Exported(made, engine.seconds, engine.bytes)
+    built = build_engine(made.bundle / FP32, made.manifest.inputs, find_flavour("rtx"), EngineOptions(), {}, Silent())
+    return Exported(made, built.seconds, len(built.plan))
+
+
+def relative_time(name: str, exported: Exported, *, reduced: bool) -> float:
+    """Median time of plain ``torch.onnx`` over ours, FP32 on ONNX Runtime's CPU at the optimum, in interleaved rounds."""
+    entry = registry.entry(name)
+    torch.manual_seed(SEED)
+    module = registry.build(name, **(entry.reduced_options if reduced else {})).eval()
+    inputs = exported.manifest.inputs
+    example = [torch.from_numpy(array) for array in random_feeds(inputs, trace_sizes(inputs)).values()]
+    assert exported.result.bundle is not None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "plain.onnx"
+        with quiet():
+            torch.onnx.export(
+                module, tuple(example), path, dynamo=True, verbose=False, dynamic_shapes=tuple(map(_free, inputs)),
+                input_names=[spec.name for spec in inputs], output_names=list(entry.outputs),
+            )  # fmt: skip
+        plain, ours = OrtSession(path, threads=1), OrtSession(exported.result.bundle / FP32, threads=1)
+        slow, fast = interleaved(plain, ours, random_feeds(inputs), ROUNDS)
+    return slow / fast
+
+
+def _free(spec: TensorSpec) -> dict[int, Any]:
+    return {i: torch.export.Dim.DYNAMIC for i, axis in enumerate(spec.axes) if axis.dynamic}
+
+
+def row(name: str, exported: Exported, *, reduced: bool, times: float | str) -> dict[str, Any]:
+    """What the table needs of one network; ``times`` is a ratio, or why there is none."""
+    manifest = exported.manifest
+    parity = {record.stage: record for record in manifest.parity}
+    made = registry.build(name, **(registry.entry(name).reduced_options if reduced else {}))
+    (half,) = manifest.engines
+    return {
+        "name": name,
+        "reduced": reduced,
+        "parameters": sum(parameter.numel() for parameter in made.parameters()),
+        "rewritten": dict(Counter(r.found or r.op for r in manifest.rewrites if r.model == FP32)),
+        "fp32_ratio": _worst(manifest, "fp32"),
+        "fp16_ratio": _worst(manifest, "fp16"),
+        "top1": _agreement(parity.get("onnx-fp16")),
+        "fp32_engine_s": exported.fp32_seconds,
+        "fp16_engine_s": half.seconds,
+        "times_faster": times,
+    }
+
+
+def measure(name: str, folder: Path, *, reduced: bool) -> dict[str, Any]:
+    """Export, build, verify and time one network."""
+    exported = export(name, folder, reduced=reduced)
+    return row(name, exported, reduced=reduced, times=times_faster(name, exported, reduced=reduced))
+
+
+def times_faster(name: str, exported: Exported, *, reduced: bool) -> float | str:
+    """:func:`relative_time`; where the plain export itself fails, what it says."""
+    try:
+        return relative_time(name, exported, reduced=reduced)
+    except Exception as error:  # whatever torch.onnx raises is a finding of its own
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"
+
+
+def _worst(manifest: Manifest, precision: str) -> float:
+    return max(float(r.gate.ratio) for r in manifest.parity if r.stage.endswith(precision))
+
+
+def _agreement(record: ParityRecord | None) -> float | None:
+    return None if record is None or "top1" not in record.detail else float(record.detail["top1"]["agreement"])

@@ -1,0 +1,102 @@
+"""The table of systems: rows from given figures, every network in one, and the page that holds it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attnexport.benchmarks.systems import PAGE, keep, kept
+from attnexport.benchmarks.systems_table import BEGIN, END, REDUCED, WHOLE, put, subjects, table
+from attnexport.models import registry
+
+
+def figures(name: str, **changed: Any) -> dict[str, Any]:
+    given = {
+        "name": name,
+        "reduced": False,
+        "parameters": 25_557_032,
+        "rewritten": {"GridSample": 2, "AffineGrid": 1},
+        "fp32_ratio": 1.004,
+        "fp16_ratio": 0.256,
+        "top1": 0.9375,
+        "fp32_engine_s": 1.26,
+        "fp16_engine_s": 0.84,
+        "times_faster": 3.14159,
+    }
+    return given | changed
+
+
+def rows(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "| `" in line]
+
+
+def test_a_row_says_what_was_measured() -> None:
+    (row,) = rows(table([figures("stn_affine")]))
+    assert row == [
+        "stn", "`stn_affine`", "25.56 M", "2 GridSample; 1 AffineGrid", "1.00", "0.26", "94%", "1.3 s, 0.8 s", "3.14",
+    ]  # fmt: skip
+
+
+def test_what_there_is_not_is_said() -> None:
+    given = figures("transformer_base", top1=None, rewritten={}, times_faster="OnnxError: no translation")
+    (row,) = rows(table([given]))
+    assert (row[3], row[6], row[8]) == ("none", "-", "plain fails: OnnxError: no translation")
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_every_network_has_a_row_in_the_order_of_families(reduced: bool) -> None:
+    text = table([figures(name, reduced=reduced) for name in reversed(subjects(reduced_ones=reduced))])
+    assert text.startswith(REDUCED if reduced else WHOLE)
+    named = [name.strip("`") for row in rows(text) for name in row[1].split(", ")]
+    assert sorted(named) == list(registry.names())
+    assert list(dict.fromkeys(row[0] for row in rows(text))) == list(registry.families())
+
+
+def test_the_page_has_a_row_for_every_network() -> None:
+    """However it was made: reduced networks stand for those that come to the same."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert sorted(name.strip("`") for row in rows(text) for name in row[1].split(", ")) == list(registry.names())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([figures("stn_affine"), figures("stn_tps", reduced=True)], "2 rows are of 2 kinds"),
+        ([], "0 rows are of 0 kinds"),
+        ([figures("stn_gone")], "'stn_gone' is not in the registry"),
+    ],
+)
+def test_rows_that_make_no_table_are_refused(given: list[dict[str, Any]], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        table(given)
+
+
+def test_only_what_stands_between_the_marks_is_written(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    put(page, "new")
+    put(page, "newer")
+    assert page.read_text(encoding="utf-8") == f"before\n{BEGIN}\nnewer\n{END}\nafter\n"
+    page.write_text("no marks", encoding="utf-8")
+    with pytest.raises(ValueError, match="has not the marks"):
+        put(page, "new")
+
+
+def test_a_row_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "build" / "systems.json"
+    assert kept(path) == []
+    for row in (
+        figures("stn_tps"),
+        figures("stn_affine", top1=0.5),
+        figures("stn_affine"),
+        figures("stn_tps", reduced=True),
+    ):
+        keep(row, path)
+    assert json.loads(path.read_text(encoding="utf-8")) == kept(path)
+    assert [(row["name"], row["reduced"]) for row in kept(path)] == [
+        ("stn_tps", False), ("stn_affine", False), ("stn_tps", True),
+    ]  # fmt: skip
+    assert kept(path)[1]["top1"] == 0.9375
