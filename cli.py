@@ -34,6 +34,7 @@ MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, To
   --input x=1x3x224x224      shape (and :dtype) of an input, where the model does not store it
   --dynamic x:0=1:4:16       min:opt:max of an axis (axis 0 by default);  --static  none is free
   --samples FILE.npz         real inputs (and labels) for parity, beside seeded random ones
+  --outputs attention        attention maps as outputs, for inspect NAME.attn --attention IMAGE
   --precision fp16|fp32      fp16 (default) writes both models; fp32 leaves FP16 out
   --target ort-cpu|ort-cuda|…  what model.onnx should be quick on;  --tune  time the forms here
   --gate FACTOR              error allowed, a multiple of PyTorch's own (default 2);  --keep-failed
