@@ -81,9 +81,8 @@ class Taps:
         """
         hops = [reach // step for reach, step in zip(self.window.reach, self.window.stride, strict=True)]
         if all(isinstance(weight, int) for weight in self._weights):
-            return -(
-                -sum(hop * weight for hop, weight in zip(hops[1:], self._weights[1:], strict=True)) // self._weights[0]
-            )
+            farthest = sum(hop * weight for hop, weight in zip(hops[1:], self._weights[1:], strict=True))
+            return int(-(-farthest // self._weights[0]))
         return 2 if any(hop != extra for hop, extra in zip(hops, self.extra, strict=True)) else 1
 
     def _padded(self, x: Value) -> Value:
