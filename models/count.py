@@ -56,7 +56,7 @@ class _SummedProducts(TorchDispatchMode):
     """Counts the elements of every product of two tensors that is summed over an axis."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self.multiply_adds = 0
         self._products = WeakIdKeyDictionary()
 
