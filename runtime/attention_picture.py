@@ -65,7 +65,9 @@ def _figure_class() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingBackendError("matplotlib is not installed", "install it with: pip install matplotlib") from error
+        raise MissingBackendError(
+            "matplotlib is not installed", "install it with: pip install 'attnexport[draw]'"
+        ) from error
     return Figure
 
 

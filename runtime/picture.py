@@ -57,5 +57,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise MissingBackendError("Pillow is not installed", "install it with: pip install pillow") from error
+        raise MissingBackendError(
+            "Pillow is not installed", "install it with: pip install 'attnexport[draw]'"
+        ) from error
     return Image

@@ -51,7 +51,6 @@ def aggregate(context: Context, node: Any, product: Product) -> str | None:
         reason = _attended(context, node, product, scores)
         if reason is None:
             return None
-        context.refused[node.name] = f"stays apart from the softmax before it: {reason}"
     window = product.windowed.window
     weights = set(flat(product.other_dims))
     channels = tuple(atom for atom in split.outer if atom not in weights)
@@ -64,6 +63,8 @@ def aggregate(context: Context, node: Any, product: Product) -> str | None:
     made = (heads.batch, heads.heads, channels, *split.positions)
     y = canonical.operator("LocalAggregate", (given, value), window.slides, made)
     name = arrange.emit.nodes[-1].name
+    if reason is not None:
+        context.refused[name] = f"stays apart from the softmax before it: {reason}"
     y = arrange.arrange(y, made, product.dims)
     context.replace(node, arrange, canonical.finished(y, node.outputs[0].dtype, product.factor))
     nodes = tuple(dict.fromkeys((*window.nodes, *product.nodes, node.name)))

@@ -64,7 +64,7 @@ def _check_options(path: Path | None, options: SourceOptions) -> None:
         raise InputError(f"--random-weights is given beside {path}", "give a file or random weights")
     if path is None and not (options.arch or options.factory):
         raise InputError(
-            "--random-weights needs an architecture", f"add --arch ({', '.join(registry.names())}) or --factory"
+            "--random-weights needs an architecture", "add --arch NAME (attnexport models lists them) or --factory"
         )
 
 
