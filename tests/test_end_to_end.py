@@ -318,8 +318,11 @@ def test_quiet_prints_the_path_alone_and_json_one_object(
     assert result["manifest"]["inputs"][0]["axes"] == [4, 3, 32, 32]
 
 
-def test_every_architecture_exports_from_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_architecture_exports_from_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small ones; tests/models/test_export_registry.py takes every network, reduced or behind the sweep."""
     monkeypatch.chdir(tmp_path)
-    for name in registry.names():
+    small = registry.families()["digits"]
+    assert len(small) == 3
+    for name in small:
         assert run("--arch", name, "--random-weights", "--quiet") == 0
         assert Bundle.open(f"{name}.attn").manifest.source.arch == name
