@@ -6,11 +6,8 @@ folder (XDG_CACHE_HOME), under what they depend on: the code of models/ and torc
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import inspect
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,13 +17,10 @@ import torch
 from ..errors import InputError
 from ..models import registry
 from ..models.count import count
+from .cache import cache_file, read, write
 from .report import Reporter, Silent
 
-
-def cache_file() -> Path:
-    """Where counts are kept: ``attnexport/counts.json``."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "attnexport" / "counts.json"
+CACHE = "counts.json"
 
 
 def catalogue(name: str | None = None, reporter: Reporter | None = None) -> list[dict[str, Any]]:
@@ -69,7 +63,7 @@ def _row(family: str, name: str, counts: dict[str, int], *, whole: bool) -> dict
 
 def _counts(names: list[str], reporter: Reporter) -> dict[str, dict[str, int]]:
     key = _key()
-    kept = _read(key)
+    kept = _kept(key)
     missing = [name for name in names if name not in kept]
     if missing:
         reporter.started("count")
@@ -77,7 +71,7 @@ def _counts(names: list[str], reporter: Reporter) -> dict[str, dict[str, int]]:
         reporter.progress(done / len(missing), f"counting {name}")
         kept[name] = asdict(count(registry.entry(name)))
     if missing:
-        _write(key, kept)
+        write(cache_file(CACHE), {"key": key, "counts": kept})
     return kept
 
 
@@ -90,25 +84,15 @@ def _key() -> str:
     return digest.hexdigest()
 
 
-def _read(key: str) -> dict[str, dict[str, int]]:
-    """What is kept under ``key``: nothing where the file is missing, damaged, or of other code."""
+def _kept(key: str) -> dict[str, dict[str, int]]:
+    """What is kept under ``key``: nothing where the file is damaged or of other code."""
+    content = read(cache_file(CACHE))
+    if content.get("key") != key:
+        return {}
     try:
-        content = json.loads(cache_file().read_text(encoding="utf-8"))
-        if content["key"] != key:
-            return {}
         return {
             str(name): {"parameters": int(one["parameters"]), "multiply_adds": int(one["multiply_adds"])}
             for name, one in content["counts"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
-
-
-def _write(key: str, counts: dict[str, dict[str, int]]) -> None:
-    # A cache that cannot be written is counted anew the next time.
-    with contextlib.suppress(OSError):
-        path = cache_file()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps({"key": key, "counts": counts}), encoding="utf-8")
-        partial.replace(path)

@@ -9,7 +9,6 @@ again.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import statistics
@@ -27,6 +26,7 @@ from onnx import helper
 from ..errors import InputError
 from ..runtime.sessions.ort import OrtSession
 from ..runtime.spec import TensorSpec
+from .cache import cache_file, read, write
 from .capture.settle_shapes import settle_shapes
 from .domain import DOMAIN, VERSION, register_schemas
 from .lower import Lowering, Where, lower
@@ -36,12 +36,6 @@ ROUNDS = 9
 WARM_UP = 2
 PROVIDERS = {"ort-cpu": ("CPUExecutionProvider",), "ort-cuda": ("CUDAExecutionProvider", "CPUExecutionProvider")}
 """The targets whose forms can be timed, and what runs them."""
-
-
-def cache_file() -> Path:
-    """Where timings are kept: ``attnexport/tune.json`` in the user's cache folder (XDG_CACHE_HOME)."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "attnexport" / "tune.json"
 
 
 def opt_shapes(model: onnx.ModelProto, inputs: Sequence[TensorSpec]) -> dict[str, tuple[int, ...]]:
@@ -80,8 +74,8 @@ class Tuner:
         self._shapes = shapes
         self._providers = PROVIDERS[prefer]
         self._reporter = reporter
-        self._cache = cache or cache_file()
-        self._known: dict[str, dict[str, float]] = _read(self._cache)
+        self._cache = cache or cache_file("tune.json")
+        self._known: dict[str, dict[str, float]] = read(self._cache)
 
     def times(self, node: Any, forms: Sequence[Lowering], where: Where) -> dict[str, float] | None:
         """Milliseconds of each form at the optimum, by name; None where a shape is not known."""
@@ -92,7 +86,7 @@ class Tuner:
         if key not in self._known:
             self._reporter.note(f"timing {len(forms)} forms of {node.op} {node.name}")
             self._known[key] = self._measured(model, forms, where)
-            _write(self._cache, self._known)
+            write(self._cache, self._known)
         return dict(self._known[key])
 
     def _alone(self, node: Any, opset: int) -> onnx.ModelProto | None:
@@ -166,23 +160,3 @@ def _ort_version() -> str:
         except PackageNotFoundError:
             continue
     return ""
-
-
-def _read(cache: Path) -> dict[str, dict[str, float]]:
-    """What was measured before; a cache that cannot be read is as good as none."""
-    try:
-        content = json.loads(cache.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write(cache: Path, known: Mapping[str, Mapping[str, float]]) -> None:
-    """Whole or not at all; a cache that cannot be written is done without."""
-    beside = cache.with_name(f"{cache.name}.{os.getpid()}")
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(known, indent=0, sort_keys=True))
-        beside.replace(cache)
-    except OSError:
-        beside.unlink(missing_ok=True)

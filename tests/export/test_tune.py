@@ -14,7 +14,7 @@ from attnexport.errors import InputError
 from attnexport.export.domain import DOMAIN, VERSION
 from attnexport.export.lower import LOWERINGS, lower
 from attnexport.export.report import Silent
-from attnexport.export.tune import Tuner, cache_file, opt_shapes
+from attnexport.export.tune import Tuner, opt_shapes
 from attnexport.runtime.spec import Axis, TensorSpec
 
 GEOMETRY = {"kernel": [3, 3], "dilation": [1, 1], "pads": [1] * 4, "stride": [1, 1]}
@@ -98,14 +98,6 @@ def test_unknown_shapes_fall_back_to_the_estimate(tmp_path: Path) -> None:
 def test_targets_that_cannot_be_timed_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--tune cannot time forms for tensorrt-rtx"):
         Tuner({}, "tensorrt-rtx", Silent(), tmp_path / "tune.json")
-
-
-def test_the_cache_lies_in_the_users_cache_folder(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_file() == tmp_path / "attnexport" / "tune.json"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_file() == tmp_path / ".cache" / "attnexport" / "tune.json"
 
 
 def test_tuned_and_estimated_models_agree(tmp_path: Path) -> None:
