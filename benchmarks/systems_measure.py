@@ -16,9 +16,10 @@ from attnexport.export.capture.quiet import quiet
 from attnexport.export.capture.trace import trace_sizes
 from attnexport.export.engine import EngineOptions, build_engine, find_flavour
 from attnexport.export.options import ExportOptions
-from attnexport.export.pipeline import FP16, FP32, ExportResult, run
+from attnexport.export.pipeline import ExportResult, run
 from attnexport.export.report import Silent
 from attnexport.export.source import SourceOptions
+from attnexport.export.stages import FP16, FP32
 from attnexport.models import registry
 from attnexport.runtime.feeds import random_feeds
 from attnexport.runtime.figures import ParityRecord

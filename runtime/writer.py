@@ -16,7 +16,46 @@ from .manifest import FORMAT, Manifest
 from .sections import FileRecord
 
 
-class BundleWriter:
+class BundleFolder:
+    """A directory that becomes a bundle, or a part of one: its files and their roles. ``name`` is what messages call it."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._folder = path
+        self._name = name
+        self._roles: dict[str, str] = {}
+
+    @property
+    def path(self) -> Path:
+        """The directory to write into."""
+        return self._folder
+
+    def add(self, relative: str, role: str) -> None:
+        """Give a file, relative to ``path`` with forward slashes, its role; one without has the role ``other``."""
+        self._roles[relative] = role
+
+    def seal(self, manifest: Manifest, roles: Mapping[str, str] | None = None) -> Bundle:
+        """Record size and hash of every file and write the manifest.
+
+        Raises BundleError for a file that was announced and not written or is a link, OSError where it cannot be written.
+        """
+        files = self._records({**self._roles, **(roles or {})})
+        (self.path / MANIFEST).write_text(with_changes(manifest, files=files).dumps(), encoding="utf-8")
+        return Bundle.open(self.path)  # what is published can be opened
+
+    def _records(self, roles: Mapping[str, str]) -> dict[str, FileRecord]:
+        found = [name for name in files_below(self.path) if name != MANIFEST]
+        if absent := [name for name in roles if name not in found]:
+            raise BundleError(f"file {absent[0]!r} was announced for {self._name} and not written")
+        records = {}
+        for name in found:
+            file = self.path / name
+            if file.is_symlink() or not file.is_file():
+                raise BundleError(f"{name!r} of {self._name} is not a plain file", "write a copy instead")
+            records[name] = FileRecord(sha256_of(file), file.stat().st_size, roles.get(name, "other"))
+        return records
+
+
+class BundleWriter(BundleFolder):
     """A bundle in the making. ``path`` is a temporary sibling of the destination to write into; nothing is seen
     before :meth:`commit`.
 
@@ -33,8 +72,8 @@ class BundleWriter:
 
     def __init__(self, destination: str | Path, *, replace: bool = False) -> None:
         self.destination = Path(destination).absolute()
+        super().__init__(self.destination, self.destination.name)
         self._replace = replace
-        self._roles: dict[str, str] = {}
         self._partial: PartialDirectory | None = None
 
     @property
@@ -72,21 +111,14 @@ class BundleWriter:
         if not self._replace:
             raise InputError(f"bundle {self.destination} exists", "replace it with --force, or give another --out")
 
-    def add(self, relative: str, role: str) -> None:
-        """Give a file, relative to ``path`` with forward slashes, its role; one without has the role ``other``."""
-        self._roles[relative] = role
-
     def commit(self, manifest: Manifest, roles: Mapping[str, str] | None = None) -> Bundle:
         """Record size and hash of every file, write the manifest, sync, and rename into place.
 
         Returns the bundle at its destination. Raises BundleError for a file that was announced and not written or is
         a link; InputError where the disk is full or the destination appeared meanwhile.
         """
-        roles = {**self._roles, **(roles or {})}
         try:
-            files = self._records(roles)
-            (self.path / MANIFEST).write_text(with_changes(manifest, files=files).dumps(), encoding="utf-8")
-            Bundle.open(self.path)  # what is published can be opened
+            self.seal(manifest, roles)
             sync_tree(self.path)
             self._check_exists()
             publish(self.path, self.destination, replace=self._replace)
@@ -94,18 +126,6 @@ class BundleWriter:
             raise self._refusal(error) from error
         self._close(remove=False)
         return Bundle.open(self.destination)
-
-    def _records(self, roles: Mapping[str, str]) -> dict[str, FileRecord]:
-        found = [name for name in files_below(self.path) if name != MANIFEST]
-        if absent := [name for name in roles if name not in found]:
-            raise BundleError(f"file {absent[0]!r} was announced for {self.destination.name} and not written")
-        records = {}
-        for name in found:
-            file = self.path / name
-            if file.is_symlink() or not file.is_file():
-                raise BundleError(f"{name!r} of {self.destination.name} is not a plain file", "write a copy instead")
-            records[name] = FileRecord(sha256_of(file), file.stat().st_size, roles.get(name, "other"))
-        return records
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
