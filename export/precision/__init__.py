@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from onnx import ModelProto, TensorProto
 
 from .casts import insert_casts, to_fp16
 from .graph import GraphIndex, normalise
-from .policy import Decision, decide, decide_in
+from .policy import Decision, Severity, decide, decide_in
 
-__all__ = ["Counts", "Decision", "PrecisionResult", "convert", "decide", "to_fp16"]
+__all__ = ["Counts", "Decision", "PrecisionResult", "Severity", "convert", "decide", "to_fp16"]
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,29 @@ class PrecisionResult:
     warnings: tuple[str, ...]
 
 
-def convert(model: ModelProto, *, keep_io: bool = True, extra_keep: Collection[str] = ()) -> PrecisionResult:
+def convert(
+    model: ModelProto,
+    *,
+    keep_io: bool = True,
+    extra_keep: Collection[str] = (),
+    decisions: Sequence[Decision] | None = None,
+) -> PrecisionResult:
     """A strongly typed FP16 model by the static policy; ``extra_keep`` names further nodes that stay FP32.
+
+    ``decisions`` takes the policy's place, with its reasons: what a search decided.
 
     Takes a float32 model of standard operators, opset 13 to 23, and does not change it. ``keep_io`` keeps float32
     inputs and outputs. Raises InputError for a model or a name that cannot be used, StageError where inference or the
     checker fails.
     """
     index = GraphIndex(normalise(model))
-    decisions = decide_in(index)
+    if decisions is None:
+        decisions = decide_in(index)
     decided = {decision.node for decision in decisions}
     asked = [
-        Decision(name, "asked", "the caller asked for it") for name in dict.fromkeys(extra_keep) if name not in decided
+        Decision(name, "asked", "the caller asked for it", "asked")
+        for name in dict.fromkeys(extra_keep)
+        if name not in decided
     ]
     warnings: list[str] = []
     typed = insert_casts(index, [*decided, *(decision.node for decision in asked)], keep_io, warnings)

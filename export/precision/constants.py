@@ -25,8 +25,8 @@ class HalfArray:
     lifted: int
 
 
-def to_half(array: np.ndarray) -> HalfArray:
-    """Convert a float32 array of any shape to float16 by the rule above."""
+def to_half(array: np.ndarray, saturate_at: float = LARGEST) -> HalfArray:
+    """Convert a float32 array of any shape to float16 by the rule above; what is too large becomes ``saturate_at``."""
     with np.errstate(over="ignore", under="ignore"):
         half = array.astype(np.float16)
     over = np.isinf(half) & np.isfinite(array)
@@ -34,7 +34,7 @@ def to_half(array: np.ndarray) -> HalfArray:
     saturated, lifted = int(np.count_nonzero(over)), int(np.count_nonzero(under))
     if saturated or lifted:
         half = np.array(half)
-        half[over] = np.copysign(np.float16(LARGEST), array[over])
+        half[over] = np.copysign(np.float16(saturate_at), array[over])
         half[under] = np.copysign(np.float16(SMALLEST), array[under])
     return HalfArray(half, saturated, lifted)
 

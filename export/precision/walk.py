@@ -10,6 +10,9 @@ from onnx import NodeProto
 from .graph import GraphIndex, attribute
 from .operators import moves_data
 
+SUMS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceL1", "ReduceMean", "ReduceProd", "ReduceSum"})
+"""Operators that add up (or multiply) a number of elements."""
+
 
 def origin(index: GraphIndex, tensor: str) -> str:
     """The tensor whose values a tensor holds, before data movement with one float32 operand."""

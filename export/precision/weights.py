@@ -9,6 +9,7 @@ from onnx import TensorProto, numpy_helper
 
 from .constants import LARGEST, SMALLEST, to_half
 from .graph import GraphIndex, captured
+from .masks import only_masks
 from .types import HALF, SINGLE, Typing
 
 
@@ -35,7 +36,7 @@ def convert_weights(
         for dtype in sorted(types):
             found[name, dtype] = name if dtype == owner else new_tensor(name, dtype)
             if dtype == HALF:
-                yield _half(tensor, found[name, dtype], _only_bounds(index, name), warnings)
+                yield _half(tensor, found[name, dtype], _only_bounds(index, name), only_masks(index, name), warnings)
             else:
                 copy = tensor
                 if dtype != owner:
@@ -66,14 +67,17 @@ def _only_bounds(index: GraphIndex, name: str) -> bool:
     return bool(readers) and all(node.op_type == "Clip" and node.input[0] != name for node in readers)
 
 
-def _half(tensor: TensorProto, name: str, bound: bool, warnings: list[str]) -> TensorProto:
+def _half(tensor: TensorProto, name: str, bound: bool, mask: bool, warnings: list[str]) -> TensorProto:
+    """A mask saturates at half of the range: scores are added to it, and -inf times a zero further on would be NaN."""
     array = numpy_helper.to_array(tensor)
-    half = to_half(array)
+    half = to_half(array, LARGEST / 2 if mask else LARGEST)
     if half.saturated and not bound:
-        warnings.append(
-            f"weight {tensor.name!r}: {half.saturated} of {array.size} values lie beyond FP16's +-{LARGEST:.0f} "
-            f"(largest {np.abs(array[np.isfinite(array)]).max():.4g}) and were set to it"
-        )
+        largest = np.abs(array[np.isfinite(array)]).max()
+        lie = f"{half.saturated} of {array.size} values lie beyond FP16's +-{LARGEST:.0f} (largest {largest:.4g})"
+        if mask:
+            warnings.append(f"mask {tensor.name!r}: {lie} and were set to half of it, so that scores can be added")
+        else:
+            warnings.append(f"weight {tensor.name!r}: {lie} and were set to it")
     if half.lifted and array.size == 1:
         warnings.append(
             f"constant {tensor.name!r} is {array.item():.4g}, below FP16's smallest number, and became {SMALLEST:.4g}"

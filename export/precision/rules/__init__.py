@@ -1,15 +1,28 @@
-"""The rules of the static precision policy, in the order in which their reasons are given.
+"""The rules of the static precision policy, in the order in which their reasons are given: hazards before cautions.
 
-A rule is a module with ``find(index)``, which yields the nodes that stay FP32 and why. A node may be yielded more
-than once.
+A rule is a module with ``SEVERITY`` (see ``policy``) and ``find(index)``, which yields the nodes that stay FP32 and
+why. A node may be yielded more than once.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from . import bodies, constants, coordinates, normalisation, reductions, softmax
+from . import (
+    accumulations,
+    bodies,
+    constants,
+    coordinates,
+    infinities,
+    long_softmax,
+    normalisation,
+    partial_masks,
+    reductions,
+    softmax,
+)
 
-RULES: tuple[ModuleType, ...] = (bodies, coordinates, constants, softmax, normalisation, reductions)
+HAZARDS: tuple[ModuleType, ...] = (bodies, coordinates, constants, long_softmax, accumulations)
+CAUTIONS: tuple[ModuleType, ...] = (partial_masks, infinities, softmax, normalisation, reductions)
+RULES: tuple[ModuleType, ...] = (*HAZARDS, *CAUTIONS)
 
-__all__ = ["RULES", "bodies", "constants", "coordinates", "normalisation", "reductions", "softmax"]
+__all__ = ["CAUTIONS", "HAZARDS", "RULES"]

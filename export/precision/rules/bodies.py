@@ -15,6 +15,8 @@ from onnx import NodeProto
 from ..graph import GraphIndex, subgraphs
 from ..operators import Slots
 
+SEVERITY = "hazard"
+
 
 def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
     """Yield the float32 nodes that have bodies or no FP16 form."""

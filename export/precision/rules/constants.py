@@ -3,8 +3,8 @@
     Add(scores, -1e9)  ->  Softmax          FP16 has -inf in its place: a row that is masked in full becomes NaN
     Div(x, Clip(norm, min=1e-12))           FP16 has 0 in its place: a row of zeros becomes 0 / 0
 
-A constant is too large when a finite value exceeds 65504 (or, in Add, Sub and Where, when it is infinite: an
-overflowed score plus -inf is NaN). It is too small when even its largest value lies below FP16's normal range,
+A constant is too large when a finite value exceeds 65504 (``infinities`` and ``partial_masks`` have the masks that are
+wrong for some data only). It is too small when even its largest value lies below FP16's normal range,
 6.1e-5. A Clip bound beyond the range never binds and is left alone, as is a small vector that is only added (a
 bias: beside data in the normal range it changes nothing). A mask is followed forward through data movement
 and elementwise operators, an epsilon until what it guards has been divided by.
@@ -19,11 +19,11 @@ from onnx import NodeProto
 
 from ..constants import Extent, extent
 from ..graph import GraphIndex
-from ..operators import moves_data
+from ..masks import carriers, is_partial
 from ..walk import is_denominator, users
 
-_MASKING = frozenset({"Add", "Sub", "Where"})
-_CARRY_MASK = frozenset({"Add", "Div", "Max", "Min", "Mul", "Neg", "Sub", "Sum"})
+SEVERITY = "hazard"
+
 _CARRY_EPSILON = frozenset({"Abs", "Max", "Neg", "Pow", "Reciprocal", "Sqrt"})
 _GUARDED = frozenset({"Log", "Pow", "Reciprocal", "Sqrt"})
 
@@ -57,31 +57,16 @@ def _is_bias(index: GraphIndex, node: NodeProto, name: str) -> bool:
 
 def _judge(index: GraphIndex, node: NodeProto, name: str, size: Extent) -> Iterator[tuple[NodeProto, str]]:
     bound = node.op_type == "Clip" and name != node.input[0]
-    if size.overflows and not bound:
+    if size.overflows and not bound and not is_partial(index, node, name):
         yield node, f"constant {name!r} reaches {size.largest:.4g}; FP16 ends at 65504"
-        yield from _mask(index, node, name)
-    elif size.infinite and node.op_type in _MASKING:
-        yield node, f"constant {name!r} is infinite: in FP16 an overflowed value plus it would be NaN"
-        yield from _mask(index, node, name)
+        for user in carriers(index, node):
+            yield user, f"it carries the large values that constant {name!r} brings in"
     elif size.loses_digits and not _is_bias(index, node, name):
         yield (
             node,
             f"constant {name!r} is at most {size.largest:.4g}; FP16 loses digits below 6.1e-05 and ends at 6e-08",
         )
         yield from _epsilon(index, node, name)
-
-
-def _mask(index: GraphIndex, start: NodeProto, name: str) -> Iterator[tuple[NodeProto, str]]:
-    """Elementwise operators on a masked tensor; a matrix product with large weights is no mask."""
-    if start.op_type not in _CARRY_MASK and not moves_data(start):
-        return
-    pending, seen = [start], {start.name}
-    while pending:
-        for user, _ in users(index, pending.pop(0)):
-            if user.op_type in _CARRY_MASK and user.name not in seen:
-                seen.add(user.name)
-                pending.append(user)
-                yield user, f"it carries the large values that constant {name!r} brings in"
 
 
 def _epsilon(index: GraphIndex, start: NodeProto, name: str) -> Iterator[tuple[NodeProto, str]]:

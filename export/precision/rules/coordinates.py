@@ -6,7 +6,8 @@
 The chain is followed backward from the grid (or from the float that becomes an index, a size or a shape) through
 elementwise operators, data movement, resampling and small contractions (K <= 4: an affine map), up to and with the
 first layer that makes it (Gemm, MatMul, Conv, Einsum). Elementwise operators on coordinates alone (interpolation
-weights) belong to it.
+weights) belong to it, and so does a product of positions with zeros, which marks those that are not finite: in FP16
+a position over 65504 would be one.
 
 Effect: FP16 places a sample in a 256-pixel image on a raster of up to 1/16 pixel; a spatial transformer's image was
 off by 13 % with FP16 coordinates and by 3e-5 with FP32 ones. GridSample needs one type for image and grid, so the
@@ -23,6 +24,8 @@ from ..graph import GraphIndex
 from ..operators import ELEMENTWISE, is_integer, moves_data
 from ..walk import origin, reduced_elements
 
+SEVERITY = "hazard"
+
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
 _RESAMPLING = frozenset({"AffineGrid", "AveragePool", "Cast", "CumSum", "Resize"})
 # Up to here a contraction is a coordinate transform (homogeneous coordinates in 3-D), beyond it a layer.
@@ -38,30 +41,43 @@ _INDEX_INPUTS: dict[str, tuple[int, ...]] = {
 _SAMPLER = "it samples an image at computed positions, and image and grid need one type"
 _GRID = "it makes the positions at which {name!r} samples: in FP16 they would move by up to 1/16 pixel of 256"
 _INDEX = "it makes an index or a size ({name!r}): FP16 counts exactly only up to 2048"
+_MARK = "it marks positions that are not finite, and in FP16 one beyond 65504 would not be"
 _WEIGHT = "it works on sampling positions alone (interpolation weights come from small differences of large numbers)"
 
 
 def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
     """Yield GridSample nodes, the chains behind coordinates and indices, and what is computed from them alone."""
     inner: set[str] = set()
+    positions: set[str] = set()
     for node in index.nodes:
         if node.op_type == "GridSample":
             yield node, _SAMPLER
-            yield from _chain(index, node.input[1], _GRID.format(name=node.name), inner)
+            yield from _chain(index, node.input[1], _GRID.format(name=node.name), inner, positions)
         elif node.op_type == "Cast" and index.is_single(node.input[0]) and _becomes_index(index, node):
-            yield from _chain(index, node.input[0], _INDEX.format(name=node.name), inner)
+            yield from _chain(index, node.input[0], _INDEX.format(name=node.name), inner, set())
         elif node.op_type == "Resize" and len(node.input) > 2 and node.input[2]:
-            yield from _chain(index, node.input[2], _INDEX.format(name=node.name), inner)
+            yield from _chain(index, node.input[2], _INDEX.format(name=node.name), inner, set())
     for node in index.nodes:
+        if node.op_type == "MatMul" and node.input[0] in positions and _zeros(index, node.input[1]):
+            inner.update(node.output)
+            yield node, _MARK
         operands = [origin(index, name) for name in index.single_inputs(node)]
         if node.op_type in ELEMENTWISE and operands and all(name in inner for name in operands):
             inner.update(node.output)
             yield node, _WEIGHT
 
 
-def _chain(index: GraphIndex, start: str, reason: str, inner: set[str]) -> Iterator[tuple[NodeProto, str]]:
-    """Walk back from a tensor; ``inner`` collects what the chain makes behind its first layer."""
-    pending, seen = [start], {start}
+def _zeros(index: GraphIndex, name: str) -> bool:
+    value = index.value(name)
+    return value is not None and not value.any()
+
+
+def _chain(
+    index: GraphIndex, start: str, reason: str, inner: set[str], seen: set[str]
+) -> Iterator[tuple[NodeProto, str]]:
+    """Walk back from a tensor; ``inner`` collects what the chain makes behind its first layer, ``seen`` all tensors on it."""
+    pending = [start]
+    seen.add(start)
     while pending:
         node = index.producer(pending.pop(0))
         if node is None:

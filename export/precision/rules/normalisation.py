@@ -17,6 +17,8 @@ from onnx import NodeProto
 from ..graph import GraphIndex, words
 from ..walk import is_denominator, is_square, maker, users
 
+SEVERITY = "caution"
+
 _WHOLE = words(
     "GlobalLpPool GroupNormalization InstanceNormalization LayerNormalization LpNormalization LpPool "
     "MeanVarianceNormalization RMSNormalization ReduceL2 ReduceSumSquare SimplifiedLayerNormalization "

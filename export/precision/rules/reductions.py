@@ -1,9 +1,9 @@
-"""Long sums stay FP32: over more than 1024 elements, or over a number that is not known, and running sums.
+"""Sums over more than 1024 elements, which still end within FP16's digits, stay FP32.
 
-    ReduceSum, ReduceMean, ReduceL1, GlobalAveragePool, AveragePool over N > 1024;  CumSum
+    ReduceSum, ReduceMean, ReduceL1, GlobalAveragePool, AveragePool over 1024 < N <= 2048
 
-Effect: an FP16 sum stops growing where a term is below its last digit (2048 + 1 = 2048) and ends at 65504. A sum of
-up to 1024 terms of a common size keeps three digits. Matrix products and convolutions sum in FP32 on tensor cores.
+Effect: a sum of up to 1024 terms of a common size keeps three digits; beyond it the last one goes (``accumulations``
+says what happens beyond 2048).
 """
 
 from __future__ import annotations
@@ -13,20 +13,15 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from ..graph import GraphIndex
-from ..walk import reduced_elements
+from ..walk import SUMS, reduced_elements
 
-_SUMS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceL1", "ReduceMean", "ReduceProd", "ReduceSum"})
+SEVERITY = "caution"
 LONG = 1024
 
 
 def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
-    """Yield long reductions and running sums."""
+    """Yield long reductions."""
     for node in index.nodes:
-        if node.op_type == "CumSum":
-            yield node, "a running sum loses its last terms in FP16"
-        elif node.op_type in _SUMS:
-            terms = reduced_elements(index, node)
-            if terms is None:
-                yield node, f"it sums over a number of elements that is not known; beyond {LONG} FP16 loses terms"
-            elif terms > LONG:
-                yield node, f"it sums over {terms} elements; beyond {LONG} FP16 loses terms"
+        terms = reduced_elements(index, node) if node.op_type in SUMS else None
+        if terms is not None and terms > LONG:
+            yield node, f"it sums over {terms} elements; beyond {LONG} FP16 loses terms"

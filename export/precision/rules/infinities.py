@@ -1,0 +1,30 @@
+"""An infinite mask keeps its node in FP32, and the scores that it is put on.
+
+    Add(scores, -inf)  ->  Softmax          -inf is exact in FP16, but a score that overflowed plus it is NaN
+
+Only a score beyond 65504 meets the NaN, and such a score is wrong in FP16 without the mask too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnx import NodeProto
+
+from ..constants import extent
+from ..graph import GraphIndex
+from ..masks import MASKING, carriers
+
+SEVERITY = "caution"
+
+
+def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+    """Yield nodes that add or choose an infinite constant, and what is computed from those."""
+    for node in index.nodes:
+        if node.op_type not in MASKING:
+            continue
+        for name in node.input:
+            if index.is_single(name) and (array := index.value(name)) is not None and extent(array).infinite:
+                yield node, f"constant {name!r} is infinite: in FP16 an overflowed value plus it would be NaN"
+                for user in carriers(index, node):
+                    yield user, f"it carries the large values that constant {name!r} brings in"

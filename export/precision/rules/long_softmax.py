@@ -1,0 +1,55 @@
+"""A softmax over more than 2048 keys, or over a number that is not known, stays FP32.
+
+    Softmax, LogSoftmax, ReduceLogSumExp along an axis of N > 2048;  Exp -> ReduceSum over N > 2048 -> Div
+
+Effect: an online FP16 normaliser approaches the number of keys: it counts to 2048 exactly, stops growing there, and
+ends at 65504 (a map of 256x256 keys has 65,536). It is inside one kernel, where no emulation on a CPU looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnx import NodeProto
+
+from ..graph import GraphIndex, attribute
+from ..walk import reduced_elements
+from .softmax import spelled
+
+SEVERITY = "hazard"
+LONG = 2048
+
+_REDUCING = frozenset({"ReduceLogSum", "ReduceLogSumExp"})
+_ALONG_AXIS = frozenset({"LogSoftmax", "Softmax"})
+
+
+def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+    """Yield softmax operators over many keys, and the nodes of spelled-out ones whose sum is that long."""
+    for node in index.nodes:
+        if node.op_type in _ALONG_AXIS:
+            reason = _reason(_keys(index, node))
+        elif node.op_type in _REDUCING:
+            reason = _reason(reduced_elements(index, node))
+        else:
+            continue
+        if reason:
+            yield node, reason
+    for nodes in spelled(index):
+        terms = [reduced_elements(index, node) for node in nodes if node.op_type == "ReduceSum"]
+        for reason in filter(None, map(_reason, terms)):
+            yield from ((node, reason) for node in nodes)
+
+
+def _keys(index: GraphIndex, node: NodeProto) -> int | None:
+    shape = index.shapes.get(node.input[0])
+    axis = attribute(node, "axis", -1)
+    if not shape or not isinstance(axis, int):
+        return None
+    size = shape[axis]
+    return size if isinstance(size, int) else None
+
+
+def _reason(keys: int | None) -> str:
+    if keys is None:
+        return f"a softmax over a number of keys that is not known; beyond {LONG} an FP16 normaliser stops growing"
+    return f"a softmax over {keys} keys; beyond {LONG} an FP16 normaliser stops growing" if keys > LONG else ""
