@@ -73,6 +73,13 @@ class Bundle:
             raise BundleError(f"file {relative!r} of {self.path} is missing", "copy the whole bundle again")
         return found
 
+    def part(self, name: str) -> Bundle:
+        """A part, opened as the bundle that it is. Raises BundleError where there is none of that name."""
+        parts = self.manifest.parts
+        if name not in parts:
+            raise BundleError(f"{self.path} has no part {name!r}", f"it has {', '.join(parts) or 'none'}")
+        return Bundle.open(self.path / parts[name])
+
     def with_role(self, role: str) -> list[str]:
         """The listed paths of a role, in the manifest's order."""
         return [name for name, record in self.manifest.files.items() if record.role == role]
@@ -108,6 +115,8 @@ class Bundle:
 def _references(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for engine in manifest.engines:
         yield "an engine", engine.file
+    for part, folder in manifest.parts.items():
+        yield f"part {part!r}", f"{folder}/{MANIFEST}"
     for record in manifest.parity:
         yield f"stage {record.stage!r} of the parity section", record.file
 

@@ -1,4 +1,4 @@
-"""``manifest.json``: everything that a bundle says about itself (schema version 3)."""
+"""``manifest.json``: everything that a bundle says about itself (schema version 4)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from typing import Any
 from ..errors import BundleError
 from .codec import decode, encode_fields
 from .figures import ParityRecord
-from .sections import AttentionRecord, EngineRecord, FileRecord, Gpu, Precision, RewriteRecord, Source, StageRecord
+from .sections import (
+    AttentionRecord,
+    DecodeRecord,
+    EngineRecord,
+    FileRecord,
+    Gpu,
+    Precision,
+    RewriteRecord,
+    Source,
+    StageRecord,
+)
 from .spec import TensorSpec
 
 FORMAT = "attnexport-bundle"
-SCHEMA = 3
+SCHEMA = 4
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,9 @@ class Manifest:
     ``created``: ISO 8601 in UTC; ``tools``: version by name (attnexport, torch, onnxruntime …); ``files``: by path
     relative to the bundle, with forward slashes, without the manifest itself (a writer fills it in); ``operators``:
     per model file, the count of each operator; ``attention``: the outputs that are attention maps.
+
+    A bundle of several graphs has ``parts``, the folder of each by its name; every one of them is a bundle of its own. What
+    describes one graph is then in the parts' manifests, and empty here. ``decode`` says how encoder and step are driven.
     """
 
     name: str
@@ -41,6 +54,8 @@ class Manifest:
     engines: tuple[EngineRecord, ...] = ()
     parity: tuple[ParityRecord, ...] = ()
     attention: tuple[AttentionRecord, ...] = ()
+    parts: dict[str, str] = field(default_factory=dict)
+    decode: DecodeRecord | None = None
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

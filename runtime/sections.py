@@ -1,4 +1,4 @@
-"""The sections of a manifest: what was read, written, rewritten, kept in FP32, built and measured."""
+"""The sections of a manifest: what was read, written, rewritten, kept in FP32, built, measured and decoded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class FileRecord:
-    """One file of the bundle. ``role``: model-fp32, model-fp16, weights, engine, golden, report, other."""
+    """One file of the bundle. ``role``: model-fp32, model-fp16, weights, engine, golden, report, part, other."""
 
     sha256: str
     bytes: int
@@ -117,3 +117,48 @@ class EngineRecord:
     seconds: float
     bytes: int
     detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DecodeAgreement:
+    """Real decodes by one form of encoder and step, beside those of the original in FP64.
+
+    ``stage``: ``onnx-fp32``, ``engine-fp16`` …; ``files`` by part; ``width``: of the beam, 1 for greedy decoding. ``tokens``
+    counts those of the original, ends included; ``equal_tokens`` those of them that stand at the same place.
+
+    A row may differ from the original's only where that is a tie: ``ties`` are the rows whose first difference is at a choice
+    for which the original's log-probabilities lay closer than twice ``factor`` times ``own_error``, the largest error
+    that PyTorch's own log-probabilities make at ``precision``, fed the same tokens.
+    """
+
+    stage: str
+    files: dict[str, str]
+    precision: str
+    width: int
+    rows: int
+    equal_rows: int
+    tokens: int
+    equal_tokens: int
+    ties: int
+    own_error: float
+    factor: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class DecodeRecord:
+    """How a decode loop drives the parts ``encoder`` and ``step``.
+
+    ``start``, ``end`` and ``padding`` are token numbers, ``limit`` the most tokens that a row may get, its end among them.
+    ``memory`` are the inputs of the step that stay while a row is decoded; ``state`` those that an output replaces,
+    by that output's name. ``sources`` says what was decoded for ``parity``: samples or random.
+    """
+
+    start: int
+    end: int
+    padding: int
+    limit: int
+    memory: tuple[str, ...]
+    state: dict[str, str]
+    sources: str = ""
+    parity: tuple[DecodeAgreement, ...] = ()

@@ -13,6 +13,8 @@ from attnexport.runtime.golden import GoldenCase, write_golden
 from attnexport.runtime.manifest import Manifest
 from attnexport.runtime.sections import (
     AttentionRecord,
+    DecodeAgreement,
+    DecodeRecord,
     EngineRecord,
     Gpu,
     KeptNode,
@@ -77,6 +79,14 @@ def full(plain: Manifest) -> Manifest:
             ),
         ),
         attention=(AttentionRecord("attention.mixer", "mixer", "LocalRelation", "window", {"stride": 2}),),
+        decode=DecodeRecord(
+            1, 2, 0, 30, ("memory",), {"hidden": "next_hidden"}, "samples",
+            (
+                DecodeAgreement(
+                    "onnx-fp16", {"step": "parts/step/model.fp16.onnx"}, "float16", 1, 8, 7, 90, 88, 1, 1e-3, 2.0, True
+                ),
+            ),
+        ),
         notes=("no GPU",),
     )  # fmt: skip
 

@@ -191,7 +191,7 @@ def test_an_engine_for_another_machine_is_told_apart_before_it_is_loaded(
     make: Make, monkeypatch: pytest.MonkeyPatch, engine: EngineRecord, reason: str
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    monkeypatch.setattr("attnexport.runtime.check.cuda_device", lambda: ("NVIDIA X", "7.5"))
+    monkeypatch.setattr("attnexport.runtime.opening.cuda_device", lambda: ("NVIDIA X", "7.5"))
     result = check(make({"engines/a.engine": b"plan"}, lambda m: replace(m, engines=(engine,))))
     (row,) = (r for r in result.rows if r.file == "engines/a.engine")
     assert row.verdict == "not run"

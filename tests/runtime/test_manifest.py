@@ -16,6 +16,8 @@ from attnexport.runtime.manifest import Manifest
 
 def test_every_section_survives_the_round_trip(full: Manifest) -> None:
     assert Manifest.loads(full.dumps()) == full
+    whole = replace(full, parts={"encoder": "encoder", "step": "step"})
+    assert Manifest.loads(whole.dumps()) == whole
 
 
 def test_the_text_is_strict_json_with_format_and_schema_first(full: Manifest) -> None:
@@ -24,7 +26,7 @@ def test_the_text_is_strict_json_with_format_and_schema_first(full: Manifest) ->
 
     value = json.loads(full.dumps(), parse_constant=refuse)
     assert list(value)[:2] == ["format", "schema"]
-    assert (value["format"], value["schema"]) == ("attnexport-bundle", 3)
+    assert (value["format"], value["schema"]) == ("attnexport-bundle", 4)
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
@@ -51,7 +53,20 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-FREE = ("detail", "tools", "counts", "profiles", "layers", "refused", "files", "operators", "inputs", "outputs")
+FREE = (
+    "detail",
+    "tools",
+    "counts",
+    "profiles",
+    "layers",
+    "refused",
+    "files",
+    "operators",
+    "inputs",
+    "outputs",
+    "parts",
+    "state",
+)
 
 
 def _strict_paths(value: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -90,9 +105,9 @@ def test_each_field_of_a_wrong_kind_is_named(full: Manifest) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda v: v.update(schema=1), "the manifest has schema version 1 and this attnexport reads version 3"),
+        (lambda v: v.update(schema=1), "the manifest has schema version 1 and this attnexport reads version 4"),
         (lambda v: v.update(schema=True), "schema version True"),
-        (lambda v: v.update(schema=3.0), "schema version 3.0"),
+        (lambda v: v.update(schema=4.0), "schema version 4.0"),
         (lambda v: v.pop("schema"), "schema version None"),
         (lambda v: v.update(format="zip"), "has format 'zip' and not 'attnexport-bundle'"),
         (lambda v: v.update(surprise=1), "field 'surprise' is not known"),

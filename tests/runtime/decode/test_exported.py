@@ -17,6 +17,7 @@ from torch import Tensor
 
 from attnexport.export import checkpoint, pipeline
 from attnexport.export.options import ExportOptions
+from attnexport.export.stages import FP32
 from attnexport.models import registry
 from attnexport.models.seq2seq import END, PADDING, START, EncoderDecoder, parts
 from attnexport.runtime.decode import Decoder, beam_search, greedy
@@ -57,7 +58,7 @@ def export(network: EncoderDecoder, source: dict[str, object], folder: Path) -> 
         result = pipeline.run(options)
         assert result.passed
         assert result.bundle is not None
-        models.append(result.bundle / pipeline.FP32)
+        models.append(result.bundle / FP32)
     return models
 
 
