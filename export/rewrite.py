@@ -14,6 +14,8 @@ import onnx
 
 from ..errors import InputError
 from ..runtime.spec import TensorSpec
+from .capture.relu_before_pool import relu_before_pool
+from .capture.settle_shapes import settle_shapes
 from .engine.flavour import Flavour
 from .lower import LOWERINGS, LoweringResult, lower
 from .raising import raise_windows
@@ -54,8 +56,10 @@ def engine_target(flavour: Flavour) -> str:
 def find_windows(model: onnx.ModelProto) -> Recognised:
     """Raise windows that were written as slices or shifts, then recognise what is done with them.
 
+    Before that ReLUs are moved to the layers that take them in, and Reshapes get the sizes that they compute.
     A loop over shifts of which nothing was recognised stays the loop that it was: its windows would hold all taps at once.
     """
+    model = settle_shapes(relu_before_pool(model))
     raised = raise_windows(model)
     found = recognise(raised.model)
     return recognise(model) if raised.counts and not found.found else found

@@ -92,11 +92,11 @@ def _build(emit: Emit, node: Any) -> Value:
     attributes = {**node.attrs, "mode": _mode(node, emit.opset)}
     if not _marks_undefined(node):
         return emit.cast(emit.op("GridSample", image, _safe(emit, node, grid), **attributes), x.dtype)
-    nothing = emit.op("Mul", grid, emit.constant(0.0, grid.dtype, "zero"))
-    # Added to the positions too, so that the FP16 stage sees one chain of coordinates and keeps it in FP32.
-    positions = _safe(emit, node, emit.op("Add", grid, nothing))
-    mark = emit.unsqueeze(emit.op("ReduceSum", nothing, emit.ints([-1]), keepdims=0), [1])  # (N, 1, Ho, Wo)
-    return emit.cast(emit.op("Add", emit.op("GridSample", image, positions, **attributes), mark), x.dtype)
+    # A product over the pair: 0 * x + 0 * y, at one operator for the two that Mul and ReduceSum would be.
+    mark = emit.op("MatMul", grid, emit.constant([[0.0], [0.0]], grid.dtype, "nothing"), part="mark")
+    mark = emit.transpose(mark, [0, 3, 1, 2])  # (N, Ho, Wo, 1) -> (N, 1, Ho, Wo)
+    sample = emit.op("GridSample", image, _safe(emit, node, grid), **attributes)
+    return emit.cast(emit.op("Add", sample, mark), x.dtype)
 
 
 LOWERING = Lowering("grid_sample_native", "GridSample", _refuse, _cost, _build, _gpu_cost)
