@@ -10,7 +10,7 @@ and what each of its layers gives rounded to FP16, saturated: what storage alone
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -92,6 +92,33 @@ class TorchOriginal:
         tensors = flatten(result)
         return {name: t.detach().cpu().numpy() for name, t in zip(self._names, tensors, strict=True)}
 
+    def modules(
+        self, feeds: Arrays, paths: Collection[str]
+    ) -> tuple[dict[str, list[np.ndarray]], dict[str, np.ndarray]]:
+        """Every tensor that the modules of these paths give in FP64, in all their calls; and the outputs.
+
+        Nothing of a ScriptModule's modules, which take no hooks. Raises StageError as :meth:`run` does.
+        """
+        found: dict[str, list[np.ndarray]] = {}
+
+        def keep(path: str) -> Callable[..., None]:
+            def hook(_: Any, __: Any, result: Any) -> None:
+                tensors = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+                # A copy: what follows may work in place.
+                found.setdefault(path, []).extend(t.detach().cpu().numpy().copy() for t in tensors)
+
+            return hook
+
+        handles = []
+        if not isinstance(self._module, torch.jit.ScriptModule):
+            named = dict(self._wide().named_modules())
+            handles = [named[path].register_forward_hook(keep(path)) for path in paths if path in named]
+        try:
+            return found, self.run(feeds, "float64")
+        finally:
+            for handle in handles:
+                handle.remove()
+
     def _run_half(self, arguments: Sequence[torch.Tensor]) -> Any:
         if self._rounded is None:
             try:
@@ -114,17 +141,21 @@ class TorchOriginal:
             "layer outputs"
         )
 
-    def _run_double(self, arguments: Sequence[torch.Tensor]) -> Any:
+    def _wide(self) -> torch.nn.Module:
         if self._double is None:
             self._double = copy.deepcopy(self._module).double()
             if isinstance(self._double, torch.fx.GraphModule):
                 _widen_graph(self._double)
+        return self._double
+
+    def _run_double(self, arguments: Sequence[torch.Tensor]) -> Any:
+        double = self._wide()
         wide = [a.double() if a.is_floating_point() else a for a in arguments]
         before = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         try:
             with _Widen():
-                return self._double(*wide)
+                return double(*wide)
         finally:
             torch.set_default_dtype(before)
 

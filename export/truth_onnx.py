@@ -6,7 +6,7 @@ under emulation: what a plain conversion would give.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx
@@ -41,17 +41,20 @@ class OnnxOriginal:
         """FP64 results come as float64. Raises StageError for an operator that the reference evaluator lacks."""
         if precision != "float64":
             return self._session(precision).run(feeds)
-        wide = {name: a.astype(np.float64) if a.dtype.kind == "f" else a for name, a in feeds.items()}
-        try:
-            with quiet(), np.errstate(all="ignore"):
-                if self._double is None:
-                    self._double = ReferenceEvaluator(widen(self._model))
-                results = self._double.run(None, wide)
-        except Exception as error:
-            raise StageError(
-                "verify", f"the graph cannot be evaluated in FP64: {first_line(error)}", "hand in the PyTorch model"
-            ) from error
-        return {name: np.asarray(value) for name, value in zip(self._names, results, strict=True)}
+        if self._double is None:
+            self._double = _evaluator(widen(self._model))
+        return _evaluate(self._double, self._names, feeds)
+
+    def tensor_names(self) -> frozenset[str]:
+        """All tensors that nodes of the main graph make."""
+        return frozenset(name for node in self._model.graph.node for name in node.output if name)
+
+    def tensors(self, feeds: Arrays, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Tensors of the main graph in FP64. Raises StageError for an operator that the reference evaluator lacks."""
+        wide = widen(self._model)
+        del wide.graph.output[:]
+        wide.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+        return _evaluate(_evaluator(wide), names, feeds)
 
     def _session(self, precision: Precision) -> Session:
         if precision not in self._sessions:
@@ -60,6 +63,30 @@ class OnnxOriginal:
             else:
                 self._sessions[precision] = EmulatedSession(to_fp16(self._model, ()).SerializeToString())
         return self._sessions[precision]
+
+
+def _evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
+    try:
+        with quiet():
+            return ReferenceEvaluator(model)
+    except Exception as error:
+        raise _refusal(error) from error
+
+
+def _evaluate(evaluator: ReferenceEvaluator, names: Sequence[str], feeds: Arrays) -> dict[str, np.ndarray]:
+    wide = {name: a.astype(np.float64) if a.dtype.kind == "f" else a for name, a in feeds.items()}
+    try:
+        with quiet(), np.errstate(all="ignore"):
+            results = evaluator.run(None, wide)
+    except Exception as error:
+        raise _refusal(error) from error
+    return {name: np.asarray(value) for name, value in zip(names, results, strict=True)}
+
+
+def _refusal(error: Exception) -> StageError:
+    return StageError(
+        "verify", f"the graph cannot be evaluated in FP64: {first_line(error)}", "hand in the PyTorch model"
+    )
 
 
 def widen(model: onnx.ModelProto) -> onnx.ModelProto:
