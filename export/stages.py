@@ -122,7 +122,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
                 onnx.save(half.model, folder.path / FP16)
                 folder.add(FP16, "model-fp16")
                 counts[FP16] = record.operators(half.model)
-                stage.detail = f"{half.counts.fp16_nodes} nodes in FP16, {half.counts.fp32_nodes} kept in FP32, {half.counts.casts} casts"
+                stage.detail = f"{half.counts.half_nodes} nodes in FP16, {half.counts.fp32_nodes} kept in FP32, {half.counts.casts} casts"
         engines: list[EngineRecord] = []
         if flavour is not None:
             with stages.run("engine") as stage:

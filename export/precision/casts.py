@@ -1,7 +1,7 @@
-"""The cast inserter: an FP32 model, and the nodes that must stay FP32, to a strongly typed FP16 model.
+"""The cast inserter: an FP32 model, and the nodes that must stay FP32, to a strongly typed model of FP16 or BF16.
 
-    every node      ->  computes in FP16, unless it is kept, has no FP16 form, or has bodies (If, Loop, Scan)
-    data movement   ->  takes the type of its data: FP16 stays FP16; FP32 stays FP32 while anything after it needs FP32
+    every node      ->  computes in 16 bits, unless it is kept, has no such form, or has bodies (If, Loop, Scan)
+    data movement   ->  takes the type of its data: 16 bits stay 16; FP32 stays FP32 while anything after it needs FP32
     a tensor        ->  at most one cast, shared by its consumers, beside its producer
 
 Rounding commutes with data movement, so the cast's place changes no value. Only float32 tensors are touched:
@@ -17,32 +17,47 @@ from onnx import ModelProto, NodeProto, helper
 
 from ...errors import InputError
 from .graph import GraphIndex, captured, check, normalise, tensor_names, unique
+from .halves import FP16, HalfName, HalfType, half_type
+from .opset import prepared
 from .rewire import rename_captures, retyped, without_dead_casts
-from .types import HALF, SINGLE, Role, Typing
+from .types import SINGLE, Role, Typing
 from .weights import convert_weights
-
-_SUFFIX = {SINGLE: "to_f32", HALF: "to_f16"}
 
 
 def to_fp16(
     model: ModelProto, keep: Collection[str], keep_io: bool = True, warnings: list[str] | None = None
 ) -> ModelProto:
-    """A strongly typed FP16 model; the nodes named in ``keep`` compute in FP32.
+    """``to_half_model`` for FP16."""
+    return to_half_model(model, keep, "fp16", keep_io, warnings)
+
+
+def to_half_model(
+    model: ModelProto,
+    keep: Collection[str],
+    precision: HalfName,
+    keep_io: bool = True,
+    warnings: list[str] | None = None,
+) -> ModelProto:
+    """A strongly typed FP16 or BF16 model; the nodes named in ``keep`` compute in FP32.
 
     ``model`` has standard operators of opset 13 to 23; it is not changed. With ``keep_io`` the inputs and outputs
-    stay float32 (casts at the border); their names always stay. Weights beyond +-65504 saturate and a non-zero weight
-    never becomes zero; ``warnings`` collects a line for each such weight. Nodes without a name are named as
+    stay float32 (casts at the border); their names always stay. Weights beyond the type's range saturate and a non-zero
+    weight never becomes zero; ``warnings`` collects a line for each such weight. Nodes without a name are named as
     ``normalise`` does. Raises InputError for a name in ``keep`` that is no node, and what ``normalise`` raises.
     """
-    return insert_casts(GraphIndex(normalise(model)), keep, keep_io, [] if warnings is None else warnings)
+    half = half_type(precision)
+    index = GraphIndex(normalise(prepared(model, half)))
+    return insert_casts(index, keep, keep_io, [] if warnings is None else warnings, half)
 
 
-def insert_casts(index: GraphIndex, keep: Collection[str], keep_io: bool, warnings: list[str]) -> ModelProto:
-    """``to_fp16`` on a normalised model."""
+def insert_casts(
+    index: GraphIndex, keep: Collection[str], keep_io: bool, warnings: list[str], half: HalfType = FP16
+) -> ModelProto:
+    """``to_half_model`` on a normalised model."""
     names = {node.name for node in index.nodes}
     if unknown := sorted(set(keep) - names):
         raise InputError(f"node {unknown[0]!r} is not in the model", "keep only names of its nodes in FP32")
-    typed = _Inserter(index, Typing(index, frozenset(keep), keep_io), warnings).run()
+    typed = _Inserter(index, Typing(index, frozenset(keep), keep_io, half), warnings).run()
     check(typed)
     return typed
 
@@ -52,6 +67,8 @@ class _Inserter:
 
     def __init__(self, index: GraphIndex, typing: Typing, warnings: list[str]) -> None:
         self.index, self.typing, self.warnings = index, typing, warnings
+        self.half = typing.half.elem
+        self.suffix = {SINGLE: "to_f32", self.half: typing.half.suffix}
         self.node_names = {node.name for node in index.nodes}
         self.tensor_names = tensor_names(index.model.graph)
         self.found: dict[tuple[str, int], str] = {}  # (tensor of the source model, type) -> its name in the new model
@@ -89,8 +106,8 @@ class _Inserter:
                 new.output[position] = self.found[name, self.typing.stored[name]]
         bodies = {name: self._as_type(name, SINGLE, node.name) for name in captured(node) if self.index.is_single(name)}
         rename_captures(new, bodies)
-        source = self.typing.roles[node.name] is Role.SOURCE and self.typing.compute[node.name] == HALF
-        return retyped(new) if source else new
+        source = self.typing.roles[node.name] is Role.SOURCE and self.typing.compute[node.name] == self.half
+        return retyped(new, self.typing.half) if source else new
 
     def _as_type(self, tensor: str, want: int, consumer: str) -> str:
         """The name of a float32 tensor of the source model in a type; adds the cast where there is none."""
@@ -99,22 +116,22 @@ class _Inserter:
         have = self.typing.stored[tensor]
         border = tensor in self.index.outputs and want == self.typing.io_type
         producer = self.index.producer(tensor)
-        if want == HALF and not border and producer is not None and self.typing.widens_half(producer):
+        if want == self.half and not border and producer is not None and self.typing.widens_half(producer):
             return self._half_source(producer.input[0])
         name = tensor if border else self._new_tensor(tensor, want)
         self.found[tensor, want] = name
         prefix = producer.name if producer is not None else consumer or tensor
-        cast_name = unique(f"{prefix}/{_SUFFIX[want]}", self.node_names)
+        cast_name = unique(f"{prefix}/{self.suffix[want]}", self.node_names)
         cast = helper.make_node("Cast", [self.found[tensor, have]], [name], name=cast_name, to=want)
         self.after.setdefault(producer.name if producer is not None else "", []).append(cast)
         return name
 
     def _half_source(self, tensor: str) -> str:
-        """f16 -> f32 -> f16 gives the first value back: its name (f32 -> f16 -> f32 does not, and stays)."""
-        return self.found.get((tensor, HALF), tensor)
+        """16 -> 32 -> 16 bits gives the first value back: its name (32 -> 16 -> 32 does not, and stays)."""
+        return self.found.get((tensor, self.half), tensor)
 
     def _new_tensor(self, tensor: str, dtype: int) -> str:
-        name = unique(f"{tensor}/{_SUFFIX[dtype]}", self.tensor_names)
+        name = unique(f"{tensor}/{self.suffix[dtype]}", self.tensor_names)
         self.source[name] = (tensor, dtype)
         return name
 

@@ -1,8 +1,8 @@
-"""float32 constants as FP16: saturated, never flushed to zero.
+"""float32 constants in a 16-bit type: saturated, never flushed to zero.
 
-|c| > 65504, finite     ->  +-65504           (infinities and NaN stay what they are)
-0 < |c| < 2**-24        ->  +-2**-24          (the smallest FP16 number: an epsilon must not become a division by zero)
-anything else           ->  round to nearest even
+|c| beyond the largest, finite   ->  +-largest             (infinities and NaN stay what they are)
+0 < |c| below the smallest       ->  +-smallest            (an epsilon must not become a division by zero)
+anything else                    ->  round to nearest even
 """
 
 from __future__ import annotations
@@ -11,32 +11,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LARGEST = 65504.0
-SMALLEST = 2.0**-24
-SMALLEST_NORMAL = 2.0**-14
+from .halves import FP16, HalfType
+
+LARGEST = FP16.largest
 
 
 @dataclass(frozen=True)
 class HalfArray:
-    """An array in FP16, with how many of its values were saturated and how many were lifted off zero."""
+    """An array in a 16-bit type, with how many of its values were saturated and how many were lifted off zero."""
 
     array: np.ndarray
     saturated: int
     lifted: int
 
 
-def to_half(array: np.ndarray, saturate_at: float = LARGEST) -> HalfArray:
-    """Convert a float32 array of any shape to float16 by the rule above; what is too large becomes ``saturate_at``."""
-    with np.errstate(over="ignore", under="ignore"):
-        half = array.astype(np.float16)
-    over = np.isinf(half) & np.isfinite(array)
-    under = (half == 0) & (array != 0)
+def to_half(array: np.ndarray, saturate_at: float | None = None, half: HalfType = FP16) -> HalfArray:
+    """Convert a float32 array of any shape by the rule above; what is too large becomes ``saturate_at`` if given."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        rounded = array.astype(half.dtype)
+    over = np.isinf(rounded) & np.isfinite(array)
+    under = (rounded == 0) & (array != 0)
     saturated, lifted = int(np.count_nonzero(over)), int(np.count_nonzero(under))
     if saturated or lifted:
-        half = np.array(half)
-        half[over] = np.copysign(np.float16(saturate_at), array[over])
-        half[under] = np.copysign(np.float16(SMALLEST), array[under])
-    return HalfArray(half, saturated, lifted)
+        limit = half.largest if saturate_at is None else saturate_at
+        rounded = np.array(rounded)
+        rounded[over] = np.copysign(limit, array[over]).astype(half.dtype)
+        rounded[under] = np.copysign(half.smallest, array[under]).astype(half.dtype)
+    return HalfArray(rounded, saturated, lifted)
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,13 @@ class Extent:
     smallest: float
     infinite: bool
 
-    @property
-    def overflows(self) -> bool:
-        """Whether a finite value lies beyond FP16's largest number (after rounding)."""
-        return self.largest >= 65520.0
+    def overflows(self, half: HalfType = FP16) -> bool:
+        """Whether a finite value lies beyond the type's largest number (after rounding)."""
+        return self.largest >= half.overflow_from
 
-    @property
-    def loses_digits(self) -> bool:
-        """Whether even the largest value lies below FP16's normal range: it loses digits or vanishes."""
-        return 0.0 < self.largest < SMALLEST_NORMAL
+    def loses_digits(self, half: HalfType = FP16) -> bool:
+        """Whether even the largest value lies below the type's normal range: it loses digits or vanishes."""
+        return 0.0 < self.largest < half.smallest_normal
 
 
 def extent(array: np.ndarray) -> Extent:

@@ -27,6 +27,11 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def opset_of(model: ModelProto) -> int:
+    """The version of the standard operators that a model has; 0 where it names none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
 def skeleton(model: ModelProto) -> ModelProto:
     """The model with its large weights turned into inputs: all that shape inference and the checker need.
 
@@ -65,11 +70,9 @@ def normalise(model: ModelProto) -> ModelProto:
     Idempotent. Initializers that are also listed as inputs (a habit of old exporters) are constants from here on.
     Raises InputError where weights are not loaded or the opset is outside 13..23, StageError where inference fails.
     """
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    opset = opset_of(model)
     if not 13 <= opset <= 23:
-        raise InputError(
-            f"the model has opset {opset}", "FP16 conversion takes opset 13 to 23: convert the model first"
-        )
+        raise InputError(f"the model has opset {opset}", "conversion takes opset 13 to 23: convert the model first")
     copy = ModelProto()
     copy.CopyFrom(onnx.inliner.inline_local_functions(model) if model.functions else model)
     _check_weights_loaded(copy.graph)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 from onnx import NodeProto
 
-from .constants import LARGEST
 from .graph import GraphIndex
+from .halves import FP16, HalfType
 from .operators import moves_data
 from .walk import users
 
@@ -20,15 +20,15 @@ MASKING = frozenset({"Add", "Sub", "Where"})
 _CARRY = frozenset({"Add", "Div", "Max", "Min", "Mul", "Neg", "Sub", "Sum"})
 
 
-def is_partial(index: GraphIndex, node: NodeProto, name: str) -> bool:
-    """Whether a constant that a node reads is a partial mask."""
+def is_partial(index: GraphIndex, node: NodeProto, name: str, half: HalfType = FP16) -> bool:
+    """Whether a constant that a node reads is a partial mask, beyond a 16-bit type's range where it hides."""
     if node.op_type not in ("Add", "Where"):
         return False
     array = index.value(name)
     if array is None or array.ndim == 0 or array.size < 2:
         return False
-    hidden = array < -LARGEST
-    return bool(hidden.any() and (np.abs(array[~hidden]) <= LARGEST).all() and not hidden.all(axis=-1).any())
+    hidden = array <= -half.overflow_from
+    return bool(hidden.any() and (np.abs(array[~hidden]) < half.overflow_from).all() and not hidden.all(axis=-1).any())
 
 
 def only_masks(index: GraphIndex, name: str) -> bool:

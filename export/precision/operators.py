@@ -1,4 +1,4 @@
-"""What the precision stage knows of operators: which only move data, which work element by element, which can be FP16.
+"""What the precision stage knows of operators: which only move data, work element by element, or can be 16-bit.
 
 The types that an operator allows are read from its ONNX schema, so every operator of opsets 13 to 23 is known.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from onnx import NodeProto, TensorProto, defs
 
 from .graph import GraphIndex, attribute, subgraphs, words
+from .halves import FP16, HalfType
 
 # Every output value is one of the input values: rounding commutes with them, so they take the type of their data.
 _MOVEMENT = words(
@@ -28,7 +29,7 @@ _SINGLE_ONLY = words(
     "Bernoulli BlackmanWindow DequantizeLinear DynamicQuantizeLinear EyeLike HammingWindow HannWindow MelWeightMatrix "
     "Multinomial OneHot QuantizeLinear RandomNormal RandomNormalLike RandomUniform RandomUniformLike"
 )
-# Inputs that stay float32 although the schema would take FP16: Resize's region and scales are sizes, not data.
+# Inputs that stay float32 although the schema would take 16 bits: Resize's region and scales are sizes, not data.
 _SINGLE_INPUTS = {("Resize", 1), ("Resize", 2)}
 
 _INTEGERS = frozenset(
@@ -66,9 +67,9 @@ def is_integer(dtype: int) -> bool:
 
 
 class Slots:
-    """Which inputs and outputs of a node may be FP16, by its schema and the float32 tensors that it has."""
+    """Which inputs and outputs of a node may be of a 16-bit type, by its schema and the float32 tensors that it has."""
 
-    def __init__(self, index: GraphIndex, node: NodeProto) -> None:
+    def __init__(self, index: GraphIndex, node: NodeProto, kind: HalfType = FP16) -> None:
         self._halves: tuple[list[bool], list[bool]] | None = None
         if not standard(node) or node.op_type in _SINGLE_ONLY or any(True for _ in subgraphs(node)):
             return
@@ -76,10 +77,10 @@ class Slots:
         if not defs.has(node.op_type, ""):
             return
         schema = defs.get_schema(node.op_type, version, "")
-        half = {c.type_param_str: "tensor(float16)" in c.allowed_type_strs for c in schema.type_constraints}
+        half = {c.type_param_str: kind.schema_name in c.allowed_type_strs for c in schema.type_constraints}
         names_in = [schema.inputs[min(i, len(schema.inputs) - 1)].type_str for i in range(len(node.input))]
         names_out = [schema.outputs[min(i, len(schema.outputs) - 1)].type_str for i in range(len(node.output))]
-        # A float32 input whose type variable has no FP16 choice binds the whole node; LayerNormalization's float32
+        # A float32 input whose type variable has no 16-bit choice binds the whole node; LayerNormalization's float32
         # statistics are bound by outputs alone and leave the rest free.
         for name, tensor in zip(names_in, node.input, strict=True):
             if index.is_single(tensor) and name in half and not half[name]:
@@ -94,13 +95,13 @@ class Slots:
 
     @property
     def any_half(self) -> bool:
-        """Whether the node has an FP16 form at all."""
+        """Whether the node has a 16-bit form at all."""
         return self._halves is not None
 
     def input_half(self, position: int) -> bool:
-        """Whether an input is FP16 in the node's FP16 form."""
+        """Whether an input is 16-bit in the node's 16-bit form."""
         return self._halves is not None and position < len(self._halves[0]) and self._halves[0][position]
 
     def output_half(self, position: int) -> bool:
-        """Whether an output is FP16 in the node's FP16 form."""
+        """Whether an output is 16-bit in the node's 16-bit form."""
         return self._halves is not None and self._halves[1][position]

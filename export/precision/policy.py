@@ -13,7 +13,9 @@ from typing import Literal
 from onnx import ModelProto
 
 from .graph import GraphIndex, normalise
+from .halves import FP16, HalfName, HalfType, half_type
 from .operators import moves_data
+from .opset import prepared
 from .rules import RULES, constants, infinities, partial_masks
 
 # Where is data movement, but not where a mask is what it chooses.
@@ -35,21 +37,26 @@ class Decision:
     severity: Severity = "hazard"
 
 
-def decide(model: ModelProto, only: Literal["hazard", "caution"] | None = None) -> list[Decision]:
+def decide(
+    model: ModelProto, only: Literal["hazard", "caution"] | None = None, precision: HalfName = "fp16"
+) -> list[Decision]:
     """The nodes of a float32 model that stay FP32, in graph order, each by the first rule that names it.
 
     ``only`` gives those of one class; a node that rules of both classes name is a hazard. ``model`` is as ``to_fp16``
     takes it; nodes without a name are named as ``normalise`` does. Raises what it raises.
     """
-    return decide_in(GraphIndex(normalise(model)), only)
+    half = half_type(precision)
+    return decide_in(GraphIndex(normalise(prepared(model, half))), only, half)
 
 
-def decide_in(index: GraphIndex, only: Literal["hazard", "caution"] | None = None) -> list[Decision]:
+def decide_in(
+    index: GraphIndex, only: Literal["hazard", "caution"] | None = None, half: HalfType = FP16
+) -> list[Decision]:
     """``decide`` on a normalised model."""
     chosen: dict[str, Decision] = {}
     for rule in RULES:
         name = rule.__name__.rpartition(".")[2]
-        for node, reason in rule.find(index):
+        for node, reason in rule.find(index, half):
             matters = index.touches_single(node) and (rule in _MASKS or not moves_data(node))
             if matters and node.name not in chosen:
                 chosen[node.name] = Decision(node.name, name, reason, rule.SEVERITY)

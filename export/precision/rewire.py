@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+import numpy as np
+from onnx import GraphProto, NodeProto, helper, numpy_helper
 
 from .constants import to_half
 from .graph import GraphIndex, captured, subgraphs
+from .halves import HalfType
 
 
 def rename_captures(node: NodeProto, names: Mapping[str, str]) -> None:
@@ -29,20 +31,17 @@ def rename_captures(node: NodeProto, names: Mapping[str, str]) -> None:
         visit(body)
 
 
-def retyped(node: NodeProto) -> NodeProto:
-    """A Cast or ConstantOfShape that makes float32 data, making FP16 data instead."""
+def retyped(node: NodeProto, half: HalfType) -> NodeProto:
+    """A Cast or ConstantOfShape that makes float32 data, making 16-bit data instead."""
     if node.op_type == "Cast":
         for entry in node.attribute:
             if entry.name == "to":
-                entry.i = TensorProto.FLOAT16
+                entry.i = half.elem
         return node
     values = [numpy_helper.to_array(entry.t) for entry in node.attribute if entry.name == "value"]
-    half = to_half(values[0]).array if values else None
+    array = to_half(values[0], half=half).array if values else np.zeros(1, half.dtype)
     del node.attribute[:]
-    tensor = (
-        numpy_helper.from_array(half) if half is not None else helper.make_tensor("", TensorProto.FLOAT16, [1], [0.0])
-    )
-    node.attribute.append(helper.make_attribute("value", tensor))
+    node.attribute.append(helper.make_attribute("value", numpy_helper.from_array(array)))
     return node
 
 

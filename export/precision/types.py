@@ -1,4 +1,4 @@
-"""Which type every tensor and node of the FP16 model has: decided before anything is rewired."""
+"""Which type every tensor and node of the 16-bit model has: decided before anything is rewired."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from enum import Enum
 from onnx import NodeProto, TensorProto
 
 from .graph import GraphIndex, captured
+from .halves import FP16, HalfType
 from .operators import Slots, is_integer, moves_data
 
 SINGLE: int = TensorProto.FLOAT
-HALF: int = TensorProto.FLOAT16
 
 
 class Role(Enum):
@@ -18,14 +18,14 @@ class Role(Enum):
 
     UNTOUCHED = "has no float32 data"
     SINGLE = "computes in FP32"
-    HALF = "computes in FP16"
+    HALF = "computes in the 16-bit type"
     FOLLOWS = "takes the type of its data"
     READS = "makes no float32 data and reads whichever type its data has"
     SOURCE = "makes float32 data of a type that its consumers choose"
 
 
 def role_of(index: GraphIndex, node: NodeProto, slots: Slots, kept: bool) -> Role:
-    """The role of a node; one with bodies or without an FP16 form computes in FP32 like a kept one."""
+    """The role of a node; one with bodies or without a 16-bit form computes in FP32 like a kept one."""
     if not index.touches_single(node):
         return Role.UNTOUCHED
     if kept or not slots.any_half:
@@ -44,13 +44,13 @@ class Typing:
     """The types of one conversion.
 
     ``stored`` gives the type of every float32 tensor of the source model that is no constant, ``compute`` the type in
-    which every node works, ``roles`` why.
+    which every node works, ``roles`` why; ``half`` is the 16-bit type, ``io_type`` that of inputs and outputs.
     """
 
-    def __init__(self, index: GraphIndex, keep: frozenset[str], keep_io: bool) -> None:
-        self.index = index
-        self.io_type = SINGLE if keep_io else HALF
-        self.slots = {node.name: Slots(index, node) for node in index.nodes}
+    def __init__(self, index: GraphIndex, keep: frozenset[str], keep_io: bool, half: HalfType = FP16) -> None:
+        self.index, self.half = index, half
+        self.io_type = SINGLE if keep_io else half.elem
+        self.slots = {node.name: Slots(index, node, half) for node in index.nodes}
         self.roles = {n.name: role_of(index, n, self.slots[n.name], n.name in keep) for n in index.nodes}
         self.stored: dict[str, int] = {name: self.io_type for name in index.inputs if index.is_single(name)}
         self.compute: dict[str, int] = {}
@@ -62,22 +62,23 @@ class Typing:
             compute = self.compute[node.name] = self._compute_type(node, wanted)
             for position, name in enumerate(node.output):
                 if index.is_single(name):
-                    half = compute == HALF and self.slots[node.name].output_half(position)
-                    self.stored[name] = HALF if half else SINGLE
+                    narrow = compute == half.elem and self.slots[node.name].output_half(position)
+                    self.stored[name] = half.elem if narrow else SINGLE
 
     def input_type(self, node: NodeProto, position: int) -> int:
         """The type in which a node takes a float32 input."""
-        return HALF if self.compute[node.name] == HALF and self.slots[node.name].input_half(position) else SINGLE
+        half = self.half.elem
+        return half if self.compute[node.name] == half and self.slots[node.name].input_half(position) else SINGLE
 
     def widens_half(self, node: NodeProto) -> bool:
-        """Whether a node is a Cast to float32 of FP16 data."""
+        """Whether a node is a Cast to float32 of data of the 16-bit type."""
         if node.op_type != "Cast":
             return False
         source = node.input[0]
-        return self.stored.get(source, self.index.types[source]) == HALF
+        return self.stored.get(source, self.index.types[source]) == self.half.elem
 
     def _wanted_single(self) -> set[str]:
-        """Tensors that lose something in FP16: a node computes on them in FP32 or reads them, or they leave in FP32."""
+        """Tensors that lose something in 16 bits: a node computes on them in FP32 or reads them, or they leave in FP32."""
         wanted = set(self.index.outputs) if self.io_type == SINGLE else set()
         for node in reversed(self.index.nodes):
             role = self.roles[node.name]
@@ -92,14 +93,14 @@ class Typing:
         return wanted
 
     def _compute_type(self, node: NodeProto, wanted: set[str]) -> int:
-        role = self.roles[node.name]
+        role, half = self.roles[node.name], self.half.elem
         inputs = [self.stored[name] for name in self.index.single_inputs(node)]
         needed = any(name in wanted for name in node.output)
         if role is Role.FOLLOWS:
             unread = not any(self.index.consumers(name) for name in node.output)
-            return HALF if (inputs and SINGLE not in inputs) or not (needed or unread) else SINGLE
+            return half if (inputs and SINGLE not in inputs) or not (needed or unread) else SINGLE
         if role is Role.SOURCE:
-            return SINGLE if needed else HALF
+            return SINGLE if needed else half
         if role is Role.READS:
-            return HALF if inputs and SINGLE not in inputs else SINGLE
-        return HALF if role is Role.HALF else SINGLE
+            return half if inputs and SINGLE not in inputs else SINGLE
+        return half if role is Role.HALF else SINGLE

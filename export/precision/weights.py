@@ -1,4 +1,4 @@
-"""The float32 constants of a model in the types that its FP16 form needs: each converted once per type."""
+"""The float32 constants of a model in the types that its 16-bit form needs: each converted once per type."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
-from .constants import LARGEST, SMALLEST, to_half
+from .constants import to_half
 from .graph import GraphIndex, captured
+from .halves import HalfType
 from .masks import only_masks
-from .types import HALF, SINGLE, Typing
+from .types import SINGLE, Typing
 
 
 def convert_weights(
@@ -20,10 +21,10 @@ def convert_weights(
     found: dict[tuple[str, int], str],
     warnings: list[str],
 ) -> Iterator[TensorProto]:
-    """Yield the initializers of the FP16 model and record the name of each (constant, type) in ``found``.
+    """Yield the initializers of the 16-bit model and record the name of each (constant, type) in ``found``.
 
     A constant that is needed in one type keeps its name; one needed in both keeps it for FP32 (a graph output keeps
-    it for the type at the border). ``warnings`` gets a line per constant that FP16 cannot hold.
+    it for the type at the border). ``warnings`` gets a line per constant that the type cannot hold.
     """
     needs = _needs(index, typing)
     for tensor in index.model.graph.initializer:
@@ -35,8 +36,9 @@ def convert_weights(
         owner = typing.io_type if name in index.outputs else min(types)
         for dtype in sorted(types):
             found[name, dtype] = name if dtype == owner else new_tensor(name, dtype)
-            if dtype == HALF:
-                yield _half(tensor, found[name, dtype], _only_bounds(index, name), only_masks(index, name), warnings)
+            if dtype == typing.half.elem:
+                mask = only_masks(index, name)
+                yield _half(tensor, found[name, dtype], typing.half, _only_bounds(index, name), mask, warnings)
             else:
                 copy = tensor
                 if dtype != owner:
@@ -62,24 +64,25 @@ def _needs(index: GraphIndex, typing: Typing) -> dict[str, set[int]]:
 
 
 def _only_bounds(index: GraphIndex, name: str) -> bool:
-    """Whether a constant is only ever a bound of Clip: one beyond FP16's range never binds, so nothing is lost."""
+    """Whether a constant is only ever a bound of Clip: one beyond the type's range never binds, so nothing is lost."""
     readers = index.consumers(name)
     return bool(readers) and all(node.op_type == "Clip" and node.input[0] != name for node in readers)
 
 
-def _half(tensor: TensorProto, name: str, bound: bool, mask: bool, warnings: list[str]) -> TensorProto:
+def _half(tensor: TensorProto, name: str, kind: HalfType, bound: bool, mask: bool, warnings: list[str]) -> TensorProto:
     """A mask saturates at half of the range: scores are added to it, and -inf times a zero further on would be NaN."""
     array = numpy_helper.to_array(tensor)
-    half = to_half(array, LARGEST / 2 if mask else LARGEST)
+    half = to_half(array, kind.largest / 2 if mask else None, kind)
     if half.saturated and not bound:
+        limit = f"{kind.largest:.0f}" if kind.largest < 1e6 else f"{kind.largest:.4g}"
         largest = np.abs(array[np.isfinite(array)]).max()
-        lie = f"{half.saturated} of {array.size} values lie beyond FP16's +-{LARGEST:.0f} (largest {largest:.4g})"
+        lie = f"{half.saturated} of {array.size} values lie beyond {kind.title}'s +-{limit} (largest {largest:.4g})"
         if mask:
             warnings.append(f"mask {tensor.name!r}: {lie} and were set to half of it, so that scores can be added")
         else:
             warnings.append(f"weight {tensor.name!r}: {lie} and were set to it")
     if half.lifted and array.size == 1:
         warnings.append(
-            f"constant {tensor.name!r} is {array.item():.4g}, below FP16's smallest number, and became {SMALLEST:.4g}"
+            f"constant {tensor.name!r} is {array.item():.4g}, below {kind.title}'s smallest number, and became {kind.smallest:.4g}"
         )
     return numpy_helper.from_array(half.array, name)

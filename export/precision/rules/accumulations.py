@@ -14,23 +14,24 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from ..graph import GraphIndex
+from ..halves import HalfType
 from ..walk import SUMS, reduced_elements
 
 SEVERITY = "hazard"
-LONG = 2048
 
 
-def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     """Yield long sums and running sums."""
+    long = half.counts_to
     for node in index.nodes:
         if node.op_type == "CumSum":
-            yield node, "a running sum loses its last terms in FP16"
+            yield node, f"a running sum loses its last terms in {half.title}"
         elif node.op_type in SUMS:
             terms = reduced_elements(index, node)
             if terms is None:
                 yield (
                     node,
-                    f"it sums over a number of elements that is not known; beyond {LONG} an FP16 sum stops growing",
+                    f"it sums over a number of elements that is not known; beyond {long} a sum in {half.title} stops growing",
                 )
-            elif terms > LONG:
-                yield node, f"it sums over {terms} elements; beyond {LONG} an FP16 sum stops growing"
+            elif terms > long:
+                yield node, f"it sums over {terms} elements; beyond {long} a sum in {half.title} stops growing"

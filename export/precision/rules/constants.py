@@ -19,6 +19,7 @@ from onnx import NodeProto
 
 from ..constants import Extent, extent
 from ..graph import GraphIndex
+from ..halves import HalfType
 from ..masks import carriers, is_partial
 from ..walk import is_denominator, users
 
@@ -28,7 +29,7 @@ _CARRY_EPSILON = frozenset({"Abs", "Max", "Neg", "Pow", "Reciprocal", "Sqrt"})
 _GUARDED = frozenset({"Log", "Pow", "Reciprocal", "Sqrt"})
 
 
-def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     """Yield nodes with a constant that FP16 cannot hold, and the nodes that need its exact value."""
     extents: dict[str, Extent] = {}
     for node in index.nodes:
@@ -39,7 +40,7 @@ def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
                 array = index.value(name)
                 assert array is not None
                 extents[name] = extent(array)
-            yield from _judge(index, node, name, extents[name])
+            yield from _judge(index, node, name, extents[name], half)
 
 
 def _is_parameter(node: NodeProto, name: str) -> bool:
@@ -55,23 +56,26 @@ def _is_bias(index: GraphIndex, node: NodeProto, name: str) -> bool:
     return any(position < len(node.input) and node.input[position] == name for position in positions)
 
 
-def _judge(index: GraphIndex, node: NodeProto, name: str, size: Extent) -> Iterator[tuple[NodeProto, str]]:
+def _judge(
+    index: GraphIndex, node: NodeProto, name: str, size: Extent, half: HalfType
+) -> Iterator[tuple[NodeProto, str]]:
     bound = node.op_type == "Clip" and name != node.input[0]
-    if size.overflows and not bound and not is_partial(index, node, name):
-        yield node, f"constant {name!r} reaches {size.largest:.4g}; FP16 ends at 65504"
+    if size.overflows(half) and not bound and not is_partial(index, node, name, half):
+        yield node, f"constant {name!r} reaches {size.largest:.4g}; {half.title} ends at {half.largest:.5g}"
         for user in carriers(index, node):
             yield user, f"it carries the large values that constant {name!r} brings in"
-    elif size.loses_digits and not _is_bias(index, node, name):
+    elif size.loses_digits(half) and not _is_bias(index, node, name):
         yield (
             node,
-            f"constant {name!r} is at most {size.largest:.4g}; FP16 loses digits below 6.1e-05 and ends at 6e-08",
+            f"constant {name!r} is at most {size.largest:.4g}; {half.title} loses digits below {half.smallest_normal:.2g} and "
+            f"ends at {half.smallest:.1g}",
         )
-        yield from _epsilon(index, node, name)
+        yield from _epsilon(index, node, name, half)
 
 
-def _epsilon(index: GraphIndex, start: NodeProto, name: str) -> Iterator[tuple[NodeProto, str]]:
+def _epsilon(index: GraphIndex, start: NodeProto, name: str, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     """From an epsilon to the division, logarithm or power that it guards."""
-    reason = f"it depends on constant {name!r}, which guards a division, a root or a logarithm and would vanish in FP16"
+    reason = f"it depends on constant {name!r}, which guards a division, a root or a logarithm and would vanish in {half.title}"
     pending, seen = [start], {start.name}
     while pending:
         node = pending.pop(0)

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from onnx import NodeProto, TensorProto
 
 from ..graph import GraphIndex
+from ..halves import HalfType
 from ..operators import ELEMENTWISE, is_integer, moves_data
 from ..walk import origin, reduced_elements
 
@@ -39,24 +40,24 @@ _INDEX_INPUTS: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 
 _SAMPLER = "it samples an image at computed positions, and image and grid need one type"
-_GRID = "it makes the positions at which {name!r} samples: in FP16 they would move by up to 1/16 pixel of 256"
-_INDEX = "it makes an index or a size ({name!r}): FP16 counts exactly only up to 2048"
+_GRID = "it makes the positions at which {name!r} samples: in {half.title} they would move by up to {half.raster} pixel of 256"
+_INDEX = "it makes an index or a size ({name!r}): {half.title} counts exactly only up to {half.counts_to}"
 _MARK = "it marks positions that are not finite, and in FP16 one beyond 65504 would not be"
 _WEIGHT = "it works on sampling positions alone (interpolation weights come from small differences of large numbers)"
 
 
-def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     """Yield GridSample nodes, the chains behind coordinates and indices, and what is computed from them alone."""
     inner: set[str] = set()
     positions: set[str] = set()
     for node in index.nodes:
         if node.op_type == "GridSample":
             yield node, _SAMPLER
-            yield from _chain(index, node.input[1], _GRID.format(name=node.name), inner, positions)
+            yield from _chain(index, node.input[1], _GRID.format(name=node.name, half=half), inner, positions)
         elif node.op_type == "Cast" and index.is_single(node.input[0]) and _becomes_index(index, node):
-            yield from _chain(index, node.input[0], _INDEX.format(name=node.name), inner, set())
+            yield from _chain(index, node.input[0], _INDEX.format(name=node.name, half=half), inner, set())
         elif node.op_type == "Resize" and len(node.input) > 2 and node.input[2]:
-            yield from _chain(index, node.input[2], _INDEX.format(name=node.name), inner, set())
+            yield from _chain(index, node.input[2], _INDEX.format(name=node.name, half=half), inner, set())
     for node in index.nodes:
         if node.op_type == "MatMul" and node.input[0] in positions and _zeros(index, node.input[1]):
             inner.update(node.output)

@@ -13,18 +13,19 @@ from onnx import NodeProto
 
 from ..constants import extent
 from ..graph import GraphIndex
+from ..halves import HalfType
 from ..masks import MASKING, carriers
 
 SEVERITY = "caution"
 
 
-def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     """Yield nodes that add or choose an infinite constant, and what is computed from those."""
     for node in index.nodes:
         if node.op_type not in MASKING:
             continue
         for name in node.input:
             if index.is_single(name) and (array := index.value(name)) is not None and extent(array).infinite:
-                yield node, f"constant {name!r} is infinite: in FP16 an overflowed value plus it would be NaN"
+                yield node, f"constant {name!r} is infinite: in {half.title} an overflowed value plus it would be NaN"
                 for user in carriers(index, node):
                     yield user, f"it carries the large values that constant {name!r} brings in"

@@ -13,30 +13,30 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from ..graph import GraphIndex, attribute
+from ..halves import HalfType
 from ..walk import reduced_elements
 from .softmax import spelled
 
 SEVERITY = "hazard"
-LONG = 2048
 
 _REDUCING = frozenset({"ReduceLogSum", "ReduceLogSumExp"})
 _ALONG_AXIS = frozenset({"LogSoftmax", "Softmax"})
 
 
-def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     """Yield softmax operators over many keys, and the nodes of spelled-out ones whose sum is that long."""
     for node in index.nodes:
         if node.op_type in _ALONG_AXIS:
-            reason = _reason(_keys(index, node))
+            reason = _reason(_keys(index, node), half)
         elif node.op_type in _REDUCING:
-            reason = _reason(reduced_elements(index, node))
+            reason = _reason(reduced_elements(index, node), half)
         else:
             continue
         if reason:
             yield node, reason
     for nodes in spelled(index):
         terms = [reduced_elements(index, node) for node in nodes if node.op_type == "ReduceSum"]
-        for reason in filter(None, map(_reason, terms)):
+        for reason in filter(None, (_reason(count, half) for count in terms)):
             yield from ((node, reason) for node in nodes)
 
 
@@ -49,7 +49,10 @@ def _keys(index: GraphIndex, node: NodeProto) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _reason(keys: int | None) -> str:
+def _reason(keys: int | None, half: HalfType) -> str:
+    long = half.counts_to
     if keys is None:
-        return f"a softmax over a number of keys that is not known; beyond {LONG} an FP16 normaliser stops growing"
-    return f"a softmax over {keys} keys; beyond {LONG} an FP16 normaliser stops growing" if keys > LONG else ""
+        return f"a softmax over a number of keys that is not known; beyond {long} a normaliser in {half.title} stops growing"
+    return (
+        f"a softmax over {keys} keys; beyond {long} a normaliser in {half.title} stops growing" if keys > long else ""
+    )

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from ..graph import GraphIndex, words
+from ..halves import HalfType
 from ..walk import is_denominator, is_square, maker, users
 
 SEVERITY = "caution"
@@ -28,26 +29,30 @@ _NORMS = frozenset({"ReduceL2", "ReduceSumSquare"})
 _AVERAGES = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"})
 _CARRY = frozenset({"Add", "Clip", "Max", "Mul", "Pow", "Reciprocal", "Sqrt", "Sub"})
 
-_STATISTICS = "normalisation statistics: the square of an activation of 256 is beyond FP16's range"
+_STATISTICS = {
+    "fp16": "normalisation statistics: the square of an activation of 256 is beyond FP16's range",
+    "bf16": "normalisation statistics: a variance is a small difference, and BF16 has two to three digits",
+}
 
 
-def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     """Yield normalisation operators, and the statistics of spelled-out ones with what is divided by them."""
+    reason = _STATISTICS[half.name]
     for node in index.nodes:
         if node.op_type in _WHOLE:
-            yield node, _STATISTICS
+            yield node, reason
         square = maker(index, node.input[0]) if node.op_type in _AVERAGES else None
         if square is not None and is_square(index, square):
-            yield node, _STATISTICS
-            yield square, _STATISTICS
+            yield node, reason
+            yield square, reason
             for member in _centring(index, square):
-                yield member, _STATISTICS
+                yield member, reason
         elif node.op_type not in _NORMS:
             continue
         for member in _to_division(index, node):
-            yield member, _STATISTICS
+            yield member, reason
             for other in _squared_mean(index, member):
-                yield other, _STATISTICS
+                yield other, reason
 
 
 def _centring(index: GraphIndex, square: NodeProto) -> Iterator[NodeProto]:

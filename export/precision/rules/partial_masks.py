@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from ..graph import GraphIndex
+from ..halves import HalfType
 from ..masks import carriers, is_partial
 
 SEVERITY = "caution"
@@ -20,11 +21,11 @@ SEVERITY = "caution"
 _CARRIES = "it carries the large values that the mask {name!r} brings in"
 
 
-def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     """Yield nodes that put a partial mask on scores, and what is computed from those."""
     for node in index.nodes:
         for name in node.input:
-            if index.is_single(name) and is_partial(index, node, name):
-                yield node, f"the mask {name!r} is beyond FP16 where it hides"
+            if index.is_single(name) and is_partial(index, node, name, half):
+                yield node, f"the mask {name!r} is beyond {half.title} where it hides"
                 for user in carriers(index, node):
                     yield user, _CARRIES.format(name=name)

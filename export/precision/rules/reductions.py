@@ -13,15 +13,16 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from ..graph import GraphIndex
+from ..halves import HalfType
 from ..walk import SUMS, reduced_elements
 
 SEVERITY = "caution"
-LONG = 1024
 
 
-def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     """Yield long reductions."""
+    long = half.counts_to // 2
     for node in index.nodes:
         terms = reduced_elements(index, node) if node.op_type in SUMS else None
-        if terms is not None and terms > LONG:
-            yield node, f"it sums over {terms} elements; beyond {LONG} FP16 loses terms"
+        if terms is not None and terms > long:
+            yield node, f"it sums over {terms} elements; beyond {long} {half.title} loses terms"

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from ..graph import GraphIndex
+from ..halves import HalfType
 from ..walk import is_denominator, maker, users
 
 SEVERITY = "caution"
@@ -24,16 +25,17 @@ _MAXIMA = frozenset({"Max", "ReduceMax"})
 _SUMMING = frozenset({"Add", "Clip", "Max", "Mul", "ReduceSum", "Sum"})
 _ENDS = frozenset({"Log", "Reciprocal"})
 
-_REASON = "the exponentials of a softmax and their sum need more range and digits than FP16 has"
+_REASON = "the exponentials of a softmax and their sum need more range and digits than {half.title} has"
 
 
-def find(index: GraphIndex) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     """Yield softmax operators and the nodes of spelled-out ones."""
+    reason = _REASON.format(half=half)
     for node in index.nodes:
         if node.op_type in _WHOLE:
-            yield node, _REASON
+            yield node, reason
     for nodes in spelled(index):
-        yield from ((node, _REASON) for node in nodes)
+        yield from ((node, reason) for node in nodes)
 
 
 def spelled(index: GraphIndex) -> Iterator[list[NodeProto]]:

@@ -237,7 +237,7 @@ def test_what_was_asked_and_counted_is_said(model):
         ("c", "asked", "the caller asked for it"),
     ]
     counts = result.counts
-    assert (counts.fp32_nodes, counts.fp16_nodes, counts.casts) == (2, 2, 4)
+    assert (counts.fp32_nodes, counts.half_nodes, counts.casts) == (2, 2, 4)
     with pytest.raises(InputError, match="'Sin' is not in the model"):
         convert(source, extra_keep=["Sin"])
 

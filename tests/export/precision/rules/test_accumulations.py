@@ -6,7 +6,7 @@ import pytest
 
 from attnexport.export.precision import decide
 
-STOPS = "; beyond 2048 an FP16 sum stops growing"
+STOPS = "; beyond 2048 a sum in FP16 stops growing"
 FIRES = {
     "AveragePool": ("float[1, 2, 56, 56] x", "float[1, 2, 1, 1] y", "y = AveragePool<kernel_shape = [56, 56]>(x)",
         f"it sums over 3136 elements{STOPS}"),

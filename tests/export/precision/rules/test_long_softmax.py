@@ -6,7 +6,7 @@ import pytest
 
 from attnexport.export.precision import decide
 
-STOPS = "; beyond 2048 an FP16 normaliser stops growing"
+STOPS = "; beyond 2048 a normaliser in FP16 stops growing"
 SPELLED = "m = ReduceMax(x, last)  d = Sub(x, m)  e = Exp(d)  s = ReduceSum(e, last)  y = Div(e, s)"
 CASES = {
     "2048 keys": ("float[2, 2048] x", "y = Softmax(x)", {"y": ("softmax", "caution")}),
