@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= build/demo
+# A file at a time to each core; files as tests/conftest.py orders them.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test sweep test-sweep lint bench train clean
 
@@ -18,7 +20,7 @@ demo: $(STAMP)
 	$(BIN)/attnexport check $(OUT)/digits_stn_cbam.attn
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m 'not sweep'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not sweep'
 
 sweep: $(STAMP)
 	rm -f build/systems.json

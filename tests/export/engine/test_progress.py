@@ -2,12 +2,21 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from attnexport.errors import EngineError
 from attnexport.export.engine import EngineOptions, build_engine
 from attnexport.export.engine.progress import Progress, held_interrupts
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """Ctrl-C as a terminal has it: a run in the background starts with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_real_build_advances_to_the_end(mixed, image, rtx, reporter) -> None:

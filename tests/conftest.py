@@ -1,0 +1,18 @@
+"""How the whole suite runs: one thread for each library, since there is a worker for each core, and the longest files first."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+LONGEST = ("tests/sweep/test_sweep.py", "tests/models/test_export_registry.py", "tests/test_end_to_end.py")
+"""Minutes each: begun at the end, one of them would keep one worker busy while the others have nothing left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order of files, in which the workers take them; inside a file the order stays."""
+    items.sort(key=lambda item: 0 if item.nodeid.startswith(LONGEST) else 1)
