@@ -83,7 +83,7 @@ def precision(result: PrecisionResult | None, origins: Origins) -> PrecisionSect
         kept.append(KeptNode(decision.node, origin.module if origin else "", f"{decision.rule}: {decision.reason}"))
     counts = result.counts
     return PrecisionSection(
-        tuple(kept), {"float16": counts.half_nodes, "float32": counts.fp32_nodes, "casts": counts.casts}
+        tuple(kept), {result.half: counts.half_nodes, "float32": counts.fp32_nodes, "casts": counts.casts}
     )
 
 
@@ -146,6 +146,7 @@ def manifest(
         precision=kept,
         engines=tuple(engines),
         parity=tuple(verification.records),
+        attribution=tuple(verification.attribution),
         attention=tuple(attention),
         notes=tuple(notes),
     )

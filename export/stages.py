@@ -20,29 +20,30 @@ from ..runtime.manifest import Manifest
 from ..runtime.samples import Samples
 from ..runtime.sections import EngineRecord
 from ..runtime.sessions import Session
-from ..runtime.sessions.emulated import EmulatedSession
-from ..runtime.sessions.ort import OrtSession
-from ..runtime.sessions.tensorrt import TensorRTSession
+from ..runtime.sessions.open import open_session
 from ..runtime.spec import POINTS, Axis, TensorSpec
 from ..runtime.writer import BundleFolder
 from . import record
+from .attribution import Made
 from .cases import build_cases, draws
 from .engine.build import build_engine
 from .engine.flavour import Flavour
 from .entry import Entered, enter
 from .options import ExportOptions
 from .origin import Origins
-from .precision import PrecisionResult, convert
+from .precision import PrecisionResult, convert, half_type
 from .recognise import Recognised
 from .report import Reporter, Stages
 from .rewrite import Plan, find_windows, lower_for
 from .source import Source
-from .truth import Original
+from .truth import Original, Precision
 from .verify import Form, verify
 
 FP32 = "model.onnx"
-FP16 = "model.fp16.onnx"
+HALF = {"fp16": "model.fp16.onnx", "bf16": "model.bf16.onnx"}
+"""The 16-bit model's file by ``--precision``."""
 GOLDEN = "golden.npz"
+_TORCH: dict[str, Precision] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 @dataclass
@@ -52,9 +53,9 @@ class _Forms:
     stack: ExitStack
     forms: list[Form]
 
-    def add(self, stage: str, file: str, precision: str, session: Session) -> None:
+    def add(self, stage: str, file: str, precision: str, session: Session, step: str = "") -> None:
         self.stack.callback(session.close)
-        self.forms.append(Form(stage, file, "float16" if precision == "fp16" else "float32", session))
+        self.forms.append(Form(stage, file, _TORCH[precision], session, step))
 
 
 @dataclass(frozen=True)
@@ -108,21 +109,23 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
             lowered, halved = lower_for(recognised, plan, inputs, options.tune, reporter)
             rewritten = record.rewrites(lowered.applied, recognised, FP32, captured.origins)
             if halved is not None and halved is not lowered:
-                rewritten += record.rewrites(halved.applied, recognised, FP16, captured.origins)
+                rewritten += record.rewrites(halved.applied, recognised, HALF[options.precision], captured.origins)
             onnx.save(lowered.model, folder.path / FP32)
             folder.add(FP32, "model-fp32")
             stage.detail = f"{len(lowered.model.graph.node)} standard nodes, {len(lowered.applied)} rewrites"
         counts = {FP32: record.operators(lowered.model)}
         half: PrecisionResult | None = None
         if halved is not None:
-            with stages.run("fp16") as stage:
-                half = convert(halved.model)
+            with stages.run(options.precision) as stage:
+                file, kind = HALF[options.precision], half_type(options.precision)
+                half = convert(halved.model, keep_io=options.io_precision == "fp32", precision=kind.name)
                 for text in half.warnings:
                     note(text)
-                onnx.save(half.model, folder.path / FP16)
-                folder.add(FP16, "model-fp16")
-                counts[FP16] = record.operators(half.model)
-                stage.detail = f"{half.counts.half_nodes} nodes in FP16, {half.counts.fp32_nodes} kept in FP32, {half.counts.casts} casts"
+                onnx.save(half.model, folder.path / file)
+                folder.add(file, f"model-{kind.name}")
+                counts[file] = record.operators(half.model)
+                counted = half.counts
+                stage.detail = f"{counted.half_nodes} nodes in {kind.title}, {counted.fp32_nodes} kept in FP32, {counted.casts} casts"
         engines: list[EngineRecord] = []
         if flavour is not None:
             with stages.run("engine") as stage:
@@ -134,9 +137,13 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
         with stages.run("verify") as stage:
             outputs = output_specs(entered, lowered.model, options.seed)
             forms = _Forms(stack, [])
-            _open_forms(forms, folder.path, half is not None, engines, gpu, note)
+            _open_forms(forms, folder.path, options.precision, outputs, engines, gpu, note)
             cases = build_cases(inputs, _fitting(samples, inputs), options.seed, draws(outputs))
-            verification = verify(entered.original, forms.forms, cases, outputs, source.task, options.gate, reporter)
+            made = Made(captured, recognised, lowered, halved, half.model if half is not None else None)
+            maps = {entry.output for entry in entered.attention}
+            verification = verify(
+                entered.original, forms.forms, cases, outputs, source.task, options.gate, reporter, made, maps
+            )
             for text in entered.original.notes:
                 note(text)
             stage.detail = f"{len(cases)} cases, worst ratio {_worst(verification.records)}"
@@ -168,7 +175,7 @@ def _engine(
     origins: Origins,
     reporter: Reporter,
 ) -> EngineRecord:
-    model = folder.path / (FP16 if options.precision == "fp16" else FP32)
+    model = folder.path / HALF.get(options.precision, FP32)
     engine = build_engine(model, inputs, flavour, options.engine, origins, reporter)
     version = ".".join(map(str, flavour.version[:3]))
     file = f"engines/{options.precision}.{flavour.name}-{version}.engine"
@@ -182,21 +189,27 @@ def _engine(
 def _open_forms(
     forms: _Forms,
     folder: Path,
-    with_half: bool,
+    precision: str,
+    outputs: Sequence[TensorSpec],
     engines: Sequence[EngineRecord],
     gpu: tuple[str, str] | None,
     note: Any,
 ) -> None:
-    forms.add("onnx-fp32", FP32, "fp32", OrtSession(folder / FP32, spin=False))
-    if with_half:
-        forms.add("onnx-fp16", FP16, "fp16", OrtSession(folder / FP16, spin=False))
-        forms.add("emulated-fp16", FP16, "fp16", EmulatedSession(folder / FP16))
+    wanted = {spec.name: spec.dtype for spec in outputs}
+
+    def add(stage: str, file: str, kind: str, backend: str, step: str = "") -> None:
+        forms.add(stage, file, kind, open_session(folder / file, backend, wanted, spin=False), step)
+
+    add("onnx-fp32", FP32, "fp32", "onnxruntime", "lower")
+    if precision == "fp16":  # BF16 is emulated only: ONNX Runtime's CPU provider has no BF16 operators
+        add("onnx-fp16", HALF[precision], precision, "onnxruntime")
+    if precision in HALF:
+        add(f"emulated-{precision}", HALF[precision], precision, "emulated", "cast")
     for engine in engines:
         if gpu is None:
             note(f"{engine.file} was not run: no GPU is here; attnexport check runs it where one is")
             continue
-        session = TensorRTSession(folder / engine.file, engine.flavour)
-        forms.add(f"engine-{engine.precision}", engine.file, engine.precision, session)
+        add(f"engine-{engine.precision}", engine.file, engine.precision, engine.flavour, "engine")
 
 
 def _fitting(samples: Samples | None, inputs: Sequence[TensorSpec]) -> Samples | None:

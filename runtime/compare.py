@@ -1,16 +1,13 @@
-"""Holding outputs to the truth: what they must be at all, how far they are off, whether they choose the same class."""
+"""Holding outputs to the truth: what they must be at all, and how far they are off."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..errors import ParityError
-from .codec import encode_fields
 from .figures import Figures
 from .spec import TensorSpec
 
@@ -103,6 +100,15 @@ class ErrorMeter:
         self._got += float(a @ a)
         self._dot += float(a @ b)
 
+    def merge(self, other: ErrorMeter) -> None:
+        """Take in all that ``other`` did."""
+        self._count += other._count
+        self._max = max(self._max, other._max)
+        self._error += other._error
+        self._true += other._true
+        self._got += other._got
+        self._dot += other._dot
+
     def figures(self) -> Figures:
         """The figures over all that was taken in. Raises ParityError where nothing was: that would prove nothing."""
         if not self._count:
@@ -114,43 +120,3 @@ class ErrorMeter:
         cosine = max(-1.0, min(1.0, self._dot / norms)) if norms > 0.0 else alike
         relative = 0.0 if rms == 0.0 else rms / truth_rms if truth_rms > 0.0 else math.inf
         return Figures(rms, self._max, relative, cosine, truth_rms, self._count)
-
-
-@dataclass(frozen=True)
-class Top1:
-    """How many of ``count`` samples keep their class.
-
-    Every other class counts as a disagreement, plainly. ``within_margin`` says how many of those are ties as far as
-    the precision can tell: the truth's two best logits lie closer than 4 times the largest error that PyTorch itself
-    makes there. (The export's own error would not do: a class can only change where the margin is below twice that.)
-    """
-
-    count: int
-    disagreements: int
-    within_margin: int
-
-    @property
-    def agreement(self) -> float:
-        """The fraction of samples that agree, 1.0 for all."""
-        return 1.0 - self.disagreements / self.count
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain dictionary, the agreement included."""
-        return {**encode_fields(self), "agreement": self.agreement}
-
-
-def top1(truth: np.ndarray, got: np.ndarray, *, own_max_error: float = 0.0) -> Top1:
-    """Compare the classes chosen by two sets of logits (N, classes).
-
-    ``own_max_error``: the largest difference of PyTorch's own logits, at the precision of ``got``, from the truth; it
-    only serves the margin. Raises ParityError for shapes that are not alike, not (N, classes), or empty.
-    """
-    if truth.ndim != 2 or truth.shape != got.shape or 0 in truth.shape:
-        raise ParityError(f"top-1 needs two sets of logits (N, classes), not {truth.shape} and {got.shape}")
-    true = truth.astype(np.float64)
-    differs = np.flatnonzero(true.argmax(1) != got.argmax(1))
-    if not differs.size:
-        return Top1(len(true), 0, 0)
-    best = np.sort(true[differs], axis=1)[:, -2:]  # a class can differ only where there are two
-    within = best[:, 1] - best[:, 0] < 4.0 * own_max_error
-    return Top1(len(true), int(differs.size), int(np.count_nonzero(within)))

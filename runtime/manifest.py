@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BundleError
+from .attribution import Attribution
 from .codec import decode, encode_fields
 from .figures import ParityRecord
 from .sections import (
@@ -17,6 +18,7 @@ from .sections import (
     Gpu,
     Precision,
     RewriteRecord,
+    SamplesRecord,
     Source,
     StageRecord,
 )
@@ -32,7 +34,8 @@ class Manifest:
 
     ``created``: ISO 8601 in UTC; ``tools``: version by name (attnexport, torch, onnxruntime …); ``files``: by path
     relative to the bundle, with forward slashes, without the manifest itself (a writer fills it in); ``operators``:
-    per model file, the count of each operator; ``attention``: the outputs that are attention maps.
+    per model file, the count of each operator; ``attribution``: which stage adds what to each output's error;
+    ``attention``: the outputs that are attention maps; ``samples``: the real inputs that parity was proved on.
 
     A bundle of several graphs has ``parts``, the folder of each by its name; every one of them is a bundle of its own. What
     describes one graph is then in the parts' manifests, and empty here. ``decode`` says how encoder and step are driven.
@@ -53,7 +56,9 @@ class Manifest:
     precision: Precision = field(default_factory=Precision)
     engines: tuple[EngineRecord, ...] = ()
     parity: tuple[ParityRecord, ...] = ()
+    attribution: tuple[Attribution, ...] = ()
     attention: tuple[AttentionRecord, ...] = ()
+    samples: SamplesRecord | None = None
     parts: dict[str, str] = field(default_factory=dict)
     decode: DecodeRecord | None = None
     notes: tuple[str, ...] = ()

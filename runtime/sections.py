@@ -99,12 +99,27 @@ class AttentionRecord:
 
 
 @dataclass(frozen=True)
+class SamplesRecord:
+    """The real inputs that parity was proved on, beside the random ones.
+
+    ``source``: the name of the file or folder; ``images``: how pictures were made into arrays (``mean``, ``std``,
+    ``size`` as (H, W), ``classes`` by label), empty where they were arrays.
+    """
+
+    source: str
+    count: int
+    labels: bool
+    images: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class EngineRecord:
     """One TensorRT plan. ``flavour``: enterprise or rtx; ``version``: of the library that built it.
 
     ``compute_capability`` lists those that it was built for (``8.6, 8.9``), None for any that the library supports.
     ``profiles`` holds, for every optimization profile, ``{input: {"min": [...], "opt": [...], "max": [...]}}``;
-    ``layers`` what the engine inspector lists.
+    ``layers`` what the engine inspector lists. ``model`` is the file that it was built from and ``model_sha256`` that
+    file's hash, empty where nobody knows; the plan carries the hash, too.
     """
 
     file: str
@@ -117,6 +132,8 @@ class EngineRecord:
     seconds: float
     bytes: int
     detail: dict[str, Any] = field(default_factory=dict)
+    model: str = ""
+    model_sha256: str = ""
 
 
 @dataclass(frozen=True)

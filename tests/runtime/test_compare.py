@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import ParityError
-from attnexport.runtime.compare import ErrorMeter, Top1, check_outputs, top1
+from attnexport.runtime.compare import ErrorMeter, check_outputs
 from attnexport.runtime.spec import Axis, TensorSpec
 
 BATCH = Axis(1, 2, 4, "batch")
@@ -140,6 +140,19 @@ def test_a_float16_overflow_is_not_hidden_by_float16_arithmetic() -> None:
     assert meter.figures().max_abs == pytest.approx(120000, rel=1e-3)
 
 
+def test_meters_that_are_merged_are_one_meter() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(6, 5))
+    got = truth + rng.normal(size=truth.shape) * 1e-2
+    whole, first, second = ErrorMeter(), ErrorMeter(), ErrorMeter()
+    whole.add(got, truth)
+    first.add(got[:2], truth[:2])
+    second.add(got[2:], truth[2:])
+    first.merge(second)
+    merged, expected = first.figures(), whole.figures()
+    assert merged.to_json() == pytest.approx(expected.to_json(), rel=1e-12)
+
+
 def test_shapes_that_would_broadcast_are_refused() -> None:
     with pytest.raises(ParityError, match=r"\(3, 1\) and \(1, 3\) cannot be compared"):
         ErrorMeter().add(np.zeros((3, 1)), np.zeros((1, 3)))
@@ -150,28 +163,3 @@ def test_nothing_compared_proves_nothing() -> None:
     meter.add(np.zeros((0, 3)), np.zeros((0, 3)))
     with pytest.raises(ParityError, match="nothing was compared"):
         meter.figures()
-
-
-TIES = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5 + 1e-3], [3.0, -3.0]])
-
-
-def test_top1_counts_every_other_class_and_which_are_ties() -> None:
-    got = np.array([[0.0, 1.0], [0.0, 1.0], [0.501, 0.5], [3.0, -3.0]], np.float32)
-    assert top1(TIES, got) == Top1(4, 2, 0)
-    assert top1(TIES, got, own_max_error=1e-3) == Top1(4, 2, 1), "1e-3 apart, and PyTorch itself errs 1e-3"
-    assert top1(TIES, got, own_max_error=2e-4) == Top1(4, 2, 0)
-    assert top1(TIES, got).agreement == 0.5
-    assert top1(TIES, got).to_json() == {"count": 4, "disagreements": 2, "within_margin": 0, "agreement": 0.5}
-
-
-def test_top1_agrees_with_itself_and_with_one_class() -> None:
-    assert top1(TIES, TIES.astype(np.float16)).agreement == 1.0
-    assert top1(TIES[:, :1], TIES[:, :1]) == Top1(4, 0, 0)
-
-
-@pytest.mark.parametrize(
-    "shapes", [((4,), (4,)), ((4, 2), (3, 2)), ((0, 2), (0, 2)), ((4, 0), (4, 0)), ((4, 2, 1), (4, 2, 1))]
-)
-def test_top1_takes_logits_only(shapes: Any) -> None:
-    with pytest.raises(ParityError, match="top-1 needs two sets of logits"):
-        top1(np.zeros(shapes[0]), np.zeros(shapes[1]))

@@ -1,0 +1,93 @@
+"""Models as they are looked into: opened whatever operators they hold, with any of their tensors as outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import onnx
+import onnx.inliner
+
+from ...runtime.sessions.emulated import emulate
+from ...runtime.sessions.ort import OrtSession
+from ..domain import DOMAIN, add_bodies, domain_nodes
+
+_BY_VALUE = frozenset({"Reshape", "Expand", "Slice", "Pad", "Tile", "Resize", "Unsqueeze", "Squeeze", "Split", "TopK"})
+"""Operators whose first input alone is data; the others say sizes, places and axes."""
+
+
+def runnable(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A model that ONNX Runtime takes: operators of the domain as their portable bodies. Tensors keep their names."""
+    graphs = (model.graph, *model.functions)
+    if not any(True for graph in graphs for _ in domain_nodes(graph)):
+        return model
+    with_bodies = add_bodies(model)
+    bodies = [(f.domain, f.name) for f in with_bodies.functions if f.domain == DOMAIN]
+    return onnx.inliner.inline_selected_functions(with_bodies, bodies)
+
+
+def run_once(
+    model: onnx.ModelProto,
+    feeds: Mapping[str, np.ndarray],
+    tensors: Sequence[str] | None = None,
+    *,
+    typed: bool = False,
+) -> dict[str, np.ndarray]:
+    """Outputs, or any tensors of the main graph, for one set of inputs; ``typed`` models run under emulation.
+
+    Raises StageError where ONNX Runtime does not take the model.
+    """
+    with open_model(model, tensors, typed=typed) as session:
+        return session.run(feeds)
+
+
+def open_model(model: onnx.ModelProto, tensors: Sequence[str] | None = None, *, typed: bool = False) -> OrtSession:
+    """A session whose outputs are the model's, or ``tensors`` of its main graph; ``typed`` models under emulation."""
+    prepared = emulate(model) if typed else runnable(model)
+    if tensors is not None:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(prepared)
+        declared = {value.name: value for value in prepared.graph.output}
+        del copy.graph.output[:]
+        # ONNX Runtime infers the type of an output that is declared by its name alone.
+        copy.graph.output.extend(declared.get(name) or onnx.ValueInfoProto(name=name) for name in tensors)
+        prepared = copy
+    return OrtSession(prepared.SerializeToString(), spin=False)
+
+
+class Flow:
+    """The main graph of a model as tensors that are made from tensors."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.maker = {name: node for node in graph.node for name in node.output if name}
+        self.order = {name: i for i, name in enumerate(self.maker)}
+
+    def sources(self, tensor: str) -> Iterable[str]:
+        """The tensors that the node of ``tensor`` computes with, and those that its bodies read; no sizes and axes."""
+        node = self.maker.get(tensor)
+        if node is None:
+            return ()
+        inputs = node.input[:1] if node.op_type in _BY_VALUE and node.domain in ("", "ai.onnx") else node.input
+        return (*(name for name in inputs if name), *_read_by_bodies(node))
+
+    def behind(self, tensor: str, stop: frozenset[str] | set[str] = frozenset()) -> set[str]:
+        """``tensor`` and all that it is made from, back to (and without) the tensors of ``stop``."""
+        found: set[str] = set()
+        waiting = [tensor]
+        while waiting:
+            name = waiting.pop()
+            if name in found or (name in stop and name != tensor) or name not in self.maker:
+                continue
+            found.add(name)
+            waiting += self.sources(name)
+        return found
+
+
+def _read_by_bodies(node: onnx.NodeProto) -> list[str]:
+    names: list[str] = []
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                names += [name for name in inner.input if name]
+                names += _read_by_bodies(inner)
+    return names

@@ -1,0 +1,82 @@
+"""Where the error of an export comes in: for each output, what every stage on the way to a form adds, and which one is to blame.
+
+The stages are steps from one evaluable model to the next. Each is held against the FP64 truth, and against the step before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .figures import Figures
+
+STAGES = ("capture", "rewrite", "lower", "cast", "engine")
+_SHORT = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """One output after one stage.
+
+    ``figures``: against the truth. ``added``: rms of the difference to the step before (to the truth for the first).
+    ``ratio``: the rms as a multiple of PyTorch's own error at ``precision``, ``own_rms`` or half an ulp where that is
+    larger; ``growth``: what of the ratio is new since the last step of the same precision.
+    """
+
+    stage: str
+    precision: str
+    figures: Figures
+    added: float
+    own_rms: float
+    ratio: float
+    growth: float
+
+
+@dataclass(frozen=True)
+class Blame:
+    """The stage that an error comes in at, and the PyTorch module (``layer1.0.attn``), its class and its source line.
+
+    ``node`` is the first node after which the stage's values part from those of the step before; ``detail`` what the
+    stage made of it. All are empty where only the stage is known: nobody sees into an engine.
+    """
+
+    stage: str
+    module: str = ""
+    kind: str = ""
+    source: str = ""
+    node: str = ""
+    detail: str = ""
+
+    def describe(self) -> str:
+        """``lower, module layer2.attn (net.py:41)``."""
+        if not self.node:
+            return self.stage
+        named = f"module {self.module}" if self.module else "the outermost module"
+        at = f" ({self.source})" if self.source else ""
+        return f"{self.stage}, {named}{at}{f': {self.detail}' if self.detail else ''}"
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """The way of one output to one ``form`` (``onnx-fp32``, ``emulated-fp16``, ``engine-fp16`` …).
+
+    Measured on ``cases``, a few of the verification's. ``blame`` is None where the form passes its gates; ``notes`` say
+    which step could not be run apart, and why.
+    """
+
+    form: str
+    output: str
+    cases: tuple[str, ...]
+    steps: tuple[StepFigures, ...]
+    blame: Blame | None = None
+    notes: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """``capture 0.93x  rewrite +0.00x  lower +0.10x  cast (fp16) 0.60x``: ratios, and what was added to them."""
+        parts: list[str] = []
+        before = ""
+        for step in self.steps:
+            name = step.stage if step.precision == "float32" else f"{step.stage} ({_SHORT[step.precision]})"
+            figure = f"{step.growth:+.2f}x" if step.precision == before else f"{step.ratio:.2f}x"
+            parts.append(f"{name} {figure}")
+            before = step.precision
+        return "  ".join(parts)

@@ -1,0 +1,51 @@
+"""What a task's users read beside the error: each metric of outputs against the truth in one file, NumPy only.
+
+A metric takes in batches, and gives plain figures at the end. None of them is a gate but top-1: gates are ratios of errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..spec import TensorSpec
+from .iou import MeanIoU
+from .psnr import Psnr, is_image
+from .tokens import TokenAccuracy
+from .top import Top
+
+__all__ = ["TASKS", "MeanIoU", "Metric", "Psnr", "TokenAccuracy", "Top", "is_image", "metrics_for"]
+
+TASKS = ("classification", "segmentation", "sequence")
+"""What the first output may be: logits (N, classes); logits (N, classes, H, W); logits (..., tokens) or the tokens themselves."""
+
+
+class Metric(Protocol):
+    """One figure's worth of an output against its truth."""
+
+    name: str
+
+    def add(self, got: np.ndarray, truth: np.ndarray, own: np.ndarray, labels: np.ndarray | None) -> None:
+        """Take in one batch: the form's, the original's in FP64, PyTorch's own at the form's precision, and labels (N,)."""
+
+    def figures(self) -> dict[str, Any]:
+        """What was found over all that was taken in."""
+
+
+def metrics_for(task: str | None, spec: TensorSpec, *, first: bool, is_map: bool = False) -> list[Metric]:
+    """The metrics of one output. ``first``: the task is about the first output; ``is_map``: an attention map is no image."""
+    rank = len(spec.axes)
+    if task == "classification" and first:
+        return [Top(1), *([Top(5)] if rank == 2 and spec.axes[1].opt > 5 else [])]
+    if task == "segmentation" and first:
+        return [MeanIoU()]
+    if task == "sequence" and first:
+        return [TokenAccuracy()]
+    return [Psnr()] if is_image(spec) and not is_map else []
+
+
+def combined(metrics: Sequence[Metric]) -> dict[str, Any]:
+    """The figures of several metrics by name."""
+    return {metric.name: metric.figures() for metric in metrics}

@@ -1,0 +1,54 @@
+"""Intersection over union of segmentation masks: the export's against the original's.
+
+A pixel's class is that of its greatest logit; with one channel, whether its logit is above 0. For each class that
+occurs in either mask, over all pixels of all inputs,
+
+    IoU = |export and original| / |export or original|
+
+and the mean is over those classes. Source: Everingham 2015, the PASCAL VOC challenge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...errors import ParityError
+
+
+class MeanIoU:
+    """The metric ``iou`` of logits (N, classes, H, W), any number of axes behind the classes."""
+
+    name = "iou"
+
+    def __init__(self) -> None:
+        self._pairs: np.ndarray | None = None
+
+    def add(self, got: np.ndarray, truth: np.ndarray, own: np.ndarray, labels: np.ndarray | None) -> None:
+        """See :class:`~.Metric`. Raises ParityError for shapes that are unlike or hold no classes."""
+        if truth.ndim < 3 or got.shape != truth.shape or truth.shape[1] == 0:
+            raise ParityError(f"IoU needs two sets of logits (N, classes, ...), not {truth.shape} and {got.shape}")
+        classes = max(2, truth.shape[1])
+        pairs = np.bincount(_mask(truth) * classes + _mask(got), minlength=classes**2).reshape(classes, classes)
+        self._pairs = pairs if self._pairs is None else self._pairs + pairs
+
+    def figures(self) -> dict[str, Any]:
+        """``mean``, the ``least`` of a class and which it is, how many ``classes`` occur, and the pixels that ``agree``."""
+        assert self._pairs is not None
+        both = np.diag(self._pairs)
+        either = self._pairs.sum(0) + self._pairs.sum(1) - both
+        occurring = np.flatnonzero(either)
+        values = both[occurring] / either[occurring]
+        return {
+            "mean": float(values.mean()),
+            "least": float(values.min()),
+            "least_class": int(occurring[values.argmin()]),
+            "classes": len(occurring),
+            "agree": float(both.sum() / self._pairs.sum()),
+        }
+
+
+def _mask(logits: np.ndarray) -> np.ndarray:
+    chosen = logits.argmax(1) if logits.shape[1] > 1 else logits[:, 0] > 0
+    return np.asarray(chosen, dtype=np.int64).ravel()

@@ -1,0 +1,103 @@
+"""Top-1 and top-5: whether the best classes stay the best, ties told apart from changes.
+
+    disagreement    the set of the k greatest logits is another than the truth's
+    within margin   ... and the truth's k-th and (k+1)-th logits lie closer than 4 times the largest error that PyTorch
+                    itself makes there: a tie as far as the precision can tell
+
+The export's own error would not do for the margin: a class can only change where the margin is below twice that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import ParityError
+from ..codec import encode_fields
+
+
+@dataclass(frozen=True)
+class TopK:
+    """How many of ``count`` samples keep their ``k`` best classes. Every change counts, plainly; ``within_margin`` are ties.
+
+    ``least_margin``: the smallest difference of the truth's k-th and (k+1)-th logits; infinite where there is no other.
+    """
+
+    k: int
+    count: int
+    disagreements: int
+    within_margin: int
+    least_margin: float
+
+    @property
+    def agreement(self) -> float:
+        """The fraction of samples that agree, 1.0 for all."""
+        return 1.0 - self.disagreements / self.count
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary, the agreement included."""
+        return {**encode_fields(self), "agreement": self.agreement}
+
+
+def top_k(truth: np.ndarray, got: np.ndarray, k: int, *, own_max_error: float = 0.0) -> TopK:
+    """Compare the k best classes of two sets of logits (N, classes); of equal logits the first counts as greater.
+
+    ``own_max_error``: the largest difference of PyTorch's own logits, at the precision of ``got``, from the truth; it
+    only serves the margin. Raises ParityError for shapes that are not alike, not (N, classes), or empty.
+    """
+    if truth.ndim != 2 or truth.shape != got.shape or 0 in truth.shape:
+        raise ParityError(f"top-{k} needs two sets of logits (N, classes), not {truth.shape} and {got.shape}")
+    true = truth.astype(np.float64)
+    count, classes = true.shape
+    if classes <= k:
+        return TopK(k, count, 0, 0, np.inf)
+    differs = (best(true, k) != best(got, k)).any(1)
+    ordered = -np.sort(-true, axis=1)
+    margins = ordered[:, k - 1] - ordered[:, k]
+    within = differs & (margins < 4.0 * own_max_error)
+    return TopK(k, count, int(differs.sum()), int(within.sum()), float(margins.min()))
+
+
+def best(logits: np.ndarray, k: int) -> np.ndarray:
+    """The classes (N, k) of the greatest logits, as a set: in the order of the classes."""
+    wide = logits.astype(np.float64)
+    return np.asarray(np.sort(np.argsort(-wide, axis=1, kind="stable")[:, :k], axis=1))
+
+
+class Top:
+    """The metric ``top1`` or ``top5`` of logits (N, classes), with the accuracy where there are labels."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.name = f"top{k}"
+        self._runs: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []
+        self._own_max_error = 0.0
+
+    def add(self, got: np.ndarray, truth: np.ndarray, own: np.ndarray, labels: np.ndarray | None) -> None:
+        """See :class:`~.Metric`."""
+        self._runs.append((truth, got, labels))
+        self._own_max_error = max(self._own_max_error, float(np.abs(own.astype(np.float64) - truth).max(initial=0.0)))
+
+    def result(self) -> TopK:
+        """Over all batches. Raises ParityError where the outputs are no logits."""
+        truth, got = (np.concatenate([run[i] for run in self._runs]) for i in (0, 1))
+        return top_k(truth, got, self.k, own_max_error=self._own_max_error)
+
+    def changed(self) -> int:
+        """Samples whose best classes are others, and that are no ties."""
+        found = self.result()
+        return found.disagreements - found.within_margin
+
+    def figures(self) -> dict[str, Any]:
+        """Counts, agreement and margin; ``accuracy`` and ``original_accuracy`` where every batch has labels."""
+        found = self.result().to_json()
+        labels = [run[2] for run in self._runs]
+        given = [part for part in labels if part is not None]
+        if len(given) == len(labels):
+            truth, got = (np.concatenate([run[i] for run in self._runs]) for i in (0, 1))
+            wanted = np.concatenate(given)[:, None]
+            found["accuracy"] = float((best(got, self.k) == wanted).any(1).mean())
+            found["original_accuracy"] = float((best(truth, self.k) == wanted).any(1).mean())
+        return found

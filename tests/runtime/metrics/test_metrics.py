@@ -1,0 +1,34 @@
+"""Which metrics an output gets, by the model's task and the output's form."""
+
+from __future__ import annotations
+
+import pytest
+
+from attnexport.runtime.metrics import metrics_for
+from attnexport.runtime.spec import Axis, TensorSpec
+
+
+def _spec(*sizes: int) -> TensorSpec:
+    return TensorSpec("y", "float32", tuple(Axis.fixed(size) for size in sizes))
+
+
+@pytest.mark.parametrize(
+    ("task", "shape", "first", "is_map", "expected"),
+    [
+        ("classification", (4, 1000), True, False, ["top1", "top5"]),
+        ("classification", (4, 5), True, False, ["top1"]),
+        ("classification", (4, 3, 32, 32), False, False, ["psnr"]),
+        ("classification", (4, 1, 32, 32), False, True, []),
+        ("segmentation", (4, 19, 32, 32), True, False, ["iou"]),
+        ("segmentation", (4, 3, 32, 32), True, False, ["iou"]),
+        ("sequence", (4, 7, 100), True, False, ["tokens"]),
+        ("sequence", (4, 2, 7, 16), False, False, []),
+        (None, (4, 3, 32, 32), True, False, ["psnr"]),
+        (None, (4, 64, 8, 8), True, False, []),
+        (None, (4, 10), True, False, []),
+    ],
+)
+def test_an_output_gets_what_its_readers_look_for(
+    task: str | None, shape: tuple[int, ...], first: bool, is_map: bool, expected: list[str]
+) -> None:
+    assert [m.name for m in metrics_for(task, _spec(*shape), first=first, is_map=is_map)] == expected
