@@ -35,7 +35,7 @@ MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, To
   --dynamic x:0=1:4:16       min:opt:max of an axis (axis 0 by default);  --static  none is free
   --samples FILE.npz         real inputs (and labels) for parity, beside seeded random ones
   --outputs attention        attention maps as outputs, for inspect NAME.attn --attention IMAGE
-  --precision fp16|fp32      fp16 (default) writes both models; fp32 leaves FP16 out
+  --precision fp16|bf16|fp32  beside FP32, FP16 (default) or BF16, or FP32 alone;  --io-precision
   --target ort-cpu|ort-cuda|…  what model.onnx should be quick on;  --tune  time the forms here
   --gate FACTOR              error allowed, a multiple of PyTorch's own (default 2);  --keep-failed
   --allow-pickle             run the code inside a pickled module: only for files that you trust
@@ -55,8 +55,11 @@ def export(
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace a bundle that is already there.")] = False,
     trt: Annotated[str | None, typer.Option(help="Build a TensorRT engine: auto, rtx or enterprise.")] = None,
     precision: Annotated[
-        str, typer.Option(help="fp16 writes an FP32 and an FP16 model; fp32 the first only.")
+        str, typer.Option(help="fp16 or bf16 writes an FP32 model and one of that type; fp32 the first only.")
     ] = "fp16",
+    io_precision: Annotated[
+        str, typer.Option(help="fp32: inputs and outputs of the 16-bit model are FP32; same: FP16 as inside.")
+    ] = "fp32",
     target: Annotated[
         str | None,
         typer.Option(help="What model.onnx should be quick on: ort-cpu (default), ort-cuda, tensorrt-rtx, ..."),
@@ -106,7 +109,7 @@ def export(
     from .runtime.console import ConsoleReporter, show_result
 
     options = ExportOptions.from_strings(
-        model=model, out=out, force=force, trt=trt, precision=precision, target=target, tune=tune, arch=arch,
+        model=model, out=out, force=force, trt=trt, precision=precision, io_precision=io_precision, target=target, tune=tune, arch=arch,
         factory=factory, kwargs=kwargs, random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (),
         dynamic=dynamic or (), static=static, outputs=output or (), extra_outputs=outputs, samples=samples, seed=seed, gate=gate,
         keep_failed=keep_failed, workspace=workspace, timing_cache=timing_cache,

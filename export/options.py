@@ -13,7 +13,8 @@ from .engine import EngineOptions
 from .source import SourceOptions, parse_kwargs
 
 TrtWish = Literal["auto", "rtx", "enterprise"]
-Precision = Literal["fp16", "fp32"]
+Precision = Literal["fp16", "bf16", "fp32"]
+IoPrecision = Literal["fp32", "same"]
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -27,6 +28,7 @@ class ExportOptions:
     force: bool = False
     trt: TrtWish | None = None
     precision: Precision = "fp16"
+    io_precision: IoPrecision = "fp32"
     target: str | None = None
     tune: bool = False
     source: SourceOptions = field(default_factory=SourceOptions)
@@ -45,6 +47,7 @@ class ExportOptions:
         model: Path | None,
         trt: str | None,
         precision: str,
+        io_precision: str = "fp32",
         kwargs: str,
         workspace: str | None,
         gate: float,
@@ -66,8 +69,15 @@ class ExportOptions:
         """Read the command line's words. Raises InputError naming the option and its value."""
         if trt not in (None, "auto", "rtx", "enterprise"):
             raise InputError(f"--trt={trt} is not known", "use --trt, --trt=rtx or --trt=enterprise")
-        if precision not in ("fp16", "fp32"):
-            raise InputError(f"--precision {precision} is not known", "use fp16 or fp32")
+        if precision not in ("fp16", "bf16", "fp32"):
+            raise InputError(f"--precision {precision} is not known", "use fp16, bf16 or fp32")
+        if io_precision not in ("fp32", "same"):
+            raise InputError(f"--io-precision {io_precision} is not known", "use fp32 or same")
+        if (precision, io_precision) == ("bf16", "same"):
+            raise InputError(
+                "--io-precision same does not go with --precision bf16: NumPy has no bfloat16, so no array could be fed",
+                "use --io-precision fp32, or --precision fp16",
+            )
         if extra_outputs not in (None, "attention"):
             raise InputError(
                 f"--outputs {extra_outputs} is not known", "use --outputs attention; to name outputs, use --output NAME"
@@ -84,6 +94,7 @@ class ExportOptions:
             model=model,
             trt=trt,  # type: ignore[arg-type]  # narrowed by the test above
             precision=precision,  # type: ignore[arg-type]
+            io_precision=io_precision,  # type: ignore[arg-type]
             gate=gate,
             source=SourceOptions(
                 arch=arch,

@@ -1,10 +1,10 @@
-"""The original model as the measure of everything: its FP64 result is the truth, its FP32 and FP16 results are PyTorch's own error.
+"""The original model as the measure of everything: its FP64 result is the truth, its FP32, FP16 and BF16 results are PyTorch's own error.
 
 FP64: a copy of the module in double, run with the default dtype float64 and with every request for a smaller float widened, so that a
 ``.float()`` inside ``forward`` does not round the truth. Nothing else is changed; the capture's modes are not active here.
-FP32: the module as it came. FP16: the module under ``torch.autocast`` (torch's CPU half is wrong on grid_sample, so ``.half()`` is no
-reference). Where PyTorch itself fails in FP16 or overflows (a mask of -1e9 does), FP16 is the module in FP32 with its weights, its inputs
-and what each of its layers gives rounded to FP16, saturated: what storage alone costs.
+FP32: the module as it came. FP16 and BF16: the module under ``torch.autocast`` (torch's CPU half is wrong on grid_sample, so ``.half()``
+is no reference). Where PyTorch itself fails or overflows (a mask of -1e9 does in FP16), it is the module in FP32 with its weights, inputs
+and what each of its layers gives rounded to the type, saturated: what storage alone costs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..errors import StageError, first_line
 from .capture.quiet import quiet
 from .outputs import flatten
 
-Precision = Literal["float64", "float32", "float16"]
+Precision = Literal["float64", "float32", "float16", "bfloat16"]
 Arrays = Mapping[str, np.ndarray]
 
 _SMALLER = (torch.float32, torch.float16, torch.bfloat16)
@@ -69,7 +69,7 @@ class TorchOriginal:
         self._inputs = tuple(inputs)
         self._names = tuple(names)
         self._double: torch.nn.Module | None = None
-        self._rounded: torch.nn.Module | None = None
+        self._rounded: dict[torch.dtype, torch.nn.Module] = {}
         self.notes: list[str] = []
 
     def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
@@ -79,8 +79,8 @@ class TorchOriginal:
             with torch.no_grad(), quiet():
                 if precision == "float64":
                     result = self._run_double(arguments)
-                elif precision == "float16":
-                    result = self._run_half(arguments)
+                elif precision in ("float16", "bfloat16"):
+                    result = self._run_half(arguments, getattr(torch, precision))
                 else:
                     result = self._module(*arguments)
         except Exception as error:
@@ -90,7 +90,7 @@ class TorchOriginal:
                 "make forward follow the dtype of its input",
             ) from error
         tensors = flatten(result)
-        return {name: t.detach().cpu().numpy() for name, t in zip(self._names, tensors, strict=True)}
+        return {name: _array(t) for name, t in zip(self._names, tensors, strict=True)}
 
     def modules(
         self, feeds: Arrays, paths: Collection[str]
@@ -119,25 +119,25 @@ class TorchOriginal:
             for handle in handles:
                 handle.remove()
 
-    def _run_half(self, arguments: Sequence[torch.Tensor]) -> Any:
-        if self._rounded is None:
+    def _run_half(self, arguments: Sequence[torch.Tensor], dtype: torch.dtype) -> Any:
+        if dtype not in self._rounded:
             try:
-                with torch.autocast("cpu", torch.float16):
+                with torch.autocast("cpu", dtype):
                     result = self._module(*arguments)
             except Exception as error:
-                self._give_up_autocast(first_line(error))
+                self._give_up_autocast(first_line(error), dtype)
             else:
                 if all(bool(t.isfinite().all()) for t in flatten(result) if t.is_floating_point()):
                     return result
-                self._give_up_autocast("the result is not finite")
-        assert self._rounded is not None
-        return self._rounded(*map(_round, arguments))
+                self._give_up_autocast("the result is not finite", dtype)
+        return self._rounded[dtype](*(_round(argument, dtype) for argument in arguments))
 
-    def _give_up_autocast(self, reason: str) -> None:
-        """From here on FP16 is rounding alone, for all inputs, so that one figure has one meaning."""
-        self._rounded = _rounding(self._module)
+    def _give_up_autocast(self, reason: str, dtype: torch.dtype) -> None:
+        """From here on the type is rounding alone, for all inputs, so that one figure has one meaning."""
+        self._rounded[dtype] = _rounding(self._module, dtype)
+        kind = "BF16" if dtype is torch.bfloat16 else "FP16"
         self.notes.append(
-            f"PyTorch itself cannot run the model under FP16 autocast ({reason}): its FP16 error is that of FP16 weights, inputs and "
+            f"PyTorch itself cannot run the model under {kind} autocast ({reason}): its {kind} error is that of {kind} weights, inputs and "
             "layer outputs"
         )
 
@@ -160,23 +160,32 @@ class TorchOriginal:
             torch.set_default_dtype(before)
 
 
-def _round(value: Any) -> Any:
-    """Through FP16 and back, finite values saturated; anything but a float tensor as it is."""
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    """NumPy has no bfloat16: its values come as float32."""
+    tensor = tensor.float() if tensor.dtype is torch.bfloat16 else tensor
+    array: np.ndarray = tensor.detach().cpu().numpy()
+    return array
+
+
+def _round(value: Any, dtype: torch.dtype) -> Any:
+    """Through a 16-bit type and back, finite values saturated; anything but a float tensor as it is."""
     if not isinstance(value, torch.Tensor) or not value.is_floating_point():
         return value
-    limit = torch.finfo(torch.float16).max
-    return torch.where(value.isfinite(), value.clamp(-limit, limit), value).half().to(value.dtype)
+    limit = torch.finfo(dtype).max
+    return torch.where(value.isfinite(), value.clamp(-limit, limit), value).to(dtype).to(value.dtype)
 
 
-def _rounding(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy whose weights, and what each module without children gives, are rounded to FP16."""
+def _rounding(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """A copy whose weights, and what each module without children gives, are rounded to a 16-bit type."""
     rounded = copy.deepcopy(module)
     for parameter in rounded.parameters():
-        parameter.data = _round(parameter.data)
+        parameter.data = _round(parameter.data, dtype)
     if not isinstance(rounded, torch.jit.ScriptModule):
         for child in rounded.modules():
             if next(child.children(), None) is None:
-                child.register_forward_hook(lambda _, __, result: pytree.tree_map(_round, result))
+                child.register_forward_hook(
+                    lambda _, __, result: pytree.tree_map(lambda value: _round(value, dtype), result)
+                )
     return rounded
 
 

@@ -1,6 +1,6 @@
 """The truth of a model that came as ONNX: its own graph, every float widened to FP64, evaluated by onnx's reference evaluator.
 
-FP32: the graph as it came, on ONNX Runtime without optimizations. FP16: the graph with every float rounded to FP16 and nothing kept,
+FP32: the graph as it came, on ONNX Runtime without optimizations. FP16 and BF16: the graph with every float rounded and nothing kept,
 under emulation: what a plain conversion would give.
 """
 
@@ -19,7 +19,7 @@ from ..runtime.sessions import Session
 from ..runtime.sessions.emulated import EmulatedSession
 from ..runtime.sessions.ort import OrtSession
 from .capture.quiet import quiet
-from .precision.casts import to_fp16
+from .precision.casts import to_half_model
 from .truth import Arrays, Precision
 
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}
@@ -61,7 +61,8 @@ class OnnxOriginal:
             if precision == "float32":
                 self._sessions[precision] = OrtSession(self._model.SerializeToString(), optimize=False, spin=False)
             else:
-                self._sessions[precision] = EmulatedSession(to_fp16(self._model, ()).SerializeToString())
+                typed = to_half_model(self._model, (), "bf16" if precision == "bfloat16" else "fp16")
+                self._sessions[precision] = EmulatedSession(typed.SerializeToString())
         return self._sessions[precision]
 
 

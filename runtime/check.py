@@ -2,68 +2,27 @@
 
 Each record of the manifest's parity section becomes one row: the file runs on the golden cases, its error against
 their FP64 truth is measured anew, and held to the record's factor over ``own_rms``, PyTorch's own rms error on the
-same cases.
+same cases. A bundle with parts has the rows of each, and then those of its decodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..errors import AttnexportError, BundleError, MissingBackendError
 from .bundle import Bundle
-from .codec import encode_fields
+from .check_decode import check_decodes
+from .check_rows import FAILED, NOT_RUN, PASSED, CheckResult, CheckRow
 from .compare import ErrorMeter, check_outputs
 from .figures import Figures, Gate, ParityRecord
 from .golden import GoldenCase
 from .opening import open_stage
 from .spec import check_feeds
 
-PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
-_PRECISIONS = {"fp32": "float32", "fp16": "float16"}
-
-
-@dataclass(frozen=True)
-class CheckRow:
-    """One output of one stage. ``error`` is the rms against the truth; the figures are None where nothing was measured.
-
-    ``verdict`` is ``passed``, ``failed`` or ``not run``; ``reason`` says why for the latter two. ``how`` names what
-    ran the file.
-    """
-
-    stage: str
-    file: str
-    output: str
-    error: float | None
-    relative: float | None
-    ratio: float | None
-    factor: float
-    verdict: str
-    reason: str
-    how: str
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """All rows. A row that could not run here is no failure, but at least one must have passed."""
-
-    bundle: str
-    cases: int
-    files: int
-    rows: tuple[CheckRow, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether something was proved and nothing failed."""
-        verdicts = {row.verdict for row in self.rows}
-        return PASSED in verdicts and FAILED not in verdicts
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain dictionary, the verdict included."""
-        return {"passed": self.passed, **encode_fields(self)}
+_PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> CheckResult:
@@ -73,16 +32,36 @@ def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> Che
     """
     bundle = Bundle.open(path)
     bundle.verify_files()
-    cases = bundle.golden()
+    if not bundle.manifest.parts:
+        cases = bundle.golden()
+        return CheckResult(str(path), len(cases), len(bundle.manifest.files), tuple(_check_models(bundle, cases, note)))
+    rows: list[CheckRow] = []
+    count = len(bundle.golden())
+    for name, folder in bundle.manifest.parts.items():
+        part = bundle.part(name)
+        part.verify_files()
+        cases = part.golden()
+        count += len(cases)
+        rows += [
+            replace(row, stage=f"{name}: {row.stage}", file=f"{folder}/{row.file}")
+            for row in _check_models(part, cases, note)
+        ]
+    rows += check_decodes(bundle, note)
+    return CheckResult(str(path), count, len(bundle.manifest.files), tuple(rows))
+
+
+def _check_models(bundle: Bundle, cases: Sequence[GoldenCase], note: Callable[[str], None]) -> list[CheckRow]:
+    """The rows of a bundle of one graph."""
     for case in cases:
         _check_case(bundle, case)
     if not bundle.manifest.parity:
-        raise BundleError(f"{path} has no parity records, so there is nothing to hold it to", "export the bundle again")
+        raise BundleError(
+            f"{bundle.path} has no parity records, so there is nothing to hold it to", "export the bundle again"
+        )
     stages: dict[tuple[str, str], list[ParityRecord]] = {}
     for record in (*bundle.manifest.parity, *_unproved_engines(bundle)):
         stages.setdefault((record.stage, record.file), []).append(record)
-    rows = [row for records in stages.values() for row in _check_stage(bundle, records, cases, note)]
-    return CheckResult(str(path), len(cases), len(bundle.manifest.files), tuple(rows))
+    return [row for records in stages.values() for row in _check_stage(bundle, records, cases, note)]
 
 
 def _check_case(bundle: Bundle, case: GoldenCase) -> None:

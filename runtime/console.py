@@ -16,7 +16,7 @@ from rich.status import Status
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from .check import CheckResult
+    from .check_rows import CheckResult
     from .doctor import Finding
     from .inspect import Inspection
 
@@ -214,7 +214,7 @@ def _show_precision(console: Console, found: Inspection) -> None:
     if not found.precision_counts:
         return
     said = ", ".join(f"{count} {what}" for what, count in found.precision_counts.items())
-    console.print(f"\n[bold]precision[/] of the FP16 model: nodes {said}")
+    console.print(f"\n[bold]precision[/] of the 16-bit model: nodes {said}")
     for row in found.kept:
         console.print(f"{len(row.nodes)} in FP32: {escape(row.reason)}")
         console.print(f"    in {escape(', '.join(row.modules))}")

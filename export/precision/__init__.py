@@ -13,7 +13,17 @@ from .halves import HalfName, HalfType, half_type
 from .opset import prepared
 from .policy import Decision, Severity, decide, decide_in
 
-__all__ = ["Counts", "Decision", "PrecisionResult", "Severity", "convert", "decide", "to_fp16", "to_half_model"]
+__all__ = [
+    "Counts",
+    "Decision",
+    "PrecisionResult",
+    "Severity",
+    "convert",
+    "decide",
+    "half_type",
+    "to_fp16",
+    "to_half_model",
+]
 
 
 @dataclass(frozen=True)
@@ -27,12 +37,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class PrecisionResult:
-    """The typed model, why nodes stayed FP32, how many there are, and what the type could not hold."""
+    """The typed model, why nodes stayed FP32, how many there are, what the type could not hold, and its NumPy name."""
 
     model: ModelProto
     decisions: tuple[Decision, ...]
     counts: Counts
     warnings: tuple[str, ...]
+    half: str = "float16"
 
 
 def convert(
@@ -63,7 +74,7 @@ def convert(
     ]
     warnings: list[str] = []
     typed = insert_casts(index, [*decided, *(decision.node for decision in asked)], keep_io, warnings, half)
-    return PrecisionResult(typed, (*decisions, *asked), _count(typed, half), tuple(warnings))
+    return PrecisionResult(typed, (*decisions, *asked), _count(typed, half), tuple(warnings), half.numpy_name)
 
 
 def _count(model: ModelProto, kind: HalfType) -> Counts:

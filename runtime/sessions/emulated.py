@@ -1,13 +1,14 @@
-"""What an FP16 model computes on real FP16 hardware, on a machine that has none: edge-rounding emulation.
+"""What an FP16 or BF16 model computes on hardware that stores those types, on a machine that has none: edge-rounding emulation.
 
 ONNX Runtime's CPU provider is no FP16 reference: it computes FP16 nodes in FP32 and drops the casts between them, so
 that 2048 + 1 + 1 + 1 gives 2051 instead of 2048 and an overflow never shows. ``emulate`` writes the typed model as an
-FP32 graph that rounds to FP16 after every node that makes FP16 data:
+FP32 graph that rounds to FP16 (BF16) after every node that makes such data:
 
     y: f16 = Node(a: f16, b: f16)   ->   y: f32 = Cast<f32>(Cast<f16>(Node(a: f32, b: f32)))
 
-Values are stored in FP16 and sums inside one node run in FP32, as on tensor cores. ONNX Runtime keeps such pairs,
-since rounding is not a no-op. Data movement makes no new values and gets no pair.
+Values are stored in 16 bits and sums inside one node run in FP32, as on tensor cores. ONNX Runtime keeps such pairs,
+since rounding is not a no-op. Data movement makes no new values and gets no pair. NumPy has no bfloat16, so BF16 inputs
+and outputs of the model itself are FP32 here, rounded.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 
-_FLOAT, _FLOAT16 = 1, 10
+_FLOAT, _FLOAT16, _BFLOAT16 = 1, 10, 16
+_HALVES = {_FLOAT16: "f16", _BFLOAT16: "bf16"}
 # Element types above this many elements are known without their data: shape inference runs without them.
 _BIG = 1024
 # Protobuf's limit, less some room for the graph itself.
 _LARGEST_MESSAGE = 2**31 - 2**24
 
-# Their FP16 outputs are FP16 inputs, moved: nothing to round.
+# Their 16-bit outputs are 16-bit inputs, moved: nothing to round.
 _MOVED = (
     "CenterCropPad Compress Concat Constant ConstantOfShape DepthToSpace Expand Flatten Gather GatherElements GatherND "
     "Identity If Loop Pad Reshape ReverseSequence Scan Slice SpaceToDepth Split Squeeze Tile Transpose Trilu Unsqueeze "
@@ -44,10 +46,10 @@ _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype", "stash_typ
 
 
 def emulate(model: ModelProto) -> ModelProto:
-    """The FP32 model that rounds where ``model`` stores FP16; names, order and types of inputs and outputs stay.
+    """The FP32 model that rounds where ``model`` stores FP16 or BF16; names and order of inputs and outputs stay.
 
-    ``model`` is a typed FP16/FP32 model with loaded weights; it is not changed. Raises MissingBackendError without
-    onnx and StageError where a tensor's type cannot be inferred.
+    So do their types, but for BF16, which is FP32 there. ``model`` is typed, with loaded weights; it is not changed.
+    Raises MissingBackendError without onnx and StageError where a tensor's type cannot be inferred.
     """
     onnx = _onnx()
     source = onnx.inliner.inline_local_functions(model) if model.functions else model
@@ -66,7 +68,7 @@ def _onnx() -> Any:
         import onnx.inliner
         import onnx.shape_inference
     except ImportError as error:
-        raise MissingBackendError("FP16 emulation needs onnx", "pip install 'attnexport[export]'") from error
+        raise MissingBackendError("emulation of 16-bit types needs onnx", "pip install 'attnexport[export]'") from error
     return onnx
 
 
@@ -117,26 +119,30 @@ class _Emulator:
         self.types, self.taken = types, taken
 
     def rewrite(self, graph: GraphProto, border: bool) -> None:
-        """Make every FP16 tensor FP32 with a rounding behind its node; a border keeps FP16 inputs and outputs."""
+        """Make every 16-bit tensor FP32 with a rounding behind its node; a border keeps FP16 inputs and outputs."""
         onnx = _onnx()
         inputs = {value.name for value in graph.input}
         renamed: dict[str, str] = {}
         head: list[NodeProto] = []
         tail: list[NodeProto] = []
         for value in (*graph.input, *graph.output):
-            if value.type.tensor_type.elem_type != _FLOAT16:
+            kind = value.type.tensor_type.elem_type
+            if kind not in _HALVES:
                 continue
-            if not border:
+            if not border or kind == _BFLOAT16:
                 value.type.tensor_type.elem_type = _FLOAT
+            if not border or (kind == _BFLOAT16 and value.name not in inputs):
                 continue
             if value.name not in renamed:
                 renamed[value.name] = self._fresh(f"{value.name}/f32")
             if value.name in inputs:
-                head.append(self._cast(value.name, renamed[value.name], _FLOAT))
+                held = self._fresh(f"{value.name}/bf16") if kind == _BFLOAT16 else value.name
+                head += [self._cast(value.name, held, kind)] if kind == _BFLOAT16 else []
+                head.append(self._cast(held, renamed[value.name], _FLOAT))
             else:
-                tail.append(self._cast(renamed[value.name], value.name, _FLOAT16))
+                tail.append(self._cast(renamed[value.name], value.name, kind))
         for tensor in graph.initializer:
-            if tensor.data_type == _FLOAT16:
+            if tensor.data_type in _HALVES:
                 array = onnx.numpy_helper.to_array(tensor).astype(np.float32)
                 tensor.CopyFrom(onnx.numpy_helper.from_array(array, renamed.get(tensor.name, tensor.name)))
         body = [new for node in graph.node for new in self._node(node, renamed)]
@@ -145,7 +151,7 @@ class _Emulator:
 
     def _node(self, node: NodeProto, renamed: Mapping[str, str]) -> Iterator[NodeProto]:
         onnx = _onnx()
-        halves = [name for name in node.output if name and self.types.get(name) == _FLOAT16]
+        halves = {name: kind for name in node.output if name and (kind := self.types.get(name)) in _HALVES}
         new = onnx.NodeProto()
         new.CopyFrom(node)
         for position, name in enumerate(node.input):
@@ -160,24 +166,25 @@ class _Emulator:
         for position, name in enumerate(node.output):
             if name not in halves:
                 continue
-            rounded = raw = self._fresh(f"{name}/f16")
+            kind = halves[name]
+            rounded = self._fresh(f"{name}/{_HALVES[kind]}")
             if node.op_type == "Cast":  # it rounds itself; from float64, once
-                new.CopyFrom(self._cast(new.input[0], raw, _FLOAT16))
-                pairs.append(self._cast(raw, renamed.get(name, name), _FLOAT))
+                new.CopyFrom(self._cast(new.input[0], rounded, kind))
+                pairs.append(self._cast(rounded, renamed.get(name, name), _FLOAT))
                 continue
             raw = self._fresh(f"{name}/raw")
-            pairs += [self._cast(raw, rounded, _FLOAT16), self._cast(rounded, new.output[position], _FLOAT)]
+            pairs += [self._cast(raw, rounded, kind), self._cast(rounded, new.output[position], _FLOAT)]
             new.output[position] = raw
         yield new
         yield from pairs
 
     def _retype(self, node: NodeProto, renamed: Mapping[str, str]) -> None:
-        """FP16 becomes FP32 in what a node's attributes say of types, constants and bodies."""
+        """16-bit types become FP32 in what a node's attributes say of types, constants and bodies."""
         onnx = _onnx()
         for attribute in node.attribute:
-            if attribute.name in _TYPE_ATTRIBUTES and attribute.i == _FLOAT16:
+            if attribute.name in _TYPE_ATTRIBUTES and attribute.i in _HALVES:
                 attribute.i = _FLOAT
-            if attribute.HasField("t") and attribute.t.data_type == _FLOAT16:
+            if attribute.HasField("t") and attribute.t.data_type in _HALVES:
                 array = onnx.numpy_helper.to_array(attribute.t).astype(np.float32)
                 attribute.t.CopyFrom(onnx.numpy_helper.from_array(array, attribute.t.name))
         for body in _bodies(node):
@@ -209,9 +216,9 @@ def _rename_reads(graph: GraphProto, renamed: Mapping[str, str]) -> None:
 
 
 class EmulatedSession:
-    """A session over the emulation of a typed FP16 model, on ONNX Runtime's CPU provider."""
+    """A session over the emulation of a typed FP16 or BF16 model, on ONNX Runtime's CPU provider."""
 
-    def __init__(self, model: Path | bytes) -> None:
+    def __init__(self, model: str | Path | bytes) -> None:
         """Load, rewrite and open.
 
         Raises InputError for what is no ONNX model, MissingBackendError without onnx or onnxruntime.
@@ -227,9 +234,11 @@ class EmulatedSession:
         self._session = _open(emulate(loaded))
         self.input_names: tuple[str, ...] = self._session.input_names
         self.output_names: tuple[str, ...] = self._session.output_names
+        self.input_dtypes = self._session.input_dtypes
+        self.output_dtypes = self._session.output_dtypes
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name for inputs by name, in the types of the FP16 model."""
+        """Outputs by name for inputs by name, in the types of the model (FP32 for BF16)."""
         return self._session.run(feeds)
 
     def close(self) -> None:

@@ -158,4 +158,4 @@ def test_a_missing_onnx_is_named_with_its_remedy():
         "except MissingBackendError as error: print(error)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "FP16 emulation needs onnx. pip install 'attnexport[export]'."
+    assert out.strip() == "emulation of 16-bit types needs onnx. pip install 'attnexport[export]'."

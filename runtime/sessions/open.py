@@ -1,0 +1,66 @@
+"""Opening a session by the name of what is to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import InputError
+from . import Session
+from .emulated import EmulatedSession
+from .ort import OrtSession
+from .tensorrt import TensorRTSession
+
+BACKENDS = ("onnxruntime", "emulated", "enterprise", "rtx")
+
+
+def open_session(
+    path: str | Path, backend: str, outputs: Mapping[str, str] | None = None, *, spin: bool = True
+) -> Session:
+    """A session over a file by one of ``BACKENDS``: a model, or an engine of that TensorRT.
+
+    ``emulated`` rounds to the model's 16-bit types after every node, as a GPU does. ``outputs`` gives the dtypes by name that
+    the caller wants: a model with FP16 inputs and outputs of its own then takes float32 and gives what is wanted.
+    ``spin=False`` lets ONNX Runtime's threads sleep between runs. Raises InputError for an unknown backend, and what the
+    backend raises.
+    """
+    if backend not in BACKENDS:
+        raise InputError(f"backend {backend!r} is not known", f"use one of {', '.join(BACKENDS)}")
+    session: OrtSession | TensorRTSession | EmulatedSession
+    if backend == "onnxruntime":
+        session = OrtSession(path, spin=spin)
+    elif backend == "emulated":
+        session = EmulatedSession(path)
+    else:
+        session = TensorRTSession(path, backend)
+    if outputs is None:
+        return session
+    return Border(session, session.input_dtypes, outputs)
+
+
+class Border:
+    """A session that takes floats of any type, and gives floats of the types that are wanted."""
+
+    def __init__(self, session: Session, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> None:
+        self._session, self._inputs, self._outputs = session, inputs, outputs
+        self.input_names: tuple[str, ...] = session.input_names
+        self.output_names: tuple[str, ...] = session.output_names
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name for inputs by name; raises what the session raises."""
+        given = {name: _as(array, self._inputs.get(name)) for name, array in feeds.items()}
+        return {name: _as(array, self._outputs.get(name)) for name, array in self._session.run(given).items()}
+
+    def close(self) -> None:
+        """Close the session."""
+        self._session.close()
+
+
+def _as(array: np.ndarray, dtype: str | None) -> np.ndarray:
+    """Floats in another float type; what is no float, or is to become none, stays and is judged where it goes."""
+    if dtype is None or array.dtype.kind != "f" or np.dtype(dtype).kind != "f":
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(dtype, copy=False)
