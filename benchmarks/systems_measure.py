@@ -19,7 +19,7 @@ from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import ExportResult, run
 from attnexport.export.report import Silent
 from attnexport.export.source import SourceOptions
-from attnexport.export.stages import FP16, FP32
+from attnexport.export.stages import FP32, HALF
 from attnexport.models import registry
 from attnexport.runtime.feeds import random_feeds
 from attnexport.runtime.figures import ParityRecord
@@ -66,7 +66,7 @@ def export(name: str, folder: Path, *, reduced: bool) -> Exported:
     given = source(name, folder, reduced=reduced)
     made = run(ExportOptions(out=folder / f"{name}.attn", force=True, trt="rtx", **given))
     assert made.bundle is not None
-    if any(rewrite.model == FP16 for rewrite in made.manifest.rewrites):
+    if any(rewrite.model == HALF["fp16"] for rewrite in made.manifest.rewrites):
         again = run(ExportOptions(out=folder / f"{name}.fp32.attn", force=True, trt="rtx", precision="fp32", **given))
         (engine,) = again.manifest.engines
         return Exported(made, engine.seconds, engine.bytes)

@@ -103,7 +103,7 @@ def engine_record(engine: Engine, file: str, precision_name: str) -> EngineRecor
             "layers_from": engine.layers_from,
             "workspace_bytes": engine.workspace_bytes,
             "device_memory": engine.device_memory,
-            "tf32": False,
+            "tf32": engine.tf32,
             "warnings": list(engine.warnings),
         },
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,8 @@ def _engine(
     reporter: Reporter,
 ) -> EngineRecord:
     model = folder.path / HALF.get(options.precision, FP32)
+    if options.io_precision == "same" and options.precision in HALF:
+        inputs = [replace(spec, dtype="float16") if spec.dtype == "float32" else spec for spec in inputs]
     engine = build_engine(model, inputs, flavour, options.engine, origins, reporter)
     version = ".".join(map(str, flavour.version[:3]))
     file = f"engines/{options.precision}.{flavour.name}-{version}.engine"
