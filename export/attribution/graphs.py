@@ -9,6 +9,7 @@ import onnx
 import onnx.inliner
 
 from ...runtime.sessions.emulated import emulate
+from ...runtime.sessions.open import Border
 from ...runtime.sessions.ort import OrtSession
 from ..domain import DOMAIN, add_bodies, domain_nodes
 
@@ -38,7 +39,7 @@ def run_once(
     Raises StageError where ONNX Runtime does not take the model.
     """
     with open_model(model, tensors, typed=typed) as session:
-        return session.run(feeds)
+        return Border(session, session.input_dtypes, {}).run(feeds)
 
 
 def open_model(model: onnx.ModelProto, tensors: Sequence[str] | None = None, *, typed: bool = False) -> OrtSession:
