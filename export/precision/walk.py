@@ -86,3 +86,24 @@ def reduced_elements(index: GraphIndex, node: NodeProto) -> int | None:
     sizes = [shape[axis] for axis in axes]
     known = [size for size in sizes if isinstance(size, int)]
     return int(np.prod(known)) if len(known) == len(sizes) else None
+
+
+def contracted(index: GraphIndex, node: NodeProto) -> int | None:
+    """Over how many terms a MatMul, Gemm or two-operand Einsum sums; None where a size is not known."""
+    shape = index.shapes.get(node.input[0])
+    if not shape:
+        return None
+    if node.op_type == "Einsum":
+        equation = attribute(node, "equation")
+        assert isinstance(equation, bytes)
+        terms, _, result = equation.decode().replace(" ", "").partition("->")
+        first = terms.split(",")[0]
+        if "." in terms or not result:
+            return None
+        axes = [i for i, letter in enumerate(first) if letter not in result]
+    else:
+        transposed = node.op_type == "Gemm" and bool(attribute(node, "transA", 0))
+        axes = [0 if transposed else len(shape) - 1]
+    sizes = [shape[axis] for axis in axes]
+    known = [size for size in sizes if isinstance(size, int)]
+    return int(np.prod(known)) if len(known) == len(sizes) else None

@@ -13,15 +13,27 @@ from . import (
     bodies,
     constants,
     coordinates,
+    gram,
     infinities,
     long_softmax,
     normalisation,
     partial_masks,
+    positions,
+    recurrent,
     reductions,
     softmax,
 )
 
-HAZARDS: tuple[ModuleType, ...] = (bodies, coordinates, constants, long_softmax, accumulations)
+HAZARDS: tuple[ModuleType, ...] = (
+    bodies,
+    recurrent,
+    coordinates,
+    positions,
+    constants,
+    gram,
+    long_softmax,
+    accumulations,
+)
 CAUTIONS: tuple[ModuleType, ...] = (partial_masks, infinities, softmax, normalisation, reductions)
 RULES: tuple[ModuleType, ...] = (*HAZARDS, *CAUTIONS)
 

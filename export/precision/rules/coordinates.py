@@ -23,7 +23,7 @@ from onnx import NodeProto, TensorProto
 from ..graph import GraphIndex
 from ..halves import HalfType
 from ..operators import ELEMENTWISE, is_integer, moves_data
-from ..walk import origin, reduced_elements
+from ..walk import contracted, origin, reduced_elements
 
 SEVERITY = "hazard"
 
@@ -100,14 +100,8 @@ def _chain(
 
 def _is_affine(index: GraphIndex, node: NodeProto) -> bool:
     """Whether a MatMul or Gemm contracts no more than four numbers."""
-    if node.op_type not in ("MatMul", "Gemm"):
-        return False
-    shape = index.shapes.get(node.input[0])
-    if not shape:
-        return False
-    transposed = node.op_type == "Gemm" and any(a.name == "transA" and a.i for a in node.attribute)
-    size = shape[0] if transposed else shape[-1]
-    return isinstance(size, int) and size <= _AFFINE
+    terms = contracted(index, node) if node.op_type in ("MatMul", "Gemm") else None
+    return terms is not None and terms <= _AFFINE
 
 
 def _becomes_index(index: GraphIndex, cast: NodeProto) -> bool:

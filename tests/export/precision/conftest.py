@@ -12,7 +12,12 @@ from onnx import ModelProto, TensorProto
 
 from attnexport.runtime.sessions.emulated import EmulatedSession
 
-NAMES = {TensorProto.FLOAT: "f32", TensorProto.FLOAT16: "f16"}
+NAMES = {TensorProto.FLOAT: "f32", TensorProto.FLOAT16: "f16", TensorProto.BFLOAT16: "bf16"}
+
+
+def is_cast(name: str) -> bool:
+    """Whether the converter put a node in."""
+    return "/to_f" in name or "/to_bf" in name
 
 
 def parse(text: str, opset: int = 18) -> ModelProto:
@@ -48,7 +53,7 @@ def types() -> Callable[[ModelProto], dict[str, str]]:
         return {
             n.name: NAMES[declared[n.output[0]]]
             for n in graph.node
-            if "/to_f" not in n.name and declared[n.output[0]] in NAMES
+            if not is_cast(n.name) and declared[n.output[0]] in NAMES
         }
 
     return of
@@ -57,7 +62,7 @@ def types() -> Callable[[ModelProto], dict[str, str]]:
 @pytest.fixture
 def casts() -> Callable[[ModelProto], list[str]]:
     """The names of the inserted casts, in graph order."""
-    return lambda typed: [node.name for node in typed.graph.node if "/to_f" in node.name]
+    return lambda typed: [node.name for node in typed.graph.node if is_cast(node.name)]
 
 
 @pytest.fixture

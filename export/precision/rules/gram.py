@@ -1,0 +1,70 @@
+"""A product of a tensor with its own transpose stays FP32 with the scores that follow, up to their softmax.
+
+    energy = MatMul(x, Transpose(x));  Softmax(ReduceMax(energy) - energy)       DANet's channel attention over H*W
+
+Effect: the diagonal is a sum of K squares, so it is large whatever the data is: activations of rms 8 over 1024 places
+reach 65536, beyond FP16. Both factors have one source where only data movement and constant factors lie between; K
+must exceed 256 or be unknown. BF16 has the range for it. Source: Fu et al., arXiv:1809.02983, section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnx import NodeProto
+
+from ..graph import GraphIndex
+from ..halves import BF16, HalfType
+from ..operators import moves_data
+from ..walk import contracted, users
+
+SEVERITY = "hazard"
+FEW = 256
+
+_PRODUCTS = frozenset({"Einsum", "Gemm", "MatMul"})
+_SCORES = frozenset({"Add", "Div", "Max", "Min", "Mul", "Neg", "ReduceMax", "ReduceMin", "Sub"})
+_ENDS = frozenset({"LogSoftmax", "Softmax"})
+
+
+def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+    """Yield products of a tensor with itself, and what is computed from them up to a softmax."""
+    if half is BF16:
+        return
+    for node in index.nodes:
+        if node.op_type not in _PRODUCTS or len(node.input) < 2:
+            continue
+        left, right = (_source(index, name) for name in node.input[:2])
+        if left != right or left in index.constants:
+            continue
+        terms = contracted(index, node)
+        if terms is not None and terms <= FEW:
+            continue
+        over = "a number of terms that is not known" if terms is None else f"{terms} terms"
+        yield node, f"a tensor times its own transpose over {over}: a sum of squares leaves FP16's range"
+        for user in _scores(index, node):
+            yield user, f"it works on the products of {node.name!r}, which leave FP16's range"
+
+
+def _source(index: GraphIndex, tensor: str) -> str:
+    """Back over data movement and constant factors."""
+    while (node := index.producer(tensor)) is not None:
+        constant_factor = node.op_type in ("Div", "Mul") and len(index.single_inputs(node)) == 1
+        if not (moves_data(node) or constant_factor):
+            break
+        sources = index.single_inputs(node)
+        if len(sources) != 1 or (node.op_type == "Div" and node.input[0] != sources[0]):
+            break
+        tensor = sources[0]
+    return tensor
+
+
+def _scores(index: GraphIndex, start: NodeProto) -> Iterator[NodeProto]:
+    pending, seen = [start], {start.name}
+    while pending:
+        for user, _ in users(index, pending.pop(0)):
+            if user.name in seen or user.op_type not in _SCORES | _ENDS:
+                continue
+            seen.add(user.name)
+            yield user
+            if user.op_type in _SCORES:
+                pending.append(user)

@@ -1,0 +1,28 @@
+"""Recurrent operators stay FP32: RNN, GRU, LSTM.
+
+    h_t = GRU(x_t, h_{t-1})         the state goes through every step: its rounding adds up
+
+Effect: a state that changes by less than half a digit per step never changes. ONNX Runtime 1.31 moreover ends with a
+segmentation fault on an FP16 GRU at full optimisation (CPU provider), and an engine gains little: one step after
+another is bound by latency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnx import NodeProto
+
+from ..graph import GraphIndex
+from ..halves import HalfType
+
+SEVERITY = "hazard"
+
+_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+
+
+def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+    """Yield recurrent operators."""
+    for node in index.nodes:
+        if node.op_type in _RECURRENT:
+            yield node, f"the state of {node.op_type} goes through every step, where {half.title} rounding adds up"
