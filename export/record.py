@@ -87,8 +87,8 @@ def precision(result: PrecisionResult | None, origins: Origins) -> PrecisionSect
     )
 
 
-def engine_record(engine: Engine, file: str, precision_name: str) -> EngineRecord:
-    """One plan, as the manifest keeps it."""
+def engine_record(engine: Engine, file: str, precision_name: str, model: str) -> EngineRecord:
+    """One plan, as the manifest keeps it; ``model``: the file that it was built from."""
     return EngineRecord(
         file=file,
         flavour=engine.flavour,
@@ -106,6 +106,8 @@ def engine_record(engine: Engine, file: str, precision_name: str) -> EngineRecor
             "tf32": engine.tf32,
             "warnings": list(engine.warnings),
         },
+        model=model,
+        model_sha256=engine.model_sha256,
     )
 
 

@@ -185,7 +185,7 @@ def _engine(
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(engine.plan)
     folder.add(file, "engine")
-    return record.engine_record(engine, file, options.precision)
+    return record.engine_record(engine, file, options.precision, model.name)
 
 
 def _open_forms(

@@ -17,6 +17,7 @@ from .bundle import Bundle
 from .check_decode import check_decodes
 from .check_rows import FAILED, NOT_RUN, PASSED, CheckResult, CheckRow
 from .compare import ErrorMeter, check_outputs
+from .engine_binding import check_engine
 from .figures import Figures, Gate, ParityRecord
 from .golden import GoldenCase
 from .opening import open_stage
@@ -52,6 +53,8 @@ def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> Che
 
 def _check_models(bundle: Bundle, cases: Sequence[GoldenCase], note: Callable[[str], None]) -> list[CheckRow]:
     """The rows of a bundle of one graph."""
+    for engine in bundle.manifest.engines:
+        check_engine(bundle, engine)
     for case in cases:
         _check_case(bundle, case)
     if not bundle.manifest.parity:

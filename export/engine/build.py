@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError
+from ...runtime.bundle import sha256_of
+from ...runtime.engine_binding import network_name
 from ...runtime.spec import TensorSpec
 from ..origin import Origin, origin_of
 from ..report import Reporter
@@ -37,7 +39,8 @@ class Engine:
     """A built engine. ``plan`` is the serialised engine; the rest says what it is, for the manifest.
 
     ``layers_from`` says where ``layers`` were read: the inspector, the builder's listing, or the network before fusion.
-    ``device_memory`` is the bytes of activations per profile, None where TensorRT does not say.
+    ``device_memory`` is the bytes of activations per profile, None where TensorRT does not say. ``model_sha256`` is of the
+    file that it was built from, and inside the plan, too; empty for a model in memory.
     """
 
     plan: bytes = field(repr=False)
@@ -52,6 +55,7 @@ class Engine:
     tf32: bool
     device_memory: list[int] | None
     warnings: tuple[str, ...]
+    model_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """All but the plan, as plain values."""
@@ -66,6 +70,7 @@ class Engine:
             "tf32": self.tf32,
             "device_memory": self.device_memory,
             "warnings": list(self.warnings),
+            "model_sha256": self.model_sha256,
             "layers": {"from": self.layers_from, "list": self.layers},
         }
 
@@ -96,6 +101,9 @@ def build_engine(
                     f"TensorRT has no float64: {', '.join(doubles[:3])} ({len(doubles)} in all) become float32"
                 )
             allow_decomposition(network.trt, network.network)
+            sha256 = sha256_of(model) if isinstance(model, Path) else ""
+            if sha256:
+                network.network.name = network_name(sha256)
             config = network.builder.create_builder_config()
             profiles = add_profile(network.builder, config, network.network, inputs)
             _configure(config, network.trt, options)
@@ -129,6 +137,7 @@ def build_engine(
         tf32=options.tf32,
         device_memory=device_memory,
         warnings=warnings,
+        model_sha256=sha256,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -13,11 +14,13 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from attnexport.errors import ParityError
+from attnexport.errors import BundleError, ParityError
 from attnexport.export import rewrite, stages
 from attnexport.export.lower import LOWERINGS, lower
 from attnexport.export.pipeline import ExportResult
 from attnexport.runtime.attribution import Attribution, Blame
+from attnexport.runtime.check import check
+from attnexport.runtime.device import cuda_device
 from attnexport.runtime.sessions.ort import OrtSession
 
 Export = Callable[..., ExportResult]
@@ -207,6 +210,39 @@ def test_what_only_the_engine_does_is_blamed_on_the_engine(
     assert [step.stage for step in found.steps] == ["capture", "rewrite", "lower", "engine"]
     assert found.steps[-1].growth > 10 * max(step.ratio for step in found.steps[:-1])
     assert entry(result, "onnx-fp32").blame is None
+
+
+@pytest.fixture
+def built_for_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The real builder is given a model of other weights."""
+    pytest.importorskip("tensorrt_rtx")
+    build = stages.build_engine
+
+    def faulty(model: Path, *arguments: Any) -> Any:
+        onnx.save(other_weights(onnx.load(model)), tmp_path / "other.onnx")
+        return build(tmp_path / "other.onnx", *arguments)
+
+    monkeypatch.setattr(stages, "build_engine", faulty)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(cuda_device() is None, reason="no GPU is here")
+@pytest.mark.usefixtures("built_for_others")
+def test_a_real_engine_for_other_weights_is_blamed_on_the_engine(export: Export) -> None:
+    assert blame(export(trt="rtx"), "engine-fp32") == Blame("engine")
+
+
+@pytest.mark.usefixtures("built_for_others")
+def test_a_real_engine_for_other_weights_is_refused_by_check_without_a_gpu(export: Export, tmp_path: Path) -> None:
+    export(trt="rtx")
+    with pytest.raises(BundleError, match=r"was built from another model than 'model\.onnx'"):
+        check(tmp_path / "net.attn")
+    manifest = tmp_path / "net.attn" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["engines"][0]["model_sha256"] = content["files"]["model.onnx"]["sha256"]
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(BundleError, match=r"the plan of engine .* was built from another model"):
+        check(tmp_path / "net.attn")
 
 
 def test_the_error_of_a_failed_export_says_who_is_to_blame(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:

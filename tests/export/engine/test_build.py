@@ -10,6 +10,8 @@ import pytest
 
 from attnexport.errors import EngineError, InputError
 from attnexport.export.engine import EngineOptions, build, build_engine, gpu_present
+from attnexport.runtime.bundle import sha256_of
+from attnexport.runtime.engine_binding import built_from
 from attnexport.runtime.spec import Axis, TensorSpec
 
 PLAN_START = b"vtrt"  # seen in every plan of TensorRT-RTX 1.7.1
@@ -98,6 +100,13 @@ def test_a_static_model_needs_no_profile(onnx_model, rtx, reporter) -> None:
     engine = build_engine(model, [spec], rtx, EngineOptions(), {}, reporter)
     assert engine.plan.startswith(PLAN_START)
     assert engine.profiles == [{"x": {"min": [1, 4], "opt": [1, 4], "max": [1, 4]}}]
+
+
+def test_the_plan_says_which_file_it_was_built_from(mixed, image, rtx, reporter, tmp_path: Path) -> None:
+    onnx.save(mixed, tmp_path / "model.onnx")
+    engine = build_engine(tmp_path / "model.onnx", [image], rtx, EngineOptions(), {}, reporter)
+    (tmp_path / "a.engine").write_bytes(engine.plan)
+    assert built_from(tmp_path / "a.engine") == engine.model_sha256 == sha256_of(tmp_path / "model.onnx")
 
 
 def test_a_file_with_external_data(mixed, image, rtx, reporter, tmp_path: Path) -> None:
