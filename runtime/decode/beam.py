@@ -12,7 +12,9 @@ is greedy decoding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -70,6 +72,7 @@ class _Beam:
         self.tokens: list[tuple[int, ...]] = [()] * width
         self.finished: list[Hypothesis] = []
         self.done = False
+        self.closest = math.inf
 
     def extend(self, scores: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
         """Continue by one token with log-probabilities (width, V): which hypothesis each place continues, and by what."""
@@ -78,10 +81,13 @@ class _Beam:
             return parents, chosen
         total = (self.live[:, None] + scores).ravel()
         live, followed, place = np.full(self.width, -np.inf), list(self.tokens), 0
-        # Each hypothesis can end in one way only, so twice the width always holds enough that go on.
-        for candidate in _largest(total, 2 * self.width):
+        # Each hypothesis can end in one way only, so twice the width always holds enough that go on; one more for the gap.
+        before = np.inf
+        for candidate in _largest(total, 2 * self.width + 1):
             if place == self.width or total[candidate] == -np.inf:
+                self.closest = min(self.closest, float(before - total[candidate]) / length)
                 break
+            before = total[candidate]
             parent, token = divmod(int(candidate), scores.shape[1])
             if token == self.end:
                 self._finish(self.tokens[parent], float(total[candidate]), length)
@@ -102,7 +108,12 @@ class _Beam:
             for tokens, total in zip(self.tokens, self.live, strict=True)
             if total > -np.inf
         ]
-        return (self.finished + unfinished)[: self.width]
+        found = (self.finished + unfinished)[: self.width]
+        closest = self.closest
+        if len(found) > 1 and found[0].finished == found[1].finished:
+            longest = 1 + max(len(hypothesis.tokens) for hypothesis in found[:2])
+            closest = min(closest, (found[0].score - found[1].score) / longest)
+        return [replace(hypothesis, closest=closest) for hypothesis in found]
 
     def _finish(self, tokens: tuple[int, ...], total: float, length: int) -> None:
         self.finished.append(Hypothesis(tokens, total, total / self._penalty(length), True))

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from attnexport.errors import BundleError
-from attnexport.runtime.check import CheckResult, check
+from attnexport.runtime.check import check
+from attnexport.runtime.check_rows import CheckResult
 from attnexport.runtime.device import cuda_device
 from attnexport.runtime.figures import Figures, Gate, ParityRecord
 from attnexport.runtime.golden import GoldenCase, write_golden

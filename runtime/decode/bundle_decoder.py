@@ -1,0 +1,123 @@
+"""Decoding with what a bundle holds: its encoder and its step, in ONNX Runtime or TensorRT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from ...errors import BundleError, InputError, MissingBackendError
+from ..bundle import Bundle
+from ..opening import EMULATED, open_stage
+from ..sections import DecodeRecord
+from ..sessions import Session
+from ..spec import Axis, TensorSpec
+from .sequence import SequenceDecoder
+
+ENCODER, STEP = "encoder", "step"
+BACKENDS = ("onnxruntime", "emulated", "tensorrt")
+PRECISIONS = ("fp16", "fp32")
+
+
+class BundleDecoder(SequenceDecoder):
+    """A :class:`SequenceDecoder` over a bundle's files, which it closes: use it in a ``with`` statement.
+
+    ``precision`` is that of the models which it runs, ``how`` says what runs them.
+    """
+
+    def __init__(self, bundle: Bundle, precision: str, backend: str, note: Callable[[str], None]) -> None:
+        facts, parts = parts_of(bundle)
+        with ExitStack() as stack:
+            sessions: list[Session] = []
+            for part in parts.values():
+                file = _file(part, precision, backend)
+                session, self.how = open_stage(part, EMULATED if backend == "emulated" else backend, file, note)
+                stack.callback(session.close)
+                sessions.append(session)
+            source, rows = batches(parts)
+            super().__init__(*sessions, facts, source, rows)
+            self._opened = stack.pop_all()
+        self.precision = precision
+
+    def close(self) -> None:
+        """Free both sessions."""
+        self._opened.close()
+
+    def __enter__(self) -> BundleDecoder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_decoder(
+    path: str | Path,
+    *,
+    precision: str | None = None,
+    backend: str = "onnxruntime",
+    note: Callable[[str], None] = lambda _: None,
+) -> BundleDecoder:
+    """Open encoder and step of a bundle::
+
+        with open_decoder("dates.attn") as decoder:
+            for hypothesis in decoder.greedy(decoder.padded([[5, 8, 12]])):
+                print(hypothesis.tokens)
+
+    ``precision``: fp16 or fp32, by default fp16 where the bundle has it. ``backend``: onnxruntime (on the CPU, which
+    computes FP16 models in FP32 between casts), emulated (likewise, rounded to FP16 after every node), or tensorrt.
+    Raises InputError for other words, a bundle without parts, and one without such a model; MissingBackendError for what is
+    not here: a GPU, a library.
+    """
+    if backend not in BACKENDS:
+        raise InputError(f"backend {backend!r} is not known", f"use one of {', '.join(BACKENDS)}")
+    if precision not in (None, *PRECISIONS):
+        raise InputError(f"precision {precision!r} is not known", f"use one of {', '.join(PRECISIONS)}")
+    bundle = Bundle.open(path)
+    if precision is None:
+        _, parts = parts_of(bundle)
+        precision = "fp16" if all(part.with_role("model-fp16") for part in parts.values()) else "fp32"
+    return BundleDecoder(bundle, precision, backend, note)
+
+
+def parts_of(bundle: Bundle) -> tuple[DecodeRecord, dict[str, Bundle]]:
+    """What the manifest says of decoding, with encoder and step. Raises InputError for a bundle of one graph."""
+    facts = bundle.manifest.decode
+    if facts is None:
+        raise InputError(
+            f"{bundle.path} holds one graph, {bundle.manifest.name}, and no encoder and step to decode with",
+            "export an encoder-decoder network, without --whole",
+        )
+    return facts, {name: bundle.part(name) for name in (ENCODER, STEP)}
+
+
+def batches(parts: dict[str, Bundle]) -> tuple[TensorSpec, Axis]:
+    """The encoder's input, and the batch that the step takes. Raises BundleError where a part takes nothing."""
+    found = [part.manifest.inputs for part in parts.values()]
+    if not all(inputs and inputs[0].axes for inputs in found):
+        raise BundleError("a part takes no input with a batch", "export the bundle again")
+    encoder, step = found
+    return encoder[0], step[0].axes[0]
+
+
+def _file(part: Bundle, precision: str, backend: str) -> str:
+    """The file of a part that ``backend`` runs. Raises InputError where it has none."""
+    if backend == "tensorrt":
+        files = [engine.file for engine in part.manifest.engines if engine.precision == precision]
+        what, remedy = f"{precision} engine", f"export with --trt --precision {precision}"
+    else:
+        files = part.with_role(f"model-{precision}")
+        what, remedy = f"{precision} model", "export without --precision fp32"
+    if backend == "emulated" and precision != "fp16":
+        raise InputError("FP32 models are not emulated", "use --backend onnxruntime")
+    if not files:
+        raise InputError(f"{part.path} has no {what}", remedy)
+    if backend == "tensorrt":
+        _check_gpu()
+    return files[0]
+
+
+def _check_gpu() -> None:
+    from ..device import cuda_device
+
+    if cuda_device() is None:
+        raise MissingBackendError("TensorRT needs an NVIDIA GPU and none is here", "use --backend onnxruntime")

@@ -1,0 +1,124 @@
+"""Sources to targets, whatever batches the sessions take: what a manifest says of a decode, applied to an encoder and a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ...errors import InputError
+from ..sections import DecodeRecord
+from ..sessions import Session
+from ..spec import Axis, TensorSpec
+from .beam import beam_search
+from .decoder import Decoder
+from .greedy import greedy
+from .hypothesis import Hypothesis
+from .turns import turns
+
+
+class SequenceDecoder:
+    """Searches with two sessions; it owns neither.
+
+    ``facts`` are the token numbers and the limit, ``source`` is the encoder's input (N, S) of token numbers, ``rows`` the batch
+    that the step takes. More sources than fit are decoded in turns. Raises InputError, naming the tensor, where the
+    sessions' names do not fit together.
+    """
+
+    def __init__(self, encoder: Session, step: Session, facts: DecodeRecord, source: TensorSpec, rows: Axis) -> None:
+        self._decoder = Decoder(encoder, step)
+        self.facts, self.source, self.rows = facts, source, rows
+
+    def padded(self, sentences: Sequence[Sequence[int]]) -> np.ndarray:
+        """Sources of any lengths as one array (N, S), padded behind.
+
+        Raises InputError for none at all, and for a sentence longer than the encoder takes.
+        """
+        axis = self.source.axes[1]
+        longest = max((len(tokens) for tokens in sentences), default=0)
+        if not longest:
+            raise InputError("no source tokens are given", f"give token numbers for {self.source.describe()}")
+        if longest > axis.max:
+            raise InputError(
+                f"a source has {longest} tokens and the encoder takes {axis.max} at the most",
+                f"it takes {self.source.describe()}",
+            )
+        padded = np.full((len(sentences), max(longest, axis.min)), self.facts.padding, self.source.numpy_dtype)
+        for row, tokens in zip(padded, sentences, strict=True):
+            for place, token in enumerate(tokens):
+                self._check_token(token)
+                row[place] = token
+        return padded
+
+    def greedy(self, source: np.ndarray, *, limit: int | None = None) -> list[Hypothesis]:
+        """The likeliest token after each, for sources (N, S). Raises InputError as :meth:`check` and for a wrong limit."""
+        found: list[Hypothesis] = []
+        for feed, taken in self._feeds(source, 1):
+            found += greedy(
+                self._decoder, feed, start=self.facts.start, end=self.facts.end, limit=self._limit(limit)
+            )[:taken]  # fmt: skip
+        return found
+
+    def beam_search(
+        self, source: np.ndarray, *, width: int = 4, alpha: float = 0.6, limit: int | None = None
+    ) -> list[list[Hypothesis]]:
+        """Up to ``width`` hypotheses for each of the sources (N, S), the best first; see :func:`beam_search`.
+
+        Raises InputError as :meth:`greedy`, and for a beam that the step's batch cannot hold.
+        """
+        found: list[list[Hypothesis]] = []
+        for feed, taken in self._feeds(source, width):
+            found += beam_search(
+                self._decoder, feed, start=self.facts.start, end=self.facts.end, limit=self._limit(limit),
+                width=width, alpha=alpha,
+            )[:taken]  # fmt: skip
+        return found
+
+    def forced(self, source: np.ndarray, targets: np.ndarray) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
+        """What the step gives where ``targets`` (N, T) are written, whatever it would have chosen.
+
+        Yields indices (n,) of sources, the place in 0..T-1, and log-probabilities (n, V) in FP64 of what may stand there.
+        """
+        for indices, taken in turns(len(source), self.source.axes[0], self.rows):
+            rows = self._decoder.encode({self.source.name: source[indices]})
+            last = np.full(len(indices), self.facts.start, np.int64)
+            for place in range(targets.shape[1]):
+                scores, _, rows = self._decoder.advance(rows, last)
+                yield indices[:taken], place, scores[:taken]
+                last = targets[indices, place]
+
+    def check(self, source: np.ndarray) -> None:
+        """Hold sources to what the encoder takes, but for their number. Raises InputError with the first difference."""
+        spec = self.source
+        if source.ndim != 2 or source.dtype != spec.numpy_dtype or not len(source):
+            raise InputError(f"sources are {source.dtype} {source.shape}", f"give {spec.describe()}")
+        axis = spec.axes[1]
+        if not axis.min <= source.shape[1] <= axis.max:
+            raise InputError(f"sources have {source.shape[1]} tokens", f"the encoder takes {spec.describe()}")
+        for token in (source.min(), source.max()):
+            self._check_token(int(token))
+
+    def _check_token(self, token: int) -> None:
+        low = self.source.low or 0
+        if token < low or (self.source.high is not None and token >= self.source.high):
+            most = f"to {self.source.high - 1}" if self.source.high is not None else "upwards"
+            raise InputError(
+                f"token {token} is out of range", f"{self.source.name!r} takes whole numbers from {low} {most}"
+            )
+
+    def _feeds(self, source: np.ndarray, width: int) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+        self.check(source)
+        if width < 1:
+            raise InputError(f"beam width {width} is below 1", "give the hypotheses per row")
+        for indices, taken in turns(len(source), self.source.axes[0], self.rows, width):
+            yield {self.source.name: source[indices]}, taken
+
+    def _limit(self, limit: int | None) -> int:
+        if limit is None:
+            return self.facts.limit
+        if limit > self.facts.limit:
+            raise InputError(
+                f"limit {limit} is above {self.facts.limit}, what this decoder was exported for",
+                "give a lower one, or export with --limit",
+            )
+        return limit
