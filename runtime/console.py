@@ -15,6 +15,8 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
+from .parity_text import error_lines, headline
+
 if TYPE_CHECKING:
     from .check_rows import CheckResult
     from .doctor import Finding
@@ -99,6 +101,8 @@ def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"])
         return
     console = _console()
     console.print(_result_table(result["manifest"]))
+    for line in error_lines(result["manifest"]["attribution"]):
+        console.print(escape(line))
     for failure in result["failures"]:
         console.print(f"{FAIL} {escape(failure)}")
     bundle = escape(result["bundle"])
@@ -107,25 +111,25 @@ def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"])
 
 
 def _result_table(manifest: dict[str, Any]) -> Table:
-    """Stage, file, size, error ratio, top-1 and verdict; the output's name where there are several."""
+    """Stage, file, size, error ratio, the task's figure and verdict; the output's name where there are several."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     several = len(manifest["outputs"]) > 1
     for column in ("stage", *(("output",) if several else ()), "file"):
         table.add_column(column, no_wrap=True)
-    for column in ("size", "error", "top-1"):
+    for column in ("size", "error", "result"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     files = manifest["files"]
     ran: set[str] = set()
     for record in manifest["parity"]:
-        file, gate, top1 = record["file"], record["gate"], record["detail"].get("top1")
+        file, gate = record["file"], record["gate"]
         table.add_row(
             record["stage"],
             *((escape(record["output"]),) if several else ()),
             escape(file),
             size(files[file]["bytes"]),
             f"{number(gate['ratio']):.2f}x",
-            f"{top1['agreement']:.2%}" if top1 else "-",
+            headline(record["detail"]),
             PASS if gate["passed"] else FAIL,
         )
         ran.add(file)
@@ -174,13 +178,15 @@ def show_inspection(found: Inspection, *, layers: bool, as_json: bool) -> None:
         counts.add_row(operator.op, *map(str, operator.counts))
     console.print("\n[bold]operators[/]", counts, sep="\n")
     _show_engines(console, found, layers)
-    parity = _table("stage", "output", "rms error", "PyTorch's own", "ratio", "allowed", "verdict")
+    parity = _table("stage", "output", "rms error", "PyTorch's own", "ratio", "allowed", "result", "verdict")
     for row in found.parity:
         parity.add_row(
             row.stage, escape(row.output), f"{row.rms:.2e}", f"{row.own_rms:.2e}", f"{row.ratio:.2f}x", f"{row.factor:g}x",
-            PASS if row.passed else FAIL,
+            row.result, PASS if row.passed else FAIL,
         )  # fmt: skip
     console.print("\n[bold]parity[/]", parity, sep="\n")
+    for line in error_lines(found.attribution, most=len(found.attribution)):
+        console.print(escape(line))
     for note in found.notes:
         console.print(f"note: {escape(note)}")
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .attribution import Attribution
 from .bundle import Bundle
 from .codec import encode_fields
 from .manifest import Manifest
+from .parity_text import headline
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class EngineRow:
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One output of one stage: its rms error beside PyTorch's own, and the gate's ratio."""
+    """One output of one stage: its rms error beside PyTorch's own, the gate's ratio, and the task's figure in words."""
 
     stage: str
     file: str
@@ -84,6 +86,7 @@ class ParityRow:
     factor: float
     passed: bool
     top1: float | None
+    result: str
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class Inspection:
     precision_counts: dict[str, int]
     engines: tuple[EngineRow, ...]
     parity: tuple[ParityRow, ...]
+    attribution: tuple[Attribution, ...]
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -149,9 +153,11 @@ def inspect(path: str | Path) -> Inspection:
                 factor=r.gate.factor,
                 passed=r.gate.passed,
                 top1=_agreement(r.detail.get("top1")),
+                result=headline(r.detail),
             )
             for r in manifest.parity
         ),
+        attribution=manifest.attribution,
         notes=manifest.notes,
     )
 

@@ -66,11 +66,13 @@ def _least(errors: Sequence[float | None]) -> float | None:
 
 
 def _named(made: Made, stage: str, flow: Flow, place: Place) -> Blame:
-    """The module that holds all nodes since the last tensor that was right; the source line of the one after it."""
+    """The module that holds all nodes since the last tensor that was right, if one does, and the source line there."""
     node = flow.maker[place.tensor].name
     origin = made.origin(node)
     inside = [o for name in place.region if (o := made.origin(flow.maker[name].name)) is not None]
     module = _common([o.module for o in inside])
+    if not module and any(o.module for o in inside):
+        return Blame(stage)  # it comes in all over the network
     detail = made.lowering(node) if stage == "lower" else ""
     if origin is None or module != origin.module:
         origin = next((o for o in inside if o.module == module), Origin(module, "", ""))
