@@ -4,7 +4,7 @@ A file made by ``torch.save`` of plain containers and tensors, so that ``torch.l
 ever runs. Layout (version 1)::
 
     {"attnexport": 1, "arch": "digits_sasa", "kwargs": {...}, "state_dict": {...},
-     "inputs": [TensorSpec.to_json(), ...], "outputs": ["logits"], "task": "classification" | None}
+     "inputs": [TensorSpec.to_json(), ...], "outputs": ["logits"], "task": "classification" | "segmentation" | "sequence" | None}
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..runtime.metrics import TASKS
 from ..runtime.spec import TensorSpec
 
 if TYPE_CHECKING:
     import torch
 
 VERSION = 1
-TASKS = ("classification",)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def save(
 
     ``inputs``: one spec per argument of ``forward``, in order, for example
     ``{"name": "x", "dtype": "float32", "axes": [{"symbol": "batch", "min": 1, "opt": 4, "max": 16}, 3, 32, 32]}``.
-    ``task="classification"`` says that the first output is logits (N, classes), so that top-1 agreement is reported.
+    ``task`` says what the first output is, so that its own figures are reported: ``classification`` logits (N, classes), top-1 and top-5
+    agreement; ``segmentation`` logits (N, classes, H, W), IoU; ``sequence`` logits (N, ..., tokens) of that name, token accuracy.
     The file is written beside its place and renamed. Raises InputError for an unknown task or a module without a name.
     """
     import torch

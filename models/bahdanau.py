@@ -114,7 +114,7 @@ ENTRIES = (
         "translation: bidirectional GRU, GRU decoder with additive attention, teacher forcing",
         (tokens("source", 30, 30000), tokens("target", 30, 30000)),
         ("logits",),
-        None,
+        "sequence",
         _SMALL,
         (tokens("source", 5, 40), tokens("target", 4, 32)),
     ),

@@ -100,7 +100,7 @@ def _entry(depth: int) -> Entry:
         summary=f"Cityscapes: DANet on a dilated ResNet-{depth}",
         inputs=images(768, batch={"symbol": "batch", "min": 1, "opt": 1, "max": 4}),
         outputs=("logits",),
-        task=None,
+        task="segmentation",
         # Attention that starts at zero would hide from a test what it computes.
         reduced_options={"classes": 5, "width": 8, "longest": 2, "zero_init": False},
         reduced_inputs=images(64),

@@ -125,7 +125,7 @@ def _entry(name: str, summary: str, score: str, window: str) -> Entry:
         f"translation: stacked LSTMs with input feeding, {summary}, teacher forcing",
         (tokens("source", 50, 50000), tokens("target", 50, 50000)),
         ("logits",),
-        None,
+        "sequence",
         _SMALL,
         (tokens("source", 5, 40), tokens("target", 4, 32)),
     )

@@ -150,6 +150,7 @@ class Transformer(EncoderDecoder):
     ) -> None:
         super().__init__()
         self.bounds = {"token": vocabulary, "position": length}
+        self.longest = length
         self.heads, self.length, self.scale = heads, length, channels**0.5
         self.embedding = nn.Embedding(vocabulary, channels)
         nn.init.normal_(self.embedding.weight, std=channels**-0.5)  # of unit variance once scaled, and for the logits
@@ -243,7 +244,7 @@ ENTRIES = (
         "translation: Transformer encoder and decoder, base size, teacher forcing",
         (tokens("source", _axis("source", 32, 128), 37000), tokens("target", _axis("target", 32, 128), 37000)),
         ("logits",),
-        None,
+        "sequence",
         {"vocabulary": 40, "channels": 16, "heads": 2, "hidden": 24, "layers": 2, "length": 12},
         (tokens("source", _axis("source", 6, 12), 40), tokens("target", _axis("target", 5, 12), 40)),
     ),

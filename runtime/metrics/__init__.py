@@ -19,7 +19,7 @@ from .top import Top
 __all__ = ["TASKS", "MeanIoU", "Metric", "Psnr", "TokenAccuracy", "Top", "is_image", "metrics_for"]
 
 TASKS = ("classification", "segmentation", "sequence")
-"""What the first output may be: logits (N, classes); logits (N, classes, H, W); logits (..., tokens) or the tokens themselves."""
+"""What a model gives: first of all logits (N, classes); logits (N, classes, H, W); logits (N, ..., tokens), so named, or tokens."""
 
 
 class Metric(Protocol):
@@ -35,13 +35,13 @@ class Metric(Protocol):
 
 
 def metrics_for(task: str | None, spec: TensorSpec, *, first: bool, is_map: bool = False) -> list[Metric]:
-    """The metrics of one output. ``first``: the task is about the first output; ``is_map``: an attention map is no image."""
+    """The metrics of one output. ``first``: a class is in the first output; ``is_map``: an attention map is no image."""
     rank = len(spec.axes)
     if task == "classification" and first:
         return [Top(1), *([Top(5)] if rank == 2 and spec.axes[1].opt > 5 else [])]
     if task == "segmentation" and first:
         return [MeanIoU()]
-    if task == "sequence" and first:
+    if task == "sequence" and rank > 1 and (spec.name == "logits" or spec.numpy_dtype.kind in "iu"):
         return [TokenAccuracy()]
     return [Psnr()] if is_image(spec) and not is_map else []
 

@@ -13,6 +13,24 @@ def _spec(*sizes: int) -> TensorSpec:
 
 
 @pytest.mark.parametrize(
+    ("name", "dtype", "shape", "expected"),
+    [
+        ("logits", "float32", (4, 7, 100), ["tokens"]),
+        ("logits", "float32", (4, 100), ["tokens"]),
+        ("token", "int64", (4, 7), ["tokens"]),
+        ("length", "int64", (4,), []),
+        ("memory", "float32", (4, 7, 16), []),
+    ],
+)
+def test_tokens_are_in_logits_or_are_whole_numbers(
+    name: str, dtype: str, shape: tuple[int, ...], expected: list[str]
+) -> None:
+    """An encoder's memory is neither."""
+    spec = TensorSpec(name, dtype, tuple(Axis.fixed(size) for size in shape))
+    assert [m.name for m in metrics_for("sequence", spec, first=True)] == expected
+
+
+@pytest.mark.parametrize(
     ("task", "shape", "first", "is_map", "expected"),
     [
         ("classification", (4, 1000), True, False, ["top1", "top5"]),
@@ -21,8 +39,6 @@ def _spec(*sizes: int) -> TensorSpec:
         ("classification", (4, 1, 32, 32), False, True, []),
         ("segmentation", (4, 19, 32, 32), True, False, ["iou"]),
         ("segmentation", (4, 3, 32, 32), True, False, ["iou"]),
-        ("sequence", (4, 7, 100), True, False, ["tokens"]),
-        ("sequence", (4, 2, 7, 16), False, False, []),
         (None, (4, 3, 32, 32), True, False, ["psnr"]),
         (None, (4, 64, 8, 8), True, False, []),
         (None, (4, 10), True, False, []),
