@@ -33,7 +33,7 @@ MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, To
   --kwargs JSON              arguments of the architecture;  --random-weights  no weights file
   --input x=1x3x224x224      shape (and :dtype) of an input, where the model does not store it
   --dynamic x:0=1:4:16       min:opt:max of an axis (axis 0 by default);  --static  none is free
-  --samples FILE.npz         real inputs (and labels) for parity, beside seeded random ones
+  --samples FILE.npz|FOLDER  real inputs, or images (--image-mean, --image-std), for parity
   --outputs attention        attention maps as outputs, for inspect NAME.attn --attention IMAGE
   --precision fp16|bf16|fp32  beside FP32, FP16 (default) or BF16, or FP32 alone;  --io-precision
   --target ort-cpu|ort-cuda|…  what model.onnx should be quick on;  --tune  time the forms here
@@ -81,7 +81,13 @@ def export(
     outputs: Annotated[
         str | None, typer.Option(help="attention: export the attention maps as further outputs.")
     ] = None,
-    samples: Annotated[Path | None, typer.Option(help="Real inputs: .npz by input name, .npy, or a folder.")] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="Real inputs: .npz by input name, .npy, or a folder of .npy or images.")
+    ] = None,
+    image_mean: Annotated[
+        str | None, typer.Option(help="With images as samples: subtracted from pixels in 0..1, as 0.5 or 0.4,0.5,0.6.")
+    ] = None,
+    image_std: Annotated[str | None, typer.Option(help="What they are divided by, likewise.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random inputs and weights.")] = 0,
     gate: Annotated[float, typer.Option(help="Error allowed, as a multiple of PyTorch's own.")] = 2.0,
     keep_failed: Annotated[bool, typer.Option(help="Keep the bundle when a parity gate fails.")] = False,
@@ -114,7 +120,7 @@ def export(
         dynamic=dynamic or (), static=static, outputs=output or (), extra_outputs=outputs, samples=samples, seed=seed, gate=gate,
         keep_failed=keep_failed, workspace=workspace, timing_cache=timing_cache,
         compute_capabilities=compute_capability or (), optimization_level=optimization_level,
-        build_time_limit=build_time_limit,
+        build_time_limit=build_time_limit, image_mean=image_mean, image_std=image_std,
     )  # fmt: skip
     reporter = ConsoleReporter(silent=json_output or quiet)
     with reporter:
@@ -162,6 +168,7 @@ def inspect(
     if attention is not None:
         from .runtime.attention_picture import draw_attention
         from .runtime.console import show_picture
+        from .runtime.picture import numbers
 
         picture = draw_attention(bundle, attention, out, mean=numbers(mean, "--mean"), std=numbers(std, "--std"))
         show_picture(picture, as_json=json_output)
@@ -226,14 +233,6 @@ def _probe(targets: Sequence[str], save: Path | None, *, as_json: bool) -> None:
     if save is not None:
         keep(found, save)
     show_probe([one.to_json() for one in found], [one.to_json() for one in differing], as_json=as_json)
-
-
-def numbers(text: str, option: str) -> tuple[float, ...]:
-    """``0.4,0.5,0.6`` as numbers. Raises InputError naming the option."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"{option} {text!r} is no list of numbers", "write it as 0.5 or 0.485,0.456,0.406") from error
 
 
 def arguments(argv: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
+from ..runtime.picture import Scale, numbers
 from .engine import EngineOptions
 from .source import SourceOptions, parse_kwargs
 
@@ -35,6 +36,7 @@ class ExportOptions:
     outputs: tuple[str, ...] = ()
     attention: bool = False
     samples: Path | None = None
+    image_scale: Scale | None = None
     seed: int = 0
     gate: float = 2.0
     keep_failed: bool = False
@@ -64,6 +66,8 @@ class ExportOptions:
         compute_capabilities: Sequence[str] = (),
         optimization_level: int | None = None,
         build_time_limit: float | None = None,
+        image_mean: str | None = None,
+        image_std: str | None = None,
         **rest: Any,
     ) -> ExportOptions:
         """Read the command line's words. Raises InputError naming the option and its value."""
@@ -107,6 +111,7 @@ class ExportOptions:
                 random_weights=random_weights,
             ),
             outputs=tuple(outputs),
+            image_scale=_image_scale(image_mean, image_std),
             attention=extra_outputs == "attention",
             engine=EngineOptions(
                 workspace_bytes=None if workspace is None else parse_bytes(workspace, "--workspace"),
@@ -117,6 +122,13 @@ class ExportOptions:
             ),
             **rest,
         )
+
+
+def _image_scale(mean: str | None, std: str | None) -> Scale | None:
+    """What the options say of how images are normalised; None where they say nothing."""
+    if mean is None and std is None:
+        return None
+    return Scale(numbers(mean or "0", "--image-mean"), numbers(std or "1", "--image-std"), "--image-")
 
 
 def parse_bytes(text: str, option: str) -> int:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ParityError
+from ..errors import InputError, ParityError
 from ..runtime.manifest import Manifest
-from ..runtime.samples import load_samples
+from ..runtime.samples import Samples, load_samples
+from ..runtime.spec import TensorSpec
 from ..runtime.writer import BundleWriter
 from .engine.flavour import find_flavour
 from .options import ExportOptions
@@ -49,7 +50,7 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
     Plan.of(options.target, job.flavour, options.precision)  # refuses a target before a large model is read
     with job.stages.run("source") as stage:
         source = load(options.model, options.source)
-        samples = load_samples(options.samples, source.inputs) if options.samples is not None else None
+        samples = _samples(options, source.inputs)
         for text in (*source.notes, *(samples.notes if samples is not None else ())):
             job.note(text)
         stage.detail = f"{source.kind} {source.name}: {', '.join(s.describe() for s in source.inputs)}"
@@ -60,6 +61,14 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
             raise refusal(written.failures)
         bundle = writer.commit(written.manifest)
     return ExportResult(place, not written.failures, written.failures, bundle.manifest)
+
+
+def _samples(options: ExportOptions, inputs: Sequence[TensorSpec]) -> Samples | None:
+    if options.samples is not None:
+        return load_samples(options.samples, inputs, options.image_scale)
+    if options.image_scale is not None:
+        raise InputError("--image-mean and --image-std belong to --samples", "add --samples FOLDER of images")
+    return None
 
 
 def refusal(failures: Sequence[str]) -> ParityError:

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 
 import onnx
 
 from .. import __version__
 from ..runtime.manifest import Manifest
-from ..runtime.sections import AttentionRecord, EngineRecord, Gpu, KeptNode, RewriteRecord, Source, StageRecord
+from ..runtime.samples import Samples
+from ..runtime.sections import (
+    AttentionRecord,
+    EngineRecord,
+    Gpu,
+    KeptNode,
+    RewriteRecord,
+    SamplesRecord,
+    Source,
+    StageRecord,
+)
 from ..runtime.sections import Precision as PrecisionSection
 from ..runtime.spec import TensorSpec
 from .engine.build import Engine
@@ -111,6 +122,13 @@ def engine_record(engine: Engine, file: str, precision_name: str, model: str) ->
     )
 
 
+def samples(loaded: Samples | None, path: Path | None) -> SamplesRecord | None:
+    """What parity was proved on beside random inputs; the name of the file alone, no path of this machine."""
+    if loaded is None or path is None:
+        return None
+    return SamplesRecord(path.name, loaded.count, loaded.labels is not None, loaded.images)
+
+
 def manifest(
     source: LoadedSource,
     inputs: Sequence[TensorSpec],
@@ -125,6 +143,7 @@ def manifest(
     verification: Verification,
     attention: Sequence[AttentionRecord],
     notes: Sequence[str],
+    proved_on: SamplesRecord | None = None,
 ) -> Manifest:
     """The whole manifest; the writer adds the files."""
     return Manifest(
@@ -150,5 +169,6 @@ def manifest(
         parity=tuple(verification.records),
         attribution=tuple(verification.attribution),
         attention=tuple(attention),
+        samples=proved_on,
         notes=tuple(notes),
     )

@@ -153,6 +153,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
     content = record.manifest(
         source, inputs, outputs, source.task, gpu, stages.records, rewritten, counts,
         record.precision(half, captured.origins), engines, verification, entered.attention, (*job.notes, *failures),
+        record.samples(samples, options.samples),
     )  # fmt: skip
     return Written(content, failures)
 

@@ -177,9 +177,18 @@ def _facts(manifest: Manifest) -> tuple[tuple[str, str], ...]:
         *((f"input {i}", spec.describe()) for i, spec in enumerate(manifest.inputs)),
         *((f"output {i}", spec.describe()) for i, spec in enumerate(manifest.outputs)),
         ("task", manifest.task or "not given"),
+        ("samples", _samples(manifest)),
         ("gpu", f"{gpu.name}, compute capability {gpu.compute_capability}" if gpu else "none"),
         *((tool, version) for tool, version in manifest.tools.items()),
     )
+
+
+def _samples(manifest: Manifest) -> str:
+    found = manifest.samples
+    if found is None:
+        return "none: parity was proved on random inputs alone"
+    images = "".join(f", {name} {value}" for name, value in found.images.items() if name != "classes")
+    return f"{found.count} of {found.source}{', with labels' if found.labels else ''}{images}"
 
 
 def _rewrites(manifest: Manifest) -> tuple[RewriteRow, ...]:

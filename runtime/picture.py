@@ -13,6 +13,32 @@ from .spec import TensorSpec
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Pixels in [0, 1] become ``(pixel - mean) / std``, one number or one per channel. ``option``: the options' prefix."""
+
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    option: str = "--"
+
+    def check(self, channels: int) -> None:
+        """Hold the numbers to an image's channels. Raises InputError naming the option."""
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if len(numbers) not in (1, channels):
+                raise InputError(
+                    f"{self.option}{name} has {len(numbers)} numbers for {channels} channels", "give one, or one each"
+                )
+        if not all(number > 0 for number in self.std):
+            raise InputError(
+                f"{self.option}std {', '.join(map(str, self.std))} is not above 0",
+                "give the deviation of the training images",
+            )
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        """(H, W, C) in [0, 1] to (C, H, W)."""
+        return np.asarray(((pixels - np.array(self.mean)) / np.array(self.std)).transpose(2, 0, 1))
+
+
+@dataclass(frozen=True)
 class Picture:
     """``shown`` (H, W, 3) in [0, 1], as the model gets to see it; ``feed`` (N, C, H, W), the same as the model takes it."""
 
@@ -27,30 +53,45 @@ def read_picture(path: str | Path, spec: TensorSpec, mean: tuple[float, ...], st
     that the model takes, of the one image. Raises InputError where the input holds no image or the file is none,
     MissingBackendError without Pillow.
     """
-    image = _pillow()
-    path = Path(path)
+    scale = Scale(mean, std)
+    channels, height, width = image_size(spec)
+    scale.check(channels)
+    values = read_pixels(path, channels, height, width)
+    feed = np.repeat(scale.apply(values)[None], spec.axes[0].min, axis=0).astype(spec.numpy_dtype)
+    return Picture(np.broadcast_to(values, (height, width, 3)), np.ascontiguousarray(feed))
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """``0.4,0.5,0.6`` as numbers. Raises InputError naming the option."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{option} {text!r} is no list of numbers", "write it as 0.5 or 0.485,0.456,0.406") from error
+
+
+def image_size(spec: TensorSpec) -> tuple[int, int, int]:
+    """(channels, height, width) of an input that takes images, at its optimum. Raises InputError for another."""
     channels = spec.axes[1].opt if len(spec.axes) == 4 else 0
     if channels not in (1, 3) or spec.numpy_dtype.kind != "f":
         raise InputError(f"the model takes {spec.describe()}, which is no image", "give a model of (N, 1 or 3, H, W)")
-    for name, numbers in (("mean", mean), ("std", std)):
-        if len(numbers) not in (1, channels):
-            raise InputError(f"--{name} has {len(numbers)} numbers for {channels} channels", "give one, or one each")
-    if not all(number > 0 for number in std):
-        raise InputError(
-            f"--std {', '.join(map(str, std))} is not above 0", "give the deviation of the training images"
-        )
+    return channels, spec.axes[2].opt, spec.axes[3].opt
+
+
+def read_pixels(path: str | Path, channels: int, height: int, width: int) -> np.ndarray:
+    """An image file as (height, width, channels) in [0, 1], in colour or grey, resized bilinearly.
+
+    Raises InputError where the file is missing or no image, MissingBackendError without Pillow.
+    """
+    image = _pillow()
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"image {path} does not exist", "give a .png or .jpg file")
-    height, width = spec.axes[2].opt, spec.axes[3].opt
     try:
         with image.open(path) as opened:
             pixels = opened.convert("RGB" if channels == 3 else "L").resize((width, height), image.Resampling.BILINEAR)
-    except (OSError, ValueError, image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read as an image ({error})", "give a .png or .jpg file") from error
-    values = np.asarray(pixels, dtype=np.float64).reshape(height, width, channels) / 255
-    scaled = ((values - np.array(mean)) / np.array(std)).transpose(2, 0, 1)
-    feed = np.repeat(scaled[None], spec.axes[0].min, axis=0).astype(spec.numpy_dtype)
-    return Picture(np.broadcast_to(values, (height, width, 3)), np.ascontiguousarray(feed))
+    return np.asarray(pixels, dtype=np.float64).reshape(height, width, channels) / 255
 
 
 def _pillow() -> Any:

@@ -1,16 +1,21 @@
-"""Real samples: ``.npz`` with one array per input, ``.npy`` for a single input, or a directory of ``.npy`` files."""
+"""Real samples: ``.npz`` with one array per input, ``.npy`` for a single input, or a directory of ``.npy`` files or images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from .arrays import UnreadableError, read_npy, read_npz
+from .image_samples import holds_images, read_images
+from .picture import Scale
 from .spec import TensorSpec
+
+_FORMS = "give a .npz, a .npy, or a directory of .npy files or images"
 
 
 @dataclass(frozen=True)
@@ -18,13 +23,14 @@ class Samples:
     """Samples along axis 0 of every input: ``arrays[name]`` is (N, …), in the dtype of the model.
 
     ``labels`` is (N,) where the file has an array of that name; ``extra`` holds whatever else it has; ``notes`` say
-    what was cast.
+    what was cast. ``images`` says how pictures were made into arrays, and is empty where there were none.
     """
 
     arrays: dict[str, np.ndarray]
     labels: np.ndarray | None = None
     extra: dict[str, np.ndarray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    images: dict[str, Any] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -32,19 +38,29 @@ class Samples:
         return len(next(iter(self.arrays.values())))
 
 
-def load_samples(path: str | Path, specs: Sequence[TensorSpec]) -> Samples:
+def load_samples(path: str | Path, specs: Sequence[TensorSpec], scale: Scale | None = None) -> Samples:
     """Read samples for a model's inputs.
 
     Axis 0 of each array counts the samples and may have any size from 1; the other axes must fit the spec, symbols
     included. In a directory each ``.npy`` file, in the order of the names, is one sample without axis 0, or several
-    with it. Floats are cast to the model's float type and integers widened, which a note says; other dtypes are
-    refused. Raises InputError for each fault of a file, named.
+    with it; images are read as ``image_samples.py`` says, and normalised by ``scale``. Floats are cast to the model's
+    float type and integers widened, which a note says; other dtypes are refused. Raises InputError for each fault of a
+    file, named, and MissingBackendError for images without Pillow.
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"samples {path} do not exist", "give a .npz, a .npy or a directory of .npy files")
+        raise InputError(f"samples {path} do not exist", _FORMS)
     extra: dict[str, np.ndarray] = {}
-    if path.is_dir():
+    images = None
+    if path.is_dir() and holds_images(path):
+        only = _only(specs, path)
+        if any(path.glob("*.npy")):
+            raise InputError(f"directory {path} holds images and .npy files", "give one kind of them")
+        images = read_images(path, only, scale or Scale())
+        raw = {only.name: images.array}
+        if images.labels is not None:
+            extra["labels"] = images.labels
+    elif path.is_dir():
         raw = {_only(specs, path).name: _read_directory(path, _only(specs, path))}
     elif path.suffix == ".npy":
         raw = {_only(specs, path).name: _read_npy(path)}
@@ -55,7 +71,9 @@ def load_samples(path: str | Path, specs: Sequence[TensorSpec]) -> Samples:
             raise InputError(f"{path} has no array {missing[0]!r}", f"it has {', '.join(raw) or 'none'}")
         extra = {n: a for n, a in raw.items() if n not in names}
     else:
-        raise InputError(f"samples {path} have an unknown ending", "give a .npz, a .npy or a directory of .npy files")
+        raise InputError(f"samples {path} have an unknown ending", _FORMS)
+    if scale is not None and images is None:
+        raise InputError(f"{path} holds no images to normalise", "leave out --image-mean and --image-std")
     notes: list[str] = []
     arrays = {s.name: _fit(s, raw[s.name], path, notes) for s in specs}
     _check_together(specs, arrays, path)
@@ -63,7 +81,11 @@ def load_samples(path: str | Path, specs: Sequence[TensorSpec]) -> Samples:
     count = len(next(iter(arrays.values())))
     if labels is not None and labels.shape != (count,):
         raise InputError(f"labels of {path} have shape {labels.shape}", f"give one per sample, ({count},)")
-    return Samples(arrays, labels, extra, tuple(notes))
+    if images is not None and scale is None:
+        notes.append(
+            f"images of {path} are scaled to 0..1 and not normalised: give --image-mean and --image-std as in training"
+        )
+    return Samples(arrays, labels, extra, tuple(notes), images.detail if images is not None else {})
 
 
 def _only(specs: Sequence[TensorSpec], path: Path) -> TensorSpec:
@@ -90,7 +112,9 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 def _read_directory(path: Path, spec: TensorSpec) -> np.ndarray:
     files = sorted(path.glob("*.npy"))
     if not files:
-        raise InputError(f"directory {path} holds no .npy file", "give one .npy file per sample")
+        raise InputError(
+            f"directory {path} holds no .npy file and no image", "give one .npy, .png or .jpg file per sample"
+        )
     parts = []
     for file in files:
         array = _read_npy(file)

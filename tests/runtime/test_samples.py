@@ -131,7 +131,7 @@ def test_a_shared_symbol_beyond_the_batch_must_agree(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_unlike_or_no_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no \.npy file"):
+    with pytest.raises(InputError, match=r"holds no \.npy file and no image"):
         load_samples(tmp_path, [X])
     np.save(tmp_path / "a.npy", DATA[0])
     np.save(tmp_path / "b.npy", DATA[0].astype(np.float64))
