@@ -20,6 +20,8 @@ MOST = 48
 """Tensors that are looked at in one run: it bounds the memory; a graph with more is searched in rounds ..."""
 ROUNDS = 24
 """... and so many of them at the most."""
+NEAR = 8
+"""Tensors next to a place that are all looked at: where a difference dies out, it does so soon."""
 
 Compare = Callable[[Sequence[str]], Mapping[str, float | None]]
 """Relative error by tensor; None where the two cannot be compared."""
@@ -59,7 +61,7 @@ def locate(flow: Flow, shared: Collection[str], output: str, compare: Compare, f
         region = flow.behind(output, search.good())
         place = min((t for t in region if search.known.get(t, 0.0) >= search.threshold), key=flow.order.__getitem__)
         before = flow.behind(place, search.good())
-        unseen = search.unseen(before) or search.unseen(_way(flow, output, place, region))
+        unseen = search.unseen(before) or search.unseen(_checked(_way(flow, output, place, region)))
         if not unseen:
             break
         search.look(unseen)
@@ -96,8 +98,13 @@ class _Search:
         return {name for name, error in self.known.items() if error < self.threshold}
 
 
+def _checked(way: Sequence[str]) -> list[str]:
+    """Of the way from a place to the output what must be seen to differ: its first tensors, and some of the others."""
+    return [*way[:NEAR], *way[NEAR :: max(1, len(way) // NEAR)]]
+
+
 def _way(flow: Flow, output: str, place: str, region: Collection[str]) -> list[str]:
-    """The tensors of one way back from ``output`` to ``place`` inside ``region``."""
+    """The tensors of one way from ``place`` to ``output`` inside ``region``."""
     came: dict[str, str] = {output: ""}
     waiting = [output]
     while waiting and place not in came:

@@ -20,7 +20,7 @@ from .chains import Chain, same_computation
 from .fault import broken
 from .graphs import open_model
 
-ENOUGH_BYTES = 4 << 20
+ENOUGH_BYTES = 1 << 20
 """Inputs of a case that is measured step by step; a larger one only where it is the first."""
 
 Arrays = Mapping[str, np.ndarray]
