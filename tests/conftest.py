@@ -16,3 +16,12 @@ LONGEST = ("tests/sweep/test_sweep.py", "tests/models/test_export_registry.py", 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The order of files, in which the workers take them; inside a file the order stays."""
     items.sort(key=lambda item: 0 if item.nodeid.startswith(LONGEST) else 1)
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Names that every worker finds alike: sets are written in order, and archives, which hold the time, by their argument."""
+    if isinstance(val, (set, frozenset)):
+        return "{" + ", ".join(sorted(map(str, val))) + "}"
+    if isinstance(val, bytes) and len(val) > 30:
+        return argname
+    return None
