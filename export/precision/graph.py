@@ -56,6 +56,23 @@ def skeleton(model: ModelProto) -> ModelProto:
     return light
 
 
+def with_weights(light: ModelProto, model: ModelProto) -> ModelProto:
+    """``skeleton``'s inverse, after its nodes were rewritten: the weights that inputs stood in for and the header are back."""
+    for name in ("producer_name", "producer_version", "domain", "model_version", "doc_string"):
+        setattr(light, name, getattr(model, name))
+    del light.metadata_props[:], light.graph.metadata_props[:]
+    light.metadata_props.extend(model.metadata_props)
+    light.graph.metadata_props.extend(model.graph.metadata_props)
+    light.graph.doc_string = model.graph.doc_string
+    held = {tensor.name for tensor in light.graph.initializer}
+    declared = {value.name for value in model.graph.input}
+    inputs = [value for value in light.graph.input if value.name in declared]
+    del light.graph.input[:]
+    light.graph.input.extend(inputs)
+    light.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name not in held)
+    return light
+
+
 def check(model: ModelProto) -> None:
     """Hold a model to the ONNX checker with strict shape inference. Raises StageError with its first complaint."""
     try:
@@ -73,9 +90,11 @@ def normalise(model: ModelProto) -> ModelProto:
     opset = opset_of(model)
     if not 13 <= opset <= 23:
         raise InputError(f"the model has opset {opset}", "conversion takes opset 13 to 23: convert the model first")
+    _check_weights_loaded(model.graph)
     copy = ModelProto()
-    copy.CopyFrom(onnx.inliner.inline_local_functions(model) if model.functions else model)
-    _check_weights_loaded(copy.graph)
+    copy.CopyFrom(
+        with_weights(onnx.inliner.inline_local_functions(skeleton(model)), model) if model.functions else model
+    )
     constants = {tensor.name for tensor in copy.graph.initializer}
     inputs = [value for value in copy.graph.input if value.name not in constants]
     del copy.graph.input[:]

@@ -6,7 +6,7 @@ import onnx
 from onnx import ModelProto, defs, version_converter
 
 from ...errors import StageError, first_line
-from .graph import opset_of, skeleton
+from .graph import opset_of, skeleton, with_weights
 from .halves import FP16, HalfType
 
 BF16_OPSET = 22
@@ -30,7 +30,7 @@ def prepared(model: ModelProto, half: HalfType) -> ModelProto:
         raise StageError(
             "precision", f"the model cannot be brought to opset {BF16_OPSET}: {first_line(error)}"
         ) from error
-    return _with_weights(raised, model)
+    return with_weights(raised, model)
 
 
 def _nodes(model: ModelProto) -> list[onnx.NodeProto]:
@@ -46,15 +46,3 @@ def _gains(op_type: str, opset: int, half: HalfType) -> bool:
         return any(half.schema_name in constraint.allowed_type_strs for constraint in schema.type_constraints)
 
     return takes(BF16_OPSET) and not takes(opset)
-
-
-def _with_weights(raised: ModelProto, model: ModelProto) -> ModelProto:
-    """The raised skeleton with the large weights that stood in for as inputs."""
-    held = {tensor.name for tensor in raised.graph.initializer}
-    declared = {value.name for value in model.graph.input}
-    inputs = [value for value in raised.graph.input if value.name in declared]
-    del raised.graph.input[:]
-    raised.graph.input.extend(inputs)
-    raised.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name not in held)
-    raised.metadata_props.extend(model.metadata_props)
-    return raised

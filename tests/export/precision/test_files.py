@@ -1,0 +1,62 @@
+"""Models whose weights lie beside them: taken, converted and written, also beyond protobuf's 2 GB."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from attnexport.benchmarks.conversion import chain
+from attnexport.errors import InputError
+from attnexport.export.precision import convert, to_fp16
+from attnexport.export.precision.files import ONE_FILE, save_model
+from attnexport.runtime.sessions.open import open_session
+
+
+def test_a_small_model_is_one_file(tmp_path):
+    model = chain(1)
+    assert save_model(model, tmp_path / "m.onnx") == (tmp_path / "m.onnx",)
+    assert onnx.load(tmp_path / "m.onnx") == model
+
+
+def test_a_large_one_has_its_weights_beside_it_and_runs_from_there(tmp_path):
+    model, path = convert(chain(17)).model, tmp_path / "m.onnx"
+    before = model.SerializeToString()
+    (tmp_path / "m.onnx.data").write_bytes(b"what was there before")
+    assert save_model(model, path, limit=1 << 20) == (path, tmp_path / "m.onnx.data")
+    assert model.SerializeToString() == before
+    assert path.stat().st_size < 1 << 14
+    x = np.random.default_rng(0).normal(size=(2, 2048)).astype(np.float32)
+    found = []
+    for backend in ("onnxruntime", "emulated"):
+        session = open_session(path, backend)
+        found.append(session.run({"x": x})[session.output_names[0]])
+        session.close()
+    expected = x.astype(np.float64)
+    for weight in chain(17).graph.initializer:
+        expected = np.maximum(expected @ numpy_helper.to_array(weight).astype(np.float64), 0)
+    for got in found:
+        np.testing.assert_allclose(got, expected, atol=2e-2)
+
+
+def test_weights_that_were_not_loaded_are_named(tmp_path):
+    save_model(chain(17), tmp_path / "m.onnx", limit=1 << 20)
+    with pytest.raises(InputError, match=r"the data of weight 'w0' is not loaded\. load the model with onnx\.load"):
+        to_fp16(onnx.load(tmp_path / "m.onnx", load_external_data=False), [])
+    typed = to_fp16(onnx.load(tmp_path / "m.onnx"), [])
+    assert {tensor.data_type for tensor in typed.graph.initializer} == {onnx.TensorProto.FLOAT16}
+
+
+@pytest.mark.sweep
+def test_a_model_beyond_two_gigabytes_is_converted_and_written(tmp_path):
+    model = chain(2300)
+    typed = convert(model).model
+    del model
+    assert typed.ByteSize() < ONE_FILE
+    path = tmp_path / "m.onnx"
+    assert len(save_model(typed, path, limit=1 << 20)) == 2
+    session = open_session(path, "onnxruntime")
+    (y,) = session.run({"x": np.ones((1, 2048), np.float32)}).values()
+    session.close()
+    assert y.shape == (1, 2048) and np.isfinite(y).all()
