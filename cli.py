@@ -81,6 +81,15 @@ def export(
     outputs: Annotated[
         str | None, typer.Option(help="attention: export the attention maps as further outputs.")
     ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="An encoder-decoder network as the one graph that training runs.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Encoder-decoder networks: most tokens of a decode, its end included.")
+    ] = None,
+    beam_width: Annotated[
+        int, typer.Option(help="Encoder-decoder networks: the step takes so many rows for each source.")
+    ] = 1,
     samples: Annotated[
         Path | None, typer.Option(help="Real inputs: .npz by input name, .npy, or a folder of .npy or images.")
     ] = None,
@@ -117,7 +126,8 @@ def export(
     options = ExportOptions.from_strings(
         model=model, out=out, force=force, trt=trt, precision=precision, io_precision=io_precision, target=target, tune=tune, arch=arch,
         factory=factory, kwargs=kwargs, random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (),
-        dynamic=dynamic or (), static=static, outputs=output or (), extra_outputs=outputs, samples=samples, seed=seed, gate=gate,
+        dynamic=dynamic or (), static=static, outputs=output or (), extra_outputs=outputs, whole=whole, limit=limit,
+        beam_width=beam_width, samples=samples, seed=seed, gate=gate,
         keep_failed=keep_failed, workspace=workspace, timing_cache=timing_cache,
         compute_capabilities=compute_capability or (), optimization_level=optimization_level,
         build_time_limit=build_time_limit, image_mean=image_mean, image_std=image_std,

@@ -64,10 +64,14 @@ def export(name: str, folder: Path, *, reduced: bool) -> Exported:
     engine is built from the bundle's file; else by a second run with ``--precision fp32``. Raises what the pipeline raises.
     """
     given = source(name, folder, reduced=reduced)
-    made = run(ExportOptions(out=folder / f"{name}.attn", force=True, trt="rtx", **given))
+    made = run(ExportOptions(out=folder / f"{name}.attn", force=True, trt="rtx", whole=True, **given))
     assert made.bundle is not None
     if any(rewrite.model == HALF["fp16"] for rewrite in made.manifest.rewrites):
-        again = run(ExportOptions(out=folder / f"{name}.fp32.attn", force=True, trt="rtx", precision="fp32", **given))
+        again = run(
+            ExportOptions(
+                out=folder / f"{name}.fp32.attn", force=True, trt="rtx", whole=True, precision="fp32", **given
+            )
+        )
         (engine,) = again.manifest.engines
         return Exported(made, engine.seconds, engine.bytes)
     built = build_engine(made.bundle / FP32, made.manifest.inputs, find_flavour("rtx"), EngineOptions(), {}, Silent())

@@ -35,6 +35,9 @@ class ExportOptions:
     source: SourceOptions = field(default_factory=SourceOptions)
     outputs: tuple[str, ...] = ()
     attention: bool = False
+    whole: bool = False
+    limit: int | None = None
+    beam_width: int = 1
     samples: Path | None = None
     image_scale: Scale | None = None
     seed: int = 0
@@ -92,6 +95,9 @@ class ExportOptions:
             )
         if rest.get("seed", 0) < 0:
             raise InputError(f"--seed {rest['seed']} is below 0", "give a whole number from 0")
+        for option, value in (("--limit", rest.get("limit")), ("--beam-width", rest.get("beam_width"))):
+            if value is not None and value < 1:
+                raise InputError(f"{option} {value} is below 1", "give a whole number from 1")
         if model is None and not random_weights:
             raise InputError("no MODEL is given", "give a file, or --arch NAME --random-weights")
         return cls(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,13 @@ from .engine.flavour import find_flavour
 from .options import ExportOptions
 from .report import Reporter, Silent
 from .rewrite import Plan
+from .sequence import (
+    WrittenSequence,
+    check_lengths,
+    check_sequence_options,
+    export_sequence,
+    is_sequence,
+)
 from .source import load
 from .stages import Job, export_source
 
@@ -28,6 +35,8 @@ class ExportResult:
     passed: bool
     failures: tuple[str, ...]
     manifest: Manifest
+    parts: dict[str, Manifest] = field(default_factory=dict)
+    """Of a bundle with parts, the manifest of each."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for ``--json``: the verdict, the path, and the whole manifest."""
@@ -36,6 +45,7 @@ class ExportResult:
             "passed": self.passed,
             "failures": list(self.failures),
             "manifest": self.manifest.to_json(),
+            "parts": {name: manifest.to_json() for name, manifest in self.parts.items()},
         }
 
 
@@ -50,17 +60,22 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
     Plan.of(options.target, job.flavour, options.precision)  # refuses a target before a large model is read
     with job.stages.run("source") as stage:
         source = load(options.model, options.source)
-        samples = _samples(options, source.inputs)
+        check_lengths(source)
+        split = is_sequence(source) and not options.whole
+        check_sequence_options(options, split)
+        # A decode writes its own targets.
+        samples = _samples(options, source.inputs[:1] if split else source.inputs)
         for text in (*source.notes, *(samples.notes if samples is not None else ())):
             job.note(text)
         stage.detail = f"{source.kind} {source.name}: {', '.join(s.describe() for s in source.inputs)}"
     place = destination(options)
     with BundleWriter(place, replace=options.force) as writer:
-        written = export_source(job, source, samples, writer)
+        written = (export_sequence if split else export_source)(job, source, samples, writer)
         if written.failures and not options.keep_failed:
             raise refusal(written.failures)
         bundle = writer.commit(written.manifest)
-    return ExportResult(place, not written.failures, written.failures, bundle.manifest)
+    parts = written.parts if isinstance(written, WrittenSequence) else {}
+    return ExportResult(place, not written.failures, written.failures, bundle.manifest, parts)
 
 
 def _samples(options: ExportOptions, inputs: Sequence[TensorSpec]) -> Samples | None:

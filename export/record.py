@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -146,6 +147,29 @@ def manifest(
     proved_on: SamplesRecord | None = None,
 ) -> Manifest:
     """The whole manifest; the writer adds the files."""
+    return replace(
+        base(source, inputs, outputs, task, gpu, runs, notes),
+        rewrites=rewritten,
+        operators=counts,
+        precision=kept,
+        engines=tuple(engines),
+        parity=tuple(verification.records),
+        attribution=tuple(verification.attribution),
+        attention=tuple(attention),
+        samples=proved_on,
+    )
+
+
+def base(
+    source: LoadedSource,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    task: str | None,
+    gpu: tuple[str, str] | None,
+    runs: Sequence[StageRun],
+    notes: Sequence[str],
+) -> Manifest:
+    """A manifest with what every bundle says, whatever it holds."""
     return Manifest(
         name=source.name,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -162,13 +186,5 @@ def manifest(
         outputs=tuple(outputs),
         task=task,
         stages=tuple(StageRecord(r.name, round(r.seconds, 3), {"text": r.detail}) for r in runs),
-        rewrites=rewritten,
-        operators=counts,
-        precision=kept,
-        engines=tuple(engines),
-        parity=tuple(verification.records),
-        attribution=tuple(verification.attribution),
-        attention=tuple(attention),
-        samples=proved_on,
         notes=tuple(notes),
     )

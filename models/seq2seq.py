@@ -33,12 +33,14 @@ NEXT = "next_"
 class EncoderDecoder(nn.Module, ABC):
     """The interface of such a network. ``memory_names`` and ``state_names`` are what ``encode`` gives, in that order.
 
-    ``bounds``: for an integer input of the step, the number that its values stay below.
+    ``bounds``: for an integer input of the step, the number that its values stay below. ``longest``: the most tokens of a
+    source, and of a target, that the network holds, where there is such a number.
     """
 
     memory_names: tuple[str, ...]
     state_names: tuple[str, ...]
     bounds: Mapping[str, int]
+    longest: int | None = None
 
     @abstractmethod
     def encode(self, source: Tensor) -> tuple[Tensor, ...]:
@@ -117,8 +119,8 @@ def parts(network: EncoderDecoder, source: Mapping[str, Any]) -> tuple[Part, Par
     ``source`` is the input of that name as the network's entry lists it: its second axis is a size, or free. The
     step's inputs follow from it: their sizes are measured on the network itself, in its present mode.
     """
-    free = source["axes"][1]
-    lengths = (free, free) if isinstance(free, int) else (free["opt"], free["opt"] + 1)
+    batch, free = (axis if isinstance(axis, int) else dict(axis) for axis in source["axes"])
+    lengths = (free, free) if isinstance(free, int) else (free["opt"], free["min" if free["min"] < free["opt"] else "max"])
     names = network.memory_names + network.state_names
     device = next(network.parameters()).device
     with torch.no_grad():
@@ -127,25 +129,25 @@ def parts(network: EncoderDecoder, source: Mapping[str, Any]) -> tuple[Part, Par
         {
             "name": "token",
             "dtype": "int64",
-            "axes": [dict(source["axes"][0])],
+            "axes": [batch],
             "low": 0,
             "high": network.bounds["token"],
         }
     ]
     for name, a, b in zip(names, one, other, strict=True):
-        rest = [m if m == n else dict(free) for m, n in zip(a.shape[1:], b.shape[1:], strict=True)]
+        rest = [m if m == n else free for m, n in zip(a.shape[1:], b.shape[1:], strict=True)]
         spec: dict[str, Any] = {
             "name": name,
             "dtype": str(a.dtype).removeprefix("torch."),
-            "axes": [dict(source["axes"][0]), *rest],
+            "axes": [batch, *rest],
         }
         if name in network.bounds:
             spec |= {"low": 0, "high": network.bounds[name]}
         inputs.append(spec)
     following = tuple(f"{NEXT}{name}" for name in network.state_names)
     return (
-        Part(_Encoder(network), (dict(source),), names),
-        Part(_Step(network), tuple(inputs), ("logits", "attention", *following)),
+        Part(_Encoder(network).train(network.training), (dict(source),), names),
+        Part(_Step(network).train(network.training), tuple(inputs), ("logits", "attention", *following)),
     )
 
 

@@ -1,0 +1,87 @@
+"""One bundle of encoder and step: each a whole bundle in its folder, made by the ordinary stages, then decodes of both together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ...runtime.bundle import MANIFEST, Bundle
+from ...runtime.device import cuda_device
+from ...runtime.golden import write_golden
+from ...runtime.manifest import Manifest
+from ...runtime.samples import Samples
+from ...runtime.writer import BundleFolder
+from .. import record
+from ..report import Reporter, Stages
+from ..report import StageRecord as StageRun
+from ..source import Source
+from ..stages import GOLDEN, Job, Written, export_source
+from .decodes import summary, verify_decodes
+from .network import ENCODER, plan_of
+
+
+class _Named:
+    """A reporter for one part: its stages and notes carry the part's name."""
+
+    def __init__(self, reporter: Reporter, part: str) -> None:
+        self._reporter, self._part = reporter, part
+
+    def started(self, stage: str) -> None:
+        self._reporter.started(f"{self._part}: {stage}")
+
+    def note(self, text: str) -> None:
+        self._reporter.note(f"{self._part}: {text}")
+
+    def progress(self, done: float, text: str) -> None:
+        self._reporter.progress(done, text)
+
+    def finished(self, record: StageRun) -> None:
+        self._reporter.finished(StageRun(f"{self._part}: {record.name}", record.seconds, record.detail))
+
+
+@dataclass(frozen=True)
+class WrittenSequence(Written):
+    """What was written, with the manifest of each part."""
+
+    parts: dict[str, Manifest]
+
+
+def export_sequence(job: Job, source: Source, samples: Samples | None, folder: BundleFolder) -> WrittenSequence:
+    """Write encoder and step of ``source``'s network, and verify whole decodes with them.
+
+    ``samples`` are those of the encoder's input. Failed gates are in the result, not raised. Raises InputError and
+    StageError as the stages do.
+    """
+    plan = plan_of(source, job.options)
+    options = replace(job.options, attention=False)
+    if job.options.attention:
+        job.note(
+            "the step gives its attention over the source as the output 'attention': --outputs attention adds nothing"
+        )
+    failures: list[str] = []
+    parts: dict[str, Bundle] = {}
+    for name, part in plan.parts.items():
+        reporter = _Named(job.reporter, name)
+        inner = Job(options, reporter, Stages(reporter), job.flavour)
+        path = folder.path / name
+        path.mkdir()
+        own = BundleFolder(path, f"part {name}")
+        written = export_source(inner, part, samples if name == ENCODER else None, own)
+        parts[name] = own.seal(written.manifest)
+        for file in (MANIFEST, *parts[name].manifest.files):
+            folder.add(f"{name}/{file}", "part")
+        job.stages.records += [StageRun(f"{name}: {r.name}", r.seconds, r.detail) for r in inner.stages.records]
+        failures += [f"{name}: {failure}" for failure in written.failures]
+    with job.stages.run("decode") as stage:
+        decodes = verify_decodes(plan, parts, samples, job.options.gate, job.options.seed, job.reporter)
+        stage.detail = summary(decodes.facts.parity)
+    failures += decodes.failures
+    write_golden(folder.path / GOLDEN, decodes.golden)
+    folder.add(GOLDEN, "golden")
+    manifests = {name: part.manifest for name, part in parts.items()}
+    encoder = manifests[ENCODER]
+    content = replace(
+        record.base(source, encoder.inputs, (), None, cuda_device(), job.stages.records, (*job.notes, *failures)),
+        parts={name: name for name in parts},
+        decode=decodes.facts,
+    )
+    return WrittenSequence(content, tuple(failures), manifests)
