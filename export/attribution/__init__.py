@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...runtime.attribution import Attribution, Blame
@@ -77,7 +77,7 @@ def _blame(
 ) -> Blame:
     feeds = fault.case.feeds
     precisions: set[Precision] = {step.precision for step in chain.steps}
-    own: Mapping[Precision, Mapping[str, object]] = {p: original.run(feeds, p) for p in precisions}
+    own = {p: original.run(feeds, p) for p in precisions}
     ran = {step.form: forms[step.form].session.run(feeds) for step in chain.steps if step.form is not None}
     case = Measured(fault.case, original.run(feeds, "float64"), own, ran)
     steps = Steps([chain], [case])

@@ -19,6 +19,9 @@ from .graphs import Flow
 from .locate import Place, locate, relative_error
 from .sides import Feeds, GraphSide, Side, reference
 
+EIGHT_BITS = 2.0**-8
+"""What storage in 8 bits, whose steps depend on a tensor's range, errs by at least."""
+
 
 def guilty(steps: Sequence[StepFigures], allowed: float) -> StepFigures:
     """The step whose error it is. ``allowed``: the rms error that the gate lets pass. ``steps`` is not empty."""
@@ -58,7 +61,7 @@ def _search(made: Made, step: Step, before: Step | None, output: str, original: 
         return {name: _least([relative_error(got[name][0], a) for a in held.get(name, ())]) for name in names}
 
     shared = mine.names & theirs.names
-    return locate(Flow(step.model.graph), shared, output, compare, rounding_floor(step.precision, 1.0))
+    return locate(Flow(step.model.graph), shared, output, compare, rounding_floor(step.precision, 1.0) or EIGHT_BITS)
 
 
 def _least(errors: Sequence[float | None]) -> float | None:
