@@ -22,6 +22,6 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     """Names that every worker finds alike: sets are written in order, and archives, which hold the time, by their argument."""
     if isinstance(val, (set, frozenset)):
         return "{" + ", ".join(sorted(map(str, val))) + "}"
-    if isinstance(val, bytes) and len(val) > 30:
+    if isinstance(val, bytes) and len(val) > 20:
         return argname
     return None

@@ -18,7 +18,7 @@ def inputs(size, dtype=np.float32) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("align_corners", [0, 1])
 @pytest.mark.parametrize("constants", [(), ("size",)], ids=["given", "constant"])
-@pytest.mark.parametrize("dynamic", [False, True, {"theta0"}], ids=str)
+@pytest.mark.parametrize("dynamic", [False, True, {"theta0"}])
 def test_every_rule(size, align_corners, constants, dynamic, lowered) -> None:
     form = lowered(
         "AffineGrid",
