@@ -35,7 +35,7 @@ MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, To
   --dynamic x:0=1:4:16       min:opt:max of an axis (axis 0 by default);  --static  none is free
   --samples FILE.npz|FOLDER  real inputs, or images (--image-mean, --image-std), for parity
   --outputs attention        attention maps as outputs, for inspect NAME.attn --attention IMAGE
-  --precision fp16|bf16|fp32  beside FP32, FP16 (default) or BF16, or FP32 alone;  --io-precision
+  --precision auto|fp16|bf16|fp32  FP16 by measured error (default) or by rules; BF16; none
   --target ort-cpu|ort-cuda|…  what model.onnx should be quick on;  --tune  time the forms here
   --gate FACTOR              error allowed, a multiple of PyTorch's own (default 2);  --keep-failed
   --allow-pickle             run the code inside a pickled module: only for files that you trust
@@ -55,8 +55,13 @@ def export(
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace a bundle that is already there.")] = False,
     trt: Annotated[str | None, typer.Option(help="Build a TensorRT engine: auto, rtx or enterprise.")] = None,
     precision: Annotated[
-        str, typer.Option(help="fp16 or bf16 writes an FP32 model and one of that type; fp32 the first only.")
-    ] = "fp16",
+        str,
+        typer.Option(help="auto: an FP16 model beside the FP32 one, by measured error; fp16, bf16: by rules; fp32: none."),
+    ] = "auto",
+    precision_target: Annotated[
+        float | None, typer.Option(help="auto: the error aimed at, as a multiple of PyTorch's own FP16 error; 1.5.")
+    ] = None,
+    precision_time: Annotated[float, typer.Option(help="auto: seconds that the search may take.")] = 120.0,
     io_precision: Annotated[
         str, typer.Option(help="fp32: inputs and outputs of the 16-bit model are FP32; same: FP16 as inside.")
     ] = "fp32",
@@ -126,7 +131,7 @@ def export(
     options = ExportOptions.from_strings(
         model=model, out=out, force=force, trt=trt, precision=precision, io_precision=io_precision, target=target, tune=tune, arch=arch,
         factory=factory, kwargs=kwargs, random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (),
-        dynamic=dynamic or (), static=static, outputs=output or (), extra_outputs=outputs, whole=whole, limit=limit,
+        dynamic=dynamic or (), static=static, precision_target=precision_target, precision_time=precision_time, outputs=output or (), extra_outputs=outputs, whole=whole, limit=limit,
         beam_width=beam_width, samples=samples, seed=seed, gate=gate,
         keep_failed=keep_failed, workspace=workspace, timing_cache=timing_cache,
         compute_capabilities=compute_capability or (), optimization_level=optimization_level,

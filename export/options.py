@@ -14,7 +14,8 @@ from .engine import EngineOptions
 from .source import SourceOptions, parse_kwargs
 
 TrtWish = Literal["auto", "rtx", "enterprise"]
-Precision = Literal["fp16", "bf16", "fp32"]
+Form = Literal["fp16", "bf16", "fp32"]
+Precision = Literal["auto", "fp16", "bf16", "fp32"]
 IoPrecision = Literal["fp32", "same"]
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -28,7 +29,9 @@ class ExportOptions:
     out: Path | None = None
     force: bool = False
     trt: TrtWish | None = None
-    precision: Precision = "fp16"
+    precision: Precision = "auto"
+    precision_target: float | None = None
+    precision_time: float = 120.0
     io_precision: IoPrecision = "fp32"
     target: str | None = None
     tune: bool = False
@@ -44,6 +47,11 @@ class ExportOptions:
     gate: float = 2.0
     keep_failed: bool = False
     engine: EngineOptions = field(default_factory=EngineOptions)
+
+    @property
+    def form(self) -> Form:
+        """The type that ``precision`` comes to: a search makes FP16."""
+        return "fp16" if self.precision == "auto" else self.precision
 
     @classmethod
     def from_strings(
@@ -76,8 +84,8 @@ class ExportOptions:
         """Read the command line's words. Raises InputError naming the option and its value."""
         if trt not in (None, "auto", "rtx", "enterprise"):
             raise InputError(f"--trt={trt} is not known", "use --trt, --trt=rtx or --trt=enterprise")
-        if precision not in ("fp16", "bf16", "fp32"):
-            raise InputError(f"--precision {precision} is not known", "use fp16, bf16 or fp32")
+        if precision not in ("auto", "fp16", "bf16", "fp32"):
+            raise InputError(f"--precision {precision} is not known", "use auto, fp16, bf16 or fp32")
         if io_precision not in ("fp32", "same"):
             raise InputError(f"--io-precision {io_precision} is not known", "use fp32 or same")
         if (precision, io_precision) == ("bf16", "same"):
@@ -85,6 +93,9 @@ class ExportOptions:
                 "--io-precision same does not go with --precision bf16: NumPy has no bfloat16, so no array could be fed",
                 "use --io-precision fp32, or --precision fp16",
             )
+        for option in ("precision_target", "precision_time"):
+            if (given := rest.get(option)) is not None and not given > 0:
+                raise InputError(f"--{option.replace('_', '-')} {given:g} is not above 0", "give a number above 0")
         if extra_outputs not in (None, "attention"):
             raise InputError(
                 f"--outputs {extra_outputs} is not known", "use --outputs attention; to name outputs, use --output NAME"

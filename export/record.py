@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..runtime.sections import (
     KeptNode,
     RewriteRecord,
     SamplesRecord,
+    SearchRecord,
     Source,
     StageRecord,
 )
@@ -29,6 +31,7 @@ from .engine.build import Engine
 from .lower import Applied
 from .origin import Origins, origin_of
 from .precision import PrecisionResult
+from .precision.search import SearchReport
 from .recognise import Recognised
 from .report import StageRecord as StageRun
 from .source import Source as LoadedSource
@@ -85,8 +88,10 @@ def rewrites(
     return tuple(records)
 
 
-def precision(result: PrecisionResult | None, origins: Origins) -> PrecisionSection:
-    """The nodes kept in FP32, by module, with the reason of each."""
+def precision(
+    result: PrecisionResult | None, origins: Origins, search: SearchReport | None = None
+) -> PrecisionSection:
+    """The nodes kept in FP32, by module, with the reason of each, and how a search found them."""
     if result is None:
         return PrecisionSection()
     kept = []
@@ -95,8 +100,14 @@ def precision(result: PrecisionResult | None, origins: Origins) -> PrecisionSect
         kept.append(KeptNode(decision.node, origin.module if origin else "", f"{decision.rule}: {decision.reason}"))
     counts = result.counts
     return PrecisionSection(
-        tuple(kept), {result.half: counts.half_nodes, "float32": counts.fp32_nodes, "casts": counts.casts}
+        tuple(kept), {result.half: counts.half_nodes, "float32": counts.fp32_nodes, "casts": counts.casts},
+        None if search is None else _search(search),
     )
+
+
+def _search(report: SearchReport) -> SearchRecord:
+    names = [field.name for field in fields(SearchRecord)]
+    return SearchRecord(**{name: getattr(report, name) for name in names})
 
 
 def engine_record(engine: Engine, file: str, precision_name: str, model: str) -> EngineRecord:

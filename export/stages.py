@@ -32,6 +32,7 @@ from .entry import Entered, enter
 from .options import ExportOptions
 from .origin import Origins
 from .precision import PrecisionResult, convert, half_type
+from .precision.search import Aim, SearchReport, convert_by_search
 from .recognise import Recognised
 from .report import Reporter, Stages
 from .rewrite import Plan, find_windows, lower_for
@@ -93,6 +94,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
     Failed gates are in the result, not raised. Raises InputError and StageError as :func:`run` does.
     """
     options, reporter, stages, note, flavour = job.options, job.reporter, job.stages, job.note, job.flavour
+    options = replace(options, precision=options.form)
     plan = Plan.of(options.target, flavour, options.precision)
     with ExitStack() as stack:
         with stages.run("capture") as stage:
@@ -115,10 +117,12 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
             stage.detail = f"{len(lowered.model.graph.node)} standard nodes, {len(lowered.applied)} rewrites"
         counts = {FP32: record.operators(lowered.model)}
         half: PrecisionResult | None = None
+        searched: SearchReport | None = None
+        outputs = output_specs(entered, lowered.model, options.seed)
         if halved is not None:
             with stages.run(options.precision) as stage:
                 file, kind = HALF[options.precision], half_type(options.precision)
-                half = convert(halved.model, keep_io=options.io_precision == "fp32", precision=kind.name)
+                half, searched = _sixteen_bits(job, halved.model, outputs, entered, source.task, _fitting(samples, inputs))
                 for text in half.warnings:
                     note(text)
                 onnx.save(half.model, folder.path / file)
@@ -135,7 +139,6 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
                 stage.detail = f"{built.file}, {len(built.layers)} layers"
         gpu = cuda_device()
         with stages.run("verify") as stage:
-            outputs = output_specs(entered, lowered.model, options.seed)
             forms = _Forms(stack, [])
             _open_forms(forms, folder.path, options.precision, outputs, engines, gpu, note)
             cases = build_cases(inputs, _fitting(samples, inputs), options.seed, draws(outputs))
@@ -152,10 +155,25 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
     folder.add(GOLDEN, "golden")
     content = record.manifest(
         source, inputs, outputs, source.task, gpu, stages.records, rewritten, counts,
-        record.precision(half, captured.origins), engines, verification, entered.attention, (*job.notes, *failures),
+        record.precision(half, captured.origins, searched), engines, verification, entered.attention, (*job.notes, *failures),
         record.samples(samples, options.samples),
     )  # fmt: skip
     return Written(content, failures)
+
+
+def _sixteen_bits(
+    job: Job, model: onnx.ModelProto, outputs: Sequence[TensorSpec], entered: Entered, task: str | None, samples: Samples | None
+) -> tuple[PrecisionResult, SearchReport | None]:
+    """The 16-bit model: with what the rules keep in FP32, or what a search does (``--precision auto``)."""
+    options, keep_io = job.options, job.options.io_precision == "fp32"
+    if options.precision != "auto":
+        return convert(model, keep_io=keep_io, precision=half_type(options.precision).name), None
+    aim = Aim(options.precision_target or min(1.5, options.gate), options.gate, options.precision_time)
+    made, report = convert_by_search(
+        model, entered.original, entered.inputs, outputs, samples, task, aim, job.reporter, keep_io=keep_io, seed=options.seed
+    )
+    job.note(report.text)
+    return made, report
 
 
 def _kept(kept: dict[str, int], how: str) -> str:

@@ -75,11 +75,38 @@ class KeptNode:
 
 
 @dataclass(frozen=True)
+class SearchRecord:
+    """How ``--precision auto`` decided: a verdict and one line of it; errors are multiples of PyTorch's own in FP16.
+
+    ``before``: with all but the hazards in FP16; ``error``: of what was chosen; ``held_out``: on inputs that the search
+    did not see, None where it was not needed. ``measured``: nodes kept by measurement; ``evaluations``: runs of trial
+    models, ``remembered`` those known from an earlier run; ``samples``: whether real samples were among the inputs.
+    """
+
+    verdict: str
+    text: str
+    target: float
+    before: float
+    error: float
+    held_out: float | None
+    measured: int
+    evaluations: int
+    remembered: int
+    seconds: float
+    top_share: float | None
+    samples: bool
+
+
+@dataclass(frozen=True)
 class Precision:
-    """The decisions of the FP16 stage: nodes kept in FP32, and counts such as ``{"float16": 41, "float32": 9}``."""
+    """The decisions of the FP16 stage: nodes kept in FP32, and counts such as ``{"float16": 41, "float32": 9}``.
+
+    ``search``: how they were found, None where the rules alone decided.
+    """
 
     kept: tuple[KeptNode, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    search: SearchRecord | None = None
 
 
 @dataclass(frozen=True)

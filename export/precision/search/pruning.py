@@ -1,0 +1,34 @@
+"""Dropping nodes that a set does not need: delta debugging (Zeller and Hildebrandt, 2002), on the set itself.
+
+without a part the set still passes  ->  drop the part
+no part is left to try               ->  parts of half the size, down to single nodes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+Test = Callable[[frozenset[str]], bool]
+
+
+def prune(nodes: Sequence[str], passes: Test, hopeless: Test = lambda _: False) -> tuple[str, ...]:
+    """A subset that passes and, where fewer nodes are never better, would not without any one of its nodes.
+
+    ``nodes`` must pass. Parts at the end are tried first: hand in the most needed nodes in front. What is ``hopeless``
+    by a cheap estimate is not tried.
+    """
+    left = list(nodes)
+    size = max(1, len(left) // 2)
+    while left:
+        end = len(left)
+        while end > 0:
+            start = max(0, end - size)
+            candidate = left[:start] + left[end:]
+            kept = frozenset(candidate)
+            if not hopeless(kept) and passes(kept):
+                left = candidate
+            end = start
+        if size == 1:
+            break
+        size //= 2
+    return tuple(left)
