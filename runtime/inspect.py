@@ -177,6 +177,7 @@ def _facts(manifest: Manifest) -> tuple[tuple[str, str], ...]:
         *((f"input {i}", spec.describe()) for i, spec in enumerate(manifest.inputs)),
         *((f"output {i}", spec.describe()) for i, spec in enumerate(manifest.outputs)),
         ("task", manifest.task or "not given"),
+        *((("precision", manifest.precision.search.text),) if manifest.precision.search is not None else ()),
         ("samples", _samples(manifest)),
         ("gpu", f"{gpu.name}, compute capability {gpu.compute_capability}" if gpu else "none"),
         *((tool, version) for tool, version in manifest.tools.items()),
