@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx
 from onnx import ModelProto, defs, version_converter
+from onnx.inliner import inline_local_functions
 
 from ...errors import StageError, first_line
 from .graph import opset_of, skeleton, with_weights
@@ -25,7 +26,10 @@ def prepared(model: ModelProto, half: HalfType) -> ModelProto:
     ):
         return model
     try:
-        raised = version_converter.convert_version(skeleton(model), BF16_OPSET)
+        light = skeleton(model)
+        if light.functions:  # the converter would drop them
+            light = inline_local_functions(light)
+        raised = version_converter.convert_version(light, BF16_OPSET)
     except Exception as error:  # the converter raises RuntimeError and its own classes
         raise StageError(
             "precision", f"the model cannot be brought to opset {BF16_OPSET}: {first_line(error)}"
