@@ -1,4 +1,4 @@
-"""Emulated FP16 against NumPy's FP16, where ONNX Runtime's CPU provider alone is wrong."""
+"""Emulated FP16 and BF16 against NumPy's FP16 and torch's types, where ONNX Runtime's CPU provider alone is wrong."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import onnx
 import onnx.parser
 import onnxruntime
 import pytest
+import torch
 
 from attnexport.errors import InputError
 from attnexport.runtime.sessions.emulated import EmulatedSession, emulate
@@ -139,6 +140,68 @@ def test_constants_made_in_fp16_keep_their_value():
       y = Add(a, b)
     }""")
     np.testing.assert_array_equal(run(model, n=np.array([3])), np.full(3, 1.5, HALF))
+
+
+def bits(count: int, dtype: torch.dtype) -> torch.Tensor:
+    """Random bit patterns of a 16-bit type: all sizes, subnormals and infinities among them; no NaN."""
+    patterns = torch.from_numpy(np.random.default_rng(0).integers(-(2**15), 2**15, count, dtype=np.int16))
+    values = patterns.view(dtype)
+    return torch.where(values.isnan(), torch.ones_like(values), values)
+
+
+ARITHMETIC = {"Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "Div": torch.div, "Max": torch.maximum}
+KINDS = {"FLOAT16": torch.float16, "BFLOAT16": torch.bfloat16}
+
+
+@pytest.mark.parametrize("op", ARITHMETIC)
+@pytest.mark.parametrize("kind", KINDS)
+def test_arithmetic_equals_torch_bit_by_bit(op, kind):
+    a, b = bits(20000, KINDS[kind]), bits(20000, KINDS[kind]).flip(0)
+    to = getattr(onnx.TensorProto, kind)
+    model = parse(f"""g (float[n] a, float[n] b) => (float[n] y) {{
+      p = Cast<to = {to}>(a)  q = Cast<to = {to}>(b)  r = {op}(p, q)  y = Cast<to = 1>(r) }}""")
+    expected = ARITHMETIC[op](a, b).float().numpy()
+    np.testing.assert_array_equal(run(model, a=a.float().numpy(), b=b.float().numpy()), expected)
+
+
+@pytest.mark.parametrize("kind, tolerance, spare", [("FLOAT16", 2e-3, 0x1FFF), ("BFLOAT16", 2e-2, 0xFFFF)])
+def test_a_layer_is_as_near_as_torch_in_the_same_type(kind, tolerance, spare):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(8, 256)).astype(np.float32), (rng.normal(size=(256, 16)) / 16).astype(np.float32)
+    to = getattr(onnx.TensorProto, kind)
+    model = parse(f"""g (float[8, 256] x, float[256, 16] w) => (float[8, 16] y) {{
+      p = Cast<to = {to}>(x)  q = Cast<to = {to}>(w)  m = MatMul(p, q)  t = Tanh(m)  y = Cast<to = 1>(t) }}""")
+    got = run(model, x=x, w=w)
+    p, q = torch.from_numpy(x).to(KINDS[kind]), torch.from_numpy(w).to(KINDS[kind])
+    np.testing.assert_allclose(got, (p @ q).tanh().float().numpy(), atol=tolerance)
+    assert np.abs(got - np.tanh(x.astype(np.float64) @ w)).max() < tolerance
+    assert not (got.view(np.uint32) & spare).any(), "the result is stored in the type"
+
+
+def test_bf16_counts_to_256_and_reaches_beyond_65504():
+    add = parse("""g (float[1] x) => (float[1] y) {
+      c = Constant<value = bfloat16[1] {16256}>()  a = Cast<to = 16>(x)  b = Add(a, c)  y = Cast<to = 1>(b) }""")
+    assert run(add, x=np.array([255], np.float32)) == run(add, x=np.array([256], np.float32)) == 256
+    square = parse("g (float[1] x) => (float[1] y) { a = Cast<to = 16>(x)  b = Mul(a, a)  y = Cast<to = 1>(b) }")
+    assert run(square, x=np.array([2.0**60], np.float32)) == np.float32(2.0**120)
+
+
+def test_bf16_inputs_and_outputs_of_a_model_are_fp32_and_rounded():
+    session = EmulatedSession(parse("g (bfloat16[1] x) => (bfloat16[1] y) { y = Neg(x) }").SerializeToString())
+    assert (session.input_dtypes, session.output_dtypes) == ({"x": "float32"}, {"y": "float32"})
+    x = np.array([1 + 2.0**-9 + 2.0**-20], np.float32)
+    assert session.run({"x": x})["y"] == -torch.from_numpy(x).bfloat16().float().numpy() != -x
+
+
+@pytest.mark.parametrize("level", ["ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"])
+def test_onnxruntime_keeps_bf16_pairs_at_every_level(level):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    model = emulate(
+        parse("g (float[1] x) => (float[1] y) { a = Cast<to = 16>(x)  b = Add(a, a)  y = Cast<to = 1>(b) }")
+    )
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    assert session.run(None, {"x": np.array([1 + 2.0**-8 + 2.0**-9], np.float32)})[0] == 2 * (1 + 2.0**-7)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x08"])
