@@ -15,13 +15,14 @@ from .errors import AttnexportError, InputError, first_line
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
 
-COMMANDS = ("export", "check", "inspect", "doctor", "models")
+COMMANDS = ("export", "check", "inspect", "decode", "doctor", "models")
 
 HELP = f"""attnexport {__version__}: trained attention models to ONNX and TensorRT FP16, verified against FP64
 
 usage:  attnexport MODEL [options]         export MODEL to the bundle NAME.attn
         attnexport check NAME.attn         prove a bundle again, without torch
         attnexport inspect NAME.attn       what was rewritten and why, precisions, engine layers
+        attnexport decode NAME.attn --tokens "5 8 12"   run its encoder and decoder step
         attnexport doctor [--probe]        what works here, what to install; --probe measures it
         attnexport models [NAME]           what --arch knows, counted; NAME: with its options
 
@@ -34,6 +35,7 @@ MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, To
   --input x=1x3x224x224      shape (and :dtype) of an input, where the model does not store it
   --dynamic x:0=1:4:16       min:opt:max of an axis (axis 0 by default);  --static  none is free
   --samples FILE.npz|FOLDER  real inputs, or images (--image-mean, --image-std), for parity
+  --limit N  --beam-width W  an encoder-decoder network's decodes;  --whole  as one graph instead
   --outputs attention        attention maps as outputs, for inspect NAME.attn --attention IMAGE
   --precision auto|fp16|bf16|fp32  FP16 by measured error (default) or by rules; BF16; none
   --target ort-cpu|ort-cuda|…  what model.onnx should be quick on;  --tune  time the forms here
@@ -196,6 +198,37 @@ def inspect(
     show_inspection(run_inspect(bundle), layers=layers, as_json=json_output)
 
 
+@app.command("decode")
+def decode_command(
+    bundle: Annotated[Path, typer.Argument(help="A bundle of an encoder-decoder network, NAME.attn.")],
+    tokens: Annotated[list[str] | None, typer.Option(help="Source tokens of one row, as '5 8 12'; repeatable.")] = None,
+    beam: Annotated[int, typer.Option(help="Width of a beam search; 1 decodes greedily.")] = 1,
+    alpha: Annotated[float, typer.Option(help="With --beam: how much length counts, 0 for not at all.")] = 0.6,
+    limit: Annotated[int | None, typer.Option(help="Fewer tokens than the bundle's limit.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp16 or fp32; fp16 where the bundle has it.")] = None,
+    backend: Annotated[
+        str, typer.Option(help="onnxruntime, emulated (rounded to 16 bits after every node), or tensorrt.")
+    ] = "onnxruntime",
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, with every hypothesis and its score.")
+    ] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Decode source tokens with a bundle's encoder and step: a line of target tokens per row; '...' where no end came."""
+    from .runtime.console import show_decodes
+    from .runtime.decode import open_decoder
+
+    rows = [token_row(text) for text in tokens or ()]
+    with open_decoder(bundle, precision=precision, backend=backend) as decoder:
+        source = decoder.padded(rows)
+        if beam == 1:
+            found = [[one] for one in decoder.greedy(source, limit=limit)]
+        else:
+            found = decoder.beam_search(source, width=beam, alpha=alpha, limit=limit)
+        how = f"{decoder.how}, {decoder.precision}"
+    show_decodes(found, how, as_json=json_output)
+
+
 @app.command()
 def doctor(
     probe: Annotated[bool, typer.Option("--probe", help="Measure here which operators each target runs.")] = False,
@@ -248,6 +281,17 @@ def _probe(targets: Sequence[str], save: Path | None, *, as_json: bool) -> None:
     if save is not None:
         keep(found, save)
     show_probe([one.to_json() for one in found], [one.to_json() for one in differing], as_json=as_json)
+
+
+def token_row(text: str) -> list[int]:
+    """``5 8 12`` or ``5,8,12`` as whole numbers. Raises InputError naming the word that is none."""
+    row: list[int] = []
+    for word in text.replace(",", " ").split():
+        try:
+            row.append(int(word))
+        except ValueError as error:
+            raise InputError(f"token {word!r} in --tokens is no whole number", "write them as '5 8 12'") from error
+    return row
 
 
 def arguments(argv: Sequence[str]) -> list[str]:

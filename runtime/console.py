@@ -15,10 +15,16 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
+from .codec import decode
+from .decode_table import agreement_table, hypothesis_json
+from .joined import joined
+from .manifest import Manifest
 from .parity_text import error_lines, headline
+from .sections import DecodeRecord
 
 if TYPE_CHECKING:
     from .check_rows import CheckResult
+    from .decode.hypothesis import Hypothesis
     from .doctor import Finding
     from .inspect import Inspection
 
@@ -100,14 +106,26 @@ def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"])
         sys.stdout.write(f"{result['bundle']}\n")
         return
     console = _console()
-    console.print(_result_table(result["manifest"]))
-    for line in error_lines(result["manifest"]["attribution"]):
+    manifest = _whole(result)
+    console.print(_result_table(manifest))
+    for line in error_lines(manifest["attribution"]):
         console.print(escape(line))
+    if manifest["decode"] is not None:
+        console.print(agreement_table(decode(DecodeRecord, manifest["decode"], "decode").parity, (PASS, FAIL)))
     for failure in result["failures"]:
         console.print(f"{FAIL} {escape(failure)}")
     bundle = escape(result["bundle"])
     console.print(f"\nwritten: [bold]{bundle}[/]")
     console.print(f"next:    attnexport check {bundle}     attnexport inspect {bundle}")
+
+
+def _whole(result: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of a result; of a bundle with parts, with what each of them says."""
+    if not result.get("parts"):
+        manifest: dict[str, Any] = result["manifest"]
+        return manifest
+    parts = {name: Manifest.from_json(part) for name, part in result["parts"].items()}
+    return joined(Manifest.from_json(result["manifest"]), parts).to_json()
 
 
 def _result_table(manifest: dict[str, Any]) -> Table:
@@ -187,8 +205,20 @@ def show_inspection(found: Inspection, *, layers: bool, as_json: bool) -> None:
     console.print("\n[bold]parity[/]", parity, sep="\n")
     for line in error_lines(found.attribution, most=len(found.attribution)):
         console.print(escape(line))
+    if found.decode:
+        console.print("\n[bold]decodes[/]", agreement_table(found.decode, (PASS, FAIL)), sep="\n")
     for note in found.notes:
         console.print(f"note: {escape(note)}")
+
+
+def show_decodes(found: Sequence[Sequence[Hypothesis]], how: str, *, as_json: bool) -> None:
+    """Print the tokens of each row's best hypothesis, a line per row; as JSON all hypotheses."""
+    if as_json:
+        print_json({"run_by": how, "rows": [[hypothesis_json(one) for one in row] for row in found]})
+        return
+    for row in found:
+        best = row[0]
+        sys.stdout.write(" ".join(map(str, best.tokens)) + ("" if best.finished else " ...") + "\n")
 
 
 def show_picture(path: Path, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 from .attribution import Attribution
 from .bundle import Bundle
 from .codec import encode_fields
+from .joined import joined
 from .manifest import Manifest
 from .parity_text import headline
+from .sections import DecodeAgreement
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Inspection:
     engines: tuple[EngineRow, ...]
     parity: tuple[ParityRow, ...]
     attribution: tuple[Attribution, ...]
+    decode: tuple[DecodeAgreement, ...]
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -116,12 +120,16 @@ class Inspection:
 
 
 def inspect(path: str | Path) -> Inspection:
-    """Arrange a bundle's manifest. Raises BundleError as :meth:`Bundle.open` does; reads no other file."""
-    manifest = Bundle.open(path).manifest
+    """Arrange a bundle's manifest, and those of its parts. Raises BundleError as :meth:`Bundle.open` does; reads no other file."""
+    bundle = Bundle.open(path)
+    manifest = bundle.manifest
+    parts = {name: bundle.part(name).manifest for name in manifest.parts}
+    if parts:
+        manifest = joined(manifest, parts)
     models = tuple(manifest.operators)
     return Inspection(
         bundle=str(path),
-        facts=_facts(manifest),
+        facts=(*_facts(manifest), *_decode_facts(manifest, parts)),
         files=tuple(FileRow(name, record.role, record.bytes) for name, record in manifest.files.items()),
         stages=tuple((s.name, s.seconds, s.detail) for s in manifest.stages),
         rewrites=_rewrites(manifest),
@@ -158,6 +166,7 @@ def inspect(path: str | Path) -> Inspection:
             for r in manifest.parity
         ),
         attribution=manifest.attribution,
+        decode=manifest.decode.parity if manifest.decode is not None else (),
         notes=manifest.notes,
     )
 
@@ -190,6 +199,20 @@ def _samples(manifest: Manifest) -> str:
         return "none: parity was proved on random inputs alone"
     images = "".join(f", {name} {value}" for name, value in found.images.items() if name != "classes")
     return f"{found.count} of {found.source}{', with labels' if found.labels else ''}{images}"
+
+
+def _decode_facts(manifest: Manifest, parts: Mapping[str, Manifest]) -> tuple[tuple[str, str], ...]:
+    facts = manifest.decode
+    if facts is None:
+        return ()
+    rows = {name: part.inputs[0].axes[0] for name, part in parts.items() if part.inputs and part.inputs[0].axes}
+    return (
+        ("tokens", f"start {facts.start}, end {facts.end}, padding {facts.padding}, {facts.limit} at most in a row"),
+        ("memory", ", ".join(facts.memory)),
+        ("state", ", ".join(f"{name} <- {output}" for name, output in facts.state.items())),
+        *((f"rows of {name}", f"{axis.min} to {axis.max}") for name, axis in rows.items()),
+        ("decoded", f"{facts.sources} sources; a beam of W runs the step on W rows for each of them"),
+    )
 
 
 def _rewrites(manifest: Manifest) -> tuple[RewriteRow, ...]:

@@ -83,5 +83,6 @@ def export_sequence(job: Job, source: Source, samples: Samples | None, folder: B
         record.base(source, encoder.inputs, (), None, cuda_device(), job.stages.records, (*job.notes, *failures)),
         parts={name: name for name in parts},
         decode=decodes.facts,
+        samples=encoder.samples,
     )
     return WrittenSequence(content, tuple(failures), manifests)
