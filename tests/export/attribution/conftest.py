@@ -81,8 +81,10 @@ def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Export]:
         given: dict[str, Any] = {"trt": None, "precision": "fp32", "kwargs": "{}", "keep_failed": True, "gate": 2.0}
         return run(
             ExportOptions.from_strings(
-                model=None, factory="planted_net:Net", random_weights=True, workspace=None, inputs=["x=2x3x8x9"],
-                out=tmp_path / "net.attn", **{**given, **options},
+                **{
+                    "model": None, "factory": "planted_net:Net", "random_weights": True, "workspace": None,
+                    "inputs": ["x=2x3x8x9"], "out": tmp_path / "net.attn", **given, **options,
+                }
             )
         )  # fmt: skip
 

@@ -126,6 +126,32 @@ def test_a_wrong_weight_in_the_captured_graph_is_blamed_on_capture_and_its_layer
         assert found.source == net_line("return self.after(self.norm(self.attn(self.before(x))))")
 
 
+def test_a_model_that_came_as_onnx_is_held_against_its_own_graph(
+    export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    weight = numpy_helper.from_array(np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32), "w")
+    ends = [helper.make_tensor_value_info(n, 1, [2, c, 8, 9]) for n, c in (("x", 3), ("y", 4))]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name="stem/conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Sigmoid", ["c"], ["s"], name="stem/sigmoid"),
+        helper.make_node("Tanh", ["s"], ["y"], name="head/tanh"),
+    ]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight])
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), tmp_path / "net.onnx")
+    enter = stages.enter
+
+    def faulty(*arguments: Any, **options: Any) -> Any:
+        entered = enter(*arguments, **options)
+        model = edit_weight(entered.captured.model, (4, 3, 3, 3), 1.001)
+        return replace(entered, captured=replace(entered.captured, model=model))
+
+    monkeypatch.setattr(stages, "enter", faulty)
+    options = {"model": tmp_path / "net.onnx", "factory": None, "random_weights": False, "inputs": []}
+    found = blame(export(**options), "onnx-fp32", "y")
+    assert (found.stage, found.node) == ("capture", "stem/conv")
+
+
 def test_a_wrong_weight_in_the_typed_model_is_blamed_on_cast_and_its_layer(
     export: Export, monkeypatch: pytest.MonkeyPatch, net_line: Callable[[str], str]
 ) -> None:
