@@ -37,6 +37,8 @@ MARGIN = 0.95
 """The search aims a little below the target, since other inputs err a little more."""
 LITTLE = 0.25
 """What part of the nodes is worth keeping where the error is diffuse."""
+FURTHER = 60
+"""About how many trials follow the ranking: for the progress bar."""
 ATTEMPTS = 4
 """Sets that are validated, each wider than the one before."""
 HOPELESS = 1.3
@@ -108,7 +110,7 @@ class _Search:
         self.base: list[Overflow] = []
         self.energies: dict[Source, float] = {}
         self.steps: list[Step] = []
-        self.planned = 1
+        self.planned, self.shown = 1, 0.0
         self.doing = "all FP16"
         self.best: tuple[frozenset[str], Score] | None = None
 
@@ -123,6 +125,7 @@ class _Search:
         self.base = overflows(self.index, names, [dict(run.feeds) for run in self.calibration.runs])
         self.fixed = frozenset((*names, *(overflow.node for overflow in self.base)))
         self.nodes = tuple(node.name for node in switched(self.index, self.fixed))
+        self.planned = 2 * len(self.nodes) + FURTHER
         memory = Memory.of(self.index.model, self.calibration, self.cache)
         left = self.aim.seconds - (time.monotonic() - self.started)
         self.trials = Trials(self.index, self.fixed, self.calibration, memory, left, self._tell)
@@ -147,7 +150,7 @@ class _Search:
     def _rank(self) -> None:
         """Measure every rounding alone."""
         sources = noise_sources(self.index, self.fixed)
-        self.planned = len(sources) + 40
+        self.planned = len(sources) + FURTHER
         self.doing = "one rounding at a time"
         for source in sources:
             error = self.trials.alone(source).worst
@@ -208,7 +211,8 @@ class _Search:
 
     def _validated(self, verdict: Verdict, kept: frozenset[str]) -> Found:
         """The choice on inputs that the search has not seen; where it fails there, more of the ranking is kept."""
-        self.reporter.progress(0.98, "inputs that the search has not seen")
+        self.shown = 0.98
+        self.reporter.progress(self.shown, "inputs that the search has not seen")
         fresh = self.held_out()
         allowed = self.aim.limit if verdict in ("rounding floor", "time limit") else self.aim.target
         tried: list[tuple[frozenset[str], Score, Score]] = []
@@ -275,4 +279,5 @@ class _Search:
         text = (
             f"{self.doing}: {done} evaluations{best} (target {self.aim.target:g}x), {self.aim.seconds:g} s at the most"
         )
-        self.reporter.progress(min(0.97, 0.05 + 0.9 * done / max(1, self.planned)), text)
+        self.shown = max(self.shown, min(0.97, 0.05 + 0.9 * done / self.planned))
+        self.reporter.progress(self.shown, text)

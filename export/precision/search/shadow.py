@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from ..constants import LARGEST, to_half
+from ..constants import LARGEST
 from ..graph import GraphIndex, tensor_names, unique
 from ..types import SINGLE, Typing
+from .constants import in_half
 from .session import open_model
 from .toggle import switched
 
@@ -130,9 +131,9 @@ class _Builder:
         if name in self.halves:
             return self.halves[name]
         self.halves[name] = rounded = self._fresh(f"{name}/rounded")
-        array = self.index.value(name)
-        if array is not None:
-            self.constants.append(numpy_helper.from_array(to_half(array).array.astype(np.float32), rounded))
+        if name in self.index.constants:
+            half = in_half(self.index, name).array
+            self.constants.append(numpy_helper.from_array(half.astype(np.float32), rounded))
         else:
             self._op("Cast", [self._op("Cast", [name], to=TensorProto.FLOAT16)], rounded, to=SINGLE)
         return rounded

@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 from onnx import NodeProto
 
-from ..constants import to_half
 from ..graph import GraphIndex
 from ..operators import moves_data
 from ..types import Role, Typing
 from ..walk import users
+from .constants import stays
 
 CHOOSING = frozenset({"Abs", "GlobalMaxPool", "Max", "MaxPool", "Min", "Neg", "ReduceMax", "ReduceMin", "Relu"})
 """Operators whose results are values that they read, zero or a sign apart."""
@@ -54,7 +53,7 @@ def _of(index: GraphIndex, typing: Typing, node: NodeProto, switched: set[str]) 
         yield Source(node.name, "out", frozenset({node.name, *_readers(index, node, switched)}))
     alone = frozenset({node.name})
     weights = [n for i, n in enumerate(node.input) if n in index.constants and slots.input_half(i)]
-    if any(index.is_single(name) and _loses(index, name) for name in weights):
+    if any(index.is_single(name) and not stays(index, name) for name in weights):
         yield Source(node.name, "weight", alone)
     reads = [n for i, n in enumerate(node.input) if n not in index.constants and slots.input_half(i)]
     if any(index.is_single(name) and _comes_in_single(index, name, switched) for name in reads):
@@ -80,11 +79,6 @@ def _readers(index: GraphIndex, node: NodeProto, switched: set[str]) -> set[str]
             if user.op_type in CHOOSING:
                 pending.append(user)
     return found
-
-
-def _loses(index: GraphIndex, constant: str) -> bool:
-    array = index.value(constant)
-    return array is not None and not np.array_equal(to_half(array).array.astype(np.float32), array, equal_nan=True)
 
 
 def _comes_in_single(index: GraphIndex, tensor: str, switched: set[str]) -> bool:

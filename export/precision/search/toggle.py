@@ -18,9 +18,9 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from ..constants import to_half
 from ..graph import GraphIndex, captured, tensor_names, unique
 from ..types import Role, Typing
+from .constants import in_half, stays
 
 FLAGS = "attnexport/flags"
 KINDS = ("out", "weight", "in")
@@ -136,11 +136,9 @@ class _Builder:
 
     def _weight(self, node: NodeProto, name: str, target: str) -> tuple[list[NodeProto], str]:
         """A constant in the type of its reader: saturated and lifted as the cast inserter does it."""
-        array = self.index.value(name)
-        assert array is not None
-        half = to_half(array)
-        if bool(np.array_equal(half.array.astype(np.float32), array, equal_nan=True)):
+        if stays(self.index, name):
             return [], name
+        half = in_half(self.index, name)
         flag = self._flag(node.name, "weight")
         if not (half.saturated or half.lifted):
             return self._switch(flag, name, target), target

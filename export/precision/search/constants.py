@@ -1,0 +1,21 @@
+"""A constant in FP16 as the cast inserter writes it, back in float32: what rounding it costs is seen from that."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..constants import LARGEST, HalfArray, to_half
+from ..graph import GraphIndex
+from ..masks import only_masks
+
+
+def in_half(index: GraphIndex, name: str) -> HalfArray:
+    """The FP16 form of a float32 constant; a mask saturates at half of the range."""
+    array = index.value(name)
+    assert array is not None
+    return to_half(array, LARGEST / 2 if only_masks(index, name) else None)
+
+
+def stays(index: GraphIndex, name: str) -> bool:
+    """Whether a constant is the same in FP16."""
+    return bool(np.array_equal(in_half(index, name).array.astype(np.float32), index.value(name), equal_nan=True))
