@@ -18,4 +18,6 @@ def in_half(index: GraphIndex, name: str) -> HalfArray:
 
 def stays(index: GraphIndex, name: str) -> bool:
     """Whether a constant is the same in FP16."""
-    return bool(np.array_equal(in_half(index, name).array.astype(np.float32), index.value(name), equal_nan=True))
+    array = index.value(name)
+    assert array is not None
+    return bool(np.array_equal(in_half(index, name).array.astype(np.float32), array, equal_nan=True))

@@ -83,6 +83,11 @@ class Evidence:
         runs = [Run(part, f, original.run(f, "float64"), original.run(f, "float16")) for part, f in feeds]
         return cls(runs, logits)
 
+    def half(self) -> Evidence:
+        """Every second run of each part, at least one: enough to compare roundings with each other."""
+        parts = {run.part: [other for other in self.runs if other.part == run.part] for run in self.runs}
+        return Evidence([run for runs in parts.values() for run in runs[::2]], self.logits)
+
     def _unit(self) -> dict[str, float]:
         meters: dict[str, ErrorMeter] = {}
         dtypes: dict[str, str] = {}

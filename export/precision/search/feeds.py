@@ -17,10 +17,10 @@ from ....runtime.samples import Samples
 from ....runtime.spec import TensorSpec
 
 BATCH = 4
-"""How many inputs run together, at the most; two, where they have elements enough. A larger batch shows nothing new."""
+"""How many inputs run together, at the most; one, where it has elements enough. A larger batch shows nothing new."""
 ENOUGH = 2000
 """Elements of an output over which its rms error is a figure, and not an accident."""
-MOST_DRAWS = 4
+LEAST_DRAWS, MOST_DRAWS = 2, 4
 SAMPLES = 32
 """Samples to decide on; twice as many to validate with."""
 _CALIBRATION, _HELD_OUT = 100_000, 200_000  # seeds apart from those of the verification
@@ -45,10 +45,10 @@ def build_inputs(
     """
     opt = {symbol: axis.opt for symbol, axis in symbol_axes(specs).items()}
     one = _elements(outputs, _small(specs, opt, 1))
-    batch = min(BATCH, max(2, math.ceil(ENOUGH / one)))
+    batch = min(BATCH, math.ceil(ENOUGH / LEAST_DRAWS / one))
     sizes = [_small(specs, point, batch) for _, point in profile_points(specs)]
     opt = _small(specs, opt, batch)
-    draws = min(MOST_DRAWS, math.ceil(ENOUGH / _elements(outputs, opt)))
+    draws = min(MOST_DRAWS, max(LEAST_DRAWS, math.ceil(ENOUGH / _elements(outputs, opt))))
     calibration: list[Feed] = [
         ("random", random_feeds(specs, opt, seed=seed + _CALIBRATION + draw)) for draw in range(draws)
     ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -156,7 +157,7 @@ class _Builder:
             return vectors[0]
         return self._op("ReduceMax", [self._op("Concat", vectors, axis=0)], keepdims=1)
 
-    def _op(self, op: str, inputs: Sequence[str], output: str = "", **attributes: int) -> str:
+    def _op(self, op: str, inputs: Sequence[str], output: str = "", **attributes: Any) -> str:
         output = output or self._fresh(f"attnexport/{op}")
         self.added.append(helper.make_node(op, list(inputs), [output], name=f"{output}/node", **attributes))
         return output

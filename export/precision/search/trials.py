@@ -38,6 +38,7 @@ class Trials:
     ) -> None:
         self._index, self._fixed, self._evidence, self._memory, self._tell = index, fixed, evidence, memory, tell
         self._prefix = key_of_nodes(fixed)
+        self._some = evidence.half()
         self._end = time.monotonic() + seconds
         self._graph: ToggleGraph | None = None
         self._session: OrtSession | None = None
@@ -46,11 +47,13 @@ class Trials:
 
     def keeping(self, keep: Collection[str]) -> Score:
         """The score with all nodes in FP16 but the fixed ones and those in ``keep``."""
-        return self._score(f"{self._prefix}:{key_of_nodes(keep)}", lambda graph: graph.keeping(keep))
+        key = f"{self._prefix}:{key_of_nodes(keep)}"
+        return self._score(key, lambda graph: graph.keeping(keep), self._evidence)
 
     def alone(self, source: Source) -> Score:
-        """The score of an FP32 model that rounds at one place."""
-        return self._score(f"{self._prefix}:{source.key}", lambda graph: graph.only(source.node, source.kind))
+        """The score of an FP32 model that rounds at one place, on half of the evidence."""
+        key = f"{self._prefix}:{source.key}"
+        return self._score(key, lambda graph: graph.only(source.node, source.kind), self._some)
 
     def close(self) -> None:
         """Save what was measured, and free the model."""
@@ -59,7 +62,7 @@ class Trials:
             self._session.close()
         self._session = None
 
-    def _score(self, key: str, flags: Callable[[ToggleGraph], np.ndarray]) -> Score:
+    def _score(self, key: str, flags: Callable[[ToggleGraph], np.ndarray], evidence: Evidence) -> Score:
         found = self._memory.get(key)
         if found is not None:
             self.remembered += 1
@@ -70,7 +73,7 @@ class Trials:
             self._graph = toggle_graph(self._index, self._fixed)
             self._session = open_model(self._graph.model)
         chosen = flags(self._graph)
-        score = self._evidence.score([self._session.run({**run.feeds, FLAGS: chosen}) for run in self._evidence.runs])
+        score = evidence.score([self._session.run({**run.feeds, FLAGS: chosen}) for run in evidence.runs])
         self.evaluations += 1
         self._memory.put(key, score)
         self._tell()

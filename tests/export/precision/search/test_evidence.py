@@ -56,6 +56,17 @@ def test_another_class_fails_unless_it_is_a_tie() -> None:
     assert one.score([{"y": truth}]).flips == 0
 
 
+def test_half_of_the_runs_has_every_part() -> None:
+    runs = [
+        Run(part, {}, {"y": TRUTH["random"] + i}, {"y": OWN["random"] + i})
+        for part in ("random", "samples")
+        for i in range(3)
+    ]
+    half = Evidence(runs).half()
+    assert half.runs == (runs[0], runs[2], runs[3], runs[5])
+    assert Evidence(runs[:1]).half().runs == (runs[0],)
+
+
 def test_a_score_survives_json() -> None:
     for score in (Score({"random/y": 0.25, "samples/y": math.inf}, 3), Score({})):
         assert Score.from_json(score.to_json()) == score

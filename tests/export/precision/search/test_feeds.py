@@ -21,13 +21,15 @@ def shapes(feeds: object) -> list[tuple[str, int]]:
     return [(part, len(arrays["x"])) for part, arrays in feeds]  # type: ignore[attr-defined]
 
 
-def test_a_large_output_needs_two_inputs_and_a_small_one_more() -> None:
-    assert shapes(build_inputs((X,), (output(1000),), None, 0).calibration) == [("random", 2)]
+def test_a_large_output_needs_two_inputs_apart_and_a_small_one_more() -> None:
+    assert shapes(build_inputs((X,), (output(1000),), None, 0).calibration) == [("random", 1)] * 2
     assert shapes(build_inputs((X,), (output(10),), None, 0).calibration) == [("random", 4)] * 4
 
 
 def test_validation_takes_every_point_of_the_profile() -> None:
-    assert shapes(build_inputs((X,), (output(1000),), None, 0).held_out) == [("random", 1), ("random", 2)]
+    assert shapes(build_inputs((X,), (output(1000),), None, 0).held_out) == [("random", 1)] * 2
+    wide = build_inputs((X,), (output(200),), None, 0).held_out
+    assert shapes(wide) == [("random", 1)] * 2 + [("random", 4)] * 2
 
 
 def test_no_input_is_seen_twice() -> None:
@@ -48,7 +50,7 @@ def test_samples_are_dealt_out_beside_random_inputs() -> None:
     assert len(some) == SAMPLES and len(others) == 2 * SAMPLES
     assert not set(some[:, 0]) & set(others[:, 0])
     assert some[0, 0] == 0 and some[-1, 0] == 297  # over the whole file
-    assert shapes(drawn.calibration)[0] == ("random", 2)
+    assert shapes(drawn.calibration)[:2] == [("random", 1)] * 2
 
 
 def test_a_fixed_batch_takes_whole_batches_only() -> None:
