@@ -59,12 +59,14 @@ def test_sub_folders_are_classes_in_the_order_of_their_names(tmp_path: Path) -> 
     first = _write(tmp_path / "zebra" / "1.png", 1)
     _write(tmp_path / "ant" / "2.jpg", 2)
     _write(tmp_path / "ant" / "1.JPEG", 3)
+    for seed, name in enumerate(("lynx", "ibex", "yak", "crow"), 4):
+        _write(tmp_path / name / "1.png", seed)
     (tmp_path / ".cache").mkdir()
     samples = load_samples(tmp_path, [_spec()])
     assert samples.labels is not None
-    assert samples.labels.tolist() == [0, 0, 1]
-    assert samples.images["classes"] == ["ant", "zebra"]
-    np.testing.assert_allclose(samples.arrays["x"][2], first.transpose(2, 0, 1) / 255, rtol=1e-6)
+    assert samples.labels.tolist() == [0, 0, 1, 2, 3, 4, 5]
+    assert samples.images["classes"] == ["ant", "crow", "ibex", "lynx", "yak", "zebra"]
+    np.testing.assert_allclose(samples.arrays["x"][6], first.transpose(2, 0, 1) / 255, rtol=1e-6)
 
 
 def test_sizes_are_the_inputs_and_grey_is_one_channel(tmp_path: Path) -> None:
