@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from onnx import ModelProto, TensorProto
 
+from .autocast import autocast
 from .casts import insert_casts, to_fp16, to_half_model
 from .graph import GraphIndex, normalise
 from .halves import HalfName, HalfType, half_type
@@ -26,13 +28,17 @@ __all__ = [
 ]
 
 
+Backend = Literal["own", "autocast"]
+
+
 @dataclass(frozen=True)
 class Counts:
-    """Nodes that compute in FP32 and in 16 bits, and the casts between the two types."""
+    """Nodes that compute in FP32, in 16 bits and in 8 bits, and the casts between the first two."""
 
     fp32_nodes: int
     half_nodes: int
     casts: int
+    quantised: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,12 @@ def convert(
     extra_keep: Collection[str] = (),
     decisions: Sequence[Decision] | None = None,
     precision: HalfName = "fp16",
+    backend: Backend = "own",
 ) -> PrecisionResult:
     """A strongly typed model of a 16-bit type by the static policy; ``extra_keep`` names further nodes that stay FP32.
 
-    ``decisions`` takes the policy's place, with its reasons: what a search decided.
+    ``decisions`` takes the policy's place, with its reasons: what a search decided. ``backend`` says what inserts the
+    casts: this package, or NVIDIA's AutoCast (see ``autocast``).
 
     Takes a float32 model of standard operators, opset 13 to 23, and does not change it. ``keep_io`` keeps float32
     inputs and outputs. Raises InputError for a model or a name that cannot be used, StageError where inference or the
@@ -73,14 +81,23 @@ def convert(
         if name not in decided
     ]
     warnings: list[str] = []
-    typed = insert_casts(index, [*decided, *(decision.node for decision in asked)], keep_io, warnings, half)
-    return PrecisionResult(typed, (*decisions, *asked), _count(typed, half), tuple(warnings), half.numpy_name)
+    keep = [*decided, *(decision.node for decision in asked)]
+    own = backend == "own"
+    typed = insert_casts(index, keep, keep_io, warnings, half) if own else autocast(index, keep, keep_io, half)
+    return PrecisionResult(typed, (*decisions, *asked), count(typed, half), tuple(warnings), half.numpy_name)
 
 
-def _count(model: ModelProto, kind: HalfType) -> Counts:
+def count(model: ModelProto, kind: HalfType) -> Counts:
+    """Count the nodes of a typed model; one that reads dequantised data and weights computes in 8 bits."""
     index = GraphIndex(model)
-    single = half = casts = 0
+    single = half = casts = eight = 0
     for node in index.nodes:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        makers = [index.producer(name) for name in node.input[:2]]
+        if len(makers) == 2 and all(m is not None and m.op_type == "DequantizeLinear" for m in makers):
+            eight += 1
+            continue
         types = {index.types.get(name) for name in (*node.input, *node.output)}
         if node.op_type == "Cast" and {TensorProto.FLOAT, kind.elem} <= types:
             casts += 1
@@ -88,4 +105,4 @@ def _count(model: ModelProto, kind: HalfType) -> Counts:
             half += 1
         elif TensorProto.FLOAT in types:
             single += 1
-    return Counts(fp32_nodes=single, half_nodes=half, casts=casts)
+    return Counts(fp32_nodes=single, half_nodes=half, casts=casts, quantised=eight)
