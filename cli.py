@@ -67,6 +67,9 @@ def export(
     io_precision: Annotated[
         str, typer.Option(help="fp32: inputs and outputs of the 16-bit model are FP32; same: FP16 as inside.")
     ] = "fp32",
+    precision_backend: Annotated[
+        str, typer.Option(help="What inserts the casts of fp16 and bf16: own, or autocast (NVIDIA Model Optimizer).")
+    ] = "own",
     target: Annotated[
         str | None,
         typer.Option(help="What model.onnx should be quick on: ort-cpu (default), ort-cuda, tensorrt-rtx, ..."),
@@ -131,7 +134,8 @@ def export(
     from .runtime.console import ConsoleReporter, show_result
 
     options = ExportOptions.from_strings(
-        model=model, out=out, force=force, trt=trt, precision=precision, io_precision=io_precision, target=target, tune=tune, arch=arch,
+        model=model, out=out, force=force, trt=trt, precision=precision, io_precision=io_precision, precision_backend=precision_backend,
+        target=target, tune=tune, arch=arch,
         factory=factory, kwargs=kwargs, random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (),
         dynamic=dynamic or (), static=static, precision_target=precision_target, precision_time=precision_time, outputs=output or (), extra_outputs=outputs, whole=whole, limit=limit,
         beam_width=beam_width, samples=samples, seed=seed, gate=gate,

@@ -17,6 +17,7 @@ TrtWish = Literal["auto", "rtx", "enterprise"]
 Form = Literal["fp16", "bf16", "fp32"]
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 IoPrecision = Literal["fp32", "same"]
+PrecisionBackend = Literal["own", "autocast"]
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -33,6 +34,7 @@ class ExportOptions:
     precision_target: float | None = None
     precision_time: float = 120.0
     io_precision: IoPrecision = "fp32"
+    precision_backend: PrecisionBackend = "own"
     target: str | None = None
     tune: bool = False
     source: SourceOptions = field(default_factory=SourceOptions)
@@ -61,6 +63,7 @@ class ExportOptions:
         trt: str | None,
         precision: str,
         io_precision: str = "fp32",
+        precision_backend: str = "own",
         kwargs: str,
         workspace: str | None,
         gate: float,
@@ -88,6 +91,12 @@ class ExportOptions:
             raise InputError(f"--precision {precision} is not known", "use auto, fp16, bf16 or fp32")
         if io_precision not in ("fp32", "same"):
             raise InputError(f"--io-precision {io_precision} is not known", "use fp32 or same")
+        if precision_backend not in ("own", "autocast"):
+            raise InputError(f"--precision-backend {precision_backend} is not known", "use own or autocast")
+        if precision_backend == "autocast" and precision not in ("fp16", "bf16"):
+            raise InputError(
+                f"--precision-backend autocast does not go with --precision {precision}", "add --precision fp16 or bf16"
+            )
         if (precision, io_precision) == ("bf16", "same"):
             raise InputError(
                 "--io-precision same does not go with --precision bf16: NumPy has no bfloat16, so no array could be fed",
@@ -116,6 +125,7 @@ class ExportOptions:
             trt=trt,  # type: ignore[arg-type]  # narrowed by the test above
             precision=precision,  # type: ignore[arg-type]
             io_precision=io_precision,  # type: ignore[arg-type]
+            precision_backend=precision_backend,  # type: ignore[arg-type]
             gate=gate,
             source=SourceOptions(
                 arch=arch,

@@ -167,7 +167,8 @@ def _sixteen_bits(
     """The 16-bit model: with what the rules keep in FP32, or what a search does (``--precision auto``)."""
     options, keep_io = job.options, job.options.io_precision == "fp32"
     if options.precision != "auto":
-        return convert(model, keep_io=keep_io, precision=half_type(options.precision).name), None
+        kind = half_type(options.precision).name
+        return convert(model, keep_io=keep_io, precision=kind, backend=options.precision_backend), None
     aim = Aim(options.precision_target or min(1.5, options.gate), options.gate, options.precision_time)
     made, report = convert_by_search(
         model, entered.original, entered.inputs, outputs, samples, task, aim, job.reporter, keep_io=keep_io, seed=options.seed
