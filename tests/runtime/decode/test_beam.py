@@ -114,3 +114,22 @@ def test_without_an_end_the_unfinished_are_given(language):
 def test_refuses_what_has_no_meaning(language, options, message):
     with pytest.raises(InputError, match=message):
         search(language(4, seed=0), np.zeros((1, 4)), **options)
+
+
+def test_noise_below_half_of_the_closest_choice_changes_no_best_hypothesis(language):
+    """``closest`` is a bound: tables that err by less than half of it, with either sign, find the same sentence."""
+    sources = np.random.default_rng(3).normal(size=(60, 5)) * 2
+    model = language(5, seed=8)
+    true = [row[0] for row in search(model, sources, limit=5, width=3, alpha=0.6)]
+    assert all(0 <= hypothesis.closest < np.inf for hypothesis in true)
+    generator = np.random.default_rng(4)
+    changed = 0
+    for size in (0.02, 0.1, 0.3, 1.0):
+        noisy = language(5, seed=8)
+        noise = generator.uniform(-size / 2, size / 2, noisy.table.shape)  # a log-probability errs by up to twice that
+        noisy.table[:] = model.table + noise
+        for got, hypothesis in zip(search(noisy, sources, limit=5, width=3, alpha=0.6), true, strict=True):
+            if hypothesis.closest > 2 * size:
+                assert got[0].tokens == hypothesis.tokens
+            changed += got[0].tokens != hypothesis.tokens
+    assert changed, "noise should change something, or the bound is not seen to matter"
