@@ -38,6 +38,7 @@ MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, To
   --limit N  --beam-width W  an encoder-decoder network's decodes;  --whole  as one graph instead
   --outputs attention        attention maps as outputs, for inspect NAME.attn --attention IMAGE
   --precision auto|fp16|bf16|fp32  FP16 by measured error (default) or by rules; BF16; none
+  --precision int8|fp8       layers in 8 bits, calibrated on --samples;  --calibration METHOD
   --target ort-cpu|ort-cuda|…  what model.onnx should be quick on;  --tune  time the forms here
   --gate FACTOR              error allowed, a multiple of PyTorch's own (default 2);  --keep-failed
   --allow-pickle             run the code inside a pickled module: only for files that you trust
@@ -58,7 +59,7 @@ def export(
     trt: Annotated[str | None, typer.Option(help="Build a TensorRT engine: auto, rtx or enterprise.")] = None,
     precision: Annotated[
         str,
-        typer.Option(help="auto: an FP16 model beside the FP32 one, by measured error; fp16, bf16: by rules; fp32: none."),
+        typer.Option(help="auto: FP16 by measured error; fp16, bf16, int8, fp8: that type by rules; fp32: FP32 alone."),
     ] = "auto",
     precision_target: Annotated[
         float | None, typer.Option(help="auto: the error aimed at, as a multiple of PyTorch's own FP16 error; 1.5.")
@@ -70,6 +71,10 @@ def export(
     precision_backend: Annotated[
         str, typer.Option(help="What inserts the casts of fp16 and bf16: own, or autocast (NVIDIA Model Optimizer).")
     ] = "own",
+    calibration: Annotated[
+        str,
+        typer.Option(help="Ranges of int8 and fp8: minmax, percentile, entropy, or auto for the better of the first."),
+    ] = "auto",
     target: Annotated[
         str | None,
         typer.Option(help="What model.onnx should be quick on: ort-cpu (default), ort-cuda, tensorrt-rtx, ..."),
@@ -135,9 +140,11 @@ def export(
 
     options = ExportOptions.from_strings(
         model=model, out=out, force=force, trt=trt, precision=precision, io_precision=io_precision, precision_backend=precision_backend,
-        target=target, tune=tune, arch=arch,
+        calibration=calibration, target=target, tune=tune, arch=arch,
         factory=factory, kwargs=kwargs, random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (),
-        dynamic=dynamic or (), static=static, precision_target=precision_target, precision_time=precision_time, outputs=output or (), extra_outputs=outputs, whole=whole, limit=limit,
+        dynamic=dynamic or (), static=static, precision_target=precision_target, precision_time=precision_time,
+        outputs=output or (), extra_outputs=outputs, whole=whole,
+        limit=limit,
         beam_width=beam_width, samples=samples, seed=seed, gate=gate,
         keep_failed=keep_failed, workspace=workspace, timing_cache=timing_cache,
         compute_capabilities=compute_capability or (), optimization_level=optimization_level,

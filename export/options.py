@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import InputError
 from ..runtime.picture import Scale, numbers
@@ -14,10 +14,11 @@ from .engine import EngineOptions
 from .source import SourceOptions, parse_kwargs
 
 TrtWish = Literal["auto", "rtx", "enterprise"]
-Form = Literal["fp16", "bf16", "fp32"]
-Precision = Literal["auto", "fp16", "bf16", "fp32"]
+Form = Literal["fp16", "bf16", "fp32", "int8", "fp8"]
+Precision = Literal["auto", "fp16", "bf16", "fp32", "int8", "fp8"]
 IoPrecision = Literal["fp32", "same"]
 PrecisionBackend = Literal["own", "autocast"]
+Calibration = Literal["auto", "minmax", "percentile", "entropy"]
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -35,6 +36,7 @@ class ExportOptions:
     precision_time: float = 120.0
     io_precision: IoPrecision = "fp32"
     precision_backend: PrecisionBackend = "own"
+    calibration: Calibration = "auto"
     target: str | None = None
     tune: bool = False
     source: SourceOptions = field(default_factory=SourceOptions)
@@ -64,6 +66,7 @@ class ExportOptions:
         precision: str,
         io_precision: str = "fp32",
         precision_backend: str = "own",
+        calibration: str = "auto",
         kwargs: str,
         workspace: str | None,
         gate: float,
@@ -87,10 +90,23 @@ class ExportOptions:
         """Read the command line's words. Raises InputError naming the option and its value."""
         if trt not in (None, "auto", "rtx", "enterprise"):
             raise InputError(f"--trt={trt} is not known", "use --trt, --trt=rtx or --trt=enterprise")
-        if precision not in ("auto", "fp16", "bf16", "fp32"):
-            raise InputError(f"--precision {precision} is not known", "use auto, fp16, bf16 or fp32")
+        if precision not in ("auto", "fp16", "bf16", "fp32", "int8", "fp8"):
+            raise InputError(f"--precision {precision} is not known", "use auto, fp16, bf16, int8, fp8 or fp32")
         if io_precision not in ("fp32", "same"):
             raise InputError(f"--io-precision {io_precision} is not known", "use fp32 or same")
+        if precision in ("int8", "fp8") and io_precision == "same":
+            raise InputError(
+                f"--io-precision same does not go with --precision {precision}: inputs and outputs stay float32",
+                "leave it out",
+            )
+        if calibration not in get_args(Calibration):
+            raise InputError(
+                f"--calibration {calibration} is not known", f"use one of {', '.join(get_args(Calibration))}"
+            )
+        if calibration != "auto" and precision not in ("int8", "fp8"):
+            raise InputError(
+                "--calibration belongs to --precision int8 and fp8", "leave it out, or quantise with --precision int8"
+            )
         if precision_backend not in ("own", "autocast"):
             raise InputError(f"--precision-backend {precision_backend} is not known", "use own or autocast")
         if precision_backend == "autocast" and precision not in ("fp16", "bf16"):
@@ -126,6 +142,7 @@ class ExportOptions:
             precision=precision,  # type: ignore[arg-type]
             io_precision=io_precision,  # type: ignore[arg-type]
             precision_backend=precision_backend,  # type: ignore[arg-type]
+            calibration=calibration,  # type: ignore[arg-type]
             gate=gate,
             source=SourceOptions(
                 arch=arch,

@@ -12,6 +12,7 @@ from ..runtime.manifest import Manifest
 from ..runtime.samples import Samples, load_samples
 from ..runtime.spec import TensorSpec
 from ..runtime.writer import BundleWriter
+from .eight_bits import refuse_engine
 from .engine.flavour import find_flavour
 from .options import ExportOptions
 from .report import Reporter, Silent
@@ -58,6 +59,7 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
     reporter = reporter or Silent()
     job = Job.of(options, reporter, find_flavour(options.trt) if options.trt is not None else None)
     Plan.of(options.target, job.flavour, options.precision)  # refuses a target before a large model is read
+    refuse_engine(options.precision, job.flavour, options.engine.compute_capabilities)
     with job.stages.run("source") as stage:
         source = load(options.model, options.source)
         check_lengths(source)

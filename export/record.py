@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import fields
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -99,8 +98,9 @@ def precision(
         origin = origin_of(decision.node, origins)
         kept.append(KeptNode(decision.node, origin.module if origin else "", f"{decision.rule}: {decision.reason}"))
     counts = result.counts
+    quantised = {"quantised": counts.quantised} if counts.quantised else {}
     return PrecisionSection(
-        tuple(kept), {result.half: counts.half_nodes, "float32": counts.fp32_nodes, "casts": counts.casts},
+        tuple(kept), {**quantised, result.half: counts.half_nodes, "float32": counts.fp32_nodes, "casts": counts.casts},
         None if search is None else _search(search),
     )
 

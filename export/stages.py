@@ -26,6 +26,7 @@ from ..runtime.writer import BundleFolder
 from . import record
 from .attribution import Made
 from .cases import build_cases, draws
+from .eight_bits import EIGHT, to_eight_bits
 from .engine.build import build_engine
 from .engine.flavour import Flavour
 from .entry import Entered, enter
@@ -43,8 +44,10 @@ from .verify import Form, verify
 FP32 = "model.onnx"
 HALF = {"fp16": "model.fp16.onnx", "bf16": "model.bf16.onnx"}
 """The 16-bit model's file by ``--precision``."""
+TYPED = {**HALF, "int8": "model.int8.onnx", "fp8": "model.fp8.onnx"}
+"""The file of the model that is no FP32, by ``--precision``."""
 GOLDEN = "golden.npz"
-_TORCH: dict[str, Precision] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+_TORCH: dict[str, Precision] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", **EIGHT}
 
 
 @dataclass
@@ -111,7 +114,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
             lowered, halved = lower_for(recognised, plan, inputs, options.tune, reporter)
             rewritten = record.rewrites(lowered.applied, recognised, FP32, captured.origins)
             if halved is not None and halved is not lowered:
-                rewritten += record.rewrites(halved.applied, recognised, HALF[options.precision], captured.origins)
+                rewritten += record.rewrites(halved.applied, recognised, TYPED[options.precision], captured.origins)
             onnx.save(lowered.model, folder.path / FP32)
             folder.add(FP32, "model-fp32")
             stage.detail = f"{len(lowered.model.graph.node)} standard nodes, {len(lowered.applied)} rewrites"
@@ -121,15 +124,21 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
         outputs = output_specs(entered, lowered.model, options.seed)
         if halved is not None:
             with stages.run(options.precision) as stage:
-                file, kind = HALF[options.precision], half_type(options.precision)
-                half, searched = _sixteen_bits(job, halved.model, outputs, entered, source.task, _fitting(samples, inputs))
+                file, kind = TYPED[options.precision], half_type("bf16" if options.precision == "bf16" else "fp16")
+                if options.precision in EIGHT:
+                    real = _fitting(samples, inputs)
+                    half = to_eight_bits(halved.model, options, entered, source.task, real, reporter, note)
+                else:
+                    half, searched = _sixteen_bits(job, halved.model, outputs, entered, source.task, _fitting(samples, inputs))
                 for text in half.warnings:
                     note(text)
                 onnx.save(half.model, folder.path / file)
-                folder.add(file, f"model-{kind.name}")
+                folder.add(file, f"model-{options.precision}")
                 counts[file] = record.operators(half.model)
                 counted = half.counts
-                stage.detail = f"{counted.half_nodes} nodes in {kind.title}, {counted.fp32_nodes} kept in FP32, {counted.casts} casts"
+                eight = f"{counted.quantised} layers in {options.precision.upper()}, " if options.precision in EIGHT else ""
+                said = f"{counted.half_nodes} nodes in {kind.title}, {counted.fp32_nodes} kept in FP32, {counted.casts} casts"
+                stage.detail = eight + said
         engines: list[EngineRecord] = []
         if flavour is not None:
             with stages.run("engine") as stage:
@@ -195,7 +204,7 @@ def _engine(
     origins: Origins,
     reporter: Reporter,
 ) -> EngineRecord:
-    model = folder.path / HALF.get(options.precision, FP32)
+    model = folder.path / TYPED.get(options.precision, FP32)
     if options.io_precision == "same" and options.precision in HALF:
         inputs = [replace(spec, dtype="float16") if spec.dtype == "float32" else spec for spec in inputs]
     engine = build_engine(model, inputs, flavour, options.engine, origins, reporter)
@@ -225,8 +234,8 @@ def _open_forms(
     add("onnx-fp32", FP32, "fp32", "onnxruntime", "lower")
     if precision == "fp16":  # BF16 is emulated only: ONNX Runtime's CPU provider has no BF16 operators
         add("onnx-fp16", HALF[precision], precision, "onnxruntime")
-    if precision in HALF:
-        add(f"emulated-{precision}", HALF[precision], precision, "emulated", "cast")
+    if precision in TYPED:
+        add(f"emulated-{precision}", TYPED[precision], precision, "emulated", "cast")
     for engine in engines:
         if gpu is None:
             note(f"{engine.file} was not run: no GPU is here; attnexport check runs it where one is")

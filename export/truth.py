@@ -22,7 +22,7 @@ from ..errors import StageError, first_line
 from .capture.quiet import quiet
 from .outputs import flatten
 
-Precision = Literal["float64", "float32", "float16", "bfloat16"]
+Precision = Literal["float64", "float32", "float16", "bfloat16", "int8+float16", "fp8+float16"]
 Arrays = Mapping[str, np.ndarray]
 
 _SMALLER = (torch.float32, torch.float16, torch.bfloat16)
@@ -33,6 +33,8 @@ class Original(Protocol):
     """The model that was handed in, evaluated at a precision. Outputs by name, in order. ``notes``: what the user should know."""
 
     notes: list[str]
+    further: dict[str, Callable[[Arrays], dict[str, np.ndarray]]]
+    """What evaluates it at precisions that need more than the model: 8 bits need ranges (truth_quantised.py)."""
 
     def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
         """FP64 results come as float64; the others in the dtypes that the model gives."""
@@ -71,9 +73,12 @@ class TorchOriginal:
         self._double: torch.nn.Module | None = None
         self._rounded: dict[torch.dtype, torch.nn.Module] = {}
         self.notes: list[str] = []
+        self.further: dict[str, Callable[[Arrays], dict[str, np.ndarray]]] = {}
 
     def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
         """See :class:`Original`. Raises StageError when the module cannot be evaluated at that precision."""
+        if precision in self.further:
+            return self.further[precision](feeds)
         arguments = [torch.from_numpy(np.ascontiguousarray(feeds[name])) for name in self._inputs]
         try:
             with torch.no_grad(), quiet():
@@ -91,6 +96,10 @@ class TorchOriginal:
             ) from error
         tensors = flatten(result)
         return {name: _array(t) for name, t in zip(self._names, tensors, strict=True)}
+
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """The parameters, by name."""
+        return dict(self._module.named_parameters())
 
     def modules(
         self, feeds: Arrays, paths: Collection[str]

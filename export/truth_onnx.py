@@ -6,7 +6,7 @@ under emulation: what a plain conversion would give.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import onnx
@@ -36,14 +36,22 @@ class OnnxOriginal:
         self._double: ReferenceEvaluator | None = None
         self._sessions: dict[Precision, Session] = {}
         self.notes: list[str] = []
+        self.further: dict[str, Callable[[Arrays], dict[str, np.ndarray]]] = {}
 
     def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
         """FP64 results come as float64. Raises StageError for an operator that the reference evaluator lacks."""
+        if precision in self.further:
+            return self.further[precision](feeds)
         if precision != "float64":
             return self._session(precision).run(feeds)
         if self._double is None:
             self._double = _evaluator(widen(self._model))
         return _evaluate(self._double, self._names, feeds)
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        """The graph as it came."""
+        return self._model
 
     def tensor_names(self) -> frozenset[str]:
         """All tensors that nodes of the main graph make."""

@@ -23,7 +23,7 @@ from .golden import GoldenCase
 from .opening import open_stage
 from .spec import check_feeds
 
-_PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+_PRECISIONS = {"int8": "int8+float16", "fp8": "fp8+float16", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> CheckResult:

@@ -24,6 +24,9 @@ _HALF_ULP = {
     "bfloat16": (2.0**-8, 2.0**-134),
     "float32": (2.0**-24, 2.0**-150),
     "float64": (2.0**-53, 2.0**-1074),
+    # Layers of 8 bits in an FP16 model: what comes out is FP16.
+    "int8+float16": (2.0**-11, 2.0**-25),
+    "fp8+float16": (2.0**-11, 2.0**-25),
 }
 
 
