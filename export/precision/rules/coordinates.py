@@ -43,6 +43,7 @@ _SAMPLER = "it samples an image at computed positions, and image and grid need o
 _GRID = "it makes the positions at which {name!r} samples: in {half.title} they would move by up to {half.raster} pixel of 256"
 _INDEX = "it makes an index or a size ({name!r}): {half.title} counts exactly only up to {half.counts_to}"
 _MARK = "it marks positions that are not finite, and in FP16 one beyond 65504 would not be"
+_MARKED = "it puts the mark of positions that are not finite on what was sampled, which is FP32 and need not be rounded"
 _WEIGHT = "it works on sampling positions alone (interpolation weights come from small differences of large numbers)"
 
 
@@ -50,6 +51,7 @@ def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     """Yield GridSample nodes, the chains behind coordinates and indices, and what is computed from them alone."""
     inner: set[str] = set()
     positions: set[str] = set()
+    marks: set[str] = set()
     for node in index.nodes:
         if node.op_type == "GridSample":
             yield node, _SAMPLER
@@ -61,9 +63,12 @@ def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
     for node in index.nodes:
         if node.op_type == "MatMul" and node.input[0] in positions and _zeros(index, node.input[1]):
             inner.update(node.output)
+            marks.update(node.output)
             yield node, _MARK
         operands = [origin(index, name) for name in index.single_inputs(node)]
-        if node.op_type in ELEMENTWISE and operands and all(name in inner for name in operands):
+        if node.op_type == "Add" and any(name in marks for name in operands):
+            yield node, _MARKED
+        elif node.op_type in ELEMENTWISE and operands and all(name in inner for name in operands):
             inner.update(node.output)
             yield node, _WEIGHT
 

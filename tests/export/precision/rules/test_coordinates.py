@@ -21,6 +21,7 @@ GRID = "it makes the positions at which 'y' samples: in FP16 they would move by 
 SAMPLER = "it samples an image at computed positions, and image and grid need one type"
 INDEX = "it makes an index or a size ('i'): FP16 counts exactly only up to 2048"
 MARK = "it marks positions that are not finite, and in FP16 one beyond 65504 would not be"
+MARKED = "it puts the mark of positions that are not finite on what was sampled, which is FP32 and need not be rounded"
 WEIGHT = "it works on sampling positions alone (interpolation weights come from small differences of large numbers)"
 
 
@@ -46,7 +47,7 @@ FIRES = {
     "a mark of positions that are not finite": (
         "t = Transpose<perm = [0, 2, 3, 1]>(flow)  z = MatMul(t, zeros)  m = Transpose<perm = [0, 3, 1, 2]>(z)"
         "  s = GridSample(x, t)  y = Add(s, m)",
-        {"z": MARK, "s": SAMPLER},
+        {"z": MARK, "s": SAMPLER, "y": MARKED},
     ),
     "positions that become an index": (
         "c = Conv(flow, k)  u = Mul(c, half)  d = Floor(u)  i = Cast<to = 7>(d)  j = Add(i, c1)  r = Reshape(j, flat)"
