@@ -112,6 +112,7 @@ class _Search:
         self.steps: list[Step] = []
         self.planned, self.shown = 1, 0.0
         self.doing = "all FP16"
+        self.goal = aim.target
         self.best: tuple[frozenset[str], Score] | None = None
 
     def run(self) -> Found:
@@ -167,6 +168,15 @@ class _Search:
         if self.aim.settle and diffuse and len(kept) > LITTLE * len(self.nodes) and allowed < self.aim.limit * MARGIN:
             _, little = self._within(self.aim.limit * MARGIN)
             return "rounding floor", little
+        return "searched", self._pruned(count, allowed)
+
+    def _fewest(self, allowed: float) -> frozenset[str]:
+        total = sum(self.energies.values())
+        count = fewest(self.steps, lambda kept: self._passes(kept, allowed), expected(self.steps, total, allowed))
+        return self._pruned(count, allowed)
+
+    def _pruned(self, count: int, allowed: float) -> frozenset[str]:
+        """What is needed of the first steps of the ranking."""
         self.doing = "dropping what is not needed"
         ranked = [node for step in self.steps[:count] for node in step.nodes]
         # What predictions are off by for the model as a whole, they are off by for a part of it.
@@ -175,7 +185,7 @@ class _Search:
         def hopeless(kept: frozenset[str]) -> bool:
             return math.isfinite(off) and off * predicted(self.energies, kept) > HOPELESS * allowed
 
-        return "searched", frozenset(prune(ranked, lambda kept: self._passes(kept, allowed), hopeless))
+        return frozenset(prune(ranked, lambda kept: self._passes(kept, allowed), hopeless))
 
     def _not_worse(
         self, verdict: Verdict, kept: frozenset[str], rules: frozenset[str]
@@ -239,17 +249,15 @@ class _Search:
         return bool(found)
 
     def _wider(self, kept: frozenset[str], error: float, allowed: float) -> frozenset[str]:
-        """A set with as much more of the ranking as the error on unseen inputs is above what is allowed."""
-        goal = min(self.trials.keeping(kept).worst, self.aim.target) * min(0.97, MARGIN * allowed / error)
+        """A set that aims lower by as much as the error on unseen inputs is above what is allowed; what the rules say, else."""
         rules = kept | (frozenset(d.node for d in decide_in(self.index, "caution")) & frozenset(self.nodes))
         if not self.steps:
             return rules
-        start = next((i for i in range(len(self.steps)) if not prefix_nodes(self.steps, i + 1) <= kept), 0)
         try:
-            count = fewest(self.steps, lambda more: self._passes(kept | more, goal), start + 1)
+            self.goal = min(self.goal, self.trials.keeping(kept).worst) * min(0.97, MARGIN * allowed / error)
+            return kept | self._fewest(self.goal)
         except OutOfTime:
             return rules
-        return kept | prefix_nodes(self.steps, count)
 
     def _found(self, verdict: Verdict, kept: frozenset[str], score: Score, fresh: Score | None = None) -> Found:
         ordered = [node.name for node in self.index.nodes if node.name in kept]

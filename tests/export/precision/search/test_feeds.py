@@ -29,7 +29,7 @@ def test_a_large_output_needs_two_inputs_apart_and_a_small_one_more() -> None:
 def test_validation_takes_every_point_of_the_profile() -> None:
     assert shapes(build_inputs((X,), (output(1000),), None, 0).held_out) == [("random", 1)] * 2
     wide = build_inputs((X,), (output(200),), None, 0).held_out
-    assert shapes(wide) == [("random", 1)] * 2 + [("random", 4)] * 2
+    assert shapes(wide) == [("random", 1)] * 3 + [("random", 4)] * 3
 
 
 def test_no_input_is_seen_twice() -> None:
