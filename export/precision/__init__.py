@@ -16,8 +16,10 @@ from .opset import prepared
 from .policy import Decision, Severity, decide, decide_in
 
 __all__ = [
+    "Backend",
     "Counts",
     "Decision",
+    "HalfName",
     "PrecisionResult",
     "Severity",
     "convert",

@@ -77,4 +77,4 @@ def half_type(name: str) -> HalfType:
     """``fp16`` or ``bf16``. Raises InputError for another name."""
     if name not in _BY_NAME:
         raise InputError(f"precision {name!r} is not a 16-bit type", f"use one of {', '.join(_BY_NAME)}")
-    return _BY_NAME[name]  # type: ignore[index]  # held to the names above
+    return _BY_NAME[name]

@@ -39,10 +39,12 @@ def test_fp64_is_exact_and_the_smaller_precisions_err_by_their_rounding() -> Non
     module = Exponential().eval()
     original = TorchOriginal(module, ["x"], ["y", "index"])
     truth = expected(module)
-    got = {p: original.run({"x": X}, p) for p in ("float64", "float32", "float16")}
+    got = {p: original.run({"x": X}, p) for p in ("float64", "float32", "float16", "bfloat16")}
     np.testing.assert_allclose(got["float64"]["y"], truth, rtol=1e-14)
     errors = {p: float(np.abs(got[p]["y"].astype(np.float64) - truth).max()) for p in got}
     assert errors["float64"] < 1e-14 < errors["float32"] < 1e-5 < errors["float16"] < 1e-2
+    # NumPy has no bfloat16: the values come as float32, rounded.
+    assert got["bfloat16"]["y"].dtype == np.float32 and errors["float16"] < errors["bfloat16"] < 1e-1
     np.testing.assert_array_equal(got["float64"]["index"], truth.argmax(1))
     assert module.fc.weight.dtype == torch.float32, "the module that was handed in stays as it is"
 
@@ -168,3 +170,31 @@ def test_a_model_that_autocast_runs_gets_no_note() -> None:
     original = TorchOriginal(Exponential().eval(), ["x"], ["y", "index"])
     original.run({"x": X}, "float16")
     assert original.notes == []
+
+
+class Failing(nn.Module):
+    """A layer, and a step that no autocast takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("not under autocast")
+        return self.fc(x)
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind", "low", "high"), [("float16", "FP16", 1e-5, 2e-3), ("bfloat16", "BF16", 5e-4, 2e-2)]
+)
+def test_each_16_bit_type_has_a_rounding_and_a_note_of_its_own(
+    precision: str, kind: str, low: float, high: float
+) -> None:
+    torch.manual_seed(0)
+    original = TorchOriginal(Failing().eval(), ["x"], ["y"])
+    truth = original.run({"x": X}, "float64")["y"]
+    got = original.run({"x": X}, precision)["y"]
+    assert low < np.sqrt(np.mean((got - truth) ** 2) / np.mean(truth**2)) < high
+    (note,) = original.notes
+    assert f"under {kind} autocast (not under autocast): its {kind} error is that of {kind} weights" in note
