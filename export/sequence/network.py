@@ -74,16 +74,17 @@ def check_lengths(source: Source) -> None:
     longest = getattr(source.module, "longest", None)
     if not isinstance(longest, int) or isinstance(longest, bool):
         return
-    for spec in source.inputs:
-        if len(spec.axes) < 2 or spec.axes[1].max <= longest:
-            continue
-        axis = spec.axes[1]
-        size = f"1:{min(axis.opt, longest)}:{longest}"
+    long = [spec for spec in source.inputs if len(spec.axes) == 2 and spec.axes[1].max > longest]
+    if long:
+        remedies = [
+            f"--dynamic {spec.name}:1=1:{min(spec.axes[1].opt, longest)}:{longest}"
+            if spec.axes[1].dynamic
+            else f"--input {spec.name} of {longest} tokens at the most"
+            for spec in long
+        ]
         raise InputError(
-            f"input {spec.name!r} may have {axis.max} tokens and {source.name} holds {longest}",
-            f"give --dynamic {spec.name}:1={size}"
-            if axis.dynamic
-            else f"give --input {spec.name} with {longest} at most",
+            f"input {long[0].name!r} may have {long[0].axes[1].max} tokens and {source.name} holds {longest}",
+            f"give {' '.join(remedies)}",
         )
 
 
