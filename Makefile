@@ -24,7 +24,7 @@ test: $(STAMP)
 
 sweep: $(STAMP)
 	rm -f build/systems.json
-	$(BIN)/python -m pytest tests/sweep tests/models/test_export_registry.py -m sweep
+	$(BIN)/python -m pytest -m sweep
 	$(BIN)/python benchmarks/systems.py --table
 
 test-sweep: $(STAMP)
