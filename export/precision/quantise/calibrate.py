@@ -18,6 +18,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from ....errors import InputError, StageError
 from ....runtime.sessions.ort import OrtSession
+from ...capture.quiet import quiet
 
 Method = Literal["minmax", "percentile", "entropy"]
 METHODS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
@@ -49,14 +50,16 @@ def ranges(
             for name in wanted:
                 found[name] = max(found[name], _largest(name, held[name]))
             if histograms is not None:
-                histograms.collect({name: [held[name]] for name in wanted if np.any(held[name])})
+                with quiet():
+                    histograms.collect({name: [held[name]] for name in wanted if np.any(held[name])})
     finally:
         session.close()
     if not runs:
         raise InputError("there are no inputs to calibrate on", "give samples")
     if histograms is None or not any(found.values()):
         return found
-    cut = histograms.compute_collection_result()
+    with quiet():
+        cut = histograms.compute_collection_result()
     return {name: min(high, _cut(cut[name])) if name in cut else 0.0 for name, high in found.items()}
 
 

@@ -14,7 +14,6 @@ from ....errors import InputError
 from ....runtime.samples import Samples
 from ....runtime.sessions.ort import OrtSession
 from ....runtime.spec import TensorSpec
-from ...capture.quiet import quiet
 from ...origin import Origins, origin_of
 from ...report import Reporter
 from ...truth import Arrays, Original
@@ -136,11 +135,8 @@ def _calibrated(
 ) -> dict[Method, dict[str, float]]:
     """The ranges of the layers' data by each method that is to be tried."""
     tensors = [layer.data for layer in layers]
-    with quiet():
-        return {
-            one: ranges(index.model, tensors, data.calibration, one)
-            for one in (_AUTO if method == "auto" else (method,))
-        }
+    methods = _AUTO if method == "auto" else (method,)
+    return {one: ranges(index.model, tensors, data.calibration, one) for one in methods}
 
 
 def _alive(layers: Sequence[Layer], found: Mapping[str, float]) -> tuple[list[Layer], list[Left]]:
