@@ -1,6 +1,6 @@
 """``--precision auto`` on the five networks of precision_nets.py, beside the rules alone and a plain conversion.
 
-    python benchmarks/precision_search.py --json benchmarks/precision_search.json [--doc docs/precision.md] [NET ...]
+    python -m attnexport.benchmarks.precision_search --json benchmarks/precision_search.json [--doc docs/precision.md] [NET ...]
 
 Errors are max|err| / max|truth| under emulation, over 64 inputs that no search has seen. Each network is searched to
 the tolerance of the table that it is held to, and with the default target of 1.5 times PyTorch's own error. Nodes are
@@ -172,14 +172,15 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     """Measure the networks that are named, or all five."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("nets", nargs="*", choices=[*NETS, []], default=list(NETS))
+    parser.add_argument("nets", nargs="*", metavar="NET", help=", ".join(NETS))
     parser.add_argument("--json", type=Path, help="keep the rows here; those of other networks stay")
     parser.add_argument("--doc", type=Path, help="write the table between the marks of this file")
     given = parser.parse_args()
+    nets = given.nets or list(NETS)
     rows: list[Row] = []
     if given.json is not None and given.json.is_file():
-        rows = [Row(**row) for row in json.loads(given.json.read_text()) if row["net"] not in given.nets]
-    for name in given.nets:
+        rows = [Row(**row) for row in json.loads(given.json.read_text()) if row["net"] not in nets]
+    for name in nets:
         rows += measure(name)
         print(table([row for row in rows if row.net == name]), flush=True)
     rows.sort(key=lambda row: list(NETS).index(row.net))

@@ -87,9 +87,7 @@ def rewrites(
     return tuple(records)
 
 
-def precision(
-    result: PrecisionResult | None, origins: Origins, search: SearchReport | None = None
-) -> PrecisionSection:
+def precision(result: PrecisionResult | None, origins: Origins, search: SearchReport | None = None) -> PrecisionSection:
     """The nodes kept in FP32, by module, with the reason of each, and how a search found them."""
     if result is None:
         return PrecisionSection()
@@ -100,7 +98,8 @@ def precision(
     counts = result.counts
     quantised = {"quantised": counts.quantised} if counts.quantised else {}
     return PrecisionSection(
-        tuple(kept), {**quantised, result.half: counts.half_nodes, "float32": counts.fp32_nodes, "casts": counts.casts},
+        tuple(kept),
+        {**quantised, result.half: counts.half_nodes, "float32": counts.fp32_nodes, "casts": counts.casts},
         None if search is None else _search(search),
     )
 

@@ -129,14 +129,18 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
                     real = _fitting(samples, inputs)
                     half = to_eight_bits(halved.model, options, entered, source.task, real, reporter, note)
                 else:
-                    half, searched = _sixteen_bits(job, halved.model, outputs, entered, source.task, _fitting(samples, inputs))
+                    half, searched = _sixteen_bits(
+                        job, halved.model, outputs, entered, source.task, _fitting(samples, inputs)
+                    )
                 for text in half.warnings:
                     note(text)
                 onnx.save(half.model, folder.path / file)
                 folder.add(file, f"model-{options.precision}")
                 counts[file] = record.operators(half.model)
                 counted = half.counts
-                eight = f"{counted.quantised} layers in {options.precision.upper()}, " if options.precision in EIGHT else ""
+                eight = (
+                    f"{counted.quantised} layers in {options.precision.upper()}, " if options.precision in EIGHT else ""
+                )
                 said = f"{counted.half_nodes} nodes in {kind.title}, {counted.fp32_nodes} kept in FP32, {counted.casts} casts"
                 stage.detail = eight + said
         engines: list[EngineRecord] = []
@@ -171,7 +175,12 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
 
 
 def _sixteen_bits(
-    job: Job, model: onnx.ModelProto, outputs: Sequence[TensorSpec], entered: Entered, task: str | None, samples: Samples | None
+    job: Job,
+    model: onnx.ModelProto,
+    outputs: Sequence[TensorSpec],
+    entered: Entered,
+    task: str | None,
+    samples: Samples | None,
 ) -> tuple[PrecisionResult, SearchReport | None]:
     """The 16-bit model: with what the rules keep in FP32, or what a search does (``--precision auto``)."""
     options, keep_io = job.options, job.options.io_precision == "fp32"
@@ -180,7 +189,16 @@ def _sixteen_bits(
         return convert(model, keep_io=keep_io, precision=kind, backend=options.precision_backend), None
     aim = Aim(options.precision_target or min(1.5, options.gate), options.gate, options.precision_time)
     made, report = convert_by_search(
-        model, entered.original, entered.inputs, outputs, samples, task, aim, job.reporter, keep_io=keep_io, seed=options.seed
+        model,
+        entered.original,
+        entered.inputs,
+        outputs,
+        samples,
+        task,
+        aim,
+        job.reporter,
+        keep_io=keep_io,
+        seed=options.seed,
     )
     job.note(report.text)
     return made, report

@@ -120,7 +120,9 @@ def parts(network: EncoderDecoder, source: Mapping[str, Any]) -> tuple[Part, Par
     step's inputs follow from it: their sizes are measured on the network itself, in its present mode.
     """
     batch, free = (axis if isinstance(axis, int) else dict(axis) for axis in source["axes"])
-    lengths = (free, free) if isinstance(free, int) else (free["opt"], free["min" if free["min"] < free["opt"] else "max"])
+    lengths = (
+        (free, free) if isinstance(free, int) else (free["opt"], free["min" if free["min"] < free["opt"] else "max"])
+    )
     names = network.memory_names + network.state_names
     device = next(network.parameters()).device
     with torch.no_grad():

@@ -75,7 +75,11 @@ class Attribution:
         parts: list[str] = []
         before = ""
         for step in self.steps:
-            name = step.stage if step.precision == "float32" else f"{step.stage} ({_SHORT.get(step.precision, step.precision)})"
+            name = (
+                step.stage
+                if step.precision == "float32"
+                else f"{step.stage} ({_SHORT.get(step.precision, step.precision)})"
+            )
             figure = f"{step.growth:+.2f}x" if step.precision == before else f"{step.ratio:.2f}x"
             parts.append(f"{name} {figure}")
             before = step.precision

@@ -114,8 +114,9 @@ def open_form(
         session, how = open_stage(part, record.stage, file, note)
         stack.callback(session.close)
         sessions.append(session)
+    encoder, step = sessions
     source, rows = batches(parts)
-    return SequenceDecoder(*sessions, facts, source, rows), how
+    return SequenceDecoder(encoder, step, facts, source, rows), how
 
 
 def joined(found: Sequence[Agreement]) -> Agreement:

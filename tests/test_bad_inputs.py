@@ -233,7 +233,7 @@ CASES = {
     "a gate of nothing": Bad([str(STN), "--gate", "0"], ["--gate 0"]),
     "a negative seed": Bad([str(STN), "--seed", "-1"], ["--seed -1"]),
     "a bundle as the model": Bad(["there.attn"], ["bundle", "attnexport check"], existing_bundle),
-    "an unknown precision": Bad([str(STN), "--precision", "fp8"], ["fp8", "fp16"]),
+    "an unknown precision": Bad([str(STN), "--precision", "fp4"], ["fp4", "fp16"]),
     "too many output names": Bad([str(STN), "--output", "a", "--output", "b"], ["2 output names for 1"]),
 }
 

@@ -102,8 +102,8 @@ def _original(
     facts: DecodeRecord,
     parts: Mapping[str, Bundle],
 ) -> SequenceDecoder:
-    sessions = [OriginalSession(originals[name], part, precision) for name, part in plan.parts.items()]
-    return SequenceDecoder(*sessions, facts, *batches(dict(parts)))
+    encoder, step = (OriginalSession(originals[name], part, precision) for name, part in plan.parts.items())
+    return SequenceDecoder(encoder, step, facts, *batches(parts))
 
 
 def _forms(parts: Mapping[str, Bundle]) -> Iterator[tuple[str, dict[str, str], Precision]]:

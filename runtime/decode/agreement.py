@@ -38,7 +38,8 @@ def as_rows(hypotheses: Sequence[Hypothesis], end: int, limit: int) -> np.ndarra
 def lengths(rows: np.ndarray, end: int) -> np.ndarray:
     """How many tokens of each row (N, limit) count: up to its first ``end`` and with it, or all."""
     ended = rows == end
-    return np.where(ended.any(1), ended.argmax(1) + 1, rows.shape[1])
+    found: np.ndarray = np.where(ended.any(1), ended.argmax(1) + 1, rows.shape[1])
+    return found
 
 
 def agree(truth: np.ndarray, got: np.ndarray, margins: np.ndarray, *, end: int, tie: float) -> Agreement:

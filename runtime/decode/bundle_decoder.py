@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class BundleDecoder(SequenceDecoder):
                 stack.callback(session.close)
                 sessions.append(session)
             source, rows = batches(parts)
-            super().__init__(*sessions, facts, source, rows)
+            encoder, step = sessions
+            super().__init__(encoder, step, facts, source, rows)
             self._opened = stack.pop_all()
         self.precision = precision
 
@@ -90,7 +91,7 @@ def parts_of(bundle: Bundle) -> tuple[DecodeRecord, dict[str, Bundle]]:
     return facts, {name: bundle.part(name) for name in (ENCODER, STEP)}
 
 
-def batches(parts: dict[str, Bundle]) -> tuple[TensorSpec, Axis]:
+def batches(parts: Mapping[str, Bundle]) -> tuple[TensorSpec, Axis]:
     """The encoder's input, and the batch that the step takes. Raises BundleError where a part takes nothing."""
     found = [part.manifest.inputs for part in parts.values()]
     if not all(inputs and inputs[0].axes for inputs in found):

@@ -119,7 +119,7 @@ class _Search:
         """Every step that is needed."""
         self.reporter.progress(0.0, "all FP16 but the hazards")
         self.first = judge(self.typed([d.node for d in self.hazards]), self.calibration)
-        if self.first.within(self.aim.target):
+        if self.first.within(self.aim.target * MARGIN):
             return self._found("passed at once", frozenset(), self.first)
         self.reporter.progress(0.02, "looking for what FP16 cannot hold")
         names = [d.node for d in self.hazards]
@@ -140,7 +140,7 @@ class _Search:
             self.trials.close()
 
     def _choose(self) -> tuple[Verdict, frozenset[str]]:
-        if self._passes(frozenset()):
+        if self._passes(frozenset(), self.aim.target * MARGIN):
             return "overflow only", frozenset()
         rules = frozenset(d.node for d in decide_in(self.index, "caution")) & frozenset(self.nodes)
         self._passes(rules)
@@ -249,13 +249,13 @@ class _Search:
         return bool(found)
 
     def _wider(self, kept: frozenset[str], error: float, allowed: float) -> frozenset[str]:
-        """A set that aims lower by as much as the error on unseen inputs is above what is allowed; what the rules say, else."""
+        """Another set, aiming lower by as much as unseen inputs err too much; without a ranking, what the rules say too."""
         rules = kept | (frozenset(d.node for d in decide_in(self.index, "caution")) & frozenset(self.nodes))
         if not self.steps:
             return rules
         try:
             self.goal = min(self.goal, self.trials.keeping(kept).worst) * min(0.97, MARGIN * allowed / error)
-            return kept | self._fewest(self.goal)
+            return self._fewest(self.goal)
         except OutOfTime:
             return rules
 

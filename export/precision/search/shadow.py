@@ -4,7 +4,8 @@
 
 Each node is judged alone, on FP32 data rounded once, so that one overflow does not hide the next. Matrix products and
 convolutions are not computed twice: what they make of rounded data overflows where what they made overflows, or where
-the data did. A node whose values reach 65504 / HEADROOM counts too: the next input may be larger.
+the data did. A node whose values reach 65504 / HEADROOM counts too: the next input may be larger. Where a partial mask
+hides positions, only what is not hidden counts: the cast inserter has the mask saturate at half of the range.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ..constants import LARGEST
 from ..graph import GraphIndex, tensor_names, unique
+from ..masks import carriers, is_partial
 from ..types import SINGLE, Typing
 from .constants import in_half
 from .session import open_model
@@ -69,6 +71,15 @@ def overflows(index: GraphIndex, fixed: Collection[str], feeds: Sequence[dict[st
     ]
 
 
+def _masked(index: GraphIndex) -> frozenset[str]:
+    """The nodes whose large negative values come from partial masks."""
+    found: set[str] = set()
+    for node in index.nodes:
+        if any(is_partial(index, node, name) for name in node.input):
+            found.update((node.name, *(carrier.name for carrier in carriers(index, node))))
+    return frozenset(found)
+
+
 class _Builder:
     """The FP32 model, the shadow of each node beside it, and two outputs: what broke, and how large values are."""
 
@@ -78,6 +89,7 @@ class _Builder:
         self.added: list[NodeProto] = []
         self.constants: list[TensorProto] = []
         self.halves: dict[str, str] = {}
+        self.masked = _masked(index)
         self.broke = unique("attnexport/broke", self.tensors)
         self.largest = unique("attnexport/largest", self.tensors)
 
@@ -106,7 +118,8 @@ class _Builder:
         broke = [self._breaks(name, shadows[name]) for name in outputs]
         if node.op_type in _LINEAR:
             broke += [self._breaks(n, self._half(n)) for n in node.input if self.index.is_single(n)]
-        largest = [self._most(self._op("Abs", [name])) for name in outputs]
+        hides = node.name in self.masked
+        largest = [self._most(name if hides else self._op("Abs", [name])) for name in outputs]
         return self._worst(broke), self._worst(largest)
 
     def _shadow(self, node: NodeProto) -> dict[str, str]:
@@ -128,7 +141,7 @@ class _Builder:
         return {name: self._half(raw[name]) for name in stored}
 
     def _half(self, name: str) -> str:
-        """A tensor rounded to FP16 and back; a constant saturates."""
+        """A tensor rounded to FP16 and back; a constant saturates, and so does what a partial mask hides."""
         if name in self.halves:
             return self.halves[name]
         self.halves[name] = rounded = self._fresh(f"{name}/rounded")
@@ -136,6 +149,9 @@ class _Builder:
             half = in_half(self.index, name).array
             self.constants.append(numpy_helper.from_array(half.astype(np.float32), rounded))
         else:
+            producer = self.index.producer(name)
+            if producer is not None and producer.name in self.masked:
+                name = self._op("Max", [name, self._constant(np.float32(-LARGEST))])
             self._op("Cast", [self._op("Cast", [name], to=TensorProto.FLOAT16)], rounded, to=SINGLE)
         return rounded
 

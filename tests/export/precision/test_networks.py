@@ -77,7 +77,11 @@ class Small(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.attention, self.head = nn.Conv2d(3, 8, 3, padding=1), ChannelAttention(zero_init=False), nn.Linear(8, 4)
+        self.stem, self.attention, self.head = (
+            nn.Conv2d(3, 8, 3, padding=1),
+            ChannelAttention(zero_init=False),
+            nn.Linear(8, 4),
+        )
 
     def forward(self, x):
         y = F.normalize(self.attention(self.stem(x)).flatten(2).amax(-1), eps=1e-12)

@@ -63,3 +63,19 @@ def test_a_denominator_that_vanishes(weighted: Callable[..., ModelProto]) -> Non
 def test_infinities_of_the_model_itself_are_no_overflow(weighted: Callable[..., ModelProto]) -> None:
     model = weighted("net (float[n, 8] x) => (float[n, 8] y) { l = Log(x)  y = Exp(l) }")
     assert found(model, x=np.array([[0.0] * 4 + [1.0] * 4], np.float32)) == {}  # log 0 = -inf in FP32 too
+
+
+def test_what_a_partial_mask_hides_is_no_overflow(weighted: Callable[..., ModelProto]) -> None:
+    """-1e9 saturates when it is cast, and any large negative number hides as well."""
+    text = """net (float[n, 8] x, float[1] s, float[2, 8] m) => (float[n, 8] y) {
+        a = Add(x, m)
+        b = Mul(a, s)
+        y = Softmax(b)
+    }"""
+    mask = np.where(np.arange(16).reshape(2, 8) % 8 > 5, -1e9, 0.0)
+    assert found(weighted(text, s=np.array([1.0]), m=mask)) == {}
+    assert found(weighted(text, s=np.array([-1.0]), m=mask))["b"].largest == 1e9, "it does not hide what it turns round"
+    full = np.full((2, 8), -1e9)
+    assert set(found(weighted(text, s=np.array([1.0]), m=full))) == {"a", "b", "y"}, "a row that is hidden in full"
+    high = found(weighted(text, s=np.array([40_000.0]), m=mask))
+    assert high["b"].largest == 40_000.0, "what is not hidden counts"
