@@ -90,10 +90,11 @@ def test_fp32_errs_at_most_twice_as_much_as_pytorch_and_fp16_is_held_under_emula
     assert set(records) == {"onnx-fp32", "onnx-fp16", "emulated-fp16"}
     for record in records.values():
         assert record.gate.passed
-        assert 0 < record.gate.ratio <= 2.0
+        assert 0 < record.gate.ratio <= (1.5 if record.stage == "emulated-fp16" else 2.0)
         assert record.gate.own_rms > 0
     assert records["onnx-fp32"].detail["top1"]["agreement"] == 1.0
-    assert records["emulated-fp16"].detail["top1"]["agreement"] >= 0.995
+    top1 = records["emulated-fp16"].detail["top1"]
+    assert top1["disagreements"] == top1["within_margin"] and top1["agreement"] >= 0.995
     assert records["onnx-fp32"].detail["top1"]["accuracy"] >= 0.95
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -16,6 +17,9 @@ from attnexport.benchmarks.systems import ROWS, keep
 from attnexport.benchmarks.systems_measure import Exported, export, row, times_faster
 from attnexport.models import distinct, registry
 from attnexport.models.entry import Inputs
+
+FP16_BAR = 1.5
+"""FP16's error under emulation, as a multiple of autocast's."""
 
 DISTINCT = distinct.reduced(registry.names())
 
@@ -38,6 +42,11 @@ def held_to_its_bars(made: Exported, inputs: Inputs) -> None:
     for record in manifest.parity:
         assert record.gate.passed and record.gate.ratio <= record.gate.factor == 2.0, record.stage
         assert record.figures.truth_rms > 0
+        assert np.isfinite([record.figures.rms, record.figures.max_abs]).all()
+        if record.stage == "emulated-fp16":
+            assert record.gate.ratio <= FP16_BAR
+        top1 = record.detail.get("top1")
+        assert top1 is None or top1["disagreements"] == top1["within_margin"], "only ties change"
     assert [spec.to_json() for spec in manifest.inputs] == list(inputs)
     assert {"min", "opt", "max"} == set(manifest.engines[0].profiles[0][inputs[0]["name"]])
     assert made.result.bundle is not None

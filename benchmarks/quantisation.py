@@ -1,0 +1,105 @@
+"""INT8 and FP8 of the digits networks, beside FP16: size, error, accuracy, by the way in which ranges are found.
+
+    python -m attnexport.benchmarks.quantisation [--json FILE] [--doc docs/quantisation.md]
+
+Each row is an export with --samples of 540 real digits; error and accuracy are its own report's, under emulation. Error is
+the rms of the logits against the original in FP64, as a part of their rms, and as a multiple of PyTorch's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from attnexport.export.options import ExportOptions
+from attnexport.export.pipeline import run
+from attnexport.runtime.bundle import Bundle
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+NETWORKS = ("digits_stn_cbam", "digits_sasa", "digits_lrnet")
+FORMS = (
+    ("fp16", "auto"),
+    *((precision, method) for precision in ("int8", "fp8") for method in ("minmax", "percentile", "entropy", "auto")),
+)
+BEGIN, END = "<!-- quantisation.json -->", "<!-- end -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One export. ``size`` in bytes of the model file, ``seconds`` of the stage that makes it."""
+
+    network: str
+    precision: str
+    method: str
+    size: int
+    layers: int
+    relative: float
+    ratio: float
+    accuracy: float
+    original: float
+    seconds: float
+
+
+def measure(network: str, precision: str, method: str) -> Row:
+    """Export, and read the bundle."""
+    with tempfile.TemporaryDirectory() as folder:
+        options: dict[str, Any] = {"model": EXAMPLES / f"{network}.pt", "samples": EXAMPLES / "digits_samples.npz"}
+        started = time.perf_counter()
+        made = run(
+            ExportOptions(**options, out=Path(folder) / "out.attn", precision=precision, calibration=method)  # type: ignore[arg-type]
+        )
+        taken = time.perf_counter() - started
+        assert made.bundle is not None, made.failures
+        bundle = Bundle.open(made.bundle)
+        manifest = bundle.manifest
+        stages = {stage.name: stage.seconds for stage in manifest.stages}
+        record = next(one for one in manifest.parity if one.stage == f"emulated-{precision}")
+        top = record.detail["samples"]["top1"] if "samples" in record.detail else record.detail["top1"]
+        return Row(
+            network, precision, method, manifest.files[f"model.{precision}.onnx"].bytes,
+            manifest.precision.counts.get("quantised", 0), record.figures.relative, record.gate.ratio,
+            top["accuracy"], top["original_accuracy"], stages.get(precision, taken),
+        )  # fmt: skip
+
+
+def table(rows: list[Row]) -> str:
+    """The table of docs/quantisation.md."""
+    lines = [
+        "| network | precision, ranges | file | layers in 8 bits | error | x PyTorch's own | accuracy, original's | stage |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        ranges = "" if row.precision == "fp16" else f", {row.method}"
+        lines.append(
+            f"| {row.network} | {row.precision}{ranges} | {row.size / 1e3:.0f} kB | {row.layers or '-'} | {row.relative:.2%} | "
+            f"{row.ratio:.2f} | {row.accuracy:.1%}, {row.original:.1%} | {row.seconds:.1f} s |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure every network in every form."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="keep the rows here")
+    parser.add_argument("--doc", type=Path, help="write the table between the marks of this file")
+    given = parser.parse_args()
+    rows = []
+    for network in NETWORKS:
+        for precision, method in FORMS:
+            rows.append(measure(network, precision, method))
+            print(table(rows).splitlines()[-1], flush=True)
+    if given.json is not None:
+        given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    if given.doc is not None:
+        text = given.doc.read_text()
+        head, tail = text.index(BEGIN) + len(BEGIN), text.index(END)
+        given.doc.write_text(f"{text[:head]}\n{table(rows)}\n{text[tail:]}")
+
+
+if __name__ == "__main__":
+    main()

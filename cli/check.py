@@ -1,0 +1,24 @@
+"""``attnexport check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def check(
+    bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Prove a bundle again from its golden inputs and outputs; needs no torch."""
+    from ..runtime.check import check as run_check
+    from ..runtime.console import ConsoleReporter, show_check
+
+    with ConsoleReporter(silent=json_output) as reporter:
+        result = run_check(bundle, reporter.note)
+    show_check(result, as_json=json_output)
+    if not result.passed:
+        raise typer.Exit(1)

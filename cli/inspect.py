@@ -1,0 +1,43 @@
+"""``attnexport inspect``: what a bundle holds, or its attention maps over an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+
+
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
+    layers: Annotated[bool, typer.Option(help="List every layer of the engines.")] = False,
+    attention: Annotated[
+        Path | None, typer.Option(help="Draw the attention maps over this image instead; needs matplotlib.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="With --attention: the PNG; IMAGE.attention.png by default.")
+    ] = None,
+    mean: Annotated[
+        str, typer.Option(help="With --attention: subtracted from pixels in 0..1, as 0.5 or 0.4,0.5,0.6.")
+    ] = "0",
+    std: Annotated[str, typer.Option(help="With --attention: what pixels are divided by, likewise.")] = "1",
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Show what a bundle holds: rewrites with reasons, operators, precisions, engine layers, parity."""
+    if attention is not None:
+        from ..runtime.attention_picture import draw_attention
+        from ..runtime.console import show_picture
+        from ..runtime.picture import numbers
+
+        picture = draw_attention(bundle, attention, out, mean=numbers(mean, "--mean"), std=numbers(std, "--std"))
+        show_picture(picture, as_json=json_output)
+        return
+    if out is not None or (mean, std) != ("0", "1"):
+        raise InputError("--out, --mean and --std belong to --attention", "add --attention IMAGE")
+    from ..runtime.console import show_inspection
+    from ..runtime.inspect import inspect as run_inspect
+
+    show_inspection(run_inspect(bundle), layers=layers, as_json=json_output)

@@ -1,0 +1,25 @@
+"""``attnexport models``: the registry, counted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="One of them, with its options.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON: a list, or one object.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """List the networks that --arch knows: parameters, multiply-adds, input, paper."""
+    from ..export.requirements import require_export
+
+    require_export()
+    from ..export.catalogue import catalogue
+    from ..runtime.console import ConsoleReporter
+    from ..runtime.model_table import show_models
+
+    with ConsoleReporter(silent=json_output) as reporter:
+        rows = catalogue(name, reporter)
+    show_models(rows, one=name is not None, as_json=json_output)

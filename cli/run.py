@@ -1,0 +1,76 @@
+"""All commands as one program: ``attnexport MODEL`` is the export, and every error is one line with its exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from .. import __version__
+from ..errors import AttnexportError, InputError, first_line
+from .check import check
+from .decode import decode
+from .doctor import doctor
+from .export import export
+from .help import HELP
+from .inspect import inspect
+from .models import models
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
+for _command in (export, check, inspect, decode, doctor, models):
+    app.command()(_command)
+
+COMMANDS = tuple(command.callback.__name__ for command in app.registered_commands if command.callback is not None)
+
+
+def arguments(argv: Sequence[str]) -> list[str]:
+    """The words as typer takes them: ``export`` is understood where no command stands, and a bare ``--trt`` is ``--trt=auto``."""
+    words = list(argv)
+    if words and words[0] not in COMMANDS:
+        words.insert(0, "export")
+    return ["--trt=auto" if word == "--trt" else word for word in words]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"--help", "-h"}:
+        sys.stdout.write(HELP)
+        sys.exit(0)
+    if words[0] == "--version":
+        sys.stdout.write(f"attnexport {__version__}\n")
+        sys.exit(0)
+    try:
+        app(args=arguments(words), prog_name="attnexport")
+    except KeyboardInterrupt:
+        sys.stderr.write("attnexport: interrupted, nothing was written\n")
+        sys.exit(130)
+    except Exception as error:
+        if "--debug" in words:
+            traceback.print_exception(error)
+        sys.exit(_fail(error, as_json="--json" in words))
+
+
+def _fail(error: Exception, *, as_json: bool) -> int:
+    """Print one line for an error and give its exit code. An error that nobody foresaw is said to be one."""
+    if isinstance(error, AttnexportError):
+        code, text = error.exit_code, str(error)
+    elif isinstance(error, OSError):
+        shown = InputError(f"{error.strerror or error}: {error.filename or ''}", "check the path and the space on disk")
+        code, text = shown.exit_code, str(shown)
+    else:
+        code = 1
+        text = (
+            f"a fault in attnexport, {type(error).__name__}: {first_line(error)}. Run again with --debug and report it."
+        )
+    if as_json:
+        import json
+
+        fields: dict[str, Any] = {"error": text, "kind": type(error).__name__, "exit_code": code}
+        sys.stdout.write(json.dumps(fields) + "\n")
+    else:
+        sys.stderr.write(f"attnexport: {text}\n")
+    return code
