@@ -122,13 +122,16 @@ class Inspection:
 def inspect(path: str | Path) -> Inspection:
     """Arrange a bundle's manifest, and those of its parts. Raises BundleError as :meth:`Bundle.open` does; reads no other file."""
     bundle = Bundle.open(path)
-    manifest = bundle.manifest
-    parts = {name: bundle.part(name).manifest for name in manifest.parts}
+    return arrange(str(path), bundle.manifest, {name: bundle.part(name).manifest for name in bundle.manifest.parts})
+
+
+def arrange(bundle: str, manifest: Manifest, parts: Mapping[str, Manifest]) -> Inspection:
+    """Arrange a manifest and those of its parts, by name; ``bundle`` is what to call it."""
     if parts:
         manifest = joined(manifest, parts)
     models = tuple(manifest.operators)
     return Inspection(
-        bundle=str(path),
+        bundle=bundle,
         facts=(*_facts(manifest), *_decode_facts(manifest, parts)),
         files=tuple(FileRow(name, record.role, record.bytes) for name, record in manifest.files.items()),
         stages=tuple((s.name, s.seconds, s.detail) for s in manifest.stages),
