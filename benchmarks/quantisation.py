@@ -2,7 +2,7 @@
 
     python -m attnexport.benchmarks.quantisation [--json FILE] [--doc docs/quantisation.md]
 
-Each row is an export with --samples of 540 real digits; error and accuracy are its own report's, under emulation. Error is
+Each row is an export with --samples of 360 real digits; error and accuracy are its own report's, under emulation. Error is
 the rms of the logits against the original in FP64, as a part of their rms, and as a multiple of PyTorch's own.
 """
 

@@ -12,9 +12,14 @@ from ...runtime.sessions.emulated import emulate
 from ...runtime.sessions.open import Border
 from ...runtime.sessions.ort import OrtSession
 from ..domain import DOMAIN, add_bodies, domain_nodes
+from ..precision.graph import opset_of
 
 _BY_VALUE = frozenset({"Reshape", "Expand", "Slice", "Pad", "Tile", "Resize", "Unsqueeze", "Squeeze", "Split", "TopK"})
 """Operators whose first input alone is data; the others say sizes, places and axes."""
+
+_SPELLED_ANEW_SINCE = 20
+_SPELLED_ANEW = {b"bilinear": b"linear", b"bicubic": b"cubic"}
+"""All that later opsets change in the bodies, which are of opset 18, besides taking further types: GridSample's modes."""
 
 
 def runnable(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -23,8 +28,23 @@ def runnable(model: onnx.ModelProto) -> onnx.ModelProto:
     if not any(True for graph in graphs for _ in domain_nodes(graph)):
         return model
     with_bodies = add_bodies(model)
-    bodies = [(f.domain, f.name) for f in with_bodies.functions if f.domain == DOMAIN]
-    return onnx.inliner.inline_selected_functions(with_bodies, bodies)
+    bodies = [f for f in with_bodies.functions if f.domain == DOMAIN]
+    opset = opset_of(model)
+    for entry in (entry for body in bodies for entry in body.opset_import if not entry.domain):
+        entry.version = opset
+    inlined = onnx.inliner.inline_selected_functions(with_bodies, [(f.domain, f.name) for f in bodies])
+    if opset >= _SPELLED_ANEW_SINCE:
+        _spell_anew(inlined.graph)
+    return inlined
+
+
+def _spell_anew(graph: onnx.GraphProto) -> None:
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "GridSample" and attribute.name == "mode":
+                attribute.s = _SPELLED_ANEW.get(attribute.s, attribute.s)
+            for inner in (attribute.g, *attribute.graphs):
+                _spell_anew(inner)
 
 
 def run_once(
