@@ -2,9 +2,8 @@
 
     h_t = GRU(x_t, h_{t-1})         the state goes through every step: its rounding adds up
 
-Effect: a state that changes by less than half a digit per step never changes. ONNX Runtime 1.31 moreover ends with a
-segmentation fault on an FP16 GRU at full optimisation (CPU provider), and an engine gains little: one step after
-another is bound by latency.
+Effect: a state that changes by less than half a digit per step never changes. Nor does an engine gain much: one step
+after another is bound by latency.
 """
 
 from __future__ import annotations
