@@ -18,7 +18,7 @@ from .capture.capture import to_onnx
 from .capture.from_onnx import from_onnx
 from .capture.quiet import quiet
 from .capture.trace import FixedAxisError, export_program, run_once, trace_sizes
-from .outputs import output_names
+from .outputs import make_known, output_names
 from .report import Reporter
 from .source import Source
 from .truth import Original, TorchOriginal
@@ -75,6 +75,7 @@ def _enter_torch(source: Source, inputs: tuple[TensorSpec, ...], outputs: Sequen
     arrays = random_feeds(inputs, trace_sizes(inputs), seed=seed)
     feeds = [torch.from_numpy(arrays[spec.name]) for spec in inputs]
     result = run_once(module, inputs, feeds)
+    make_known(result)
     maps = result.maps if isinstance(result, WithMaps) else {}
     own = output_names(result.own if isinstance(result, WithMaps) else result, outputs or source.outputs)
     names = (*own, *maps)

@@ -134,7 +134,10 @@ class ExportOptions:
         for option, value in (("--limit", rest.get("limit")), ("--beam-width", rest.get("beam_width"))):
             if value is not None and value < 1:
                 raise InputError(f"{option} {value} is below 1", "give a whole number from 1")
-        if model is None and not random_weights:
+        built = factory is None and model is not None and is_factory(model)
+        if built:
+            model, factory = None, str(model)
+        if model is None and not (random_weights or built):
             raise InputError("no MODEL is given", "give a file, or --arch NAME --random-weights")
         return cls(
             model=model,
@@ -153,6 +156,7 @@ class ExportOptions:
                 static=static,
                 allow_pickle=allow_pickle,
                 random_weights=random_weights,
+                own_weights=built and not random_weights,
             ),
             outputs=tuple(outputs),
             image_scale=_image_scale(image_mean, image_std),
@@ -166,6 +170,11 @@ class ExportOptions:
             ),
             **rest,
         )
+
+
+def is_factory(model: Path) -> bool:
+    """Whether MODEL is ``package.module:callable`` and no file."""
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", str(model)) is not None and not model.exists()
 
 
 def _image_scale(mean: str | None, std: str | None) -> Scale | None:

@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from ..errors import StageError, first_line
+from .calling import call
 from .capture.quiet import quiet
 from .outputs import flatten
 
@@ -63,7 +64,7 @@ def _widened(value: Any) -> Any:
 class TorchOriginal:
     """An ``nn.Module``, a ScriptModule or the module of an exported program.
 
-    ``names``: a name per flattened output. Feeds are given positionally, in the order of ``inputs``.
+    ``names``: a name per flattened output. Feeds go where the names of ``inputs`` say (:mod:`.calling`).
     """
 
     def __init__(self, module: torch.nn.Module, inputs: Sequence[str], names: Sequence[str]) -> None:
@@ -87,7 +88,7 @@ class TorchOriginal:
                 elif precision in ("float16", "bfloat16"):
                     result = self._run_half(arguments, getattr(torch, precision))
                 else:
-                    result = self._module(*arguments)
+                    result = self._call(self._module, arguments)
         except Exception as error:
             raise StageError(
                 "verify",
@@ -97,24 +98,26 @@ class TorchOriginal:
         tensors = flatten(result)
         return {name: _array(t) for name, t in zip(self._names, tensors, strict=True)}
 
+    def _call(self, module: torch.nn.Module, arguments: Sequence[torch.Tensor]) -> Any:
+        return call(module, self._inputs, arguments)
+
     def parameters(self) -> dict[str, torch.Tensor]:
         """The parameters, by name."""
         return dict(self._module.named_parameters())
 
-    def modules(
-        self, feeds: Arrays, paths: Collection[str]
-    ) -> tuple[dict[str, list[np.ndarray]], dict[str, np.ndarray]]:
-        """Every tensor that the modules of these paths give in FP64, in all their calls; and the outputs.
+    def watch(
+        self, feeds: Arrays, paths: Collection[str], see: Callable[[str, np.ndarray], None]
+    ) -> dict[str, np.ndarray]:
+        """The outputs in FP64; on the way ``see`` is given every tensor that the modules of these paths give, in all their calls.
 
         Nothing of a ScriptModule's modules, which take no hooks. Raises StageError as :meth:`run` does.
         """
-        found: dict[str, list[np.ndarray]] = {}
 
         def keep(path: str) -> Callable[..., None]:
             def hook(_: Any, __: Any, result: Any) -> None:
-                tensors = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-                # A copy: what follows may work in place.
-                found.setdefault(path, []).extend(t.detach().cpu().numpy().copy() for t in tensors)
+                for leaf in pytree.tree_leaves(result):
+                    if isinstance(leaf, torch.Tensor):
+                        see(path, leaf.detach().cpu().numpy())
 
             return hook
 
@@ -123,7 +126,7 @@ class TorchOriginal:
             named = dict(self._wide().named_modules())
             handles = [named[path].register_forward_hook(keep(path)) for path in paths if path in named]
         try:
-            return found, self.run(feeds, "float64")
+            return self.run(feeds, "float64")
         finally:
             for handle in handles:
                 handle.remove()
@@ -132,14 +135,14 @@ class TorchOriginal:
         if dtype not in self._rounded:
             try:
                 with torch.autocast("cpu", dtype):
-                    result = self._module(*arguments)
+                    result = self._call(self._module, arguments)
             except Exception as error:
                 self._give_up_autocast(first_line(error), dtype)
             else:
                 if all(bool(t.isfinite().all()) for t in flatten(result) if t.is_floating_point()):
                     return result
                 self._give_up_autocast("the result is not finite", dtype)
-        return self._rounded[dtype](*(_round(argument, dtype) for argument in arguments))
+        return self._call(self._rounded[dtype], [_round(argument, dtype) for argument in arguments])
 
     def _give_up_autocast(self, reason: str, dtype: torch.dtype) -> None:
         """From here on the type is rounding alone, for all inputs, so that one figure has one meaning."""
@@ -164,7 +167,7 @@ class TorchOriginal:
         torch.set_default_dtype(torch.float64)
         try:
             with _Widen():
-                return double(*wide)
+                return self._call(double, wide)
         finally:
             torch.set_default_dtype(before)
 

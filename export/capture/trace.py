@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from ...errors import InputError, UnsupportedModelError, first_line
 from ...runtime.spec import TensorSpec
+from ..calling import arrange, by_argument, call
 from ..origin import Origin
 from .affine_grid_op import KeepAffineGrid
 from .naming import short_path
 from .quiet import quiet
+from .tensors_only import tensors_only
 
 
 class FixedAxisError(UnsupportedModelError):
@@ -66,11 +67,6 @@ def _dynamic_shapes(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> li
     return result
 
 
-def _by_argument(module: torch.nn.Module, values: Iterable[Any]) -> dict[str, Any]:
-    """One value per input under the names of forward's parameters: those of ``*args`` are one tuple, as torch.export wants it."""
-    return dict(inspect.signature(module.forward).bind(*values).arguments)
-
-
 def _identifier(symbol: str) -> str:
     name = re.sub(r"\W", "_", symbol)
     return name if name[:1].isalpha() else f"d_{name}"
@@ -80,7 +76,7 @@ def run_once(module: torch.nn.Module, specs: Sequence[TensorSpec], feeds: Sequen
     """The module's own result. Raises InputError, naming module and source line, when it fails on such inputs."""
     try:
         with torch.no_grad(), quiet():
-            return module(*feeds)
+            return call(module, [spec.name for spec in specs], feeds)
     except Exception as error:
         shapes = ", ".join(f"{s.name} {s.dtype} {tuple(f.shape)}" for s, f in zip(specs, feeds, strict=True))
         raise InputError(
@@ -97,22 +93,25 @@ def export_program(
     Raises FixedAxisError when the module fixes a dynamic axis, and UnsupportedModelError for whatever else torch.export does not take,
     naming module and source line.
     """
-    shapes = tuple(_by_argument(module, _dynamic_shapes(specs, trace_sizes(specs))).values())
+    names = [spec.name for spec in specs]
+    args, kwargs = arrange(module, names, feeds)
+    shapes = tuple(by_argument(module, names, _dynamic_shapes(specs, trace_sizes(specs))).values())
     try:
-        with quiet(), torch.no_grad(), KeepAffineGrid():
-            return torch.export.export(module, tuple(feeds), dynamic_shapes=shapes, strict=False)
+        with quiet(), torch.no_grad(), KeepAffineGrid(), tensors_only(module):
+            return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
     except Exception as error:
         raise _explain(error, module, specs) from error
 
 
 _FIXED = re.compile(
-    r"L\['(?P<arg>[^']+)'\](?P<index>(?:\[\d+\])*)\.size\(\)\[(?P<axis>\d+)\] .*?constant \((?P<size>\d+)\)"
+    r"L\['(?P<arg>[^']+)'\](?P<index>(?:\[[^\]]+\])*)\.size\(\)\[(?P<axis>\d+)\] .*?constant \((?P<size>\d+)\)"
 )
 
 
 def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSpec]) -> UnsupportedModelError:
     text = str(error)
-    names = _by_argument(module, (spec.name for spec in specs))
+    plain = [spec.name for spec in specs]
+    names = by_argument(module, plain, plain)
     fixed = [(_input_name(names, m["arg"], m["index"]), int(m["axis"]), int(m["size"])) for m in _FIXED.finditer(text)]
     if fixed:
         said = ", ".join(f"axis {axis} of {name!r} at {size}" for name, axis, size in fixed)
@@ -142,11 +141,11 @@ def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSp
 
 
 def _input_name(names: Mapping[str, Any], argument: str, index: str) -> str:
-    """The input behind torch's ``L['xs'][1]``: ``names`` holds a name per argument of forward, or a tuple of them."""
-    name = names.get(argument, argument)
-    if isinstance(name, tuple):
-        return str(name[int(index.strip("[]"))])
-    return str(name)
+    """The input behind torch's ``L['batch']['image']``: ``names`` holds a name per argument of forward, or a tree of them."""
+    found: Any = names.get(argument, argument)
+    for part in re.findall(r"\[([^\]]+)\]", index):
+        found = found[int(part) if part.isdigit() else part.strip("'")]
+    return str(found)
 
 
 def _where(error: BaseException, module: torch.nn.Module) -> str:

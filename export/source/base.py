@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-Kind = Literal["checkpoint", "state_dict", "exported_program", "torchscript", "pickle", "random", "onnx"]
+Kind = Literal["checkpoint", "state_dict", "exported_program", "torchscript", "pickle", "random", "factory", "onnx"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class SourceOptions:
     arch: str | None = None
     """A name of the registry (``--arch``)."""
     factory: str | None = None
-    """``package.module:callable`` that returns the module (``--factory``); the current directory is importable."""
+    """``package.module:callable`` that returns the module (``--factory``, or MODEL itself); the current directory is importable."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the architecture or factory (``--kwargs``, a JSON object)."""
     inputs: tuple[str, ...] = ()
@@ -36,6 +36,8 @@ class SourceOptions:
     """Run the code that a pickled module imports. Only for files that are trusted."""
     random_weights: bool = False
     """With an architecture or a factory and no file: the weights it draws at seed 0."""
+    own_weights: bool = False
+    """With a factory and no file: the weights of the module that it returns (MODEL is ``package.module:callable``)."""
 
 
 @dataclass

@@ -49,10 +49,15 @@ def from_registry(name: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
 def from_factory(spec: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
     """Call ``package.module:callable``, with the current directory importable and torch's seed 0 while it runs.
 
-    Raises InputError where it cannot be imported, does not take ``kwargs``, raises, or gives no module.
+    A name of a module that is made already is that module. Raises InputError where it cannot be imported, does not take
+    ``kwargs``, raises, or gives no module.
     """
     with current_directory():
         factory = _find(spec)
+        if isinstance(factory, torch.nn.Module):
+            if kwargs:
+                raise InputError(f"{spec} is a module, no callable that --kwargs could go to", "leave --kwargs out")
+            return factory
         try:
             inspect.signature(factory).bind(**kwargs)
         except TypeError as error:

@@ -37,7 +37,7 @@ def load(path: Path | None, options: SourceOptions) -> Source:
     """
     _check_options(path, options)
     if path is None:
-        return _random(options)
+        return _built(options)
     form = sniff(path)
     if form in _WHOLE and (options.arch or options.factory or options.kwargs):
         option = "--arch" if options.arch else "--factory" if options.factory else "--kwargs"
@@ -58,7 +58,7 @@ def _check_options(path: Path | None, options: SourceOptions) -> None:
     parse_inputs(options.inputs)
     for text in options.dynamic:
         parse_dynamic(text)
-    if path is None and not options.random_weights:
+    if path is None and not (options.random_weights or options.own_weights):
         raise InputError("no model file is given", "give one, or --arch with --random-weights")
     if options.random_weights and path is not None:
         raise InputError(f"--random-weights is given beside {path}", "give a file or random weights")
@@ -222,16 +222,16 @@ def _state_dict(path: Path, weights: Weights, options: SourceOptions, notes: lis
     return _source("state_dict", path, inputs, notes, module=module, outputs=outputs, task=task, arch=_arch(options))
 
 
-def _random(options: SourceOptions) -> Source:
+def _built(options: SourceOptions) -> Source:
     module = _build(options)
     name = options.arch or str(options.factory).rpartition(":")[2].replace(".", "_")
-    notes = ["the weights are random (seed 0): the model has learned nothing"]
+    notes = ["the weights are random (seed 0): the model has learned nothing"] if options.random_weights else []
     check_weights(module, name, needed=False)
     settle(module, notes, fresh=True)
     stored, outputs, task = _registered(options)
     specs, explicit = resolve(options, forward_parameters(module.forward), stored)
     return Source(
-        "random",
+        "random" if options.random_weights else "factory",
         None,
         name,
         None,

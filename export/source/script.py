@@ -43,7 +43,7 @@ def parameters(module: torch.jit.ScriptModule) -> list[Parameter]:
                 f"forward of the TorchScript module takes {argument.name!r} as {argument.type}",
                 "script a module whose forward takes tensors only",
             )
-        found.append(Parameter(argument.name, required))
+        found.append(Parameter(argument.name, required, by_name=False))
     return found
 
 

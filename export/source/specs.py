@@ -20,6 +20,8 @@ class Parameter:
 
     name: str
     required: bool
+    by_name: bool = True
+    """Whether it can be given by name, so that those before it may be left out."""
 
 
 def batch_axis(size: int) -> Axis:
@@ -29,22 +31,19 @@ def batch_axis(size: int) -> Axis:
 
 
 def forward_parameters(forward: Any) -> list[Parameter] | None:
-    """The arguments of a bound ``forward``, in order; None where they cannot be known (``*args``).
-
-    Raises InputError for a keyword-only argument without a default: inputs of an exported model are positional.
-    """
-    found: list[Parameter] = []
+    """The arguments of a bound ``forward``, in order; None where they cannot be known (``*args``, or ``**kwargs`` alone)."""
     try:
-        signature = inspect.signature(forward)
+        parameters = inspect.signature(forward).parameters.values()
     except (TypeError, ValueError):
         return None
-    for p in signature.parameters.values():
-        if p.kind is p.VAR_POSITIONAL:
-            return None
-        if p.kind is p.KEYWORD_ONLY and p.default is p.empty:
-            raise InputError(f"forward takes {p.name!r} by keyword only", "let forward take it by position")
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
-            found.append(Parameter(p.name, p.default is p.empty))
+    kinds = {p.kind for p in parameters}
+    found = [
+        Parameter(p.name, p.default is p.empty, p.kind is not p.POSITIONAL_ONLY)
+        for p in parameters
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    if inspect.Parameter.VAR_POSITIONAL in kinds or (not found and kinds):
+        return None
     return found
 
 
@@ -78,8 +77,8 @@ def resolve(
 
 
 def known_input(name: str, names: Sequence[str], option: str) -> None:
-    """Raise InputError, with a near miss, where an option names no input of the model."""
-    if name not in names:
+    """Raise InputError, with a near miss, where an option names no input of the model, nor a place in one (``batch.image``)."""
+    if name not in names and name.partition(".")[0] not in names:
         takes = f"the model takes {', '.join(names)}" if names else "the model takes no input"
         raise InputError(f"{option} names {name!r}, which is no input of the model{near_miss(name, names)}", takes)
 
@@ -90,20 +89,22 @@ def _build(given: Mapping[str, InputArgument], parameters: Sequence[Parameter] |
         example = " ".join(f"--input {name}=1x3x224x224" for name in names)
         takes = f": forward takes ({', '.join(p.name for p in parameters)})" if parameters is not None else ""
         raise InputError(f"no input shapes are known{takes}", f"give them, for example {example}")
-    order = [p.name for p in parameters] if parameters is not None else list(given)
-    if parameters is not None:
-        if missing := [p.name for p in parameters if p.required and p.name not in given]:
-            raise InputError(
-                f"no shape is given for input {missing[0]!r} of forward({', '.join(order)})",
-                f"add --input {missing[0]}=SIZES",
-            )
-        last = max(order.index(name) for name in given)
-        if skipped := [name for name in order[:last] if name not in given]:
-            raise InputError(
-                f"input {skipped[0]!r} comes before {order[last]!r} in forward({', '.join(order)}) and has no shape",
-                f"add --input {skipped[0]}=SIZES",
-            )
-    return [_plain(given[name]) for name in order if name in given]
+    if parameters is None:
+        return [_plain(argument) for argument in given.values()]
+    order = [p.name for p in parameters]
+    below = {root: [name for name in given if name.partition(".")[0] == root] for root in order}
+    if missing := [p.name for p in parameters if p.required and not below[p.name]]:
+        raise InputError(
+            f"no shape is given for input {missing[0]!r} of forward({', '.join(order)})",
+            f"add --input {missing[0]}=SIZES",
+        )
+    last = max(place for place, root in enumerate(order) if below[root])
+    if not parameters[last].by_name and (skipped := [root for root in order[:last] if not below[root]]):
+        raise InputError(
+            f"input {skipped[0]!r} comes before {order[last]!r} in forward({', '.join(order)}) and has no shape",
+            f"add --input {skipped[0]}=SIZES",
+        )
+    return [_plain(given[name]) for root in order for name in below[root]]
 
 
 def _plain(argument: InputArgument) -> TensorSpec:

@@ -49,3 +49,20 @@ def test_amounts_of_memory(text: str, expected: int) -> None:
 def test_what_is_no_amount_of_memory(text: str) -> None:
     with pytest.raises(InputError, match=r"--workspace .* is no amount of memory"):
         parse_bytes(text, "--workspace")
+
+
+def test_a_callable_may_stand_where_the_model_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def source_of(model, **rest):
+        read = ExportOptions.from_strings(
+            model=Path(model), trt=None, precision="fp16", kwargs="{}", workspace=None, gate=2.0, **rest
+        )
+        return read.model, read.source.factory, read.source.own_weights, read.source.random_weights
+
+    assert source_of("pkg.mod:Net.small") == (None, "pkg.mod:Net.small", True, False)
+    assert source_of("pkg.mod:Net", random_weights=True) == (None, "pkg.mod:Net", False, True)
+    assert source_of("net.pt", factory="pkg:Net") == (Path("net.pt"), "pkg:Net", False, False)
+    assert source_of("folder/net:1.pt")[0] == Path("folder/net:1.pt")
+    (tmp_path / "a:b").touch()
+    assert source_of("a:b")[0] == Path("a:b")

@@ -237,17 +237,27 @@ def test_options_that_do_not_fit(inputs, dynamic, stored, fragment):
     assert fragment in str(caught.value)
 
 
-def test_an_optional_input_may_not_be_skipped():
+def test_an_optional_input_may_be_skipped_where_forward_takes_names():
+    specs, _ = described(["bias=1", "x=1"], parameters=(X, MASK, Parameter("bias", False)))
+    assert [line.split()[0] for line in specs] == ["x", "bias"]
     with pytest.raises(InputError, match="'mask' comes before 'bias'"):
-        described(["x=1", "bias=1"], parameters=(X, MASK, Parameter("bias", False)))
+        described(["x=1", "bias=1"], parameters=(X, MASK, Parameter("bias", False, by_name=False)))
+
+
+def test_places_inside_an_argument_stand_where_it_does():
+    specs, _ = described(["mask=3", "x.image=1x3", "x.size=2"], parameters=(X, MASK))
+    assert [line.split()[0] for line in specs] == ["x.image", "x.size", "mask"]
+    with pytest.raises(InputError, match=r"names 'y.image', which is no input of the model"):
+        described(["x=1", "y.image=1x3"], parameters=(X, MASK))
 
 
 def test_forward_parameters():
     assert forward_parameters(lambda x, mask=None: x) == [X, MASK]
     assert forward_parameters(lambda *args: args) is None
-    assert forward_parameters(lambda x, *, flag=True: x) == [X]
-    with pytest.raises(InputError, match="takes 'mask' by keyword only"):
-        forward_parameters(lambda x, *, mask: x)
+    assert forward_parameters(lambda **inputs: inputs) is None
+    assert forward_parameters(lambda x, **rest: x) == [X]
+    assert forward_parameters(lambda x, *, mask: x) == [X, Parameter("mask", True)]
+    assert forward_parameters(lambda x, /: x) == [Parameter("x", True, by_name=False)]
 
 
 def test_kwargs():
