@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
+from attnexport.benchmarks.marks import put
 from attnexport.benchmarks.precision_nets import NETS, Lowered, net
 from attnexport.export.precision import convert
 from attnexport.export.precision.graph import GraphIndex, normalise
@@ -187,9 +188,7 @@ def main() -> None:
     if given.json is not None:
         given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     if given.doc is not None:
-        text = given.doc.read_text()
-        head, tail = text.index(BEGIN) + len(BEGIN), text.index(END)
-        given.doc.write_text(f"{text[:head]}\n{table(rows)}\n{text[tail:]}")
+        put(given.doc, table(rows), BEGIN, END)
 
 
 if __name__ == "__main__":

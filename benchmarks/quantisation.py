@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from attnexport.benchmarks.marks import put
 from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import run
 from attnexport.runtime.bundle import Bundle
@@ -101,9 +102,7 @@ def main() -> None:
     if given.json is not None:
         given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     if given.doc is not None:
-        text = given.doc.read_text()
-        head, tail = text.index(BEGIN) + len(BEGIN), text.index(END)
-        given.doc.write_text(f"{text[:head]}\n{table(rows)}\n{text[tail:]}")
+        put(given.doc, table(rows), BEGIN, END)
 
 
 if __name__ == "__main__":

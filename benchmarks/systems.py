@@ -15,8 +15,9 @@ from typing import Any
 
 from rich.console import Console
 
+from attnexport.benchmarks.marks import put
 from attnexport.benchmarks.systems_measure import measure
-from attnexport.benchmarks.systems_table import put, subjects, table
+from attnexport.benchmarks.systems_table import BEGIN, END, subjects, table
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "systems" / "README.md"
@@ -52,7 +53,7 @@ def main() -> None:
             row = measure(name, Path(folder), reduced=chosen.reduced)
         keep(row, chosen.json)
         console.print(row, soft_wrap=True)
-    put(chosen.page, table(row for row in kept(chosen.json) if row["reduced"] is chosen.reduced))
+    put(chosen.page, table(row for row in kept(chosen.json) if row["reduced"] is chosen.reduced), BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from attnexport.models import registry
@@ -64,12 +63,3 @@ def _line(family: str, names: Sequence[str], row: Mapping[str, Any]) -> str:
         f"plain fails: {times}" if isinstance(times, str) else f"{times:.2f}",
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def put(page: Path, text: str) -> None:
-    """Replace what stands between the marks. Raises ValueError where the page has not both."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{page} has not the marks {BEGIN} and {END}: put them where the table belongs")
-    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")

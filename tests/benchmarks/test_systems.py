@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from attnexport.benchmarks.marks import put
 from attnexport.benchmarks.systems import PAGE, keep, kept
-from attnexport.benchmarks.systems_table import BEGIN, END, REDUCED, WHOLE, put, subjects, table
+from attnexport.benchmarks.systems_table import BEGIN, END, REDUCED, WHOLE, subjects, table
 from attnexport.models import registry
 
 
@@ -77,12 +78,12 @@ def test_rows_that_make_no_table_are_refused(given: list[dict[str, Any]], said: 
 def test_only_what_stands_between_the_marks_is_written(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
-    put(page, "new")
-    put(page, "newer")
+    put(page, "new", BEGIN, END)
+    put(page, "newer", BEGIN, END)
     assert page.read_text(encoding="utf-8") == f"before\n{BEGIN}\nnewer\n{END}\nafter\n"
     page.write_text("no marks", encoding="utf-8")
     with pytest.raises(ValueError, match="has not the marks"):
-        put(page, "new")
+        put(page, "new", BEGIN, END)
 
 
 def test_a_row_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
