@@ -43,6 +43,10 @@ class BundleError(InputError):
     """A bundle on disk is missing, damaged, of another schema version, or made for another machine."""
 
 
+class ForeignEngineError(BundleError):
+    """An engine of a bundle was made for another GPU, TensorRT version or flavour than is here; the remedy rebuilds it."""
+
+
 class StageError(AttnexportError):
     """A stage of the export failed on an input that looked right. ``stage`` names it."""
 

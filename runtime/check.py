@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import AttnexportError, BundleError, MissingBackendError
+from ..errors import AttnexportError, BundleError, ForeignEngineError, MissingBackendError
 from .bundle import Bundle
 from .check_decode import check_decodes
 from .check_rows import FAILED, NOT_RUN, PASSED, CheckResult, CheckRow
@@ -103,6 +103,8 @@ def _check_stage(
     stage, file = records[0].stage, records[0].file
     try:
         session, how = open_stage(bundle, stage, file, note)
+    except ForeignEngineError as error:
+        return [_bare(record, NOT_RUN, f"{error.problem}; {error.remedy}") for record in records]
     except MissingBackendError as error:
         return [_bare(record, NOT_RUN, error.problem) for record in records]
     except AttnexportError as error:

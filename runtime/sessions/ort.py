@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import AttnexportError, InputError, MissingBackendError, StageError
+from .placement import RECORD, Placement
+from .providers import CPU, CUDA, RTX, TENSORRT, Provider, rtx_devices
 
 # ONNX Runtime's spelling of element types; bfloat16 and the like have no NumPy dtype and keep ORT's own word.
 _DTYPES = {
@@ -17,16 +19,16 @@ _DTYPES = {
     "tensor(bool)": "bool",
 }  # fmt: skip
 
-# TF32 is on by default in the CUDA provider and worth three decimal digits (onnxruntime#19288).
-_PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+_DEFAULTS = {CUDA: {"use_tf32": "0"}}
 
 
 class OrtSession:
     """One ONNX model in ONNX Runtime.
 
     ``optimize=False`` runs the graph as it is written. ``threads``: intra-op threads, None for ORT's default;
-    ``spin=False`` lets them sleep between runs, for sessions that take turns. A
-    provider that is asked for and not active is an error: ORT itself would quietly fall back to the CPU.
+    ``spin=False`` lets them sleep between runs, for sessions that take turns. ``providers``: names, or with options, the
+    wanted one first. A provider that is asked for and not active is an error: ORT itself would quietly fall back to the CPU.
+    ``placement`` says which nodes each provider runs, where more than the CPU was asked for.
 
     Raises MissingBackendError without onnxruntime or the provider, InputError for a missing file, StageError for a
     model that ORT refuses.
@@ -39,11 +41,13 @@ class OrtSession:
         optimize: bool = True,
         threads: int | None = None,
         spin: bool = True,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        providers: Sequence[str | Provider] = (CPU,),
     ) -> None:
         ort = _onnxruntime()
+        wanted = [p if isinstance(p, Provider) else Provider(p, _DEFAULTS.get(p, {})) for p in providers]
+        names = [p.name for p in wanted]
         offered = ort.get_available_providers()
-        if absent := [p for p in providers if p not in offered]:
+        if absent := [name for name in names if name not in offered and name != RTX]:
             raise MissingBackendError(
                 f"onnxruntime {ort.__version__} has no {absent[0]} (it has {', '.join(offered)})",
                 "install it with: pip install onnxruntime-gpu",
@@ -59,20 +63,33 @@ class OrtSession:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads is not None:
             options.intra_op_num_threads = threads
-        configured = [(p, _PROVIDER_OPTIONS.get(p, {})) for p in providers]
+        if names != [CPU]:
+            options.add_session_config_entry(*RECORD)
+        arguments: dict[str, Any] = {"providers": [(p.name, p.options) for p in wanted]}
+        if RTX in names:  # a plug-in is given by its devices, and no provider may be named beside it
+            options.add_provider_for_devices(rtx_devices(ort)[:1], wanted[names.index(RTX)].options)
+            arguments = {}
         source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session: Any = ort.InferenceSession(source, options, providers=configured)
+            # Its own fallback prints, and leaves a session on the CPU that was to run on a GPU.
+            self._session: Any = ort.InferenceSession(source, options, enable_fallback=0, **arguments)
         except Exception as error:  # ORT's exceptions have no base of their own
+            if type(error).__name__ == "EPFail" or (TENSORRT in names and "TensorRT libraries" in str(error)):
+                raise MissingBackendError(
+                    f"{names[0]} of onnxruntime {ort.__version__} did not start: {_reason(error)}",
+                    "attnexport doctor says what it lacks",
+                ) from error
             raise StageError("onnxruntime", f"{self._name} cannot be loaded: {_reason(error)}") from error
         active = self._session.get_providers()
-        if idle := [p for p in providers if p not in active]:
+        if idle := [name for name in names if name not in active]:
             raise MissingBackendError(
                 f"{idle[0]} of onnxruntime {ort.__version__} did not start", "attnexport doctor says what it lacks"
             )
+        self.placement = Placement.of(self._session) if names != [CPU] else None
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self.input_names: tuple[str, ...] = tuple(i.name for i in inputs)
         self.output_names: tuple[str, ...] = tuple(o.name for o in outputs)
+        self._takes, self._gives = frozenset(self.input_names), list(self.output_names)
         self.input_dtypes = {i.name: _DTYPES.get(i.type, i.type) for i in inputs}
         self.output_dtypes = {o.name: _DTYPES.get(o.type, o.type) for o in outputs}
 
@@ -80,10 +97,10 @@ class OrtSession:
         """Outputs by name. Raises InputError for missing or unknown inputs, StageError where ORT fails."""
         if self._session is None:
             raise RuntimeError("the session is closed")
-        if set(feeds) != set(self.input_names):
+        if feeds.keys() != self._takes:
             raise InputError(f"{self._name} takes {', '.join(self.input_names)}, not {', '.join(feeds) or 'nothing'}")
         try:
-            values = self._session.run(list(self.output_names), dict(feeds))
+            values = self._session.run(self._gives, feeds if type(feeds) is dict else dict(feeds))
         except Exception as error:  # as above
             raise StageError("onnxruntime", f"{self._name} failed: {_reason(error)}") from error
         return dict(zip(self.output_names, values, strict=True))

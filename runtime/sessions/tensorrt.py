@@ -6,17 +6,14 @@ FP32 layers may use TF32 was settled when the engine was built; nothing here can
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ...errors import BundleError, InputError, MissingBackendError, StageError
+from ...errors import BundleError, InputError, StageError
 from ..cuda import Context, Driver
-
-_MODULES = {"enterprise": ("tensorrt", "trt"), "rtx": ("tensorrt_rtx", "rtx")}
+from .trt_library import check_supported, collector, load_library
 
 
 class TensorRTSession:
@@ -33,7 +30,7 @@ class TensorRTSession:
         module = load_library(flavour)
         driver = Driver()
         check_supported(module, driver.name(), driver.compute_capability())
-        log = _collector(module)
+        log = collector(module)
         self._context = Context(driver)
         try:
             self._runtime = module.Runtime(log)
@@ -116,53 +113,8 @@ class TensorRTSession:
         self.close()
 
 
-def check_supported(module: Any, name: str, capability: str) -> None:
-    """RTX lists the GPUs that it runs on, and says nothing useful on others. Raises MissingBackendError for those."""
-    listed = getattr(module, "ComputeCapability", None)
-    if listed is not None and f"SM{capability.replace('.', '')}" not in listed.__members__:
-        raise MissingBackendError(
-            f"{module.__name__} {module.__version__} does not run on {name}, compute capability {capability}",
-            "build an engine with enterprise TensorRT for this GPU",
-        )
-
-
-def load_library(flavour: str) -> Any:
-    """The TensorRT module of a flavour. Raises InputError for an unknown one, MissingBackendError without it."""
-    if flavour not in _MODULES:
-        raise InputError(f"TensorRT flavour {flavour!r} is not known", f"use one of {', '.join(_MODULES)}")
-    name, extra = _MODULES[flavour]
-    remedy = f"install it with: pip install 'attnexport[{extra}]'"
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise MissingBackendError(f"{name} is not installed", remedy) from error
-    except (ImportError, OSError, RuntimeError) as error:
-        raise MissingBackendError(f"{name} cannot be imported ({error})", remedy) from error
-
-
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"engine {path} cannot be read ({error.strerror or error})") from error
-
-
-def _collector(module: Any) -> Any:
-    """A TensorRT logger that keeps the errors: the library's calls only return None or False."""
-
-    class Collector(module.ILogger):  # type: ignore[misc]  # the base is known at run time only
-        def __init__(self) -> None:
-            super().__init__()
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (module.ILogger.Severity.ERROR, module.ILogger.Severity.INTERNAL_ERROR):
-                self.errors.append(message)
-
-        def first(self) -> str:
-            """The first error since the last call, usually the cause of the others."""
-            text = self.errors[0] if self.errors else "TensorRT gives no reason"
-            self.errors.clear()
-            return text
-
-    return Collector()

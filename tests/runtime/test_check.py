@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,9 @@ def test_a_bundle_that_cannot_be_checked_is_refused(make: Make, change: Any, pro
         check(make(change=change))
 
 
+RTX = version("tensorrt-rtx-cu12") if find_spec("tensorrt_rtx") else "1.7.1"
+
+
 def _engine(flavour: str = "rtx", version: str = "1.7.1", capability: str | None = None) -> EngineRecord:
     return EngineRecord("engines/a.engine", flavour, version, "fp16", capability, (), (), 1.0, 4)
 
@@ -183,16 +188,26 @@ def test_nothing_that_ran_is_nothing_proved(make: Make) -> None:
 @pytest.mark.parametrize(
     ("engine", "reason"),
     [
-        (_engine(capability="8.6, 8.9"), "built for compute capability 8.6, 8.9, and NVIDIA X has 7.5"),
-        (_engine(version="1.2.0"), r"built by TensorRT 1\.2\.0, and 1\.\S+ is installed"),
-        (_engine("enterprise", "10.13.3"), "tensorrt is not installed|built by TensorRT 10.13.3"),
+        (
+            _engine(version=RTX, capability="8.6, 8.9"),
+            r"was made for TensorRT-RTX 1\.\S+ and compute capability 8\.6, 8\.9; here is .*TensorRT-RTX 1\.\S+ on NVIDIA X, "
+            r"compute capability 7\.5: another GPU; rebuild it .*: attnexport rebuild \S+net\.attn$",
+        ),
+        (
+            _engine(version="1.2.0"),
+            r"was made for TensorRT-RTX 1\.2\.0 and any GPU that it knows; .*: another version; ",
+        ),
+        (
+            _engine("enterprise", "10.1"),
+            "made for TensorRT 10.1 .*: another (flavour, TensorRT is not installed|version)",
+        ),
     ],
 )
 def test_an_engine_for_another_machine_is_told_apart_before_it_is_loaded(
     make: Make, monkeypatch: pytest.MonkeyPatch, engine: EngineRecord, reason: str
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    monkeypatch.setattr("attnexport.runtime.opening.cuda_device", lambda: ("NVIDIA X", "7.5"))
+    monkeypatch.setattr("attnexport.runtime.engine_fit.cuda_device", lambda: ("NVIDIA X", "7.5"))
     result = check(make({"engines/a.engine": b"plan"}, lambda m: replace(m, engines=(engine,))))
     (row,) = (r for r in result.rows if r.file == "engines/a.engine")
     assert row.verdict == "not run"

@@ -13,7 +13,8 @@ import pytest
 from attnexport.errors import AttnexportError, BundleError, InputError, MissingBackendError
 from attnexport.runtime.device import cuda_device
 from attnexport.runtime.sessions import Session
-from attnexport.runtime.sessions.tensorrt import TensorRTSession, check_supported, load_library
+from attnexport.runtime.sessions.tensorrt import TensorRTSession
+from attnexport.runtime.sessions.trt_library import check_supported, load_library
 
 GPU = cuda_device()
 RTX_LISTED = ("SM75", "SM86", "SM89", "SM120", "SM121")

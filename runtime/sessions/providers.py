@@ -1,0 +1,117 @@
+"""ONNX Runtime's execution providers as backends of ours, and the options that each gets.
+
+TensorRT's providers build their engines when the session is opened or first run: for the shapes of the bundle's inputs, which
+they would otherwise learn by building anew, and kept in the user's cache folder. The provider of TensorRT-RTX is a plug-in:
+its wheel registers a library with ONNX Runtime. Sources: ONNX Runtime's documentation of its execution providers;
+tensorrt_rtx_provider_options.h in the wheel onnxruntime-ep-nv-tensorrt-rtx-cu12.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError, MissingBackendError, first_line
+from ..spec import POINTS, TensorSpec
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+RTX = "NvTensorRTRTXExecutionProvider"
+_PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
+
+CHAINS: dict[str, tuple[str, ...]] = {
+    "ort-cpu": (CPU,),
+    "ort-cuda": (CUDA, CPU),
+    "ort-tensorrt": (TENSORRT, CUDA, CPU),
+    "ort-tensorrt-rtx": (RTX, CPU),
+}
+"""The providers of a backend, the wanted one first; what it does not take, the next one runs."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One provider with its options, all of them text, as ONNX Runtime takes them."""
+
+    name: str
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def chain(
+    backend: str,
+    inputs: Sequence[TensorSpec] = (),
+    cache: Path | None = None,
+    *,
+    half: bool = False,
+    cuda_graph: bool = False,
+) -> tuple[Provider, ...]:
+    """The providers of one of ``CHAINS``, for models that take ``inputs``.
+
+    ``cache``: a folder for what TensorRT builds; ``half``: it may compute in FP16. ``cuda_graph`` records the run once and
+    replays it; for fixed shapes only. TF32 is off: it is on by default in the CUDA provider and worth three decimal digits
+    (onnxruntime#19288).
+    Raises InputError for another backend.
+    """
+    if backend not in CHAINS:
+        raise InputError(f"backend {backend!r} is no ONNX Runtime backend", f"use one of {', '.join(CHAINS)}")
+    graph = "1" if cuda_graph else "0"
+    made = {
+        CPU: {},
+        CUDA: {"use_tf32": "0", "enable_cuda_graph": graph if backend == "ort-cuda" else "0"},
+        TENSORRT: {
+            "trt_fp16_enable": "1" if half else "0",
+            "trt_cuda_graph_enable": graph,
+            **_profiles("trt", inputs),
+            **(
+                {
+                    "trt_engine_cache_enable": "1",
+                    "trt_engine_cache_path": str(cache),
+                    "trt_timing_cache_enable": "1",
+                    "trt_timing_cache_path": str(cache),
+                }
+                if cache is not None
+                else {}
+            ),
+        },
+        RTX: {
+            "enable_cuda_graph": graph,
+            **_profiles("nv", inputs),
+            **({"nv_runtime_cache_path": str(cache)} if cache is not None else {}),
+        },
+    }
+    return tuple(Provider(name, made[name]) for name in CHAINS[backend])
+
+
+def _profiles(prefix: str, inputs: Sequence[TensorSpec]) -> dict[str, str]:
+    """``x:1x3x32x32,mask:1x32`` for min, opt and max; nothing where no axis is dynamic."""
+    if not any(axis.dynamic for spec in inputs for axis in spec.axes):
+        return {}
+    return {
+        f"{prefix}_profile_{point}_shapes": ",".join(
+            f"{spec.name}:{'x'.join(map(str, spec.shape(point)))}" for spec in inputs
+        )
+        for point in POINTS
+    }
+
+
+def rtx_devices(ort: Any) -> list[Any]:
+    """The GPUs that the plug-in of TensorRT-RTX offers, which is registered on the first call.
+
+    Raises MissingBackendError where the plug-in is not installed, does not load, or finds no GPU that it runs on.
+    """
+    remedy = "install it with: pip install onnxruntime-ep-nv-tensorrt-rtx-cu12"
+    try:
+        plugin = importlib.import_module(_PLUGIN)
+        if not any(device.ep_name == RTX for device in ort.get_ep_devices()):
+            ort.register_execution_provider_library(RTX, plugin.get_library_path())
+    except ModuleNotFoundError as error:
+        raise MissingBackendError(f"{_PLUGIN} is not installed", remedy) from error
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        raise MissingBackendError(f"the provider of TensorRT-RTX does not load: {first_line(error)}", remedy) from error
+    found = [device for device in ort.get_ep_devices() if device.ep_name == RTX]
+    if not found:
+        raise MissingBackendError(
+            "the provider of TensorRT-RTX finds no GPU that it runs on", "attnexport doctor says which GPU is here"
+        )
+    return found

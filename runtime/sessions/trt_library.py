@@ -1,0 +1,61 @@
+"""The TensorRT libraries: loading them, what their GPUs are, and a logger that keeps what they say."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ...errors import InputError, MissingBackendError
+
+MODULES = {"enterprise": ("tensorrt", "trt"), "rtx": ("tensorrt_rtx", "rtx")}
+"""By flavour: the Python module, and the extra that installs it."""
+
+
+def load_library(flavour: str) -> Any:
+    """The TensorRT module of a flavour. Raises InputError for an unknown one, MissingBackendError without it."""
+    if flavour not in MODULES:
+        raise InputError(f"TensorRT flavour {flavour!r} is not known", f"use one of {', '.join(MODULES)}")
+    name, extra = MODULES[flavour]
+    remedy = f"install it with: pip install 'attnexport[{extra}]'"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingBackendError(f"{name} is not installed", remedy) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        raise MissingBackendError(f"{name} cannot be imported ({error})", remedy) from error
+
+
+def supports(module: Any, capability: str) -> bool:
+    """Whether a TensorRT runs on GPUs of a compute capability: RTX lists its own, enterprise takes all."""
+    listed = getattr(module, "ComputeCapability", None)
+    return listed is None or f"SM{capability.replace('.', '')}" in listed.__members__
+
+
+def check_supported(module: Any, name: str, capability: str) -> None:
+    """RTX says nothing useful on GPUs that it does not run on. Raises MissingBackendError for those."""
+    if not supports(module, capability):
+        raise MissingBackendError(
+            f"{module.__name__} {module.__version__} does not run on {name}, compute capability {capability}",
+            "build an engine with enterprise TensorRT for this GPU",
+        )
+
+
+def collector(module: Any) -> Any:
+    """A TensorRT logger that keeps the errors: the library's calls only return None or False."""
+
+    class Collector(module.ILogger):  # type: ignore[misc]  # the base is known at run time only
+        def __init__(self) -> None:
+            super().__init__()
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (module.ILogger.Severity.ERROR, module.ILogger.Severity.INTERNAL_ERROR):
+                self.errors.append(message)
+
+        def first(self) -> str:
+            """The first error since the last call, usually the cause of the others."""
+            text = self.errors[0] if self.errors else "TensorRT gives no reason"
+            self.errors.clear()
+            return text
+
+    return Collector()
