@@ -12,17 +12,28 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .export.checkpoint import save as save
+    from .export.handle import Bundle as Bundle
+    from .export.python_api import export as export
+    from .export.python_api import open_session as open
+    from .runtime.spec import TensorSpec as TensorSpec
 
+# The package export is itself callable, so that it can be both: see its __init__.
 _LAZY = {
-    "save": ".export.checkpoint",
+    "Bundle": (".export.handle", "Bundle"),
+    "TensorSpec": (".runtime.spec", "TensorSpec"),
+    "export": (".export", ""),
+    "open": (".export.python_api", "open_session"),
+    "save": (".export.checkpoint", "save"),
 }
 
-__all__ = ["__version__", "save"]
+__all__ = ["Bundle", "TensorSpec", "__version__", "export", "open", "save"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(import_module(_LAZY[name], __name__), name)
+        module, attribute = _LAZY[name]
+        found = import_module(module, __name__)
+        return getattr(found, attribute) if attribute else found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -14,6 +14,7 @@ from ..runtime.spec import TensorSpec
 from ..runtime.writer import BundleWriter
 from .eight_bits import refuse_engine
 from .engine.flavour import find_flavour
+from .html.page import add_page
 from .options import ExportOptions
 from .report import Reporter, Silent
 from .rewrite import Plan
@@ -24,7 +25,7 @@ from .sequence import (
     export_sequence,
     is_sequence,
 )
-from .source import load
+from .source import Source, load
 from .stages import Job, export_source
 
 
@@ -50,18 +51,43 @@ class ExportResult:
         }
 
 
-def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResult:
-    """Export one model.
+def run(options: ExportOptions, reporter: Reporter | None = None, source: Source | None = None) -> ExportResult:
+    """Export one model: the one that ``options`` name, or ``source``, which is loaded already.
 
     Raises InputError for what the user gave, StageError for a stage that failed; with a failed gate it returns ``passed=False`` when the
     bundle is kept, and raises ParityError otherwise. Nothing is left on disk by an export that did not end.
     """
-    reporter = reporter or Silent()
+    begun = begin(options, reporter or Silent(), source)
+    job, source = begun.job, begun.source
+    place = destination(options)
+    with BundleWriter(place, replace=options.force) as writer:
+        written = (export_sequence if begun.split else export_source)(job, source, begun.samples, writer)
+        if written.failures and not options.keep_failed:
+            raise refusal(written.failures)
+        parts = written.parts if isinstance(written, WrittenSequence) else {}
+        with job.stages.run("report") as stage:
+            stage.detail = add_page(writer, written.manifest, parts)
+        bundle = writer.commit(written.manifest)
+    return ExportResult(place, not written.failures, written.failures, bundle.manifest, parts)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What every use of a model starts with. ``split``: it is exported as an encoder and a decoder step."""
+
+    job: Job
+    source: Source
+    samples: Samples | None
+    split: bool
+
+
+def begin(options: ExportOptions, reporter: Reporter, source: Source | None = None) -> Begun:
+    """Read the model, unless ``source`` is one, and its samples. Raises InputError for what the user gave."""
     job = Job.of(options, reporter, find_flavour(options.trt) if options.trt is not None else None)
     Plan.of(options.target, job.flavour, options.precision)  # refuses a target before a large model is read
     refuse_engine(options.precision, job.flavour, options.engine.compute_capabilities)
     with job.stages.run("source") as stage:
-        source = load(options.model, options.source)
+        source = source or load(options.model, options.source)
         check_lengths(source)
         split = is_sequence(source) and not options.whole
         check_sequence_options(options, split)
@@ -70,14 +96,7 @@ def run(options: ExportOptions, reporter: Reporter | None = None) -> ExportResul
         for text in (*source.notes, *(samples.notes if samples is not None else ())):
             job.note(text)
         stage.detail = f"{source.kind} {source.name}: {', '.join(s.describe() for s in source.inputs)}"
-    place = destination(options)
-    with BundleWriter(place, replace=options.force) as writer:
-        written = (export_sequence if split else export_source)(job, source, samples, writer)
-        if written.failures and not options.keep_failed:
-            raise refusal(written.failures)
-        bundle = writer.commit(written.manifest)
-    parts = written.parts if isinstance(written, WrittenSequence) else {}
-    return ExportResult(place, not written.failures, written.failures, bundle.manifest, parts)
+    return Begun(job, source, samples, split)
 
 
 def _samples(options: ExportOptions, inputs: Sequence[TensorSpec]) -> Samples | None:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-Kind = Literal["checkpoint", "state_dict", "exported_program", "torchscript", "pickle", "random", "factory", "onnx"]
+Kind = Literal[
+    "checkpoint", "state_dict", "exported_program", "torchscript", "pickle", "random", "factory", "module", "onnx"
+]
 
 
 @dataclass(frozen=True)
