@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import typer
 
 from .. import __version__
 from ..errors import AttnexportError, InputError, first_line
+from .bench import bench
 from .check import check
 from .decode import decode
 from .doctor import doctor
@@ -18,9 +20,10 @@ from .export import export
 from .help import HELP
 from .inspect import inspect
 from .models import models
+from .report import report
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
-for _command in (export, check, inspect, decode, doctor, models):
+for _command in (export, check, inspect, decode, bench, doctor, models, report):
     app.command()(_command)
 
 COMMANDS = tuple(command.callback.__name__ for command in app.registered_commands if command.callback is not None)
@@ -51,7 +54,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:
         if "--debug" in words:
             traceback.print_exception(error)
-        sys.exit(_fail(error, as_json="--json" in words))
+        sys.exit(_fail(error, as_json=_wants_json(words)))
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    """Whether standard output is JSON. The --json of bench takes a file, and - is standard output."""
+    if words[0] == "bench":
+        return ("--json", "-") in pairwise(words) or "--json=-" in words
+    return "--json" in words
 
 
 def _fail(error: Exception, *, as_json: bool) -> int:

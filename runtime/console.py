@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
@@ -227,6 +227,23 @@ def show_picture(path: Path, *, as_json: bool) -> None:
         print_json({"picture": str(path)})
     else:
         _console().print(f"written: {escape(str(path))}", soft_wrap=True)
+
+
+def show_page(path: Path, *, as_json: bool) -> None:
+    """Print where a report was written."""
+    if as_json:
+        print_json({"report": str(path)})
+    else:
+        _console().print(f"written: {escape(str(path))}", soft_wrap=True)
+
+
+def show_parts(parts: Iterable[RenderableType], *, width: int = 140) -> None:
+    """Print tables and lines that were put together elsewhere; ``width``: of a file or a pipe."""
+    console = _console()
+    if not console.is_terminal:
+        console.width = width
+    for part in parts:
+        console.print(part)
 
 
 def _show_rewrites(console: Console, found: Inspection) -> None:

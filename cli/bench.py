@@ -1,0 +1,106 @@
+"""``attnexport bench``: contenders on one model, timed in turns."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+
+
+def bench(
+    model: Annotated[
+        Path | None, typer.Argument(help="A bundle, NAME.attn, or a model, which is exported first.")
+    ] = None,
+    original: Annotated[
+        Path | None,
+        typer.Option("--model", help="With a bundle: the model that it was made of, for PyTorch's contenders."),
+    ] = None,
+    contenders: Annotated[
+        list[str] | None,
+        typer.Option(help="Which, as eager,compile,plain,attnexport,openvino,tensorrt; all that run here."),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The contender that the others are compared with; plain, else eager.")
+    ] = None,
+    batch: Annotated[
+        list[str] | None, typer.Option(help="8, or 1,4,16, or 1:16 for 1, 2, 4, 8, 16; the profile's min and opt.")
+    ] = None,
+    size: Annotated[list[str] | None, typer.Option(help="SYMBOL=SIZE of another free axis; repeatable.")] = None,
+    target_latency: Annotated[
+        str | None, typer.Option(help="Find the largest batch that stays within it, as 20ms.")
+    ] = None,
+    latency_of: Annotated[
+        str, typer.Option(help="With --target-latency: what stays within it, p95 or median.")
+    ] = "p95",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU where one is.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads of each contender on the CPU; all cores.")] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds of each batch, at most.")] = 20,
+    seconds: Annotated[float, typer.Option(help="Seconds after which a batch gets no further round.")] = 20.0,
+    memory: Annotated[bool, typer.Option(help="Measure peak memory, each contender in a process of its own.")] = True,
+    trt: Annotated[
+        str | None, typer.Option(help="With a model: build an engine, too, as in an export: auto, rtx or enterprise.")
+    ] = None,
+    arch: Annotated[str | None, typer.Option(help="As for an export: architecture of a plain state dict.")] = None,
+    factory: Annotated[str | None, typer.Option(help="As for an export: package.module:callable.")] = None,
+    kwargs: Annotated[str, typer.Option(help="As for an export: its arguments, a JSON object.")] = "{}",
+    random_weights: Annotated[bool, typer.Option(help="As for an export: seeded weights instead of a file.")] = False,
+    allow_pickle: Annotated[
+        bool, typer.Option(help="Run code inside a pickled module. Only for trusted files.")
+    ] = False,
+    precision: Annotated[str, typer.Option(help="With a model: of its typed model, as in an export.")] = "fp32",
+    inputs: Annotated[list[str] | None, typer.Option("--input", help="As for an export; repeatable.")] = None,
+    dynamic: Annotated[list[str] | None, typer.Option(help="As for an export; repeatable.")] = None,
+    static: Annotated[bool, typer.Option(help="As for an export: no symbolic batch.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the random inputs and weights.")] = 0,
+    json_output: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to FILE; - prints them instead of tables.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw a chart to FILE; needs matplotlib.")] = None,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Time contenders on one model in interleaved rounds, beside their peak memory; wrong ones are not timed."""
+    from ..export.bench import BenchOptions
+    from ..export.bench import bench as run
+    from ..export.bench.table import tables
+    from ..runtime.console import ConsoleReporter, print_json, show_parts
+
+    bundle = model if model is not None and model.is_dir() else None
+    if bundle is None and original is not None:
+        raise InputError(f"--model {original} belongs to a bundle, and {model} is none", "leave --model out")
+    file = original if bundle is not None else model
+    export = None
+    if bundle is None or file is not None or arch or factory:
+        from ..export.requirements import require_export
+
+        require_export()
+        from ..export.options import ExportOptions
+
+        export = ExportOptions.from_strings(
+            model=file, trt=trt, precision=precision, workspace=None, gate=2.0, arch=arch, factory=factory, kwargs=kwargs,
+            random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (), dynamic=dynamic or (), static=static,
+            seed=seed,
+        )  # fmt: skip
+    options = BenchOptions.from_strings(
+        bundle=bundle, model=export, contenders=contenders or (), baseline=baseline, batches=batch or (), sizes=size or (),
+        target_latency=target_latency, statistic=latency_of, device=device, threads=threads, rounds=rounds, seconds=seconds,
+        memory=memory, seed=seed, png=png,
+    )  # fmt: skip
+    on_stdout = json_output == Path("-")
+    with ConsoleReporter(silent=on_stdout) as reporter:
+        report = run(options, reporter)
+    if png is not None:
+        from ..export.bench.chart import write_png
+
+        write_png(report, png)
+    if on_stdout:
+        print_json(report.to_json())
+        return
+    show_parts(tables(report))
+    if json_output is not None:
+        report.write(json_output)
+    if written := [str(path) for path in (json_output, png) if path is not None]:
+        sys.stdout.write(f"\nwritten: {'  '.join(written)}\n")

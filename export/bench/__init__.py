@@ -1,0 +1,13 @@
+"""``attnexport bench``: any set of contenders on one model, timed in interleaved rounds, held to be right, with their memory.
+
+One contender is one file of ``contenders/``. Nothing here needs torch until a contender that is PyTorch's own is opened, so that a
+bundle can be measured on the device that it was made for.
+"""
+
+from __future__ import annotations
+
+from .bench import bench
+from .options import BenchOptions
+from .record import BenchReport
+
+__all__ = ["BenchOptions", "BenchReport", "bench"]

@@ -1,0 +1,64 @@
+"""A graph on ONNX Runtime's CUDA provider, its inputs and outputs in the GPU's memory, computing on the site's stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ....errors import StageError, first_line
+from .contender import Call, Feeds
+
+if TYPE_CHECKING:
+    from ..site import Site
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+class OrtCudaRunner:
+    """A session on the CUDA provider; nodes that it does not know run on the CPU, as in anybody's session.
+
+    Raises StageError where the session cannot be made or CUDA did not start.
+    """
+
+    def __init__(self, path: Path, site: Site) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = site.threads
+        cuda = {"use_tf32": "0", "user_compute_stream": str(site.cuda.stream), "cudnn_conv_algo_search": "EXHAUSTIVE"}
+        try:
+            self._session: Any = ort.InferenceSession(str(path), options, providers=[(CUDA, cuda), (CPU, {})])
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            raise StageError("onnxruntime", f"{path.name} cannot be loaded: {first_line(error)}") from error
+        if CUDA not in self._session.get_providers():
+            raise StageError("onnxruntime", f"{CUDA} did not start", "attnexport doctor says what it lacks")
+        self._ort, self._site = ort, site
+        self._types = {value.name: value.type for value in self._session.get_inputs()}
+        self._wanted = {spec.name: spec.numpy_dtype for spec in site.subject.outputs}
+
+    def call(self, feeds: Feeds) -> Call:
+        """Bind the inputs on the GPU; outputs are allocated there in every run."""
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            given = array.astype(np.float16) if self._types[name] == "tensor(float16)" else array
+            binding.bind_ortvalue_input(name, self._ort.OrtValue.ortvalue_from_numpy(given, "cuda", 0))
+        names = [value.name for value in self._session.get_outputs()]
+        for name in names:
+            binding.bind_output(name, "cuda")
+
+        def run() -> None:
+            self._session.run_with_iobinding(binding)
+
+        def outputs() -> dict[str, np.ndarray]:
+            run()
+            found = dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
+            return {name: found[name].astype(dtype, copy=False) for name, dtype in self._wanted.items()}
+
+        return Call(run, outputs)
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None

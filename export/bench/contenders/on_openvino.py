@@ -1,0 +1,66 @@
+"""The bundle's FP32 model on OpenVINO's CPU plugin, compiled for each set of sizes by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ....errors import InputError, StageError, first_line
+from .contender import Call, Contender, Feeds, Runner, installed
+
+if TYPE_CHECKING:
+    from ..site import Site
+
+
+class OpenVinoRunner:
+    """The read model; a call compiles it for its sizes, in FP32 (on some processors the default is BF16)."""
+
+    def __init__(self, path: Path, site: Site) -> None:
+        import openvino
+
+        self._core: Any = openvino.Core()
+        self._path = path
+        self._config = {
+            "INFERENCE_NUM_THREADS": site.threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
+        }  # fmt: skip
+        self._names = [spec.name for spec in site.subject.outputs]
+
+    def call(self, feeds: Feeds) -> Call:
+        """Compile and bind. Raises StageError with OpenVINO's words for an operator that it does not know."""
+        try:
+            model = self._core.read_model(str(self._path))
+            model.reshape({name: list(array.shape) for name, array in feeds.items()})
+            compiled = self._core.compile_model(model, "CPU", self._config)
+        except RuntimeError as error:
+            raise StageError("openvino", first_line(error)) from error
+        request, given = compiled.create_infer_request(), dict(feeds)
+        found = {name: compiled.output(name) for name in self._names}
+
+        def run() -> Any:
+            return request.infer(given, share_inputs=True, share_outputs=True)
+
+        def outputs() -> dict[str, Any]:
+            result = run()
+            return {name: result[port].copy() for name, port in found.items()}
+
+        return Call(run, outputs)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._core = None
+
+
+def _absent(site: Site) -> str | None:
+    if site.device != "cpu":
+        return "OpenVINO does not run on NVIDIA GPUs"
+    return installed("openvino", "pip install openvino")
+
+
+def _open(site: Site) -> Runner:
+    path = site.subject.file("model-fp32")
+    if path is None:
+        raise InputError(f"{site.subject.bundle} has no FP32 model", "export it again")
+    return OpenVinoRunner(path, site)
+
+
+CONTENDER = Contender("openvino", "attnexport, OpenVINO", _absent, _open)

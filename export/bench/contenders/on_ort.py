@@ -1,0 +1,54 @@
+"""A graph on ONNX Runtime: what every contender that is an ONNX file has in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ....runtime.sessions.open import Border
+from ....runtime.sessions.ort import OrtSession
+from .contender import Call, Feeds, Runner
+
+if TYPE_CHECKING:
+    from ..site import Site
+
+
+class OrtRunner:
+    """A session on the CPU provider, taking and giving the types of the bundle."""
+
+    def __init__(self, path: Path, site: Site) -> None:
+        self._session = OrtSession(path, threads=site.threads)
+        wanted = {spec.name: spec.dtype for spec in site.subject.outputs}
+        given = {spec.name: spec.dtype for spec in site.subject.inputs}
+        same = self._session.input_dtypes == given and wanted.items() <= self._session.output_dtypes.items()
+        self._runs = self._session if same else Border(self._session, self._session.input_dtypes, wanted)
+        self._names = tuple(wanted)
+
+    def call(self, feeds: Feeds) -> Call:
+        """A run of the session; attention maps that the graph gives beside the outputs are left out."""
+        run = self._runs.run
+        return Call(lambda: run(feeds), lambda: {name: run(feeds)[name] for name in self._names})
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session.close()
+
+
+def open_graph(path: Path, site: Site) -> Runner:
+    """The graph on the site's device. Raises MissingBackendError and StageError as the session does."""
+    if site.device == "cuda":
+        from .on_cuda import OrtCudaRunner
+
+        return OrtCudaRunner(path, site)
+    return OrtRunner(path, site)
+
+
+def provider_absent(site: Site) -> str | None:
+    """Why ONNX Runtime cannot run on the site's device, None where it can."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return f"onnxruntime cannot be imported ({error}): pip install onnxruntime"
+    if site.device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return f"onnxruntime {onnxruntime.__version__} has no CUDA provider: pip install onnxruntime-gpu"
+    return None

@@ -1,0 +1,103 @@
+"""What a user gets without attnexport: torch.onnx.export(dynamo=True) with its defaults, on ONNX Runtime; of an ONNX file, the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ....errors import StageError, first_line
+from .contender import Call, Contender, Feeds, Runner
+from .on_ort import open_graph, provider_absent
+
+if TYPE_CHECKING:
+    from ..site import Site
+
+FILE = "plain.onnx"
+
+
+class FixedRunner:
+    """Where torch.onnx fixes the sizes that should be free: an export for the sizes of each call."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._open: list[Runner] = []
+
+    def call(self, feeds: Feeds) -> Call:
+        """Export for these sizes, once, and open that."""
+        path = _fixed(self._site, feeds)
+        if not path.exists():
+            _export(self._site, path, feeds, free=False)
+        self.close()
+        self._open.append(open_graph(path, self._site))
+        return self._open[-1].call(feeds)
+
+    def close(self) -> None:
+        """Free the session."""
+        while self._open:
+            self._open.pop().close()
+
+
+def _absent(site: Site) -> str | None:
+    if site.subject.original is None:
+        return site.subject.missing
+    return provider_absent(site)
+
+
+def _fixed(site: Site, feeds: Feeds) -> Path:
+    sizes = "-".join("x".join(map(str, array.shape)) for array in feeds.values())
+    return site.subject.folder / f"plain-{sizes}.onnx"
+
+
+def _prepare(site: Site, points: Sequence[Feeds]) -> None:
+    """Export with the model's free axes, and where torch.onnx cannot, once for each point's sizes."""
+    from ....runtime.feeds import random_feeds
+    from ...capture.trace import trace_sizes
+
+    original = site.subject.original
+    if original is None or original.graph is not None:
+        return
+    inputs = site.subject.inputs
+    try:
+        _export(site, site.subject.folder / FILE, random_feeds(inputs, trace_sizes(inputs)), free=True)
+    except StageError:
+        for feeds in points:
+            _export(site, _fixed(site, feeds), feeds, free=False)
+
+
+def _export(site: Site, path: Path, feeds: Feeds, *, free: bool) -> None:
+    """Raises StageError with what torch.onnx says."""
+    import torch
+
+    from ...calling import arrange, by_argument
+    from ...capture.quiet import quiet
+
+    inputs = site.subject.inputs
+    names = [spec.name for spec in inputs]
+    module = site.module.cpu()
+    shapes: Any = None
+    if free and any(axis.dynamic for spec in inputs for axis in spec.axes):
+        dynamic = torch.export.Dim.DYNAMIC
+        marks = [{i: dynamic for i, axis in enumerate(spec.axes) if axis.dynamic} for spec in inputs]
+        shapes = by_argument(module, names, marks)
+    args, kwargs = arrange(module, names, [torch.tensor(feeds[name]) for name in names])
+    try:
+        with quiet(), torch.no_grad():
+            torch.onnx.export(
+                module, args, path, kwargs=kwargs, dynamo=True, verbose=False, dynamic_shapes=shapes,
+                input_names=names, output_names=[spec.name for spec in site.subject.outputs],
+            )  # fmt: skip
+    except Exception as error:  # whatever it is, it is what a user would see
+        raise StageError("plain export", f"torch.onnx.export fails: {first_line(error)}") from error
+    finally:
+        site.module.to(site.device)
+
+
+def _open(site: Site) -> Runner:
+    original = site.subject.original
+    given = original.graph if original is not None else None
+    path = given or site.subject.folder / FILE
+    return open_graph(path, site) if path.exists() else FixedRunner(site)
+
+
+CONTENDER = Contender("plain", "plain torch.onnx, ONNX Runtime", _absent, _open, _prepare)

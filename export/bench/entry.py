@@ -1,0 +1,72 @@
+"""Who takes part: the contenders that were asked for, or all that can run here, and what becomes of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...errors import AttnexportError, InputError, first_line
+from .contenders import CONTENDERS, NAMES, Contender, Runner
+from .options import BenchOptions
+from .record import ABSENT, MEASURED, Entrant, Memory
+from .site import Site
+
+
+@dataclass
+class Entry:
+    """A contender under way."""
+
+    contender: Contender
+    runner: Runner | None = None
+    state: str = MEASURED
+    reason: str = ""
+    error: float | None = None
+    opened: float | None = None
+    memory: list[Memory] = field(default_factory=list)
+
+    def give_up(self, state: str, error: Exception) -> None:
+        """It is not run any more, for what the error says."""
+        self.state = state
+        self.reason = (
+            error.problem if isinstance(error, AttnexportError) else f"{type(error).__name__}: {first_line(error)}"
+        )
+        if self.runner is not None:
+            self.runner.close()
+            self.runner = None
+
+    def record(self, device: str) -> Entrant:
+        """What a report says of it."""
+        one = self.contender
+        return Entrant(one.name, one.title, one.precision, device, self.state, self.reason, self.error, self.opened)
+
+
+def check_names(options: BenchOptions) -> None:
+    """Raise InputError for the name of no contender, and a chart that cannot be drawn, before anything is done."""
+    for option, names in (
+        ("--contenders", options.contenders),
+        ("--baseline", (options.baseline,) if options.baseline else ()),
+    ):
+        if unknown := [name for name in names if name not in NAMES]:
+            raise InputError(f"{option} {unknown[0]} is not known", f"use some of {', '.join(NAMES)}")
+    if options.baseline and options.contenders and options.baseline not in options.contenders:
+        raise InputError(f"--baseline {options.baseline} is not among --contenders", "add it there")
+    if options.png is not None:
+        from .chart import require_matplotlib
+
+        require_matplotlib()
+
+
+def entries(options: BenchOptions, site: Site) -> list[Entry]:
+    """Those that take part, and those that would if they were here."""
+    found = []
+    for contender in CONTENDERS:
+        wanted = contender.name in options.contenders
+        if options.contenders and not wanted:
+            continue
+        reason = contender.absent(site)
+        if reason is None:
+            found.append(Entry(contender))
+        elif wanted or contender.name == options.baseline:
+            raise InputError(f"{contender.name} cannot run here: {reason}", "leave it out of --contenders")
+        elif contender.common:
+            found.append(Entry(contender, state=ABSENT, reason=reason))
+    return found

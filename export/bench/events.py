@@ -1,0 +1,52 @@
+"""Time on the GPU: two events around a call, on the stream that it computes on, straight from the CUDA driver.
+
+Source: CUDA driver API reference, event management, https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__EVENT.html.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+from ...runtime.cuda import Context, Driver
+from .rounds import Run
+
+
+class EventClock:
+    """Times what a call puts on the stream, from an idle stream to the end of its work: launches that the GPU waits for count.
+
+    Half a microsecond is what an event resolves.
+    """
+
+    settle = 0.0
+    """A GPU that rests lowers its clocks."""
+
+    def __init__(self, context: Context, driver: Driver | None = None) -> None:
+        self._driver = driver or Driver()
+        self._context = context
+        context.make_current()
+        self._start, self._end = self._event(), self._event()
+
+    def _event(self) -> ctypes.c_void_p:
+        event = ctypes.c_void_p()
+        self._driver.call("cuEventCreate", ctypes.byref(event), ctypes.c_uint(0))
+        return event
+
+    def time(self, run: Run) -> float:
+        """Seconds between the two events."""
+        stream = ctypes.c_void_p(self._context.stream)
+        self._context.make_current()
+        self._driver.call("cuEventRecord", self._start, stream)
+        run()
+        self._driver.call("cuEventRecord", self._end, stream)
+        self._driver.call("cuEventSynchronize", self._end)
+        milliseconds = ctypes.c_float()
+        self._driver.call("cuEventElapsedTime", ctypes.byref(milliseconds), self._start, self._end)
+        return milliseconds.value / 1e3
+
+
+def free_memory(context: Context, driver: Driver | None = None) -> int:
+    """Bytes of the GPU's memory that nobody holds."""
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    context.make_current()
+    (driver or Driver()).call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+    return free.value

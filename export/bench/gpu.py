@@ -1,0 +1,92 @@
+"""Clocks, power and temperature of the GPU while it is timed, from nvidia-smi, which comes with the driver."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from types import TracebackType
+
+import numpy as np
+
+from .record import GpuState, Interval
+
+_STATIC = ("name", "compute_cap", "driver_version", "clocks.max.sm", "power.limit")
+_MOVING = ("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu", "clocks_throttle_reasons.active")
+EVERY_MS = 200
+_REASONS = {
+    0x2: "clocks set by the user",
+    0x4: "power limit (software)",
+    0x8: "slowdown (hardware)",
+    0x20: "temperature (software)",
+    0x40: "temperature (hardware)",
+    0x80: "power brake (hardware)",
+}
+"""Bits of NVML's clocks event reasons that hold clocks back; an idle GPU's 0x1 is none of them."""
+
+
+class GpuWatch:
+    """Watches the first GPU from enter to exit; ``state`` is then what was seen, None where there is no nvidia-smi."""
+
+    def __init__(self) -> None:
+        self.state: GpuState | None = None
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> GpuWatch:
+        try:
+            self._process = subprocess.Popen(
+                [*_query(_MOVING), f"--loop-ms={EVERY_MS}"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        except OSError:
+            self._process = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        moving, _ = self._process.communicate()
+        done = subprocess.run(_query(_STATIC), capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            self.state = read_state(done.stdout, moving)
+
+
+def _query(fields: Sequence[str]) -> list[str]:
+    return ["nvidia-smi", "--id=0", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+
+
+def read_state(static: str, moving: str) -> GpuState:
+    """The state from nvidia-smi's lines: one of what stays, and one for each time it looked. What it does not know is None."""
+    name, capability, driver, clock_limit, power_limit = _cells(static.splitlines()[0], len(_STATIC))
+    rows = [_cells(line, len(_MOVING)) for line in moving.splitlines() if line.count(",") == len(_MOVING) - 1]
+    clock, memory, power, temperature = (_interval([row[i] for row in rows]) for i in range(4))
+    seen: Counter[str] = Counter()
+    for row in rows:
+        bits = int(row[4], 16) if row[4].lower().startswith("0x") else 0
+        seen.update(word for bit, word in _REASONS.items() if bits & bit)
+    limits = tuple(word for word, _ in seen.most_common())
+    return GpuState(
+        name, capability, driver, clock, _number(clock_limit), memory, power, _number(power_limit), temperature, limits
+    )
+
+
+def _cells(line: str, count: int) -> list[str]:
+    cells = [cell.strip() for cell in line.split(",")]
+    return cells + [""] * (count - len(cells))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:  # [N/A], or a field that this driver does not know
+        return None
+
+
+def _interval(texts: Sequence[str]) -> Interval | None:
+    values = [number for text in texts if (number := _number(text)) is not None]
+    return Interval(float(np.median(values)), min(values), max(values)) if values else None

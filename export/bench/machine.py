@@ -1,0 +1,46 @@
+"""What the figures were measured on: processor, versions, load."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ... import __version__
+from .record import GpuState, Machine
+from .site import usable_cores
+
+_PACKAGES = (
+    "numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13",
+)  # fmt: skip
+
+
+def machine(gpu: GpuState | None) -> Machine:
+    """The machine at this moment."""
+    try:
+        load: float | None = os.getloadavg()[0]
+    except (AttributeError, OSError):  # not on every system
+        load = None
+    return Machine(processor(), usable_cores(), platform.platform(), load, gpu)
+
+
+def processor() -> str:
+    """The processor's name, as good as the system knows it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def tools() -> dict[str, str]:
+    """Version by name of what is installed and may have had a part in it."""
+    found = {"attnexport": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,126 @@
+"""What the user asks to have measured, held to its form before any work starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...errors import InputError
+
+if TYPE_CHECKING:
+    from ..options import ExportOptions
+
+Device = Literal["auto", "cpu", "cuda"]
+Statistic = Literal["p95", "median"]
+
+_MILLISECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s)?")
+_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, None: 1.0}
+MOST_DOUBLINGS = 24
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """One benchmark: of ``bundle``, or of what an export of ``model`` makes (its precision and engine, nothing kept).
+
+    With a bundle ``model`` is what it was made of, and brings PyTorch's own contenders in. ``contenders``: their names,
+    none for all that can run here. ``batches``: sizes of the batch, none for the profile's min and opt. ``sizes``: of
+    other free axes by symbol, else their opt. ``target_latency``: milliseconds. ``memory``: measure the peak memory of
+    each contender, in a process of its own. ``png``: a chart is wanted, so matplotlib has to be here.
+    """
+
+    bundle: Path | None = None
+    model: ExportOptions | None = None
+    contenders: tuple[str, ...] = ()
+    baseline: str | None = None
+    batches: tuple[int, ...] = ()
+    sizes: dict[str, int] = field(default_factory=dict)
+    rounds: int = 20
+    seconds: float = 20.0
+    threads: int | None = None
+    device: Device = "auto"
+    memory: bool = True
+    target_latency: float | None = None
+    statistic: Statistic = "p95"
+    seed: int = 0
+    png: Path | None = None
+
+    @classmethod
+    def from_strings(
+        cls,
+        *,
+        contenders: Sequence[str] = (),
+        batches: Sequence[str] = (),
+        sizes: Sequence[str] = (),
+        target_latency: str | None = None,
+        statistic: str = "p95",
+        device: str = "auto",
+        **rest: Any,
+    ) -> BenchOptions:
+        """Read the command line's words. Raises InputError naming the option and its value."""
+        if device not in ("auto", "cpu", "cuda"):
+            raise InputError(f"--device {device} is not known", "use auto, cpu or cuda")
+        if statistic not in ("p95", "median"):
+            raise InputError(f"--latency-of {statistic} is not known", "use p95 or median")
+        return cls(
+            contenders=tuple(dict.fromkeys(name for text in contenders for name in _words(text))),
+            batches=tuple(sorted({size for text in batches for size in parse_batches(text)})),
+            sizes=dict(map(_size, sizes)),
+            target_latency=None if target_latency is None else parse_milliseconds(target_latency),
+            statistic=statistic,  # type: ignore[arg-type]  # narrowed by the test above
+            device=device,  # type: ignore[arg-type]
+            **rest,
+        )
+
+    def __post_init__(self) -> None:
+        if self.bundle is None and self.model is None:
+            raise InputError("nothing to measure is given", "give a bundle, NAME.attn, or a model")
+        for option, value in (("--rounds", self.rounds), ("--threads", self.threads)):
+            if value is not None and value < 1:
+                raise InputError(f"{option} {value} is below 1", "give a whole number from 1")
+        if not self.seconds > 0:
+            raise InputError(f"--seconds {self.seconds:g} is not above 0", "give the seconds that a point may take")
+        if self.seed < 0:
+            raise InputError(f"--seed {self.seed} is below 0", "give a whole number from 0")
+        if self.target_latency is not None and not self.target_latency > 0:
+            raise InputError(f"--target-latency {self.target_latency:g} ms is not above 0", "write it as 20ms")
+
+
+def parse_batches(text: str) -> list[int]:
+    """``8``, ``1,4,16``, or ``1:16`` for 1, 2, 4, 8, 16. Raises InputError for anything else."""
+    found: list[int] = []
+    for word in _words(text):
+        ends = word.split(":")
+        if len(ends) > 2 or not all(re.fullmatch(r"\d{1,9}", end, re.ASCII) for end in ends):
+            raise InputError(
+                f"--batch {word!r} is no size and no range", "write 8, or 1,4,16, or 1:16 for 1, 2, 4, 8, 16"
+            )
+        first, last = int(ends[0]), int(ends[-1])
+        if not 1 <= first <= last:
+            raise InputError(f"--batch {word} is not a range from 1 up", "write for example 1:16")
+        sizes = [first << step for step in range(MOST_DOUBLINGS) if first << step <= last]
+        found += sizes if sizes[-1] == last else [*sizes, last]
+    if not found:
+        raise InputError("--batch names no size", "write 8, or 1,4,16, or 1:16")
+    return found
+
+
+def parse_milliseconds(text: str) -> float:
+    """``20``, ``20ms``, ``500us`` or ``0.5s`` in milliseconds. Raises InputError for anything else."""
+    match = _MILLISECONDS.fullmatch(text.strip())
+    if match is None:
+        raise InputError(f"--target-latency {text!r} is no time", "write it as 20ms, 500us or 0.5s")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.split(r"[,\s]+", text.strip()) if word]
+
+
+def _size(text: str) -> tuple[str, int]:
+    match = re.fullmatch(r"(\w+)=(\d{1,9})", text.strip(), re.ASCII)
+    if match is None or not int(match[2]):
+        raise InputError(f"--size {text!r} is not SYMBOL=SIZE", "write for example --size width=64")
+    return match[1], int(match[2])

@@ -1,0 +1,76 @@
+"""Where contenders run: the subject, the device with its clock, and what several of them share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ...errors import InputError
+from ...runtime.device import cuda_device
+from .rounds import Clock, WallClock
+from .subject import Subject
+
+if TYPE_CHECKING:
+    import torch
+
+    from ...runtime.cuda import Context
+    from .options import Device
+
+
+def choose_device(wished: Device) -> str:
+    """cpu or cuda: what is wished for, else the GPU where one is. Raises InputError for a GPU that is not there."""
+    here = cuda_device()
+    if wished == "cuda" and here is None:
+        raise InputError(
+            "--device cuda, and there is no GPU or no driver here", "attnexport doctor says what is missing"
+        )
+    return "cpu" if wished == "cpu" or here is None else "cuda"
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+@dataclass
+class Site:
+    """One process that runs contenders on one device, with so many threads on the CPU each."""
+
+    subject: Subject
+    device: str
+    threads: int
+
+    @cached_property
+    def module(self) -> torch.nn.Module:
+        """The original, loaded once, on the device. Raises InputError where there is none."""
+        import torch
+
+        module = self.subject.original.load() if self.subject.original is not None else None
+        if module is None:
+            raise InputError("there is no PyTorch module to run", self.subject.missing)
+        torch.set_num_threads(self.threads)
+        # What an export is compared with is FP32 as such; TF32 has ten bits.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        return module.eval().to(self.device)
+
+    @cached_property
+    def cuda(self) -> Context:
+        """The GPU's context and the one stream that every contender computes on. Raises MissingBackendError without a GPU."""
+        from ...runtime.cuda import Context, Driver
+
+        return Context(Driver())
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Events of the GPU's stream, or the wall."""
+        if self.device == "cuda":
+            from .events import EventClock
+
+            return EventClock(self.cuda)
+        return WallClock()
