@@ -69,7 +69,7 @@ class Bundle:
         """Time the bundle beside other ways to run the model (``attnexport bench``); options as of :class:`BenchOptions`."""
         from .bench import BenchOptions, bench
 
-        return bench(BenchOptions.from_strings(subject=self.path, **options), module=self.module)
+        return bench(BenchOptions(bundle=self.path, **options), module=self.module)
 
     def rebuild(self, **options: Any) -> Bundle:
         """Build the engines anew for what is here, in place (``attnexport rebuild``); options as of :func:`rebuild`."""

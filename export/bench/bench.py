@@ -47,7 +47,7 @@ def bench(
     check_names(options)
     device = choose_device(options.device)
     with subject(options, reporter, module) as measured:
-        site = Site(measured, device, options.threads or usable_cores())
+        site = Site(measured, device, options.threads or usable_cores(), module)
         sizes = choose_points(measured.inputs, options.batches, options.sizes)
         if options.target_latency is not None and batch_symbol(measured.inputs) is None:
             raise InputError(
@@ -119,6 +119,9 @@ class _Bench:
         with self.stages.run("memory") as stage:
             for i, entry in enumerate(self.racing):
                 self.reporter.progress(i / len(self.racing), entry.contender.name)
+                if entry.contender.runs_module and self._only_here:
+                    self.reporter.note(f"no memory of {entry.contender.name}: its module cannot be pickled")
+                    continue
                 job = Job(
                     self.site.subject, self.site.device, self.site.threads, entry.contender.name, tuple(self.feeds)
                 )
@@ -128,6 +131,11 @@ class _Bench:
 
                 self._attempt(entry, work)
             stage.detail = f"{len(self.racing)} contenders, each in a process of its own"
+
+    @property
+    def _only_here(self) -> bool:
+        original = self.site.subject.original
+        return original is not None and original.recipe is None
 
     def _bind(self, entry: Entry, feeds: Feeds) -> Call:
         if entry.runner is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ...errors import InputError
 
@@ -33,10 +33,10 @@ class BenchOptions:
 
     bundle: Path | None = None
     model: ExportOptions | None = None
-    contenders: tuple[str, ...] = ()
+    contenders: Sequence[str] = ()
     baseline: str | None = None
-    batches: tuple[int, ...] = ()
-    sizes: dict[str, int] = field(default_factory=dict)
+    batches: Sequence[int] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
     rounds: int = 20
     seconds: float = 20.0
     threads: int | None = None
@@ -60,16 +60,12 @@ class BenchOptions:
         **rest: Any,
     ) -> BenchOptions:
         """Read the command line's words. Raises InputError naming the option and its value."""
-        if device not in ("auto", "cpu", "cuda"):
-            raise InputError(f"--device {device} is not known", "use auto, cpu or cuda")
-        if statistic not in ("p95", "median"):
-            raise InputError(f"--latency-of {statistic} is not known", "use p95 or median")
         return cls(
             contenders=tuple(dict.fromkeys(name for text in contenders for name in _words(text))),
             batches=tuple(sorted({size for text in batches for size in parse_batches(text)})),
             sizes=dict(map(_size, sizes)),
             target_latency=None if target_latency is None else parse_milliseconds(target_latency),
-            statistic=statistic,  # type: ignore[arg-type]  # narrowed by the test above
+            statistic=statistic,  # type: ignore[arg-type]  # held to its values below
             device=device,  # type: ignore[arg-type]
             **rest,
         )
@@ -77,6 +73,11 @@ class BenchOptions:
     def __post_init__(self) -> None:
         if self.bundle is None and self.model is None:
             raise InputError("nothing to measure is given", "give a bundle, NAME.attn, or a model")
+        for option, word, known in (
+            ("--device", self.device, get_args(Device)), ("--latency-of", self.statistic, get_args(Statistic)),
+        ):  # fmt: skip
+            if word not in known:
+                raise InputError(f"{option} {word} is not known", f"use {' or '.join(known)}")
         for option, value in (("--rounds", self.rounds), ("--threads", self.threads)):
             if value is not None and value < 1:
                 raise InputError(f"{option} {value} is below 1", "give a whole number from 1")

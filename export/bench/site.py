@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,18 +40,25 @@ def usable_cores() -> int:
 
 @dataclass
 class Site:
-    """One process that runs contenders on one device, with so many threads on the CPU each."""
+    """One process that runs contenders on one device, with so many threads on the CPU each.
+
+    ``at_hand``: the original, where it is in this process already; a copy of it is run.
+    """
 
     subject: Subject
     device: str
     threads: int
+    at_hand: torch.nn.Module | None = None
 
     @cached_property
     def module(self) -> torch.nn.Module:
         """The original, loaded once, on the device. Raises InputError where there is none."""
         import torch
 
-        module = self.subject.original.load() if self.subject.original is not None else None
+        original = self.subject.original
+        module = copy.deepcopy(self.at_hand)
+        if module is None and original is not None:
+            module = original.load()
         if module is None:
             raise InputError("there is no PyTorch module to run", self.subject.missing)
         torch.set_num_threads(self.threads)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ...errors import InputError, first_line
+from ...errors import InputError
 from ...runtime.bundle import Bundle
 from ...runtime.manifest import Manifest
 from ...runtime.spec import TensorSpec
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
     from ..source import SourceOptions
     from .options import BenchOptions
 
-MODULE = "module at hand.pt"
+MODULE = "module.pt"
 
 
 @dataclass(frozen=True)
 class Original:
     """How the original module is made anew, in this process or another. ``graph``: the ONNX file, where the original is one.
 
-    ``recipe`` is a pickle, so that a process which does not need the module does not import PyTorch to be told of it.
+    ``recipe`` is a pickle, so that a process which does not need the module does not import PyTorch to be told of it; None
+    for a module that cannot be handed to another process.
     """
 
-    recipe: bytes
+    recipe: bytes | None
     graph: Path | None = None
 
     @classmethod
-    def of_file(cls, path: Path | None, options: SourceOptions | None) -> Original:
+    def of_file(cls, path: Path | None, options: SourceOptions) -> Original:
         """A model as the export loads it."""
         from ..source.sniff import Form, sniff
 
@@ -47,28 +48,28 @@ class Original:
 
     @classmethod
     def of_module(cls, module: torch.nn.Module, folder: Path) -> Original:
-        """A module at hand, written into ``folder``. Raises InputError for one that cannot be pickled."""
+        """A module at hand, written into ``folder`` where its class allows that."""
         import torch
 
         try:
             torch.save(module, folder / MODULE)
-        except Exception as error:  # whatever a class of the user's does when it is pickled
-            raise InputError(
-                f"the module cannot be handed to another process: {first_line(error)}", "define its class in a module"
-            ) from error
+        except Exception:  # whatever a class of the user's does when it is pickled
+            return cls(None)
         return cls(pickle.dumps((folder / MODULE, None)))
 
     def load(self) -> torch.nn.Module | None:
         """The module; None where the original is an ONNX graph. Raises InputError as the export does."""
+        if self.recipe is None:
+            raise InputError("the module cannot be pickled", "define its class in a module")
         path, options = pickle.loads(self.recipe)
-        if path is not None and path.name == MODULE:
+        if options is None:
             import torch
 
             module: torch.nn.Module = torch.load(path, weights_only=False)
             return module
-        from ..source import SourceOptions, load
+        from ..source import load
 
-        return load(path, options or SourceOptions()).module
+        return load(path, options).module
 
 
 @dataclass(frozen=True)

@@ -41,4 +41,4 @@ def _open(site: Site) -> Runner:
     return CompiledRunner(site)
 
 
-CONTENDER = Contender("compile", "torch.compile", needs_original, _open)
+CONTENDER = Contender("compile", "torch.compile", needs_original, _open, runs_module=True)

@@ -45,7 +45,7 @@ class Contender:
     """One way to run the model.
 
     ``absent`` gives the reason why it cannot run at a site, None where it can. ``prepare`` writes what it needs for these
-    inputs into the subject's folder, once, before any process opens it. ``common``: it is named among the absent even if nobody asked.
+    inputs into the subject's folder, once, before any process opens it. ``common``: it is named among the absent even if nobody asked. ``runs_module``: a process that runs it makes the original anew.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Contender:
     prepare: Callable[[Site, Sequence[Feeds]], None] = nothing
     precision: str = "float32"
     common: bool = True
+    runs_module: bool = False
 
 
 def needs_original(site: Site) -> str | None:

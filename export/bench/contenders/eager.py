@@ -63,4 +63,4 @@ def _open(site: Site) -> Runner:
     return EagerRunner(site)
 
 
-CONTENDER = Contender("eager", "torch eager", needs_original, _open)
+CONTENDER = Contender("eager", "torch eager", needs_original, _open, runs_module=True)
