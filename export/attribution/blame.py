@@ -18,6 +18,7 @@ from .chains import Chain, Made, Step
 from .graphs import Flow
 from .locate import Place, locate, relative_error
 from .sides import Feeds, GraphSide, Side, reference
+from .trail import Trail
 
 EIGHT_BITS = 2.0**-8
 """What storage in 8 bits, whose steps depend on a tensor's range, errs by at least."""
@@ -42,7 +43,7 @@ def explain(made: Made, chain: Chain, stage: str, output: str, original: Origina
     if place is None:
         return Blame(stage)
     flow = Flow(step.model.graph)
-    return _named(made, stage, flow, place)
+    return named(made.trail, stage, flow, place)
 
 
 def _search(made: Made, step: Step, before: Step | None, output: str, original: Original, feeds: Feeds) -> Place | None:
@@ -68,15 +69,15 @@ def _least(errors: Sequence[float | None]) -> float | None:
     return min((error for error in errors if error is not None), default=None)
 
 
-def _named(made: Made, stage: str, flow: Flow, place: Place) -> Blame:
+def named(trail: Trail, stage: str, flow: Flow, place: Place) -> Blame:
     """The module that holds all nodes since the last tensor that was right, if one does, and the source line there."""
     node = flow.maker[place.tensor].name
-    origin = made.origin(node)
-    inside = [o for name in place.region if (o := made.origin(flow.maker[name].name)) is not None]
+    origin = trail.origin(node)
+    inside = [o for name in place.region if (o := trail.origin(flow.maker[name].name)) is not None]
     module = _common([o.module for o in inside])
     if not module and any(o.module for o in inside):
         return Blame(stage)  # it comes in all over the network
-    detail = made.lowering(node) if stage == "lower" else ""
+    detail = trail.lowering(node) if stage.startswith("lower") else ""
     if origin is None or module != origin.module:
         origin = next((o for o in inside if o.module == module), Origin(module, "", ""))
     return Blame(stage, module, origin.kind, origin.source, node, detail)

@@ -9,15 +9,16 @@ What verification runs anyway (the lowered model, the typed one under emulation,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import onnx
 
 from ..lower import LoweringResult
-from ..origin import Origin, origin_of
 from ..recognise import Recognised
 from ..truth import Precision
+from .trail import Trail
 
 if TYPE_CHECKING:
     from ..capture import Captured
@@ -52,10 +53,16 @@ class Made:
     lowered: LoweringResult
     halved: LoweringResult | None = None
     typed: onnx.ModelProto | None = None
-    _consumed: dict[str, tuple[str, ...]] = field(init=False, repr=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._consumed.update((entry.node, entry.consumed) for entry in self.recognised.found)
+    @cached_property
+    def trail(self) -> Trail:
+        """Where the nodes of any of the models came from."""
+        trail = Trail(self.captured.origins)
+        trail.recognised(self.recognised)
+        for result in (self.lowered, self.halved):
+            if result is not None:
+                trail.lowered(result.applied)
+        return trail
 
     def chains(self, forms: Sequence[Form]) -> tuple[Chain, ...]:
         """A chain for each form that is a step of one: ``Form.step`` says which."""
@@ -77,24 +84,6 @@ class Made:
                 steps.append(Step("engine", precision, None, i))
             found.append(Chain(forms[i].stage, i, tuple(steps)))
         return tuple(found)
-
-    def origin(self, node: str) -> Origin | None:
-        """Where a node of any of the models came from; what was recognised came from the nodes that it stands for."""
-        names: tuple[str, ...] = (node,)
-        prefix = node
-        while prefix:
-            names += self._consumed.get(prefix, ())
-            prefix = prefix.rpartition("/")[0]
-        return next((o for o in (origin_of(name, self.captured.origins) for name in names) if o is not None), None)
-
-    def lowering(self, node: str) -> str:
-        """``LocalAttention as local_attention_shifts`` for a node that a lowering has put in; else empty."""
-        applied = {a.node: a for result in (self.lowered, self.halved) if result is not None for a in result.applied}
-        while node:
-            if node in applied:
-                return f"{applied[node].op} as {applied[node].lowering}"
-            node = node.rpartition("/")[0]
-        return ""
 
 
 def same_computation(a: onnx.ModelProto, b: onnx.ModelProto) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -16,41 +17,54 @@ from .graphs import run_once
 Feeds = Mapping[str, np.ndarray]
 
 
-class Side(Protocol):
+See = Callable[[str, np.ndarray], None]
+"""Is given a tensor's name and its values, which it may not keep without a copy."""
+
+
+class Side(ABC):
     """Something whose inner tensors can be had by name, for one set of inputs."""
 
     names: frozenset[str]
 
+    @abstractmethod
+    def stream(self, names: Collection[str], see: See) -> None:
+        """Show every array that each name may stand for (a module's outputs are not told apart), one after the other."""
+
     def values(self, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
-        """For each name, every array that it may stand for (a module's outputs are not told apart)."""
+        """For each name, every array that it may stand for."""
+        found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        # A copy: what follows may work in place.
+        self.stream(names, lambda name, array: found[name].append(array.copy()))
+        return found
 
 
-class GraphSide:
+class GraphSide(Side):
     """The tensors of a model's main graph, as ONNX Runtime computes them; ``typed`` under emulation."""
 
     def __init__(self, model: onnx.ModelProto, feeds: Feeds, *, typed: bool = False) -> None:
         self._model, self._feeds, self._typed = model, feeds, typed
         self.names = frozenset(name for node in model.graph.node for name in node.output if name)
 
-    def values(self, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    def stream(self, names: Collection[str], see: See) -> None:
         """See :class:`Side`."""
-        got = run_once(self._model, self._feeds, names, typed=self._typed)
-        return {name: [array] for name, array in got.items()}
+        for name, array in run_once(self._model, self._feeds, list(names), typed=self._typed).items():
+            see(name, array)
 
 
-class OnnxSide:
+class OnnxSide(Side):
     """The tensors of an ONNX file's own graph in FP64."""
 
     def __init__(self, original: OnnxOriginal, feeds: Feeds) -> None:
         self._original, self._feeds = original, feeds
         self.names = original.tensor_names()
 
-    def values(self, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    def stream(self, names: Collection[str], see: See) -> None:
         """See :class:`Side`."""
-        return {name: [array] for name, array in self._original.tensors(self._feeds, names).items()}
+        for name, array in self._original.tensors(self._feeds, list(names)).items():
+            see(name, array)
 
 
-class ModuleSide:
+class ModuleSide(Side):
     """What the modules of a network give in FP64, under the names of the captured tensors that leave their scopes."""
 
     def __init__(self, original: TorchOriginal, captured: onnx.ModelProto, origins: Origins, feeds: Feeds) -> None:
@@ -59,17 +73,26 @@ class ModuleSide:
         self._outputs = frozenset(value.name for value in captured.graph.output)
         self.names = frozenset(self._modules) | self._outputs
 
-    def values(self, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    def on(self, feeds: Feeds) -> ModuleSide:
+        """The same for other inputs."""
+        other = copy.copy(self)
+        other._feeds = feeds
+        return other
+
+    def stream(self, names: Collection[str], see: See) -> None:
         """See :class:`Side`."""
-        wanted = {path for name in names for path in self._modules.get(name, ())}
-        found, outputs = self._original.modules(self._feeds, wanted)
-        return {
-            name: [
-                *(array for path in self._modules.get(name, ()) for array in found.get(path, ())),
-                *([outputs[name]] if name in self._outputs else []),
-            ]
-            for name in names
-        }
+        leaving: dict[str, list[str]] = {}
+        for name in names:
+            for path in self._modules.get(name, ()):
+                leaving.setdefault(path, []).append(name)
+
+        def watch(path: str, array: np.ndarray) -> None:
+            for name in leaving[path]:
+                see(name, array)
+
+        outputs = self._original.watch(self._feeds, leaving, watch)
+        for name in self._outputs.intersection(names):
+            see(name, outputs[name])
 
 
 def reference(original: Original, captured: onnx.ModelProto, origins: Origins, feeds: Feeds) -> Side | None:

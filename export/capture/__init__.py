@@ -6,13 +6,14 @@ node a name that leads back to its PyTorch module.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..origin import Origins
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
 
 @dataclass(frozen=True)
@@ -28,3 +29,5 @@ class Captured:
     """How many nodes of each domain operator the graph holds."""
     notes: tuple[str, ...] = ()
     """What the user should know of the graph, one line each."""
+    program: torch.export.ExportedProgram | None = field(default=None, repr=False, compare=False)
+    """The traced program whose nodes the graph's tensors are named after; None for a model that came as ONNX."""

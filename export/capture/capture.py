@@ -61,7 +61,7 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
         _use_symbols(model, inputs)
         proto = ir.to_proto(model)
     kept = Counter(node.op_type for node in proto.graph.node if node.domain == DOMAIN)
-    return Captured(_without_noise(proto), origins, dict(kept))
+    return Captured(_without_noise(proto), origins, dict(kept), program=onnx_program.exported_program)
 
 
 def _use_symbols(model: ir.Model, inputs: Sequence[TensorSpec]) -> None:
