@@ -84,5 +84,11 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int,
     return cases
 
 
+def smallest(cases: Sequence[Case]) -> Case:
+    """The case with the least input, real samples before random ones. ``cases`` is not empty."""
+    real = [case for case in cases if case.origin == "samples"]
+    return min(real or cases, key=lambda case: _bytes(case.feeds))
+
+
 def _bytes(feeds: dict[str, np.ndarray]) -> int:
     return sum(a.nbytes for a in feeds.values())

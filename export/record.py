@@ -195,6 +195,6 @@ def base(
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         task=task,
-        stages=tuple(StageRecord(r.name, round(r.seconds, 3), {"text": r.detail}) for r in runs),
+        stages=tuple(StageRecord(r.name, round(r.seconds, 3), {"text": r.detail, **r.facts}) for r in runs),
         notes=tuple(notes),
     )

@@ -6,16 +6,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass
 class StageRecord:
-    """One stage as it was run: wall time in seconds, and one line of what it did."""
+    """One stage as it was run: wall time in seconds, one line of what it did, and figures that the manifest keeps beside it."""
 
     name: str
     seconds: float = 0.0
     detail: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Reporter(Protocol):

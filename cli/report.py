@@ -1,0 +1,27 @@
+"""``attnexport report``: a bundle's report.html written anew, with a benchmark in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
+    bench: Annotated[Path | None, typer.Option(help="What attnexport bench --json wrote of this bundle.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The page; NAME.html by default.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Write a bundle's report again: one page that opens anywhere. The one inside the bundle stays as it was sealed."""
+    from ..export.bench.record import BenchReport
+    from ..export.html.page import write_page
+    from ..runtime.bundle import Bundle
+    from ..runtime.console import show_page
+
+    opened = Bundle.open(bundle)
+    measured = BenchReport.read(bench) if bench is not None else None
+    path = write_page(opened, out or Path(f"{opened.manifest.name}.html"), measured)
+    show_page(path, as_json=json_output)

@@ -1,0 +1,1 @@
+"""``report.html``: what a bundle holds and how well, as one page that needs nothing beside itself."""

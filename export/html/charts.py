@@ -1,0 +1,108 @@
+"""Drawn figures as inline SVG. Colours are classes, so that they follow the page's light or dark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import words
+from .markup import Content, Markup, tag
+
+LEFT, TOP, BOTTOM = 64, 22, 46
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One stage's error (relative, from 0) and PyTorch's own at the same precision; ``label`` is written beside it."""
+
+    stage: str
+    error: float
+    own: float
+    label: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Track:
+    """The way of one output to one form. ``kind``: the class that colours it."""
+
+    name: str
+    kind: str
+    dots: tuple[Dot, ...]
+
+
+def stage_chart(tracks: Sequence[Track], stages: Sequence[str], title: str, width: int = 760) -> Markup:
+    """Errors by stage on a logarithmic axis: a line for each track, dashes for PyTorch's own error."""
+    height = 290
+    values = [v for track in tracks for dot in track.dots for v in (dot.error, dot.own) if 0 < v < math.inf]
+    low = math.floor(math.log10(min(values, default=1e-8)) - 0.15)
+    high = max(math.ceil(math.log10(max(values, default=1e-1)) + 0.15), low + 2)
+    step = (width - LEFT - 20) / max(1, len(stages))
+    across = {stage: LEFT + step * (i + 0.5) for i, stage in enumerate(stages)}
+
+    def down(value: float) -> float:
+        place = high if value == math.inf or value != value else math.log10(value) if value > 0 else low
+        share = (min(max(place, low), high) - low) / (high - low)
+        return height - BOTTOM - share * (height - BOTTOM - TOP)
+
+    parts: list[Content] = []
+    for decade in range(low, high + 1):
+        y = down(10.0**decade)
+        parts.append(tag("line", x1=LEFT, x2=width - 12, y1=y, y2=y, class_="grid"))
+        if (decade - low) % max(1, round((high - low) / 7)) == 0:
+            label = "1" if decade == 0 else f"10{words.superscript(decade)}"
+            parts.append(tag("text", label, x=LEFT - 10, y=y + 4, class_="tick end"))
+    for stage, x in across.items():
+        parts.append(tag("text", stage, x=x, y=height - BOTTOM + 22, class_="tick mid"))
+    for track in tracks:
+        parts += _track(track, across, down, step)
+    return tag("svg", parts, viewBox=f"0 0 {width} {height}", class_="chart", role="img", aria_label=title)
+
+
+def _track(track: Track, across: dict[str, float], down: object, step: float) -> list[Content]:
+    assert callable(down)
+    places = [(across[dot.stage], float(down(dot.error)), dot) for dot in track.dots]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in places)
+    parts: list[Content] = [tag("polyline", points=line, class_=f"line {track.kind}")]
+    for x, y, dot in places:
+        own = float(down(dot.own))
+        reach = min(30.0, step * 0.3)
+        parts.append(tag("line", x1=x - reach, x2=x + reach, y1=own, y2=own, class_="own"))
+        parts.append(tag("circle", tag("title", dot.title), cx=x, cy=y, r=4.5, class_=f"dot {track.kind}"))
+        # The label stands on the side of the dot that PyTorch's mark does not.
+        parts.append(tag("text", dot.label, x=x, y=y + (20 if own < y else -11), class_="label mid"))
+    return parts
+
+
+@dataclass(frozen=True)
+class Span:
+    """A bar with its interval: ``value`` between ``low`` and ``high``."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    label: str
+    kind: str
+
+
+def span_chart(spans: Sequence[Span], title: str, width: int = 760) -> Markup:
+    """Horizontal bars from zero with whiskers, the names to the left and the figures behind them."""
+    left, row = 210, 34
+    height = row * len(spans) + 12
+    most = max((span.high for span in spans), default=1.0) or 1.0
+    scale = (width - left - 150) / most
+    parts: list[Content] = []
+    for i, span in enumerate(spans):
+        y = 6 + row * i
+        end, low, high = (left + scale * v for v in (span.value, span.low, span.high))
+        middle = y + row / 2
+        parts += [
+            tag("text", span.name, x=left - 12, y=middle + 4.5, class_="name end"),
+            tag("rect", tag("title", span.label), x=left, y=y + 7, width=max(end - left, 1.0), height=row - 14, rx=3, class_=span.kind),
+            tag("line", x1=low, x2=high, y1=middle, y2=middle, class_="whisker"),
+            tag("text", span.label, x=high + 10, y=middle + 4.5, class_="label"),
+        ]  # fmt: skip
+    parts.append(tag("line", x1=left, x2=left, y1=2, y2=height - 2, class_="axis"))
+    return tag("svg", parts, viewBox=f"0 0 {width} {height}", class_="chart", role="img", aria_label=title)

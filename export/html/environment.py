@@ -1,0 +1,63 @@
+"""Where it came from and what made it: source, border, tools, stages, files, notes."""
+
+from __future__ import annotations
+
+from . import words
+from .content import Content
+from .markup import Content as Html
+from .markup import Markup, join, tag
+from .tables import RIGHT, bar, code, fold, section, table
+
+
+def environment(content: Content) -> Markup:
+    """Everything that the manifest says and no other section shows."""
+    own = content.own
+    source, gpu = own.source, own.gpu
+    facts: list[tuple[str, Html]] = [
+        ("source", join(code(source.file or own.name), f" ({source.kind}{f', {source.arch}' if source.arch else ''})")),
+        ("sha256", code(source.sha256) if source.sha256 else "–"),
+        ("exported", own.created.replace("T", " ").replace("+00:00", " UTC")),
+        ("task", own.task or "not given"),
+        ("GPU at export", f"{gpu.name}, compute capability {gpu.compute_capability}" if gpu else "none"),
+        *((what, value) for what, value in content.found.facts if what in ("samples", "precision")),
+    ]
+    for graph in content.graphs:
+        for spec in graph.manifest.inputs:
+            facts.append((graph.titled("input"), code(spec.describe())))
+        for spec in graph.manifest.outputs:
+            facts.append((graph.titled("output"), code(spec.describe())))
+    notes = content.found.notes
+    return section(
+        "environment",
+        "Environment",
+        None,
+        tag("dl", [join(tag("dt", what), tag("dd", value)) for what, value in facts], class_="facts"),
+        tag("h3", "Versions"),
+        table([("package", ""), ("version", "")], [[name, code(version)] for name, version in own.tools.items()], class_="narrow"),
+        fold(f"Stages: {words.seconds(sum(s.seconds for s in own.stages))}", _stages(content), printed=True),
+        fold(f"Notes: {len(notes)}", tag("ul", [tag("li", note) for note in notes]), printed=True) if notes else None,
+        _files(content),
+    )  # fmt: skip
+
+
+def _stages(content: Content) -> Markup:
+    most = max((stage.seconds for stage in content.own.stages), default=1.0) or 1.0
+    rows: list[list[Html]] = [
+        [stage.name, words.seconds(stage.seconds), bar(stage.seconds / most), str(stage.detail.get("text", ""))]
+        for stage in content.own.stages
+    ]
+    return table([("stage", ""), ("time", RIGHT), ("", ""), ("what it did", "")], rows)
+
+
+def _files(content: Content) -> Markup | None:
+    files = [path for path in sorted(content.folder.rglob("*")) if path.is_file() and path.name != "manifest.json"]
+    rows: list[list[Html]] = []
+    for path in files:
+        name = path.relative_to(content.folder).as_posix()
+        known = content.own.files.get(name)
+        if name == "report.html":
+            continue  # a page cannot state its own hash
+        rows.append([code(name), words.size(path.stat().st_size), code(known.sha256) if known else "in the manifest"])
+    if not rows:
+        return None
+    return fold(f"Files: {len(rows)}", table([("file", ""), ("size", RIGHT), ("sha256", "")], rows))

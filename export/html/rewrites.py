@@ -1,0 +1,91 @@
+"""What was rewritten: how many nodes each domain operator stood for, what it became, and why nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import PurePosixPath
+
+from . import words
+from .content import Content, Graph
+from .markup import Content as Html
+from .markup import Markup, join, tag
+from .onnx_files import node_names
+from .tables import RIGHT, bar, code, names, section, table
+
+
+def rewrites(content: Content) -> Markup:
+    """A row for each group of alike rewrites, and the graph's size before and after."""
+    found = content.found.rewrites
+    before, after = _counts(content)
+    columns = [
+        ("what", ""), ("became", ""), ("nodes before", RIGHT), ("after", RIGHT), ("where", ""), ("not taken, and why", ""),
+        ("model", ""),
+    ]  # fmt: skip
+    rows: list[list[Html]] = []
+    for row in found:
+        number = len(row.nodes)
+        old = [before[row.model, node] for node in row.nodes if (row.model, node) in before]
+        new = [after[row.model, node] for node in row.nodes if (row.model, node) in after]
+        what = join(f"{number} × " if number > 1 else "", row.found or row.op)
+        reasons = [
+            tag("li", tag("b", "local attention" if n == "recognise" else n), f": {why}") for n, why in row.refused
+        ]
+        timed = [tag("li", f"{name}: {taken:.2f} ms") for name, taken in row.milliseconds]
+        rows.append(
+            [
+                what,
+                code(row.lowering) if row.lowering else "left as it is",
+                f"{sum(old):,}" if old else "–",
+                f"{sum(new):,}" if new else "–",
+                names(row.modules),
+                tag("ul", reasons, timed, class_="reasons") if reasons or timed else "–",
+                code(row.model),
+            ]
+        )
+    lead = "No operator needed rewriting: the graph had standard operators only." if not rows else (
+        f"{words.count(sum(len(row.nodes) for row in found), 'rewrite')}. A domain operator stands for nodes of the captured graph, and "
+        "becomes the form that its target runs right and fastest."
+    )  # fmt: skip
+    return section("rewrites", "Rewrites", lead, _sizes(content), table(columns, rows) if rows else None)
+
+
+def _sizes(content: Content) -> Markup:
+    """Nodes of the captured graph and of every model, as bars."""
+    rows: list[list[Html]] = []
+    for graph in content.graphs:
+        counts: dict[str, int] = {}
+        captured = content.fact(graph, "capture", "operators")
+        if isinstance(captured, dict):
+            counts[graph.titled("as captured")] = sum(captured.values())
+        for file in graph.models:
+            counts[str(PurePosixPath(graph.name, file))] = sum(graph.manifest.operators[file].values())
+        most = max(counts.values(), default=1)
+        rows += [[code(name), f"{n:,}", bar(n / most)] for name, n in counts.items()]
+    return table([("graph", ""), ("nodes", RIGHT), ("", "")], rows, class_="narrow")
+
+
+def _counts(content: Content) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+    """For (model, node of a rewrite): how many captured nodes it stood for, and how many stand there now."""
+    before: dict[tuple[str, str], int] = {}
+    after: dict[tuple[str, str], int] = {}
+    for graph in content.graphs:
+        stood = content.fact(graph, "recognise", "stands_for")
+        made = {file: _under(graph, file) for file in graph.models}
+        for record in graph.manifest.rewrites:
+            key = (str(PurePosixPath(graph.name, record.model)), record.node)
+            if isinstance(stood, dict):
+                before[key] = int(stood.get(record.node, 1))
+            if made.get(record.model):
+                after[key] = made[record.model][record.node]
+    return before, after
+
+
+def _under(graph: Graph, file: str) -> Counter[str]:
+    """How many nodes of a model lie under each name: what stands for node ``N`` is ``N`` itself or ``N/...``; casts are no part of it."""
+    found: Counter[str] = Counter()
+    for name in node_names(graph.folder / file):
+        prefix = name
+        while prefix:
+            found[prefix] += 1
+            prefix = prefix.rpartition("/")[0]
+    return found

@@ -1,0 +1,126 @@
+"""Sample inputs with outputs: PyTorch's beside those of the export, as pictures, classes, tokens or figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...runtime.metrics.psnr import is_image
+from ...runtime.spec import TensorSpec
+from . import show_values, words
+from .attention import attention
+from .content import Content, Graph
+from .markup import Content as Html
+from .markup import Markup, join, tag
+from .runs import Ran, Shown, pixels, show
+from .tables import code, section, table
+
+
+def samples(content: Content) -> Markup | None:
+    """A table for each output of each graph; None for bundles without golden cases."""
+    found = [(graph, shown) for graph in content.graphs if (shown := show(graph)) is not None]
+    blocks = [_graph(graph, shown) for graph, shown in found]
+    if not blocks:
+        return None
+    first = found[0][1]
+    real = first.case.name.startswith("samples")
+    what = (
+        f"real samples of {content.manifest.samples.source}" if real and content.manifest.samples else "random inputs"
+    )
+    lead = join(
+        f"From golden.npz, {what} (case ", code(first.case.name), "). PyTorch is the original in FP64; the models ran when this page was "
+        "written.",
+    )  # fmt: skip
+    return section("samples", "Samples", lead, blocks)
+
+
+def _graph(graph: Graph, shown: Shown) -> Markup:
+    maps = {record.output for record in graph.manifest.attention}
+    specs = [spec for spec in graph.manifest.outputs if spec.name not in maps]
+    failed = [
+        tag("p", f"{words.stage(ran.stage)} did not run here: {ran.failed}", class_="note off")
+        for ran in shown.forms
+        if ran.failed
+    ]
+    return join(
+        tag("h3", graph.name) if graph.name else None,
+        failed,
+        [_output(graph, shown, spec, inputs=i == 0) for i, spec in enumerate(specs)],
+        attention(graph, shown),
+    )  # fmt: skip
+
+
+def _output(graph: Graph, shown: Shown, spec: TensorSpec, *, inputs: bool) -> Markup:
+    """A row for each sample: its inputs, PyTorch's output, and every form's; inputs are shown with the first output alone."""
+    forms = [ran for ran in shown.forms if spec.name in ran.outputs]
+    given = graph.manifest.inputs if inputs else ()
+    columns = [
+        *((code_name(one.name), "") for one in given),
+        ("PyTorch, FP64", ""),
+        *((words.stage(r.stage), "") for r in forms),
+    ]
+    rows: list[list[Html]] = []
+    for index in range(max(1, shown.rows)):
+        cells: list[Html] = [_input(graph, shown, one, index) for one in given]
+        truth = shown.sample(shown.case.truth[spec.name], index, _batched(graph, spec))
+        cells.append(_value(graph, spec, truth, None))
+        cells += [_form(graph, shown, spec, ran, truth, index) for ran in forms]
+        rows.append(cells)
+    title = tag("h3", "output ", code(spec.name)) if len(graph.manifest.outputs) > 1 else None
+    return join(title, table(columns, rows, class_="gallery"))
+
+
+def code_name(name: str) -> str:
+    """The head of an input's column."""
+    return f"input {name}"
+
+
+def _batched(graph: Graph, spec: TensorSpec) -> bool:
+    first = graph.manifest.inputs[0]
+    return (
+        bool(spec.axes)
+        and bool(first.axes)
+        and spec.axes[0].symbol is not None
+        and spec.axes[0].symbol == first.axes[0].symbol
+    )
+
+
+def _input(graph: Graph, shown: Shown, spec: TensorSpec, index: int) -> Html:
+    value = shown.sample(shown.case.feeds[spec.name], index, _batched(graph, spec))
+    if is_image(spec):
+        return show_values.image(pixels(graph, value if value.ndim == 3 else value[0]))
+    return show_values.tokens(value) if value.dtype.kind in "iub" else show_values.numbers(value)
+
+
+def _form(graph: Graph, shown: Shown, spec: TensorSpec, ran: Ran, truth: np.ndarray, index: int) -> Html:
+    got = shown.sample(ran.outputs[spec.name], index, _batched(graph, spec))
+    if got.shape != truth.shape:
+        return tag("span", f"shape {got.shape} and not {truth.shape}", class_="note off")
+    return _value(graph, spec, got, truth)
+
+
+def _value(graph: Graph, spec: TensorSpec, value: np.ndarray, truth: np.ndarray | None) -> Html:
+    """One output of one sample, the way its task reads it; beside a ``truth``, how alike it is."""
+    task, first = graph.manifest.task, spec is graph.manifest.outputs[0]
+    own = value[0] if len(spec.axes) == value.ndim and value.shape[:1] == (1,) and value.ndim > 1 else value
+    held = None if truth is None else truth[0] if own is not value else truth
+    if task == "classification" and first and own.ndim == 1:
+        return show_values.classes(own, held, _class_names(graph))
+    if task == "segmentation" and first and own.ndim == 3:
+        return show_values.mask(own, held)
+    if own.dtype.kind in "iub":
+        return show_values.tokens(own, held)
+    if task == "sequence" and own.ndim == 2:
+        return show_values.tokens(own.argmax(-1), None if held is None else held.argmax(-1))
+    if is_image(spec) and own.ndim == 3:
+        low, high = (own.min(), own.max()) if held is None else (held.min(), held.max())
+        return show_values.image_output(own, float(low), float(high), held)
+    if own.ndim >= 2 and min(own.shape[-2:]) > 1:
+        return show_values.field(own, held)
+    return show_values.numbers(own, held)
+
+
+def _class_names(graph: Graph) -> list[str]:
+    how: dict[str, Any] = graph.manifest.samples.images if graph.manifest.samples is not None else {}
+    return [str(name) for name in how.get("classes", ())]
