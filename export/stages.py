@@ -25,11 +25,12 @@ from ..runtime.spec import POINTS, Axis, TensorSpec
 from ..runtime.writer import BundleFolder
 from . import record
 from .attribution import Made
-from .cases import build_cases, draws
+from .cases import build_cases, draws, smallest
 from .eight_bits import EIGHT, to_eight_bits
 from .engine.build import build_engine
 from .engine.flavour import Flavour
 from .entry import Entered, enter
+from .html.module_errors import module_errors
 from .options import ExportOptions
 from .origin import Origins
 from .precision import PrecisionResult, convert, half_type
@@ -107,9 +108,11 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
                 note(text)
             how = "raised" if source.kind == "onnx" else "kept whole"
             stage.detail = f"{len(captured.model.graph.node)} nodes{_kept(captured.kept, how)}"
+            stage.facts["operators"] = record.operators(captured.model)
         with stages.run("recognise") as stage:
             recognised = find_windows(captured.model)
             stage.detail = _found(recognised)
+            stage.facts["stands_for"] = {entry.node: len(entry.consumed) for entry in recognised.found}
         with stages.run("lower") as stage:
             lowered, halved = lower_for(recognised, plan, inputs, options.tune, reporter)
             rewritten = record.rewrites(lowered.applied, recognised, FP32, captured.origins)
@@ -126,11 +129,11 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
             with stages.run(options.precision) as stage:
                 file, kind = TYPED[options.precision], half_type("bf16" if options.precision == "bf16" else "fp16")
                 if options.precision in EIGHT:
-                    real = _fitting(samples, inputs)
+                    real = fitting(samples, inputs)
                     half = to_eight_bits(halved.model, options, entered, source.task, real, reporter, note)
                 else:
-                    half, searched = _sixteen_bits(
-                        job, halved.model, outputs, entered, source.task, _fitting(samples, inputs)
+                    half, searched = sixteen_bits(
+                        job, halved.model, outputs, entered, source.task, fitting(samples, inputs)
                     )
                 for text in half.warnings:
                     note(text)
@@ -154,7 +157,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
         with stages.run("verify") as stage:
             forms = _Forms(stack, [])
             _open_forms(forms, folder.path, options.precision, outputs, engines, gpu, note)
-            cases = build_cases(inputs, _fitting(samples, inputs), options.seed, draws(outputs))
+            cases = build_cases(inputs, fitting(samples, inputs), options.seed, draws(outputs))
             made = Made(captured, recognised, lowered, halved, half.model if half is not None else None)
             maps = {entry.output for entry in entered.attention}
             verification = verify(
@@ -163,6 +166,9 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
             for text in entered.original.notes:
                 note(text)
             stage.detail = f"{len(cases)} cases, worst ratio {_worst(verification.records)}"
+            stage.facts["modules"] = module_errors(
+                made, entered.original, smallest(cases).feeds, f"emulated-{options.precision}"
+            )
     failures = tuple(verification.failures)
     write_golden(folder.path / GOLDEN, verification.golden)
     folder.add(GOLDEN, "golden")
@@ -174,7 +180,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
     return Written(content, failures)
 
 
-def _sixteen_bits(
+def sixteen_bits(
     job: Job,
     model: onnx.ModelProto,
     outputs: Sequence[TensorSpec],
@@ -261,7 +267,8 @@ def _open_forms(
         add(f"engine-{engine.precision}", engine.file, engine.precision, engine.flavour, "engine")
 
 
-def _fitting(samples: Samples | None, inputs: Sequence[TensorSpec]) -> Samples | None:
+def fitting(samples: Samples | None, inputs: Sequence[TensorSpec]) -> Samples | None:
+    """The samples, which lie along the first axis of the first input. Raises InputError where that has none."""
     if samples is not None and not inputs[0].axes:
         raise InputError(
             f"input {inputs[0].name!r} is a scalar, so samples have no axis to lie along", "leave out --samples"
