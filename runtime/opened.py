@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..errors import AttnexportError
 from .sessions import Session
 from .sessions.feeding import host_array
+from .sessions.ort import OrtSession
 from .sessions.placement import Placement
 from .spec import TensorSpec, check_feeds
 
-_SEEN = 256
-"""How many combinations of shapes are remembered as good."""
+_Free = tuple[str, int, int, int, tuple[tuple[str, int], ...]]
 
 
 class OpenBundle:
@@ -46,8 +47,9 @@ class OpenBundle:
         self.backend, self.file, self.how, self.placement, self.notes = backend, file, how, placement, notes
         self._session: Session | None = session
         self._run = session.run
+        self._quick = isinstance(session, OrtSession)
         self._takes_devices = takes_devices
-        self._seen: set[tuple[Any, ...]] = set()
+        self._free = _free_axes(inputs)
 
     @property
     def session(self) -> Session:
@@ -62,13 +64,23 @@ class OpenBundle:
         Inputs are NumPy arrays, or tensors of any library that speaks DLPack (torch, CuPy, JAX), which are not copied.
         Raises InputError for a missing or unknown input, a wrong dtype, and a shape that the bundle was not made for.
         """
-        # Shapes that passed once pass again: the whole check takes longer than a small model.
         try:
-            key = tuple([(type(a), a.shape, a.dtype) for a in map(feeds.__getitem__, self.input_names)])
-            known = key in self._seen and len(feeds) == len(key)
-        except (KeyError, AttributeError, TypeError):
-            known = False
-        return self._run(feeds if known else self._admitted(feeds))
+            if self._quick and self._in_range(feeds):
+                return self._run(feeds)
+        except (AttnexportError, LookupError, AttributeError, TypeError):
+            pass  # what is wrong is said below, and what only has to be converted is
+        return self._run(self._admitted(feeds))
+
+    def _in_range(self, feeds: Mapping[str, Any]) -> bool:
+        """What ONNX Runtime does not look at itself. It refuses names, ranks, dtypes and fixed sizes, so no time goes there."""
+        for name, axis, low, high, others in self._free:
+            size = feeds[name].shape[axis]
+            if not low <= size <= high:
+                return False
+            for other, place in others:
+                if feeds[other].shape[place] != size:
+                    return False
+        return True
 
     def _admitted(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         if self._session is None:
@@ -77,10 +89,6 @@ class OpenBundle:
             return dict(feeds)  # the session itself holds them to its profiles
         arrays = {name: host_array(name, value) for name, value in feeds.items()}
         check_feeds(self.inputs, arrays)
-        if all(type(value) is np.ndarray for value in feeds.values()):
-            if len(self._seen) >= _SEEN:
-                self._seen.clear()
-            self._seen.add(tuple((np.ndarray, arrays[n].shape, arrays[n].dtype) for n in self.input_names))
         return arrays
 
     def close(self) -> None:
@@ -88,7 +96,7 @@ class OpenBundle:
         if self._session is not None:
             self._session.close()
             self._session = None
-            self._seen.clear()
+            self._quick = False
 
     def __enter__(self) -> OpenBundle:
         return self
@@ -99,3 +107,15 @@ class OpenBundle:
     def __repr__(self) -> str:
         shapes = ", ".join(spec.describe() for spec in self.inputs)
         return f"<{self.file} on {self.how}: {shapes} -> {', '.join(self.output_names)}>"
+
+
+def _free_axes(inputs: Sequence[TensorSpec]) -> list[_Free]:
+    """For each symbol, input and axis where it comes first, min, max, and the other places that have the same size."""
+    places: dict[str, list[tuple[str, int]]] = {}
+    ranges: dict[str, tuple[int, int]] = {}
+    for spec in inputs:
+        for i, axis in enumerate(spec.axes):
+            if axis.symbol is not None:
+                places.setdefault(axis.symbol, []).append((spec.name, i))
+                ranges[axis.symbol] = (axis.min, axis.max)
+    return [(*found[0], *ranges[symbol], tuple(found[1:])) for symbol, found in places.items()]
