@@ -26,7 +26,6 @@ from ..runtime.sections import (
 )
 from ..runtime.sections import Precision as PrecisionSection
 from ..runtime.spec import TensorSpec
-from .engine.build import Engine
 from .lower import Applied
 from .origin import Origins, origin_of
 from .precision import PrecisionResult
@@ -107,30 +106,6 @@ def precision(result: PrecisionResult | None, origins: Origins, search: SearchRe
 def _search(report: SearchReport) -> SearchRecord:
     names = [field.name for field in fields(SearchRecord)]
     return SearchRecord(**{name: getattr(report, name) for name in names})
-
-
-def engine_record(engine: Engine, file: str, precision_name: str, model: str) -> EngineRecord:
-    """One plan, as the manifest keeps it; ``model``: the file that it was built from."""
-    return EngineRecord(
-        file=file,
-        flavour=engine.flavour,
-        version=engine.version,
-        precision=precision_name,
-        compute_capability=", ".join(engine.compute_capabilities) or None,
-        profiles=tuple(engine.profiles),
-        layers=tuple(engine.layers),
-        seconds=engine.seconds,
-        bytes=len(engine.plan),
-        detail={
-            "layers_from": engine.layers_from,
-            "workspace_bytes": engine.workspace_bytes,
-            "device_memory": engine.device_memory,
-            "tf32": engine.tf32,
-            "warnings": list(engine.warnings),
-        },
-        model=model,
-        model_sha256=engine.model_sha256,
-    )
 
 
 def samples(loaded: Samples | None, path: Path | None) -> SamplesRecord | None:

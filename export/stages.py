@@ -29,6 +29,7 @@ from .cases import build_cases, draws, smallest
 from .eight_bits import EIGHT, to_eight_bits
 from .engine.build import build_engine
 from .engine.flavour import Flavour
+from .engine.record import engine_file, engine_record
 from .entry import Entered, enter
 from .html.module_errors import module_errors
 from .options import ExportOptions
@@ -232,13 +233,12 @@ def _engine(
     if options.io_precision == "same" and options.precision in HALF:
         inputs = [replace(spec, dtype="float16") if spec.dtype == "float32" else spec for spec in inputs]
     engine = build_engine(model, inputs, flavour, options.engine, origins, reporter)
-    version = ".".join(map(str, flavour.version[:3]))
-    file = f"engines/{options.precision}.{flavour.name}-{version}.engine"
+    file = engine_file(options.precision, flavour)
     path = folder.path / file
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(engine.plan)
     folder.add(file, "engine")
-    return record.engine_record(engine, file, options.precision, model.name)
+    return engine_record(engine, file, options.precision, model.name)
 
 
 def _open_forms(

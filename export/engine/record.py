@@ -1,0 +1,40 @@
+"""A built engine as the manifest keeps it."""
+
+from __future__ import annotations
+
+from ...runtime.device import cuda_device
+from ...runtime.sections import EngineRecord
+from .build import Engine
+from .flavour import Flavour
+
+
+def engine_file(precision: str, flavour: Flavour) -> str:
+    """Where a bundle keeps the engine: ``engines/fp16.rtx-1.7.1.engine``."""
+    return f"engines/{precision}.{flavour.name}-{'.'.join(map(str, flavour.version[:3]))}.engine"
+
+
+def engine_record(engine: Engine, file: str, precision: str, model: str) -> EngineRecord:
+    """One plan; ``model``: the file that it was built from. ``detail`` names the GPU that it was built beside, if any."""
+    gpu = cuda_device()
+    beside = {} if gpu is None else {"gpu": {"name": gpu[0], "compute_capability": gpu[1]}}
+    return EngineRecord(
+        file=file,
+        flavour=engine.flavour,
+        version=engine.version,
+        precision=precision,
+        compute_capability=", ".join(engine.compute_capabilities) or None,
+        profiles=tuple(engine.profiles),
+        layers=tuple(engine.layers),
+        seconds=engine.seconds,
+        bytes=len(engine.plan),
+        detail={
+            "layers_from": engine.layers_from,
+            "workspace_bytes": engine.workspace_bytes,
+            "device_memory": engine.device_memory,
+            "tf32": engine.tf32,
+            "warnings": list(engine.warnings),
+            **beside,
+        },
+        model=model,
+        model_sha256=engine.model_sha256,
+    )
