@@ -8,9 +8,11 @@ HELP = f"""attnexport {__version__}: trained attention models to ONNX and Tensor
 
 usage:  attnexport MODEL [options]         export MODEL to the bundle NAME.attn
         attnexport check NAME.attn         prove a bundle again, without torch
+        attnexport rebuild NAME.attn       its engines again, for the GPU and TensorRT that are here
         attnexport inspect NAME.attn       what was rewritten and why, precisions, engine layers
         attnexport report NAME.attn [--bench FILE]      its report.html again, with a benchmark
         attnexport decode NAME.attn --tokens "5 8 12"   run its encoder and decoder step
+        attnexport debug MODEL [options]   where the error comes from, and a file that reproduces it
         attnexport bench NAME.attn|MODEL   timed beside PyTorch and the plain export; memory, chart
         attnexport doctor [--probe]        what works here, what to install; --probe measures it
         attnexport models [NAME]           what --arch knows, counted; NAME: with its options

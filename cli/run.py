@@ -14,16 +14,18 @@ from .. import __version__
 from ..errors import AttnexportError, InputError, first_line
 from .bench import bench
 from .check import check
+from .debug import debug
 from .decode import decode
 from .doctor import doctor
 from .export import export
 from .help import HELP
 from .inspect import inspect
 from .models import models
+from .rebuild import rebuild
 from .report import report
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
-for _command in (export, check, inspect, decode, bench, doctor, models, report):
+for _command in (export, check, rebuild, inspect, decode, debug, bench, doctor, models, report):
     app.command()(_command)
 
 COMMANDS = tuple(command.callback.__name__ for command in app.registered_commands if command.callback is not None)

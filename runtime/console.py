@@ -17,6 +17,7 @@ from rich.table import Table
 
 from .codec import decode
 from .decode_table import agreement_table, hypothesis_json
+from .divergence_table import print_divergence
 from .joined import joined
 from .manifest import Manifest
 from .parity_text import error_lines, headline
@@ -25,6 +26,7 @@ from .sections import DecodeRecord
 if TYPE_CHECKING:
     from .check_rows import CheckResult
     from .decode.hypothesis import Hypothesis
+    from .divergence import Divergence
     from .doctor import Finding
     from .inspect import Inspection
 
@@ -179,6 +181,22 @@ def show_check(result: CheckResult, *, as_json: bool) -> None:
     console.print("[green]the bundle holds[/]" if result.passed else "[bold red]the bundle does not hold[/]")
 
 
+def show_rebuilt(result: dict[str, Any], *, as_json: bool) -> None:
+    """Print what was built anew, and how it did on the golden cases."""
+    if as_json:
+        print_json(result)
+        return
+    console = _console()
+    for engine in result["engines"]:
+        what = f"{size(engine['bytes'])}, {engine['layers']} layers, {engine['seconds']:.1f} s"
+        console.print(f"built: {escape(engine['file'])} from {escape(engine['model'])} ({what})")
+    for row in (result["checked"] or {"rows": ()})["rows"]:
+        if any(row["file"].endswith(engine["file"]) for engine in result["engines"]):
+            ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}x of {row['factor']:g}x"
+            console.print(f"       {escape(row['file'])} output {escape(row['output'])}: {row['verdict']}, error {ratio}")
+    console.print(f"next:  attnexport check {escape(result['bundle'])}")
+
+
 def show_inspection(found: Inspection, *, layers: bool, as_json: bool) -> None:
     """Print what a bundle says of itself: facts, rewrites with reasons, operators, precisions, engines, parity."""
     if as_json:
@@ -209,6 +227,18 @@ def show_inspection(found: Inspection, *, layers: bool, as_json: bool) -> None:
         console.print("\n[bold]decodes[/]", agreement_table(found.decode, (PASS, FAIL)), sep="\n")
     for note in found.notes:
         console.print(f"note: {escape(note)}")
+
+
+def show_divergence(
+    found: Divergence, form: Literal["table", "json", "quiet"], *, every: bool = False, tensors: bool = False
+) -> None:
+    """Print where a stage parts from the original; ``quiet``: the command that reproduces it."""
+    if form == "json":
+        print_json(found.to_json())
+    elif form == "table":
+        print_divergence(_console(), found, every=every, tensors=tensors)
+    elif found.reproducer is not None:
+        sys.stdout.write(f"{found.reproducer.command}\n")
 
 
 def show_decodes(found: Sequence[Sequence[Hypothesis]], how: str, *, as_json: bool) -> None:

@@ -1,0 +1,45 @@
+"""The options of the export as those of another command, which is given them under the same names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from .export import export
+
+if TYPE_CHECKING:
+    from ..export.options import ExportOptions
+
+_RENAMED = {"output": "outputs", "outputs": "extra_outputs", "compute_capability": "compute_capabilities"}
+_OF_THE_COMMAND = ("json_output", "quiet", "debug")
+
+
+def borrows(without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command of keywords all options of the export that it has none of its own for, but ``without``.
+
+    The command takes them as ``**words``, which :func:`read` understands.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command).parameters
+        theirs = inspect.signature(export).parameters
+        hints = {**get_type_hints(export, include_extras=True), **get_type_hints(command, include_extras=True)}
+        keywords = [p for p in own.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        borrowed = [p for name, p in theirs.items() if name not in own and name not in without]
+        command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads
+            [p.replace(kind=p.KEYWORD_ONLY, annotation=hints[p.name]) for p in (*keywords, *borrowed)]
+        )
+        return command
+
+    return decorate
+
+
+def read(words: Mapping[str, Any]) -> ExportOptions:
+    """The export that the borrowed words ask for. Raises InputError as ``attnexport MODEL`` does."""
+    from ..export.options import ExportOptions
+
+    given = {_RENAMED.get(name, name): value for name, value in words.items() if name not in _OF_THE_COMMAND}
+    for name in ("inputs", "dynamic", "outputs", "compute_capabilities"):
+        given[name] = given.get(name) or ()
+    return ExportOptions.from_strings(**given)

@@ -1,0 +1,198 @@
+"""The whole search: the first stage whose outputs fail, every tensor of it, the place where they part, and what reproduces it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import InputError, StageError
+from ...runtime.atomic import PartialDirectory, publish
+from ...runtime.attribution import Blame
+from ...runtime.divergence import Divergence, Reproducer
+from ...runtime.figures import rounding_floor
+from ..attribution.blame import EIGHT_BITS, named
+from ..attribution.locate import Place, locate
+from ..attribution.sides import Side
+from ..attribution.trail import Trail
+from ..cases import build_cases, draws
+from ..eight_bits import EIGHT
+from ..entry import enter
+from ..options import ExportOptions
+from ..pipeline import begin
+from ..report import Reporter, Silent, Stages
+from ..stages import fitting
+from ..truth import Precision
+from .judge import Judged, Truth, judge
+from .made import Stage, names_of, prepared, stages, stages_of_bundle
+from .modules import Types, module_rows, tensor_rows
+from .reference import Reference
+from .reproduce import Part, smallest_part, write
+from .sweep import Compared, sweep
+from .taps import Taps
+
+REPORT = "divergence.json"
+
+
+def debug(
+    options: ExportOptions,
+    reporter: Reporter | None = None,
+    *,
+    stage: str | None = None,
+    bundle: Path | None = None,
+    folder: Path | None = None,
+    replace: bool = False,
+) -> Divergence:
+    """Look for the place where a stage parts from the original.
+
+    ``stage``: capture, rewrite, lower or the type that is exported to; None for the first stage whose outputs fail
+    their gate, or the last where none does. ``bundle``: look into the models of this bundle instead of making them.
+    Where an output fails, ``folder`` gets the smallest part of the graph that is wrong by itself; what was there goes with
+    ``replace`` only.
+    Raises InputError and StageError as the export does.
+    """
+    reporter = reporter or Silent()
+    if folder is not None and folder.exists() and not replace:
+        raise InputError(f"{folder} is already there", "replace it with --force, or name another with --out")
+    if stage is not None and bundle is None and stage not in names_of(options.form):
+        raise InputError(f"--stage {stage} is none of this export's", f"use one of {', '.join(names_of(options.form))}")
+    begun = begin(options, reporter)
+    job, source = begun.job, begun.source
+    if begun.split:
+        raise InputError(f"{source.name} is exported as an encoder and a step", "look into the one graph with --whole")
+    with job.stages.run("capture") as record:
+        entered = enter(source, options.outputs, options.seed, reporter, attention=options.attention)
+        record.detail = f"{len(entered.captured.model.graph.node)} nodes"
+    ready = prepared(job, source, entered, fitting(begun.samples, entered.inputs))
+    reference = Reference(entered)
+    cases = build_cases(entered.inputs, ready.samples, options.seed, draws(ready.outputs))
+    truth = Truth(entered.original, cases, ready.outputs, options.gate)
+    del entered
+    made = stages(job, ready) if bundle is None else stages_of_bundle(bundle)
+    look = _Look(truth, reference, ready.trail, job.stages, reporter, folder, replace)
+    opened = look.first_failing(made, stage)
+    with opened.taps:
+        return look.report(opened)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A stage that was judged. Its graph is in ``taps``, without the weights."""
+
+    name: str
+    precision: Precision
+    taps: Taps
+    judged: Judged
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One search under way."""
+
+    truth: Truth
+    reference: Reference
+    trail: Trail
+    stages: Stages
+    reporter: Reporter
+    folder: Path | None
+    replace: bool
+
+    def first_failing(self, made: Iterator[Stage], wished: str | None) -> _Opened:
+        """The first stage that fails, or the one that is wished for; the last where none does."""
+        opened: _Opened | None = None
+        while (stage := next(made, None)) is not None:
+            if wished is not None and stage.name != wished:
+                continue
+            if opened is not None:
+                opened.taps.close()
+            opened = self._open(stage)
+            if opened.judged.failed or wished is not None:
+                break
+        if opened is None:
+            raise InputError(f"--stage {wished} is not in the bundle", "leave it out to look at all that is")
+        return opened
+
+    def _open(self, stage: Stage) -> _Opened:
+        with self.stages.run(f"{stage.name}?") as record:
+            taps = Taps(stage.model, typed=stage.typed)
+            judged = judge(stage, taps, self.truth)
+            worst = max(judged.outputs, key=lambda one: one.ratio)
+            record.detail = f"error {worst.ratio:.2f}x PyTorch's own {stage.precision}" + (
+                f", too much for {len(judged.failed)} of {len(judged.outputs)} outputs" if judged.failed else ""
+            )
+        return _Opened(stage.name, stage.precision, taps, judged)
+
+    def report(self, opened: _Opened) -> Divergence:
+        """Every tensor of the stage on the telling case; where an output fails, the place and what reproduces it."""
+        taps, case = opened.taps, opened.judged.case
+        chosen = self.reference.of(case.feeds, self.truth.of(case, "float64"))
+        if chosen is None:
+            raise StageError("debug", "the original shows nothing but its outputs", "hand in the PyTorch module")
+        types = Types(taps.light, taps.typed)
+        with self.stages.run("tensors") as record:
+            compared = sweep(taps, chosen.side, case.feeds, self.reporter.progress)
+            record.detail = f"{len(compared)} tensors of {opened.name} compared on {case.name}"
+        found = Divergence(
+            stage=opened.name,
+            precision=opened.precision,
+            case=case.name,
+            reference=chosen.text,
+            outputs=opened.judged.outputs,
+            modules=module_rows(taps.light, taps.flow, compared, self.trail, types),
+            tensors=tensor_rows(taps.flow, compared, self.trail, types),
+            notes=chosen.notes,
+        )
+        if not opened.judged.failed:
+            return found
+        with self.stages.run("place") as record:
+            found = self._blame(found, opened, chosen.side, compared, types)
+            record.detail = found.place.describe() if found.place is not None else ""
+        return found
+
+    def _blame(
+        self, found: Divergence, opened: _Opened, side: Side, compared: Mapping[str, Compared], types: Types
+    ) -> Divergence:
+        taps, case = opened.taps, opened.judged.case
+        floor = _floor(opened.precision)
+        for output in sorted(opened.judged.failed, key=lambda one: -one.ratio):
+            place = _first(taps, compared, output.output, floor)
+            if place is None:
+                continue
+            blame = named(self.trail, opened.name, taps.flow, place)
+            allowed = math.sqrt(floor * min(compared[output.output].error, 1.0))
+            found = dataclasses.replace(found, place=blame, tensor=place.tensor)
+            part = smallest_part(taps, side, case.feeds, place, compared, types, allowed)
+            if part is None:
+                note = "no part of the graph is wrong by itself: the error adds up over all of it"
+                return dataclasses.replace(found, notes=(*found.notes, note))
+            if self.folder is not None:
+                title = f"{taps.flow.maker[place.tensor].op_type} of {blame.describe()}, on {case.name}"
+                return dataclasses.replace(found, reproducer=self._write(part, found, title, allowed))
+            return found
+        return dataclasses.replace(found, place=Blame(opened.name))
+
+    def _write(self, part: Part, found: Divergence, title: str, allowed: float) -> Reproducer:
+        assert self.folder is not None
+        partial = PartialDirectory(self.folder.absolute())
+        try:
+            made = write(part, partial.path, self.folder, title, allowed)
+            report = json.dumps(dataclasses.replace(found, reproducer=made).to_json(), indent=1)
+            (partial.path / REPORT).write_text(report, encoding="utf-8")
+            publish(partial.path, self.folder.absolute(), replace=self.replace)
+        finally:
+            partial.close(remove=True)
+        return made
+
+
+def _floor(precision: Precision) -> float:
+    """Half an ulp, relative, of what a stage computes in."""
+    return EIGHT_BITS if precision in EIGHT.values() else rounding_floor(precision, 1.0)
+
+
+def _first(taps: Taps, compared: Mapping[str, Compared], output: str, floor: float) -> Place | None:
+    if output not in compared:
+        return None
+    return locate(taps.flow, set(compared), output, lambda names: {n: compared[n].error for n in names}, floor)

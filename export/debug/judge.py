@@ -1,0 +1,131 @@
+"""Which outputs of a stage err more than an export may, and the smallest case that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...runtime.compare import ErrorMeter
+from ...runtime.divergence import OutputError
+from ...runtime.figures import Gate
+from ...runtime.spec import TensorSpec
+from ..attribution import broken
+from ..cases import Case
+from ..truth import Original, Precision
+from .made import Stage
+from .taps import Taps
+
+
+@dataclass
+class Truth:
+    """The cases, what the original gives on them in FP64, and what PyTorch itself makes of them at each precision."""
+
+    original: Original
+    cases: Sequence[Case]
+    outputs: Sequence[TensorSpec]
+    factor: float
+    _results: dict[Precision, list[dict[str, np.ndarray]]] = field(default_factory=dict, repr=False)
+
+    def at(self, precision: Precision) -> list[dict[str, np.ndarray]]:
+        """The outputs of each case. Raises StageError where the original cannot be evaluated so."""
+        if precision not in self._results:
+            self._results[precision] = [self.original.run(case.feeds, precision) for case in self.cases]
+        return self._results[precision]
+
+    def of(self, case: Case, precision: Precision) -> dict[str, np.ndarray]:
+        """The outputs of one of the cases."""
+        return next(r for c, r in zip(self.cases, self.at(precision), strict=True) if c is case)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict for each output of a stage, and the case to look into."""
+
+    outputs: tuple[OutputError, ...]
+    case: Case
+
+    @property
+    def failed(self) -> tuple[OutputError, ...]:
+        """The outputs that do not pass."""
+        return tuple(one for one in self.outputs if one.fault)
+
+
+def judge(stage: Stage, taps: Taps, truth: Truth) -> Judged:
+    """Hold a stage to the gate of the export: PyTorch's own error at that precision, times the factor.
+
+    Random inputs and samples are judged apart, as the export does. The case is the smallest on which a failing output
+    errs too much, else the smallest of all.
+    """
+    names = [spec.name for spec in truth.outputs]
+    true, own = truth.at("float64"), truth.at(stage.precision)
+    results = [_as_promised(got, truth.outputs) for got in taps.results((c.feeds for c in truth.cases), names)]
+    verdicts: list[OutputError] = []
+    telling: list[Case] = []
+    for spec in truth.outputs:
+        found = list(_of_output(stage, spec, truth, results, true, own))
+        worst, case = max(found, key=lambda pair: (bool(pair[0].fault), pair[0].ratio))
+        verdicts.append(worst)
+        if worst.fault:
+            telling.append(case)
+    return Judged(tuple(verdicts), min(telling or truth.cases, key=_bytes))
+
+
+def _of_output(
+    stage: Stage,
+    spec: TensorSpec,
+    truth: Truth,
+    results: Sequence[Mapping[str, np.ndarray]],
+    true: Sequence[Mapping[str, np.ndarray]],
+    own: Sequence[Mapping[str, np.ndarray]],
+) -> Iterator[tuple[OutputError, Case]]:
+    """A verdict for each origin of the cases, with the smallest case that shows it."""
+    name = spec.name
+    precision = stage.precision if spec.numpy_dtype.kind == "f" else spec.dtype
+    for origin in dict.fromkeys(case.origin for case in truth.cases):
+        mine = [i for i, case in enumerate(truth.cases) if case.origin == origin]
+        for i in mine:
+            wrong = broken([spec], {name: results[i][name]}, true[i], stage.name)
+            if wrong is not None:
+                yield (
+                    OutputError(stage.name, stage.precision, name, truth.cases[i].name, np.inf, np.inf, wrong[1]),
+                    truth.cases[i],
+                )
+                break
+        else:
+            gate, relative = _gate(
+                [(results[i][name], true[i][name], own[i][name]) for i in mine], precision, truth.factor
+            )
+            alone = {
+                i: _gate([(results[i][name], true[i][name], own[i][name])], precision, truth.factor)[0] for i in mine
+            }
+            over = [i for i in mine if not alone[i].passed]
+            case = truth.cases[min(over or mine, key=lambda i: _bytes(truth.cases[i]))]
+            fault = "" if gate.passed else (
+                f"output {name!r} of {stage.name} errs {gate.ratio:.3g} times as much as PyTorch's own {stage.precision} "
+                f"on {origin} inputs, and {truth.factor:g} is allowed"
+            )  # fmt: skip
+            yield OutputError(stage.name, stage.precision, name, case.name, relative, gate.ratio, fault), case
+
+
+def _gate(
+    triples: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], precision: str, factor: float
+) -> tuple[Gate, float]:
+    meter, own = ErrorMeter(), ErrorMeter()
+    for got, true, plain in triples:
+        meter.add(got, true)
+        own.add(plain, true)
+    figures = meter.figures()
+    return Gate.judge(figures, own_rms=own.figures().rms, precision=precision, factor=factor), figures.relative
+
+
+def _as_promised(got: Mapping[str, np.ndarray], outputs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
+    """Floats in the types of the module's own outputs: a model with 16-bit outputs of its own gives others."""
+    wanted: dict[str, Any] = {spec.name: spec.numpy_dtype for spec in outputs if spec.numpy_dtype.kind == "f"}
+    return {n: a.astype(wanted[n]) if n in wanted and a.dtype.kind == "f" else a for n, a in got.items()}
+
+
+def _bytes(case: Case) -> int:
+    return sum(array.nbytes for array in case.feeds.values())

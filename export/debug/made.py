@@ -1,0 +1,124 @@
+"""The stages of an export one by one, as ``attnexport MODEL`` runs them, each made only when it is looked at."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+
+from ...errors import InputError
+from ...runtime.bundle import Bundle
+from ...runtime.samples import Samples
+from ...runtime.spec import TensorSpec
+from ..attribution.trail import Trail
+from ..eight_bits import EIGHT, to_eight_bits
+from ..entry import Entered
+from ..rewrite import Plan, find_windows, lower_for
+from ..source import Source
+from ..stages import FP32, TYPED, Job, output_specs, sixteen_bits
+from ..truth import Precision
+
+BEFORE = ("capture", "rewrite", "lower")
+PRECISION: dict[str, Precision] = {"fp16": "float16", "bf16": "bfloat16", **EIGHT}
+
+
+@dataclass
+class Stage:
+    """One stage's graph. ``typed``: run under emulation, since ONNX Runtime's CPU provider rounds to no 16-bit type."""
+
+    name: str
+    precision: Precision
+    model: onnx.ModelProto
+    typed: bool = False
+
+
+@dataclass
+class Prepared:
+    """A captured model and what is known of its outputs; the captured graph is handed on to the first stage."""
+
+    source: Source
+    entered: Entered
+    outputs: tuple[TensorSpec, ...]
+    trail: Trail
+    samples: Samples | None
+
+
+def prepared(job: Job, source: Source, entered: Entered, samples: Samples | None) -> Prepared:
+    """What every stage is held to."""
+    outputs = output_specs(entered, entered.captured.model, job.options.seed)
+    return Prepared(source, entered, outputs, Trail(entered.captured.origins), samples)
+
+
+def stages(job: Job, ready: Prepared) -> Iterator[Stage]:
+    """Capture, rewrite, lower, and the model of the type that was asked for; where that is made of other forms, those first.
+
+    ``ready.trail`` learns of each rewrite on the way. Raises what the stages raise.
+    """
+    form = job.options.form
+    captured = ready.entered.captured
+    yield Stage("capture", "float32", captured.model)
+    with job.stages.run("recognise") as stage:
+        recognised = find_windows(captured.model)
+        ready.trail.recognised(recognised)
+        ready.entered = replace(ready.entered, captured=replace(captured, model=onnx.ModelProto()))
+        del captured
+        stage.detail = f"{len(recognised.found)} found"
+    _free()
+    yield Stage("rewrite", "float32", recognised.model)
+    with job.stages.run("lower") as stage:
+        plan = Plan.of(job.options.target, job.flavour, form)
+        lowered, halved = lower_for(recognised, plan, ready.entered.inputs, job.options.tune, job.reporter)
+        ready.trail.lowered(lowered.applied)
+        stage.detail = f"{len(lowered.model.graph.node)} standard nodes"
+    del recognised
+    _free()
+    same = halved is lowered
+    yield Stage("lower", "float32", lowered.model)
+    del lowered
+    if halved is None:
+        return
+    if not same:
+        ready.trail.lowered(halved.applied)
+        yield Stage(f"lower-{form}", "float32", halved.model)
+    with job.stages.run(form) as stage:
+        if form in EIGHT:
+            made = to_eight_bits(
+                halved.model, job.options, ready.entered, ready.source.task, ready.samples, job.reporter, job.note
+            )
+        else:
+            made, _ = sixteen_bits(job, halved.model, ready.outputs, ready.entered, ready.source.task, ready.samples)
+        stage.detail = f"{made.counts.half_nodes} nodes in {form.upper()}, {made.counts.fp32_nodes} in FP32"
+    del halved
+    _free()
+    yield Stage(form, PRECISION[form], made.model, typed=True)
+
+
+def stages_of_bundle(path: Path, part: str | None = None) -> Iterator[Stage]:
+    """What a bundle holds: the lowered model, and the one of another type. Raises BundleError for what is no bundle."""
+    bundle = Bundle.open(path)
+    if bundle.manifest.parts:
+        raise InputError(f"{path} has parts ({', '.join(bundle.manifest.parts)})", "give the folder of one of them")
+    yield Stage("lower", "float32", _load(bundle.file(FP32)))
+    for form, file in TYPED.items():
+        if file in bundle.manifest.files:
+            yield Stage(form, PRECISION[form], _load(bundle.file(file)), typed=True)
+
+
+def names_of(form: str) -> Sequence[str]:
+    """What ``--stage`` may be for an export to this type."""
+    return (*BEFORE, *((form,) if form != "fp32" else ()))
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load(str(path))
+    except Exception as error:  # protobuf's exceptions have no public base
+        raise InputError(f"{path} is not readable as ONNX: {error}") from error
+
+
+def _free() -> None:
+    """Graphs of graphsurgeon refer to themselves, and hold the weights until they are collected."""
+    gc.collect()

@@ -1,0 +1,97 @@
+"""A stage's graph with its weights on disk: run as often as there are chunks of tensors to look at, and held in memory once.
+
+The graph is run as it is written, without ONNX Runtime's optimisations, which would differ with the tensors looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+
+import numpy as np
+import onnx
+from onnx import ModelProto, StringStringEntryProto, TensorProto
+
+from ...runtime.sessions.emulated import emulate
+from ...runtime.sessions.open import Border
+from ...runtime.sessions.ort import OrtSession
+from ..attribution.graphs import Flow, runnable
+
+WEIGHTS = "weights"
+_INLINE = 1024
+"""Bytes of a weight that stays in the graph: shapes, axes and scalars, which shape inference reads."""
+
+
+class Taps:
+    """The tensors of a model's main graph as ONNX Runtime computes them; ``typed`` models under emulation.
+
+    ``light`` is the model with its large weights in ``folder``, which is there until the object is closed; the model
+    itself is not kept.
+    """
+
+    def __init__(self, model: ModelProto, *, typed: bool = False) -> None:
+        """Raises StageError where the emulation does not take the model."""
+        self._kept = TemporaryDirectory()
+        self.folder = Path(self._kept.name)
+        self.typed = typed
+        self.light = on_disk(model, self.folder, WEIGHTS)
+        self.flow = Flow(self.light.graph)
+        prepared = emulate(model) if typed else runnable(model)
+        self._run = self.light if prepared is model else on_disk(prepared, self.folder, "run")
+
+    def run(self, feeds: Mapping[str, np.ndarray], tensors: Sequence[str]) -> dict[str, np.ndarray]:
+        """The values of these tensors. Raises StageError where ONNX Runtime does not take the model."""
+        return next(self.results([feeds], tensors))
+
+    def results(
+        self, cases: Iterable[Mapping[str, np.ndarray]], tensors: Sequence[str]
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """The same for one case after the other."""
+        declared = {value.name: value for value in self._run.graph.output}
+        tapped = ModelProto()
+        tapped.CopyFrom(self._run)
+        del tapped.graph.output[:]
+        # ONNX Runtime infers the type of an output that is declared by its name alone.
+        tapped.graph.output.extend(declared.get(name) or onnx.ValueInfoProto(name=name) for name in tensors)
+        path = self.folder / "model.onnx"
+        path.write_bytes(tapped.SerializeToString())
+        with OrtSession(path, optimize=False, spin=False) as session:
+            border = Border(session, session.input_dtypes, {})
+            for feeds in cases:
+                yield border.run(feeds)
+
+    def close(self) -> None:
+        """Remove the weights."""
+        self._kept.cleanup()
+
+    def __enter__(self) -> Taps:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def on_disk(model: ModelProto, folder: Path, file: str) -> ModelProto:
+    """The model with its large weights in ``folder/file``; nothing of them is copied in memory."""
+    light = ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    source, graph = model.graph, light.graph
+    graph.name = source.name
+    for field in ("node", "input", "output", "value_info", "sparse_initializer"):
+        getattr(graph, field).extend(getattr(source, field))
+    with (folder / file).open("wb") as stream:
+        for tensor in source.initializer:
+            if not tensor.HasField("raw_data") or len(tensor.raw_data) <= _INLINE:
+                graph.initializer.append(tensor)
+                continue
+            stub = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+            stub.data_location = TensorProto.EXTERNAL
+            entries = {"location": file, "offset": stream.tell(), "length": stream.write(tensor.raw_data)}
+            stub.external_data.extend(StringStringEntryProto(key=k, value=str(v)) for k, v in entries.items())
+            graph.initializer.append(stub)
+    return light
