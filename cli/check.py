@@ -10,6 +10,9 @@ import typer
 
 def check(
     bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build engines anew first that were made for another GPU or TensorRT.")
+    ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
@@ -18,6 +21,10 @@ def check(
     from ..runtime.console import ConsoleReporter, show_check
 
     with ConsoleReporter(silent=json_output) as reporter:
+        if rebuild:
+            from ..export.rebuild import rebuild_foreign
+
+            rebuild_foreign(bundle, reporter)
         result = run_check(bundle, reporter.note)
     show_check(result, as_json=json_output)
     if not result.passed:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from ..errors import InputError
 from ..runtime.picture import Scale, numbers
 from .engine import EngineOptions
+from .engine.options import parse_bytes as parse_bytes
 from .source import SourceOptions, parse_kwargs
 
 TrtWish = Literal["auto", "rtx", "enterprise"]
@@ -19,8 +20,6 @@ Precision = Literal["auto", "fp16", "bf16", "fp32", "int8", "fp8"]
 IoPrecision = Literal["fp32", "same"]
 PrecisionBackend = Literal["own", "autocast"]
 Calibration = Literal["auto", "minmax", "percentile", "entropy"]
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 @dataclass(frozen=True)
@@ -182,11 +181,3 @@ def _image_scale(mean: str | None, std: str | None) -> Scale | None:
     if mean is None and std is None:
         return None
     return Scale(numbers(mean or "0", "--image-mean"), numbers(std or "1", "--image-std"), "--image-")
-
-
-def parse_bytes(text: str, option: str) -> int:
-    """``512M`` or ``4G`` (powers of two) as bytes. Raises InputError naming the option."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if match is None or float(match[1]) <= 0:
-        raise InputError(f"{option} {text!r} is no amount of memory", "write it as 512M or 4G")
-    return int(float(match[1]) * _UNITS[match[2].upper()])

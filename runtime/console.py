@@ -193,7 +193,9 @@ def show_rebuilt(result: dict[str, Any], *, as_json: bool) -> None:
     for row in (result["checked"] or {"rows": ()})["rows"]:
         if any(row["file"].endswith(engine["file"]) for engine in result["engines"]):
             ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}x of {row['factor']:g}x"
-            console.print(f"       {escape(row['file'])} output {escape(row['output'])}: {row['verdict']}, error {ratio}")
+            console.print(
+                f"       {escape(row['file'])} output {escape(row['output'])}: {row['verdict']}, error {ratio}"
+            )
     console.print(f"next:  attnexport check {escape(result['bundle'])}")
 
 

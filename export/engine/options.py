@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 @dataclass(frozen=True)
@@ -34,3 +37,11 @@ class EngineOptions:
             raise InputError(f"optimization level {self.optimization_level} is not known", "give 0 to 5")
         if self.time_limit_s is not None and not self.time_limit_s > 0:
             raise InputError(f"a time limit of {self.time_limit_s} s is not positive", "give seconds")
+
+
+def parse_bytes(text: str, option: str) -> int:
+    """``512M`` or ``4G`` (powers of two) as bytes. Raises InputError naming the option."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None or float(match[1]) <= 0:
+        raise InputError(f"{option} {text!r} is no amount of memory", "write it as 512M or 4G")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
