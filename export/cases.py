@@ -26,6 +26,9 @@ GOLDEN_BYTES = 4 << 20
 LARGEST_GOLDEN = 32 << 20
 """... and a case whose inputs are larger than this is verified and not stored, unless it is the smallest point's."""
 
+FEW_BYTES = 1 << 19
+"""Inputs of a case that a network is looked into with."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -84,10 +87,11 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int,
     return cases
 
 
-def smallest(cases: Sequence[Case]) -> Case:
-    """The case with the least input, real samples before random ones. ``cases`` is not empty."""
-    real = [case for case in cases if case.origin == "samples"]
-    return min(real or cases, key=lambda case: _bytes(case.feeds))
+def few_samples(cases: Sequence[Case]) -> Case:
+    """What to look into a network with: real samples before random inputs, as many as are not large, else the least."""
+    real = [case for case in cases if case.origin == "samples"] or list(cases)
+    small = [case for case in real if _bytes(case.feeds) <= FEW_BYTES]
+    return max(small, key=lambda case: _bytes(case.feeds)) if small else min(real, key=lambda case: _bytes(case.feeds))
 
 
 def _bytes(feeds: dict[str, np.ndarray]) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 
 from ..errors import InputError
+from ..runtime.codec import encode
 from ..runtime.device import cuda_device
 from ..runtime.feeds import random_feeds
 from ..runtime.figures import ParityRecord
@@ -25,13 +26,14 @@ from ..runtime.spec import POINTS, Axis, TensorSpec
 from ..runtime.writer import BundleFolder
 from . import record
 from .attribution import Made
-from .cases import build_cases, draws, smallest
+from .cases import build_cases, draws, few_samples
 from .eight_bits import EIGHT, to_eight_bits
 from .engine.build import build_engine
 from .engine.flavour import Flavour
 from .engine.record import engine_file, engine_record
 from .entry import Entered, enter
-from .html.module_errors import module_errors
+from .html.module_errors import look_inside
+from .html.sampled import image_input, keep_sampled
 from .options import ExportOptions
 from .origin import Origins
 from .precision import PrecisionResult, convert, half_type
@@ -167,9 +169,10 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
             for text in entered.original.notes:
                 note(text)
             stage.detail = f"{len(cases)} cases, worst ratio {_worst(verification.records)}"
-            stage.facts["modules"] = module_errors(
-                made, entered.original, smallest(cases).feeds, f"emulated-{options.precision}"
-            )
+            seen = few_samples(cases).feeds
+            inside = look_inside(made, entered.original, seen, f"emulated-{options.precision}")
+            stage.facts["modules"] = encode(inside.errors)
+            keep_sampled(folder, image_input(seen), inside.sampled)
     failures = tuple(verification.failures)
     write_golden(folder.path / GOLDEN, verification.golden)
     folder.add(GOLDEN, "golden")

@@ -15,8 +15,10 @@ from .markup import Content as Html
 from .markup import Markup, join, tag
 from .png import grey, heat, png, shrink
 from .runs import Shown, pixels
-from .tables import code, table
+from .tables import code, fold, table
 
+SHOWN = 4
+"""Maps that are seen at once; the others fold away."""
 MOST = 24
 """Maps that are drawn; each is a picture for PyTorch and for every form."""
 
@@ -37,14 +39,20 @@ def attention(graph: Graph, shown: Shown) -> Markup | None:
             truth = shown.case.truth[record.output][0]
             cells = [show_values.field(s[record.output][0], None if s is shown.case.truth else truth) for s in sides]
             rows.append([_name(record.output, record.type), *cells])
-        return join(title, table(columns, rows, class_="gallery"))
-    try:
-        drawn = [panels(image, records, side)[1:] for side in sides]
-    except AttnexportError as error:
-        return join(title, tag("p", error.problem, class_="note off"))
-    for made in zip(*drawn, strict=True):
-        rows.append([_title(made[0]), *(overlay(panel, made[0]) for panel in made)])
-    return join(title, table(columns, rows, class_="gallery"))
+    else:
+        try:
+            drawn = [panels(image, records, side)[1:] for side in sides]
+        except AttnexportError as error:
+            return join(title, tag("p", error.problem, class_="note off"))
+        for made in zip(*drawn, strict=True):
+            rows.append([_title(made[0]), *(overlay(panel, made[0]) for panel in made)])
+    first = table(columns, rows[:SHOWN], class_="gallery")
+    more = (
+        fold(f"{len(rows) - SHOWN} more maps", table(columns, rows[SHOWN:], class_="gallery"))
+        if len(rows) > SHOWN
+        else None
+    )
+    return join(title, first, more)
 
 
 def _image(graph: Graph, shown: Shown) -> np.ndarray | None:

@@ -14,27 +14,29 @@ LEFT, TOP, BOTTOM = 64, 22, 46
 
 @dataclass(frozen=True)
 class Dot:
-    """One stage's error (relative, from 0) and PyTorch's own at the same precision; ``label`` is written beside it."""
+    """One stage's error (relative, from 0) and PyTorch's own at the same precision; ``label`` is written beside it.
+
+    ``kind``: the class that colours it.
+    """
 
     stage: str
     error: float
     own: float
     label: str
     title: str
+    kind: str
 
 
 @dataclass(frozen=True)
 class Track:
-    """The way of one output to one form. ``kind``: the class that colours it."""
+    """The way of one output to one form."""
 
-    name: str
-    kind: str
     dots: tuple[Dot, ...]
 
 
 def stage_chart(tracks: Sequence[Track], stages: Sequence[str], title: str, width: int = 760) -> Markup:
     """Errors by stage on a logarithmic axis: a line for each track, dashes for PyTorch's own error."""
-    height = 290
+    height = 290 if width > 600 else 250
     values = [v for track in tracks for dot in track.dots for v in (dot.error, dot.own) if 0 < v < math.inf]
     low = math.floor(math.log10(min(values, default=1e-8)) - 0.15)
     high = max(math.ceil(math.log10(max(values, default=1e-1)) + 0.15), low + 2)
@@ -55,24 +57,24 @@ def stage_chart(tracks: Sequence[Track], stages: Sequence[str], title: str, widt
             parts.append(tag("text", label, x=LEFT - 10, y=y + 4, class_="tick end"))
     for stage, x in across.items():
         parts.append(tag("text", stage, x=x, y=height - BOTTOM + 22, class_="tick mid"))
+    drawn: set[Dot] = set()
     for track in tracks:
-        parts += _track(track, across, down, step)
+        line = " ".join(f"{across[dot.stage]:.1f},{down(dot.error):.1f}" for dot in track.dots)
+        parts.append(tag("polyline", points=line, class_="line"))
+    for dot in (dot for track in tracks for dot in track.dots):
+        if dot not in drawn:  # forms share their first stages
+            drawn.add(dot)
+            parts += _dot(dot, across[dot.stage], down(dot.error), down(dot.own), min(30.0, step * 0.3))
     return tag("svg", parts, viewBox=f"0 0 {width} {height}", class_="chart", role="img", aria_label=title)
 
 
-def _track(track: Track, across: dict[str, float], down: object, step: float) -> list[Content]:
-    assert callable(down)
-    places = [(across[dot.stage], float(down(dot.error)), dot) for dot in track.dots]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in places)
-    parts: list[Content] = [tag("polyline", points=line, class_=f"line {track.kind}")]
-    for x, y, dot in places:
-        own = float(down(dot.own))
-        reach = min(30.0, step * 0.3)
-        parts.append(tag("line", x1=x - reach, x2=x + reach, y1=own, y2=own, class_="own"))
-        parts.append(tag("circle", tag("title", dot.title), cx=x, cy=y, r=4.5, class_=f"dot {track.kind}"))
+def _dot(dot: Dot, x: float, y: float, own: float, reach: float) -> list[Content]:
+    return [
+        tag("line", x1=x - reach, x2=x + reach, y1=own, y2=own, class_="own"),
+        tag("circle", tag("title", dot.title), cx=x, cy=y, r=4.5, class_=f"dot {dot.kind}"),
         # The label stands on the side of the dot that PyTorch's mark does not.
-        parts.append(tag("text", dot.label, x=x, y=y + (20 if own < y else -11), class_="label mid"))
-    return parts
+        tag("text", dot.label, x=x, y=y + (20 if own < y else -11), class_="label mid") if dot.label else None,
+    ]
 
 
 @dataclass(frozen=True)

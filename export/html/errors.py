@@ -13,7 +13,6 @@ from .tables import RIGHT, code, fold, section, table
 
 MOST = 4
 """Outputs with a chart of their own; all of them are in the table."""
-_KINDS = {"onnx-fp32": "first"}
 
 
 def errors(content: Content) -> Markup | None:
@@ -33,28 +32,28 @@ def errors(content: Content) -> Markup | None:
     )
     notes = sorted({note for entry in entries for note in entry.notes})
     return section(
-        "errors", "Error by stage", lead, _legend(entries), charts,
+        "errors", "Error by stage", lead, _legend(entries), tag("div", charts, class_="charts" if len(charts) > 1 else None),
         tag("ul", [tag("li", note) for note in notes]) if notes else None,
         fold(f"Figures of {words.count(sum(len(e.steps) for e in entries), 'step')}", _table(entries), printed=len(entries) < 9),
         _metrics(content),
     )  # fmt: skip
 
 
-def _kind(form: str) -> str:
-    return _KINDS.get(form.rpartition(": ")[2], "second")
+def _kind(precision: str) -> str:
+    return "first" if precision == "float32" else "second"
 
 
 def _legend(entries: tuple[Attribution, ...]) -> Markup:
-    forms = dict.fromkeys(entry.form for entry in entries)
-    marks = [tag("span", tag("i", class_=_kind(form)), words.stage(form)) for form in forms]
-    return tag("p", marks, tag("span", tag("i", class_="own"), "PyTorch’s own"), class_="legend")
+    found = dict.fromkeys(step.precision for entry in entries for step in entry.steps)
+    marks = [tag("span", tag("i", class_=_kind(one)), f"after a stage, {words.precision(one)}") for one in found]
+    return tag("p", marks, tag("span", tag("i", class_="own"), "PyTorch’s own error"), class_="legend")
 
 
-def _chart(output: str, entries: list[Attribution], named: bool) -> Markup:
+def _chart(output: str, entries: list[Attribution], several: bool) -> Markup:
     stages: list[str] = []
     for entry in sorted(entries, key=lambda e: -len(e.steps)):
         stages += [step.stage for step in entry.steps if step.stage not in stages]
-    tracks = []
+    tracks: list[Track] = []
     for entry in entries:
         dots = []
         for i, step in enumerate(entry.steps):
@@ -63,10 +62,11 @@ def _chart(output: str, entries: list[Attribution], named: bool) -> Markup:
             same = i > 0 and step.precision == entry.steps[i - 1].precision and abs(step.growth) < 0.005
             kind = words.precision(step.precision)
             said = f"{step.stage}, {kind}: {words.power(step.figures.relative)}, PyTorch {words.power(own)}, {words.times(step.ratio)}"
-            dots.append(Dot(step.stage, step.figures.relative, own, "" if same else words.times(step.ratio), said))
-        tracks.append(Track(entry.form, _kind(entry.form), tuple(dots)))
-    title = tag("h3", "output ", code(output)) if named else None
-    chart = stage_chart(tracks, stages, f"Error of output {output} by stage")
+            label = "" if same else words.times(step.ratio)
+            dots.append(Dot(step.stage, step.figures.relative, own, label, said, _kind(step.precision)))
+        tracks.append(Track(tuple(dots)))
+    title = tag("h3", "output ", code(output)) if several else None
+    chart = stage_chart(tracks, stages, f"Error of output {output} by stage", 520 if several else 760)
     return tag("figure", title, tag("div", chart, class_="wide"))
 
 

@@ -1,12 +1,13 @@
 """How far the result of each module is from the original's in FP64, in every form of the model that can be looked into.
 
-Measured while the original is at hand, kept in the manifest (the ``verify`` stage's ``modules``), and shown by the report's heat map.
+Measured while the original is at hand, and kept for the report: the errors in the manifest (the ``verify`` stage's ``modules``), the images
+that a spatial transformer has sampled in ``report.npz``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ..attribution.sides import GraphSide, Side, reference
 from ..origin import origin_of
 from ..truth import Original
 
+TRUTH = "truth"
 MOST = 120
 """Modules that are measured, the outer ones first: a report needs no more, and each costs its tensors twice."""
 AT_ONCE = 40
@@ -33,19 +35,31 @@ class ModuleError:
     errors: dict[str, float]
 
 
-def module_errors(
-    made: Made, original: Original, feeds: Mapping[str, np.ndarray], typed_form: str
-) -> tuple[ModuleError, ...]:
-    """The modules of a network in the order in which they end, with their errors on one set of inputs.
+@dataclass
+class Inside:
+    """What was seen inside of the network.
 
-    Nothing for an original without modules. ``typed_form`` names the emulated form. A model whose inner tensors ONNX Runtime does not give
-    away leaves its form out.
+    ``errors``: the modules in the order in which they end. ``sampled``: by module, the images (N, 1 or 3, H, W) that its grid_sample
+    gives, by form and as ``truth``.
     """
+
+    errors: list[ModuleError] = field(default_factory=list)
+    sampled: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+
+def look_inside(made: Made, original: Original, feeds: Mapping[str, np.ndarray], typed_form: str) -> Inside:
+    """Compare the modules of a network on one set of inputs.
+
+    Nothing for an original that shows only its outputs. ``typed_form`` names the emulated form. A form whose inner tensors ONNX Runtime
+    does not give away is left out.
+    """
+    inside = Inside()
     theirs = reference(original, made.captured.model, made.captured.origins, feeds)
     if theirs is None:
-        return ()
+        return inside
     ends = _ends(made, theirs.names)
     chosen = sorted(sorted(ends, key=lambda path: path.count("."))[:MOST], key=list(ends).index)
+    images = {name for node in made.captured.model.graph.node if node.op_type == "GridSample" for name in node.output}
     sides: dict[str, Side] = {"onnx-fp32": GraphSide(made.lowered.model, feeds)}
     if made.typed is not None:
         sides[typed_form] = GraphSide(made.typed, feeds, typed=True)
@@ -55,20 +69,23 @@ def module_errors(
         try:
             truth = theirs.values(sorted({ends[path] for path in some}))
         except AttnexportError:
-            break  # an original that shows nothing of its inside at this point
+            break
         for form, side in list(sides.items()):
-            names = [ends[path] for path in some if ends[path] in side.names]
             try:
-                got = side.values(names)
+                got = side.values([name for name in dict.fromkeys(ends[path] for path in some) if name in side.names])
             except AttnexportError:
-                del sides[
-                    form
-                ]  # a typed model may hold what cannot be an output; its figures are then missing, nothing else
+                del sides[form]
                 continue
             for path in some:
-                if ends[path] in got and (error := _least(got[ends[path]][0], truth[ends[path]])) is not None:
-                    errors[path][form] = error
-    return tuple(_entry(made, path, errors[path]) for path in chosen if errors[path])
+                name = ends[path]
+                nearest = _nearest(got[name][0], truth[name]) if name in got else None
+                if nearest is None:
+                    continue
+                errors[path][form], true = nearest
+                if name in images and true.ndim == 4 and true.shape[1] in (1, 3):
+                    inside.sampled.setdefault(path, {TRUTH: true})[form] = got[name][0]
+    inside.errors = [_entry(made, path, errors[path]) for path in chosen if errors[path]]
+    return inside
 
 
 def _ends(made: Made, known: Collection[str]) -> dict[str, str]:
@@ -93,13 +110,12 @@ def _ends(made: Made, known: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _least(got: np.ndarray, candidates: Sequence[np.ndarray]) -> float | None:
+def _nearest(got: np.ndarray, candidates: Sequence[np.ndarray]) -> tuple[float, np.ndarray] | None:
     """A module that is called several times gives several results: the one that is meant is the nearest."""
-    found = [error for array in candidates if (error := relative_error(got, array)) is not None]
-    return min(found, default=None)
+    found = [(error, array) for array in candidates if (error := relative_error(got, array)) is not None]
+    return min(found, key=lambda one: one[0], default=None)
 
 
 def _entry(made: Made, path: str, errors: dict[str, float]) -> ModuleError:
-    inside = [o for o in made.captured.origins.values() if o.module == path]
-    first = inside[0] if inside else None
-    return ModuleError(path, first.kind if first else "", first.source if first else "", errors)
+    own = next((o for o in made.captured.origins.values() if o.module == path), None)
+    return ModuleError(path, own.kind if own else "", own.source if own else "", errors)

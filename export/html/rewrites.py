@@ -10,7 +10,10 @@ from .content import Content, Graph
 from .markup import Content as Html
 from .markup import Markup, join, tag
 from .onnx_files import node_names
-from .tables import RIGHT, bar, code, names, section, table
+from .tables import RIGHT, bar, code, section, table
+
+MOST = 3
+"""Modules that are named at once."""
 
 
 def rewrites(content: Content) -> Markup:
@@ -37,7 +40,7 @@ def rewrites(content: Content) -> Markup:
                 code(row.lowering) if row.lowering else "left as it is",
                 f"{sum(old):,}" if old else "–",
                 f"{sum(new):,}" if new else "–",
-                names(row.modules),
+                _where(row.modules),
                 tag("ul", reasons, timed, class_="reasons") if reasons or timed else "–",
                 code(row.model),
             ]
@@ -47,6 +50,17 @@ def rewrites(content: Content) -> Markup:
         "becomes the form that its target runs right and fastest."
     )  # fmt: skip
     return section("rewrites", "Rewrites", lead, _sizes(content), table(columns, rows) if rows else None)
+
+
+def _where(modules: tuple[str, ...]) -> Markup:
+    """Modules with their source lines; many of them fold away."""
+    lines = []
+    for one in modules:
+        module, _, source = one.partition(" at ")
+        lines.append(tag("div", code(module), tag("div", source, class_="note") if source else None))
+    if len(lines) <= MOST:
+        return join(lines)
+    return tag("details", tag("summary", words.count(len(lines), "module")), lines, class_="few")
 
 
 def _sizes(content: Content) -> Markup:

@@ -14,6 +14,7 @@ from .content import Content, Graph
 from .markup import Content as Html
 from .markup import Markup, join, tag
 from .runs import Ran, Shown, pixels, show
+from .sampled import sampled_images
 from .tables import code, section, table
 
 
@@ -47,6 +48,7 @@ def _graph(graph: Graph, shown: Shown) -> Markup:
         tag("h3", graph.name) if graph.name else None,
         failed,
         [_output(graph, shown, spec, inputs=i == 0) for i, spec in enumerate(specs)],
+        sampled_images(graph),
         attention(graph, shown),
     )  # fmt: skip
 

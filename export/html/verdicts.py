@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ...runtime.figures import ParityRecord
 from ...runtime.parity_text import headline
+from ...runtime.sections import EngineRecord
 from . import words
 from .content import ENGINE, Content
 from .markup import Content as Html
 from .markup import Markup, join, tag
-from .tables import RIGHT, code, section, table
+from .tables import RIGHT, code, fold, section, table
 
 
 def verdicts(content: Content) -> Markup:
@@ -120,39 +121,62 @@ def _blame(content: Content) -> Markup | None:
     return tag("ul", items, class_="blame")
 
 
+_COLUMNS = (
+    ("form", "keep"), ("file", ""), ("output", ""), ("size", RIGHT), ("error", RIGHT), ("allowed", ""), ("task", RIGHT), ("verdict", ""),
+)  # fmt: skip
+FEW = 12
+"""Rows that are all shown at once; beyond, each form shows its worst output, and the others fold away."""
+
+
 def _rows(content: Content) -> Markup:
-    columns = [
-        ("form", ""), ("file", ""), ("output", ""), ("size", RIGHT), ("error", RIGHT), ("allowed", ""), ("task", RIGHT),
-        ("verdict", ""),
-    ]  # fmt: skip
-    rows: list[list[Html]] = []
-    ran: set[str] = set()
-    for record in content.manifest.parity:
-        gate = record.gate
-        ran.add(record.file)
-        task = headline(record.detail)
-        rows.append(
-            [
-                words.stage(record.stage),
-                code(record.file),
-                code(record.output),
-                words.size(content.sizes[record.file]) if record.file in content.sizes else "–",
-                words.times(gate.ratio),
-                _gauge(gate.ratio, gate.factor, gate.passed),
-                "–" if task == "-" else task,
-                tag("span", "pass" if gate.passed else "fail", class_=f"pill {'good' if gate.passed else 'bad'}"),
-            ]
-        )
-    for engine in content.manifest.engines:
-        if engine.file not in ran:
-            built = tag("span", "built, not run", class_="pill wait", title="no GPU was there when it was exported")
-            form = words.stage(f"{ENGINE}{engine.precision}")
-            rows.append([form, code(engine.file), "–", words.size(engine.bytes), "–", "–", "–", built])
+    records = content.manifest.parity
+    forms: dict[tuple[str, str], list[ParityRecord]] = {}
+    for record in records:
+        forms.setdefault((record.stage, record.file), []).append(record)
+    built = [
+        _built(content, engine) for engine in content.manifest.engines if engine.file not in {r.file for r in records}
+    ]
     note = (
         "Error: rms against the original module in FP64, over all verified inputs, as a multiple of the error that PyTorch itself makes at "
         "that precision."
     )
-    return table(columns, rows, caption=note)
+    if len(records) <= FEW:
+        return table(_COLUMNS, [*(_row(content, record) for record in records), *built], caption=note)
+    worst = [
+        _row(content, max(some, key=lambda r: (not r.gate.passed, r.gate.ratio)), len(some)) for some in forms.values()
+    ]
+    return join(
+        table(_COLUMNS, [*worst, *built], caption=f"{note} Each form with its worst output."),
+        fold(f"All {len(records)} rows", table(_COLUMNS, [_row(content, record) for record in records])),
+    )
+
+
+def _row(content: Content, record: ParityRecord, of: int = 1) -> list[Html]:
+    gate, task = record.gate, headline(record.detail)
+    return [
+        words.stage(record.stage),
+        code(record.file),
+        join(code(record.output), tag("small", f" worst of {of}") if of > 1 else None),
+        words.size(content.sizes[record.file]) if record.file in content.sizes else "–",
+        words.times(gate.ratio),
+        _gauge(gate.ratio, gate.factor, gate.passed),
+        "–" if task == "-" else task,
+        tag("span", "pass" if gate.passed else "fail", class_=f"pill {'good' if gate.passed else 'bad'}"),
+    ]
+
+
+def _built(content: Content, engine: EngineRecord) -> list[Html]:
+    mark = tag("span", "built, not run", class_="pill wait", title="no GPU was there when it was exported")
+    return [
+        words.stage(f"{ENGINE}{engine.precision}"),
+        code(engine.file),
+        "–",
+        words.size(engine.bytes),
+        "–",
+        "–",
+        "–",
+        mark,
+    ]
 
 
 def _gauge(ratio: float, factor: float, passed: bool) -> Markup:
