@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -46,8 +46,10 @@ def bench(
     reporter = reporter or Silent()
     check_names(options)
     device = choose_device(options.device)
-    with subject(options, reporter, module) as measured:
-        site = Site(measured, device, options.threads or usable_cores(), module)
+    with (
+        subject(options, reporter, module) as measured,
+        closing(Site(measured, device, options.threads or usable_cores(), module)) as site,
+    ):
         sizes = choose_points(measured.inputs, options.batches, options.sizes)
         if options.target_latency is not None and batch_symbol(measured.inputs) is None:
             raise InputError(
@@ -143,6 +145,7 @@ class _Bench:
             entry.runner = entry.contender.open(self.site)
             call = entry.runner.call(feeds)
             entry.opened = time.perf_counter() - start
+            entry.notes = entry.runner.notes
             return call
         return entry.runner.call(feeds)
 
@@ -171,9 +174,9 @@ class _Bench:
         return next(entry for entry in self.entries if entry.contender.name == name)
 
     def _prove(self, entry: Entry, call: Call, truth: Feeds) -> None:
-        contender = entry.contender
+        contender, found = entry.contender, call.outputs()
         try:
-            error = difference(self.site.subject.outputs, call.outputs(), truth, contender.precision, contender.name)
+            error = difference(self.site.subject.outputs, found, truth, contender.precision, contender.name)
         except AttnexportError as wrong:
             entry.give_up(WRONG, wrong)
             self.reporter.note(f"{contender.name} is not timed: {entry.reason}")
@@ -270,8 +273,11 @@ class _Bench:
         )
 
     def _notes(self) -> Iterator[str]:
-        load, cores = self._load, self.site.threads
+        load, cores = self._load, usable_cores()
         if load is not None and load > cores / 2:
-            yield f"the machine was busy before the measurement began (load {load:.1f} on {cores} threads): believe ratios more than times"
-        if self.options.baseline is not None and self._entry(self.options.baseline).state != MEASURED:
-            yield f"there are no ratios: the baseline {self.options.baseline} {self._entry(self.options.baseline).reason}"
+            yield f"the machine was busy before it began (load {load:.1f} on {cores} cores): believe ratios more than times"
+        for entry in self.entries:
+            yield from (f"{entry.contender.title}: {note}" for note in entry.notes)
+        lost = self._entry(self.options.baseline) if self.options.baseline is not None else None
+        if lost is not None and lost.state != MEASURED:
+            yield f"there are no ratios: the baseline {lost.contender.name} {lost.state}: {lost.reason}"

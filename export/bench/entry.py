@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ...errors import AttnexportError, InputError, first_line
+from ...errors import AttnexportError, InputError, StageError, first_line
 from .contenders import CONTENDERS, NAMES, Contender, Runner
 from .options import BenchOptions
 from .record import ABSENT, MEASURED, Entrant, Memory
@@ -22,13 +22,16 @@ class Entry:
     error: float | None = None
     opened: float | None = None
     memory: list[Memory] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     def give_up(self, state: str, error: Exception) -> None:
         """It is not run any more, for what the error says."""
         self.state = state
-        self.reason = (
-            error.problem if isinstance(error, AttnexportError) else f"{type(error).__name__}: {first_line(error)}"
-        )
+        self.reason = f"{type(error).__name__}: {first_line(error)}"
+        if isinstance(error, StageError):
+            self.reason = error.problem.removeprefix(f"{error.stage}: ")
+        elif isinstance(error, AttnexportError):
+            self.reason = error.problem
         if self.runner is not None:
             self.runner.close()
             self.runner = None

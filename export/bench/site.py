@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ class Site:
     device: str
     threads: int
     at_hand: torch.nn.Module | None = None
+    _undo: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
     def module(self) -> torch.nn.Module:
@@ -61,10 +63,10 @@ class Site:
             module = original.load()
         if module is None:
             raise InputError("there is no PyTorch module to run", self.subject.missing)
-        torch.set_num_threads(self.threads)
+        before = (torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+        self._undo.callback(_set_torch, *before)
         # What an export is compared with is FP32 as such; TF32 has ten bits.
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+        _set_torch(self.threads, False, False)
         return module.eval().to(self.device)
 
     @cached_property
@@ -72,7 +74,9 @@ class Site:
         """The GPU's context and the one stream that every contender computes on. Raises MissingBackendError without a GPU."""
         from ...runtime.cuda import Context, Driver
 
-        return Context(Driver())
+        context = Context(Driver())
+        self._undo.callback(context.close)
+        return context
 
     @cached_property
     def clock(self) -> Clock:
@@ -82,3 +86,15 @@ class Site:
 
             return EventClock(self.cuda)
         return WallClock()
+
+    def close(self) -> None:
+        """Give the GPU's context back, and PyTorch its settings."""
+        self._undo.close()
+
+
+def _set_torch(threads: int, matmul_tf32: bool, cudnn_tf32: bool) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = matmul_tf32
+    torch.backends.cudnn.allow_tf32 = cudnn_tf32

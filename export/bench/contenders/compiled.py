@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class CompiledRunner:
     """The module, compiled anew for the sizes of each call."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, site: Site) -> None:
         self._site = site
         self._module = site.module

@@ -27,7 +27,9 @@ class Call:
 
 
 class Runner(Protocol):
-    """An opened contender."""
+    """An opened contender. ``notes``: what a reader of its times should know."""
+
+    notes: tuple[str, ...]
 
     def call(self, feeds: Feeds) -> Call:
         """Bind inputs; whatever is made for a shape alone, as code by torch.compile, is made here."""
@@ -45,7 +47,8 @@ class Contender:
     """One way to run the model.
 
     ``absent`` gives the reason why it cannot run at a site, None where it can. ``prepare`` writes what it needs for these
-    inputs into the subject's folder, once, before any process opens it. ``common``: it is named among the absent even if nobody asked. ``runs_module``: a process that runs it makes the original anew.
+    inputs into the subject's folder, once, before any process opens it. ``common``: it is named among the absent even if
+    nobody asked for it. ``runs_module``: a process that runs it makes the original anew.
     """
 
     name: str

@@ -47,6 +47,8 @@ def torch_call(site: Site, function: Callable[..., Any], feeds: Feeds) -> Call:
 class EagerRunner:
     """The module as it is."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, site: Site) -> None:
         self._site = site
         self._module = site.module

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....errors import StageError, first_line
+from ....runtime.sessions.placement import RECORD, Placement
 from .contender import Call, Feeds
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class OrtCudaRunner:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = site.threads
+        options.add_session_config_entry(*RECORD)
         cuda = {"use_tf32": "0", "user_compute_stream": str(site.cuda.stream), "cudnn_conv_algo_search": "EXHAUSTIVE"}
         try:
             self._session: Any = ort.InferenceSession(str(path), options, providers=[(CUDA, cuda), (CPU, {})])
@@ -35,7 +37,10 @@ class OrtCudaRunner:
             raise StageError("onnxruntime", f"{path.name} cannot be loaded: {first_line(error)}") from error
         if CUDA not in self._session.get_providers():
             raise StageError("onnxruntime", f"{CUDA} did not start", "attnexport doctor says what it lacks")
-        self._ort, self._site = ort, site
+        placement = Placement.of(self._session)
+        left = placement.on_cpu() if placement is not None else ""
+        self.notes: tuple[str, ...] = (left,) if left else ()
+        self._ort = ort
         self._types = {value.name: value.type for value in self._session.get_inputs()}
         self._wanted = {spec.name: spec.numpy_dtype for spec in site.subject.outputs}
 

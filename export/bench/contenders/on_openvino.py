@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class OpenVinoRunner:
     """The read model; a call compiles it for its sizes, in FP32 (on some processors the default is BF16)."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, path: Path, site: Site) -> None:
         import openvino
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class OrtRunner:
     """A session on the CPU provider, taking and giving the types of the bundle."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, path: Path, site: Site) -> None:
         self._session = OrtSession(path, threads=site.threads)
         wanted = {spec.name: spec.dtype for spec in site.subject.outputs}

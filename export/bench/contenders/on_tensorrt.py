@@ -21,6 +21,8 @@ def engine_record(site: Site) -> EngineRecord | None:
 class TensorRtRunner:
     """A loaded engine with one execution context. Raises StageError where TensorRT refuses it."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, record: EngineRecord, site: Site) -> None:
         from ....runtime.sessions.tensorrt import TensorRTSession
 

@@ -19,6 +19,8 @@ FILE = "plain.onnx"
 class FixedRunner:
     """Where torch.onnx fixes the sizes that should be free: an export for the sizes of each call."""
 
+    notes: tuple[str, ...] = ("torch.onnx fixes the free sizes: exported anew for each",)
+
     def __init__(self, site: Site) -> None:
         self._site = site
         self._open: list[Runner] = []
@@ -88,9 +90,16 @@ def _export(site: Site, path: Path, feeds: Feeds, *, free: bool) -> None:
                 input_names=names, output_names=[spec.name for spec in site.subject.outputs],
             )  # fmt: skip
     except Exception as error:  # whatever it is, it is what a user would see
-        raise StageError("plain export", f"torch.onnx.export fails: {first_line(error)}") from error
+        raise StageError("plain export", f"torch.onnx.export fails: {first_line(_cause(error))}") from error
     finally:
         site.module.to(site.device)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What torch.onnx met; what it raises says mostly where to report it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _open(site: Site) -> Runner:

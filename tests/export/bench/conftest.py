@@ -1,0 +1,163 @@
+"""A report with everything in it, a small bundle on disk, and factories that a process of its own can import."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from attnexport.export.bench.record import (
+    BenchReport,
+    Capacity,
+    Entrant,
+    GpuState,
+    Interval,
+    Machine,
+    Memory,
+    Point,
+    Settings,
+    Target,
+    Timing,
+)
+from attnexport.runtime.spec import Axis, TensorSpec
+
+FACTORIES = """
+import os
+import torch
+from torch import nn
+
+
+class Small(nn.Module):
+    '''Softmax attention over eight places: two matrix products.'''
+
+    def __init__(self, seed=0, scale=1.0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.query, self.value, self.scale = nn.Linear(6, 6), nn.Linear(6, 4), scale
+
+    def forward(self, x):
+        weights = torch.softmax(self.query(x) @ x.transpose(1, 2), dim=-1)
+        return self.scale * (weights @ self.value(x))
+
+
+class Adaptive(nn.Module):
+    '''What torch.onnx has no translation for.'''
+
+    def forward(self, x):
+        return nn.functional.adaptive_max_pool2d(x[:, None], 5)
+
+
+class Aborting(nn.Module):
+    def forward(self, x):
+        os.abort()
+
+
+class Hungry(nn.Module):
+    '''Holds 192 MB for a moment, and 3 bytes in the end.'''
+
+    def forward(self, x):
+        return torch.ones(48 << 20).sum() + x.sum()
+
+
+class Failing(nn.Module):
+    def forward(self, x):
+        raise ValueError("this model\\nnever runs")
+"""
+
+
+@pytest.fixture
+def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module of factories that lies in the current folder, where a process of its own finds it, too."""
+    (tmp_path / "bench_factories.py").write_text(textwrap.dedent(FACTORIES), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return "bench_factories"
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``Small`` with its seeded weights, exported in FP32 with a batch of 1 to 8."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "bench_small.py").write_text(textwrap.dedent(FACTORIES), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        import torch
+        from bench_small import Small  # type: ignore[import-not-found]  # written above
+
+        from attnexport.export.options import ExportOptions
+        from attnexport.export.pipeline import run
+
+        torch.save(Small().state_dict(), folder / "small.pt")
+        options = ExportOptions.from_strings(
+            model=Path("small.pt"), factory="bench_small:Small", trt=None, precision="fp32", kwargs="{}", workspace=None, gate=2.0,
+            inputs=["x=2x8x6"], dynamic=["x:0=1:2:8"], out=folder / "small.attn",
+        )  # fmt: skip
+        made = run(options).bundle
+    assert made is not None
+    return made
+
+
+def timing(name: str, median: tuple[float, float, float], ratio: tuple[float, float, float] | None) -> Timing:
+    """A timing of two items."""
+    return Timing(
+        contender=name,
+        rounds=20,
+        calls=60,
+        median=Interval(*median),
+        p95=2 * median[0],
+        fastest=median[1],
+        per_second=2000 / median[0],
+        ratio=None if ratio is None else Interval(*ratio),
+        memory=Memory(80_000_000, 2_500_000, None),
+    )
+
+
+@pytest.fixture
+def report() -> BenchReport:
+    """Two points, a target, a GPU, and a contender of every state."""
+    first = (
+        timing("plain", (4.0, 3.9, 4.2), (1.0, 1.0, 1.0)),
+        timing("attnexport", (1.0, 0.9, 1.2), (4.0, 3.5, 4.4)),
+        timing("openvino", (3.5, 3.0, 4.5), (1.14, 0.9, 1.3)),
+    )
+    second = (
+        timing("plain", (9.0, 8.8, 9.1), (1.0, 1.0, 1.0)),
+        timing("attnexport", (20.0, 19.0, 22.0), (0.45, 0.4, 0.47)),
+    )
+    return BenchReport(
+        name="net [1]",
+        created="2026-11-21T10:00:00+00:00",
+        source="net.pt",
+        model_sha256="a" * 64,
+        inputs=(TensorSpec("x", "float32", (Axis(1, 2, 4, "batch"), Axis.fixed(3))),),
+        machine=Machine(
+            "A processor", 8, "Linux", 0.5,
+            GpuState("NVIDIA L4", "8.9", "570.1", Interval(1800, 1700, 2040), 2040.0, Interval(6250, 6250, 6250),
+                     Interval(70, 30, 71.6), 72.0, Interval(55, 50, 60), ("power limit (software)",)),
+        ),
+        tools={"attnexport": "0.1.0", "torch": "2.13.0"},
+        settings=Settings("cuda", "cuda-events", 8, 20, 20.0, 0, False, "plain"),
+        entrants=(
+            Entrant("eager", "torch eager", "float32", "cuda", "wrong", "output 'y' is off", None, 0.1),
+            Entrant("plain", "plain torch.onnx, ONNX Runtime", "float32", "cuda", "measured", "", 1e-7, 0.2),
+            Entrant("attnexport", "attnexport, ONNX Runtime", "float32", "cuda", "measured", "", 0.0, 0.1),
+            Entrant("openvino", "attnexport, OpenVINO", "float32", "cuda", "failed", "out of [memory]", 1e-7, 0.4),
+            Entrant("tensorrt", "attnexport, TensorRT", "float32", "cuda", "absent", "the bundle has no engine", None, None),
+        ),
+        points=(Point({"batch": 2}, 2, first), Point({"batch": 4}, 4, second)),
+        target=Target(
+            5.0, "p95",
+            (Capacity("plain", None, 9.0, 9.9, 222.0, 40, False), Capacity("attnexport", 4, 2.0, 2.2, 2000.0, 40, True)),
+        ),
+        notes=("the machine was busy",),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def one_point(report: BenchReport) -> Callable[[], BenchReport]:
+    """The report with its first point only, and no target."""
+    from dataclasses import replace
+
+    return lambda: replace(report, points=report.points[:1], target=None)

@@ -1,0 +1,204 @@
+"""Benchmarks from end to end on a model of two matrix products: who takes part, who is refused, and what the figures hold together."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from attnexport.errors import BundleError, InputError, StageError
+from attnexport.export.bench import BenchOptions, BenchReport, bench
+from attnexport.export.bench import rounds as rounds_module
+from attnexport.export.options import ExportOptions
+from attnexport.export.report import Silent
+
+QUICK = {"rounds": 5, "seconds": 1.0, "threads": 1, "memory": False, "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times mean nothing here, so nobody waits for them to settle."""
+    monkeypatch.setattr(rounds_module.WallClock, "settle", 0.0)
+    monkeypatch.setattr(rounds_module, "WARM_SECONDS", 0.0)
+
+
+def model(name: str, *inputs: str, dynamic: tuple[str, ...] = ("x:0=1:2:8",)) -> ExportOptions:
+    return ExportOptions.from_strings(
+        model=Path(name), trt=None, precision="fp32", kwargs="{}", workspace=None, gate=2.0, inputs=inputs or ("x=2x8x6",),
+        dynamic=dynamic,
+    )  # fmt: skip
+
+
+def small(**kwargs: object) -> nn.Module:
+    """The module of the bundle, or one of other weights."""
+    from bench_factories import Small  # type: ignore[import-not-found]  # the fixture's folder
+
+    return Small(**kwargs)  # type: ignore[no-any-return]
+
+
+def states(report: BenchReport) -> dict[str, str]:
+    return {entrant.name: entrant.state for entrant in report.entrants}
+
+
+@pytest.fixture
+def importable(factories: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop(factories, None)
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_bundle_beside_its_module(small_bundle: Path) -> None:
+    module = small().train()
+    threads = torch.get_num_threads()
+    report = bench(
+        BenchOptions(
+            small_bundle, contenders=["eager", "plain", "attnexport"], batches=[1, 8], target_latency=1e4, **QUICK
+        ),
+        module=module,
+    )
+    assert states(report) == {"eager": "measured", "plain": "measured", "attnexport": "measured"}
+    assert [(point.sizes, point.batch) for point in report.points] == [({"batch": 1}, 1), ({"batch": 8}, 8)]
+    for point in report.points:
+        assert [timing.contender for timing in point.timings] == ["eager", "plain", "attnexport"]
+        plain = point.timings[1]
+        for timing in point.timings:
+            assert timing.rounds == 5 <= timing.calls
+            assert 0 < timing.fastest <= timing.median.low <= timing.median.value <= timing.median.high
+            assert timing.median.value <= timing.p95
+            assert timing.per_second == pytest.approx(point.batch / timing.median.value * 1e3)
+            assert timing.ratio is not None
+            assert timing.ratio.value == pytest.approx(plain.median.value / timing.median.value)
+            assert timing.ratio.low <= timing.ratio.value <= timing.ratio.high
+    assert all(entrant.error is not None and entrant.error < 1e-5 for entrant in report.entrants)
+    assert report.target is not None
+    assert {c.contender: c.batch for c in report.target.capacities} == {"eager": 8, "plain": 8, "attnexport": 8}
+    assert (report.settings.baseline, report.settings.tf32, report.settings.clock) == ("plain", False, "wall")
+    assert module.training and torch.get_num_threads() == threads, "what the user holds is as it was"
+
+
+@pytest.mark.usefixtures("importable")
+def test_what_is_wrong_is_not_timed(small_bundle: Path) -> None:
+    """A module of other weights beside the bundle: PyTorch's contenders are wrong, and so is the export of that module."""
+    options = BenchOptions(small_bundle, contenders=["eager", "plain", "attnexport"], batches=[2], **QUICK)
+    report = bench(options, module=small(seed=1))
+    assert states(report) == {"eager": "wrong", "plain": "wrong", "attnexport": "measured"}
+    assert "output 'output' of eager is off by" in report.entrant("eager").reason
+    assert [timing.contender for timing in report.points[0].timings] == ["attnexport"]
+    assert report.settings.baseline == "attnexport"
+
+
+def test_without_its_model_pytorch_has_no_part(small_bundle: Path) -> None:
+    report = bench(BenchOptions(small_bundle, batches=[2], **QUICK))
+    found = states(report)
+    assert found.pop("openvino") in ("measured", "absent")
+    assert found == {
+        "eager": "absent",
+        "compile": "absent",
+        "plain": "absent",
+        "attnexport": "measured",
+        "tensorrt": "absent",
+    }
+    assert report.entrant("eager").reason.startswith("it needs the original model: add --model")
+    assert report.entrant("tensorrt").reason == "there is no GPU here"
+    assert report.entrant("attnexport").error == 0.0
+
+
+def test_the_model_itself_is_exported_first(factories: str) -> None:
+    """torch.onnx has no translation for adaptive max pooling: the plain export fails, and is said to."""
+    reporter = Silent()
+    options = BenchOptions(
+        model=model(f"{factories}:Adaptive", "x=2x8x6", dynamic=()),
+        contenders=["eager", "plain", "attnexport"],
+        batches=[2],
+        **QUICK,
+    )
+    report = bench(options, reporter)
+    assert states(report) == {"eager": "measured", "plain": "failed", "attnexport": "measured"}
+    assert "torch.onnx.export fails: No ONNX function found for" in report.entrant("plain").reason
+    assert any("plain fails" in note for note in reporter.notes)
+    assert report.settings.baseline == "eager"
+    assert [timing.contender for timing in report.points[0].timings] == ["eager", "attnexport"]
+
+
+def test_a_baseline_that_falls_out_leaves_no_ratios(factories: str) -> None:
+    options = BenchOptions(
+        model=model(f"{factories}:Adaptive", "x=2x8x6", dynamic=()), contenders=["plain", "attnexport"], baseline="plain", batches=[2],
+        **QUICK,
+    )  # fmt: skip
+    report = bench(options)
+    assert [timing.ratio for timing in report.points[0].timings] == [None]
+    assert any("there are no ratios: the baseline plain failed" in note for note in report.notes)
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_class_that_cannot_be_pickled_is_timed_and_its_memory_is_not(small_bundle: Path) -> None:
+    class Local(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = small()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x)  # type: ignore[no-any-return]
+
+    reporter = Silent()
+    options = BenchOptions(small_bundle, contenders=["eager", "attnexport"], batches=[2], **{**QUICK, "memory": True})
+    report = bench(options, reporter, module=Local())
+    eager, ours = report.points[0].timings
+    assert eager.memory is None
+    assert ours.memory is not None and ours.memory.peak is not None
+    assert "no memory of eager: its module cannot be pickled" in reporter.notes
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"contenders": ["eager"]}, "eager cannot run here: it needs the original model"),
+        ({"contenders": ["tensorrt"]}, "tensorrt cannot run here: there is no GPU here"),
+        ({"contenders": ["attnexport-fp16"]}, "attnexport-fp16 cannot run here: the bundle has no fp16 model"),
+        ({"baseline": "plain"}, "plain cannot run here"),
+        ({"batches": [9]}, "--batch 9 is out of 1..8"),
+    ],
+)
+def test_what_was_asked_for_and_cannot_be_had(small_bundle: Path, given: dict[str, list[str]], words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        bench(BenchOptions(small_bundle, **{**QUICK, **given}))
+    assert words in str(raised.value)
+
+
+def test_a_model_that_is_not_the_bundles(small_bundle: Path, factories: str, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="does not exist"):
+        bench(BenchOptions(tmp_path / "gone.attn", **QUICK))
+    other = tmp_path / "other.pt"
+    other.write_bytes(b"another")
+    with pytest.raises(InputError, match=r"other\.pt has sha256"):
+        bench(BenchOptions(small_bundle, model=model(str(other)), **QUICK))
+
+
+@pytest.mark.usefixtures("importable")
+def test_where_everyone_is_wrong_there_is_nothing_to_report(small_bundle: Path) -> None:
+    with pytest.raises(
+        StageError, match=r"bench: no contender could be measured: eager: output 'output' of eager is off"
+    ):
+        bench(BenchOptions(small_bundle, contenders=["eager"], batches=[2], **QUICK), module=small(seed=1))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that this PyTorch can use")
+@pytest.mark.usefixtures("importable")
+def test_on_a_gpu_events_clocks_and_memory_are_stated(small_bundle: Path) -> None:
+    options = BenchOptions(
+        small_bundle,
+        contenders=["eager", "compile", "attnexport"],
+        batches=[2],
+        **{**QUICK, "device": "cuda", "memory": True},
+    )
+    report = bench(options, module=small())
+    assert states(report) == {"eager": "measured", "compile": "measured", "attnexport": "measured"}
+    assert report.settings.clock == "cuda-events"
+    assert (
+        report.machine.gpu is not None and report.machine.gpu.clock is not None and report.machine.gpu.power is not None
+    )
+    assert all(timing.memory is not None and timing.memory.device is not None for timing in report.points[0].timings)

@@ -1,0 +1,125 @@
+"""What nvidia-smi says, read from its own lines; events and memory over a driver of host memory, compiled from C.
+
+The real ones are seen where a GPU is (the tests marked gpu of test_bench.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from attnexport.export.bench.events import EventClock, free_memory
+from attnexport.export.bench.gpu import GpuWatch, read_state
+from attnexport.export.bench.record import Interval
+from attnexport.runtime.cuda import _SIGNATURES, Context, Driver
+
+STATIC = "NVIDIA L4, 8.9, 570.124.06, 2040, 72.00\n"
+MOVING = """210, 405, 16.92, 44, 0x0000000000000001
+1785, 6251, 70.11, 51, 0x0000000000000004
+2040, 6251, 71.90, 55, 0x0000000000000024
+"""
+
+
+def test_the_gpu_is_described() -> None:
+    state = read_state(STATIC, MOVING)
+    assert (state.name, state.compute_capability, state.driver) == ("NVIDIA L4", "8.9", "570.124.06")
+    assert (state.clock, state.clock_limit) == (Interval(1785.0, 210.0, 2040.0), 2040.0)
+    assert state.memory_clock == Interval(6251.0, 405.0, 6251.0)
+    assert (state.power, state.power_limit) == (Interval(70.11, 16.92, 71.9), 72.0)
+    assert state.temperature == Interval(51.0, 44.0, 55.0)
+    assert state.limits == ("power limit (software)", "temperature (software)")
+
+
+def test_what_it_does_not_know_is_none() -> None:
+    state = read_state("Orin, 8.7, 540.4.0, [N/A], [N/A]\n", "[N/A], [N/A], [N/A], 48, [N/A]\n21")
+    assert (state.clock, state.clock_limit, state.power, state.power_limit) == (None, None, None, None)
+    assert (state.temperature, state.limits) == (Interval(48.0, 48.0, 48.0), ())
+
+
+def test_it_watches_from_enter_to_exit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for nvidia-smi that answers as it does: once, or every so often until it is stopped."""
+    script = tmp_path / "nvidia-smi"
+    script.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        f"  *--loop-ms=*) cat <<'END'\n{MOVING}END\n  touch {tmp_path}/begun; while :; do sleep 0.05; done;;\n"
+        f"  *) cat <<'END'\n{STATIC}END\n  ;;\n"
+        "esac\n"
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with GpuWatch() as watch:
+        while not (tmp_path / "begun").exists():
+            pass
+    assert watch.state == read_state(STATIC, MOVING)
+
+
+def test_without_nvidia_smi_there_is_no_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with GpuWatch() as watch:
+        pass
+    assert watch.state is None
+
+
+DRIVER = r"""
+#include <stdint.h>
+#include <stddef.h>
+static int stream, clock_ = 0, made = 0, waited = 0;
+struct event { int at; } events[8];
+int cuInit(unsigned f) { return 0; }
+int cuDriverGetVersion(int *v) { *v = 12080; return 0; }
+int cuDeviceGetCount(int *n) { *n = 1; return 0; }
+int cuDeviceGet(int *d, int i) { *d = 0; return 0; }
+int cuDeviceGetName(char *s, int n, int d) { s[0] = 0; return 0; }
+int cuDeviceGetAttribute(int *v, int a, int d) { *v = 8; return 0; }
+int cuDevicePrimaryCtxRetain(void **c, int d) { *c = &stream; return 0; }
+int cuDevicePrimaryCtxRelease_v2(int d) { return 0; }
+int cuCtxSetCurrent(void *c) { return 0; }
+int cuMemAlloc_v2(uint64_t *p, size_t n) { return 2; }
+int cuMemFree_v2(uint64_t p) { return 0; }
+int cuMemcpyHtoD_v2(uint64_t d, const void *s, size_t n) { return 0; }
+int cuMemcpyDtoH_v2(void *d, uint64_t s, size_t n) { return 0; }
+int cuStreamCreate(void **s, unsigned f) { *s = &stream; return 0; }
+int cuStreamSynchronize(void *s) { return 0; }
+int cuStreamDestroy_v2(void *s) { return 0; }
+int cuGetErrorString(int e, const char **s) { *s = 0; return 1; }
+int cuEventCreate(void **e, unsigned f) { *e = &events[made++]; return f == 0 ? 0 : 1; }
+int cuEventRecord(void *e, void *s) { ((struct event *)e)->at = clock_; return s == &stream ? 0 : 400; }
+int cuEventSynchronize(void *e) { waited = ((struct event *)e)->at; return 0; }
+int cuEventElapsedTime(float *ms, void *a, void *b) {
+  int end = ((struct event *)b)->at;
+  *ms = (end - ((struct event *)a)->at) * 0.5f;
+  return waited == end ? 0 : 600;
+}
+int cuMemGetInfo_v2(size_t *f, size_t *t) { *f = 5000000000; *t = 24000000000; return 0; }
+void work(int steps) { clock_ += steps; }
+"""
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler to build the host driver with")
+    folder = tmp_path_factory.mktemp("driver")
+    others = "".join(f"int {name}(void) {{ return 0; }}\n" for name in _SIGNATURES if f" {name}(" not in DRIVER)
+    (folder / "driver.c").write_text(DRIVER + others)
+    subprocess.run(
+        [compiler, "-w", "-shared", "-fPIC", str(folder / "driver.c"), "-o", str(folder / "driver.so")], check=True
+    )
+    return Driver(str(folder / "driver.so"))
+
+
+def test_events_stand_on_either_side_of_the_call(driver: Driver) -> None:
+    clock = EventClock(Context(driver), driver)
+    assert clock.settle == 0.0
+    for steps in (4, 0, 7):
+        assert clock.time(lambda steps=steps: driver._library.work(steps)) == pytest.approx(steps * 0.5e-3)
+
+
+def test_the_gpus_free_memory(driver: Driver) -> None:
+    assert free_memory(Context(driver), driver) == 5_000_000_000

@@ -1,0 +1,76 @@
+"""A contender in a process of its own: the memory that it takes, and how its end is told."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from attnexport.errors import StageError
+from attnexport.export.bench.memory import Job, run_alone
+from attnexport.export.bench.subject import Original, Subject
+from attnexport.export.source import SourceOptions
+from attnexport.runtime.bundle import Bundle
+
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture
+def job(small_bundle: Path, factories: str, tmp_path: Path) -> Job:
+    """The bundle's own model at two batches; its original is what the tests replace."""
+    manifest = Bundle.open(small_bundle).manifest
+    options = SourceOptions(factory=f"{factories}:Small", own_weights=True, inputs=("x=2x8x6",))
+    subject = Subject(
+        "small", small_bundle, tmp_path, manifest.inputs, manifest.outputs, Original.of_file(None, options)
+    )  # fmt: skip
+    points = tuple({"x": np.zeros((batch, 8, 6), np.float32)} for batch in (1, 8))
+    return Job(subject, "cpu", 1, "attnexport", points)
+
+
+def with_original(job: Job, factory: str) -> Job:
+    """PyTorch's eager contender on another module."""
+    from dataclasses import replace
+
+    options = SourceOptions(factory=factory, own_weights=True, inputs=("x=2x8x6",))
+    return replace(job, contender="eager", subject=replace(job.subject, original=Original.of_file(None, options)))
+
+
+def test_a_small_model_takes_little_and_no_torch(job: Job) -> None:
+    memories = run_alone(job)
+    assert len(memories) == 2
+    for memory in memories:
+        assert memory.peak is not None and memory.added is not None and memory.device is None
+        assert 20 * MEGABYTE < memory.peak < 150 * MEGABYTE, "numpy and onnxruntime; PyTorch alone takes more"
+        assert 0 <= memory.added < 20 * MEGABYTE
+
+
+def test_a_process_that_runs_onnx_is_not_told_of_torch(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "job").write_bytes(pickle.dumps(job))
+    script = (
+        "import pickle, sys, pathlib, attnexport.export.bench.child\n"
+        f"pickle.loads(pathlib.Path({str(tmp_path / 'job')!r}).read_bytes())\n"
+        "sys.exit(int('torch' in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_what_the_runs_hold_for_a_moment_is_counted(job: Job, factories: str) -> None:
+    first, second = run_alone(with_original(job, f"{factories}:Hungry"))
+    for memory in (first, second):
+        assert memory.peak is not None and memory.added is not None
+        assert 190 * MEGABYTE < memory.added < 230 * MEGABYTE
+        assert memory.peak > memory.added + 100 * MEGABYTE, "the process holds PyTorch beside it"
+
+
+def test_a_process_that_is_ended_is_told_by_its_signal(job: Job, factories: str) -> None:
+    with pytest.raises(StageError, match=r"eager: ends its process \(SIGABRT\)"):
+        run_alone(with_original(job, f"{factories}:Aborting"))
+
+
+def test_what_a_library_raises_is_told_in_its_words(job: Job, factories: str) -> None:
+    with pytest.raises(StageError, match="eager: ValueError: this model"):
+        run_alone(with_original(job, f"{factories}:Failing"))
