@@ -7,8 +7,11 @@ https://docs.nvidia.com/cuda/cuda-driver-api/.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,8 @@ from ..errors import MissingBackendError, StageError
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 _INT, _SIZE, _HANDLE, _ADDRESS = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint64
 _OUT = ctypes.c_void_p
+_PORTABLE = 1  # CU_MEMHOSTALLOC_PORTABLE: pinned for every context
+_OWN_THREAD = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: what other threads do meanwhile is no fault of the recording
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuInit": (ctypes.c_uint,),
     "cuDriverGetVersion": (_OUT,),
@@ -32,6 +37,17 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuMemFree_v2": (_ADDRESS,),
     "cuMemcpyHtoD_v2": (_ADDRESS, _HANDLE, _SIZE),
     "cuMemcpyDtoH_v2": (_HANDLE, _ADDRESS, _SIZE),
+    "cuMemHostAlloc": (_OUT, _SIZE, ctypes.c_uint),
+    "cuMemFreeHost": (_HANDLE,),
+    "cuMemcpyHtoDAsync_v2": (_ADDRESS, _HANDLE, _SIZE, _HANDLE),
+    "cuMemcpyDtoHAsync_v2": (_HANDLE, _ADDRESS, _SIZE, _HANDLE),
+    "cuMemcpyDtoDAsync_v2": (_ADDRESS, _ADDRESS, _SIZE, _HANDLE),
+    "cuStreamBeginCapture_v2": (_HANDLE, _INT),
+    "cuStreamEndCapture": (_HANDLE, _OUT),
+    "cuGraphInstantiateWithFlags": (_OUT, _HANDLE, ctypes.c_ulonglong),
+    "cuGraphLaunch": (_HANDLE, _HANDLE),
+    "cuGraphExecDestroy": (_HANDLE,),
+    "cuGraphDestroy": (_HANDLE,),
     "cuStreamCreate": (_OUT, ctypes.c_uint),
     "cuStreamSynchronize": (_HANDLE,),
     "cuStreamDestroy_v2": (_HANDLE,),
@@ -97,11 +113,13 @@ class Driver:
 
 
 class Context:
-    """The first GPU's primary context with one stream and the buffers made in it; ``close`` frees all of it."""
+    """The first GPU's primary context with one stream, and the buffers and graphs made in it; ``close`` frees all of it."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._buffers: dict[int, int] = {}
+        self._pinned: set[int] = set()
+        self._graphs: set[int] = set()
         self._context, self._stream = _HANDLE(), _HANDLE()
         driver.call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), driver.device)
         try:
@@ -132,6 +150,18 @@ class Context:
         del self._buffers[address]
         self._driver.call("cuMemFree_v2", address)
 
+    def pin(self, size: int) -> np.ndarray:
+        """``size`` bytes of page-locked host memory, (size,) uint8, until it is unpinned or the context closed."""
+        address = _HANDLE()
+        self._driver.call("cuMemHostAlloc", ctypes.byref(address), max(size, 1), _PORTABLE)
+        self._pinned.add(address.value or 0)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address.value or 0))
+
+    def unpin(self, memory: np.ndarray) -> None:
+        """Give page-locked memory back; no array over it may be used any more."""
+        self._pinned.remove(memory.ctypes.data)
+        self._driver.call("cuMemFreeHost", memory.ctypes.data)
+
     def upload(self, address: int, array: np.ndarray) -> None:
         """Copy a C-contiguous array to the device."""
         self._driver.call("cuMemcpyHtoD_v2", address, array.ctypes.data, array.nbytes)
@@ -140,16 +170,94 @@ class Context:
         """Fill a C-contiguous array from the device."""
         self._driver.call("cuMemcpyDtoH_v2", array.ctypes.data, address, array.nbytes)
 
+    def send(self, address: int, pinned: np.ndarray, size: int) -> None:
+        """Copy the first ``size`` bytes of pinned memory to the device, in the order of the stream."""
+        self._driver.call("cuMemcpyHtoDAsync_v2", address, pinned.ctypes.data, size, self._stream)
+
+    def fetch(self, pinned: np.ndarray, address: int, size: int) -> None:
+        """Fill the first ``size`` bytes of pinned memory from the device, in the order of the stream."""
+        self._driver.call("cuMemcpyDtoHAsync_v2", pinned.ctypes.data, address, size, self._stream)
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        """Copy on the device, in the order of the stream."""
+        self._driver.call("cuMemcpyDtoDAsync_v2", target, source, size, self._stream)
+
+    def record(self, work: Callable[[], None]) -> int:
+        """What ``work`` gives to the stream as a graph, to be launched with one call; nothing of it runs now.
+
+        Raises what ``work`` raises, and StageError where it does something that cannot be recorded.
+        """
+        graph, executable = _HANDLE(), _HANDLE()
+        self._driver.call("cuStreamBeginCapture_v2", self._stream, _OWN_THREAD)
+        try:
+            work()
+        except BaseException:
+            with contextlib.suppress(StageError):  # a recording that failed may end with an error, too
+                self._driver.call("cuStreamEndCapture", self._stream, ctypes.byref(graph))
+            if graph.value is not None:
+                self._driver.call("cuGraphDestroy", graph)
+            raise
+        self._driver.call("cuStreamEndCapture", self._stream, ctypes.byref(graph))
+        try:
+            self._driver.call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, 0)
+        finally:
+            self._driver.call("cuGraphDestroy", graph)
+        self._graphs.add(executable.value or 0)
+        return executable.value or 0
+
+    def launch(self, graph: int) -> None:
+        """Run a recorded graph on the stream."""
+        self._driver.call("cuGraphLaunch", graph, self._stream)
+
+    def forget(self, graph: int) -> None:
+        """Free a recorded graph."""
+        self._graphs.remove(graph)
+        self._driver.call("cuGraphExecDestroy", graph)
+
     def synchronize(self) -> None:
         """Wait for the stream."""
         self._driver.call("cuStreamSynchronize", self._stream)
 
     def close(self) -> None:
-        """Free the buffers, the stream and the context."""
+        """Free the graphs, the buffers, the stream and the context."""
         if self._context.value is None:
             return
+        self.make_current()  # a thread that never used it may close it
+        for graph in list(self._graphs):
+            self.forget(graph)
         for address in list(self._buffers):
             self.free(address)
+        for pinned in self._pinned:
+            self._driver.call("cuMemFreeHost", pinned)
+        self._pinned.clear()
         self._driver.call("cuStreamDestroy_v2", self._stream)
         self._driver.call("cuDevicePrimaryCtxRelease_v2", self._driver.device)
         self._context.value = None
+
+
+class DeviceMemory:
+    """Device memory that frees itself with its last user, and keeps the primary context until then."""
+
+    def __init__(self, driver: Driver, size: int) -> None:
+        self._driver = driver
+        self._context, address = _HANDLE(), _ADDRESS()
+        driver.call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), driver.device)
+        try:
+            driver.call("cuCtxSetCurrent", self._context)
+            driver.call("cuMemAlloc_v2", ctypes.byref(address), max(size, 1))
+        except StageError:
+            driver.call("cuDevicePrimaryCtxRelease_v2", driver.device)
+            raise
+        self.address = address.value
+        weakref.finalize(self, _release, driver, self._context, address.value)
+
+    def download(self, array: np.ndarray) -> None:
+        """Fill a C-contiguous array, of at most that size, from it."""
+        self._driver.call("cuCtxSetCurrent", self._context)
+        self._driver.call("cuMemcpyDtoH_v2", array.ctypes.data, self.address, array.nbytes)
+
+
+def _release(driver: Driver, context: ctypes.c_void_p, address: int) -> None:
+    driver.call("cuCtxSetCurrent", context)
+    driver.call("cuMemFree_v2", address)
+    driver.call("cuDevicePrimaryCtxRelease_v2", driver.device)

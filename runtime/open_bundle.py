@@ -42,7 +42,7 @@ def open_bundle(
     exported to run fast does not run slowly unsaid.
 
     ``precision``: fp32, fp16, bf16, int8 or fp8; by default the bundle's smaller one on a GPU and fp32 on the CPU. ``threads``
-    are ONNX Runtime's, per operator. ``cuda_graph`` records the run of each shape and replays it. With ``strict`` a GPU
+    are ONNX Runtime's, per operator. ``cuda_graph`` records a run on a GPU and replays it while shapes stay. With ``strict`` a GPU
     session that leaves nodes to the CPU is an error, else a note.
 
     Raises BundleError for what is no bundle, ForeignEngineError for an engine made for elsewhere (it names the command that
@@ -133,7 +133,9 @@ class _Opener:
                 refusals.append(error)
                 continue
             check_engine(self.bundle, record)
-            session = TensorRTSession(self.bundle.file(record.file), record.flavour)
+            session = TensorRTSession(
+                self.bundle.file(record.file), record.flavour, cuda_graph=self.cuda_graph, cache=cache_folder("rtx")
+            )
             backend = next(name for name, flavour in ENGINES.items() if flavour == record.flavour)
             how = f"{TITLES[record.flavour]} {record.version}, {here.gpu[0]}"
             return self._opened(session, backend, record.file, how)

@@ -6,111 +6,171 @@ FP32 layers may use TF32 was settled when the engine was built; nothing here can
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...errors import BundleError, InputError, StageError
 from ..cuda import Context, Driver
+from .dlpack import DeviceArray
+from .lane import Binding, Lane
+from .profiles import Profile
+from .runtime_cache import RuntimeCache, cache_path
 from .trt_library import check_supported, collector, load_library
 
 
 class TensorRTSession:
-    """One engine on the first GPU, in its first optimization profile, which must hold the inputs' shapes.
+    """One engine on the first GPU. Any thread may run it: each gets an execution context, a stream and buffers of its own.
+
+    The optimization profile is the one that fits the inputs' shapes best. Buffers are made once, for its largest shapes.
+    ``cuda_graph`` records the work for shapes that come again, and replays it while they stay (TensorRT-RTX does so itself).
+    ``cache``: a folder that keeps the kernels which TensorRT-RTX compiles at the first run, for the next process.
 
     ``flavour``: enterprise or rtx. Raises InputError for another or a missing file, MissingBackendError without the
     library, a driver, or a GPU that the library knows, BundleError for a plan that the library refuses (another
     version, another GPU, damage).
     """
 
-    def __init__(self, engine: str | Path | bytes, flavour: str) -> None:
+    def __init__(
+        self, engine: str | Path | bytes, flavour: str, *, cuda_graph: bool = False, cache: Path | None = None
+    ) -> None:
         self._name = "the engine" if isinstance(engine, bytes) else Path(engine).name
         plan = engine if isinstance(engine, bytes) else _read(Path(engine))
         module = load_library(flavour)
-        driver = Driver()
-        check_supported(module, driver.name(), driver.compute_capability())
-        log = collector(module)
-        self._context = Context(driver)
+        self._driver = Driver()
+        name, capability = self._driver.name(), self._driver.compute_capability()
+        check_supported(module, name, capability)
+        self._log = collector(module)
+        self._context = Context(self._driver)
+        self._cache: RuntimeCache | None = None
+        self._graphs = cuda_graph
+        self._lock = threading.Lock()
+        self._lanes: dict[int, Lane] = {}
         try:
-            self._runtime = module.Runtime(log)
+            self._runtime = module.Runtime(self._log)
             self._engine = self._runtime.deserialize_cuda_engine(plan)
             if self._engine is None:
                 raise BundleError(
-                    f"{self._name} cannot be loaded by {module.__name__} {module.__version__} on {driver.name()}, "
-                    f"compute capability {driver.compute_capability()}: {log.first()}",
+                    f"{self._name} cannot be loaded by {module.__name__} {module.__version__} on {name}, "
+                    f"compute capability {capability}: {self._log.first()}",
                     "build the engine for this GPU and version",
                 )
-            self._execution = self._engine.create_execution_context()
-            if self._execution is None:
-                raise StageError("tensorrt", f"{self._name} has no execution context: {log.first()}", "free GPU memory")
+            self._settings = self._configured(module, cuda_graph)
+            if self._settings is not None and cache is not None:
+                version = f"{module.__version__} {self._driver.version()}"
+                self._cache = RuntimeCache(cache_path(cache, plan, version, f"{name} {capability}"))
+                self._cache.attach(self._settings)
+            self._bindings = _bindings(module, self._engine)
+            self._profiles = _profiles(self._engine, self._bindings)
+            self._lane()  # what does not fit into the GPU's memory is found now
         except BaseException:
             self._context.close()
             raise
-        self._module, self._log = module, log
-        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
-        is_input = {n: self._engine.get_tensor_mode(n) == module.TensorIOMode.INPUT for n in names}
-        self.input_names: tuple[str, ...] = tuple(n for n in names if is_input[n])
-        self.output_names: tuple[str, ...] = tuple(n for n in names if not is_input[n])
-        self._dtypes = {n: np.dtype(module.nptype(self._engine.get_tensor_dtype(n))) for n in names}
-        self.input_dtypes = {n: self._dtypes[n].name for n in self.input_names}
-        self.output_dtypes = {n: self._dtypes[n].name for n in self.output_names}
+        self.input_names: tuple[str, ...] = tuple(b.name for b in self._bindings if b.is_input)
+        self.output_names: tuple[str, ...] = tuple(b.name for b in self._bindings if not b.is_input)
+        self.input_dtypes = {b.name: b.dtype.name for b in self._bindings if b.is_input}
+        self.output_dtypes = {b.name: b.dtype.name for b in self._bindings if not b.is_input}
 
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name. Raises InputError for wrong names, dtypes or shapes, StageError where the engine fails."""
-        if self._execution is None:
-            raise RuntimeError("the session is closed")
-        if set(feeds) != set(self.input_names):
-            raise InputError(f"{self._name} takes {', '.join(self.input_names)}, not {', '.join(feeds) or 'nothing'}")
-        self._context.make_current()
-        addresses: list[int] = []
-        try:
-            for name in self.input_names:
-                array = np.ascontiguousarray(feeds[name])
-                if array.dtype != self._dtypes[name]:
-                    raise InputError(
-                        f"input {name!r} of {self._name} has dtype {array.dtype}", f"give {self._dtypes[name]}"
-                    )
-                if not self._execution.set_input_shape(name, array.shape):
-                    raise InputError(
-                        f"input {name!r} of {self._name} has shape {array.shape}: {self._log.first()}",
-                        "keep to the profile that the engine was built for",
-                    )
-                addresses.append(self._context.allocate(array.nbytes))
-                self._context.upload(addresses[-1], array)
-                self._execution.set_tensor_address(name, addresses[-1])
-            outputs = {}
-            for name in self.output_names:
-                shape = tuple(self._execution.get_tensor_shape(name))
-                if any(size < 0 for size in shape):
-                    raise StageError(
-                        "tensorrt", f"output {name!r} of {self._name} has a shape that depends on data: {shape}"
-                    )
-                outputs[name] = np.empty(shape, self._dtypes[name])
-                addresses.append(self._context.allocate(outputs[name].nbytes))
-                self._execution.set_tensor_address(name, addresses[-1])
-            bound = dict(zip((*self.input_names, *self.output_names), addresses, strict=True))
-            if not self._execution.execute_async_v3(self._context.stream):
-                raise StageError("tensorrt", f"{self._name} failed: {self._log.first()}")
-            self._context.synchronize()
-            for name, array in outputs.items():
-                self._context.download(array, bound[name])
-            return outputs
-        finally:
-            for address in addresses:
-                self._context.free(address)
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Outputs by name, in host memory. Inputs are NumPy arrays, or tensors that speak DLPack: those on the GPU are read in place.
+
+        Raises InputError for wrong names, dtypes or shapes, StageError where the engine fails.
+        """
+        return self._lane().run(feeds)
+
+    def run_on_device(self, feeds: Mapping[str, Any]) -> dict[str, DeviceArray]:
+        """As :meth:`run`, with outputs that stay on the GPU: ``torch.from_dlpack(outputs["logits"])`` takes one without a copy."""
+        return self._lane().run_on_device(feeds)
 
     def close(self) -> None:
-        """Free the engine and its memory."""
-        if self._execution is not None:
-            self._execution = self._engine = self._runtime = None
-            self._context.close()
+        """Free the engine and its memory, and keep what TensorRT-RTX compiled. No thread may be running it."""
+        if self._engine is None:
+            return
+        if self._cache is not None:
+            self._context.make_current()
+            self._cache.save()
+        for lane in self._lanes.values():
+            lane.close()
+        self._lanes.clear()
+        self._cache = self._settings = self._engine = self._runtime = None
+        self._context.close()
 
     def __enter__(self) -> TensorRTSession:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _configured(self, module: Any, cuda_graph: bool) -> Any:
+        """TensorRT-RTX has a configuration of the runtime, with graphs of its own; None for the enterprise library."""
+        strategies = getattr(module, "CudaGraphStrategy", None)
+        if strategies is None:
+            return None
+        settings = self._engine.create_runtime_config()
+        if cuda_graph:
+            settings.cuda_graph_strategy = strategies.WHOLE_GRAPH_CAPTURE
+            self._graphs = False
+        return settings
+
+    def _lane(self) -> Lane:
+        """The calling thread's. Raises StageError where the GPU's memory does not hold one more."""
+        if self._engine is None:
+            raise RuntimeError("the session is closed")
+        thread = threading.get_ident()
+        lane = self._lanes.get(thread)
+        if lane is not None:
+            return lane
+        with self._lock:
+            self._forget_dead_threads()
+            self._context.make_current()
+            execution = (
+                self._engine.create_execution_context()
+                if self._settings is None
+                else self._engine.create_execution_context(self._settings)
+            )
+            if execution is None:
+                raise StageError(
+                    "tensorrt", f"{self._name} has no execution context: {self._log.first()}", "free GPU memory"
+                )
+            lane = Lane(
+                self._driver, execution, self._bindings, self._profiles, self._name, self._log, graphs=self._graphs
+            )
+            self._lanes[thread] = lane
+        return lane
+
+    def _forget_dead_threads(self) -> None:
+        alive = {thread.ident for thread in threading.enumerate()}
+        for thread in [t for t in self._lanes if t not in alive]:
+            self._lanes.pop(thread).close()
+
+
+def _bindings(module: Any, engine: Any) -> list[Binding]:
+    names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+    return [
+        Binding(
+            name,
+            np.dtype(module.nptype(engine.get_tensor_dtype(name))),
+            engine.get_tensor_mode(name) == module.TensorIOMode.INPUT,
+        )
+        for name in names
+    ]
+
+
+def _profiles(engine: Any, bindings: list[Binding]) -> list[Profile]:
+    inputs = [b.name for b in bindings if b.is_input]
+    return [{name: _limits(engine, name, i) for name in inputs} for i in range(engine.num_optimization_profiles)]
+
+
+def _limits(engine: Any, name: str, profile: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """min, opt and max of an input; a fixed shape, which no profile describes, is all three."""
+    shape = tuple(engine.get_tensor_shape(name))
+    if -1 not in shape:
+        return shape, shape, shape
+    low, opt, high = (tuple(limit) for limit in engine.get_tensor_profile_shape(name, profile))
+    return low, opt, high
 
 
 def _read(path: Path) -> bytes:

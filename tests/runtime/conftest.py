@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,3 +134,99 @@ def affine_model() -> Callable[..., bytes]:
         return bytes(model.SerializeToString())
 
     return build
+
+
+HOST_DRIVER = r"""
+#include <stdlib.h>
+#include <string.h>
+#include <stdint.h>
+static int live = 0, contexts = 0, current = 0, pinned = 0;
+int cuInit(unsigned flags) { return INIT; }
+int cuDriverGetVersion(int *v) { *v = 12080; return 0; }
+int cuDeviceGetCount(int *n) { *n = COUNT; return 0; }
+int cuDeviceGet(int *d, int i) { *d = 7 + i; return 0; }
+int cuDeviceGetName(char *s, int n, int d) { strncpy(s, d == 7 ? "NVIDIA Host" : "wrong device", n); return 0; }
+int cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 75 ? 12 : a == 76 ? 1 : -1; return d == 7 ? 0 : 101; }
+int cuDevicePrimaryCtxRetain(void **c, int d) { *c = &contexts; contexts++; return d == 7 ? 0 : 101; }
+int cuDevicePrimaryCtxRelease_v2(int d) { contexts--; return 0; }
+int cuCtxSetCurrent(void *c) { current = c == &contexts; return current ? 0 : 201; }
+int cuMemAlloc_v2(uint64_t *p, size_t n) {
+  if (n > (1ull << 40)) return 2;
+  *p = (uint64_t)malloc(n); live++; return n ? 0 : 1;
+}
+int cuMemFree_v2(uint64_t p) { free((void *)p); live--; return 0; }
+int cuMemcpyHtoD_v2(uint64_t d, const void *s, size_t n) { memcpy((void *)d, s, n); return 0; }
+int cuMemcpyDtoH_v2(void *d, uint64_t s, size_t n) { memcpy(d, (void *)s, n); return 0; }
+int cuMemHostAlloc(void **p, size_t n, unsigned f) { *p = malloc(n); pinned++; return f == 1 && n ? 0 : 1; }
+int cuMemFreeHost(void *p) { free(p); pinned--; return 0; }
+/* A stream does its work at once, or writes it down while it is recorded. A kernel is out[i] = factor * in[i]. */
+typedef struct { char *to, *from; size_t n; float factor; } work_t;
+typedef struct { work_t work[64]; int count; } graph_t;
+static graph_t *recording = 0;
+static int graphs = 0, executables = 0, launches = 0;
+static void perform(work_t w) {
+  if (w.factor == 0) { memcpy(w.to, w.from, w.n); return; }
+  for (size_t i = 0; i < w.n; i++) ((float *)w.to)[i] = w.factor * ((float *)w.from)[i];
+}
+static int enqueue(void *s, uint64_t to, uint64_t from, size_t n, float factor) {
+  work_t w = {(char *)to, (char *)from, n, factor};
+  if (s != &live) return 400;
+  if (recording) recording->work[recording->count++] = w; else perform(w);
+  return 0;
+}
+int cuMemcpyHtoDAsync_v2(uint64_t d, void *h, size_t n, void *s) { return enqueue(s, d, (uint64_t)h, n, 0); }
+int cuMemcpyDtoHAsync_v2(void *h, uint64_t d, size_t n, void *s) { return enqueue(s, (uint64_t)h, d, n, 0); }
+int cuMemcpyDtoDAsync_v2(uint64_t d, uint64_t o, size_t n, void *s) { return enqueue(s, d, o, n, 0); }
+int test_kernel(void *s, uint64_t to, uint64_t from, size_t n, float factor) { return enqueue(s, to, from, n, factor); }
+int cuStreamBeginCapture_v2(void *s, int mode) { recording = calloc(1, sizeof(graph_t)); graphs++; return mode == 1 ? 0 : 1; }
+int cuStreamEndCapture(void *s, void **g) { *g = recording; recording = 0; return 0; }
+int cuGraphInstantiateWithFlags(void **e, void *g, unsigned long long f) {
+  *e = malloc(sizeof(graph_t)); memcpy(*e, g, sizeof(graph_t)); executables++; return 0;
+}
+int cuGraphDestroy(void *g) { free(g); graphs--; return 0; }
+int cuGraphLaunch(void *e, void *s) {
+  graph_t *g = e;
+  for (int i = 0; i < g->count; i++) perform(g->work[i]);
+  launches++;
+  return 0;
+}
+int cuGraphExecDestroy(void *e) { free(e); executables--; return 0; }
+int cuStreamCreate(void **s, unsigned f) { *s = &live; return STREAM; }
+int cuStreamSynchronize(void *s) { return s == &live ? 0 : 400; }
+int cuStreamDestroy_v2(void *s) { return s == &live ? 0 : 400; }
+int cuGetErrorString(int e, const char **s) {
+  *s = e == 2 ? "out of memory" : e == 100 ? "no CUDA-capable device is detected" : 0;
+  return *s ? 0 : 1;
+}
+int test_live(void) { return live; }
+int test_contexts(void) { return contexts; }
+int test_pinned(void) { return pinned; }
+int test_graphs(void) { return graphs + executables; }
+int test_launches(void) { return launches; }
+"""
+
+
+def compile_driver(
+    folder: Path, name: str, init: int = 0, count: int = 1, stream: int = 0, code: str = HOST_DRIVER
+) -> str:
+    """A driver of host memory, or another library, compiled from C: its path."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler to build the host driver with")
+    source = folder / f"{name}.c"
+    source.write_text(code)
+    flags = [f"-DINIT={init}", f"-DCOUNT={count}", f"-DSTREAM={stream}", "-w", "-shared", "-fPIC"]
+    subprocess.run([compiler, *flags, str(source), "-o", str(folder / f"{name}.so")], check=True)
+    return str(folder / f"{name}.so")
+
+
+@pytest.fixture(scope="session")
+def host_driver(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a CUDA driver whose device is the host's memory: NVIDIA Host, compute capability 12.1."""
+    return compile_driver(tmp_path_factory.mktemp("driver"), "good")
+
+
+@pytest.fixture(scope="session")
+def compile_library() -> Callable[..., str]:
+    """``compile_library(folder, name, init, count, stream, code)``: a driver of host memory with its faults, or another library."""
+    return compile_driver

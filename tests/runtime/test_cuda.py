@@ -5,8 +5,7 @@ The real driver is exercised by the tests marked gpu; where none is, its absence
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,55 +13,12 @@ import pytest
 
 from attnexport.errors import MissingBackendError, StageError
 from attnexport.runtime import device
-from attnexport.runtime.cuda import Context, Driver
-
-_DRIVER = r"""
-#include <stdlib.h>
-#include <string.h>
-#include <stdint.h>
-static int live = 0, contexts = 0, current = 0;
-int cuInit(unsigned flags) { return INIT; }
-int cuDriverGetVersion(int *v) { *v = 12080; return 0; }
-int cuDeviceGetCount(int *n) { *n = COUNT; return 0; }
-int cuDeviceGet(int *d, int i) { *d = 7 + i; return 0; }
-int cuDeviceGetName(char *s, int n, int d) { strncpy(s, d == 7 ? "NVIDIA Host" : "wrong device", n); return 0; }
-int cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 75 ? 12 : a == 76 ? 1 : -1; return d == 7 ? 0 : 101; }
-int cuDevicePrimaryCtxRetain(void **c, int d) { *c = &contexts; contexts++; return d == 7 ? 0 : 101; }
-int cuDevicePrimaryCtxRelease_v2(int d) { contexts--; return 0; }
-int cuCtxSetCurrent(void *c) { current = c == &contexts; return current ? 0 : 201; }
-int cuMemAlloc_v2(uint64_t *p, size_t n) {
-  if (n > (1ull << 40)) return 2;
-  *p = (uint64_t)malloc(n); live++; return n ? 0 : 1;
-}
-int cuMemFree_v2(uint64_t p) { free((void *)p); live--; return 0; }
-int cuMemcpyHtoD_v2(uint64_t d, const void *s, size_t n) { memcpy((void *)d, s, n); return 0; }
-int cuMemcpyDtoH_v2(void *d, uint64_t s, size_t n) { memcpy(d, (void *)s, n); return 0; }
-int cuStreamCreate(void **s, unsigned f) { *s = &live; return STREAM; }
-int cuStreamSynchronize(void *s) { return s == &live ? 0 : 400; }
-int cuStreamDestroy_v2(void *s) { return s == &live ? 0 : 400; }
-int cuGetErrorString(int e, const char **s) {
-  *s = e == 2 ? "out of memory" : e == 100 ? "no CUDA-capable device is detected" : 0;
-  return *s ? 0 : 1;
-}
-int test_live(void) { return live; }
-int test_contexts(void) { return contexts; }
-"""
-
-
-def _compile(folder: Path, name: str, init: int = 0, count: int = 1, stream: int = 0, code: str = _DRIVER) -> str:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler to build the host driver with")
-    source = folder / f"{name}.c"
-    source.write_text(code)
-    flags = [f"-DINIT={init}", f"-DCOUNT={count}", f"-DSTREAM={stream}", "-w", "-shared", "-fPIC"]
-    subprocess.run([compiler, *flags, str(source), "-o", str(folder / f"{name}.so")], check=True)
-    return str(folder / f"{name}.so")
+from attnexport.runtime.cuda import Context, DeviceMemory, Driver
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
-    return Driver(_compile(tmp_path_factory.mktemp("driver"), "good"))
+def driver(host_driver: str) -> Driver:
+    return Driver(host_driver)
 
 
 def test_the_device_is_described(driver: Driver) -> None:
@@ -90,6 +46,76 @@ def test_memory_makes_the_round_trip_and_is_given_back(driver: Driver) -> None:
     assert (driver._library.test_live(), driver._library.test_contexts()) == (0, 0)
 
 
+def test_pinned_memory_carries_copies_in_the_order_of_the_stream(driver: Driver) -> None:
+    context = Context(driver)
+    host, back, spare = context.pin(12), context.pin(12), context.pin(4)
+    assert (host.shape, host.dtype, driver._library.test_pinned()) == ((12,), np.uint8, 3)
+    device, other = context.allocate(12), context.allocate(12)
+    host[:] = np.arange(12)
+    context.send(device, host, 8)
+    context.copy(other, device, 8)
+    back[:] = 99
+    context.fetch(back, other, 8)
+    context.synchronize()
+    assert back.tolist() == [*range(8), 99, 99, 99, 99]
+    context.unpin(spare)
+    assert driver._library.test_pinned() == 2
+    context.close()
+    assert driver._library.test_pinned() == 0
+
+
+def test_recorded_work_runs_when_it_is_launched_and_not_before(driver: Driver) -> None:
+    context = Context(driver)
+    host, back, device = context.pin(4), context.pin(4), context.allocate(4)
+    host[:], back[:] = 1, 0
+
+    def work() -> None:
+        context.send(device, host, 4)
+        context.fetch(back, device, 4)
+
+    graph = context.record(work)
+    assert back.tolist() == [0, 0, 0, 0]
+    host[:] = 7
+    context.launch(graph)
+    assert back.tolist() == [7, 7, 7, 7]
+    assert driver._library.test_graphs() == 1, "what was only needed to make it is freed"
+    context.forget(graph)
+    context.record(work)
+    context.close()
+    assert (driver._library.test_graphs(), driver._library.test_live()) == (0, 0)
+
+
+def test_a_recording_that_fails_ends_the_capture(driver: Driver) -> None:
+    context = Context(driver)
+
+    def work() -> None:
+        raise StageError("tensorrt", "not recordable")
+
+    with pytest.raises(StageError, match="not recordable"):
+        context.record(work)
+    back, device = context.pin(4), context.allocate(4)
+    context.upload(device, np.full(4, 3, np.uint8))
+    context.fetch(back, device, 4)
+    assert back.tolist() == [3, 3, 3, 3], "the stream works again"
+    context.close()
+
+
+def test_device_memory_lives_as_long_as_its_users_and_keeps_the_context(driver: Driver) -> None:
+    memory = DeviceMemory(driver, 8)
+    assert (driver._library.test_live(), driver._library.test_contexts()) == (1, 1)
+    context = Context(driver)
+    context.upload(memory.address, np.array([5], np.int64))
+    context.close()
+    back = np.zeros(1, np.int64)
+    memory.download(back)
+    assert back[0] == 5
+    del memory
+    assert (driver._library.test_live(), driver._library.test_contexts()) == (0, 0)
+    with pytest.raises(StageError, match="out of memory"):
+        DeviceMemory(driver, 1 << 41)
+    assert driver._library.test_contexts() == 0
+
+
 def test_a_failed_call_speaks_the_drivers_words(driver: Driver) -> None:
     context = Context(driver)
     with pytest.raises(StageError, match=r"cuda: cuMemAlloc_v2 failed: out of memory \(2\)"):
@@ -99,8 +125,8 @@ def test_a_failed_call_speaks_the_drivers_words(driver: Driver) -> None:
         driver.call("cuCtxSetCurrent", None)
 
 
-def test_a_context_that_cannot_be_made_is_released(tmp_path: Path) -> None:
-    driver = Driver(_compile(tmp_path, "streamless", stream=2))
+def test_a_context_that_cannot_be_made_is_released(tmp_path: Path, compile_library: Callable[..., str]) -> None:
+    driver = Driver(compile_library(tmp_path, "streamless", stream=2))
     with pytest.raises(StageError, match="cuStreamCreate failed"):
         Context(driver)
     assert driver._library.test_contexts() == 0
@@ -114,16 +140,20 @@ def test_a_context_that_cannot_be_made_is_released(tmp_path: Path) -> None:
         (0, 0, "finds no GPU"),
     ],
 )
-def test_a_driver_without_a_gpu_is_a_missing_backend(tmp_path: Path, init: int, count: int, words: str) -> None:
+def test_a_driver_without_a_gpu_is_a_missing_backend(
+    tmp_path: Path, init: int, count: int, words: str, compile_library: Callable[..., str]
+) -> None:
     with pytest.raises(MissingBackendError, match=words):
-        Driver(_compile(tmp_path, "bad", init, count))
+        Driver(compile_library(tmp_path, "bad", init, count))
 
 
-def test_a_library_that_is_missing_or_another_is_a_missing_backend(tmp_path: Path) -> None:
+def test_a_library_that_is_missing_or_another_is_a_missing_backend(
+    tmp_path: Path, compile_library: Callable[..., str]
+) -> None:
     with pytest.raises(MissingBackendError, match="no CUDA driver here"):
         Driver(str(tmp_path / "libgone.so.1"))
     with pytest.raises(MissingBackendError, match=r"no CUDA driver here .*cuInit"):
-        Driver(_compile(tmp_path, "other", code="int other(void) { return 0; }"))
+        Driver(compile_library(tmp_path, "other", code="int other(void) { return 0; }"))
 
 
 def test_cuda_device_is_the_gpu_or_none() -> None:

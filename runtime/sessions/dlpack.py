@@ -1,0 +1,169 @@
+"""DLPack without a library: reading tensors where they lie, and giving away memory of our own. No copy either way.
+
+Source: the DLPack specification, https://dmlc.github.io/dlpack/latest/c_api.html (the unversioned ``dltensor`` capsules, which
+NumPy, torch, CuPy and JAX all speak).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError, first_line
+
+CPU, CUDA = 1, 2
+_NAME, _USED = b"dltensor", b"used_dltensor"
+_CODES = {(0, 8): "int8", (0, 16): "int16", (0, 32): "int32", (0, 64): "int64", (1, 8): "uint8", (2, 16): "float16",
+          (2, 32): "float32", (2, 64): "float64", (6, 8): "bool"}  # fmt: skip
+_TYPES = {name: code for code, name in _CODES.items()}
+
+
+class _Device(ctypes.Structure):
+    _fields_ = [("kind", ctypes.c_int32), ("index", ctypes.c_int32)]
+
+
+class _Type(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16)]
+
+
+class _Tensor(ctypes.Structure):
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device", _Device),
+        ("ndim", ctypes.c_int32),
+        ("dtype", _Type),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("offset", ctypes.c_uint64),
+    ]
+
+
+class _Managed(ctypes.Structure):
+    pass
+
+
+_Deleter = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Managed))
+_Managed._fields_ = [("tensor", _Tensor), ("manager", ctypes.c_void_p), ("deleter", _Deleter)]
+_Destructor = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+# Prototypes of our own: the attributes of ctypes.pythonapi are everybody's.
+_new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, _Destructor)(
+    ("PyCapsule_New", ctypes.pythonapi)
+)
+_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+_is_unused = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(("PyCapsule_IsValid", ctypes.pythonapi))
+_pointer_of_dying = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """A tensor of another library. ``holder`` keeps its memory: let it go when the work on it is done."""
+
+    address: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    holder: Any
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+def on_device(value: Any) -> bool:
+    """Whether a value is a tensor in the memory of an NVIDIA GPU."""
+    return not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__") and value.__dlpack_device__()[0] == CUDA
+
+
+def borrow(name: str, value: Any, stream: int | None = None) -> Borrowed:
+    """Where a tensor lies. ``stream``: on which it will be read; its library has that wait for what it still computes.
+
+    Raises InputError for a tensor that is not contiguous, has a type that NumPy has not, or will not be given away.
+    """
+    try:
+        capsule = value.__dlpack__() if stream is None else value.__dlpack__(stream=stream)
+    except Exception as error:  # each library raises its own: a gradient, a type that DLPack has not
+        raise InputError(f"input {name!r} is not given away: {first_line(error)}", "detach it") from error
+    managed = ctypes.cast(_pointer(capsule, _NAME), ctypes.POINTER(_Managed)).contents
+    tensor = managed.tensor
+    shape = tuple(tensor.shape[i] for i in range(tensor.ndim))
+    dtype = _CODES.get((tensor.dtype.code, tensor.dtype.bits)) if tensor.dtype.lanes == 1 else None
+    if dtype is None:
+        raise InputError(f"input {name!r} has a type that NumPy has not", "give float32 or float16")
+    strides = tuple(tensor.strides[i] for i in range(tensor.ndim)) if tensor.strides else None
+    if strides is not None and not _contiguous(shape, strides):
+        raise InputError(f"input {name!r} is not contiguous (strides {strides})", "give it with .contiguous()")
+    return Borrowed((tensor.data or 0) + tensor.offset, shape, np.dtype(dtype), capsule)
+
+
+def _contiguous(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    step = 1
+    for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if size > 1 and stride != step:
+            return False
+        step *= size
+    return True
+
+
+class DeviceArray:
+    """An output that stays where it was computed: ``torch.from_dlpack(array)``, ``cupy.from_dlpack(array)``, or ``numpy()``.
+
+    It is written when a run returns, so no stream has to wait for it. ``memory`` is kept as long as anyone looks at it; its
+    ``download`` fills an array of the host.
+    """
+
+    def __init__(
+        self, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], memory: Any, device: int = CUDA
+    ) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._address, self._memory, self._device = address, memory, device
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def numpy(self) -> np.ndarray:
+        """A copy in host memory."""
+        array = np.empty(self.shape, self.dtype)
+        self._memory.download(array)
+        return array
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._device, 0
+
+    def __dlpack__(self, *, stream: Any = None, **_: Any) -> Any:
+        """A capsule over this memory, for one consumer. The further arguments of newer versions of the protocol ask for nothing."""
+        shape = (ctypes.c_int64 * len(self.shape))(*self.shape)
+        code, bits = _TYPES[self.dtype.name]
+        managed = _Managed()
+        managed.tensor = _Tensor(
+            self._address, _Device(self._device, 0), len(self.shape), _Type(code, bits, 1),
+            ctypes.cast(shape, ctypes.POINTER(ctypes.c_int64)), None, 0,
+        )  # fmt: skip
+        managed.deleter = _delete
+        address = ctypes.addressof(managed)
+        _lent[address] = (managed, shape, self)
+        return _new(address, _NAME, _destroy)
+
+
+_lent: dict[int, tuple[Any, ...]] = {}
+"""What is in other hands, by the address that they know it by."""
+
+
+@_Deleter
+def _delete(managed: Any) -> None:
+    _lent.pop(ctypes.addressof(managed.contents), None)
+
+
+@_Destructor
+def _destroy(capsule: int) -> None:
+    """A capsule dies: one that nobody took over gives its memory back itself."""
+    if _is_unused(capsule, _NAME):
+        _lent.pop(_pointer_of_dying(capsule, _NAME), None)

@@ -1,0 +1,243 @@
+"""One thread's way through an engine: an execution context, a stream, buffers made once, and a graph of its shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError, StageError
+from ..cuda import Context, DeviceMemory, Driver
+from .dlpack import Borrowed, DeviceArray, borrow, on_device
+from .feeding import host_array
+from .profiles import Profile, Shape, choose_profile
+
+_ALIGNED = 256  # bytes: what TensorRT asks of every address
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A tensor at the engine's border."""
+
+    name: str
+    dtype: np.dtype[Any]
+    is_input: bool
+
+
+@dataclass
+class _Buffer:
+    """Memory of one tensor: on the device, and page-locked beside it for copies that the CPU need not wait for."""
+
+    address: int = 0
+    capacity: int = -1
+    pinned: np.ndarray | None = None
+
+
+class Lane:
+    """See above. A lane is used by one thread at a time, and made by the thread that uses it."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        execution: Any,
+        bindings: Sequence[Binding],
+        profiles: Sequence[Profile],
+        engine: str,
+        log: Any,
+        *,
+        graphs: bool,
+    ) -> None:
+        """``execution``: TensorRT's execution context; ``engine``: the name for messages; ``graphs``: record and replay."""
+        self._driver, self._execution, self._log = driver, execution, log
+        self._inputs = [b for b in bindings if b.is_input]
+        self._outputs = [b for b in bindings if not b.is_input]
+        self._profiles, self._name, self._record = profiles, engine, graphs
+        self.context = Context(driver)
+        self._buffers = {b.name: _Buffer() for b in bindings}
+        self._profile = 0
+        self._reserved: set[int] = set()
+        self._shapes: dict[str, Shape] = {}
+        self._bound: dict[str, int] = {}
+        self._graph: int | None = None
+        self._seen = False
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Outputs in host memory. Raises InputError for wrong names, dtypes or shapes, StageError where the engine fails."""
+        arrays, borrowed = self._prepared(feeds)
+        shapes = self._output_shapes()
+        for name in shapes:
+            self._bind(name, self._buffers[name].address)
+        sizes = {b.name: _bytes(shapes[b.name], b.dtype) for b in self._outputs}
+
+        def work() -> None:
+            self._send(arrays)
+            self._execute()
+            for name, size in sizes.items():
+                self.context.fetch(self._pinned(name), self._buffers[name].address, size)
+
+        self._stage(arrays)
+        if self._record and not borrowed:
+            self._replay(work)
+        else:
+            work()
+        self.context.synchronize()
+        outputs = {}
+        for b in self._outputs:
+            outputs[b.name] = self._pinned(b.name)[: sizes[b.name]].view(b.dtype).reshape(shapes[b.name]).copy()
+        return outputs
+
+    def run_on_device(self, feeds: Mapping[str, Any]) -> dict[str, DeviceArray]:
+        """Outputs in memory of their own on the device, finished on return. Raises as :meth:`run` does."""
+        arrays, _ = self._prepared(feeds)
+        outputs = {}
+        for name, shape in self._output_shapes().items():
+            dtype = next(b.dtype for b in self._outputs if b.name == name)
+            memory = DeviceMemory(self._driver, _bytes(shape, dtype))
+            outputs[name] = DeviceArray(memory.address, shape, dtype, memory)
+            self._bind(name, memory.address)
+        self._stage(arrays)
+        self._send(arrays)
+        self._execute()
+        self.context.synchronize()
+        return outputs
+
+    def close(self) -> None:
+        """Free all of it."""
+        self._execution = None
+        for buffer in self._buffers.values():
+            buffer.pinned = None
+        self.context.close()
+
+    def _prepared(self, feeds: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[Borrowed]]:
+        """Hold inputs to the engine, settle profile and shapes, and bind them: host arrays to buffers, tensors where they lie."""
+        if set(feeds) != {b.name for b in self._inputs}:
+            takes = ", ".join(b.name for b in self._inputs)
+            raise InputError(f"{self._name} takes {takes}, not {', '.join(feeds) or 'nothing'}")
+        self.context.make_current()
+        arrays: dict[str, np.ndarray] = {}
+        tensors: dict[str, Borrowed] = {}
+        for b in self._inputs:
+            value = feeds[b.name]
+            if on_device(value):
+                tensors[b.name] = borrow(b.name, value, self.context.stream)
+            else:
+                arrays[b.name] = np.ascontiguousarray(host_array(b.name, value))
+            dtype = tensors[b.name].dtype if b.name in tensors else arrays[b.name].dtype
+            if dtype != b.dtype:
+                raise InputError(f"input {b.name!r} of {self._name} has dtype {dtype}", f"give {b.dtype}")
+        given = {b.name: tensors[b.name].shape if b.name in tensors else arrays[b.name].shape for b in self._inputs}
+        self._use_profile(choose_profile(self._profiles, given, self._name))
+        for name, shape in given.items():
+            if self._shapes.get(name) == shape:
+                continue
+            self._forget_graph()
+            if not self._execution.set_input_shape(name, shape):
+                raise InputError(f"input {name!r} of {self._name} has shape {shape}: {self._log.first()}")
+            self._shapes[name] = shape
+        for name in arrays:
+            self._bind(name, self._buffers[name].address)
+        for name, tensor in tensors.items():
+            if tensor.address % _ALIGNED == 0:
+                self._bind(name, tensor.address)
+                continue
+            self.context.copy(self._buffers[name].address, tensor.address, tensor.nbytes)
+            self._bind(name, self._buffers[name].address)
+        return arrays, list(tensors.values())
+
+    def _use_profile(self, profile: int) -> None:
+        """Make a profile the active one, with buffers for its largest shapes: addresses then stay what graphs have recorded."""
+        if profile != self._profile:
+            if not self._execution.set_optimization_profile_async(profile, self.context.stream):
+                raise StageError("tensorrt", f"profile {profile} of {self._name} is refused: {self._log.first()}")
+            self.context.synchronize()
+            self._profile = profile
+            self._shapes.clear()
+        if profile in self._reserved:
+            return
+        for name, (_, _, largest) in self._profiles[profile].items():
+            self._execution.set_input_shape(name, largest)
+        self._shapes.clear()
+        limits = {b.name: self._profiles[profile][b.name][2] for b in self._inputs} | self._shapes_of_outputs()
+        for b in (*self._inputs, *self._outputs):
+            self._reserve(b.name, _bytes(limits[b.name], b.dtype))
+        self._reserved.add(profile)
+
+    def _output_shapes(self) -> dict[str, Shape]:
+        shapes = self._shapes_of_outputs()
+        for b in self._outputs:
+            # Larger inputs do not always give larger outputs.
+            self._reserve(b.name, _bytes(shapes[b.name], b.dtype))
+        return shapes
+
+    def _shapes_of_outputs(self) -> dict[str, Shape]:
+        shapes = {b.name: tuple(self._execution.get_tensor_shape(b.name)) for b in self._outputs}
+        for name, shape in shapes.items():
+            if any(size < 0 for size in shape):
+                raise StageError(
+                    "tensorrt", f"output {name!r} of {self._name} has a shape that depends on data: {shape}"
+                )
+        return shapes
+
+    def _reserve(self, name: str, size: int) -> None:
+        buffer = self._buffers[name]
+        if size <= buffer.capacity:
+            return
+        self._forget_graph()  # it holds the old address
+        if buffer.pinned is not None:
+            self.context.free(buffer.address)
+            self.context.unpin(buffer.pinned)
+        buffer.address, buffer.pinned, buffer.capacity = self.context.allocate(size), self.context.pin(size), size
+
+    def _pinned(self, name: str) -> np.ndarray:
+        pinned = self._buffers[name].pinned
+        assert pinned is not None, "reserved with the profile"
+        return pinned
+
+    def _bind(self, name: str, address: int) -> None:
+        if self._bound.get(name) != address:
+            self._execution.set_tensor_address(name, address)
+            self._bound[name] = address
+
+    def _stage(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for name, array in arrays.items():
+            np.copyto(self._pinned(name)[: array.nbytes], array.reshape(-1).view(np.uint8))
+
+    def _send(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for name, array in arrays.items():
+            self.context.send(self._buffers[name].address, self._pinned(name), array.nbytes)
+
+    def _execute(self) -> None:
+        if not self._execution.execute_async_v3(self.context.stream):
+            raise StageError("tensorrt", f"{self._name} failed: {self._log.first()}")
+
+    def _replay(self, work: Callable[[], None]) -> None:
+        """Run as it is the first time that the shapes are these, which settles what TensorRT defers; then record; then launch.
+
+        One graph at a time: what TensorRT has recorded holds as long as its execution context has the same shapes.
+        """
+        if self._graph is not None:
+            self.context.launch(self._graph)
+            return
+        if not self._seen:
+            work()
+            self._seen = True
+            return
+        try:
+            self._graph = self.context.record(work)
+        except StageError:  # some layers cannot be recorded: then none is
+            self._record = False
+            work()
+            return
+        self.context.launch(self._graph)
+
+    def _forget_graph(self) -> None:
+        self._seen = False
+        if self._graph is not None:
+            self.context.forget(self._graph)
+            self._graph = None
+
+
+def _bytes(shape: Shape, dtype: np.dtype[Any]) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

@@ -1,0 +1,57 @@
+"""TensorRT-RTX compiles its kernels when an engine first runs; its runtime cache keeps them from one process to the next.
+
+The library itself refuses a cache of another GPU, driver or version, so a file that does not fit costs nothing but its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+
+def cache_path(folder: Path, plan: bytes, version: str, gpu: str) -> Path:
+    """One file per plan, library version and GPU."""
+    digest = hashlib.sha256(plan)
+    digest.update(f"\0{version}\0{gpu}".encode())
+    return folder / f"{digest.hexdigest()[:32]}.cache"
+
+
+class RuntimeCache:
+    """The cache of one engine. ``attach`` puts it into a runtime configuration; ``save`` writes what has been compiled since."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._cache: Any = None
+        self._known = b""
+
+    def attach(self, configuration: Any) -> bool:
+        """Read the file into a cache and use it; whether it held anything that fits. A file that cannot be read is as none."""
+        self._cache = configuration.create_runtime_cache()
+        with contextlib.suppress(OSError):
+            self._known = self.path.read_bytes()
+        fits = bool(self._known) and bool(self._cache.deserialize(self._known))
+        configuration.set_runtime_cache(self._cache)
+        return fits
+
+    def save(self) -> bool:
+        """Write the file, whole or not at all, where there is something new; whether it was written. Nothing is raised: it is a cache."""
+        if self._cache is None:
+            return False
+        content = self._cache.serialize()
+        data = bytes(content) if content is not None else b""
+        if not data or data == self._known:
+            return False
+        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(data)
+            beside.replace(self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            return False
+        self._known = data
+        return True
