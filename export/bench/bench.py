@@ -176,7 +176,7 @@ class _Bench:
     def _prove(self, entry: Entry, call: Call, truth: Feeds) -> None:
         contender, found = entry.contender, call.outputs()
         try:
-            error = difference(self.site.subject.outputs, found, truth, contender.precision, contender.name)
+            error = difference(self.site.subject.outputs, found, truth, contender.precision(self.site), contender.name)
         except AttnexportError as wrong:
             entry.give_up(WRONG, wrong)
             self.reporter.note(f"{contender.name} is not timed: {entry.reason}")
@@ -266,7 +266,7 @@ class _Bench:
             machine=here,
             tools=tools(),
             settings=settings,
-            entrants=tuple(entry.record(self.site.device) for entry in self.entries),
+            entrants=tuple(entry.record(self.site) for entry in self.entries),
             points=tuple(points),
             target=target,
             notes=tuple(self._notes()),

@@ -36,10 +36,12 @@ class Entry:
             self.runner.close()
             self.runner = None
 
-    def record(self, device: str) -> Entrant:
+    def record(self, site: Site) -> Entrant:
         """What a report says of it."""
         one = self.contender
-        return Entrant(one.name, one.title, one.precision, device, self.state, self.reason, self.error, self.opened)
+        return Entrant(
+            one.name, one.title, one.precision(site), site.device, self.state, self.reason, self.error, self.opened
+        )
 
 
 def check_names(options: BenchOptions) -> None:

@@ -42,13 +42,25 @@ def nothing(_: Site, __: Sequence[Feeds]) -> None:
     """A contender that needs no files of its own."""
 
 
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "int8", "fp8": "float8"}
+"""What outputs are held to, by a model's or an engine's form."""
+
+
+def in_form(form: str) -> Callable[[Site], str]:
+    """The precision of a contender of one form."""
+    return lambda _: PRECISIONS[form]
+
+
+IN_FP32 = in_form("fp32")
+
+
 @dataclass(frozen=True)
 class Contender:
     """One way to run the model.
 
     ``absent`` gives the reason why it cannot run at a site, None where it can. ``prepare`` writes what it needs for these
     inputs into the subject's folder, once, before any process opens it. ``common``: it is named among the absent even if
-    nobody asked for it. ``runs_module``: a process that runs it makes the original anew.
+    nobody asked for it. ``precision``: what its outputs are held to. ``runs_module``: a process that runs it makes the original anew.
     """
 
     name: str
@@ -56,7 +68,7 @@ class Contender:
     absent: Callable[[Site], str | None]
     open: Callable[[Site], Runner]
     prepare: Callable[[Site, Sequence[Feeds]], None] = nothing
-    precision: str = "float32"
+    precision: Callable[[Site], str] = IN_FP32
     common: bool = True
     runs_module: bool = False
 

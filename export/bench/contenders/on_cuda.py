@@ -17,49 +17,49 @@ if TYPE_CHECKING:
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
-class OrtCudaRunner:
-    """A session on the CUDA provider; nodes that it does not know run on the CPU, as in anybody's session.
+class BoundRunner:
+    """A session whose inputs and outputs lie on ``device``. Nodes that CUDA does not know run on the CPU, and are noted.
 
-    Raises StageError where the session cannot be made or CUDA did not start.
+    Raises StageError where the session cannot be made or its first provider did not start.
     """
 
-    def __init__(self, path: Path, site: Site) -> None:
+    def __init__(self, path: Path, site: Site, device: str, providers: list[tuple[str, dict[str, str]]]) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = site.threads
         options.add_session_config_entry(*RECORD)
-        cuda = {"use_tf32": "0", "user_compute_stream": str(site.cuda.stream), "cudnn_conv_algo_search": "EXHAUSTIVE"}
         try:
-            self._session: Any = ort.InferenceSession(str(path), options, providers=[(CUDA, cuda), (CPU, {})])
+            self._session: Any = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise StageError("onnxruntime", f"{path.name} cannot be loaded: {first_line(error)}") from error
-        if CUDA not in self._session.get_providers():
-            raise StageError("onnxruntime", f"{CUDA} did not start", "attnexport doctor says what it lacks")
+        first = providers[0][0]
+        if first not in self._session.get_providers():
+            raise StageError("onnxruntime", f"{first} did not start", "attnexport doctor says what it lacks")
         placement = Placement.of(self._session)
-        left = placement.on_cpu() if placement is not None else ""
+        left = placement.on_cpu() if placement is not None and first != CPU else ""
         self.notes: tuple[str, ...] = (left,) if left else ()
-        self._ort = ort
+        self._ort, self._device = ort, device
         self._types = {value.name: value.type for value in self._session.get_inputs()}
+        self._names = [value.name for value in self._session.get_outputs()]
         self._wanted = {spec.name: spec.numpy_dtype for spec in site.subject.outputs}
 
     def call(self, feeds: Feeds) -> Call:
-        """Bind the inputs on the GPU; outputs are allocated there in every run."""
+        """Put the inputs on the device; outputs are allocated there in every run."""
         binding = self._session.io_binding()
         for name, array in feeds.items():
             given = array.astype(np.float16) if self._types[name] == "tensor(float16)" else array
-            binding.bind_ortvalue_input(name, self._ort.OrtValue.ortvalue_from_numpy(given, "cuda", 0))
-        names = [value.name for value in self._session.get_outputs()]
-        for name in names:
-            binding.bind_output(name, "cuda")
+            binding.bind_ortvalue_input(name, self._ort.OrtValue.ortvalue_from_numpy(given, self._device, 0))
+        for name in self._names:
+            binding.bind_output(name, self._device)
 
         def run() -> None:
             self._session.run_with_iobinding(binding)
 
         def outputs() -> dict[str, np.ndarray]:
             run()
-            found = dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
+            found = dict(zip(self._names, binding.copy_outputs_to_cpu(), strict=True))
             return {name: found[name].astype(dtype, copy=False) for name, dtype in self._wanted.items()}
 
         return Call(run, outputs)
@@ -67,3 +67,9 @@ class OrtCudaRunner:
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+
+def open_on_cuda(path: Path, site: Site) -> BoundRunner:
+    """The graph on the site's stream, without TF32, its convolutions chosen by trying them all."""
+    cuda = {"use_tf32": "0", "user_compute_stream": str(site.cuda.stream), "cudnn_conv_algo_search": "EXHAUSTIVE"}
+    return BoundRunner(path, site, "cuda", [(CUDA, cuda), (CPU, {})])

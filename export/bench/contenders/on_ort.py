@@ -39,9 +39,9 @@ class OrtRunner:
 def open_graph(path: Path, site: Site) -> Runner:
     """The graph on the site's device. Raises MissingBackendError and StageError as the session does."""
     if site.device == "cuda":
-        from .on_cuda import OrtCudaRunner
+        from .on_cuda import open_on_cuda
 
-        return OrtCudaRunner(path, site)
+        return open_on_cuda(path, site)
     return OrtRunner(path, site)
 
 

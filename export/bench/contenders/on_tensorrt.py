@@ -1,57 +1,124 @@
-"""The bundle's TensorRT engine, its inputs and outputs in the GPU's memory, computing on the site's stream."""
+"""The bundle's TensorRT engine, its inputs and outputs in the GPU's memory, computing on the site's stream.
+
+``attnexport.open`` runs an engine for a caller, with copies, buffers and streams of its own; what is timed here is the engine alone.
+Whether its FP32 layers may use TF32 was settled when it was built, and attnexport builds engines without.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ....errors import InputError, StageError
+import numpy as np
+
+from ....errors import AttnexportError, InputError, StageError
 from ....runtime.bundle import Bundle
+from ....runtime.device import cuda_device
+from ....runtime.engine_binding import check_engine
+from ....runtime.engine_fit import Here, check_fit
 from ....runtime.sections import EngineRecord
-from .contender import Call, Contender, Feeds, Runner
+from ....runtime.sessions.trt_library import collector, load_library
+from .contender import PRECISIONS, Call, Contender, Feeds, Runner
 
 if TYPE_CHECKING:
     from ..site import Site
 
 
-def engine_record(site: Site) -> EngineRecord | None:
-    """The bundle's first engine; None where it has none."""
-    return next(iter(Bundle.open(site.subject.bundle).manifest.engines), None)
-
-
 class TensorRtRunner:
-    """A loaded engine with one execution context. Raises StageError where TensorRT refuses it."""
-
-    notes: tuple[str, ...] = ()
+    """A loaded engine with one execution context, in its first profile. Raises StageError where TensorRT refuses it."""
 
     def __init__(self, record: EngineRecord, site: Site) -> None:
-        from ....runtime.sessions.tensorrt import TensorRTSession
-
         bundle = Bundle.open(site.subject.bundle)
-        self._session = TensorRTSession(bundle.file(record.file), record.flavour)
-        self._site = site
+        check_engine(bundle, record)
+        module = load_library(record.flavour)
+        tf32 = "on" if record.detail.get("tf32") else "off"
+        self.notes: tuple[str, ...] = (f"{record.file} computes in {record.precision}, TF32 {tf32}",)
+        self._site, self._name, self._log = site, record.file, collector(module)
+        site.cuda.make_current()
+        self._runtime: Any = module.Runtime(self._log)
+        self._engine: Any = self._runtime.deserialize_cuda_engine(bundle.file(record.file).read_bytes())
+        self._execution: Any = None if self._engine is None else self._engine.create_execution_context()
+        if self._execution is None:
+            raise StageError("tensorrt", f"{record.file} cannot be loaded: {self._log.first()}")
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        self._types = {name: np.dtype(module.nptype(self._engine.get_tensor_dtype(name))) for name in names}
+        self._wanted = {spec.name: spec.numpy_dtype for spec in site.subject.outputs}
+        self._held: list[int] = []
 
     def call(self, feeds: Feeds) -> Call:
-        """Bind inputs and outputs."""
-        raise StageError("tensorrt", "not bound")
+        """Bind inputs and outputs, which takes the former call's memory back. Raises StageError for shapes out of the profile."""
+        self._free()
+        context = self._site.cuda
+        context.make_current()
+        for name, array in feeds.items():
+            given = np.ascontiguousarray(array.astype(self._types[name], copy=False))
+            if not self._execution.set_input_shape(name, given.shape):
+                raise StageError(
+                    "tensorrt", f"{self._name} does not take {name!r} of shape {given.shape}: {self._log.first()}"
+                )
+            context.upload(self._bound(name, given.nbytes), given)
+        found: dict[str, tuple[np.ndarray, int]] = {}
+        for name in self._types.keys() - feeds.keys():
+            array = np.empty(tuple(self._execution.get_tensor_shape(name)), self._types[name])
+            found[name] = array, self._bound(name, array.nbytes)
+        context.synchronize()
+
+        def run() -> None:
+            if not self._execution.execute_async_v3(context.stream):
+                raise StageError("tensorrt", f"{self._name} failed: {self._log.first()}")
+
+        def outputs() -> dict[str, np.ndarray]:
+            run()
+            context.synchronize()
+            for array, address in found.values():
+                context.download(array, address)
+            return {name: found[name][0].astype(dtype) for name, dtype in self._wanted.items()}
+
+        return Call(run, outputs)
 
     def close(self) -> None:
         """Free the engine."""
-        self._session.close()
+        self._free()
+        self._execution = self._engine = self._runtime = None
+
+    def _bound(self, name: str, size: int) -> int:
+        address = self._site.cuda.allocate(size)
+        self._held.append(address)
+        self._execution.set_tensor_address(name, address)
+        return address
+
+    def _free(self) -> None:
+        while self._held:
+            self._site.cuda.free(self._held.pop())
+
+
+def _record(site: Site) -> EngineRecord | None:
+    return next(iter(Bundle.open(site.subject.bundle).manifest.engines), None)
+
+
+def _precision(site: Site) -> str:
+    record = _record(site)
+    return "float32" if record is None else PRECISIONS[record.precision]
 
 
 def _absent(site: Site) -> str | None:
     if site.device != "cuda":
-        return "there is no GPU here" if site.device == "cpu" else None
-    if engine_record(site) is None:
+        return "there is no GPU here" if cuda_device() is None else "the device is the CPU"
+    record, here = _record(site), Here.look()
+    if record is None:
         return "the bundle has no engine: export it with --trt"
+    try:
+        if here is not None:
+            check_fit(site.subject.bundle, record, Bundle.open(site.subject.bundle).manifest.gpu, here)
+    except AttnexportError as error:
+        return f"{error.problem}; {error.remedy}"
     return None
 
 
 def _open(site: Site) -> Runner:
-    record = engine_record(site)
+    record = _record(site)
     if record is None:
         raise InputError(f"{site.subject.bundle} has no engine", "export it with --trt")
     return TensorRtRunner(record, site)
 
 
-CONTENDER = Contender("tensorrt", "attnexport, TensorRT", _absent, _open)
+CONTENDER = Contender("tensorrt", "attnexport, TensorRT", _absent, _open, precision=_precision)

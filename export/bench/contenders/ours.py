@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ....errors import InputError
-from .contender import Contender, Runner
+from .contender import Contender, Runner, in_form
 from .on_ort import open_graph, provider_absent
 
 if TYPE_CHECKING:
     from ..site import Site
 
-_TYPED = {"fp16": "float16", "bf16": "bfloat16", "int8": "int8", "fp8": "float8"}
 _ON_CPU = ("int8",)
 """Of the others ONNX Runtime's CPU provider has no kernels: it computes them in FP32, between casts."""
 
@@ -45,8 +44,8 @@ TYPED = tuple(
         f"attnexport {form}, ONNX Runtime",
         _absent(form),
         _open(form),
-        precision=precision,
+        precision=in_form(form),
         common=False,
     )
-    for form, precision in _TYPED.items()
+    for form in ("fp16", "bf16", "int8", "fp8")
 )

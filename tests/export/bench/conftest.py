@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from attnexport.export.bench.record import (
     Target,
     Timing,
 )
+from attnexport.runtime.cuda import _SIGNATURES, Driver
 from attnexport.runtime.spec import Axis, TensorSpec
 
 FACTORIES = """
@@ -65,6 +68,59 @@ class Failing(nn.Module):
     def forward(self, x):
         raise ValueError("this model\\nnever runs")
 """
+
+
+DRIVER = r"""
+#include <stdint.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+static int stream, clock_ = 0, made = 0, waited = 0, live = 0;
+struct event { int at; } events[8];
+int cuInit(unsigned f) { return 0; }
+int cuDriverGetVersion(int *v) { *v = 12080; return 0; }
+int cuDeviceGetCount(int *n) { *n = 1; return 0; }
+int cuDeviceGet(int *d, int i) { *d = 0; return 0; }
+int cuDeviceGetName(char *s, int n, int d) { s[0] = 0; return 0; }
+int cuDeviceGetAttribute(int *v, int a, int d) { *v = 8; return 0; }
+int cuDevicePrimaryCtxRetain(void **c, int d) { *c = &stream; return 0; }
+int cuDevicePrimaryCtxRelease_v2(int d) { return 0; }
+int cuCtxSetCurrent(void *c) { return 0; }
+int cuMemAlloc_v2(uint64_t *p, size_t n) { *p = (uint64_t)malloc(n); live++; return 0; }
+int cuMemFree_v2(uint64_t p) { free((void *)p); live--; return 0; }
+int cuMemcpyHtoD_v2(uint64_t d, const void *s, size_t n) { memcpy((void *)d, s, n); return 0; }
+int cuMemcpyDtoH_v2(void *d, uint64_t s, size_t n) { memcpy(d, (void *)s, n); return 0; }
+int cuStreamCreate(void **s, unsigned f) { *s = &stream; return 0; }
+int cuStreamSynchronize(void *s) { return 0; }
+int cuStreamDestroy_v2(void *s) { return 0; }
+int cuGetErrorString(int e, const char **s) { *s = 0; return 1; }
+int cuEventCreate(void **e, unsigned f) { *e = &events[made++]; return f == 0 ? 0 : 1; }
+int cuEventRecord(void *e, void *s) { ((struct event *)e)->at = clock_; return s == &stream ? 0 : 400; }
+int cuEventSynchronize(void *e) { waited = ((struct event *)e)->at; return 0; }
+int cuEventElapsedTime(float *ms, void *a, void *b) {
+  int end = ((struct event *)b)->at;
+  *ms = (end - ((struct event *)a)->at) * 0.5f;
+  return waited == end ? 0 : 600;
+}
+int cuMemGetInfo_v2(size_t *f, size_t *t) { *f = 5000000000; *t = 24000000000; return 0; }
+int test_live(void) { return live; }
+void work(int steps) { clock_ += steps; }
+"""
+
+
+@pytest.fixture(scope="session")
+def host_driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
+    """A CUDA driver whose device memory is the host's, and whose clock is moved by ``work``; compiled from C."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler to build the host driver with")
+    folder = tmp_path_factory.mktemp("driver")
+    others = "".join(f"int {name}(void) {{ return 0; }}\n" for name in _SIGNATURES if f" {name}(" not in DRIVER)
+    (folder / "driver.c").write_text(DRIVER + others)
+    subprocess.run(
+        [compiler, "-w", "-shared", "-fPIC", str(folder / "driver.c"), "-o", str(folder / "driver.so")], check=True
+    )
+    return Driver(str(folder / "driver.so"))
 
 
 @pytest.fixture

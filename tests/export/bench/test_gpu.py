@@ -5,9 +5,7 @@ The real ones are seen where a GPU is (the tests marked gpu of test_bench.py).
 
 from __future__ import annotations
 
-import shutil
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ import pytest
 from attnexport.export.bench.events import EventClock, free_memory
 from attnexport.export.bench.gpu import GpuWatch, read_state
 from attnexport.export.bench.record import Interval
-from attnexport.runtime.cuda import _SIGNATURES, Context, Driver
+from attnexport.runtime.cuda import Context, Driver
 
 STATIC = "NVIDIA L4, 8.9, 570.124.06, 2040, 72.00\n"
 MOVING = """210, 405, 16.92, 44, 0x0000000000000001
@@ -65,61 +63,12 @@ def test_without_nvidia_smi_there_is_no_state(tmp_path: Path, monkeypatch: pytes
     assert watch.state is None
 
 
-DRIVER = r"""
-#include <stdint.h>
-#include <stddef.h>
-static int stream, clock_ = 0, made = 0, waited = 0;
-struct event { int at; } events[8];
-int cuInit(unsigned f) { return 0; }
-int cuDriverGetVersion(int *v) { *v = 12080; return 0; }
-int cuDeviceGetCount(int *n) { *n = 1; return 0; }
-int cuDeviceGet(int *d, int i) { *d = 0; return 0; }
-int cuDeviceGetName(char *s, int n, int d) { s[0] = 0; return 0; }
-int cuDeviceGetAttribute(int *v, int a, int d) { *v = 8; return 0; }
-int cuDevicePrimaryCtxRetain(void **c, int d) { *c = &stream; return 0; }
-int cuDevicePrimaryCtxRelease_v2(int d) { return 0; }
-int cuCtxSetCurrent(void *c) { return 0; }
-int cuMemAlloc_v2(uint64_t *p, size_t n) { return 2; }
-int cuMemFree_v2(uint64_t p) { return 0; }
-int cuMemcpyHtoD_v2(uint64_t d, const void *s, size_t n) { return 0; }
-int cuMemcpyDtoH_v2(void *d, uint64_t s, size_t n) { return 0; }
-int cuStreamCreate(void **s, unsigned f) { *s = &stream; return 0; }
-int cuStreamSynchronize(void *s) { return 0; }
-int cuStreamDestroy_v2(void *s) { return 0; }
-int cuGetErrorString(int e, const char **s) { *s = 0; return 1; }
-int cuEventCreate(void **e, unsigned f) { *e = &events[made++]; return f == 0 ? 0 : 1; }
-int cuEventRecord(void *e, void *s) { ((struct event *)e)->at = clock_; return s == &stream ? 0 : 400; }
-int cuEventSynchronize(void *e) { waited = ((struct event *)e)->at; return 0; }
-int cuEventElapsedTime(float *ms, void *a, void *b) {
-  int end = ((struct event *)b)->at;
-  *ms = (end - ((struct event *)a)->at) * 0.5f;
-  return waited == end ? 0 : 600;
-}
-int cuMemGetInfo_v2(size_t *f, size_t *t) { *f = 5000000000; *t = 24000000000; return 0; }
-void work(int steps) { clock_ += steps; }
-"""
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler to build the host driver with")
-    folder = tmp_path_factory.mktemp("driver")
-    others = "".join(f"int {name}(void) {{ return 0; }}\n" for name in _SIGNATURES if f" {name}(" not in DRIVER)
-    (folder / "driver.c").write_text(DRIVER + others)
-    subprocess.run(
-        [compiler, "-w", "-shared", "-fPIC", str(folder / "driver.c"), "-o", str(folder / "driver.so")], check=True
-    )
-    return Driver(str(folder / "driver.so"))
-
-
-def test_events_stand_on_either_side_of_the_call(driver: Driver) -> None:
-    clock = EventClock(Context(driver), driver)
+def test_events_stand_on_either_side_of_the_call(host_driver: Driver) -> None:
+    clock = EventClock(Context(host_driver), host_driver)
     assert clock.settle == 0.0
     for steps in (4, 0, 7):
-        assert clock.time(lambda steps=steps: driver._library.work(steps)) == pytest.approx(steps * 0.5e-3)
+        assert clock.time(lambda steps=steps: host_driver._library.work(steps)) == pytest.approx(steps * 0.5e-3)
 
 
-def test_the_gpus_free_memory(driver: Driver) -> None:
-    assert free_memory(Context(driver), driver) == 5_000_000_000
+def test_the_gpus_free_memory(host_driver: Driver) -> None:
+    assert free_memory(Context(host_driver), host_driver) == 5_000_000_000

@@ -1,0 +1,165 @@
+"""Contenders by themselves: what they are bound to, and what they give.
+
+A GPU is stood in for where none is: ONNX Runtime's bindings lie on the CPU, and the engine is a formula on a driver of host memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from attnexport.errors import StageError
+from attnexport.export.bench.contenders import CONTENDERS, NAMES, on_tensorrt
+from attnexport.export.bench.contenders.on_cuda import CPU, CUDA, BoundRunner
+from attnexport.export.bench.contenders.on_tensorrt import TensorRtRunner
+from attnexport.export.bench.site import Site
+from attnexport.export.bench.subject import Subject
+from attnexport.runtime.bundle import Bundle
+from attnexport.runtime.cuda import Context, Driver
+from attnexport.runtime.sections import EngineRecord
+
+
+@pytest.fixture
+def site(small_bundle: Path, tmp_path: Path) -> Iterator[Site]:
+    manifest = Bundle.open(small_bundle).manifest
+    made = Site(Subject("small", small_bundle, tmp_path, manifest.inputs, manifest.outputs, None, "no model"), "cpu", 1)
+    yield made
+    made.close()
+
+
+def feeds(batch: int) -> dict[str, np.ndarray]:
+    return {"x": np.random.default_rng(batch).standard_normal((batch, 8, 6)).astype(np.float32)}
+
+
+def test_names_are_distinct_and_those_of_the_issue_are_common() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+    common = {contender.name for contender in CONTENDERS if contender.common}
+    assert common == {"eager", "compile", "plain", "attnexport", "openvino", "tensorrt"}
+
+
+def test_a_typed_model_takes_part_where_the_bundle_has_it(site: Site) -> None:
+    (half,) = (contender for contender in CONTENDERS if contender.name == "attnexport-fp16")
+    assert half.absent(site) == "the bundle has no fp16 model"
+    assert (half.precision(site), half.common) == ("float16", False)
+
+
+def test_bound_inputs_give_what_the_session_gives(site: Site) -> None:
+    path = site.subject.file("model-fp32")
+    assert path is not None
+    ours = next(contender for contender in CONTENDERS if contender.name == "attnexport")
+    runner, plain = BoundRunner(path, site, "cpu", [(CPU, {})]), ours.open(site)
+    for batch in (1, 5, 2):
+        call, expected = runner.call(feeds(batch)), plain.call(feeds(batch)).outputs()
+        call.run()
+        found = call.outputs()
+        assert found.keys() == expected.keys() == {"output"}
+        np.testing.assert_array_equal(found["output"], expected["output"], strict=True)
+    assert runner.notes == ()
+    runner.close()
+    plain.close()
+
+
+def test_a_provider_that_does_not_start_is_no_contender(site: Site) -> None:
+    from attnexport.runtime.device import cuda_device
+
+    if cuda_device() is not None:
+        pytest.skip("a GPU is here, and the provider starts")
+    path = site.subject.file("model-fp32")
+    assert path is not None
+    with pytest.raises(StageError, match="onnxruntime: "):
+        BoundRunner(path, site, "cuda", [(CUDA, {}), (CPU, {})])
+
+
+class Engine:
+    """y = 2 x + 1 in FP16 for (1..4, 8, 6), as TensorRT's engine and execution context are called."""
+
+    num_io_tensors = 2
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, int] = {}
+        self.shape = (0, 0, 0)
+        self.streams: list[int] = []
+        self.fails = False
+
+    def get_tensor_name(self, i: int) -> str:
+        return ("x", "output")[i]
+
+    def get_tensor_dtype(self, name: str) -> str:
+        return "half"
+
+    def create_execution_context(self) -> Engine:
+        return self
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self.shape = shape
+        return name == "x" and 1 <= shape[0] <= 4
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return self.shape
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self.addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream: int) -> bool:
+        self.streams.append(stream)
+        count = int(np.prod(self.shape))
+        x, y = (
+            np.frombuffer((ctypes.c_uint16 * count).from_address(self.addresses[n]), np.float16)
+            for n in ("x", "output")
+        )
+        y[:] = 2 * x + 1
+        return not self.fails
+
+
+RECORD = EngineRecord("model.onnx", "rtx", "1.7.1", "fp16", None, (), (), 1.0, 9, {"tf32": False})
+"""Any file of the bundle will do for a plan."""
+
+
+@pytest.fixture
+def on_host(site: Site, host_driver: Driver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """A site whose GPU is the host, and a TensorRT that loads the formula."""
+    found = Engine()
+    library: Any = SimpleNamespace(
+        Runtime=lambda log: SimpleNamespace(deserialize_cuda_engine=lambda plan: None if found.fails else found),
+        nptype=lambda kind: np.float16,
+    )
+    monkeypatch.setattr(on_tensorrt, "load_library", lambda flavour: library)
+    monkeypatch.setattr(on_tensorrt, "collector", lambda module: SimpleNamespace(first=lambda: "TensorRT says no"))
+    site.__dict__["cuda"] = Context(host_driver)
+    yield found
+    site.cuda.close()
+    assert host_driver._library.test_live() == 0, "all memory was given back"
+
+
+def test_an_engine_is_bound_on_the_sites_stream(site: Site, on_host: Engine) -> None:
+    runner = TensorRtRunner(RECORD, site)
+    assert runner.notes == ("model.onnx computes in fp16, TF32 off",)
+    for batch in (1, 4, 2):
+        given = feeds(batch)
+        call = runner.call(given)
+        call.run()
+        found = call.outputs()["output"]
+        expected = (2 * given["x"].astype(np.float16) + np.float16(1)).astype(np.float32)
+        np.testing.assert_array_equal(found, expected, strict=True)
+    assert set(on_host.streams) == {site.cuda.stream} and len(on_host.streams) == 6
+    runner.close()
+
+
+def test_what_an_engine_refuses_is_said(site: Site, on_host: Engine) -> None:
+    runner = TensorRtRunner(RECORD, site)
+    with pytest.raises(StageError, match=r"model\.onnx does not take 'x' of shape \(5, 8, 6\): TensorRT says no"):
+        runner.call(feeds(5))
+    call = runner.call(feeds(2))
+    on_host.fails = True
+    with pytest.raises(StageError, match=r"model\.onnx failed: TensorRT says no"):
+        call.run()
+    runner.close()
+    with pytest.raises(StageError, match=r"model\.onnx cannot be loaded: TensorRT says no"):
+        TensorRtRunner(RECORD, site)
