@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import InputError, first_line
 
 CPU, CUDA = 1, 2
-_NAME, _USED = b"dltensor", b"used_dltensor"
+_NAME = b"dltensor"
 _CODES = {(0, 8): "int8", (0, 16): "int16", (0, 32): "int32", (0, 64): "int64", (1, 8): "uint8", (2, 16): "float16",
           (2, 32): "float32", (2, 64): "float64", (6, 8): "bool"}  # fmt: skip
 _TYPES = {name: code for code, name in _CODES.items()}
@@ -104,6 +104,8 @@ def borrow(name: str, value: Any, stream: int | None = None) -> Borrowed:
 
 def _contiguous(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     step = 1
+    if 0 in shape:
+        return True
     for size, stride in zip(reversed(shape), reversed(strides), strict=True):
         if size > 1 and stride != step:
             return False
@@ -147,23 +149,24 @@ class DeviceArray:
             self._address, _Device(self._device, 0), len(self.shape), _Type(code, bits, 1),
             ctypes.cast(shape, ctypes.POINTER(ctypes.c_int64)), None, 0,
         )  # fmt: skip
-        managed.deleter = _delete
+        managed.deleter = _delete_c
         address = ctypes.addressof(managed)
         _lent[address] = (managed, shape, self)
-        return _new(address, _NAME, _destroy)
+        return _new(address, _NAME, _destroy_c)
 
 
 _lent: dict[int, tuple[Any, ...]] = {}
 """What is in other hands, by the address that they know it by."""
 
 
-@_Deleter
 def _delete(managed: Any) -> None:
     _lent.pop(ctypes.addressof(managed.contents), None)
 
 
-@_Destructor
 def _destroy(capsule: int) -> None:
     """A capsule dies: one that nobody took over gives its memory back itself."""
     if _is_unused(capsule, _NAME):
         _lent.pop(_pointer_of_dying(capsule, _NAME), None)
+
+
+_delete_c, _destroy_c = _Deleter(_delete), _Destructor(_destroy)

@@ -1,0 +1,280 @@
+"""A bundle's engines built anew from its own models, by the real TensorRT-RTX, which builds without a GPU; everything else stays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+from attnexport.errors import BundleError, ForeignEngineError, InputError, MissingBackendError, ParityError
+from attnexport.export import rebuild as module
+from attnexport.export.rebuild import open_rebuilt, rebuild, rebuild_foreign
+from attnexport.export.report import Silent
+from attnexport.runtime.bundle import Bundle
+from attnexport.runtime.check import check
+from attnexport.runtime.check_rows import CheckResult, CheckRow
+from attnexport.runtime.device import cuda_device
+from attnexport.runtime.engine_binding import built_from
+from attnexport.runtime.figures import Figures, Gate, ParityRecord
+from attnexport.runtime.golden import GoldenCase, write_golden
+from attnexport.runtime.manifest import Manifest
+from attnexport.runtime.sections import DecodeAgreement, DecodeRecord, EngineRecord, RewriteRecord, Source
+from attnexport.runtime.spec import Axis, TensorSpec
+from attnexport.runtime.writer import BundleFolder, BundleWriter
+
+rtx = pytest.importorskip("tensorrt_rtx")
+no_gpu = pytest.mark.skipif(cuda_device() is not None, reason="a GPU is here")
+BATCH = Axis(1, 2, 4, "batch")
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+Make = Callable[..., Path]
+OLD = EngineRecord(
+    "engines/fp16.rtx-1.2.0.engine", "rtx", "1.2.0", "fp16", "8.6", (), (), 1.0, 4, {}, "model.fp16.onnx"
+)
+
+
+def _model(kind: str = "float") -> onnx.ModelProto:
+    return onnx.parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["" : 18]>
+        g ({kind}[batch, 3] x) => ({kind}[batch, 3] y) {{ h = Sigmoid(x)  y = Mul(h, x) }}"""
+    )
+
+
+def _record(stage: str, file: str, precision: str) -> ParityRecord:
+    figures = Figures(1e-3, 1e-3, 1e-3, 1.0, 1.0, 6)
+    gate = Gate.judge(figures, own_rms=1e-3, precision=precision, factor=2.0)
+    return ParityRecord(stage, file, precision, "y", figures, gate, 1e-3, {})
+
+
+def _fill(folder: BundleFolder, engines: tuple[EngineRecord, ...] = ()) -> Manifest:
+    for file, kind, role in (("model.onnx", "float", "model-fp32"), ("model.fp16.onnx", "float16", "model-fp16")):
+        model = _model(kind)
+        for node in model.graph.node:
+            node.name = f"act.gate/{node.op_type}"
+        onnx.save(model, folder.path / file)
+        folder.add(file, role)
+    for engine in engines:
+        (folder.path / engine.file).parent.mkdir(exist_ok=True)
+        (folder.path / engine.file).write_bytes(b"an old plan")
+        folder.add(engine.file, "engine")
+    truth = X.astype(np.float64)
+    write_golden(folder.path / "golden.npz", [GoldenCase("opt", {"x": X}, {"y": truth / (1 + np.exp(-truth))})])
+    folder.add("golden.npz", "golden")
+    specs = [TensorSpec(name, "float32", (BATCH, Axis.fixed(3))) for name in "xy"]
+    parity = [_record("onnx-fp32", "model.onnx", "float32"), _record("onnx-fp16", "model.fp16.onnx", "float16")]
+    parity += [_record(f"engine-{engine.precision}", engine.file, "float16") for engine in engines]
+    return Manifest(
+        name="net", created="2026-11-05T10:00:00+00:00", source=Source("checkpoint", "net.pt", "0" * 64),
+        tools={}, gpu=None, inputs=(specs[0],), outputs=(specs[1],), task=None, engines=engines, parity=tuple(parity),
+        rewrites=(RewriteRecord("act.gate/Mul", "Mul", "own", (), module="act.gate", source="net.py:7"),),
+        notes=("engines/fp16.rtx-1.2.0.engine was not run: no GPU is here", "the weights are random"),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    def write(engines: tuple[EngineRecord, ...] = (OLD,)) -> Path:
+        with BundleWriter(tmp_path / "net.attn") as writer:
+            writer.commit(_fill(writer, engines))
+        return tmp_path / "net.attn"
+
+    return write
+
+
+@no_gpu
+def test_the_engine_is_replaced_and_all_else_stays(make: Make) -> None:
+    path = make()
+    before = Bundle.open(path)
+    said = Silent()
+    done = rebuild(path, trt="rtx", reporter=said)
+    after = Bundle.open(path)
+    after.verify_files()
+    new = f"engines/fp16.rtx-{'.'.join(rtx.__version__.split('.')[:3])}.engine"
+    assert sorted(after.manifest.files) == sorted([*(set(before.manifest.files) - {OLD.file}), new])
+    for name, record in before.manifest.files.items():
+        if name != OLD.file:
+            assert after.manifest.files[name] == record
+    (engine,) = after.manifest.engines
+    assert done.engines == (engine,)
+    assert (engine.file, engine.version, engine.precision, engine.model) == (
+        new,
+        rtx.__version__,
+        "fp16",
+        "model.fp16.onnx",
+    )
+    assert engine.model_sha256 == built_from(after.file(new)) == after.manifest.files["model.fp16.onnx"].sha256
+    assert engine.profiles == ({"x": {"min": [1, 3], "opt": [2, 3], "max": [4, 3]}},)
+    assert {m for layer in engine.layers for m in layer["modules"]} <= {"act.gate"}
+    assert [r.stage for r in after.manifest.parity] == ["onnx-fp32", "onnx-fp16"], (
+        "what the old engine proved went with it"
+    )
+    assert after.manifest.stages[-1].name == "rebuild"
+    assert after.manifest.notes == (
+        "the weights are random",
+        f"engines rebuilt: {new} by TensorRT-RTX {rtx.__version__}",
+    )
+    assert "the new engines were not run: no GPU is here; attnexport check runs them where one is" in said.notes
+    assert done.checked is None
+    assert {row.stage: row.verdict for row in check(path).rows}["engine-fp16"] == "not run"
+    assert [p.name for p in path.parent.iterdir()] == ["net.attn"], "nothing is left beside it"
+
+
+@no_gpu
+def test_another_bundle_can_be_written_instead(make: Make, tmp_path: Path) -> None:
+    path = make()
+    before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    rebuild(path, trt="rtx", precision="fp32", out=tmp_path / "other.attn")
+    assert {p: p.read_bytes() for p in path.rglob("*") if p.is_file()} == before
+    other = Bundle.open(tmp_path / "other.attn")
+    other.verify_files()
+    assert sorted(e.precision for e in other.manifest.engines) == ["fp16", "fp32"], (
+        "another precision is one more engine"
+    )
+    assert not (tmp_path / "other.attn" / "model.onnx").samefile(path / "model.onnx")
+    with pytest.raises(InputError, match=r"bundle .*other\.attn exists"):
+        rebuild(path, trt="rtx", out=tmp_path / "other.attn")
+    rebuild(path, trt="rtx", out=tmp_path / "other.attn", force=True)
+    assert [e.precision for e in Bundle.open(tmp_path / "other.attn").manifest.engines] == ["fp16"]
+
+
+@no_gpu
+def test_a_bundle_without_engines_gets_one_of_its_smaller_model(make: Make) -> None:
+    done = rebuild(make(()), trt="rtx")
+    assert [(e.precision, e.model) for e in done.engines] == [("fp16", "model.fp16.onnx")]
+
+
+def test_what_cannot_be_built_leaves_the_bundle_as_it_was(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make()
+    before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    with pytest.raises(InputError, match=r"has no bf16 model to build an engine from\. it has fp16, fp32"):
+        rebuild(path, trt="rtx", precision="bf16")
+    with pytest.raises(InputError, match="flavour 'lean' is not known"):
+        rebuild(path, trt="lean")
+    monkeypatch.setattr(module, "build_engine", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(path, trt="rtx")
+    assert {p: p.read_bytes() for p in path.rglob("*") if p.is_file()} == before
+    (path / "model.onnx").write_bytes(b"changed")
+    with pytest.raises(BundleError, match=r"model\.onnx"):
+        rebuild(path, trt="rtx")
+
+
+@no_gpu
+def test_a_new_engine_that_fails_its_gate_is_not_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make()
+    manifest = (path / "manifest.json").read_bytes()
+    asked: list[Bundle] = []
+
+    def checked(folder: Path, note: Any) -> CheckResult:
+        asked.append(Bundle.open(folder))
+        asked[0].verify_files()
+        file = asked[0].manifest.engines[0].file
+        row = CheckRow("engine-fp16", file, "y", 1.0, 1.0, 9.0, 2.0, "failed", "errs 9 times as much", "TensorRT, rtx")
+        return CheckResult(str(folder), 1, 4, (row,))
+
+    monkeypatch.setattr(module, "cuda_device", lambda: ("NVIDIA L4", "8.9"))
+    monkeypatch.setattr(module, "check", checked)
+    with pytest.raises(
+        ParityError, match=r"engines/fp16\.rtx-1\..*, output 'y', errs 9 times as much\. the bundle stays"
+    ):
+        rebuild(path, trt="rtx")
+    assert (path / "manifest.json").read_bytes() == manifest
+    assert [p.name for p in path.parent.iterdir()] == ["net.attn"]
+
+
+@no_gpu
+def test_the_parts_of_a_bundle_are_rebuilt_each(tmp_path: Path) -> None:
+    agreement = DecodeAgreement(
+        "engine-fp16", {"step": f"step/{OLD.file}"}, "float16", 1, 1, 1, 1, 1, 0, 1.0, 2.0, True
+    )
+    kept = replace(agreement, stage="onnx-fp16", files={"step": "step/model.fp16.onnx"})
+    with BundleWriter(tmp_path / "seq.attn") as writer:
+        for name in ("encoder", "step"):
+            (writer.path / name).mkdir()
+            own = BundleFolder(writer.path / name, name)
+            sealed = own.seal(_fill(own, (OLD,)))
+            for file in ("manifest.json", *sealed.manifest.files):
+                writer.add(f"{name}/{file}", "part")
+        write_golden(writer.path / "golden.npz", [GoldenCase("opt", {"x": X}, {"y": X.astype(np.float64)})])
+        writer.add("golden.npz", "golden")
+        whole = replace(
+            _fill(BundleFolder(tmp_path, "scratch")), parity=(), rewrites=(), parts={n: n for n in ("encoder", "step")},
+            decode=DecodeRecord(1, 2, 0, 9, (), {}, "random", (agreement, kept)),
+        )  # fmt: skip
+        writer.commit(whole)
+    done = rebuild(tmp_path / "seq.attn", trt="rtx")
+    bundle = Bundle.open(tmp_path / "seq.attn")
+    bundle.verify_files()
+    assert len(done.engines) == 2
+    for name in ("encoder", "step"):
+        part = bundle.part(name)
+        part.verify_files()
+        assert [e.version for e in part.manifest.engines] == [rtx.__version__]
+    assert bundle.manifest.decode is not None
+    assert bundle.manifest.decode.parity == (kept,), "decodes by the old engines prove nothing of the new"
+    assert {record.role for file, record in bundle.manifest.files.items() if "/" in file} == {"part"}
+
+
+def test_opening_with_rebuild_builds_what_is_foreign_and_nothing_else(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def opening(path: Path, backend: str, **options: Any) -> str:
+        calls.append("open")
+        if calls == ["open"]:
+            raise ForeignEngineError("made for elsewhere")
+        return "session"
+
+    monkeypatch.setattr(module, "open_bundle", opening)
+    monkeypatch.setattr(module, "rebuild", lambda path, **options: calls.append(f"rebuild {options}"))
+    assert open_rebuilt(make(), "auto", {"precision": "fp16"}) == "session"
+    assert calls == ["open", "rebuild {'precision': 'fp16'}", "open"]
+
+
+def test_check_rebuilds_what_was_made_for_elsewhere(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, built = make(), []
+    monkeypatch.setattr(module, "rebuild", lambda path, **options: built.append(path))
+    monkeypatch.setattr("attnexport.runtime.engine_fit.cuda_device", lambda: None)
+    with pytest.raises(MissingBackendError, match="no GPU is here to build engines for"):
+        rebuild_foreign(path, Silent())
+    monkeypatch.setattr("attnexport.runtime.engine_fit.cuda_device", lambda: ("NVIDIA L4", "8.9"))
+    said = Silent()
+    rebuild_foreign(path, said)
+    assert built == [path]
+    assert "was made for TensorRT-RTX 1.2.0 and compute capability 8.6" in said.notes[0]
+
+
+def test_an_engine_that_fits_is_not_rebuilt(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attnexport.runtime.engine_fit.cuda_device", lambda: ("NVIDIA L4", "8.9"))
+    monkeypatch.setattr(module, "rebuild", lambda *_, **__: pytest.fail("it was rebuilt"))
+    said = Silent()
+    path = make((replace(OLD, version=rtx.__version__, compute_capability="8.9"),))
+    assert rebuild_foreign(path, said) is None
+    assert said.notes[0].startswith("nothing is rebuilt: every engine was made for ")
+
+
+@no_gpu
+def test_the_command_needs_no_torch(make: Make) -> None:
+    code = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "onnxscript", "onnx_graphsurgeon"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Block())
+from attnexport.cli import main
+main(["rebuild", sys.argv[1], "--trt=rtx", "--workspace", "64M"])
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(make())], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "built: engines/fp16.rtx-1." in done.stdout
+    assert "from model.fp16.onnx" in done.stdout
+    assert "next:  attnexport check " in done.stdout
