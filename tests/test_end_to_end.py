@@ -48,11 +48,15 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_a_bundle_holds_both_models_an_engine_and_golden_cases(bundle: Bundle) -> None:
     files = {name: record.role for name, record in bundle.manifest.files.items()}
     engine = next(name for name, role in files.items() if role == "engine")
+    # A spatial transformer's report shows what it samples.
+    sampled = ["report.npz"] if bundle.manifest.name == "digits_stn_cbam" else []
     assert files == {
         "model.onnx": "model-fp32",
         "model.fp16.onnx": "model-fp16",
         engine: "engine",
         "golden.npz": "golden",
+        "report.html": "report",
+        **dict.fromkeys(sampled, "report"),
     }
     assert bundle.file(engine).stat().st_size > 100_000
     assert sorted(p.name for p in bundle.path.iterdir()) == [
@@ -61,6 +65,8 @@ def test_a_bundle_holds_both_models_an_engine_and_golden_cases(bundle: Bundle) -
         "manifest.json",
         "model.fp16.onnx",
         "model.onnx",
+        "report.html",
+        *sampled,
     ]
     assert [stage.name for stage in bundle.manifest.stages] == [
         "source",
