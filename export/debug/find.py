@@ -26,7 +26,7 @@ from ..pipeline import begin
 from ..report import Reporter, Silent, Stages
 from ..stages import fitting
 from ..truth import Precision
-from .judge import Judged, Truth, judge
+from .judge import Judged, Truth, few, judge
 from .made import Stage, names_of, prepared, stages, stages_of_bundle
 from .modules import Types, module_rows, tensor_rows
 from .reference import Reference
@@ -68,7 +68,7 @@ def debug(
         record.detail = f"{len(entered.captured.model.graph.node)} nodes"
     ready = prepared(job, source, entered, fitting(begun.samples, entered.inputs))
     reference = Reference(entered)
-    cases = build_cases(entered.inputs, ready.samples, options.seed, draws(ready.outputs))
+    cases = few(build_cases(entered.inputs, ready.samples, options.seed, draws(ready.outputs)))
     truth = Truth(entered.original, cases, ready.outputs, options.gate)
     del entered
     made = stages(job, ready) if bundle is None else stages_of_bundle(bundle)
