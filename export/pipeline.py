@@ -66,7 +66,7 @@ def run(options: ExportOptions, reporter: Reporter | None = None, source: Source
             raise refusal(written.failures)
         parts = written.parts if isinstance(written, WrittenSequence) else {}
         with job.stages.run("report") as stage:
-            stage.detail = add_page(writer, written.manifest, parts)
+            stage.detail = add_page(writer, written.manifest, parts, written.ran)
         bundle = writer.commit(written.manifest)
     return ExportResult(place, not written.failures, written.failures, bundle.manifest, parts)
 

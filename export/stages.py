@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from .engine.flavour import Flavour
 from .engine.record import engine_file, engine_record
 from .entry import Entered, enter
 from .html.module_errors import look_inside
+from .html.runs import Shown, ran_at_export
 from .html.sampled import image_input, keep_sampled
 from .options import ExportOptions
 from .origin import Origins
@@ -68,10 +69,14 @@ class _Forms:
 
 @dataclass(frozen=True)
 class Written:
-    """What :func:`export_source` has put into a folder: the manifest to come with it, and every gate that failed."""
+    """What :func:`export_source` has put into a folder: the manifest to come with it, and every gate that failed.
+
+    ``ran``: what the models gave for one golden case, by part (the whole has no name), for the report.
+    """
 
     manifest: Manifest
     failures: tuple[str, ...]
+    ran: Mapping[str, Shown]
 
 
 @dataclass
@@ -173,6 +178,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
             inside = look_inside(made, entered.original, seen, f"emulated-{options.precision}")
             stage.facts["modules"] = encode(inside.errors)
             keep_sampled(folder, image_input(seen), inside.sampled)
+            ran = ran_at_export(verification.golden, ((form.stage, form.session) for form in forms.forms))
     failures = tuple(verification.failures)
     write_golden(folder.path / GOLDEN, verification.golden)
     folder.add(GOLDEN, "golden")
@@ -181,7 +187,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
         record.precision(half, captured.origins, searched), engines, verification, entered.attention, (*job.notes, *failures),
         record.samples(samples, options.samples),
     )  # fmt: skip
-    return Written(content, failures)
+    return Written(content, failures, {} if ran is None else {"": ran})
 
 
 def sixteen_bits(

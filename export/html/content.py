@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...runtime.inspect import Inspection, arrange
 from ...runtime.joined import joined
 from ...runtime.manifest import Manifest
 from ..bench.record import BenchReport
+
+if TYPE_CHECKING:
+    from .runs import Shown
 
 ENGINE = "engine-"
 
@@ -37,13 +41,14 @@ class Graph:
 class Content:
     """A bundle to be shown. ``own`` is its manifest, ``parts`` those of its parts by name; none of them need be on disk.
 
-    ``bench``: what was measured of it, or None.
+    ``bench``: what was measured of it, or None. ``ran``: what its models gave during the export, by part, where that is at hand.
     """
 
     folder: Path
     own: Manifest
     parts: Mapping[str, Manifest]
     bench: BenchReport | None = None
+    ran: Mapping[str, Shown] = field(default_factory=dict)
 
     @cached_property
     def manifest(self) -> Manifest:

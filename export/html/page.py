@@ -15,6 +15,7 @@ from ...runtime.writer import BundleFolder
 from ..bench.record import BenchReport
 from . import words
 from .content import Content
+from .decodes import decodes
 from .engines import engines
 from .environment import environment
 from .errors import errors
@@ -23,27 +24,34 @@ from .markup import Markup, join, raw, tag
 from .modules import modules
 from .operators import operators
 from .rewrites import rewrites
+from .runs import Shown
 from .samples import samples
 from .verdicts import verdicts
 
 REPORT = "report.html"
 """The page's name in a bundle."""
-_SECTIONS = (verdicts, errors, latency, samples, rewrites, modules, operators, engines, environment)
+_SECTIONS = (verdicts, errors, latency, decodes, samples, rewrites, modules, operators, engines, environment)
 _TITLES = {
-    "verdicts": "Verdicts", "errors": "Error", "latency": "Latency", "samples": "Samples", "rewrites": "Rewrites",
+    "verdicts": "Verdicts", "errors": "Error", "latency": "Latency", "decodes": "Decodes", "samples": "Samples", "rewrites": "Rewrites",
     "modules": "Modules", "operators": "Operators", "engines": "Engines", "environment": "Environment",
 }  # fmt: skip
 # Nothing may be fetched, whatever a name in a model tries.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-def render(folder: Path, manifest: Manifest, parts: Mapping[str, Manifest], bench: BenchReport | None = None) -> str:
+def render(
+    folder: Path,
+    manifest: Manifest,
+    parts: Mapping[str, Manifest],
+    bench: BenchReport | None = None,
+    ran: Mapping[str, Shown] | None = None,
+) -> str:
     """The page of a bundle that lies, or is being written, in ``folder``.
 
-    Its models run on its golden cases for the samples; what cannot run here says so on the page. ``parts``: the manifests of a
-    bundle's parts, by name.
+    ``parts``: the manifests of a bundle's parts, by name. ``ran``: what the models gave for a golden case, by part; what is not in it
+    runs here, and what cannot says so on the page.
     """
-    content = Content(folder, manifest, parts, bench)
+    content = Content(folder, manifest, parts, bench, ran or {})
     shown = {section.__name__: made for section in _SECTIONS if (made := section(content)) is not None}
     links = [tag("a", _TITLES[name], href=f"#{name}") for name in shown]
     source = manifest.source
@@ -85,9 +93,9 @@ def render(folder: Path, manifest: Manifest, parts: Mapping[str, Manifest], benc
     return str(page)
 
 
-def add_page(folder: BundleFolder, manifest: Manifest, parts: Mapping[str, Manifest]) -> str:
+def add_page(folder: BundleFolder, manifest: Manifest, parts: Mapping[str, Manifest], ran: Mapping[str, Shown]) -> str:
     """Write the page into a bundle in the making, to be sealed with it; returns one line of what it holds."""
-    page = render(folder.path, manifest, parts).encode()
+    page = render(folder.path, manifest, parts, ran=ran).encode()
     (folder.path / REPORT).write_bytes(page)
     folder.add(REPORT, "report")
     return f"{REPORT}, {words.size(len(page))}"

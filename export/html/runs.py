@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import AttnexportError
 from ...runtime.golden import GoldenCase, read_golden
+from ...runtime.sessions import Session
 from ...runtime.sessions.open import open_session
 from .content import ENGINE, Graph
 
@@ -30,29 +31,58 @@ class Ran:
 
 @dataclass(frozen=True)
 class Shown:
-    """A golden case with all that ran on it. ``rows``: how many samples are shown, 0 where a case is one sample alone."""
+    """A golden case with all that ran on it."""
 
     case: GoldenCase
     forms: tuple[Ran, ...]
-    rows: int
-
-    def sample(self, array: np.ndarray, index: int, batched: bool) -> np.ndarray:
-        """One sample of an array, which stands for all of them where it has no batch."""
-        return array[index] if batched and self.rows else array
 
 
-def show(graph: Graph) -> Shown | None:
-    """Run a graph's forms on the golden case that says most: real samples, else random ones. None without golden cases."""
+def choose(cases: Sequence[GoldenCase]) -> GoldenCase:
+    """The case that says most: real samples, else random ones of the usual size. ``cases`` is not empty."""
+    real = next((case for case in cases if case.name.startswith("samples")), None)
+    return real or next((case for case in cases if "opt" in case.name), cases[0])
+
+
+def ran_at_export(cases: Sequence[GoldenCase], forms: Iterable[tuple[str, Session]]) -> Shown | None:
+    """What verification's sessions give, so that the page need not open the models again; None without golden cases."""
+    if not cases:
+        return None
+    case = choose(cases)
+    known = dict(forms)
+    return Shown(case, tuple(_run(stage, known[stage], case) for stage in _wanted(known)))
+
+
+def run_here(graph: Graph) -> Shown | None:
+    """Open a graph's models and run them. None without golden cases; raises BundleError for damaged ones."""
     path = graph.folder / GOLDEN
     if not path.is_file():
         return None
-    cases = read_golden(path)
-    case = next((c for c in cases if c.name.startswith("samples")), None)
-    case = case or next((c for c in cases if "opt" in c.name), cases[0])
-    first = graph.manifest.inputs[0]
-    batched = bool(first.axes) and first.axes[0].symbol is not None
-    rows = min(SHOWN, len(case.feeds[first.name])) if batched else 0
-    return Shown(case, tuple(_run(graph, stage, file, case) for stage, file in _forms(graph).items()), rows)
+    case = choose(read_golden(path))
+    dtypes = {spec.name: spec.dtype for spec in graph.manifest.outputs}
+    files = {record.stage: record.file for record in graph.manifest.parity}
+    found = []
+    for stage in _wanted(files):
+        backend = "emulated" if stage.startswith("emulated") else "onnxruntime"
+        try:
+            with closing(open_session(graph.folder / files[stage], backend, dtypes, spin=False)) as session:
+                found.append(_run(stage, session, case))
+        except AttnexportError as error:
+            found.append(Ran(stage, {}, error.problem))
+    return Shown(case, tuple(found))
+
+
+def _wanted(stages: Iterable[str]) -> list[str]:
+    """What runs on a CPU: ONNX Runtime for FP32, and the 16-bit model as hardware rounds it, else as ONNX Runtime does."""
+    found = [stage for stage in stages if not stage.startswith(ENGINE)]
+    emulated = any(stage.startswith("emulated") for stage in found)
+    return [stage for stage in found if stage == "onnx-fp32" or stage.startswith("emulated") == emulated]
+
+
+def _run(stage: str, session: Session, case: GoldenCase) -> Ran:
+    try:
+        return Ran(stage, session.run(case.feeds))
+    except AttnexportError as error:
+        return Ran(stage, {}, error.problem)
 
 
 def pixels(graph: Graph, value: np.ndarray) -> np.ndarray:
@@ -65,20 +95,3 @@ def pixels(graph: Graph, value: np.ndarray) -> np.ndarray:
         low, high = float(image.min()), float(image.max())
         image = (image - low) / (high - low if high > low else 1.0)
     return np.clip(np.broadcast_to(image, (*image.shape[:2], 3)), 0, 1)
-
-
-def _forms(graph: Graph) -> dict[str, str]:
-    """What runs on a CPU: ONNX Runtime for FP32, and the 16-bit model as hardware rounds it, else as ONNX Runtime does."""
-    found = {r.stage: r.file for r in graph.manifest.parity if not r.stage.startswith(ENGINE)}
-    emulated = {file for stage, file in found.items() if stage.startswith("emulated")}
-    return {stage: file for stage, file in found.items() if stage.startswith("emulated") or file not in emulated}
-
-
-def _run(graph: Graph, stage: str, file: str, case: GoldenCase) -> Ran:
-    wanted = {spec.name: spec.dtype for spec in graph.manifest.outputs}
-    backend = "emulated" if stage.startswith("emulated") else "onnxruntime"
-    try:
-        with closing(open_session(graph.folder / file, backend, wanted, spin=False)) as session:
-            return Ran(stage, session.run(case.feeds))
-    except AttnexportError as error:
-        return Ran(stage, {}, error.problem)

@@ -13,14 +13,21 @@ from .attention import attention
 from .content import Content, Graph
 from .markup import Content as Html
 from .markup import Markup, join, tag
-from .runs import Ran, Shown, pixels, show
+from .runs import SHOWN, Ran, Shown, pixels, run_here
 from .sampled import sampled_images
-from .tables import code, section, table
+from .tables import code, fold, section, table
+
+MOST = 2
+"""Outputs that are seen at once; the others fold away."""
 
 
 def samples(content: Content) -> Markup | None:
     """A table for each output of each graph; None for bundles without golden cases."""
-    found = [(graph, shown) for graph in content.graphs if (shown := show(graph)) is not None]
+    found = [
+        (graph, shown)
+        for graph in content.graphs
+        if (shown := content.ran.get(graph.name) or run_here(graph)) is not None
+    ]
     blocks = [_graph(graph, shown) for graph, shown in found]
     if not blocks:
         return None
@@ -47,7 +54,9 @@ def _graph(graph: Graph, shown: Shown) -> Markup:
     return join(
         tag("h3", graph.name) if graph.name else None,
         failed,
-        [_output(graph, shown, spec, inputs=i == 0) for i, spec in enumerate(specs)],
+        [_output(graph, shown, spec, inputs=i == 0) for i, spec in enumerate(specs[:MOST])],
+        fold(words.count(len(specs) - MOST, "more output"), [_output(graph, shown, spec, inputs=False) for spec in specs[MOST:]])
+        if len(specs) > MOST else None,
         sampled_images(graph),
         attention(graph, shown),
     )  # fmt: skip
@@ -63,9 +72,9 @@ def _output(graph: Graph, shown: Shown, spec: TensorSpec, *, inputs: bool) -> Ma
         *((words.stage(r.stage), "") for r in forms),
     ]
     rows: list[list[Html]] = []
-    for index in range(max(1, shown.rows)):
+    for index in range(max(1, _count(graph, shown))):
         cells: list[Html] = [_input(graph, shown, one, index) for one in given]
-        truth = shown.sample(shown.case.truth[spec.name], index, _batched(graph, spec))
+        truth = _sample(graph, spec, shown.case.truth[spec.name], index)
         cells.append(_value(graph, spec, truth, None))
         cells += [_form(graph, shown, spec, ran, truth, index) for ran in forms]
         rows.append(cells)
@@ -78,25 +87,31 @@ def code_name(name: str) -> str:
     return f"input {name}"
 
 
-def _batched(graph: Graph, spec: TensorSpec) -> bool:
+def _batch(graph: Graph) -> str | None:
+    """The symbol of the axis along which samples lie; None where a case is one sample alone."""
     first = graph.manifest.inputs[0]
-    return (
-        bool(spec.axes)
-        and bool(first.axes)
-        and spec.axes[0].symbol is not None
-        and spec.axes[0].symbol == first.axes[0].symbol
-    )
+    return first.axes[0].symbol if first.axes else None
+
+
+def _count(graph: Graph, shown: Shown) -> int:
+    return min(SHOWN, len(shown.case.feeds[graph.manifest.inputs[0].name])) if _batch(graph) is not None else 0
+
+
+def _sample(graph: Graph, spec: TensorSpec, array: np.ndarray, index: int) -> np.ndarray:
+    """One sample of an array; all of it where it has no batch."""
+    batched = bool(spec.axes) and spec.axes[0].symbol is not None and spec.axes[0].symbol == _batch(graph)
+    return np.asarray(array[index]) if batched else array
 
 
 def _input(graph: Graph, shown: Shown, spec: TensorSpec, index: int) -> Html:
-    value = shown.sample(shown.case.feeds[spec.name], index, _batched(graph, spec))
+    value = _sample(graph, spec, shown.case.feeds[spec.name], index)
     if is_image(spec):
         return show_values.image(pixels(graph, value if value.ndim == 3 else value[0]))
     return show_values.tokens(value) if value.dtype.kind in "iub" else show_values.numbers(value)
 
 
 def _form(graph: Graph, shown: Shown, spec: TensorSpec, ran: Ran, truth: np.ndarray, index: int) -> Html:
-    got = shown.sample(ran.outputs[spec.name], index, _batched(graph, spec))
+    got = _sample(graph, spec, ran.outputs[spec.name], index)
     if got.shape != truth.shape:
         return tag("span", f"shape {got.shape} and not {truth.shape}", class_="note off")
     return _value(graph, spec, got, truth)

@@ -11,6 +11,7 @@ from ...runtime.manifest import Manifest
 from ...runtime.samples import Samples
 from ...runtime.writer import BundleFolder
 from .. import record
+from ..html.runs import Shown
 from ..report import Reporter, Stages
 from ..report import StageRecord as StageRun
 from ..source import Source
@@ -59,6 +60,7 @@ def export_sequence(job: Job, source: Source, samples: Samples | None, folder: B
         )
     failures: list[str] = []
     parts: dict[str, Bundle] = {}
+    ran: dict[str, Shown] = {}
     for name, part in plan.parts.items():
         reporter = _Named(job.reporter, name)
         inner = Job(options, reporter, Stages(reporter), job.flavour)
@@ -67,6 +69,8 @@ def export_sequence(job: Job, source: Source, samples: Samples | None, folder: B
         own = BundleFolder(path, f"part {name}")
         written = export_source(inner, part, samples if name == ENCODER else None, own)
         parts[name] = own.seal(written.manifest)
+        for shown in written.ran.values():
+            ran[name] = shown
         for file in (MANIFEST, *parts[name].manifest.files):
             folder.add(f"{name}/{file}", "part")
         job.stages.records += [StageRun(f"{name}: {r.name}", r.seconds, r.detail) for r in inner.stages.records]
@@ -85,4 +89,4 @@ def export_sequence(job: Job, source: Source, samples: Samples | None, folder: B
         decode=decodes.facts,
         samples=encoder.samples,
     )
-    return WrittenSequence(content, tuple(failures), manifests)
+    return WrittenSequence(content, tuple(failures), ran, manifests)
