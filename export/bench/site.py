@@ -58,16 +58,17 @@ class Site:
         import torch
 
         original = self.subject.original
-        module = copy.deepcopy(self.at_hand)
-        if module is None and original is not None:
-            module = original.load()
+        if self.at_hand is not None:
+            module: torch.nn.Module | None = copy.deepcopy(self.at_hand).eval()
+        else:
+            module = original.load() if original is not None else None
         if module is None:
             raise InputError("there is no PyTorch module to run", self.subject.missing)
         before = (torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
         self._undo.callback(_set_torch, *before)
         # What an export is compared with is FP32 as such; TF32 has ten bits.
         _set_torch(self.threads, False, False)
-        return module.eval().to(self.device)
+        return module.to(self.device)
 
     @cached_property
     def cuda(self) -> Context:

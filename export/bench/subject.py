@@ -66,7 +66,7 @@ class Original:
             import torch
 
             module: torch.nn.Module = torch.load(path, weights_only=False)
-            return module
+            return module.eval()
         from ..source import load
 
         return load(path, options).module

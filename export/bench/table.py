@@ -82,7 +82,7 @@ def _point(report: BenchReport, point: Point) -> Table:
             f"[bold]{median}[/]" if timing.median.value == fastest else median,
             f"{milliseconds(timing.median.low)}-{milliseconds(timing.median.high)}",
             milliseconds(timing.p95),
-            f"{timing.per_second:.4g}",
+            rate(timing.per_second),
         ]
         if baseline is not None:
             cells += _ratio(timing.ratio, itself=timing.contender == baseline)
@@ -116,15 +116,15 @@ def _target(report: BenchReport, target: Target) -> Table:
     best = max((c.per_second for c in target.capacities if c.batch is not None), default=0.0)
     for capacity in target.capacities:
         batch = f"[{BAD}]none[/]" if capacity.batch is None else f"{capacity.batch}{' (all)' if capacity.most else ''}"
-        rate = f"{capacity.per_second:.4g}"
+        found = rate(capacity.per_second)
         if capacity.batch is not None and capacity.per_second == best:
-            rate = f"[bold]{rate}[/]"
+            found = f"[bold]{found}[/]"
         table.add_row(
             escape(report.entrant(capacity.contender).title),
             batch,
             milliseconds(capacity.median),
             milliseconds(capacity.p95),
-            rate,
+            found,
         )
     return table
 
@@ -139,3 +139,8 @@ def _new(title: str) -> Table:
 def milliseconds(value: float) -> str:
     """Three significant digits, as many as a time can bear."""
     return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def rate(value: float) -> str:
+    """Items per second, three or four digits of them."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -81,7 +81,8 @@ def _export(site: Site, path: Path, feeds: Feeds, *, free: bool) -> None:
     if free and any(axis.dynamic for spec in inputs for axis in spec.axes):
         dynamic = torch.export.Dim.DYNAMIC
         marks = [{i: dynamic for i, axis in enumerate(spec.axes) if axis.dynamic} for spec in inputs]
-        shapes = by_argument(module, names, marks)
+        script = isinstance(module, torch.jit.ScriptModule)  # has no signature to go by
+        shapes = tuple(marks) if script else by_argument(module, names, marks)
     args, kwargs = arrange(module, names, [torch.tensor(feeds[name]) for name in names])
     try:
         with quiet(), torch.no_grad():
@@ -104,8 +105,11 @@ def _cause(error: BaseException) -> BaseException:
 
 def _open(site: Site) -> Runner:
     original = site.subject.original
-    given = original.graph if original is not None else None
-    path = given or site.subject.folder / FILE
+    if original is not None and original.graph is not None:
+        runner = open_graph(original.graph, site)
+        runner.notes += ("the ONNX file as it came",)
+        return runner
+    path = site.subject.folder / FILE
     return open_graph(path, site) if path.exists() else FixedRunner(site)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch._inductor import config as inductor_config
 
 from attnexport.errors import BundleError, InputError, StageError
 from attnexport.export.bench import BenchOptions, BenchReport, bench
@@ -121,6 +123,51 @@ def test_the_model_itself_is_exported_first(factories: str) -> None:
     assert any("plain fails" in note for note in reporter.notes)
     assert report.settings.baseline == "eager"
     assert [timing.contender for timing in report.points[0].timings] == ["eager", "attnexport"]
+
+
+def test_an_onnx_file_is_its_own_plain_contender(small_bundle: Path) -> None:
+    options = BenchOptions(model=model(str(small_bundle / "model.onnx"), "x=2x8x6"), batches=[2], **QUICK)
+    report = bench(options)
+    found = states(report)
+    assert (found["plain"], found["attnexport"], found["eager"], found["compile"]) == (
+        "measured",
+        "measured",
+        "absent",
+        "absent",
+    )
+    assert report.entrant("eager").reason == "the model came as an ONNX graph, and there is no PyTorch module"
+    assert "plain torch.onnx, ONNX Runtime: the ONNX file as it came" in report.notes
+
+
+@pytest.mark.usefixtures("importable")
+def test_where_nothing_compiles_the_others_go_on(
+    small_bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No C++ compiler, the most frequent reason."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    options = BenchOptions(small_bundle, contenders=["compile", "attnexport"], batches=[2], **QUICK)
+    with inductor_config.patch({"cpp.cxx": ("/nowhere/c++",)}):
+        report = bench(options, module=small())
+    assert states(report) == {"compile": "failed", "attnexport": "measured"}
+    assert "compiler" in report.entrant("compile").reason
+
+
+@pytest.mark.sweep
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler for inductor")
+@pytest.mark.usefixtures("importable")
+def test_compiled_code_is_right_at_every_batch(small_bundle: Path) -> None:
+    """Compiled for each batch by itself: twice half a minute."""
+    report = bench(BenchOptions(small_bundle, contenders=["compile"], batches=[1, 3], **QUICK), module=small())
+    assert states(report) == {"compile": "measured"}
+    assert [point.batch for point in report.points] == [1, 3]
+    assert report.entrant("compile").error is not None and report.entrant("compile").error < 1e-5
+
+
+def test_openvino_computes_in_fp32(small_bundle: Path) -> None:
+    pytest.importorskip("openvino")
+    report = bench(BenchOptions(small_bundle, contenders=["openvino"], batches=[1, 3], **QUICK))
+    assert states(report) == {"openvino": "measured"}
+    assert report.entrant("openvino").error is not None and report.entrant("openvino").error < 1e-5
 
 
 @pytest.mark.usefixtures("importable")

@@ -14,7 +14,7 @@ from attnexport.errors import MissingBackendError
 from attnexport.export.bench.chart import COLOURS, draw, write_png
 from attnexport.export.bench.contenders import CONTENDERS
 from attnexport.export.bench.record import BenchReport
-from attnexport.export.bench.table import milliseconds, tables
+from attnexport.export.bench.table import milliseconds, rate, tables
 
 
 def shown(report: BenchReport, *, colours: bool = False) -> str:
@@ -38,7 +38,7 @@ def test_each_point_has_its_rows(report: BenchReport) -> None:
     lines = shown(report).splitlines()
     row = next(line for line in lines if line.startswith("attnexport, ONNX Runtime"))
     assert row.split() == [
-        "attnexport,", "ONNX", "Runtime", "1.00", "0.900-1.20", "2.00", "2000", "4.00x", "3.50-4.40", "80.0", "MB",
+        "attnexport,", "ONNX", "Runtime", "1.00", "0.900-1.20", "2.00", "2,000", "4.00x", "3.50-4.40", "80.0", "MB",
     ]  # fmt: skip
     assert sum("batch=" in line for line in lines) == 2
     assert "attnexport, OpenVINO: failed: out of [memory]" in lines
@@ -52,7 +52,7 @@ def test_the_target_names_the_batch_or_says_none(report: BenchReport) -> None:
     assert "largest batch with p95 within 5 ms" in text
     rows = text[text.index("largest batch") :].splitlines()
     assert rows[2].split()[-4:] == ["none", "9.00", "9.90", "222"]
-    assert "4 (all)" in rows[3] and rows[3].split()[-1] == "2000"
+    assert "4 (all)" in rows[3] and rows[3].split()[-1] == "2,000"
 
 
 GREEN, RED = "\x1b[32m", "\x1b[31m"
@@ -68,6 +68,11 @@ def test_colour_only_where_the_whole_interval_is_on_one_side(report: BenchReport
 @pytest.mark.parametrize(("value", "text"), [(0.1234, "0.123"), (1.234, "1.23"), (99.99, "99.99"), (123.4, "123")])
 def test_times_have_the_digits_that_they_can_bear(value: float, text: str) -> None:
     assert milliseconds(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (12.345, "12.3"), (999.6, "1,000"), (145678.9, "145,679")])
+def test_rates_are_never_powers(value: float, text: str) -> None:
+    assert rate(value) == text
 
 
 def test_several_batches_are_lines_with_their_intervals(report: BenchReport) -> None:
