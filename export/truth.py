@@ -101,6 +101,11 @@ class TorchOriginal:
     def _call(self, module: torch.nn.Module, arguments: Sequence[torch.Tensor]) -> Any:
         return call(module, self._inputs, arguments)
 
+    def forget(self) -> None:
+        """Let go of the copies in other precisions; they are made anew when they are needed."""
+        self._double = None
+        self._rounded.clear()
+
     def parameters(self) -> dict[str, torch.Tensor]:
         """The parameters, by name."""
         return dict(self._module.named_parameters())
@@ -175,7 +180,7 @@ class TorchOriginal:
 def _array(tensor: torch.Tensor) -> np.ndarray:
     """NumPy has no bfloat16: its values come as float32."""
     tensor = tensor.float() if tensor.dtype is torch.bfloat16 else tensor
-    array: np.ndarray = tensor.detach().cpu().numpy()
+    array: np.ndarray = tensor.detach().cpu().resolve_conj().resolve_neg().numpy()
     return array
 
 

@@ -16,8 +16,10 @@ from ...runtime.spec import TensorSpec
 from ..domain import DOMAIN
 from . import Captured
 from .clean import clean
+from .complex_parts import without_complex
+from .describe import describe_node
 from .exact_scalars import restore_float64_scalars
-from .naming import name_nodes, short_path
+from .naming import name_nodes
 from .output_types import restore_output_types
 from .own_outputs import separate_outputs
 from .quiet import quiet
@@ -36,6 +38,7 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
     refuse_indices(program)
     try:
         with quiet():
+            program = without_complex(program)
             onnx_program = torch.onnx.export(
                 program,
                 (),
@@ -116,7 +119,7 @@ def _explain(error: BaseException) -> UnsupportedModelError:
         current = current.__cause__ or current.__context__
     text = "\n".join(chain)
     node = _failed_node(error)
-    where = _describe(node) if node is not None else "the traced program"
+    where = describe_node(node) if node is not None else "the traced program"
     if match := _NO_FUNCTION.search(text):
         return UnsupportedModelError(
             f"operator {match[1]} has no translation to ONNX, in {where}",
@@ -137,13 +140,3 @@ def _failed_node(error: BaseException | None) -> torch.fx.Node | None:
                 found = node
         error = error.__cause__ or error.__context__
     return found
-
-
-def _describe(node: torch.fx.Node) -> str:
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    path, kind = stack[-1] if stack else ("", "")
-    kind = kind if isinstance(kind, str) else kind.__name__
-    frames = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
-    own = [f"{short_path(f)}:{n}" for f, n in frames if not short_path(f).startswith("torch/")]
-    at = f" at {own[-1]}" if own else ""
-    return f"module {path or '<root>'!r} ({kind.rpartition('.')[2]}){at}"

@@ -14,6 +14,7 @@ from ...runtime.spec import TensorSpec
 from ..calling import arrange, by_argument, call
 from ..origin import Origin
 from .affine_grid_op import KeepAffineGrid
+from .linspace_sizes import KeepLinspace
 from .naming import short_path
 from .quiet import quiet
 from .tensors_only import tensors_only
@@ -97,7 +98,7 @@ def export_program(
     args, kwargs = arrange(module, names, feeds)
     shapes = tuple(by_argument(module, names, _dynamic_shapes(specs, trace_sizes(specs))).values())
     try:
-        with quiet(), torch.no_grad(), KeepAffineGrid(), tensors_only(module):
+        with quiet(), torch.no_grad(), KeepAffineGrid(), KeepLinspace(), tensors_only(module):
             return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
     except Exception as error:
         raise _explain(error, module, specs) from error

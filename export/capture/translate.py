@@ -100,6 +100,9 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     def affine_grid(theta: Any, size: Any, align_corners: bool) -> Any:
         return ours.AffineGrid(theta, _vector(size), align_corners=int(align_corners))
 
+    def negated(x: Any) -> Any:  # a view where torch keeps the imaginary part of a conjugate
+        return op.Neg(x)
+
     def roll(x: Any, shifts: Any, dims: Sequence[int] = ()) -> Any:
         shifts = list(shifts) if isinstance(shifts, list | tuple) else [shifts]
         if not dims:  # torch.roll without axes rolls the flattened tensor
@@ -146,4 +149,5 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         aten.affine_grid_generator.default: affine_grid,
         torch.ops.attnexport.affine_grid.default: affine_grid,
         aten.roll.default: roll,
+        aten._neg_view.default: negated,
     }
