@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -80,3 +83,17 @@ def _range(given: Any) -> str:
     parts = list(given)
     symbol = f"{parts.pop(0)}=" if parts and isinstance(parts[0], str) else ""
     return symbol + ":".join(map(str, parts))
+
+
+@contextmanager
+def samples_file(arrays: Mapping[str, Any]) -> Iterator[Path]:
+    """Real inputs as a file that is read as ``--samples`` is; gone with the block. Raises InputError for what is no array."""
+    kept: dict[str, Any] = {}
+    for name, value in arrays.items():
+        if not isinstance(value, torch.Tensor | np.ndarray):
+            raise InputError(f"samples of {name!r} are a {type(value).__name__} and no array", "give arrays or tensors")
+        kept[name] = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "samples.npz"
+        np.savez(path, **kept)
+        yield path

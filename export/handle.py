@@ -77,11 +77,18 @@ class Bundle:
 
         return Bundle(rebuild(self.path, **options).bundle, module=self.module)
 
-    def report(self) -> Path:
-        """Where the bundle's report.html lies. Raises BundleError for a bundle that was written without one."""
+    def report(self, out: str | Path | None = None, bench: BenchReport | None = None) -> Path:
+        """Where the bundle's report.html lies; with ``out``, the page written there anew, with the figures of ``bench``.
+
+        Raises BundleError for a bundle that was written without one, InputError for an ``out`` that cannot be written.
+        """
+        if out is not None or bench is not None:
+            from .html.page import write_page
+
+            return write_page(self.folder, Path(out or f"{self.manifest.name}.html"), bench)
         pages = self.folder.with_role("report")
         if not pages:
-            raise BundleError(f"{self.path} holds no report", "export it again")
+            raise BundleError(f"{self.path} holds no report", "write one: bundle.report(out='report.html')")
         return self.folder.file(pages[0])
 
     def __repr__(self) -> str:

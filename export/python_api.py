@@ -28,7 +28,7 @@ def export(
     dynamic: Mapping[str, Mapping[int, Any]] | Sequence[str] = (),
     static: bool = False,
     outputs: Sequence[str] = (),
-    samples: str | Path | None = None,
+    samples: str | Path | Mapping[str, Any] | None = None,
     task: str | None = None,
     force: bool = False,
     keep_failed: bool = False,
@@ -49,9 +49,11 @@ def export(
     says which axes are free, as ``{"x": {0: (1, 4, 16)}}`` (min, opt, max) or in the words of ``--dynamic``, or ``static`` that none is.
 
     ``out``: the bundle to write, by default NAME.attn here, after the module's class. ``trt``: True, or "rtx" or "enterprise",
-    builds an engine. ``outputs``: a name per output tensor, by default the module's own. ``task``: classification, segmentation … adds
-    that figure to parity. Further ``options`` are those of the command line by their names (``precision_time``,
-    ``io_precision``, ``gate``, ``seed``, ``workspace``, …: ``attnexport export --help``). ``verbose`` shows the stages as the command does.
+    builds an engine. ``outputs``: a name per output tensor, by default the module's own. ``samples``: real inputs for parity and
+    precision, a file or folder as for ``--samples``, or arrays by input name, with ``labels`` where there are some.
+    ``task``: classification, segmentation … adds that figure to parity. ``verbose`` shows the stages as the command does. Further
+    ``options`` are those of the command line by their names (``precision_time``, ``io_precision``, ``gate``, ``seed``,
+    ``workspace``, …: ``attnexport export --help``).
 
     Raises InputError for what cannot be used, StageError for a stage that fails, ParityError where a gate fails (the bundle is
     then kept with ``keep_failed`` and nothing is raised).
@@ -59,23 +61,27 @@ def export(
     from .requirements import require_export
 
     require_export()
-    from contextlib import nullcontext
+    from contextlib import ExitStack
 
     from ..runtime.console import ConsoleReporter
+    from .examples import samples_file
     from .from_module import options_of, source_of
     from .pipeline import run
 
-    wished = options_of(
-        module, inputs, out=out, trt=trt, precision=precision, dynamic=dynamic, static=static, outputs=outputs,
-        samples=samples, force=force, keep_failed=keep_failed, **options,
-    )  # fmt: skip
-    original = None if isinstance(module, str | Path) else module
-    if original is None and task is not None:
-        raise InputError(f"task {task!r} is given beside the file {module}", "store it with attnexport.save")
-    console = ConsoleReporter() if verbose and reporter is None else None
-    with console or nullcontext():
+    with ExitStack() as stack:
+        if isinstance(samples, Mapping):
+            samples = stack.enter_context(samples_file(samples))
+        wished = options_of(
+            module, inputs, out=out, trt=trt, precision=precision, dynamic=dynamic, static=static, outputs=outputs,
+            samples=samples, force=force, keep_failed=keep_failed, **options,
+        )  # fmt: skip
+        original = None if isinstance(module, str | Path) else module
+        if original is None and task is not None:
+            raise InputError(f"task {task!r} is given beside the file {module}", "store it with attnexport.save")
+        if verbose and reporter is None:
+            reporter = stack.enter_context(ConsoleReporter())
         source = source_of(original, wished, task) if original is not None else None
-        result = run(wished, console or reporter, source)
+        result = run(wished, reporter, source)
     if result.bundle is None:  # run raises where nothing was kept
         raise RuntimeError("the export kept no bundle")
     return Bundle(result.bundle, module=original)

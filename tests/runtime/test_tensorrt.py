@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,3 +117,50 @@ def test_a_damaged_engine_is_one_line(affine_model: Callable[..., bytes]) -> Non
     with pytest.raises(BundleError, match="cannot be loaded by") as caught:
         TensorRTSession(b"junk" * 100, flavour)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.gpu
+@needs_engine
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_graphs_and_threads_give_the_same_numbers_on_a_real_gpu(
+    affine_model: Callable[..., bytes], cuda_graph: bool, tmp_path: Path
+) -> None:
+    flavour = _runnable()
+    assert flavour is not None
+    plan = _build(load_library(flavour), affine_model(2.0))
+    wrong: list[int] = []
+    with TensorRTSession(plan, flavour, cuda_graph=cuda_graph, cache=tmp_path) as session:
+
+        def work(seed: int) -> None:
+            rng = np.random.default_rng(seed)
+            for batch in (1, 1, 1, 4, 4, 4, 2):
+                x = rng.normal(size=(batch, 3)).astype(np.float32)
+                if not np.allclose(session.run({"x": x})["y"], x * 2 + 1, rtol=1e-6):
+                    wrong.append(seed)
+
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        work(9)
+    assert wrong == []
+    assert bool(list(tmp_path.iterdir())) == (flavour == "rtx"), "RTX keeps what it compiled"
+
+
+@pytest.mark.gpu
+@needs_engine
+def test_tensors_of_torch_go_in_and_out_without_leaving_a_real_gpu(affine_model: Callable[..., bytes]) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("torch has no CUDA here")
+    flavour = _runnable()
+    assert flavour is not None
+    with TensorRTSession(_build(load_library(flavour), affine_model(2.0)), flavour) as session:
+        for batch in (2, 4):
+            x = torch.randn(batch, 3, device="cuda")
+            np.testing.assert_allclose(session.run({"x": x})["y"], (x * 2 + 1).cpu().numpy(), rtol=1e-6)
+            kept = torch.from_dlpack(session.run_on_device({"x": x})["y"])
+            assert kept.is_cuda
+            torch.testing.assert_close(kept, x * 2 + 1)
+    torch.testing.assert_close(kept, x * 2 + 1)
