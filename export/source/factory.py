@@ -49,7 +49,7 @@ def from_registry(name: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
 def from_factory(spec: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
     """Call ``package.module:callable``, with the current directory importable and torch's seed 0 while it runs.
 
-    A name of a module that is made already is that module. Raises InputError where it cannot be imported, does not take
+    A name of a module that is made already is that module. JSON has no tuples: where lists are refused, tuples are tried. Raises InputError where it cannot be imported, does not take
     ``kwargs``, raises, or gives no module.
     """
     with current_directory():
@@ -66,8 +66,7 @@ def from_factory(spec: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
         except ValueError:
             pass  # a builtin without a signature; calling it tells
         try:
-            with _seeded():
-                module = factory(**kwargs)
+            module = _made(factory, kwargs)
         except (Exception, SystemExit) as error:
             raise InputError(
                 f"--factory {spec} raised {reason(error)}", "call it alone in Python to see where"
@@ -75,6 +74,26 @@ def from_factory(spec: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"--factory {spec} returned a {type(module).__name__}", "return a torch.nn.Module")
     return module
+
+
+def _made(factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
+    try:
+        with _seeded():
+            return factory(**kwargs)
+    except (Exception, SystemExit):
+        tuples = {name: _tuples(value) for name, value in kwargs.items()}
+        if tuples == dict(kwargs):
+            raise
+        try:
+            with _seeded():
+                return factory(**tuples)
+        except Exception:
+            pass  # what is wrong is not the lists: the first failure says it
+        raise
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _find(spec: str) -> Callable[..., Any]:

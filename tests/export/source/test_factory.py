@@ -45,3 +45,23 @@ def test_no_shapes(here, refused):
     message = refused(None, factory="tinynet:build", random_weights=True)
     assert "forward takes (x, shift)" in message
     assert "--input x=" in message
+
+
+def test_lists_become_tuples_where_lists_are_refused(here, refused, accepted):
+    (here / "picky.py").write_text(
+        "import torch\n"
+        "def build(depths, sizes=()):\n"
+        "    assert isinstance(depths, tuple) and all(isinstance(s, tuple) for s in sizes), f'no tuple: {depths}'\n"
+        "    assert depths[0] < 3, f'too deep: {depths}'\n"
+        "    return torch.nn.Linear(len(depths), 2)\n"
+        "def lists(depths):\n"
+        "    assert isinstance(depths, list)\n"
+        "    return torch.nn.Linear(len(depths), 2)\n"
+    )
+    given = {"random_weights": True, "inputs": ("input=1x2",)}
+    assert (
+        accepted(None, factory="picky:build", kwargs={"depths": [1, 2], "sizes": [[1, 2]]}, **given).module.in_features
+        == 2
+    )
+    assert accepted(None, factory="picky:lists", kwargs={"depths": [1, 2]}, **given).module.in_features == 2
+    assert "no tuple: [3, 2]" in refused(None, factory="picky:build", kwargs={"depths": [3, 2]}, **given)
