@@ -49,7 +49,8 @@ def from_registry(name: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
 def from_factory(spec: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
     """Call ``package.module:callable``, with the current directory importable and torch's seed 0 while it runs.
 
-    A name of a module that is made already is that module. JSON has no tuples: where lists are refused, tuples are tried. Raises InputError where it cannot be imported, does not take
+    A name of a module that is made already is that module. JSON has no tuples: where lists are refused, tuples are tried.
+    Raises InputError where it cannot be imported, does not take
     ``kwargs``, raises, or gives no module.
     """
     with current_directory():
