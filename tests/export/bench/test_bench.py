@@ -156,7 +156,7 @@ def test_where_nothing_compiles_the_others_go_on(
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler for inductor")
 @pytest.mark.usefixtures("importable")
 def test_compiled_code_is_right_at_every_batch(small_bundle: Path) -> None:
-    """Compiled for each batch by itself: twice half a minute."""
+    """Compiled for each batch by itself, which takes its time."""
     report = bench(BenchOptions(small_bundle, contenders=["compile"], batches=[1, 3], **QUICK), module=small())
     assert states(report) == {"compile": "measured"}
     assert [point.batch for point in report.points] == [1, 3]
