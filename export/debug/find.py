@@ -28,6 +28,7 @@ from ..stages import fitting
 from ..truth import Precision
 from .judge import Judged, Truth, few, judge
 from .made import Stage, names_of, prepared, stages, stages_of_bundle
+from .memory import free
 from .modules import Types, module_rows, tensor_rows
 from .reference import Reference
 from .reproduce import Part, smallest_part, write
@@ -104,12 +105,14 @@ class _Look:
         """The first stage that fails, or the one that is wished for; the last where none does."""
         opened: _Opened | None = None
         while (stage := next(made, None)) is not None:
-            if wished is not None and stage.name != wished:
-                continue
-            if opened is not None:
-                opened.taps.close()
-            opened = self._open(stage)
-            if opened.judged.failed or wished is not None:
+            if wished is None or stage.name == wished:
+                if opened is not None:
+                    opened.taps.close()
+                opened = self._open(stage)
+            # The next stage is made while this one is no longer held.
+            del stage
+            free()
+            if opened is not None and (opened.judged.failed or wished is not None):
                 break
         if opened is None:
             raise InputError(f"--stage {wished} is not in the bundle", "leave it out to look at all that is")

@@ -15,8 +15,9 @@ from ...runtime.figures import Gate
 from ...runtime.spec import TensorSpec
 from ..attribution import broken
 from ..cases import Case
-from ..truth import Original, Precision
+from ..truth import Original, Precision, TorchOriginal
 from .made import Stage
+from .memory import free
 from .taps import Taps
 
 
@@ -58,6 +59,9 @@ class Truth:
         """The outputs of each case. Raises StageError where the original cannot be evaluated so."""
         if precision not in self._results:
             self._results[precision] = [self.original.run(case.feeds, precision) for case in self.cases]
+            if isinstance(self.original, TorchOriginal):
+                self.original.forget()
+            free()
         return self._results[precision]
 
     def of(self, case: Case, precision: Precision) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..rewrite import Plan, find_windows, lower_for
 from ..source import Source
 from ..stages import FP32, TYPED, Job, output_specs, sixteen_bits
 from ..truth import Precision
+from .memory import free
 
 BEFORE = ("capture", "rewrite", "lower")
 PRECISION: dict[str, Precision] = {"fp16": "float16", "bf16": "bfloat16", **EIGHT}
@@ -66,7 +66,7 @@ def stages(job: Job, ready: Prepared) -> Iterator[Stage]:
         ready.entered = replace(ready.entered, captured=replace(captured, model=onnx.ModelProto()))
         del captured
         stage.detail = f"{len(recognised.found)} found"
-    _free()
+    free()
     yield Stage("rewrite", "float32", recognised.model)
     with job.stages.run("lower") as stage:
         plan = Plan.of(job.options.target, job.flavour, form)
@@ -74,7 +74,7 @@ def stages(job: Job, ready: Prepared) -> Iterator[Stage]:
         ready.trail.lowered(lowered.applied)
         stage.detail = f"{len(lowered.model.graph.node)} standard nodes"
     del recognised
-    _free()
+    free()
     same = halved is lowered
     yield Stage("lower", "float32", lowered.model)
     del lowered
@@ -92,7 +92,7 @@ def stages(job: Job, ready: Prepared) -> Iterator[Stage]:
             made, _ = sixteen_bits(job, halved.model, ready.outputs, ready.entered, ready.source.task, ready.samples)
         stage.detail = f"{made.counts.half_nodes} nodes in {form.upper()}, {made.counts.fp32_nodes} in FP32"
     del halved
-    _free()
+    free()
     yield Stage(form, PRECISION[form], made.model, typed=True)
 
 
@@ -119,6 +119,3 @@ def _load(path: Path) -> onnx.ModelProto:
         raise InputError(f"{path} is not readable as ONNX: {error}") from error
 
 
-def _free() -> None:
-    """Graphs of graphsurgeon refer to themselves, and hold the weights until they are collected."""
-    gc.collect()
