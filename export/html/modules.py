@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ...runtime.codec import decode
@@ -45,20 +46,26 @@ def modules(content: Content) -> Markup | None:
     return section("modules", "Modules", lead, shown)
 
 
-def module_of(node: str) -> str:
-    """The module path that a node's name begins with; empty for the outermost module and for names of another kind."""
+def module_of(node: str, known: Collection[str] = ()) -> str:
+    """The module path that a node's name begins with: one of ``known`` where it can be, which may hold slashes; empty for the outermost."""
+    path, slash, _ = node.rpartition("/")
+    while slash:
+        if path in known:
+            return path
+        path, slash, _ = path.rpartition("/")
     path, slash, _ = node.partition("/")
     return "" if not slash or path == "root" else path
 
 
 def _rows(content: Content, graph: Graph) -> list[_Row]:
+    found = content.fact(graph, "verify", "modules")
+    measured = [decode(ModuleError, value, "modules") for value in found] if isinstance(found, list) else []
+    known = {error.module for error in measured}
     rows: dict[str, _Row] = {}
     for node in nodes(graph.folder / graph.models[-1]) if graph.models else ():
-        path = module_of(node.name)
+        path = module_of(node.name, known)
         rows.setdefault(path, _Row(path)).precisions[node.precision] += 1
-    measured = content.fact(graph, "verify", "modules")
-    for value in measured if isinstance(measured, list) else ():
-        error = decode(ModuleError, value, "modules")
+    for error in measured:
         row = rows.setdefault(error.module, _Row(error.module))
         row.errors, row.origin = dict(error.errors), Origin(error.module, error.kind, error.source)
     return _as_tree(rows)

@@ -62,6 +62,7 @@ def _cards(content: Content) -> list[tuple[str, Html, Html]]:
             ("Worst error", words.times(worst.gate.ratio), f"of PyTorch’s own, {words.precision(worst.precision)}")
         )
         typed = [r for r in records if headline(r.detail) != "-"]
+        typed = [r for r in typed if r.output == typed[0].output]
         if typed:
             label, _, figure = headline(typed[-1].detail).rpartition(" ")
             said = {"top-1": "Same class", "IoU": "Same mask", "tokens": "Same tokens"}.get(label)
