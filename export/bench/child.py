@@ -10,11 +10,12 @@ import ctypes
 import json
 import pickle
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import AttnexportError, first_line
 from .contenders import CONTENDERS, Contender, Feeds
+from .entry import said
 from .memory import Job
 from .site import Site
 
@@ -24,10 +25,9 @@ keeps: that is what a process that serves the model holds."""
 _MARK = Path("/proc/self/clear_refs")
 
 
-def measure(contender: Contender, site: Site, points: list[Feeds]) -> list[dict[str, int | None]]:
+def measure(contender: Contender, site: Site, points: Sequence[Feeds]) -> Iterator[dict[str, int | None]]:
     """Peak, what the runs added, and what was taken of the GPU, in bytes, point by point."""
     free = _free_on_device(site)
-    found = []
     runner = contender.open(site)
     for feeds in points:
         call = runner.call(feeds)
@@ -42,9 +42,8 @@ def measure(contender: Contender, site: Site, points: list[Feeds]) -> list[dict[
         added = peak - before if marked and peak is not None and before is not None else None
         left = _free_on_device(site)
         device = free - left if free is not None and left is not None else None
-        found.append({"peak": peak if marked else None, "added": added, "device": device})
+        yield {"peak": peak if marked else None, "added": added, "device": device}
     runner.close()
-    return found
 
 
 def _status(key: str) -> int | None:
@@ -79,18 +78,21 @@ def _free_on_device(site: Site) -> int | None:
 
 
 def main(job: Path, result: Path) -> None:
-    """Measure and write ``{"points": [...]}``, or ``{"error": TEXT}``."""
-    content: dict[str, Any]
+    """Write a line of JSON for each point as soon as it is measured, and ``{"error": TEXT}`` where it ends too soon."""
     # The file was written a moment ago by the process that started this one.
     work: Job = pickle.loads(job.read_bytes())
     contender = next(one for one in CONTENDERS if one.name == work.contender)
-    try:
-        content = {"points": measure(contender, Site(work.subject, work.device, work.threads), list(work.points))}
-    except AttnexportError as error:
-        content = {"error": error.problem}
-    except Exception as error:  # whatever a library raises is this contender's result
-        content = {"error": f"{type(error).__name__}: {first_line(error)}"}
-    result.write_text(json.dumps(content), encoding="utf-8")
+    with result.open("w", encoding="utf-8") as stream:
+
+        def say(content: dict[str, Any]) -> None:
+            stream.write(json.dumps(content) + "\n")
+            stream.flush()
+
+        try:
+            for point in measure(contender, Site(work.subject, work.device, work.threads), work.points):
+                say(point)
+        except Exception as error:  # whatever a library raises is this contender's result
+            say({"error": said(error)})
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...errors import AttnexportError, InputError, StageError, first_line
 from .contenders import CONTENDERS, NAMES, Contender, Runner
@@ -21,17 +21,18 @@ class Entry:
     reason: str = ""
     error: float | None = None
     opened: float | None = None
-    memory: list[Memory] = field(default_factory=list)
+    memory: tuple[Memory, ...] = ()
+    failure: str = ""
+    """Why it did not get further in a process of its own: it is run as far as it got there."""
     notes: tuple[str, ...] = ()
 
-    def give_up(self, state: str, error: Exception) -> None:
-        """It is not run any more, for what the error says."""
-        self.state = state
-        self.reason = f"{type(error).__name__}: {first_line(error)}"
-        if isinstance(error, StageError):
-            self.reason = error.problem.removeprefix(f"{error.stage}: ")
-        elif isinstance(error, AttnexportError):
-            self.reason = error.problem
+    def give_up(self, state: str, reason: str) -> None:
+        """It is not run any more."""
+        self.state, self.reason = state, reason
+        self.close()
+
+    def close(self) -> None:
+        """Free what it holds."""
         if self.runner is not None:
             self.runner.close()
             self.runner = None
@@ -42,6 +43,13 @@ class Entry:
         return Entrant(
             one.name, one.title, one.precision(site), site.device, self.state, self.reason, self.error, self.opened
         )
+
+
+def said(error: Exception) -> str:
+    """What an error says, without the stage that the table names anyway."""
+    if isinstance(error, StageError):
+        return error.problem.removeprefix(f"{error.stage}: ")
+    return error.problem if isinstance(error, AttnexportError) else f"{type(error).__name__}: {first_line(error)}"
 
 
 def check_names(options: BenchOptions) -> None:

@@ -16,13 +16,17 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def machine(gpu: GpuState | None) -> Machine:
-    """The machine at this moment."""
-    try:
-        load: float | None = os.getloadavg()[0]
-    except (AttributeError, OSError):  # not on every system
-        load = None
+def machine(load: float | None, gpu: GpuState | None) -> Machine:
+    """This machine; ``load`` is what it had to do before."""
     return Machine(processor(), usable_cores(), platform.platform(), load, gpu)
+
+
+def load_average() -> float | None:
+    """Of the last minute; None on a system that has none."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
 
 
 def processor() -> str:

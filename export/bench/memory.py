@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from ...errors import StageError
 from .contenders import Feeds
 from .record import Memory
 from .subject import Subject
@@ -26,20 +25,28 @@ class Job:
     points: tuple[Feeds, ...]
 
 
-def run_alone(job: Job) -> list[Memory]:
-    """The memory of each point. Raises StageError where the contender fails or ends its process, saying how."""
+@dataclass(frozen=True)
+class Alone:
+    """The memory of each point up to where the contender failed, and how it did; empty where it did not."""
+
+    memories: tuple[Memory, ...]
+    failure: str
+
+
+def run_alone(job: Job) -> Alone:
+    """Run a contender in a process of its own, point by point."""
     folder = job.subject.folder
-    given, result = folder / f"{job.contender}.job", folder / f"{job.contender}.json"
+    given, result = folder / f"{job.contender}.job", folder / f"{job.contender}.jsonl"
     given.write_bytes(pickle.dumps(job))
     command = [sys.executable, "-m", "attnexport.export.bench.child", str(given), str(result)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = next(iter(reversed(done.stderr.strip().splitlines())), "no message")
-        raise StageError(job.contender, f"ends its process ({_ending(done.returncode)}): {said[:200]}")
-    content = json.loads(result.read_text(encoding="utf-8"))
-    if "error" in content:
-        raise StageError(job.contender, content["error"])
-    return [Memory(**point) for point in content["points"]]
+    lines = [json.loads(line) for line in result.read_text(encoding="utf-8").splitlines()] if result.exists() else []
+    memories = tuple(Memory(**line) for line in lines if "error" not in line)
+    failure = next((line["error"] for line in lines if "error" in line), "")
+    if done.returncode and not failure:
+        last = next(iter(reversed(done.stderr.strip().splitlines())), "no message")
+        failure = f"it ends its process ({_ending(done.returncode)}): {last[:200]}"
+    return Alone(memories, failure)
 
 
 def _ending(code: int) -> str:

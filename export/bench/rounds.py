@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+T = TypeVar("T")
 SETTLE = 0.06
 """Seconds between two turns on the CPU. ONNX Runtime's idle threads spin for 40 ms after a run, OpenMP's for 10 (measured): without
 the pause they would take a core from whoever comes next."""
@@ -22,6 +24,15 @@ FEWEST = 5
 """Rounds that are measured however long they take: a median of fewer says nothing."""
 WARM_CALLS, WARM_SECONDS, MOST_WARM_CALLS = 2, 0.1, 50
 """Untimed calls of each contender before the first round: both of the former, but never more than the latter."""
+
+
+class TurnError(Exception):
+    """A contender raised, the cause, in its turn."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
 
 Run = Callable[[], object]
 Times = npt.NDArray[np.float64]
@@ -66,9 +77,9 @@ def interleave(
     """The seconds of every call of each contender, round by round; all are warm before the first.
 
     At most ``rounds`` rounds, fewer (never under ``FEWEST``) where ``seconds`` are over. ``heard`` is told each finished
-    round's number.
+    round's number. Raises TurnError for the first contender that raises.
     """
-    took = {name: warm(run, clock) for name, run in calls.items()}
+    took = {name: _named(name, partial(warm, run, clock)) for name, run in calls.items()}
     repeats = {name: _repeats(seconds) for name, seconds in took.items()}
     times: dict[str, list[Times]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds
@@ -77,11 +88,22 @@ def interleave(
             break
         for name in order:
             time.sleep(clock.settle)
-            if took[name] < SHORT:
-                calls[name]()
-            times[name].append(np.array([clock.time(calls[name]) for _ in range(repeats[name])]))
+            times[name].append(_named(name, partial(_turn, calls[name], clock, repeats[name], took[name] < SHORT)))
         heard(done + 1)
     return times
+
+
+def _turn(run: Run, clock: Clock, repeats: int, cold: bool) -> Times:
+    if cold:
+        run()
+    return np.array([clock.time(run) for _ in range(repeats)])
+
+
+def _named(name: str, work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except Exception as error:
+        raise TurnError(name) from error
 
 
 def _repeats(took: float) -> int:

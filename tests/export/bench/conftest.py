@@ -33,16 +33,22 @@ from torch import nn
 
 
 class Small(nn.Module):
-    '''Softmax attention over eight places: two matrix products.'''
+    '''Softmax attention over eight places: two matrix products. It ends the process of a batch over `most`, and fails after `calls`.'''
 
-    def __init__(self, seed=0, scale=1.0):
+    def __init__(self, seed=0, most=None, calls=None):
         super().__init__()
         torch.manual_seed(seed)
-        self.query, self.value, self.scale = nn.Linear(6, 6), nn.Linear(6, 4), scale
+        self.query, self.value, self.most, self.calls = nn.Linear(6, 6), nn.Linear(6, 4), most, calls
 
     def forward(self, x):
+        if self.most is not None and len(x) > self.most:
+            os.abort()
+        if self.calls is not None:
+            self.calls -= 1
+            if self.calls < 0:
+                raise RuntimeError("called too often")
         weights = torch.softmax(self.query(x) @ x.transpose(1, 2), dim=-1)
-        return self.scale * (weights @ self.value(x))
+        return weights @ self.value(x)
 
 
 class Adaptive(nn.Module):
@@ -54,7 +60,9 @@ class Adaptive(nn.Module):
 
 class Aborting(nn.Module):
     def forward(self, x):
-        os.abort()
+        if len(x) > 4:
+            os.abort()
+        return x.sum()
 
 
 class Hungry(nn.Module):

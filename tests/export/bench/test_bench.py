@@ -120,7 +120,7 @@ def test_the_model_itself_is_exported_first(factories: str) -> None:
     report = bench(options, reporter)
     assert states(report) == {"eager": "measured", "plain": "failed", "attnexport": "measured"}
     assert "torch.onnx.export fails: No ONNX function found for" in report.entrant("plain").reason
-    assert any("plain fails" in note for note in reporter.notes)
+    assert any(note.startswith("plain failed: torch.onnx.export fails") for note in reporter.notes)
     assert report.settings.baseline == "eager"
     assert [timing.contender for timing in report.points[0].timings] == ["eager", "attnexport"]
 
@@ -195,6 +195,33 @@ def test_a_class_that_cannot_be_pickled_is_timed_and_its_memory_is_not(small_bun
     assert eager.memory is None
     assert ours.memory is not None and ours.memory.peak is not None
     assert "no memory of eager: its module cannot be pickled" in reporter.notes
+
+
+@pytest.mark.usefixtures("importable")
+def test_who_fails_at_a_larger_batch_keeps_what_it_has(small_bundle: Path) -> None:
+    """In a process of its own it is ended by a batch of 8, so here it is not asked for that again."""
+    options = BenchOptions(
+        small_bundle, contenders=["eager", "attnexport"], batches=[2, 8], **{**QUICK, "memory": True}
+    )
+    report = bench(options, module=small(most=4))
+    assert states(report) == {"eager": "failed", "attnexport": "measured"}
+    assert report.entrant("eager").reason.startswith("batch 8: it ends its process (SIGABRT)")
+    assert [[timing.contender for timing in point.timings] for point in report.points] == [
+        ["eager", "attnexport"],
+        ["attnexport"],
+    ]
+    assert [timing.memory is not None for timing in report.points[0].timings] == [True, True]
+    assert report.settings.baseline == "eager" and report.points[1].timings[0].ratio is None
+
+
+@pytest.mark.usefixtures("importable")
+def test_who_fails_in_its_turn_leaves_the_others_their_rounds(small_bundle: Path) -> None:
+    reporter = Silent()
+    options = BenchOptions(small_bundle, contenders=["eager", "attnexport"], batches=[2], **QUICK)
+    report = bench(options, reporter, module=small(calls=6))
+    assert report.entrant("eager").reason == "RuntimeError: called too often"
+    assert [(timing.contender, timing.rounds) for timing in report.points[0].timings] == [("attnexport", 5)]
+    assert "eager failed: RuntimeError: called too often" in reporter.notes
 
 
 @pytest.mark.parametrize(

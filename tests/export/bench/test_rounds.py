@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from attnexport.export.bench import rounds as module
-from attnexport.export.bench.rounds import FEWEST, MOST_CALLS, WallClock, interleave
+from attnexport.export.bench.rounds import FEWEST, MOST_CALLS, TurnError, WallClock, interleave
 
 
 class Told:
@@ -77,6 +77,17 @@ def test_each_round_is_heard_of() -> None:
 
 def test_nobody_is_no_rounds() -> None:
     assert interleave({}, rounds=3, seconds=1.0, clock=Told({})) == {}
+
+
+def test_who_raises_is_named() -> None:
+    def fail() -> None:
+        raise ValueError("no memory")
+
+    clock = Told({"a": 1.0})
+    with pytest.raises(TurnError) as raised:
+        interleave({"a": clock.run("a"), "b": fail}, rounds=3, seconds=1e9, clock=clock)
+    assert raised.value.name == "b"
+    assert str(raised.value.__cause__) == "no memory"
 
 
 def test_the_wall_clock_times_the_call_itself() -> None:
