@@ -38,7 +38,7 @@ def stage_chart(tracks: Sequence[Track], stages: Sequence[str], title: str, widt
     """Errors by stage on a logarithmic axis: a line for each track, dashes for PyTorch's own error."""
     height = 290 if width > 600 else 250
     values = [v for track in tracks for dot in track.dots for v in (dot.error, dot.own) if 0 < v < math.inf]
-    low = math.floor(math.log10(min(values, default=1e-8)) - 0.15)
+    low = math.floor(math.log10(min(values, default=1e-8)) - 0.4)
     high = max(math.ceil(math.log10(max(values, default=1e-1)) + 0.15), low + 2)
     step = (width - LEFT - 20) / max(1, len(stages))
     across = {stage: LEFT + step * (i + 0.5) for i, stage in enumerate(stages)}
@@ -91,7 +91,7 @@ class Span:
 
 def span_chart(spans: Sequence[Span], title: str, width: int = 760) -> Markup:
     """Horizontal bars from zero with whiskers, the names to the left and the figures behind them."""
-    left, row = 210, 34
+    row, left = 34, min(320.0, max(110.0, 24 + 7.2 * max((len(span.name) for span in spans), default=0)))
     height = row * len(spans) + 12
     most = max((span.high for span in spans), default=1.0) or 1.0
     scale = (width - left - 150) / most

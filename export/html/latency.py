@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..bench.record import MEASURED, BenchReport, Point
+from ..bench.record import MEASURED, BenchReport, Point, Timing
 from . import words
 from .charts import Span, span_chart
 from .content import Content
@@ -33,18 +33,17 @@ def latency(content: Content) -> Markup | None:
     )  # fmt: skip
 
 
+def is_own(bench: BenchReport, timing: Timing) -> bool:
+    """Whether a contender runs a file of the bundle, by whatever runtime."""
+    return bench.entrant(timing.contender).title.startswith("attnexport")
+
+
 def _point(bench: BenchReport, point: Point) -> Markup:
     sizes = ", ".join(f"{symbol} {n}" for symbol, n in point.sizes.items()) or "fixed shapes"
     spans = []
     for timing in point.timings:
         ratio = "" if timing.ratio is None else f"  {timing.ratio.value:.2f}×"
-        kind = (
-            "base"
-            if timing.contender == bench.settings.baseline
-            else "ours"
-            if timing.contender.startswith("attnexport")
-            else "theirs"
-        )
+        kind = "base" if timing.contender == bench.settings.baseline else "ours" if is_own(bench, timing) else "theirs"
         median = timing.median
         name = bench.entrant(timing.contender).title
         spans.append(Span(name, median.value, median.low, median.high, f"{median.value:.3g} ms{ratio}", kind))

@@ -57,7 +57,9 @@ def look_inside(made: Made, original: Original, feeds: Mapping[str, np.ndarray],
     theirs = reference(original, made.captured.model, made.captured.origins, feeds)
     if theirs is None:
         return inside
-    ends = _ends(made, theirs.names)
+    written = {origin.module for origin in made.captured.origins.values()}
+    # A container's result is that of the last module in it.
+    ends = {path: name for path, name in _ends(made, theirs.names).items() if path in written}
     chosen = sorted(sorted(ends, key=lambda path: path.count("."))[:MOST], key=list(ends).index)
     images = {name for node in made.captured.model.graph.node if node.op_type == "GridSample" for name in node.output}
     sides: dict[str, Side] = {"onnx-fp32": GraphSide(made.lowered.model, feeds)}

@@ -94,4 +94,4 @@ def pixels(graph: Graph, value: np.ndarray) -> np.ndarray:
     else:
         low, high = float(image.min()), float(image.max())
         image = (image - low) / (high - low if high > low else 1.0)
-    return np.clip(np.broadcast_to(image, (*image.shape[:2], 3)), 0, 1)
+    return np.asarray(np.clip(np.broadcast_to(image, (*image.shape[:2], 3)), 0, 1))

@@ -42,7 +42,7 @@ def keep_sampled(
 
 def _small(images: np.ndarray) -> np.ndarray:
     some = images[:SHOWN].astype(np.float64).transpose(0, 2, 3, 1)
-    return np.stack([shrink(image) for image in some]).transpose(0, 3, 1, 2).astype(np.float32)
+    return np.asarray(np.stack([shrink(image) for image in some]).transpose(0, 3, 1, 2), np.float32)
 
 
 def sampled_images(graph: Graph) -> Markup | None:

@@ -7,6 +7,7 @@ from ...runtime.parity_text import headline
 from ...runtime.sections import EngineRecord
 from . import words
 from .content import ENGINE, Content
+from .latency import is_own
 from .markup import Content as Html
 from .markup import Markup, join, tag
 from .tables import RIGHT, code, fold, section, table
@@ -100,7 +101,7 @@ def _fastest(content: Content) -> tuple[str, Html, Html] | None:
         (timing.ratio.value, timing, point)
         for point in bench.points
         for timing in point.timings
-        if timing.ratio is not None and timing.contender.startswith("attnexport")
+        if timing.ratio is not None and is_own(bench, timing)
     ]
     if not own:
         return None
@@ -123,7 +124,8 @@ def _blame(content: Content) -> Markup | None:
 
 
 _COLUMNS = (
-    ("form", "keep"), ("file", ""), ("output", ""), ("size", RIGHT), ("error", RIGHT), ("allowed", ""), ("task", RIGHT), ("verdict", ""),
+    ("form", "keep"), ("verdict", "keep"), ("error", RIGHT), ("allowed", ""), ("task", RIGHT), ("output", ""), ("size", RIGHT),
+    ("file", ""),
 )  # fmt: skip
 FEW = 12
 """Rows that are all shown at once; beyond, each form shows its worst output, and the others fold away."""
@@ -134,9 +136,7 @@ def _rows(content: Content) -> Markup:
     forms: dict[tuple[str, str], list[ParityRecord]] = {}
     for record in records:
         forms.setdefault((record.stage, record.file), []).append(record)
-    built = [
-        _built(content, engine) for engine in content.manifest.engines if engine.file not in {r.file for r in records}
-    ]
+    built = [_built(engine) for engine in content.manifest.engines if engine.file not in {r.file for r in records}]
     note = (
         "Error: rms against the original module in FP64, over all verified inputs, as a multiple of the error that PyTorch itself makes at "
         "that precision."
@@ -156,28 +156,20 @@ def _row(content: Content, record: ParityRecord, of: int = 1) -> list[Html]:
     gate, task = record.gate, headline(record.detail)
     return [
         words.stage(record.stage),
-        code(record.file),
-        join(code(record.output), tag("small", f" worst of {of}") if of > 1 else None),
-        words.size(content.sizes[record.file]) if record.file in content.sizes else "–",
+        tag("span", "pass" if gate.passed else "fail", class_=f"pill {'good' if gate.passed else 'bad'}"),
         words.times(gate.ratio),
         _gauge(gate.ratio, gate.factor, gate.passed),
         "–" if task == "-" else task,
-        tag("span", "pass" if gate.passed else "fail", class_=f"pill {'good' if gate.passed else 'bad'}"),
+        join(code(record.output), tag("small", f" worst of {of}") if of > 1 else None),
+        words.size(content.sizes[record.file]) if record.file in content.sizes else "–",
+        code(record.file),
     ]
 
 
-def _built(content: Content, engine: EngineRecord) -> list[Html]:
+def _built(engine: EngineRecord) -> list[Html]:
     mark = tag("span", "built, not run", class_="pill wait", title="no GPU was there when it was exported")
-    return [
-        words.stage(f"{ENGINE}{engine.precision}"),
-        code(engine.file),
-        "–",
-        words.size(engine.bytes),
-        "–",
-        "–",
-        "–",
-        mark,
-    ]
+    form = words.stage(f"{ENGINE}{engine.precision}")
+    return [form, mark, "–", "–", "–", "–", words.size(engine.bytes), code(engine.file)]
 
 
 def _gauge(ratio: float, factor: float, passed: bool) -> Markup:
