@@ -37,7 +37,8 @@ class LocalAttention(nn.Module):
         )
         query = self.query(x).view(n, c, 1, h * w)
         weights = ((query * keys).sum(1, keepdim=True) / c**0.5).softmax(2)
-        return x + (weights * values).sum(2).view(n, c, h, w)
+        attended: Tensor = (weights * values).sum(2).view(n, c, h, w)
+        return x + attended
 
 
 class Net(nn.Module):

@@ -81,6 +81,7 @@ def rebuild(
     with BundleWriter(destination, replace=out is None or force) as writer:
         work = _Work(flavour, precision, options or EngineOptions(), reporter, link=out is None)
         manifest, roles = work.bundle(bundle, writer)
+        _page(writer, manifest, roles)
         checked = None
         if cuda_device() is not None:
             writer.seal(manifest, roles)
@@ -188,9 +189,7 @@ class _Work:
         self.engines += new
         self.written += [f"{prefix}{engine.file}" for engine in new]
         manifest = replace(bundle.manifest, engines=(*kept, *new), parity=parity)
-        manifest = self._said(manifest, new, time.perf_counter() - started)
-        self._page(folder, manifest, roles)
-        return manifest, roles
+        return self._said(manifest, new, time.perf_counter() - started), roles
 
     def _said(self, manifest: Manifest, new: Sequence[EngineRecord], seconds: float) -> Manifest:
         text = f"{', '.join(e.file for e in new)} by {self.flavour.title}"
@@ -215,14 +214,15 @@ class _Work:
             )
         return found
 
-    def _page(self, folder: BundleFolder, manifest: Manifest, roles: dict[str, str]) -> None:
-        """The report names engines, so it is written anew where there was one."""
-        if "report" not in roles.values():
-            return
-        from .html.page import REPORT, add_page
 
-        add_page(folder, manifest, {})
-        roles[REPORT] = "report"
+def _page(folder: BundleFolder, manifest: Manifest, roles: Mapping[str, str]) -> None:
+    """The report names engines, so it is written anew where there was one."""
+    if "report" not in roles.values():
+        return
+    from .html.page import add_page
+
+    parts = {name: Bundle.open(folder.path / inside).manifest for name, inside in manifest.parts.items()}
+    add_page(folder, manifest, parts, {})
 
 
 def _copy(bundle: Bundle, folder: Path, roles: Mapping[str, str], link: bool) -> None:

@@ -17,22 +17,13 @@ from ..attribution.locate import relative_error
 from ..attribution.sides import GraphSide, Side, reference
 from ..origin import origin_of
 from ..truth import Original
+from .module_error import TRUTH as TRUTH
+from .module_error import ModuleError
 
-TRUTH = "truth"
 MOST = 120
 """Modules that are measured, the outer ones first: a report needs no more, and each costs its tensors twice."""
 AT_ONCE = 40
 """Modules in one run: it bounds the memory."""
-
-
-@dataclass(frozen=True)
-class ModuleError:
-    """One module, where it is written, and the relative rms error of its result by form (``onnx-fp32``, ``emulated-fp16`` ...)."""
-
-    module: str
-    kind: str
-    source: str
-    errors: dict[str, float]
 
 
 @dataclass

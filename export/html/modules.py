@@ -14,7 +14,7 @@ from .content import Content, Graph
 from .engines import css, stack
 from .markup import Content as Html
 from .markup import Markup, join, tag
-from .module_errors import ModuleError
+from .module_error import ModuleError
 from .onnx_files import nodes
 from .tables import RIGHT, code, fold, section, table
 

@@ -17,7 +17,7 @@ from . import show_values, words
 from .content import Graph
 from .markup import Content as Html
 from .markup import Markup, join, tag
-from .module_errors import TRUTH
+from .module_error import TRUTH
 from .png import shrink
 from .runs import SHOWN, pixels
 from .tables import code, table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,7 @@ class OrtSession:
             options.intra_op_num_threads = threads
         if names != [CPU]:
             options.add_session_config_entry(*RECORD)
+            _load_cuda(ort)
         arguments: dict[str, Any] = {"providers": [(p.name, p.options) for p in wanted]}
         if RTX in names:  # a plug-in is given by its devices, and no provider may be named beside it
             options.add_provider_for_devices(rtx_devices(ort)[:1], wanted[names.index(RTX)].options)
@@ -130,6 +133,16 @@ def _onnxruntime() -> Any:
     except (ImportError, OSError) as error:
         raise MissingBackendError(f"onnxruntime cannot be imported ({error})", remedy) from error
     return onnxruntime
+
+
+def _load_cuda(ort: Any) -> None:
+    """CUDA and cuDNN as pip installs them (``onnxruntime-gpu[cuda,cudnn]``) lie where the system's loader does not look."""
+    preload = getattr(ort, "preload_dlls", None)  # ONNX Runtime 1.21 on
+    if preload is not None:
+        with contextlib.redirect_stdout(
+            io.StringIO()
+        ):  # it prints what it does not find; what is missing is an error below
+            preload()
 
 
 def _reason(error: Exception) -> str:

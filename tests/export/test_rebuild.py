@@ -67,6 +67,8 @@ def _fill(folder: BundleFolder, engines: tuple[EngineRecord, ...] = ()) -> Manif
     truth = X.astype(np.float64)
     write_golden(folder.path / "golden.npz", [GoldenCase("opt", {"x": X}, {"y": truth / (1 + np.exp(-truth))})])
     folder.add("golden.npz", "golden")
+    (folder.path / "report.html").write_text("an old page")
+    folder.add("report.html", "report")
     specs = [TensorSpec(name, "float32", (BATCH, Axis.fixed(3))) for name in "xy"]
     parity = [_record("onnx-fp32", "model.onnx", "float32"), _record("onnx-fp16", "model.fp16.onnx", "float16")]
     parity += [_record(f"engine-{engine.precision}", engine.file, "float16") for engine in engines]
@@ -99,9 +101,11 @@ def test_the_engine_is_replaced_and_all_else_stays(make: Make) -> None:
     new = f"engines/fp16.rtx-{'.'.join(rtx.__version__.split('.')[:3])}.engine"
     assert sorted(after.manifest.files) == sorted([*(set(before.manifest.files) - {OLD.file}), new])
     for name, record in before.manifest.files.items():
-        if name != OLD.file:
+        if name not in (OLD.file, "report.html"):
             assert after.manifest.files[name] == record
     (engine,) = after.manifest.engines
+    page = after.file("report.html").read_text()
+    assert (new in page, OLD.file in page, after.manifest.files["report.html"].role) == (True, False, "report")
     assert done.engines == (engine,)
     assert (engine.file, engine.version, engine.precision, engine.model) == (
         new,
