@@ -14,10 +14,12 @@ usage:  attnexport MODEL [options]         export MODEL to the bundle NAME.attn
         attnexport decode NAME.attn --tokens "5 8 12"   run its encoder and decoder step
         attnexport debug MODEL [options]   where the error comes from, and a file that reproduces it
         attnexport bench NAME.attn|MODEL   timed beside PyTorch and the plain export; memory, chart
+        attnexport scan MODEL              what each target cannot run, or runs slowly, by module
         attnexport doctor [--probe]        what works here, what to install; --probe measures it
         attnexport models [NAME]           what --arch knows, counted; NAME: with its options
 
-MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, TorchScript, .onnx
+MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, TorchScript, .onnx,
+        or package.module:callable
 
   --trt[=rtx|enterprise]     build a TensorRT engine; alone, it takes what is installed and says so
   -o, --out PATH             where the bundle goes (default: NAME.attn);  -f, --force  replace it

@@ -67,6 +67,16 @@ def enter(source: Source, outputs: Sequence[str], seed: int, reporter: Reporter,
         return _enter_torch(source, fixed, outputs, seed)
 
 
+def trace(source: Source, inputs: tuple[TensorSpec, ...], seed: int) -> torch.export.ExportedProgram:
+    """The traced program alone, before anything is translated. Raises UnsupportedModelError as :func:`enter` does."""
+    if source.module is None:
+        raise UnsupportedModelError(f"{source.name} holds no module")
+    arrays = random_feeds(inputs, trace_sizes(inputs), seed=seed)
+    feeds = [torch.from_numpy(arrays[spec.name]) for spec in inputs]
+    make_known(run_once(source.module, inputs, feeds))
+    return _program(source, source.module, inputs, feeds)
+
+
 def _enter_torch(source: Source, inputs: tuple[TensorSpec, ...], outputs: Sequence[str], seed: int) -> Entered:
     module = source.module
     if module is None:
