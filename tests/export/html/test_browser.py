@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from attnexport.benchmarks.chromium import Browser
 from attnexport.export.html.page import write_page
 from attnexport.runtime.bundle import Bundle
-
-Browser = Any
-"""That of conftest.py."""
 
 
 @pytest.fixture
