@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 LIMIT_MB = 1500
+INPUTS = {"Encoder": "x=1x512x592", "Convolutions": "x=1x3x224x224"}
 
 
 class Loud(nn.Module):
@@ -35,8 +36,6 @@ class Loud(nn.Module):
 class Encoder(nn.Module):
     """Six layers of attention: 101 MB, 512 tokens."""
 
-    inputs = "x=1x512x592"
-
     def __init__(self) -> None:
         super().__init__()
         layer = nn.TransformerEncoderLayer(592, 8, 2368, batch_first=True)
@@ -47,13 +46,12 @@ class Encoder(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, T, 592) -> (N, 10)."""
-        return self.head(self.second(self.loud(self.first(x))).mean(1))
+        result: torch.Tensor = self.head(self.second(self.loud(self.first(x))).mean(1))
+        return result
 
 
 class Convolutions(nn.Module):
     """A ResNet-50 in size and in activations: 100 MB, 224 x 224."""
-
-    inputs = "x=1x3x224x224"
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +69,8 @@ class Convolutions(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) -> (N, 1000)."""
-        return self.head(self.loud(self.stages(self.stem(x))).mean((2, 3)))
+        result: torch.Tensor = self.head(self.loud(self.stages(self.stem(x))).mean((2, 3)))
+        return result
 
 
 class Block(nn.Module):
@@ -108,7 +107,7 @@ class Row:
 def measure(network: type[nn.Module]) -> Row:
     """Run the command on a network, as a process of its own."""
     weights = sum(p.numel() * p.element_size() for p in network().parameters()) / 1e6
-    inputs = str(network.inputs)
+    inputs = INPUTS[network.__name__]
     with tempfile.TemporaryDirectory() as folder:
         words = [
             "debug", "--factory", f"debug_memory:{network.__name__}", "--random-weights", "--input", inputs, "--static",

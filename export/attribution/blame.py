@@ -20,6 +20,8 @@ from .locate import Place, locate, relative_error
 from .sides import Feeds, GraphSide, Side, reference
 from .trail import Trail
 
+RETYPING = frozenset({"Cast", "QuantizeLinear", "DequantizeLinear"})
+"""Operators that give the values they are given, in another type."""
 EIGHT_BITS = 2.0**-8
 """What storage in 8 bits, whose steps depend on a tensor's range, errs by at least."""
 
@@ -73,7 +75,10 @@ def named(trail: Trail, stage: str, flow: Flow, place: Place) -> Blame:
     """The module that holds all nodes since the last tensor that was right, if one does, and the source line there."""
     node = flow.maker[place.tensor].name
     origin = trail.origin(node)
-    inside = [o for name in place.region if (o := trail.origin(flow.maker[name].name)) is not None]
+    # A cast goes by the node whose value it carries, which need not be what reads it.
+    makers = [flow.maker[name] for name in place.region]
+    computing = [maker for maker in makers if maker.op_type not in RETYPING] or makers
+    inside = [o for maker in computing if (o := trail.origin(maker.name)) is not None]
     module = _common([o.module for o in inside])
     if not module and any(o.module for o in inside):
         return Blame(stage)  # it comes in all over the network

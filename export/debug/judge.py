@@ -82,15 +82,18 @@ class Judged:
         return tuple(one for one in self.outputs if one.fault)
 
 
-def judge(stage: Stage, taps: Taps, truth: Truth) -> Judged:
+def judge(stage: Stage, taps: Taps, truth: Truth, *, optimize: bool = False) -> Judged:
     """Hold a stage to the gate of the export: PyTorch's own error at that precision, times the factor.
 
     Random inputs and samples are judged apart, as the export does. The case is the smallest on which a failing output
-    errs too much, else the smallest of all.
+    errs too much, else the smallest of all. ``optimize``: with what ONNX Runtime makes of the graph before it runs it.
     """
     names = [spec.name for spec in truth.outputs]
     true, own = truth.at("float64"), truth.at(stage.precision)
-    results = [_as_promised(got, truth.outputs) for got in taps.results((c.feeds for c in truth.cases), names)]
+    results = [
+        _as_promised(got, truth.outputs)
+        for got in taps.results((c.feeds for c in truth.cases), names, optimize=optimize)
+    ]
     verdicts: list[OutputError] = []
     telling: list[Case] = []
     for spec in truth.outputs:

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from ...errors import InputError
-from ...runtime.bundle import Bundle
+from ...runtime.bundle import Bundle, sha256_of
 from ...runtime.samples import Samples
 from ...runtime.spec import TensorSpec
 from ..attribution.trail import Trail
@@ -33,6 +33,11 @@ class Stage:
     precision: Precision
     model: onnx.ModelProto
     typed: bool = False
+
+    @property
+    def shipped(self) -> bool:
+        """Whether ONNX Runtime runs this very graph in a bundle, with its optimisations."""
+        return self.name == "lower"
 
 
 @dataclass
@@ -96,15 +101,21 @@ def stages(job: Job, ready: Prepared) -> Iterator[Stage]:
     yield Stage(form, PRECISION[form], made.model, typed=True)
 
 
-def stages_of_bundle(path: Path, part: str | None = None) -> Iterator[Stage]:
-    """What a bundle holds: the lowered model, and the one of another type. Raises BundleError for what is no bundle."""
+def stages_of_bundle(job: Job, path: Path) -> Iterator[Stage]:
+    """What a bundle holds: the lowered model, and the one of another type.
+
+    Raises BundleError for what is no bundle, InputError for one of several parts.
+    """
     bundle = Bundle.open(path)
     if bundle.manifest.parts:
-        raise InputError(f"{path} has parts ({', '.join(bundle.manifest.parts)})", "give the folder of one of them")
-    yield Stage("lower", "float32", _load(bundle.file(FP32)))
-    for form, file in TYPED.items():
+        raise InputError(f"{path} has parts ({', '.join(bundle.manifest.parts)})", "look into the model itself")
+    held: list[tuple[str, Precision, str]] = [("lower", "float32", FP32)]
+    held += [(form, PRECISION[form], file) for form, file in TYPED.items()]
+    for name, precision, file in held:
         if file in bundle.manifest.files:
-            yield Stage(form, PRECISION[form], _load(bundle.file(file)), typed=True)
+            if sha256_of(bundle.file(file)) != bundle.manifest.files[file].sha256:
+                job.note(f"{file} is not the file that the bundle was written with")
+            yield Stage(name, precision, _load(bundle.file(file)), typed=name != "lower")
 
 
 def names_of(form: str) -> Sequence[str]:
@@ -117,5 +128,3 @@ def _load(path: Path) -> onnx.ModelProto:
         return onnx.load(str(path))
     except Exception as error:  # protobuf's exceptions have no public base
         raise InputError(f"{path} is not readable as ONNX: {error}") from error
-
-

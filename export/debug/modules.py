@@ -9,18 +9,18 @@ import onnx.shape_inference
 from onnx import TensorProto
 
 from ...runtime.divergence import ModuleError, TensorError
+from ..attribution.blame import RETYPING
 from ..attribution.graphs import Flow
 from ..attribution.trail import Trail
 from ..origin import Origin
 from ..precision.graph import skeleton
 from .sweep import Compared
 
-_TYPES = {
+_TYPES: dict[int, str] = {
     TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16", TensorProto.DOUBLE: "fp64",
     TensorProto.INT8: "int8", TensorProto.UINT8: "uint8", TensorProto.FLOAT8E4M3FN: "fp8",
 }  # fmt: skip
 _EIGHT = {"int8", "uint8", "fp8"}
-_RETYPES = {"Cast", "QuantizeLinear", "DequantizeLinear"}
 _NOWHERE = Origin("", "", "")
 
 
@@ -63,7 +63,7 @@ def tensor_rows(flow: Flow, compared: Mapping[str, Compared], trail: Trail, type
         rows.append(
             TensorError(
                 name, node.name, node.op_type, origin.module, origin.kind, origin.source, one.shape, kind,
-                one.figures.relative, one.figures.max_abs, one.figures.truth_rms,
+                one.figures.relative, one.figures.max_abs, one.truth_rms,
             )
         )  # fmt: skip
     return tuple(rows)
@@ -108,7 +108,7 @@ def _error(flow: Flow, seen: Mapping[str, float], name: str) -> float | None:
     """A tensor's error, or that of the one that it is a copy of in another type."""
     while name not in seen:
         node = flow.maker.get(name)
-        if node is None or node.op_type not in _RETYPES:
+        if node is None or node.op_type not in RETYPING:
             return None
         name = node.input[0]
     return seen[name]

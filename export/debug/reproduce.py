@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -133,9 +134,8 @@ def write(part: Part, folder: Path, name: Path, title: str, allowed: float) -> R
     if part.typed is not None:
         onnx.save(part.typed, folder / TYPED)
     names = {f"feed_{i}": name for i, name in enumerate(part.feeds)}
-    np.savez_compressed(
-        folder / DATA, **{key: part.feeds[name] for key, name in names.items()}, **{_EXPECTED: part.expected}
-    )
+    data: dict[str, Any] = {key: part.feeds[name] for key, name in names.items()}
+    np.savez_compressed(folder / DATA, **data, **{_EXPECTED: part.expected})
     script = _SCRIPT.format(
         title=title.replace('"""', "'''").replace("\\", "/"), model=MODEL, data=DATA, expected=_EXPECTED,
         feeds=json.dumps(names, indent=4), output=json.dumps(part.tensor), allowed=repr(float(allowed)),

@@ -30,6 +30,8 @@ class Compared:
     shape: tuple[int, ...]
     dtype: str
     figures: Figures
+    truth_rms: float
+    """Of all finite values of the original's, also where the stage's are not."""
 
     @property
     def error(self) -> float:
@@ -84,10 +86,15 @@ def _compare(taps: Taps, truth: Side, feeds: Mapping[str, np.ndarray], chunk: Se
         figures = difference(got[name], array)
         # Of a module that gives several tensors, or is called twice, the one that it is.
         if figures is not None and (name not in found or figures.relative < found[name].error):
-            found[name] = Compared(name, got[name].shape, str(got[name].dtype), figures)
+            found[name] = Compared(name, got[name].shape, str(got[name].dtype), figures, _rms(array))
 
     truth.stream(chunk, see)
     return found
+
+
+def _rms(array: np.ndarray) -> float:
+    finite = array[np.isfinite(array)].astype(np.float64)
+    return float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0
 
 
 def difference(got: np.ndarray, true: np.ndarray) -> Figures | None:

@@ -1,6 +1,6 @@
 """A stage's graph with its weights on disk: run as often as there are chunks of tensors to look at, and held in memory once.
 
-The graph is run as it is written, without ONNX Runtime's optimisations, which would differ with the tensors looked at.
+The graph is run as it is written: ONNX Runtime's optimisations would differ with the tensors that are looked at.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Taps:
         return next(self.results([feeds], tensors))
 
     def results(
-        self, cases: Iterable[Mapping[str, np.ndarray]], tensors: Sequence[str]
+        self, cases: Iterable[Mapping[str, np.ndarray]], tensors: Sequence[str], *, optimize: bool = False
     ) -> Iterator[dict[str, np.ndarray]]:
-        """The same for one case after the other."""
+        """The same for one case after the other; ``optimize``: of the graph that ONNX Runtime makes of it."""
         declared = {value.name: value for value in self._run.graph.output}
         tapped = ModelProto()
         tapped.CopyFrom(self._run)
@@ -57,7 +57,7 @@ class Taps:
         tapped.graph.output.extend(declared.get(name) or onnx.ValueInfoProto(name=name) for name in tensors)
         path = self.folder / "model.onnx"
         path.write_bytes(tapped.SerializeToString())
-        with OrtSession(path, optimize=False, spin=False) as session:
+        with OrtSession(path, optimize=optimize, spin=False) as session:
             border = Border(session, session.input_dtypes, {})
             for feeds in cases:
                 yield border.run(feeds)
