@@ -37,7 +37,7 @@ def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int, budget: 
 
 def ratio(slow: Times, fast: Times) -> Ratio:
     """median(slow) / median(fast); rounds are drawn as pairs, since a disturbed machine is so for both."""
-    found = statistics.ratio(slow[:, None], fast[:, None])
+    found = statistics.ratio(list(slow[:, None]), list(fast[:, None]))
     return Ratio(found.value, found.low, found.high)
 
 
