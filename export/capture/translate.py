@@ -16,6 +16,7 @@ from onnxscript.values import Opset
 
 from ...errors import UnsupportedModelError
 from ..domain import DOMAIN, VERSION, register_schemas
+from .translate_antialias import antialias_translations
 from .translate_conv3d import convolution_translations
 from .translate_pooling import pooling_translations
 
@@ -139,6 +140,7 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     return {
         **convolution_translations(),
         **pooling_translations(),
+        **antialias_translations(),
         aten.scaled_dot_product_attention.default: sdpa,
         aten.im2col.default: im2col,
         aten.col2im.default: col2im,
