@@ -6,10 +6,12 @@ that a spatial transformer has sampled in ``report.npz``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import onnx
 
 from ...errors import AttnexportError
 from ..attribution import Made
@@ -22,8 +24,10 @@ from .module_error import ModuleError
 
 MOST = 120
 """Modules that are measured, the outer ones first: a report needs no more, and each costs its tensors twice."""
-AT_ONCE = 40
-"""Modules in one run: it bounds the memory."""
+AT_ONCE_BYTES = 256 << 20
+"""What their results may take in one run, for each form."""
+UNKNOWN_BYTES = 4 << 20
+"""What a result takes whose shape the graph does not say."""
 
 
 @dataclass
@@ -57,28 +61,83 @@ def look_inside(made: Made, original: Original, feeds: Mapping[str, np.ndarray],
     if made.typed is not None:
         sides[typed_form] = GraphSide(made.typed, feeds, typed=True)
     errors: dict[str, dict[str, float]] = {path: {} for path in chosen}
-    for start in range(0, len(chosen), AT_ONCE):
-        some = chosen[start : start + AT_ONCE]
-        try:
-            truth = theirs.values(sorted({ends[path] for path in some}))
-        except AttnexportError:
-            break
+    for some in _batches(made.captured.model.graph, {path: ends[path] for path in chosen}, feeds):
+        look = _Look(images.intersection(some.values()))
         for form, side in list(sides.items()):
             try:
-                got = side.values([name for name in dict.fromkeys(ends[path] for path in some) if name in side.names])
+                side.stream([name for name in dict.fromkeys(some.values()) if name in side.names], look.take(form))
             except AttnexportError:
                 del sides[form]
-                continue
-            for path in some:
-                name = ends[path]
-                nearest = _nearest(got[name][0], truth[name]) if name in got else None
-                if nearest is None:
-                    continue
-                errors[path][form], true = nearest
-                if name in images and true.ndim == 4 and true.shape[1] in (1, 3):
-                    inside.sampled.setdefault(path, {TRUTH: true})[form] = got[name][0]
+        try:
+            theirs.stream(sorted(set(some.values())), look.compare)
+        except AttnexportError:
+            break
+        for path, name in some.items():
+            errors[path] = look.errors.get(name, {})
+            if name in look.truth:
+                inside.sampled[path] = {TRUTH: look.truth[name], **look.got[name]}
     inside.errors = [_entry(made, path, errors[path]) for path in chosen if errors[path]]
     return inside
+
+
+def _batches(
+    graph: onnx.GraphProto, ends: Mapping[str, str], feeds: Mapping[str, np.ndarray]
+) -> Iterator[dict[str, str]]:
+    """The modules with their tensors, as many at a time as fit the memory."""
+    sizes: dict[str, int] = {}
+    for value in graph.input:
+        dims = value.type.tensor_type.shape.dim
+        sizes.update(
+            (dim.dim_param, size) for dim, size in zip(dims, feeds[value.name].shape, strict=True) if dim.dim_param
+        )
+    known: dict[str, int] = {}
+    for value in (*graph.value_info, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(
+            d.HasField("dim_value") or d.dim_param in sizes for d in dims
+        ):
+            known[value.name] = 4 * math.prod(
+                d.dim_value if d.HasField("dim_value") else sizes[d.dim_param] for d in dims
+            )
+    some: dict[str, str] = {}
+    held = 0
+    for path, name in ends.items():
+        held += known.get(name, UNKNOWN_BYTES)
+        if some and held > AT_ONCE_BYTES:
+            yield some
+            some, held = {}, known.get(name, UNKNOWN_BYTES)
+        some[path] = name
+    if some:
+        yield some
+
+
+class _Look:
+    """One run: what every form gives at some tensors, held against the truth's as they are made. ``keep``: the tensors that are kept."""
+
+    def __init__(self, keep: Collection[str]) -> None:
+        self._keep = keep
+        self.got: dict[str, dict[str, np.ndarray]] = {}
+        self.errors: dict[str, dict[str, float]] = {}
+        self.truth: dict[str, np.ndarray] = {}
+
+    def take(self, form: str) -> Callable[[str, np.ndarray], None]:
+        """Keep what a form gives."""
+
+        def see(name: str, array: np.ndarray) -> None:
+            self.got.setdefault(name, {})[form] = array
+
+        return see
+
+    def compare(self, name: str, true: np.ndarray) -> None:
+        """A module that is called several times gives several results: the one that is meant is the nearest."""
+        for form, array in self.got.get(name, {}).items():
+            error = relative_error(array, true)
+            known = self.errors.setdefault(name, {})
+            if error is None or error >= known.get(form, math.inf):
+                continue
+            known[form] = error
+            if name in self._keep and true.ndim == 4 and true.shape[1] in (1, 3):
+                self.truth[name] = true.copy()
 
 
 def _ends(made: Made, known: Collection[str]) -> dict[str, str]:
@@ -101,12 +160,6 @@ def _ends(made: Made, known: Collection[str]) -> dict[str, str]:
                 found[path] = name
             path = path.rpartition(".")[0]
     return found
-
-
-def _nearest(got: np.ndarray, candidates: Sequence[np.ndarray]) -> tuple[float, np.ndarray] | None:
-    """A module that is called several times gives several results: the one that is meant is the nearest."""
-    found = [(error, array) for array in candidates if (error := relative_error(got, array)) is not None]
-    return min(found, key=lambda one: one[0], default=None)
 
 
 def _entry(made: Made, path: str, errors: dict[str, float]) -> ModuleError:
