@@ -63,8 +63,8 @@ def _is_place(row: ModuleError, found: Divergence) -> bool:
 
 def _modules(rows: Sequence[ModuleError], found: Divergence) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("module")
-    table.add_column("line", style="dim")
+    table.add_column("module", overflow="fold")
+    table.add_column("line", style="dim", overflow="fold")
     for column in ("error in", "error out", "growth"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("type", no_wrap=True)

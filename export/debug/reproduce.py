@@ -2,7 +2,7 @@
 
 The part is fed with the original's own tensors, so whatever it errs by it adds itself. It starts as what lies between
 the last tensors that were right and the first that is not. Where that part alone stays within what is allowed (an
-error that many nodes add up to), it is taken from further back, twice as far each time.
+error that many nodes add up to), it is taken from as far back as it needs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from .taps import Taps
 
 MODEL, TYPED, DATA, SCRIPT = "part.onnx", "part.typed.onnx", "data.npz", "reproduce.py"
 _EXPECTED = "expected"
-_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -57,21 +56,31 @@ def smallest_part(
 ) -> Part | None:
     """The smallest part that errs by more than ``allowed`` alone; None where no part of the graph can be cut out and does."""
     flow = taps.flow
-    good = {name for name, one in compared.items() if one.error < allowed}
-    region = set(place.region)
-    order = sorted((name for name in flow.behind(place.tensor) if name in good), key=flow.order.__getitem__)
-    for step in range(_STEPS):
+    # Fed with the original's, a part may begin at any tensor that is known there, right or wrong in the stage.
+    known = sorted(
+        (name for name in flow.behind(place.tensor) if name in compared and name != place.tensor),
+        key=flow.order.__getitem__,
+    )
+
+    def failing(back: int) -> Part | None:
+        """The part that begins ``back`` tensors before the place, if it errs by too much."""
+        region = flow.behind(place.tensor, set(known[: len(known) - back])) if back else place.region
         part = _part(taps, truth, feeds, region, place.tensor, types)
-        if part is not None and not part.relative <= allowed:
-            return part
-        back = len(order) - (1 << step)
-        stop = set(order[: max(back, 0)])
-        grown = flow.behind(place.tensor, stop)
-        if grown == region and not stop:
+        return part if part is not None and not part.relative <= allowed else None
+
+    least, back = -1, 0
+    while (part := failing(back)) is None:
+        if back >= len(known):
             return None
-        region = grown
-    part = _part(taps, truth, feeds, flow.behind(place.tensor), place.tensor, types)
-    return part if part is not None and not part.relative <= allowed else None
+        least, back = back, min(max(2 * back, 1), len(known))
+    while back - least > 1:
+        middle = (least + back) // 2
+        smaller = failing(middle)
+        if smaller is None:
+            least = middle
+        else:
+            back, part = middle, smaller
+    return part
 
 
 def _part(
