@@ -33,8 +33,11 @@ def classes(logits: np.ndarray, truth: np.ndarray | None, names: Sequence[str] =
         rows += [
             tag("b" if place == 0 else "span", name), bar(float(scores[i])), tag("span", f"{scores[i]:.1%}".replace("%", "\u202f%"))
         ]  # fmt: skip
-    same = None if truth is None else int(order[0]) == int(np.argmax(truth))
-    said = None if same is None else _note("same class" if same else f"PyTorch: {int(np.argmax(truth))}", same)  # type: ignore[arg-type]
+    said = None
+    if truth is not None:
+        best, true = int(order[0]), int(np.argmax(truth))
+        name = names[true] if true < len(names) else str(true)
+        said = _note("same class" if best == true else f"PyTorch: {name}", best == true)
     return join(tag("div", rows, class_="classes"), said)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import torch.nn.functional as F
 
 import attnexport
 from attnexport.benchmarks.chromium import NAMES, Browser, find_browser
+from attnexport.export import stages
+from attnexport.export.html.module_errors import Inside, look_inside
 from attnexport.runtime.bundle import Bundle
 
 
@@ -59,13 +62,26 @@ class Net(torch.nn.Module):
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A real export, with an engine, real samples and two outputs."""
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, tuple[Any, ...]]:
+    """A real export, with an engine, real samples and two outputs; and what :func:`look_inside` was given in it."""
     out = tmp_path_factory.mktemp("report") / "net.attn"
     samples = {"x": np.random.default_rng(0).random((5, 1, 16, 16), np.float32)}
-    inputs = {"x": torch.zeros(1, 1, 16, 16)}
-    attnexport.export(Net(), inputs, out=out, trt="rtx", samples=samples, task="classification")
-    return Bundle.open(out)
+    given: list[tuple[Any, ...]] = []
+
+    def looked(*arguments: Any) -> Inside:
+        given.append(arguments)
+        return look_inside(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "look_inside", looked)
+        inputs = {"x": torch.zeros(1, 1, 16, 16)}
+        attnexport.export(Net(), inputs, out=out, trt="rtx", samples=samples, task="classification")
+    return Bundle.open(out), given[0]
+
+
+@pytest.fixture(scope="session")
+def bundle(exported: tuple[Bundle, tuple[Any, ...]]) -> Bundle:
+    return exported[0]
 
 
 @pytest.fixture
