@@ -32,6 +32,12 @@ class OriginalSession:
     def close(self) -> None:
         """Nothing to free."""
 
+    def __enter__(self) -> OriginalSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def original_of(part: Source) -> TorchOriginal:
     """The part as the measure of everything. One serves all precisions, so that the FP64 copy is made once."""

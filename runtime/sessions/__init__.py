@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class Session(Protocol):
-    """One loaded model. ``run`` takes and gives host arrays by name."""
+    """One loaded model. ``run`` takes and gives host arrays by name; a ``with`` block closes it."""
 
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
@@ -19,3 +22,9 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Free what the session holds."""
+
+    def __enter__(self) -> Self:
+        """Itself."""
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""

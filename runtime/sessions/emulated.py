@@ -245,6 +245,12 @@ class EmulatedSession:
         """Free the model."""
         self._session.close()
 
+    def __enter__(self) -> EmulatedSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def _open(model: ModelProto) -> OrtSession:
     # ONNX Runtime fuses Q/DQ into integer kernels, some of which saturate (AVX2) or know no FP8: as it is written, then.

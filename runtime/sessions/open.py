@@ -57,6 +57,12 @@ class Border:
         """Close the session."""
         self._session.close()
 
+    def __enter__(self) -> Border:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def _as(array: np.ndarray, dtype: str | None) -> np.ndarray:
     """Floats in another float type; what is no float, or is to become none, stays and is judged where it goes."""

@@ -93,6 +93,7 @@ def test_a_recording_that_fails_ends_the_capture(driver: Driver) -> None:
 
     with pytest.raises(StageError, match="not recordable"):
         context.record(work)
+    assert driver._library.test_graphs() == 0, "what was recorded so far is freed"
     back, device = context.pin(4), context.allocate(4)
     context.upload(device, np.full(4, 3, np.uint8))
     context.fetch(back, device, 4)
