@@ -138,7 +138,7 @@ def on_host(site: Site, host_driver: Driver, monkeypatch: pytest.MonkeyPatch) ->
     assert host_driver._library.test_live() == 0, "all memory was given back"
 
 
-def test_an_engine_is_bound_on_the_sites_stream(site: Site, on_host: Engine) -> None:
+def test_an_engine_is_bound_on_the_sites_stream(site: Site, on_host: Engine, host_driver: Driver) -> None:
     runner = TensorRtRunner(RECORD, site)
     assert runner.notes == ("model.onnx computes in fp16, TF32 off",)
     for batch in (1, 4, 2):
@@ -148,6 +148,7 @@ def test_an_engine_is_bound_on_the_sites_stream(site: Site, on_host: Engine) -> 
         found = call.outputs()["output"]
         expected = (2 * given["x"].astype(np.float16) + np.float16(1)).astype(np.float32)
         np.testing.assert_array_equal(found, expected, strict=True)
+        assert host_driver._library.test_live() == 2, "one input and one output, whatever came before"
     assert set(on_host.streams) == {site.cuda.stream} and len(on_host.streams) == 6
     runner.close()
 
