@@ -1,0 +1,167 @@
+"""Which stage is looked into, what it is held against, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from attnexport.errors import InputError
+from attnexport.export import stages
+from attnexport.export.cases import Case
+from attnexport.export.debug import find, made
+from attnexport.export.debug.judge import few
+from attnexport.runtime.divergence import Divergence
+from attnexport.runtime.sessions.ort import OrtSession
+
+DATES = Path(__file__).resolve().parents[3] / "examples" / "dates_bahdanau.pt"
+
+Look = Callable[..., Divergence]
+
+
+def twice(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
+    """A copy with the only weight of this shape doubled."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    (tensor,) = (t for t in changed.graph.initializer if tuple(t.dims) == shape)
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(2), tensor.name))
+    return changed
+
+
+def test_the_first_stage_that_fails_is_looked_into_and_another_where_it_is_asked_for(
+    look: Look, monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    lowered = made.lower_for
+
+    def faulty(*arguments: Any) -> Any:
+        full, half = lowered(*arguments)
+        object.__setattr__(full, "model", twice(full.model, (8, 3, 3, 3)))
+        return full, half
+
+    monkeypatch.setattr(made, "lower_for", faulty)
+    found = look(precision="fp16")
+    assert (found.stage, found.precision) == ("lower", "float32")
+    assert found.place is not None
+    assert (found.place.stage, found.place.module) == ("lower", "body.before")
+    report = json.loads((here / "found" / "divergence.json").read_text())
+    assert report["passed"] is False
+    assert report["place"]["module"] == "body.before"
+    assert found.reproducer is not None
+    assert report["reproducer"]["command"] == found.reproducer.command
+    assert report["modules"][0]["growth"] is None
+    with pytest.raises(InputError, match=r"found is already there\. replace it with --force"):
+        look(precision="fp16")
+    shutil.rmtree(here / "found")
+    assert look(stage="rewrite").passed
+
+
+def test_a_network_that_is_traced_otherwise_than_it_runs_is_held_against_its_modules(look: Look, here: Path) -> None:
+    source = (here / "looked_net.py").read_text()
+    line = "        pooled = nn.functional.avg_pool2d(y, 3, 1, 1)\n"
+    assert line in source
+    otherwise = f"{line}        pooled = pooled * 1.01 if torch.compiler.is_exporting() else pooled\n"
+    (here / "looked_net.py").write_text(source.replace(line, otherwise))
+    found = look()
+    assert found.stage == "capture"
+    assert found.reference == "what the modules give in FP64"
+    assert any(
+        note.startswith("tracing changed the network: output 'map' of the traced program differs")
+        for note in found.notes
+    )
+    assert found.place is not None
+    assert found.place.module == "body.gate"
+
+
+def test_a_wrong_weight_in_bf16_is_reproduced_on_a_machine_without_bf16(
+    look: Look, bundle: Callable[..., Path], alone: Any
+) -> None:
+    folder = bundle(precision="bf16")
+    model = onnx.load(str(folder / "model.bf16.onnx"))
+    (tensor,) = (t for t in model.graph.initializer if tuple(t.dims) == (4, 8, 1, 1))
+    assert tensor.data_type == onnx.TensorProto.BFLOAT16
+    tensor.raw_data = b"\0\0" * 16 + tensor.raw_data[32:]
+    onnx.save(model, str(folder / "model.bf16.onnx"))
+    found = look(bundle=folder, precision="bf16")
+    assert found.place is not None
+    assert (found.place.stage, found.place.module) == ("bf16", "body.after")
+    assert found.reproducer is not None
+    typed = onnx.load(str(Path(found.reproducer.folder) / "part.typed.onnx"))
+    assert {value.type.tensor_type.elem_type for value in typed.graph.input} == {onnx.TensorProto.BFLOAT16}
+    assert alone(found.reproducer).code == 1
+
+
+def test_what_only_onnxruntimes_optimisations_do_is_told_apart(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that, asked to optimise, computes something else stands for a fault in ONNX Runtime."""
+    run = OrtSession.run
+    begin = OrtSession.__init__
+
+    def opened(self: OrtSession, *arguments: Any, optimize: bool = True, **options: Any) -> None:
+        self.faulty = optimize  # type: ignore[attr-defined]
+        begin(self, *arguments, optimize=optimize, **options)
+
+    def wrong(self: OrtSession, feeds: Any) -> dict[str, np.ndarray]:
+        factor = np.float32(1.01 if self.faulty else 1)  # type: ignore[attr-defined]
+        return {name: array * factor for name, array in run(self, feeds).items()}
+
+    monkeypatch.setattr(OrtSession, "__init__", opened)
+    monkeypatch.setattr(OrtSession, "run", wrong)
+    found = look()
+    assert not found.passed
+    assert found.stage == "lower"
+    assert found.reproducer is None
+    assert "as it is written the graph is right: ONNX Runtime's optimisations make the error" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"stage": "engine"}, "--stage engine is none of this export's. use one of capture, rewrite, lower"),
+        ({"stage": "fp16"}, "--stage fp16 is none of this export's. use one of capture, rewrite, lower"),
+        (
+            {"model": DATES, "factory": None, "random_weights": False, "inputs": []},
+            "is exported as an encoder and a step. look into the one graph with --whole",
+        ),
+    ],
+)
+def test_what_cannot_be_looked_into_is_refused_before_anything_is_traced(
+    look: Look, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], said: str
+) -> None:
+    monkeypatch.delattr(find, "enter")
+    with pytest.raises(InputError) as refused:
+        look(**options)
+    assert said.casefold() in str(refused.value).casefold()
+
+
+def test_a_bundle_of_another_network_and_a_stage_that_it_lacks_are_refused(
+    look: Look, bundle: Callable[..., Path]
+) -> None:
+    folder = bundle()
+    with pytest.raises(InputError, match=r"--stage fp16 is not in the bundle"):
+        look(bundle=folder, stage="fp16")
+    with pytest.raises(InputError, match=r"lower gives logits, map, and the model gives a, b"):
+        look(bundle=folder, outputs=["a", "b"])
+
+
+def _case(name: str, rows: int) -> Case:
+    return Case(name, name.partition("-")[0], {"x": np.zeros((rows, 3), np.float32)}, None, False)
+
+
+def test_a_few_of_the_exports_cases_are_enough() -> None:
+    cases = [_case(f"random-{p}-{i}", rows) for i in range(3) for p, rows in (("opt", 4), ("min", 1), ("max", 16))]
+    cases += [_case("samples-1-0", 1), _case("samples-1-1", 1), _case("samples-16-0", 16)]
+    assert [case.name for case in few(cases)] == [
+        "random-opt-0", "random-min-0", "random-max-0", "random-min-1", "random-min-2", "samples-1-0", "samples-16-0",
+    ]  # fmt: skip
+
+
+def test_the_stages_are_made_by_what_the_export_uses() -> None:
+    for name in ("find_windows", "lower_for"):
+        assert getattr(made, name) is getattr(stages, name)
+    assert made.sixteen_bits is stages.sixteen_bits
