@@ -71,6 +71,14 @@ def bench(
     bundle = model if model is not None and model.is_dir() else None
     if bundle is None and original is not None:
         raise InputError(f"--model {original} belongs to a bundle, and {model} is none", "leave --model out")
+    if bundle is not None and (trt is not None or precision != "fp32"):
+        raise InputError(
+            f"--trt and --precision are for a model that is exported first, and {bundle} is a bundle",
+            f"leave them out; attnexport rebuild {bundle} builds an engine",
+        )
+    for path in (json_output, png):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{path} cannot be written: {path.parent} is no folder", "make it first")
     file = original if bundle is not None else model
     export = None
     if bundle is None or file is not None or arch or factory:

@@ -67,6 +67,9 @@ def test_a_device_without_torch_measures_a_bundle(small_bundle: Path) -> None:
         (["--rounds", "0"], "--rounds 0 is below 1"),
         (["--target-latency", "soon"], "--target-latency 'soon' is no time"),
         (["--model", "gone.pt"], "gone.pt"),
+        (["--trt"], "--trt and --precision are for a model that is exported first"),
+        (["--json", "gone/bench.json"], "gone/bench.json cannot be written: gone is no folder. make it first."),
+        (["--png", "gone/bench.png"], "gone/bench.png cannot be written: gone is no folder"),
     ],
 )
 def test_a_refusal_is_one_line(
