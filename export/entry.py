@@ -87,7 +87,8 @@ def _enter_torch(source: Source, inputs: tuple[TensorSpec, ...], outputs: Sequen
     result = run_once(module, inputs, feeds)
     make_known(result)
     maps = result.maps if isinstance(result, WithMaps) else {}
-    own = output_names(result.own if isinstance(result, WithMaps) else result, outputs or source.outputs)
+    returned = result.own if isinstance(result, WithMaps) else result
+    own = output_names(returned, outputs or source.outputs, [spec.name for spec in inputs])
     names = (*own, *maps)
     captured = to_onnx(_program(source, module, inputs, feeds), inputs, names)
     _same_axes(captured, inputs)

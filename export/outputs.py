@@ -29,10 +29,11 @@ def make_known(result: Any) -> None:
             make_known(leaf)
 
 
-def output_names(result: Any, wished: Sequence[str] = ()) -> tuple[str, ...]:
+def output_names(result: Any, wished: Sequence[str] = (), inputs: Sequence[str] = ()) -> tuple[str, ...]:
     """A name per tensor: the wished ones, else keys and positions of the result's own structure.
 
-    A single tensor is ``output``; ``{"logits": a, "aux": (b, c)}`` gives ``logits, aux_0, aux_1``.
+    A single tensor is ``output``; ``{"logits": a, "aux": (b, c)}`` gives ``logits, aux_0, aux_1``. What is called like one of ``inputs``
+    gets ``_out`` behind it: the values of a graph have one name each.
     Raises InputError when the number of wished names is not the number of outputs, or the model gives none.
     """
     paths = [path for path, leaf in _leaves(result) if isinstance(leaf, torch.Tensor)]
@@ -45,13 +46,16 @@ def output_names(result: Any, wished: Sequence[str] = ()) -> tuple[str, ...]:
     if wished:
         if len(wished) != len(paths):
             raise InputError(f"{len(wished)} output names for {len(paths)} outputs", "give one name per output tensor")
+        if taken := [name for name in wished if name in inputs]:
+            raise InputError(f"output {taken[0]!r} is called like an input", "give it another name")
         return tuple(wished)
     names: list[str] = []
     for path in paths:
         parts = [re.sub(r"\W+", "_", part) for part in path] or ["output"]
         if parts[0].isdigit():
             parts.insert(0, "output")
-        names.append("_".join(parts))
+        name = "_".join(parts)
+        names.append(f"{name}_out" if name in inputs else name)
     return _told_apart(names)
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from ...errors import InputError, UnsupportedModelError, first_line
+from ...runtime.feeds import random_feeds, symbol_axes
 from ...runtime.spec import TensorSpec
 from ..calling import arrange, by_argument, call
 from ..origin import Origin
 from .affine_grid_op import KeepAffineGrid
+from .known_values import known_values
 from .linspace_sizes import KeepLinspace
 from .naming import short_path
 from .quiet import quiet
@@ -97,13 +99,27 @@ def export_program(
     names = [spec.name for spec in specs]
     args, kwargs = arrange(module, names, feeds)
     shapes = tuple(by_argument(module, names, _dynamic_shapes(specs, trace_sizes(specs))).values())
+    known = known_values(module, names, feeds, _others(specs))
     try:
-        with quiet(), torch.no_grad(), KeepAffineGrid(), KeepLinspace(), tensors_only(module):
+        with quiet(), torch.no_grad(), KeepAffineGrid(), KeepLinspace(), known, tensors_only(module):
             return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
     except Exception as error:
         raise _explain(error, module, specs) from error
 
 
+def _others(specs: Sequence[TensorSpec]) -> list[torch.Tensor]:
+    """Inputs of other values than those that are traced with, and of other sizes where axes are free."""
+    sizes = trace_sizes(specs)
+    axes = symbol_axes(specs)
+    smaller = {
+        symbol: size - 1 if size - 1 >= axes[symbol].min else min(size + 1, axes[symbol].max)
+        for symbol, size in sizes.items()
+    }
+    arrays = random_feeds(specs, smaller, seed=_OTHER_SEED)
+    return [torch.from_numpy(arrays[spec.name]) for spec in specs]
+
+
+_OTHER_SEED = 2**20
 _FIXED = re.compile(
     r"L\['(?P<arg>[^']+)'\](?P<index>(?:\[[^\]]+\])*)\.size\(\)\[(?P<axis>\d+)\] .*?constant \((?P<size>\d+)\)"
 )

@@ -136,6 +136,13 @@ def test_names_follow_the_structure():
     assert output_names({"a b": x, "a/b": x}) == ("a_b_0", "a_b_1")
 
 
+def test_an_output_is_never_called_like_an_input():
+    x = torch.zeros(2)
+    assert output_names({"sample": x, "b": x}, inputs=("sample",)) == ("sample_out", "b")
+    with pytest.raises(InputError, match="output 'sample' is called like an input"):
+        output_names({"a": x}, ("sample",), ("sample",))
+
+
 def test_a_result_without_tensors_is_named():
     with pytest.raises(InputError, match="gives no tensor but float, str"):
         output_names({"a": 1.0, "b": "text"})
