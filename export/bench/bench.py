@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InputError, StageError
 from ...runtime.bundle import Bundle
+from ...runtime.manifest import Manifest
 from ..report import Reporter, Silent
 from .entry import Entry, check_names, entries
 from .gpu import GpuWatch
@@ -68,7 +69,7 @@ def bench(
                 entrants=tuple(entry.record(site) for entry in found),
                 points=points,
                 target=target,
-                notes=tuple(_notes(options, found, load, gpu, on_gpu=device == "cuda")),
+                notes=(*_maps(manifest), *_notes(options, found, load, gpu, on_gpu=device == "cuda")),
             )
 
 
@@ -83,6 +84,12 @@ def _settings(options: BenchOptions, site: Site, baseline: str | None) -> Settin
         tf32=False,
         baseline=baseline,
     )
+
+
+def _maps(manifest: Manifest) -> Iterator[str]:
+    if count := len(manifest.attention):
+        maps = "an attention map" if count == 1 else f"{count} attention maps"
+        yield f"attnexport's models also give {maps}, which PyTorch's contenders do not compute"
 
 
 def _notes(

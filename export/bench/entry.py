@@ -79,7 +79,7 @@ def entries(options: BenchOptions, site: Site) -> list[Entry]:
         if reason is None:
             found.append(Entry(contender))
         elif wanted or contender.name == options.baseline:
-            raise InputError(f"{contender.name} cannot run here: {reason}", "leave it out of --contenders")
+            raise InputError(f"{contender.name} cannot run here: {reason}", "leave it out, or bring what it needs")
         elif contender.common:
             found.append(Entry(contender, state=ABSENT, reason=reason))
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
-from ...runtime.bundle import Bundle
+from ...runtime.bundle import Bundle, sha256_of
 from ...runtime.manifest import Manifest
 from ...runtime.spec import TensorSpec
 
@@ -143,7 +142,7 @@ def _same_model(manifest: Manifest, path: Path | None, bundle: Path) -> None:
         return
     if not path.is_file():
         raise InputError(f"model {path} does not exist", "give the file that the bundle was made of")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = sha256_of(path)
     if manifest.source.sha256 and found != manifest.source.sha256:
         raise InputError(
             f"{path} has sha256 {found[:12]}…, and {bundle} was made of {manifest.source.file}, {manifest.source.sha256[:12]}…",

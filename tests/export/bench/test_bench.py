@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from torch._inductor import config as inductor_config
 from attnexport.errors import BundleError, InputError, StageError
 from attnexport.export.bench import BenchOptions, BenchReport, bench
 from attnexport.export.bench import rounds as rounds_module
+from attnexport.export.bench.subject import subject
 from attnexport.export.options import ExportOptions
 from attnexport.export.report import Silent
+from attnexport.runtime.bundle import Bundle
+from attnexport.runtime.sections import AttentionRecord
 
 QUICK = {"rounds": 5, "seconds": 1.0, "threads": 1, "memory": False, "device": "cpu"}
 
@@ -255,6 +259,22 @@ def test_where_everyone_is_wrong_there_is_nothing_to_report(small_bundle: Path) 
         StageError, match=r"bench: no contender could be measured: eager: output 'output' of eager is off"
     ):
         bench(BenchOptions(small_bundle, contenders=["eager"], batches=[2], **QUICK), module=small(seed=1))
+
+
+def test_maps_that_only_the_export_gives_are_no_outputs_to_hold_anyone_to(small_bundle: Path, tmp_path: Path) -> None:
+    """A bundle whose one output is said to be an attention map: PyTorch's contenders are not asked for it."""
+    copied = Path(shutil.copytree(small_bundle, tmp_path / "maps.attn"))
+    manifest = Bundle.open(copied).manifest
+    mapped = replace(manifest, attention=(AttentionRecord("output", "query", "Small", "tokens"),))
+    (copied / "manifest.json").write_text(mapped.dumps(), encoding="utf-8")
+    with subject(BenchOptions(copied), Silent()) as found:
+        assert found.outputs == ()
+    with subject(BenchOptions(small_bundle), Silent()) as found:
+        assert [spec.name for spec in found.outputs] == ["output"]
+    report = bench(BenchOptions(copied, contenders=["attnexport"], batches=[2], **QUICK))
+    assert (
+        report.notes[0] == "attnexport's models also give an attention map, which PyTorch's contenders do not compute"
+    )
 
 
 @pytest.mark.gpu
