@@ -1,0 +1,30 @@
+"""torch.einsum of operands of several types: torch promotes them, ONNX's Einsum takes one type.
+
+    einsum("i,j->ij", arange(n), frequencies)  ->  Einsum(Cast(arange), frequencies)      a rotary embedding as it is often written
+
+torch.onnx (2.13) writes the operands as they are; ONNX Runtime refuses the node, and folding it gives float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from onnx_ir import tensor_adapters
+from onnxscript import opset18 as op
+
+
+def einsum_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """The entry of the table that :func:`translate.translations` puts together."""
+    return {torch.ops.aten.einsum.default: _einsum}
+
+
+def _einsum(equation: str, tensors: Sequence[Any], path: Sequence[int] | None = None) -> Any:
+    types = [tensor_adapters.to_torch_dtype(x.dtype) for x in tensors]
+    common = types[0]
+    for one in types[1:]:
+        common = torch.promote_types(common, one)
+    to = tensor_adapters.from_torch_dtype(common)
+    operands = [x if one == common else op.Cast(x, to=to) for x, one in zip(tensors, types, strict=True)]
+    return op.Einsum(*operands, equation=equation)
