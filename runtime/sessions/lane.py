@@ -56,7 +56,7 @@ class Lane:
         self._profiles, self._name, self._record = profiles, engine, graphs
         self.context = Context(driver)
         self._buffers = {b.name: _Buffer() for b in bindings}
-        self._profile = 0
+        self._profile = int(execution.active_optimization_profile)  # 0 in an engine's first context, none in the others
         self._reserved: set[int] = set()
         self._shapes: dict[str, Shape] = {}
         self._bound: dict[str, int] = {}

@@ -26,16 +26,20 @@ class Seen:
 
 class Execution:
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.shape, self.address, self.profile = engine, None, {}, 0
+        self.engine, self.shape, self.address = engine, None, {}
+        # TensorRT sets the first profile in an engine's first context only.
+        self.active_optimization_profile = -1 if engine.seen.contexts else 0
         engine.seen.contexts += 1
 
     def set_optimization_profile_async(self, index: int, stream: int) -> bool:
-        self.profile, self.shape = index, None
+        self.active_optimization_profile, self.shape = index, None
         self.engine.seen.profiles.append(index)
         return True
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        low, _, high = self.engine.profiles[self.profile]
+        if self.active_optimization_profile < 0:
+            return False
+        low, _, high = self.engine.profiles[self.active_optimization_profile]
         if len(shape) != len(low) or not all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True)):
             return False
         self.shape = tuple(shape)
