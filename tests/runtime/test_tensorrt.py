@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -128,23 +128,16 @@ def test_graphs_and_threads_give_the_same_numbers_on_a_real_gpu(
     flavour = _runnable()
     assert flavour is not None
     plan = _build(load_library(flavour), affine_model(2.0))
-    wrong: list[int] = []
     with TensorRTSession(plan, flavour, cuda_graph=cuda_graph, cache=tmp_path) as session:
 
-        def work(seed: int) -> None:
+        def work(seed: int) -> bool:
             rng = np.random.default_rng(seed)
-            for batch in (1, 1, 1, 4, 4, 4, 2):
-                x = rng.normal(size=(batch, 3)).astype(np.float32)
-                if not np.allclose(session.run({"x": x})["y"], x * 2 + 1, rtol=1e-6):
-                    wrong.append(seed)
+            given = [rng.normal(size=(batch, 3)).astype(np.float32) for batch in (1, 1, 1, 4, 4, 4, 2)]
+            return all(np.allclose(session.run({"x": x})["y"], x * 2 + 1, rtol=1e-6) for x in given)
 
-        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        work(9)
-    assert wrong == []
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(work, range(4))) == [True] * 4
+        assert work(9)
     assert bool(list(tmp_path.iterdir())) == (flavour == "rtx"), "RTX keeps what it compiled"
 
 

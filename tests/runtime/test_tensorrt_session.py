@@ -10,6 +10,7 @@ import gc
 import importlib.util
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -244,22 +245,15 @@ def test_outputs_can_stay_on_the_device_and_outlive_the_session(opened: Open, dr
 
 def test_every_thread_has_its_own_execution_context(opened: Open, driver: Driver) -> None:
     session, seen = opened()
-    wrong: list[int] = []
     ready = threading.Barrier(4)
 
-    def work(seed: int) -> None:
+    def work(seed: int) -> bool:
         ready.wait()
-        for i in range(50):
-            x = _x(1 + i % 8, seed)
-            if not np.array_equal(session.run({"x": x})["y"], 3 * x):
-                wrong.append(seed)
+        given = [_x(1 + i % 8, seed) for i in range(50)]
+        return all(np.array_equal(session.run({"x": x})["y"], 3 * x) for x in given)
 
-    threads = [threading.Thread(target=work, args=(i * 100,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, (0, 100, 200, 300))) == [True] * 4
     assert seen.contexts == 5, "four, and that of the thread that opened it"
     session._forget_dead_threads()  # as the next new thread does
     assert list(session._lanes) == [threading.get_ident()]
