@@ -33,7 +33,8 @@ def test_the_readmes_commands_run_in_their_order(
         for line in block.splitlines()
         if line.startswith("attnexport ")
     ]
-    assert [c[1] for c in commands] == ["examples/digits_stn_cbam.pt", "check", "inspect", "doctor", "models"]
+    names = ["examples/digits_stn_cbam.pt", "check", "inspect", "bench", "scan", "debug", "doctor", "models"]
+    assert [c[1] for c in commands] == names
     for command in commands:
         try:
             main(command[1:])
