@@ -68,7 +68,9 @@ class Browser:
             assert data, "the browser has ended"
             self._buffer += data
         text, _, self._buffer = self._buffer.partition(b"\0")
-        return dict(json.loads(text))
+        message: dict[str, Any] = json.loads(text)
+        assert message.get("method") != "Page.javascriptDialogOpening", "the page opens a dialog"  # and waits for an answer
+        return message
 
     def open(self, page: Path, *, width: int = 1200, height: int = 900, dark: bool = False) -> float:
         """Open a file and wait until it is drawn; the seconds that it took."""

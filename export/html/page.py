@@ -84,7 +84,7 @@ def render(
                     shown.values(),
                     tag("p", "Nothing on this page matches.", class_="nothing", hidden=True, id="nothing"),
                 ),
-                tag("footer", f"attnexport {__version__}"),
+                tag("footer", tag("p", f"attnexport {__version__}")),
                 tag("script", raw(_own("page.js"))),
             ),
             lang="en",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -170,6 +171,24 @@ def run_cli(words: Sequence[str], capsys) -> tuple[int, str, str]:
         main(words)
     printed = capsys.readouterr()
     return int(caught.value.code or 0), printed.out, printed.err
+
+
+def test_the_report_shows_both_parts_and_dates_token_by_token(dates) -> None:
+    def chips(tokens: Sequence[int]) -> str:
+        return "".join(f"<span>{token}</span>" for token in tokens)
+
+    page = (dates.path / "report.html").read_text(encoding="utf-8")
+    assert Bundle.open(dates.path).manifest.files["report.html"].role == "report"
+    sections = re.findall(r'<section id="(\w+)">', page)
+    assert sections == [
+        "verdicts", "errors", "decodes", "samples", "rewrites", "modules", "operators", "engines", "environment"
+    ]  # fmt: skip
+    for name in ("encoder", "step"):
+        assert f"<code>{name}/model.fp16.onnx</code>" in page and f"<h3>{name}</h3>" in page
+    for source, written in zip(dates.source[:6], written_by_pytorch(dates.source[:6]), strict=True):
+        assert chips(source[source != 0]) in page
+        # PyTorch's own, and each ONNX form's.
+        assert page.count(f'{chips(written)}</div><div class="note">10 of 10 alike') >= 2
 
 
 def test_the_command_writes_a_date_per_line(dates, capsys) -> None:
