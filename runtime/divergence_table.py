@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .divergence import Divergence, ModuleError
+from .divergence import Divergence, ModuleError, TensorError
 
 AROUND = 6
 """Modules before and after the place, and as many of the largest growth where nothing fails."""
@@ -22,8 +22,8 @@ def print_divergence(console: Console, found: Divergence, *, every: bool, tensor
     console.print(_modules(rows, found))
     if hidden := len(found.modules) - len(rows):
         console.print(f"[dim]and {hidden} more modules: --all[/]")
-    if tensors:
-        console.print(_tensors(found))
+    if tensors or len(found.modules) == 1:
+        console.print(_tensors(found, found.tensors if tensors else _near(found)))
     for note in found.notes:
         console.print(f"note: {escape(note)}")
     for output in found.outputs:
@@ -80,13 +80,20 @@ def _modules(rows: Sequence[ModuleError], found: Divergence) -> Table:
     return table
 
 
-def _tensors(found: Divergence) -> Table:
+def _near(found: Divergence) -> Sequence[TensorError]:
+    """The tensors before and after the place; a graph without modules has no other places to show."""
+    names = [row.name for row in found.tensors]
+    at = names.index(found.tensor) if found.tensor in names else len(names)
+    return found.tensors[max(0, at - AROUND) : at + AROUND + 1]
+
+
+def _tensors(found: Divergence, rows: Sequence[TensorError]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("tensor", "node", "line"):
         table.add_column(column)
     for column in ("shape", "error", "largest", "type"):
         table.add_column(column, justify="right", no_wrap=True)
-    for row in found.tensors:
+    for row in rows:
         table.add_row(
             escape(row.name), escape(row.node), escape(row.source), "x".join(map(str, row.shape)) or "scalar",
             number(row.relative), number(row.max_abs), row.type,

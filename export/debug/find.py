@@ -12,10 +12,10 @@ from pathlib import Path
 from ...errors import InputError, StageError
 from ...runtime.atomic import PartialDirectory, publish
 from ...runtime.attribution import Blame
-from ...runtime.divergence import Divergence, Reproducer
+from ...runtime.divergence import Divergence, OutputError, Reproducer
 from ...runtime.figures import rounding_floor
 from ..attribution.blame import EIGHT_BITS, named
-from ..attribution.locate import Place, locate
+from ..attribution.locate import locate
 from ..attribution.sides import Side
 from ..attribution.trail import Trail
 from ..cases import build_cases, draws
@@ -179,13 +179,18 @@ class _Look:
         if opened.by_runtime:
             detail = "as it is written the graph is right: ONNX Runtime's optimisations make the error"
             return dataclasses.replace(found, place=Blame(opened.name), notes=(*found.notes, detail))
-        floor = _floor(opened.precision)
         for output in sorted(opened.judged.failed, key=lambda one: -one.ratio):
-            place = _first(taps, compared, output.output, floor)
+            if output.output not in compared:
+                continue
+            final = min(compared[output.output].error, 1.0)
+            floor = _floor(output, final)
+            place = locate(
+                taps.flow, set(compared), output.output, lambda names: {n: compared[n].error for n in names}, floor
+            )
             if place is None:
                 continue
             blame = named(self.trail, opened.name, taps.flow, place)
-            allowed = math.sqrt(floor * min(compared[output.output].error, 1.0))
+            allowed = math.sqrt(floor * final)
             found = dataclasses.replace(found, place=blame, tensor=place.tensor)
             part = smallest_part(taps, side, case.feeds, place, compared, types, allowed)
             if part is None:
@@ -210,12 +215,12 @@ class _Look:
         return made
 
 
-def _floor(precision: Precision) -> float:
-    """Half an ulp, relative, of what a stage computes in."""
-    return EIGHT_BITS if precision in EIGHT.values() else rounding_floor(precision, 1.0)
+def _floor(output: OutputError, final: float) -> float:
+    """The error, relative, that is no fault: what PyTorch itself makes of that output, at least a rounding.
 
-
-def _first(taps: Taps, compared: Mapping[str, Compared], output: str, floor: float) -> Place | None:
-    if output not in compared:
-        return None
-    return locate(taps.flow, set(compared), output, lambda names: {n: compared[n].error for n in names}, floor)
+    Tensors are told apart by the geometric mean of this and of ``final``, the error to be explained.
+    """
+    precision = output.precision
+    rounding = EIGHT_BITS if precision in EIGHT.values() else rounding_floor(precision, 1.0)
+    own = output.relative / output.ratio if math.isfinite(output.relative) and output.ratio > 0 else 0.0
+    return min(max(rounding, own), final / 2)

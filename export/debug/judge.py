@@ -15,7 +15,10 @@ from ...runtime.figures import Gate
 from ...runtime.spec import TensorSpec
 from ..attribution import broken
 from ..cases import Case
+from ..eight_bits import EIGHT
+from ..precision.quantise import format_of
 from ..truth import Original, Precision, TorchOriginal
+from ..truth_quantised import own_error
 from .made import Stage
 from .memory import free
 from .taps import Taps
@@ -58,6 +61,11 @@ class Truth:
     def at(self, precision: Precision) -> list[dict[str, np.ndarray]]:
         """The outputs of each case. Raises StageError where the original cannot be evaluated so."""
         if precision not in self._results:
+            form = next((form for form, of in EIGHT.items() if of == precision), None)
+            if form is not None and precision not in self.original.further:
+                # Of a bundle's model it is not known which layers were left; all of them in 8 bits err more, so the gate is wider.
+                feeds = [case.feeds for case in self.cases]
+                self.original.further[precision] = own_error(self.original, format_of(form), feeds)
             self._results[precision] = [self.original.run(case.feeds, precision) for case in self.cases]
             if isinstance(self.original, TorchOriginal):
                 self.original.forget()

@@ -74,11 +74,13 @@ def module_rows(
 ) -> tuple[ModuleError, ...]:
     """One entry for each module with nodes of its own, in the order in which they are first computed."""
     graph = model.graph
-    home = {node.name: (trail.origin(node.name) or _NOWHERE).module for node in graph.node}
+    homes = _homes(graph, flow, trail)
+    home = {name: origin.module for name, origin in homes.items()}
     first: dict[str, Origin] = {}
     nodes: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        first.setdefault(home[node.name], trail.origin(node.name) or _NOWHERE)
+    # A weight's pair stands at the start of the graph, wherever it is read.
+    for node in sorted(graph.node, key=lambda node: node.op_type in RETYPING):
+        first.setdefault(home[node.name], homes[node.name])
         nodes.setdefault(home[node.name], []).append(node)
     exact = {value.name for value in graph.input} - {tensor.name for tensor in graph.initializer}
     readers: dict[str, set[str]] = {value.name: {""} for value in graph.output}
@@ -102,6 +104,24 @@ def module_rows(
             )
         )  # fmt: skip
     return tuple(rows)
+
+
+def _homes(graph: onnx.GraphProto, flow: Flow, trail: Trail) -> dict[str, Origin]:
+    """The origin of each node by name; a pair around a tensor of 8 bits belongs to what makes the tensor, one of a weight to its reader."""
+    homes: dict[str, Origin] = {}
+    for node in graph.node:
+        origin = trail.origin(node.name)
+        maker = flow.maker.get(node.input[0]) if node.op_type in RETYPING else None
+        if origin is None and maker is not None:
+            origin = homes.get(maker.name)
+        if origin is not None:
+            homes[node.name] = origin
+    for node in reversed(graph.node):
+        for name in node.input:
+            maker = flow.maker.get(name)
+            if maker is not None and node.name in homes:
+                homes.setdefault(maker.name, homes[node.name])
+    return {node.name: homes.get(node.name, _NOWHERE) for node in graph.node}
 
 
 def _error(flow: Flow, seen: Mapping[str, float], name: str) -> float | None:

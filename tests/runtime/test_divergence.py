@@ -80,6 +80,12 @@ def test_what_is_printed_names_place_command_and_what_is_left_out() -> None:
     assert "nothing diverges" in printed(FOUND)
 
 
+def test_a_graph_without_modules_shows_the_tensors_near_the_place() -> None:
+    tensors = tuple(TensorError(f"t{i}.", f"n{i}", "Mul", "", "", "", (), "fp32", 0.1, 0.5, 1.0) for i in range(30))
+    said = printed(replace(FOUND, modules=MODULES[:1], tensors=tensors, tensor="t20."))
+    assert [i for i in range(30) if f"t{i}." in said] == list(range(14, 27))
+
+
 def test_json_says_what_passed_and_how_errors_grow() -> None:
     good, bad = (OutputError("lower", "float32", "y", "random-min", 0.1, INF, fault) for fault in ("", "wrong"))
     found = replace(FOUND, outputs=(good,), modules=(row("a", 1e-3, INF), row("b", 1.0, 3.0), row("c", None, 1.0)))
