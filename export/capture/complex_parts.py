@@ -191,7 +191,8 @@ class _Rewrite:
 
 
 def _last_placeholder(graph: torch.fx.Graph) -> Node:
-    return [node for node in graph.nodes if node.op == "placeholder"][-1]
+    last: Node = [node for node in graph.nodes if node.op == "placeholder"][-1]
+    return last
 
 
 def _both(emit: Emit, node: Node, *args: Any, **kwargs: Any) -> Any:
@@ -257,7 +258,8 @@ def _sum(emit: Emit, node: Node, z: Any, w: Any, *, alpha: float = 1, sign: int 
 
 def _full_imaginary(emit: Emit, z: Any) -> Node:
     real, imaginary = emit.parts(z)
-    return emit(aten.zeros_like.default, real) if imaginary is None else imaginary
+    found: Node = emit(aten.zeros_like.default, real) if imaginary is None else imaginary
+    return found
 
 
 _MOVES = (

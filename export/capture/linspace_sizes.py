@@ -32,7 +32,7 @@ class KeepLinspace(TorchFunctionMode):
 
 
 def _spaced(
-    start: Any, end: Any, steps: torch.SymInt, *, dtype: torch.dtype | None = None, device: Any = None, **rest: Any
+    start: Any, end: Any, steps: Any, *, dtype: torch.dtype | None = None, device: Any = None, **rest: Any
 ) -> torch.Tensor:
     dtype = dtype or torch.get_default_dtype()
     # Tensors, for torch.onnx takes no symbolic number where the operator has a plain one.

@@ -26,5 +26,6 @@ def _einsum(equation: str, tensors: Sequence[Any], path: Sequence[int] | None = 
     for one in types[1:]:
         common = torch.promote_types(common, one)
     to = tensor_adapters.from_torch_dtype(common)
-    operands = [x if one == common else op.Cast(x, to=to) for x, one in zip(tensors, types, strict=True)]
-    return op.Einsum(*operands, equation=equation)
+    operands: list[Any] = [x if one == common else op.Cast(x, to=to) for x, one in zip(tensors, types, strict=True)]
+    einsum: Any = op.Einsum
+    return einsum(*operands, equation=equation)

@@ -28,8 +28,8 @@ def blockers(program: torch.export.ExportedProgram) -> Iterator[Finding]:
             return
         registry = _registration.ONNXRegistry.from_torchlib()
         for operator, function in translations().items():
-            registry.register_op(operator, function)  # type: ignore[arg-type]  # the table holds overloads
-        known = _decomp.get_onnx_implemented_overloads(registry)
+            registry.register_op(operator, function)
+        known = set(_decomp.get_onnx_implemented_overloads(registry))
         program = program.run_decompositions(_decomp.create_onnx_friendly_decomposition_table(known))
     for node in program.graph.nodes:
         if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):

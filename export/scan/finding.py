@@ -47,7 +47,7 @@ def together(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     counts: Counter[tuple[Any, ...]] = Counter()
     for one in findings:
         key = (one.status, one.operator, one.kind, one.source)
-        counts.update((*key, target) for target in one.targets)
+        counts.update((key, target) for target in one.targets)
         first = merged.setdefault(key, one)
         targets = tuple(name for name in NAMES if name in {*first.targets, *one.targets})
         merged[key] = replace(
@@ -55,6 +55,6 @@ def together(findings: Iterable[Finding]) -> tuple[Finding, ...]:
             targets=targets,
             modules=tuple(dict.fromkeys((*first.modules, *one.modules))),
             reason=first.reason if one.reason in first.reason else f"{first.reason}; {one.reason}",
-            count=max(counts[(*key, target)] for target in targets),
+            count=max(counts[key, target] for target in targets),
         )
     return tuple(sorted(merged.values(), key=lambda one: (ORDER.index(one.status), one.module, one.operator)))

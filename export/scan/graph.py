@@ -20,7 +20,7 @@ from ..targets import verdict
 from ..targets.matrix import Fact
 from .finding import Finding, Status
 
-_DTYPES = {
+_DTYPES: dict[int, str] = {
     TensorProto.FLOAT: "float32",
     TensorProto.FLOAT16: "float16",
     TensorProto.DOUBLE: "float64",
