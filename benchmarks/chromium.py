@@ -69,7 +69,8 @@ class Browser:
             self._buffer += data
         text, _, self._buffer = self._buffer.partition(b"\0")
         message: dict[str, Any] = json.loads(text)
-        assert message.get("method") != "Page.javascriptDialogOpening", "the page opens a dialog"  # and waits for an answer
+        # A dialog waits for an answer that nobody gives.
+        assert message.get("method") != "Page.javascriptDialogOpening", "the page opens a dialog"
         return message
 
     def open(self, page: Path, *, width: int = 1200, height: int = 900, dark: bool = False) -> float:
