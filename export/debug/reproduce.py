@@ -143,8 +143,8 @@ def write(part: Part, folder: Path, name: Path, title: str, allowed: float) -> R
     if part.typed is not None:
         onnx.save(part.typed, folder / TYPED)
     names = {f"feed_{i}": name for i, name in enumerate(part.feeds)}
-    data: dict[str, Any] = {key: part.feeds[name] for key, name in names.items()}
-    np.savez_compressed(folder / DATA, **data, **{_EXPECTED: part.expected})
+    data: dict[str, Any] = {_EXPECTED: part.expected, **{key: part.feeds[name] for key, name in names.items()}}
+    np.savez_compressed(folder / DATA, **data)
     script = _SCRIPT.format(
         title=title.replace('"""', "'''").replace("\\", "/"), model=MODEL, data=DATA, expected=_EXPECTED,
         feeds=json.dumps(names, indent=4), output=json.dumps(part.tensor), allowed=repr(float(allowed)),
