@@ -160,7 +160,7 @@ class _Rewrite:
     def _replace(self, node: Node) -> None:
         rule = self._rules.get(node.target)
         if rule is None:
-            name = getattr(getattr(node.target, "_schema", None), "name", str(node.target))
+            name = getattr(getattr(node.target, "_schema", None), "name", str(node.target)).replace("::", ".")
             raise UnsupportedModelError(
                 f"operator {name} on complex numbers has no real form, in {describe_node(node)}",
                 "compute that step on the real and the imaginary part",

@@ -126,7 +126,7 @@ class Given(nn.Module):
         (
             nn.Sequential(Given(), Untold()),
             (),
-            "operator aten::cumsum on complex numbers has no real form, in module '1' \\(Untold\\)",
+            "operator aten.cumsum on complex numbers has no real form, in module '1' \\(Untold\\)",
         ),
         (Mixing("fnet"), ("x:0=1:2:4", "x:2=2:6:8"), "Fourier transform over an axis of free length, in module"),
     ],
