@@ -38,7 +38,7 @@ class Rounding(nn.Module):
         places = torch.arange(6, dtype=torch.float32) / 3
         y = self.linear(x.float()).to(torch.float32) + places
         first, second = y.softmax(-1).split(3, dim=-1)
-        return torch.cat([second, first], -1) * self.table * 0.1 + torch.full((6,), 0.3)
+        return torch.cat([second, first], -1) * self.table * 0.1 + torch.full((6,), 0.3, dtype=torch.float32)
 
 
 @pytest.mark.parametrize("rows", [1, 5])
