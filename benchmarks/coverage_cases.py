@@ -6,34 +6,19 @@ Each is the architecture that its package builds, no part of it changed; only si
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Case:
-    """One architecture. ``package``: what is installed; ``factory``, ``kwargs``, ``inputs``, ``dynamic``: as the command takes them."""
-
-    package: str
-    name: str
-    factory: str
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    inputs: tuple[str, ...] = ("x=2x3x64x64",)
-    dynamic: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """``vit-pytorch/CaiT``."""
-        return f"{self.package}/{self.name}"
+from attnexport.benchmarks.coverage_case import Case
+from attnexport.benchmarks.coverage_vision import segmentation, timm, torchvision, vit_pytorch
 
 
 def cases() -> Iterator[Case]:
     """All of them, by package."""
     yield from _torch()
-    yield from _vit_pytorch()
-    yield from _torchvision()
-    yield from _timm()
-    yield from _segmentation()
+    yield from vit_pytorch()
+    yield from torchvision()
+    yield from timm()
+    yield from segmentation()
     yield from _transformers()
     yield from _x_transformers()
     yield from _monai()
@@ -41,16 +26,15 @@ def cases() -> Iterator[Case]:
 
 
 def _torch() -> Iterator[Case]:
-    layer = {"d_model": 32, "nhead": 4, "dim_feedforward": 64, "batch_first": True, "dropout": 0.0}
-    stack = {"num_encoder_layers": 2, "num_decoder_layers": 2}
+    layer: dict[str, Any] = {"d_model": 32, "nhead": 4, "dim_feedforward": 64, "batch_first": True, "dropout": 0.0}
+    stack: dict[str, Any] = {"num_encoder_layers": 2, "num_decoder_layers": 2}
     yield Case("torch", "nn.Transformer", "torch.nn:Transformer", {**layer, **stack}, ("src=2x7x32", "tgt=2x5x32"))
-    masked = ("src=2x7x32", "tgt=2x5x32", "tgt_mask=5x5:bool", "src_key_padding_mask=2x7:bool")
-    ranges = tuple(f"{name}:0=batch=1:2:8" for name in ("src", "tgt", "src_key_padding_mask"))
-    yield Case("torch", "nn.Transformer, masks", "torch.nn:Transformer", {**layer, **stack}, masked, ranges)
+    masked = ("src=2x7x32", "tgt=2x5x32", "src_key_padding_mask=2x7:bool", "memory_key_padding_mask=2x7:bool")
+    yield Case("torch", "nn.Transformer, padding", "torch.nn:Transformer", {**layer, **stack}, masked)
     yield Case("torch", "nn.TransformerEncoderLayer", "torch.nn:TransformerEncoderLayer", layer, ("src=2x7x32",))
     decoder = ("tgt=2x5x32", "memory=2x7x32")
     yield Case("torch", "nn.TransformerDecoderLayer", "torch.nn:TransformerDecoderLayer", layer, decoder)
-    attention = {"embed_dim": 32, "num_heads": 4, "batch_first": True}
+    attention: dict[str, Any] = {"embed_dim": 32, "num_heads": 4, "batch_first": True}
     yield Case(
         "torch",
         "nn.MultiheadAttention",
@@ -58,192 +42,15 @@ def _torch() -> Iterator[Case]:
         attention,
         tuple(f"{n}=2x7x32" for n in ("query", "key", "value")),
     )
-    recurrent = {"input_size": 16, "hidden_size": 32, "num_layers": 2, "bidirectional": True, "batch_first": True}
+    recurrent: dict[str, Any] = {
+        "input_size": 16,
+        "hidden_size": 32,
+        "num_layers": 2,
+        "bidirectional": True,
+        "batch_first": True,
+    }
     for kind in ("LSTM", "GRU"):
         yield Case("torch", f"nn.{kind}", f"torch.nn:{kind}", recurrent, ("input=2x7x16",))
-
-
-def _vit_pytorch() -> Iterator[Case]:
-    def case(file: str, name: str, inputs: tuple[str, ...] = ("img=2x3x64x64",), **kwargs: Any) -> Case:
-        label = name if name != "ViT" else f"ViT ({file})"
-        return Case("vit-pytorch", label, f"vit_pytorch.{file}:{name}", {"num_classes": 10, **kwargs}, inputs)
-
-    vit = {"image_size": 64, "patch_size": 16, "dim": 64, "depth": 2, "heads": 4, "mlp_dim": 128, "dim_head": 16}
-    x = ("x=2x3x64x64",)
-    yield case("vit", "ViT", **vit)
-    yield case("simple_vit", "SimpleViT", **vit)
-    yield case("deepvit", "DeepViT", **vit)
-    yield case("cait", "CaiT", cls_depth=1, **vit)
-    yield case("xcit", "XCiT", cls_depth=1, **vit)
-    yield case("rvt", "RvT", **vit)
-    yield case("local_vit", "LocalViT", **vit)
-    yield case("parallel_vit", "ViT", **vit)
-    yield case("vit_for_small_dataset", "ViT", **vit)
-    yield case("simple_vit_with_register_tokens", "SimpleViT", **vit)
-    yield case("pit", "PiT", **{**vit, "patch_size": 8, "depth": [1, 1, 1]})
-    yield case("t2t", "T2TViT", image_size=64, dim=64, depth=2, heads=4, mlp_dim=128)
-    yield case("cct", "CCT", x, img_size=64, embedding_dim=64, num_layers=2, num_heads=4, mlp_ratio=2)
-    yield case(
-        "cvt", "CvT", x, **{f"s{i}_{k}": v for i in (1, 2, 3) for k, v in (("emb_dim", 32), ("heads", 2), ("depth", 1))}
-    )
-    yield case(
-        "cross_vit",
-        "CrossViT",
-        image_size=64,
-        sm_dim=32,
-        lg_dim=64,
-        sm_patch_size=8,
-        lg_patch_size=16,
-        lg_enc_depth=1,
-        depth=1,
-    )
-    yield case("crossformer", "CrossFormer", ("x=2x3x224x224",), dim=[16, 32, 64, 64], depth=[1, 1, 1, 1])
-    yield case("levit", "LeViT", image_size=64, dim=[32, 48, 64], depth=1, heads=[2, 3, 4], mlp_mult=2)
-    yield case("max_vit", "MaxViT", ("x=2x3x112x112",), dim=16, depth=[1, 1], dim_head=16, window_size=7)
-    yield case(
-        "mobile_vit",
-        "MobileViT",
-        x,
-        image_size=[64, 64],
-        dims=[32, 48, 64],
-        channels=[8, 8, 16, 16, 24, 24, 32, 32, 40, 40, 64],
-    )
-    yield case("nest", "NesT", image_size=64, patch_size=4, dim=32, heads=2, num_hierarchies=3, block_repeats=[1, 1, 1])
-    yield case("regionvit", "RegionViT", ("x=2x3x224x224",), dim=[16, 32, 64, 64], depth=[1, 1, 1, 1])
-    yield case("sep_vit", "SepViT", ("x=2x3x112x112",), dim=16, depth=[1, 1], heads=[1, 2], window_size=7)
-    yield case(
-        "scalable_vit", "ScalableViT", dim=16, depth=[1, 1], heads=[1, 2], reduction_factor=[4, 2], window_size=[8, 4]
-    )
-    yield case(
-        "twins_svt",
-        "TwinsSVT",
-        ("x=2x3x224x224",),
-        **{f"s{i}_{k}": v for i in (1, 2, 3, 4) for k, v in (("emb_dim", 32), ("depth", 1))},
-    )
-    frames = {
-        "image_size": 32,
-        "image_patch_size": 8,
-        "frames": 4,
-        "frame_patch_size": 2,
-        "dim": 32,
-        "heads": 2,
-        "mlp_dim": 64,
-        "dim_head": 16,
-    }
-    yield case("vit_3d", "ViT", ("video=2x3x4x32x32",), depth=2, **frames)
-    yield case("vivit", "ViViT", ("video=2x3x4x32x32",), spatial_depth=1, temporal_depth=1, **frames)
-    yield case(
-        "vit_nd_rotary",
-        "ViTND",
-        x,
-        ndim=2,
-        input_shape=64,
-        patch_size=16,
-        dim=64,
-        depth=2,
-        heads=4,
-        mlp_dim=128,
-        dim_head=16,
-    )
-
-
-def _torchvision() -> Iterator[Case]:
-    def case(name: str, size: int = 64, **kwargs: Any) -> Case:
-        return Case("torchvision", name, f"torchvision.models:{name}", kwargs, (f"x=2x3x{size}x{size}",))
-
-    yield Case(
-        "torchvision", "VisionTransformer", "torchvision.models:VisionTransformer",
-        {"image_size": 64, "patch_size": 16, "num_layers": 2, "num_heads": 4, "hidden_dim": 64, "mlp_dim": 128}, ("x=2x3x64x64",),
-    )  # fmt: skip
-    swin = {"patch_size": [4, 4], "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 4], "window_size": [4, 4]}
-    yield Case("torchvision", "SwinTransformer", "torchvision.models:SwinTransformer", swin)
-    yield Case("torchvision", "SwinTransformer V2", "coverage_factories:swin_v2", swin)
-    maxvit = {
-        "input_size": [64, 64], "stem_channels": 16, "partition_size": 4, "block_channels": [16, 32], "block_layers": [1, 1],
-        "head_dim": 8, "stochastic_depth_prob": 0.0,
-    }  # fmt: skip
-    yield Case("torchvision", "MaxVit", "torchvision.models:MaxVit", maxvit)
-    yield case("convnext_tiny", num_classes=10)
-    yield case("efficientnet_v2_s", num_classes=10)
-    yield case("regnet_y_400mf", num_classes=10)
-    yield case("mobilenet_v3_small", num_classes=10)
-    yield case("densenet121", num_classes=10)
-    yield case("inception_v3", 96, num_classes=10, init_weights=False)
-    yield case("shufflenet_v2_x1_0", num_classes=10)
-    segmentation = {"weights_backbone": None, "num_classes": 5}
-    for name in ("deeplabv3_resnet50", "fcn_resnet50", "lraspp_mobilenet_v3_large"):
-        yield Case("torchvision", name, f"torchvision.models.segmentation:{name}", segmentation)
-    yield Case(
-        "torchvision", "r2plus1d_18", "torchvision.models.video:r2plus1d_18", {"num_classes": 10}, ("x=2x3x4x32x32",)
-    )
-    yield Case(
-        "torchvision",
-        "raft_small",
-        "torchvision.models.optical_flow:raft_small",
-        {},
-        ("image1=1x3x128x128", "image2=1x3x128x128"),
-    )
-
-
-def _timm() -> Iterator[Case]:
-    def case(model: str, size: int = 64, **kwargs: Any) -> Case:
-        return Case(
-            "timm",
-            model,
-            "timm:create_model",
-            {"model_name": model, "num_classes": 10, **kwargs},
-            (f"x=2x3x{size}x{size}",),
-        )
-
-    small = {"img_size": 64, "embed_dim": 48, "depth": 2, "num_heads": 3}
-    yield case("vit_tiny_patch16_224", **small)
-    yield case("deit_tiny_distilled_patch16_224", **small)
-    yield case("beit_base_patch16_224", **small)
-    yield case("eva02_tiny_patch14_224", 56, **{**small, "img_size": 56})
-    yield case(
-        "swin_tiny_patch4_window7_224", img_size=64, embed_dim=24, depths=[2, 2], num_heads=[2, 4], window_size=4
-    )
-    yield case("swinv2_tiny_window8_256", img_size=64, embed_dim=24, depths=[2, 2], num_heads=[2, 4])
-    yield case("convnext_atto")
-    yield case("maxvit_rmlp_pico_rw_256", 64, img_size=64)
-    yield case("coatnet_pico_rw_224", 64, img_size=64)
-    yield case("volo_d1_224", 64, img_size=64, layers=[1, 1, 1, 1], embed_dims=[32, 64, 64, 64], num_heads=[2, 2, 2, 2])
-    yield case("mobilevit_xxs")
-    yield case("levit_128s", 224)
-    yield case("pvt_v2_b0")
-    yield case("cait_xxs24_224", **{**small, "num_heads": 3})
-    yield case("xcit_nano_12_p16_224", 64, img_size=64, depth=2)
-    yield case("poolformer_s12")
-    yield case("halonet26t", 128)
-    yield case("botnet26t_256", 128, img_size=128)
-    yield case("sebotnet33ts_256", 128, img_size=128)
-    yield case("mixer_s16_224", img_size=64, embed_dim=48, num_blocks=2)
-    yield case("resnest14d")
-    yield case("efficientformerv2_s0", 224)
-
-
-def _segmentation() -> Iterator[Case]:
-    for name in (
-        "Unet",
-        "UnetPlusPlus",
-        "MAnet",
-        "Linknet",
-        "FPN",
-        "PSPNet",
-        "PAN",
-        "DeepLabV3Plus",
-        "UPerNet",
-        "Segformer",
-    ):
-        size = 128 if name == "PAN" else 64
-        yield Case(
-            "segmentation-models-pytorch", name, f"segmentation_models_pytorch:{name}",
-            {"encoder_name": "resnet18", "encoder_weights": None, "classes": 3}, (f"x=2x3x{size}x{size}",),
-        )  # fmt: skip
-    yield Case(
-        "segmentation-models-pytorch", "DPT", "segmentation_models_pytorch:DPT",
-        {"encoder_name": "tu-vit_tiny_patch16_224", "encoder_weights": None, "classes": 3}, ("x=2x3x224x224",),
-    )  # fmt: skip
 
 
 def _transformers() -> Iterator[Case]:
@@ -252,16 +59,22 @@ def _transformers() -> Iterator[Case]:
     image = ("pixel_values=2x3x32x32",)
 
     def case(model: str, inputs: tuple[str, ...], **config: Any) -> Case:
-        return Case("transformers", model, "coverage_factories:transformers_model", {"model": model, **config}, inputs)
+        return Case(
+            "transformers",
+            model,
+            "attnexport.benchmarks.coverage_factories:transformers_model",
+            {"model": model, **config},
+            inputs,
+        )
 
-    small = {
+    small: dict[str, Any] = {
         "vocab_size": 99,
         "hidden_size": 32,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "intermediate_size": 64,
     }
-    vit = {
+    vit: dict[str, Any] = {
         "hidden_size": 32,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
@@ -308,7 +121,7 @@ def _transformers() -> Iterator[Case]:
         num_attention_heads=[1, 2, 2, 4],
         decoder_hidden_size=32,
     )
-    clip = {"text_config": small, "vision_config": vit, "projection_dim": 16}
+    clip: dict[str, Any] = {"text_config": small, "vision_config": vit, "projection_dim": 16}
     yield case("CLIPModel", (ids, *image, "attention_mask=2x8:int64:1..2"), **clip)
     yield case(
         "WhisperModel",
@@ -349,7 +162,7 @@ def _x_transformers() -> Iterator[Case]:
 
     def case(name: str, stack: str, **layers: Any) -> Case:
         kwargs = {"stack": stack, "dim": 32, "depth": 2, "heads": 4, **layers}
-        return Case("x-transformers", name, "coverage_factories:x_transformer", kwargs, tokens)
+        return Case("x-transformers", name, "attnexport.benchmarks.coverage_factories:x_transformer", kwargs, tokens)
 
     yield case("encoder", "Encoder")
     yield case("decoder, rotary", "Decoder", rotary_pos_emb=True)
@@ -358,8 +171,14 @@ def _x_transformers() -> Iterator[Case]:
     yield case("encoder, T5 bias", "Encoder", rel_pos_bias=True)
     yield case("decoder, GQA and SwiGLU", "Decoder", attn_kv_heads=2, ff_swish=True, ff_glu=True)
     yield case("encoder, talking heads", "Encoder", attn_pre_talking_heads=True, use_rmsnorm=True)
-    image = {"image_size": 32, "patch_size": 8, "dim": 32, "depth": 2, "heads": 4}
-    yield Case("x-transformers", "ViTransformerWrapper", "coverage_factories:x_vit", image, ("img=2x3x32x32",))
+    image: dict[str, Any] = {"image_size": 32, "patch_size": 8, "dim": 32, "depth": 2, "heads": 4}
+    yield Case(
+        "x-transformers",
+        "ViTransformerWrapper",
+        "attnexport.benchmarks.coverage_factories:x_vit",
+        image,
+        ("img=2x3x32x32",),
+    )
 
 
 def _monai() -> Iterator[Case]:
@@ -368,7 +187,7 @@ def _monai() -> Iterator[Case]:
     def case(name: str, inputs: tuple[str, ...] = volume, **kwargs: Any) -> Case:
         return Case("monai", name, f"monai.networks.nets:{name}", kwargs, inputs)
 
-    ends = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
+    ends: dict[str, Any] = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
     yield case("UNet", **ends, channels=[4, 8, 16], strides=[2, 2])
     yield case("AttentionUnet", **ends, channels=[4, 8, 16], strides=[2, 2])
     yield case("SegResNet", **ends, init_filters=8)
@@ -477,7 +296,7 @@ def _others() -> Iterator[Case]:
     yield Case(
         "local-attention",
         "LocalAttention",
-        "local_attention:LocalAttention",
+        "local_attention.local_attention:LocalAttention",
         {"dim": 16, "window_size": 8, "look_backward": 1, "look_forward": 0, "causal": True},
         ("q=2x32x16", "k=2x32x16", "v=2x32x16"),
     )

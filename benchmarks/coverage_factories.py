@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -9,17 +10,14 @@ import torch
 
 def transformers_model(model: str, **config: Any) -> torch.nn.Module:
     """A class of transformers by name, on its own configuration."""
-    import transformers
-
-    kind = getattr(transformers, model)
+    kind = getattr(import_module("transformers"), model)
     module: torch.nn.Module = kind(kind.config_class(**config))
     return module
 
 
 def x_transformer(stack: str, dim: int, depth: int, heads: int, **layers: Any) -> torch.nn.Module:
     """``x_transformers.TransformerWrapper`` over an Encoder or a Decoder."""
-    import x_transformers
-
+    x_transformers = import_module("x_transformers")
     attention = getattr(x_transformers, stack)(dim=dim, depth=depth, heads=heads, attn_dim_head=dim // heads, **layers)
     module: torch.nn.Module = x_transformers.TransformerWrapper(num_tokens=64, max_seq_len=32, attn_layers=attention)
     return module
@@ -27,8 +25,7 @@ def x_transformer(stack: str, dim: int, depth: int, heads: int, **layers: Any) -
 
 def x_vit(dim: int, depth: int, heads: int, **image: Any) -> torch.nn.Module:
     """``x_transformers.ViTransformerWrapper`` over an Encoder."""
-    import x_transformers
-
+    x_transformers = import_module("x_transformers")
     encoder = x_transformers.Encoder(dim=dim, depth=depth, heads=heads, attn_dim_head=dim // heads)
     module: torch.nn.Module = x_transformers.ViTransformerWrapper(num_classes=10, attn_layers=encoder, **image)
     return module
@@ -36,7 +33,8 @@ def x_vit(dim: int, depth: int, heads: int, **image: Any) -> torch.nn.Module:
 
 def swin_v2(**sizes: Any) -> torch.nn.Module:
     """torchvision's SwinTransformer of blocks of version 2."""
-    from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
-
-    module: torch.nn.Module = SwinTransformer(**sizes, block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2)
+    swin = import_module("torchvision.models.swin_transformer")
+    module: torch.nn.Module = swin.SwinTransformer(
+        **sizes, block=swin.SwinTransformerBlockV2, downsample_layer=swin.PatchMergingV2
+    )
     return module

@@ -7,6 +7,8 @@ are declared here, without a kernel: none of the architectures measured calls on
 from __future__ import annotations
 
 import importlib.util
+import sys
+from importlib import import_module
 
 import torch
 
@@ -30,14 +32,12 @@ def make_importable() -> None:
     if _declared or importlib.util.find_spec("torchvision") is None:
         return
     try:
-        import torchvision
+        import_module("torchvision")
     except RuntimeError:
-        import sys
-
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
         library = torch.library.Library("torchvision", "DEF")
         _declared.append(library)
         for schema in _SCHEMAS:
             library.define(schema)
-        import torchvision  # noqa: F401
+        import_module("torchvision")
