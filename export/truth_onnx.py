@@ -13,18 +13,40 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.inliner import inline_local_functions
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 from ..errors import StageError, first_line
 from ..runtime.sessions import Session
 from ..runtime.sessions.emulated import EmulatedSession
 from ..runtime.sessions.ort import OrtSession
 from .capture.quiet import quiet
+from .domain.sampling import sample
 from .precision.casts import to_half_model
 from .truth import Arrays, Precision
 
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 # Inputs that the standard types as float32 whatever the data is.
 _FLOAT32_INPUTS = {("Resize", 2), ("Upsample", 1)}
+_GRID_MODES = {"linear": "bilinear", "cubic": "bicubic"}
+"""Opset 20 spells GridSample's modes anew."""
+
+
+class GridSample(OpRun):
+    """onnx's own computes in FP32 and knows the modes of opset 20 alone; this is the domain's reference, in FP64."""
+
+    op_domain = ""
+
+    def _run(
+        self,
+        x: np.ndarray,
+        grid: np.ndarray,
+        mode: str | None = None,
+        padding_mode: str | None = None,
+        align_corners: int | None = None,
+    ) -> tuple[np.ndarray]:
+        mode = mode or "bilinear"
+        wanted = {"mode": _GRID_MODES.get(mode, mode), "padding_mode": padding_mode or "zeros"}
+        return (sample(x, grid, **wanted, align_corners=align_corners or 0),)
 
 
 class OnnxOriginal:
@@ -77,7 +99,7 @@ class OnnxOriginal:
 def _evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     try:
         with quiet():
-            return ReferenceEvaluator(model)
+            return ReferenceEvaluator(model, new_ops=[GridSample])
     except Exception as error:
         raise _refusal(error) from error
 
