@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from attnexport.benchmarks.coverage_measure import Row, plain
 
 
-def page(rows: Sequence[Row]) -> str:
-    """The page: what was asked of each, how many passed, a table of all, and what stopped the others."""
+def page(rows: Sequence[Row], unmeasured: Sequence[str] = ()) -> str:
+    """The page: what was asked of each, how many passed, a table of all, what stopped the others, and what was not measured."""
     passed = [row for row in rows if row.passed]
     failed = [row for row in rows if not row.passed]
     packages = sorted({row.package for row in passed}, key=str.lower)
@@ -32,6 +32,9 @@ def page(rows: Sequence[Row]) -> str:
     if failed:
         lines += ["## What stands in the way", "", "| package | architecture | stage | reason |", "|---|---|---|---|"]
         lines += [f"| {r.package} | {r.name} | {r.failed or 'engine'} | {plain(r.reason)} |" for r in failed] + [""]
+    if unmeasured:
+        said = f"{len(unmeasured)} more are in the table of `benchmarks/coverage_cases.py`, and nothing is known of them yet:"
+        lines += ["## Not measured", "", said, "", ", ".join(unmeasured) + ".", ""]
     versions = {row.package: row.version for row in rows if row.version}
     lines += ["## Versions", "", ", ".join(f"{name} {number}" for name, number in sorted(versions.items())) + ".", ""]
     return "\n".join(lines)

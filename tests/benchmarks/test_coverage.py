@@ -42,7 +42,8 @@ def test_the_bar_is_held():
 
 def test_the_page_is_what_the_figures_make():
 
-    said = page([Row(**row) for row in rows()])
+    known = {f"{row['package']}/{row['name']}" for row in rows()}
+    said = page([Row(**row) for row in rows()], [case.key for case in cases() if case.key not in known])
     assert (ROOT / "docs" / "coverage.md").read_text(encoding="utf-8") == said
     assert f"{len(passed())} of {len(rows())} architectures" in said
     for row in rows():
