@@ -51,8 +51,8 @@ def main() -> None:
                 write(rows, table, options.json)
     write(rows, table, options.json)
     if options.json == FIGURES:
-        known = read(FIGURES)
-        PAGE.write_text(page(list(known.values()), [key for key in table if key not in known]), encoding="utf-8")
+        kept = read(FIGURES)
+        PAGE.write_text(page(list(kept.values()), [key for key in table if key not in kept]), encoding="utf-8")
 
 
 def in_turns(table: list[Case]) -> list[Case]:
