@@ -277,7 +277,7 @@ def test_a_failed_gate_names_the_part_and_keeps_nothing(dates, tmp_path, monkeyp
                 place = folder.path / file.relative_to(dates.path / name)
                 place.parent.mkdir(exist_ok=True)
                 shutil.copy(file, place)
-        return Written(dates.made.parts[name], (f"output x of {name} errs",))
+        return Written(dates.made.parts[name], (f"output x of {name} errs",), {})
 
     monkeypatch.setattr("attnexport.export.sequence.write.export_source", failing)
     with pytest.raises(ParityError, match="encoder: output x of encoder errs; step: output x of step errs"):
