@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import InputError
+from .borrow import SOURCE, borrows, read
 
 
+@borrows((*SOURCE, "seed"))
 def bench(
     model: Annotated[
         Path | None, typer.Argument(help="A bundle, NAME.attn, or a model, which is exported first.")
@@ -44,23 +46,13 @@ def bench(
     trt: Annotated[
         str | None, typer.Option(help="With a model: build an engine, too, as in an export: auto, rtx or enterprise.")
     ] = None,
-    arch: Annotated[str | None, typer.Option(help="As for an export: architecture of a plain state dict.")] = None,
-    factory: Annotated[str | None, typer.Option(help="As for an export: package.module:callable.")] = None,
-    kwargs: Annotated[str, typer.Option(help="As for an export: its arguments, a JSON object.")] = "{}",
-    random_weights: Annotated[bool, typer.Option(help="As for an export: seeded weights instead of a file.")] = False,
-    allow_pickle: Annotated[
-        bool, typer.Option(help="Run code inside a pickled module. Only for trusted files.")
-    ] = False,
     precision: Annotated[str, typer.Option(help="With a model: of its typed model, as in an export.")] = "fp32",
-    inputs: Annotated[list[str] | None, typer.Option("--input", help="As for an export; repeatable.")] = None,
-    dynamic: Annotated[list[str] | None, typer.Option(help="As for an export; repeatable.")] = None,
-    static: Annotated[bool, typer.Option(help="As for an export: no symbolic batch.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the random inputs and weights.")] = 0,
     json_output: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to FILE; - prints them instead of tables.")
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Draw a chart to FILE; needs matplotlib.")] = None,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    **words: Any,
 ) -> None:
     """Time contenders on one model in interleaved rounds, beside their peak memory; wrong ones are not timed."""
     from ..export.bench import BenchOptions
@@ -81,21 +73,15 @@ def bench(
             raise InputError(f"{path} cannot be written: {path.parent} is no folder", "make it first")
     file = original if bundle is not None else model
     export = None
-    if bundle is None or file is not None or arch or factory:
+    if bundle is None or file is not None or words["arch"] or words["factory"]:
         from ..export.requirements import require_export
 
         require_export()
-        from ..export.options import ExportOptions
-
-        export = ExportOptions.from_strings(
-            model=file, trt=trt, precision=precision, workspace=None, gate=2.0, arch=arch, factory=factory, kwargs=kwargs,
-            random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (), dynamic=dynamic or (), static=static,
-            seed=seed,
-        )  # fmt: skip
+        export = read({**words, "model": file, "trt": trt, "precision": precision})
     options = BenchOptions.from_strings(
         bundle=bundle, model=export, contenders=contenders or (), baseline=baseline, batches=batch or (), sizes=size or (),
         target_latency=target_latency, statistic=latency_of, device=device, threads=threads, rounds=rounds, seconds=seconds,
-        memory=memory, seed=seed, png=png,
+        memory=memory, seed=words["seed"], png=png,
     )  # fmt: skip
     on_stdout = json_output == Path("-")
     with ConsoleReporter(silent=on_stdout) as reporter:

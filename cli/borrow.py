@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 _RENAMED = {"output": "outputs", "outputs": "extra_outputs", "compute_capability": "compute_capabilities"}
 _OF_THE_COMMAND = ("json_output", "quiet", "debug")
 
+SOURCE = ("model", "arch", "factory", "kwargs", "random_weights", "allow_pickle", "inputs", "dynamic", "static")
+"""The options that say what the model is, and what it takes."""
 
-def borrows(without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command of keywords all options of the export that it has none of its own for, but ``without``.
+
+def borrows(only: Collection[str] | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command of keywords the options of the export that it has none of its own for: all, or ``only`` these.
 
     The command takes them as ``**words``, which :func:`read` understands.
     """
@@ -26,7 +29,7 @@ def borrows(without: Collection[str] = ()) -> Callable[[Callable[..., None]], Ca
         theirs = inspect.signature(export).parameters
         hints = {**get_type_hints(export, include_extras=True), **get_type_hints(command, include_extras=True)}
         keywords = [p for p in own.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        borrowed = [p for name, p in theirs.items() if name not in own and name not in without]
+        borrowed = [p for name, p in theirs.items() if name not in own and (only is None or name in only)]
         command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads
             [p.replace(kind=p.KEYWORD_ONLY, annotation=hints[p.name]) for p in (*keywords, *borrowed)]
         )
@@ -36,10 +39,14 @@ def borrows(without: Collection[str] = ()) -> Callable[[Callable[..., None]], Ca
 
 
 def read(words: Mapping[str, Any]) -> ExportOptions:
-    """The export that the borrowed words ask for. Raises InputError as ``attnexport MODEL`` does."""
+    """The export that the borrowed words ask for; what they do not say is as in an export.
+
+    Raises InputError as ``attnexport MODEL`` does.
+    """
     from ..export.options import ExportOptions
 
-    given = {_RENAMED.get(name, name): value for name, value in words.items() if name not in _OF_THE_COMMAND}
+    said = {**{name: p.default for name, p in inspect.signature(export).parameters.items()}, **words}
+    given = {_RENAMED.get(name, name): value for name, value in said.items() if name not in _OF_THE_COMMAND}
     for name in ("inputs", "dynamic", "outputs", "compute_capabilities"):
         given[name] = given.get(name) or ()
     return ExportOptions.from_strings(**given)

@@ -9,7 +9,9 @@ import typer
 
 
 def export(
-    model: Annotated[Path | None, typer.Argument(help="The file to export; none with --random-weights.")] = None,
+    model: Annotated[
+        Path | None, typer.Argument(help="A file, or package.module:callable; none with --random-weights.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The bundle to write, or a folder for it; NAME.attn by default.")
     ] = None,
