@@ -1,0 +1,1 @@
+"""A Triton server, supervised, with bundles behind it."""
