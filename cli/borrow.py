@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from .export import export
 
 if TYPE_CHECKING:
+    from ..export.engine.options import EngineOptions
     from ..export.options import ExportOptions
 
 _RENAMED = {"output": "outputs", "outputs": "extra_outputs", "compute_capability": "compute_capabilities"}
@@ -16,6 +17,9 @@ _OF_THE_COMMAND = ("json_output", "quiet", "debug")
 
 SOURCE = ("model", "arch", "factory", "kwargs", "random_weights", "allow_pickle", "inputs", "dynamic", "static")
 """The options that say what the model is, and what it takes."""
+
+ENGINE = ("workspace", "timing_cache", "compute_capability", "optimization_level", "build_time_limit")
+"""The options that say how TensorRT builds."""
 
 
 def borrows(only: Collection[str] | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -50,3 +54,10 @@ def read(words: Mapping[str, Any]) -> ExportOptions:
     for name in ("inputs", "dynamic", "outputs", "compute_capabilities"):
         given[name] = given.get(name) or ()
     return ExportOptions.from_strings(**given)
+
+
+def read_engine(words: Mapping[str, Any]) -> EngineOptions:
+    """How an engine is built, of the borrowed words of :data:`ENGINE`. Needs no torch; raises InputError as an export does."""
+    from ..export.engine.options import EngineOptions
+
+    return EngineOptions.from_strings(**{_RENAMED.get(name, name): words[name] for name in ENGINE})

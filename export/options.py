@@ -160,12 +160,12 @@ class ExportOptions:
             outputs=tuple(outputs),
             image_scale=_image_scale(image_mean, image_std),
             attention=extra_outputs == "attention",
-            engine=EngineOptions(
-                workspace_bytes=None if workspace is None else parse_bytes(workspace, "--workspace"),
+            engine=EngineOptions.from_strings(
+                workspace=workspace,
                 timing_cache=timing_cache,
-                compute_capabilities=tuple(compute_capabilities),
+                compute_capabilities=compute_capabilities,
                 optimization_level=optimization_level,
-                time_limit_s=build_time_limit,
+                build_time_limit=build_time_limit,
             ),
             **rest,
         )

@@ -40,17 +40,22 @@ _SMALLER = ("fp16", "bf16", "int8", "fp8", "fp32")
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What came of it. ``engines``: the new ones; ``checked``: their rows on the golden cases, None without a GPU."""
+    """What came of it. ``engines``: the new ones; ``checked``: their rows on the golden cases, None without a GPU.
+
+    ``timing_cache`` is the file that keeps the kernels' timings for the next build, None where the library has none.
+    """
 
     bundle: Path
     engines: tuple[EngineRecord, ...]
     checked: CheckResult | None
+    timing_cache: Path | None
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary; of the engines without their layers."""
         engines = [{**encode_fields(engine), "layers": len(engine.layers)} for engine in self.engines]
         checked = None if self.checked is None else self.checked.to_json()
-        return {"bundle": str(self.bundle), "engines": engines, "checked": checked}
+        cache = None if self.timing_cache is None else str(self.timing_cache)
+        return {"bundle": str(self.bundle), "engines": engines, "checked": checked, "timing_cache": cache}
 
 
 def rebuild(
@@ -67,7 +72,8 @@ def rebuild(
 
     A bundle without engines gets one. ``trt``: auto, rtx or enterprise. ``precision`` names another model to build from. ``out``
     writes another bundle (``force`` replaces one that is there) instead of changing this one. On a machine with a GPU the new
-    engines are held to their gates on the golden cases before anything is replaced.
+    engines are held to their gates on the golden cases before anything is replaced. Without a timing cache in ``options``, one
+    beside the bundle is read and written (:func:`cache_beside`) where the library keeps timings.
 
     Raises BundleError for a bundle that is damaged, InputError for a precision that it does not hold, MissingBackendError
     without TensorRT or onnx, EngineError where TensorRT refuses, ParityError where a new engine fails its gate.
@@ -77,9 +83,12 @@ def rebuild(
     bundle.verify_files()
     flavour = find_flavour(trt)  # type: ignore[arg-type]  # it refuses other words
     reporter.note(f"{flavour.title}: {flavour.reason}")
+    options = options or EngineOptions()
+    if options.timing_cache is None and flavour.has_timing_cache:
+        options = replace(options, timing_cache=cache_beside(bundle.path))
     destination = bundle.path if out is None else Path(out)
     with BundleWriter(destination, replace=out is None or force) as writer:
-        work = _Work(flavour, precision, options or EngineOptions(), reporter, link=out is None)
+        work = _Work(flavour, precision, options, reporter, link=out is None)
         manifest, roles = work.bundle(bundle, writer)
         _page(writer, manifest, roles)
         checked = None
@@ -96,7 +105,14 @@ def rebuild(
         else:
             reporter.note("the new engines were not run: no GPU is here; attnexport check runs them where one is")
         written = writer.commit(manifest, roles)
-    return Rebuilt(written.path, tuple(work.engines), checked)
+    kept = options.timing_cache if flavour.has_timing_cache else None
+    return Rebuilt(written.path, tuple(work.engines), checked, kept)
+
+
+def cache_beside(bundle: Path) -> Path:
+    """``net.attn.timing-cache`` for ``net.attn``: beside it, since a bundle's own files are sealed."""
+    whole = bundle.resolve()
+    return whole.with_name(f"{whole.name}.timing-cache")
 
 
 def open_rebuilt(path: Path, backend: str, options: Mapping[str, Any]) -> OpenBundle:
@@ -183,7 +199,7 @@ class _Work:
             (folder.path / file).parent.mkdir(exist_ok=True)
             (folder.path / file).write_bytes(engine.plan)
             roles[file] = "engine"
-            new.append(engine_record(engine, file, precision, model))
+            new.append(engine_record(engine, file, precision, model, bundle.manifest.outputs))
         kept = tuple(e for e in bundle.manifest.engines if e.file not in gone | {n.file for n in new})
         parity = tuple(r for r in bundle.manifest.parity if r.file not in gone)
         self.engines += new

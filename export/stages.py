@@ -158,7 +158,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
         if flavour is not None:
             with stages.run("engine") as stage:
                 note(f"{flavour.title}: {flavour.reason}")
-                built = _engine(options, flavour, folder, inputs, captured.origins, reporter)
+                built = _engine(options, flavour, folder, inputs, outputs, captured.origins, reporter)
                 engines.append(built)
                 stage.detail = f"{built.file}, {len(built.layers)} layers"
         gpu = cuda_device()
@@ -235,6 +235,7 @@ def _engine(
     flavour: Flavour,
     folder: BundleFolder,
     inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
     origins: Origins,
     reporter: Reporter,
 ) -> EngineRecord:
@@ -247,7 +248,7 @@ def _engine(
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(engine.plan)
     folder.add(file, "engine")
-    return engine_record(engine, file, options.precision, model.name)
+    return engine_record(engine, file, options.precision, model.name, outputs)
 
 
 def _open_forms(

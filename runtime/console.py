@@ -18,10 +18,11 @@ from rich.table import Table
 from .codec import decode
 from .decode_table import agreement_table, hypothesis_json
 from .divergence_table import print_divergence
+from .engine_memory import memory_of
 from .joined import joined
 from .manifest import Manifest
 from .parity_text import error_lines, headline
-from .sections import DecodeRecord
+from .sections import DecodeRecord, EngineRecord
 
 if TYPE_CHECKING:
     from .check_rows import CheckResult
@@ -190,12 +191,17 @@ def show_rebuilt(result: dict[str, Any], *, as_json: bool) -> None:
     for engine in result["engines"]:
         what = f"{size(engine['bytes'])}, {engine['layers']} layers, {engine['seconds']:.1f} s"
         console.print(f"built: {escape(engine['file'])} from {escape(engine['model'])} ({what})")
+        memory = memory_of(decode(EngineRecord, {**engine, "layers": []}, "engine"))
+        for line in memory.describe(size) if memory is not None else ():
+            console.print(f"       {line}")
     for row in (result["checked"] or {"rows": ()})["rows"]:
         if any(row["file"].endswith(engine["file"]) for engine in result["engines"]):
             ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}x of {row['factor']:g}x"
             console.print(
                 f"       {escape(row['file'])} output {escape(row['output'])}: {row['verdict']}, error {ratio}"
             )
+    if result["timing_cache"] is not None:
+        console.print(f"kept:  {escape(result['timing_cache'])}, the kernels' timings: the next build here is quicker")
     console.print(f"next:  attnexport check {escape(result['bundle'])}")
 
 
@@ -316,6 +322,8 @@ def _show_engines(console: Console, found: Inspection, layers: bool) -> None:
             for name, shapes in profile.items():
                 points = ", ".join(f"{point} {'x'.join(map(str, shape))}" for point, shape in shapes.items())
                 console.print(f"    profile {i}: {escape(name)} {points}")
+        for i, line in enumerate(engine.memory.describe(size) if engine.memory is not None else ()):
+            console.print(f"    profile {i}: {line}")
         if layers:
             table = _table("layer", "type", "outputs")
             for layer in engine.layers:

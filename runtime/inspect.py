@@ -11,6 +11,7 @@ from typing import Any
 from .attribution import Attribution
 from .bundle import Bundle
 from .codec import encode_fields
+from .engine_memory import EngineMemory, memory_of
 from .joined import joined
 from .manifest import Manifest
 from .parity_text import headline
@@ -64,7 +65,7 @@ class KeptRow:
 
 @dataclass(frozen=True)
 class EngineRow:
-    """One engine; ``layers`` as the engine inspector lists them."""
+    """One engine; ``layers`` as the engine inspector lists them, ``memory`` None where its build did not say."""
 
     file: str
     library: str
@@ -73,6 +74,7 @@ class EngineRow:
     bytes: int
     seconds: float
     profiles: tuple[dict[str, Any], ...]
+    memory: EngineMemory | None
     layers: tuple[dict[str, Any], ...]
 
 
@@ -149,6 +151,7 @@ def arrange(bundle: str, manifest: Manifest, parts: Mapping[str, Manifest]) -> I
                 bytes=e.bytes,
                 seconds=e.seconds,
                 profiles=e.profiles,
+                memory=memory_of(e),
                 layers=e.layers,
             )
             for e in manifest.engines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,12 @@ from ..report import Reporter
 from . import timing_cache
 from .attention import allow_decomposition
 from .capability import set_capabilities
-from .dtypes import float64_values
+from .dtypes import dtype_name, float64_values
 from .flavour import Flavour, gpu_present
 from .grid_sample import check_grid_samples
 from .layers import LayerJson, LayersFrom, inspected_layers, listed_layers, network_layers
-from .logger import ERROR, LAYER_LISTING, WARNING, Recording, logger_of
+from .logger import ERROR, LAYER_LISTING, WARNING, logger_of
+from .memory import Needs, engine_needs, logged_needs
 from .options import EngineOptions
 from .parse import Parsed, parsed
 from .profiles import ProfileJson, add_profile
@@ -31,16 +32,14 @@ from .progress import Progress, held_interrupts, trt_monitor
 if TYPE_CHECKING:
     import onnx
 
-_ACTIVATIONS = re.compile(r"Total Activation Memory: (\d+) bytes")
-
 
 @dataclass(frozen=True)
 class Engine:
     """A built engine. ``plan`` is the serialised engine; the rest says what it is, for the manifest.
 
     ``layers_from`` says where ``layers`` were read: the inspector, the builder's listing, or the network before fusion.
-    ``device_memory`` is the bytes of activations per profile, None where TensorRT does not say. ``model_sha256`` is of the
-    file that it was built from, and inside the plan, too; empty for a model in memory.
+    ``needs`` is the device memory that TensorRT takes, None where it does not say; ``types`` the dtype of each input and output.
+    ``model_sha256`` is of the file that it was built from, and inside the plan, too; empty for a model in memory.
     """
 
     plan: bytes = field(repr=False)
@@ -53,7 +52,8 @@ class Engine:
     compute_capabilities: tuple[str, ...]
     workspace_bytes: int | None
     tf32: bool
-    device_memory: list[int] | None
+    needs: Needs | None
+    types: dict[str, str]
     warnings: tuple[str, ...]
     model_sha256: str = ""
 
@@ -68,7 +68,8 @@ class Engine:
             "compute_capabilities": list(self.compute_capabilities),
             "workspace_bytes": self.workspace_bytes,
             "tf32": self.tf32,
-            "device_memory": self.device_memory,
+            "needs": None if self.needs is None else asdict(self.needs),
+            "types": self.types,
             "warnings": list(self.warnings),
             "model_sha256": self.model_sha256,
             "layers": {"from": self.layers_from, "list": self.layers},
@@ -121,7 +122,8 @@ def build_engine(
             progress.complete()
             if cache is not None and options.timing_cache is not None:
                 timing_cache.store(memoryview(cache.serialize()), options.timing_cache, reporter)
-            layers, layers_from, device_memory = _describe(plan, network, flavour, origins, len(profiles))
+            types = _border(network.network)
+            layers, layers_from, needs = _describe(plan, network, flavour, origins, len(profiles))
             warnings = tuple(network.recording.texts(WARNING))
             del memory, cache, config
     return Engine(
@@ -135,7 +137,8 @@ def build_engine(
         compute_capabilities=capabilities,
         workspace_bytes=options.workspace_bytes,
         tf32=options.tf32,
-        device_memory=device_memory,
+        needs=needs,
+        types=types,
         warnings=warnings,
         model_sha256=sha256,
     )
@@ -155,28 +158,27 @@ def _configure(config: Any, trt: Any, options: EngineOptions) -> None:
         config.builder_optimization_level = options.optimization_level
 
 
+def _border(network: Any) -> dict[str, str]:
+    """The dtype of each input and output."""
+    tensors = [network.get_input(i) for i in range(network.num_inputs)]
+    tensors += [network.get_output(i) for i in range(network.num_outputs)]
+    return {tensor.name: dtype_name(tensor.dtype) for tensor in tensors}
+
+
 def _describe(
     plan: bytes, network: Parsed, flavour: Flavour, origins: Mapping[str, Origin], profiles: int
-) -> tuple[list[LayerJson], LayersFrom, list[int] | None]:
+) -> tuple[list[LayerJson], LayersFrom, Needs | None]:
     trt = network.trt
+    needs = logged_needs(network.recording, profiles)
     if gpu_present():
         runtime = trt.Runtime(logger_of(trt)[0])
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is not None:  # None: built for another GPU than the one here
-            memory = [
-                int(engine.get_device_memory_size_for_profile_v2(i)) for i in range(engine.num_optimization_profiles)
-            ]
-            return inspected_layers(trt, engine, origins), "inspector", memory
-    device_memory = _logged_memory(network.recording, profiles)
+            return inspected_layers(trt, engine, origins), "inspector", engine_needs(trt, engine, needs)
     for listing in network.recording.raw(LAYER_LISTING):
         if layers := listed_layers(listing, origins):
-            return layers, "builder", device_memory
-    return network_layers(network.network, origins), "network", device_memory
-
-
-def _logged_memory(recording: Recording, profiles: int) -> list[int] | None:
-    said = [int(m[1]) for _, text in recording.messages if (m := _ACTIVATIONS.search(text))]
-    return said if len(said) == profiles else None
+            return layers, "builder", needs
+    return network_layers(network.network, origins), "network", needs
 
 
 def _failure(network: Parsed, progress: Progress, options: EngineOptions, origins: Mapping[str, Origin]) -> EngineError:

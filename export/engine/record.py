@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...runtime.device import cuda_device
+from ...runtime.engine_memory import keep
 from ...runtime.sections import EngineRecord
+from ...runtime.spec import TensorSpec
 from .build import Engine
 from .flavour import Flavour
+from .memory import engine_memory
 
 
 def engine_file(precision: str, flavour: Flavour) -> str:
@@ -13,8 +18,11 @@ def engine_file(precision: str, flavour: Flavour) -> str:
     return f"engines/{precision}.{flavour.name}-{'.'.join(map(str, flavour.version[:3]))}.engine"
 
 
-def engine_record(engine: Engine, file: str, precision: str, model: str) -> EngineRecord:
-    """One plan; ``model``: the file that it was built from. ``detail`` names the GPU that it was built beside, if any."""
+def engine_record(engine: Engine, file: str, precision: str, model: str, outputs: Sequence[TensorSpec]) -> EngineRecord:
+    """One plan; ``model``: the file that it was built from, ``outputs``: what it gives.
+
+    ``detail`` names the GPU that it was built beside, if any, and says what memory it takes (``runtime/engine_memory.py``).
+    """
     gpu = cuda_device()
     beside = {} if gpu is None else {"gpu": {"name": gpu[0], "compute_capability": gpu[1]}}
     return EngineRecord(
@@ -30,7 +38,7 @@ def engine_record(engine: Engine, file: str, precision: str, model: str) -> Engi
         detail={
             "layers_from": engine.layers_from,
             "workspace_bytes": engine.workspace_bytes,
-            "device_memory": engine.device_memory,
+            **keep(engine_memory(engine.needs, engine.profiles, engine.types, outputs)),
             "tf32": engine.tf32,
             "warnings": list(engine.warnings),
             **beside,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from ...runtime.engine_memory import memory_of
 from ...runtime.sections import EngineRecord
 from . import words
 from .content import Content
@@ -41,6 +42,8 @@ def _engine(engine: EngineRecord) -> Markup:
         ("TF32", "allowed" if engine.detail.get("tf32") else "off"),
         ("profiles", [_profile(i, profile) for i, profile in enumerate(engine.profiles)]),
     ]  # fmt: skip
+    if (memory := memory_of(engine)) is not None:
+        facts.append(("GPU memory", [tag("div", f"{i}: {line}") for i, line in enumerate(memory.describe(words.size))]))
     counts = Counter(precision(layer) for layer in engine.layers)
     rows: list[list[Html]] = [
         [

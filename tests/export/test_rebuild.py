@@ -16,15 +16,19 @@ import pytest
 
 from attnexport.errors import BundleError, ForeignEngineError, InputError, MissingBackendError, ParityError
 from attnexport.export import rebuild as module
-from attnexport.export.rebuild import open_rebuilt, rebuild, rebuild_foreign
+from attnexport.export.engine import EngineOptions, Flavour, find_flavour, timing_cache
+from attnexport.export.rebuild import cache_beside, open_rebuilt, rebuild, rebuild_foreign
 from attnexport.export.report import Silent
 from attnexport.runtime.bundle import Bundle
 from attnexport.runtime.check import check
 from attnexport.runtime.check_rows import CheckResult, CheckRow
+from attnexport.runtime.console import show_inspection, show_rebuilt, size
 from attnexport.runtime.device import cuda_device
 from attnexport.runtime.engine_binding import built_from
+from attnexport.runtime.engine_memory import memory_of
 from attnexport.runtime.figures import Figures, Gate, ParityRecord
 from attnexport.runtime.golden import GoldenCase, write_golden
+from attnexport.runtime.inspect import inspect
 from attnexport.runtime.manifest import Manifest
 from attnexport.runtime.sections import DecodeAgreement, DecodeRecord, EngineRecord, RewriteRecord, Source
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -263,6 +267,73 @@ def test_an_engine_that_fits_is_not_rebuilt(make: Make, monkeypatch: pytest.Monk
     path = make((replace(OLD, version=rtx.__version__, compute_capability="8.9"),))
     assert rebuild_foreign(path, said) is None
     assert said.notes[0].startswith("nothing is rebuilt: every engine was made for ")
+
+
+@no_gpu
+def test_memory_is_recorded_and_shown(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    path = make()
+    done = rebuild(path, trt="rtx")
+    memory = memory_of(done.engines[0])
+    assert memory is not None
+    (profile,) = memory.profiles
+    assert (profile.inputs, profile.outputs) == (4 * 3 * 2, 4 * 3 * 2), "FP16 at its border, four rows of three"
+    assert inspect(path).engines[0].memory == memory
+    assert memory.describe(size)[0].partition(":")[0] in Bundle.open(path).file("report.html").read_text()
+    (line,) = memory.describe(size)
+    show_rebuilt(done.to_json(), as_json=False)
+    assert line in capsys.readouterr().out
+    show_inspection(inspect(path), layers=False, as_json=False)
+    assert f"profile 0: {line}" in capsys.readouterr().out
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> Flavour:
+    """TensorRT-RTX under the name of a library that times kernels: its cache calls are there, so the file's way is the real one."""
+    flavour = replace(find_flavour("rtx"), name="enterprise")
+    monkeypatch.setattr(module, "find_flavour", lambda trt: flavour)
+    return flavour
+
+
+@no_gpu
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_timing_cache_lies_beside_the_bundle_and_is_used_again(
+    make: Make, timed: Flavour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = make(), tmp_path / "net.attn.timing-cache"
+    read: list[bytes | None] = []
+    attach = timing_cache.attach
+
+    def attached(config: Any, file: Path, *rest: Any) -> Any:
+        read.append(file.read_bytes() if file.exists() else None)
+        return attach(config, file, *rest)
+
+    monkeypatch.setattr(timing_cache, "attach", attached)
+    done = rebuild(path)
+    assert done.timing_cache == cache == cache_beside(path)
+    assert done.to_json()["timing_cache"] == str(cache)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.attn", "net.attn.timing-cache"]
+    Bundle.open(path).verify_files()
+    first = cache.read_bytes()
+    assert first
+    assert read == [None]
+    rebuild(path)
+    assert read == [None, first], "what it wrote itself, it takes again"
+
+
+@no_gpu
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_timing_cache_that_was_named_is_the_one(make: Make, timed: Flavour, tmp_path: Path) -> None:
+    named = tmp_path / "shared" / "orin.cache"
+    done = rebuild(make(), options=EngineOptions(timing_cache=named), out=tmp_path / "other.attn")
+    assert done.timing_cache == named
+    assert named.is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.attn", "other.attn", "shared"]
+
+
+@no_gpu
+def test_a_library_that_times_nothing_keeps_nothing(make: Make, tmp_path: Path) -> None:
+    assert rebuild(make(), trt="rtx").timing_cache is None
+    assert [p.name for p in tmp_path.iterdir()] == ["net.attn"]
 
 
 @no_gpu

@@ -81,19 +81,6 @@ def test_the_record_is_plain_json_without_the_plan(mixed, image, rtx, origins, r
     assert "plan" not in value
 
 
-def test_device_memory_grows_with_the_maximum(mixed, rtx, reporter) -> None:
-    def memory(largest: int) -> int:
-        sizes = (Axis(1, 1, 1, "N"), Axis.fixed(3), Axis(8, 8, largest, "H"), Axis(8, 8, largest, "W"))
-        engine = build_engine(mixed, [TensorSpec("x", "float32", sizes)], rtx, EngineOptions(), {}, reporter)
-        assert engine.device_memory is not None
-        assert len(engine.device_memory) == 1
-        return engine.device_memory[0]
-
-    activations = 8 * 256 * 256 * 2  # the convolution's output in FP16, at the maximum
-    assert memory(256) >= activations
-    assert memory(256) > 2 * memory(128) - 2**23
-
-
 def test_a_static_model_needs_no_profile(onnx_model, rtx, reporter) -> None:
     model = onnx_model("net (float[1,4] x) => (float[1,4] y) { [a] t = Relu(x) [b] y = Exp(t) }")
     spec = TensorSpec("x", "float32", (Axis.fixed(1), Axis.fixed(4)))
@@ -225,7 +212,7 @@ def test_two_builds_at_once_keep_their_messages_apart(mixed, image, rtx, reporte
     for name, batch in (("a", 4), ("b", 1)):
         alone = build_engine(mixed, [image if name == "a" else small], rtx, EngineOptions(), {}, reporter)
         assert engines[name].profiles[0]["x"]["max"][0] == batch
-        assert engines[name].device_memory == alone.device_memory
+        assert engines[name].needs == alone.needs
         assert [layer["nodes"] for layer in engines[name].layers] == [layer["nodes"] for layer in alone.layers]
 
 
@@ -236,5 +223,6 @@ def test_the_plan_deserialises_and_the_inspector_lists_its_layers(mixed, image, 
     engine = build_engine(mixed, [image], rtx, options, origins, reporter)
     assert engine.layers_from == "inspector"
     assert {"stem/conv", "gate/softmax"} <= {node for layer in engine.layers for node in layer["nodes"]}
-    assert engine.device_memory is not None
-    assert engine.device_memory[0] > 0
+    assert engine.needs is not None
+    assert engine.needs.weights > 0
+    assert engine.needs.activations[0] > 0

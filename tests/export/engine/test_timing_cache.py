@@ -37,6 +37,31 @@ def test_a_new_cache_is_attached(config, reporter, tmp_path: Path) -> None:
     assert not (tmp_path / "none.cache").exists()
 
 
+class Refusing:
+    """A config as TensorRT 10 and 11 have it where a cache is damaged, or of another version or GPU; RTX takes anything."""
+
+    def __init__(self, creates: bool) -> None:
+        self.creates, self.taken = creates, []
+
+    def create_timing_cache(self, data: bytes) -> bytes | None:
+        return data if self.creates or not data else None
+
+    def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:
+        assert not ignore_mismatch
+        self.taken.append(cache)
+        return not cache
+
+
+@pytest.mark.parametrize("creates", [False, True], ids=["damaged", "of another GPU"])
+def test_a_cache_that_does_not_match_is_replaced_and_said(creates: bool, reporter, tmp_path: Path) -> None:
+    path = tmp_path / "timing.cache"
+    path.write_bytes(b"of another TensorRT")
+    config = Refusing(creates)
+    assert attach(config, path, ENTERPRISE, reporter) == b""
+    assert config.taken[-1] == b""
+    assert reporter.notes == [f"timing cache {path} is of another TensorRT or GPU: it will be replaced"]
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_file_that_cannot_be_read(config, reporter, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read: Is a directory\. name a file"):
