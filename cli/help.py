@@ -16,6 +16,7 @@ usage:  attnexport MODEL [options]         export MODEL to the bundle NAME.attn
         attnexport bench NAME.attn|MODEL   timed beside PyTorch and the plain export; memory, chart
         attnexport scan MODEL              what each target cannot run, or runs slowly, by module
         attnexport doctor [--probe]        what works here, what to install; --probe measures it
+        attnexport triton NAME.attn --out REPO          a Triton model repository to serve
         attnexport models [NAME]           what --arch knows, counted; NAME: with its options
 
 MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, TorchScript, .onnx,

@@ -1,0 +1,139 @@
+"""Which of Triton's backends serves a bundle, and which file of it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import InputError
+from ..bundle import Bundle
+from ..engine_fit import TITLES
+from ..open_bundle import PRECISIONS
+from ..sections import EngineRecord
+from ..sessions.ort import OrtSession
+from ..spec import TensorSpec
+from .options import RepositoryOptions
+
+PYTHON, ONNXRUNTIME, TENSORRT = "python", "onnxruntime", "tensorrt"
+_NATIVE_FILES = {ONNXRUNTIME: "model.onnx", TENSORRT: "model.plan"}
+_DEFAULT_HOME = Path("/opt/tritonserver")  # where NVIDIA's images have it
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend and, where it is a native one, the file that it loads, with the name that Triton looks for.
+
+    ``why`` says in words what runs, ``note`` what one should know of the choice. ``inputs`` and ``outputs`` are the types of the
+    file's own border.
+    """
+
+    backend: str
+    why: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    file: str = ""
+    renamed: str = ""
+    note: str = ""
+
+
+def choose_backend(bundle: Bundle, options: RepositoryOptions) -> Choice:
+    """The backend for a bundle of one graph.
+
+    ``auto`` takes tensorrt for an engine of enterprise TensorRT, and onnxruntime for a bundle without an engine, where the Triton
+    that is here has them; else the Python backend, which runs any of them. An engine of TensorRT-RTX is not one of the tensorrt
+    backend's. Raises InputError where a backend that was asked for cannot serve the bundle.
+    """
+    if options.backend == PYTHON:
+        return _python(bundle, options)
+    if options.backend in _NATIVE_FILES:
+        return _native(bundle, options.backend, options)
+    offered = offered_backends(options.backends)
+    engines = _engines(bundle, options)
+    wanted = TENSORRT if any(e.flavour == "enterprise" for e in engines) else "" if engines else ONNXRUNTIME
+    if wanted in offered and options.session == "auto":
+        return _native(bundle, wanted, options)
+    return _python(bundle, options)
+
+
+def offered_backends(folder: Path | None) -> tuple[str, ...]:
+    """The backends of a Triton: of ``folder``, else of the one on PATH, else of NVIDIA's images; none where there is no Triton.
+
+    Raises InputError for a folder that does not exist.
+    """
+    if folder is None:
+        binary = shutil.which("tritonserver")
+        homes = [Path(binary).resolve().parents[1]] if binary else []
+        folder = next((h / "backends" for h in (*homes, _DEFAULT_HOME) if (h / "backends").is_dir()), None)
+        if folder is None:
+            return ()
+    elif not folder.is_dir():
+        raise InputError(
+            f"{folder} is no directory of Triton's backends", "give for example /opt/tritonserver/backends"
+        )
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+
+
+def _python(bundle: Bundle, options: RepositoryOptions) -> Choice:
+    manifest = bundle.manifest
+    return Choice(PYTHON, f"attnexport's session {options.session}", manifest.inputs, manifest.outputs)
+
+
+def _native(bundle: Bundle, backend: str, options: RepositoryOptions) -> Choice:
+    if options.session != "auto" or options.threads is not None:
+        raise InputError(
+            f"--session and --threads belong to the Python backend, and the backend is {backend}",
+            "give --backend python",
+        )
+    if backend == TENSORRT:
+        engine = _enterprise(bundle, options)
+        file, model = engine.file, engine.model
+        why = f"TensorRT {engine.version}, {engine.precision}"
+        note = f"{file} runs in a Triton with TensorRT {engine.version} only"
+    else:
+        file, precision = _model(bundle, options)
+        model, note = file, ""
+        why = f"ONNX Runtime, {precision}"
+    inputs, outputs = _own_border(bundle, model)
+    return Choice(backend, why, inputs, outputs, file, _NATIVE_FILES[backend], note)
+
+
+def _engines(bundle: Bundle, options: RepositoryOptions) -> list[EngineRecord]:
+    return [e for e in bundle.manifest.engines if options.precision in (None, e.precision)]
+
+
+def _enterprise(bundle: Bundle, options: RepositoryOptions) -> EngineRecord:
+    engines = _engines(bundle, options)
+    if fitting := [e for e in engines if e.flavour == "enterprise"]:
+        return fitting[0]
+    if engines:
+        raise InputError(
+            f"engine {engines[0].file!r} is {TITLES[engines[0].flavour]}'s, which Triton's tensorrt backend does not load",
+            "serve it with --backend python, or build one of TensorRT: attnexport rebuild --trt=enterprise",
+        )
+    raise InputError(
+        f"{bundle.path} has no engine for the tensorrt backend", "build one: attnexport rebuild --trt=enterprise"
+    )
+
+
+def _model(bundle: Bundle, options: RepositoryOptions) -> tuple[str, str]:
+    """The ONNX file for a native backend: of the precision that was asked for, else FP16 on a GPU and FP32 elsewhere."""
+    has = {p: bundle.with_role(f"model-{p}") for p in PRECISIONS}
+    small = [p for p in PRECISIONS[1:] if has[p]]
+    wanted = options.precision or (small[0] if options.device == "gpu" and small else "fp32")
+    if not has[wanted]:
+        raise InputError(
+            f"{bundle.path} has no {wanted} model", f"it has {', '.join(p for p in PRECISIONS if has[p]) or 'none'}"
+        )
+    return has[wanted][0], wanted
+
+
+def _own_border(bundle: Bundle, model: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """The bundle's tensors in the types of a model's own border, which are others under ``--io-precision same``."""
+    manifest = bundle.manifest
+    with OrtSession(bundle.file(model), optimize=False, threads=1) as session:
+        types = {**session.input_dtypes, **session.output_dtypes}
+    return (
+        tuple(spec.with_dtype(types[spec.name]) for spec in manifest.inputs),
+        tuple(spec.with_dtype(types[spec.name]) for spec in manifest.outputs),
+    )

@@ -1,0 +1,92 @@
+"""The border of a bundle as Triton states it: the batch apart from the other axes, which have sizes or -1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ...errors import InputError
+from ..spec import Axis, TensorSpec
+
+TYPES = {
+    "float16": "TYPE_FP16", "float32": "TYPE_FP32", "float64": "TYPE_FP64", "int8": "TYPE_INT8", "int16": "TYPE_INT16",
+    "int32": "TYPE_INT32", "int64": "TYPE_INT64", "uint8": "TYPE_UINT8", "bool": "TYPE_BOOL",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output: ``dims`` without the batch where there is one; ``scalar`` where the model has no other axis.
+
+    Triton knows no tensor without dims: a scalar is [1] for clients and reshaped to [] for the model.
+    """
+
+    name: str
+    type: str
+    dims: tuple[int, ...]
+    scalar: bool = False
+
+    @classmethod
+    def of(cls, spec: TensorSpec, *, batched: bool) -> Tensor:
+        """A tensor of a bundle."""
+        axes = spec.axes[1:] if batched else spec.axes
+        dims = tuple(-1 if axis.dynamic else axis.opt for axis in axes)
+        return cls(spec.name, TYPES[spec.dtype], dims or (1,), not dims)
+
+
+@dataclass(frozen=True)
+class Border:
+    """What a model takes and gives. ``batch`` is the range of the axis that requests are grouped along, None where they stay apart."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    batch: Axis | None
+    note: str = ""
+
+    @property
+    def max_batch(self) -> int:
+        """Triton's ``max_batch_size``: 0 where requests stay apart."""
+        return self.batch.max if self.batch is not None else 0
+
+    @classmethod
+    def of(cls, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], symbol: str) -> Border:
+        """The border of a graph whose rows, along axes named ``symbol``, do not know of each other."""
+        batch, why = find_batch(inputs, outputs, symbol)
+        batched = batch is not None
+        return cls(
+            tuple(Tensor.of(spec, batched=batched) for spec in inputs),
+            tuple(Tensor.of(spec, batched=batched) for spec in outputs),
+            batch,
+            why and f"requests are not grouped: {why}",
+        )
+
+    @property
+    def warm_batches(self) -> tuple[int, ...]:
+        """The batches to warm up: one row, the profile's opt, as many as there may be."""
+        return (1, min(self.batch.opt, self.batch.max), self.batch.max) if self.batch is not None else (1,)
+
+    def capped(self, most: int | None) -> Border:
+        """With batches of ``most`` rows. Raises InputError where the model takes fewer, or does not group requests."""
+        if most is None:
+            return self
+        if self.batch is None:
+            raise InputError(
+                f"--max-batch {most} is given and {self.note}", "leave it out, or name the axis: --batch-axis"
+            )
+        if not self.batch.min <= most <= self.batch.max:
+            raise InputError(
+                f"--max-batch {most} is not in {self.batch.min}..{self.batch.max}, what the bundle was made for",
+                "give a smaller one, or export with a wider --dynamic",
+            )
+        return replace(self, batch=replace(self.batch, opt=min(self.batch.opt, most), max=most))
+
+
+def find_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], symbol: str) -> tuple[Axis | None, str]:
+    """The batch: axis 0 of every input and output, named ``symbol``, and no other axis of that name. Else None, and why."""
+    for kind, specs in (("input", inputs), ("output", outputs)):
+        for spec in specs:
+            if not spec.axes or spec.axes[0].symbol != symbol:
+                return None, f"axis 0 of {kind} {spec.describe()} is not the free axis {symbol!r}"
+            if any(axis.symbol == symbol for axis in spec.axes[1:]):
+                return None, f"{kind} {spec.describe()} has {symbol!r} on another axis than 0, too"
+    return inputs[0].axes[0], ""

@@ -1,0 +1,119 @@
+"""One version of one model, written into a staging folder as it will lie in the repository."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..bundle import MANIFEST, Bundle
+from .backend import PYTHON, Choice, choose_backend
+from .border import Border
+from .config import Config, add_parameters, model_config, to_text
+from .labels import add_labels, class_names
+from .lint import CONFIG
+from .model import BATCH_AXIS, PRECISION, SESSION, THREADS
+from .options import RepositoryOptions
+from .warmup import add_warmup
+
+_MODEL_PY = '''"""Written by attnexport: serves the bundle beside this file."""
+
+from pathlib import Path
+
+from {module} import {base}
+
+
+class TritonPythonModel({base}):
+    bundle = Path(__file__).with_name({bundle!r})
+'''
+HEADER = ("Written by attnexport triton.",)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A staged model: ``folder`` holds its config.pbtxt, its one version, warm-up data and labels."""
+
+    name: str
+    version: int
+    folder: Path
+    config: Config
+    bundle: Path
+    role: str
+    how: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def backend(self) -> str:
+        """python, onnxruntime, tensorrt or ensemble."""
+        return str(self.config.backend or self.config.platform)
+
+
+def draft_model(
+    bundle: Bundle,
+    name: str,
+    version: int,
+    staging: Path,
+    options: RepositoryOptions,
+    *,
+    role: str = "model",
+) -> Draft:
+    """Stage a bundle of one graph on the backend that is chosen for it."""
+    choice = choose_backend(bundle, options)
+    border = Border.of(choice.inputs, choice.outputs, options.batch_axis).capped(options.max_batch)
+    notes = [note for note in (choice.note, border.note) if note]
+    config = model_config(name, choice.backend, border, options)
+    folder = staging / name
+    into = folder / str(version)
+    into.mkdir(parents=True)
+    if choice.backend == PYTHON:
+        write_python(bundle, name, into, __package__ + ".model", "BundleModel")
+        add_parameters(
+            config,
+            {
+                SESSION: options.session, PRECISION: options.precision, THREADS: options.threads,
+                BATCH_AXIS: options.batch_axis,
+            },
+        )  # fmt: skip
+    else:
+        _copy_native(bundle, choice, into)
+    names = class_names(bundle.manifest, options.labels)
+    add_labels(config, folder, border.outputs, names, asked=options.labels is not None)
+    if options.warmup:
+        feeds = _in_types(bundle.golden()[0].feeds, choice)
+        add_warmup(config, folder, border.inputs, feeds, border.warm_batches)
+    write_config(folder, config)
+    return Draft(name, version, folder, config, bundle.path, role, choice.why, tuple(notes))
+
+
+def write_python(bundle: Bundle, name: str, into: Path, module: str, base: str) -> None:
+    """``model.py`` and, beside it, the bundle, whole."""
+    beside = f"{name}.attn"
+    copy_bundle(bundle, into / beside)
+    (into / "model.py").write_text(_MODEL_PY.format(module=module, base=base, bundle=beside), encoding="utf-8")
+
+
+def copy_bundle(bundle: Bundle, to: Path) -> None:
+    """The files that the manifest lists, and the manifest."""
+    for relative in (*bundle.manifest.files, MANIFEST):
+        (to / relative).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(bundle.path / relative, to / relative)
+
+
+def _copy_native(bundle: Bundle, choice: Choice, into: Path) -> None:
+    """The file under the name that Triton looks for; its weights, where they lie beside it, under the name that it has for them."""
+    shutil.copy(bundle.file(choice.file), into / choice.renamed)
+    for weights in bundle.with_role("weights"):
+        if weights.startswith(f"{choice.file}."):
+            shutil.copy(bundle.file(weights), into / weights)
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """``config.pbtxt``."""
+    (folder / CONFIG).write_text(to_text(config, HEADER), encoding="utf-8")
+
+
+def _in_types(feeds: Mapping[str, np.ndarray], choice: Choice) -> dict[str, np.ndarray]:
+    return {spec.name: np.asarray(feeds[spec.name]).astype(spec.numpy_dtype, copy=False) for spec in choice.inputs}

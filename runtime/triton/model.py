@@ -1,0 +1,100 @@
+"""The class behind a repository's ``model.py``: Triton's Python backend over a session of attnexport's own."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import AttnexportError
+from ..bundle import Bundle
+from ..open_bundle import open_bundle
+from ..spec import Axis, TensorSpec
+from .border import find_batch
+from .grouping import Arrays, Grouping
+
+BATCH_AXIS, SESSION, PRECISION, THREADS = "batch_axis", "session", "precision", "threads"
+"""Parameters of the configuration."""
+
+
+class ServedModel:
+    """What every model of ours does in a process of the Python backend. :meth:`open` is what they differ in."""
+
+    bundle: Path
+    """The bundle beside ``model.py``."""
+
+    def open(self, bundle: Bundle, parameters: dict[str, str], threads: int | None) -> Served:
+        """Open what is to be run."""
+        raise NotImplementedError
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Verify the bundle and open it. Triton reports what is raised, and does not serve the version."""
+        self._pb = importlib.import_module("triton_python_backend_utils")
+        config = json.loads(args["model_config"])
+        parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+        bundle = Bundle.open(self.bundle)
+        bundle.verify_files()
+        self._served = self.open(bundle, parameters, threads_for(config, parameters))
+        self._group = Grouping(
+            self._served.run, self._served.inputs, self._served.batch if config["max_batch_size"] > 0 else None
+        )
+        for line in (f"{args['model_name']} version {args['model_version']}: {self._served.how}", *self._served.notes):
+            self._pb.Logger.log_info(line)
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One response per request: its outputs, or what is wrong with it."""
+        pb = self._pb
+        names = [spec.name for spec in self._served.inputs]
+        feeds = [{n: pb.get_input_tensor_by_name(request, n).as_numpy() for n in names} for request in requests]
+        return [self._response(request, answer) for request, answer in zip(requests, self._group(feeds), strict=True)]
+
+    def _response(self, request: Any, answer: Arrays | AttnexportError) -> Any:
+        pb = self._pb
+        if isinstance(answer, AttnexportError):
+            return pb.InferenceResponse(error=pb.TritonError(str(answer)))
+        wanted = request.requested_output_names()
+        return pb.InferenceResponse([pb.Tensor(name, answer[name]) for name in wanted])
+
+    def finalize(self) -> None:
+        """Close what is open."""
+        if hasattr(self, "_served"):
+            self._served.close()
+
+
+class Served:
+    """Something to run, with what it takes, and what one should know of it."""
+
+    def __init__(
+        self,
+        run: Callable[[dict[str, Any]], Arrays],
+        inputs: Sequence[TensorSpec],
+        batch: Axis | None,
+        close: Callable[[], None],
+        how: str,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.run, self.inputs, self.batch, self.close = run, tuple(inputs), batch, close
+        self.how, self.notes = how, tuple(notes)
+
+
+class BundleModel(ServedModel):
+    """A bundle of one graph, on any session that ``attnexport.open`` knows."""
+
+    def open(self, bundle: Bundle, parameters: dict[str, str], threads: int | None) -> Served:
+        """The bundle, open."""
+        opened = open_bundle(
+            bundle, parameters.get(SESSION, "auto"), precision=parameters.get(PRECISION), threads=threads
+        )
+        batch, _ = find_batch(opened.inputs, opened.outputs, parameters.get(BATCH_AXIS, "batch"))
+        return Served(opened.run, opened.inputs, batch, opened.close, f"{opened.file} on {opened.how}", opened.notes)
+
+
+def threads_for(config: dict[str, Any], parameters: dict[str, str]) -> int | None:
+    """ONNX Runtime's threads: as the configuration says, else the cores shared among the instances; None for all of them."""
+    if THREADS in parameters:
+        return int(parameters[THREADS])
+    instances = sum(int(group["count"]) for group in config.get("instance_group", ()))
+    return max(1, len(os.sched_getaffinity(0)) // instances) if instances > 1 else None

@@ -1,0 +1,97 @@
+"""What a model repository is to be like, and what was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from ..open_bundle import BACKENDS as SESSIONS
+from ..open_bundle import PRECISIONS, TORCH
+
+BACKENDS = ("auto", "python", "onnxruntime", "tensorrt")
+DEVICES = ("auto", "cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class RepositoryOptions:
+    """How bundles become models.
+
+    ``backend``: python, onnxruntime, tensorrt, or auto, which takes a native one where ``backends``, the directory of a Triton's
+    backends, has it. ``session`` and ``precision`` are what the Python backend opens
+    (:func:`~attnexport.runtime.open_bundle.open_bundle`); ``precision`` also chooses a native backend's file. ``threads``
+    are ONNX Runtime's per operator; by default the cores shared among the instances.
+
+    ``name`` replaces the bundle's own, ``version`` the next free number; ``keep`` versions are served, the newest ones, all of
+    them for 0. ``max_batch`` may lower the bundle's, ``batch_axis`` is the symbol of the axis along which requests are grouped, ``delay``
+    the microseconds that a request may wait for others, ``max_queue`` how many may wait before more are refused.
+    ``instances`` run side by side on ``device`` (of native backends; a session of the Python backend knows its own).
+    ``labels`` is a file with the name of a class per line, ``beam`` the width of a sequence model's search. ``reconfigure`` lets the
+    configuration of a model that is there change in what clients do not see.
+    """
+
+    backend: str = "auto"
+    session: str = "auto"
+    precision: str | None = None
+    threads: int | None = None
+    name: str | None = None
+    version: int | None = None
+    keep: int = 1
+    max_batch: int | None = None
+    batch_axis: str = "batch"
+    delay: int = 0
+    max_queue: int | None = None
+    instances: int = 1
+    device: str = "auto"
+    warmup: bool = True
+    labels: Path | None = None
+    beam: int = 1
+    backends: Path | None = None
+    reconfigure: bool = False
+
+    def __post_init__(self) -> None:
+        sessions = tuple(name for name in SESSIONS if name != TORCH)
+        for option, value, known in (
+            ("backend", self.backend, BACKENDS),
+            ("session", self.session, sessions),
+            ("device", self.device, DEVICES),
+            ("precision", self.precision, (None, *PRECISIONS)),
+        ):
+            if value not in known:
+                raise InputError(f"{option} {value!r} is not known", f"use one of {', '.join(k for k in known if k)}")
+        for option, number, least in (
+            ("threads", self.threads, 1),
+            ("version", self.version, 1),
+            ("keep", self.keep, 0),
+            ("max-batch", self.max_batch, 1),
+            ("delay", self.delay, 0),
+            ("max-queue", self.max_queue, 1),
+            ("instances", self.instances, 1),
+            ("beam", self.beam, 1),
+        ):
+            if number is not None and number < least:
+                raise InputError(f"--{option} {number} is below {least}", f"give {least} or more")
+
+
+@dataclass(frozen=True)
+class WrittenModel:
+    """One version of one model: ``folder`` is REPO/NAME, ``bundle`` what it was written from, ``max_batch`` 0 where requests stay apart.
+
+    ``backend``: python, onnxruntime, tensorrt or ensemble. ``role``: model; of a sequence model ensemble, encoder or decode, and the
+    ensemble is what clients call. ``how`` says in words what runs it, ``notes`` what one should know.
+    """
+
+    name: str
+    version: int
+    backend: str
+    folder: Path
+    bundle: Path
+    max_batch: int
+    role: str = "model"
+    how: str = ""
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {**self.__dict__, "folder": str(self.folder), "bundle": str(self.bundle), "notes": list(self.notes)}

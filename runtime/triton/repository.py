@@ -1,0 +1,104 @@
+"""A Triton model repository from bundles: every model is drafted and looked over before the first is seen in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...errors import InputError
+from ..atomic import NO_SPACE, PartialDirectory, sweep, sync_tree
+from ..bundle import Bundle
+from .config import schema
+from .draft import Draft, draft_model
+from .lint import check, version_numbers
+from .options import RepositoryOptions, WrittenModel
+from .publish import check_beside, publish
+
+_STAGING = "attnexport"
+
+
+def write_repository(
+    bundles: Sequence[Path], out: Path, options: RepositoryOptions | None = None
+) -> tuple[WrittenModel, ...]:
+    """Write a version of a model for each bundle; ``out`` may be a repository already, and what is in it stays.
+
+    A model that is there gets another version beside its old ones. Each model appears whole or not at all; where one bundle
+    cannot be served nothing is written.
+
+    Raises InputError for a bundle that is damaged or cannot be served as asked, a version that exists, a model of that name that
+    takes or gives something else, and a folder that cannot be written; MissingBackendError without tritonclient.
+    """
+    options = options or RepositoryOptions()
+    schema()
+    opened = [Bundle.open(path) for path in bundles]
+    names = [options.name or bundle.path.absolute().stem for bundle in opened]
+    _check_names(names)
+    for bundle in opened:
+        bundle.verify_files()
+    with _staging(out) as staging:
+        drafts: list[Draft] = []
+        for name, bundle in zip(names, opened, strict=True):
+            drafts += _draft(bundle, name, out, staging, options)
+        for draft in drafts:
+            check(draft.folder)
+            check_beside(draft, out / draft.name, reconfigure=options.reconfigure)
+        sync_tree(staging)
+        for draft in drafts:
+            publish(draft, out / draft.name)
+    return tuple(
+        WrittenModel(
+            d.name, d.version, d.backend, out / d.name, d.bundle, d.config.max_batch_size, d.role, d.how, d.notes
+        )
+        for d in drafts
+    )  # fmt: skip
+
+
+def _draft(bundle: Bundle, name: str, out: Path, staging: Path, options: RepositoryOptions) -> list[Draft]:
+    version = options.version or max(version_numbers(out / name), default=0) + 1
+    return [draft_model(bundle, name, version, staging, options)]
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if not names:
+        raise InputError("no bundle is given", "name one: attnexport triton NAME.attn --out REPO")
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InputError(
+                f"{count} bundles would be the model {name!r}", "write them one by one, each with its --name"
+            )
+        if not name.replace("_", "").replace("-", "").replace(".", "").isalnum() or name.startswith("."):
+            raise InputError(f"{name!r} is no name for a model", "use letters, digits, _ - and . with --name")
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A hidden folder inside the repository, whose other writers wait meanwhile. What is left of killed ones is removed."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file and a repository is a directory", "give another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with _alone(out):
+            destination = out / _STAGING
+            sweep(destination)
+            partial = PartialDirectory(destination)
+            try:
+                yield partial.path
+            finally:
+                partial.close(remove=True)
+    except OSError as error:
+        problem = "no space left to write" if error.errno in NO_SPACE else "cannot write"
+        raise InputError(f"{problem} {out} ({error.strerror or error})", "free some, or give another --out") from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,29 @@
+"""What ``attnexport triton`` prints: a row per model, and what one should know of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from ..console import print_json, show_parts
+from .options import WrittenModel
+
+
+def show_models(written: Sequence[WrittenModel], out: Path, *, as_json: bool) -> None:
+    """Print what was written to a repository."""
+    if as_json:
+        print_json({"repository": str(out), "models": [model.to_json() for model in written]})
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("model", "version", "backend", "grouped", "runs"):
+        table.add_column(column)
+    for model in written:
+        grouped = f"up to {model.max_batch}" if model.max_batch else "no"
+        table.add_row(*map(escape, (model.name, str(model.version), model.backend, grouped, model.how)))
+    notes = [f"[dim]{escape(f'{model.name}: {note}')}[/]" for model in written for note in model.notes]
+    served = ", ".join(model.name for model in written if model.role in ("model", "ensemble"))
+    where = f"\nwritten: [bold]{escape(str(out))}[/]   serve it: tritonserver --model-repository={escape(str(out))}"
+    show_parts([table, *notes, where, f"clients call {escape(served)}"])
