@@ -24,6 +24,7 @@ from ..runtime.manifest import Manifest
 from ..runtime.open_bundle import open_bundle
 from ..runtime.opened import OpenBundle
 from ..runtime.sections import EngineRecord, StageRecord
+from ..runtime.sessions.trt_library import portable, supports
 from ..runtime.spec import TensorSpec
 from ..runtime.writer import BundleFolder, BundleWriter
 from .engine import EngineOptions
@@ -86,6 +87,7 @@ def rebuild(
     options = options or EngineOptions()
     if options.timing_cache is None and flavour.has_timing_cache:
         options = replace(options, timing_cache=cache_beside(bundle.path))
+    options = _for_this_gpu(options, flavour, reporter)
     destination = bundle.path if out is None else Path(out)
     with BundleWriter(destination, replace=out is None or force) as writer:
         work = _Work(flavour, precision, options, reporter, link=out is None)
@@ -107,6 +109,17 @@ def rebuild(
         written = writer.commit(manifest, roles)
     kept = options.timing_cache if flavour.has_timing_cache else None
     return Rebuilt(written.path, tuple(work.engines), checked, kept)
+
+
+def _for_this_gpu(options: EngineOptions, flavour: Flavour, reporter: Reporter) -> EngineOptions:
+    """An engine that runs on the GPU that is here, where one for any GPU would not."""
+    gpu = cuda_device()
+    if gpu is None or options.compute_capabilities or not flavour.has_compute_capabilities:
+        return options
+    if portable(gpu[1]) or not supports(flavour.module, gpu[1]):
+        return options
+    reporter.note(f"an engine for any GPU would leave {gpu[0]} out: this one is for compute capability {gpu[1]}")
+    return replace(options, compute_capabilities=(gpu[1],))
 
 
 def cache_beside(bundle: Path) -> Path:

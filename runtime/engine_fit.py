@@ -1,7 +1,8 @@
 """Whether an engine was made for what is here: said before TensorRT sees a plan, whose own message helps nobody.
 
 A plan runs with the library that built it: the same flavour, and the same version up to the patch. An enterprise plan runs on
-the compute capability that it was built on; an RTX plan on those that it was built for, or on all that the library lists.
+the compute capability that it was built on; an RTX plan on those that it was built for, or on all that the library lists but
+Turing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from ..errors import ForeignEngineError, MissingBackendError
 from .device import cuda_device
 from .sections import EngineRecord, Gpu
-from .sessions.trt_library import MODULES, load_library, supports
+from .sessions.trt_library import MODULES, load_library, portable, supports
 
 TITLES = {"enterprise": "TensorRT", "rtx": "TensorRT-RTX"}
 _CURRENT = "current"
@@ -94,6 +95,8 @@ def _difference(record: EngineRecord, beside: Gpu | None, here: Here) -> str | N
     capabilities, _ = _capabilities(record, beside)
     if capabilities and here.gpu[1] not in capabilities:
         return "another GPU"
+    if not capabilities and record.flavour == "rtx" and not portable(here.gpu[1]):
+        return f"a plan for any GPU leaves compute capability {here.gpu[1]} out"
     return None
 
 

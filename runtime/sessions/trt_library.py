@@ -31,6 +31,14 @@ def supports(module: Any, capability: str) -> bool:
     return listed is None or f"SM{capability.replace('.', '')}" in listed.__members__
 
 
+def portable(capability: str) -> bool:
+    """Whether TensorRT-RTX plans for no GPU in particular run on a compute capability that it knows: on all but Turing's.
+
+    Source: the support matrix of TensorRT-RTX, https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/support-matrix.html
+    """
+    return capability != "7.5"
+
+
 def check_supported(module: Any, name: str, capability: str) -> None:
     """RTX says nothing useful on GPUs that it does not run on. Raises MissingBackendError for those."""
     if not supports(module, capability):

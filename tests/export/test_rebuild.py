@@ -337,6 +337,23 @@ def test_a_library_that_times_nothing_keeps_nothing(make: Make, tmp_path: Path) 
 
 
 @no_gpu
+@pytest.mark.parametrize(
+    ("gpu", "asked", "built"),
+    [(("RTX 2080 Ti", "7.5"), (), "7.5"), (("RTX 2080 Ti", "7.5"), ("8.6",), "8.6"), (("NVIDIA L4", "8.9"), (), None)],
+    ids=["Turing", "Turing, asked for another", "Ada"],
+)
+def test_an_engine_for_any_gpu_leaves_turing_out_so_there_it_is_built_for_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch, gpu: tuple[str, str], asked: tuple[str, ...], built: str | None
+) -> None:
+    monkeypatch.setattr(module, "cuda_device", lambda: gpu)
+    monkeypatch.setattr(module, "check", lambda folder, note: CheckResult(str(folder), 0, 0, ()))
+    said = Silent()
+    (engine,) = rebuild(make(), trt="rtx", options=EngineOptions(compute_capabilities=asked), reporter=said).engines
+    assert engine.compute_capability == built
+    assert bool([note for note in said.notes if "would leave" in note]) is (built == "7.5")
+
+
+@no_gpu
 def test_the_command_needs_no_torch(make: Make) -> None:
     code = """
 import sys

@@ -36,6 +36,7 @@ def _here(gpu: tuple[str, str] = L4, **versions: str) -> Here:
         (_engine(capability="8.6, 8.9", flavour="rtx", version="1.7.1"), _here(rtx="1.7.1.116")),
         (_engine(flavour="rtx", version="1.7.1"), _here(rtx="1.7.1", enterprise="11.1.0")),
         (_engine(flavour="rtx", version="1.7.1", capability="current", gpu=L4), _here(rtx="1.7.1")),
+        (_engine(flavour="rtx", version="1.7.1", capability="7.5"), _here(("RTX 2080 Ti", "7.5"), rtx="1.7.1")),
     ],
 )
 def test_an_engine_made_for_what_is_here_fits(engine: EngineRecord, here: Here) -> None:
@@ -52,6 +53,14 @@ def test_an_engine_made_for_what_is_here_fits(engine: EngineRecord, here: Here) 
             "TensorRT 10.13.3.9 on NVIDIA L4, compute capability 8.9",
             "another GPU",
             id="enterprise, another GPU",
+        ),
+        pytest.param(
+            _engine(flavour="rtx", version="1.7.1"),
+            _here(("RTX 2080 Ti", "7.5"), rtx="1.7.1"),
+            "TensorRT-RTX 1.7.1 and any GPU that it knows",
+            "TensorRT-RTX 1.7.1 on RTX 2080 Ti, compute capability 7.5",
+            "a plan for any GPU leaves compute capability 7.5 out",
+            id="rtx for any GPU, on Turing",
         ),
         pytest.param(
             _engine(version="10.13.2", gpu=L4),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 import venv
 from collections.abc import Callable, Iterable
 from dataclasses import replace
