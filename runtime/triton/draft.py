@@ -23,11 +23,11 @@ _MODEL_PY = '''"""Written by attnexport: serves the bundle beside this file."""
 
 from pathlib import Path
 
-from {module} import {base}
+from attnexport.runtime.triton.python_models import {base}
 
 
 class TritonPythonModel({base}):
-    bundle = Path(__file__).with_name({bundle!r})
+    bundle = Path(__file__).with_name("{bundle}")
 '''
 HEADER = ("Written by attnexport triton.",)
 
@@ -59,6 +59,7 @@ def draft_model(
     options: RepositoryOptions,
     *,
     role: str = "model",
+    python_class: str = "BundleModel",
 ) -> Draft:
     """Stage a bundle of one graph on the backend that is chosen for it."""
     choice = choose_backend(bundle, options)
@@ -69,7 +70,7 @@ def draft_model(
     into = folder / str(version)
     into.mkdir(parents=True)
     if choice.backend == PYTHON:
-        write_python(bundle, name, into, __package__ + ".model", "BundleModel")
+        write_python(bundle, name, into, python_class)
         add_parameters(
             config,
             {
@@ -88,11 +89,11 @@ def draft_model(
     return Draft(name, version, folder, config, bundle.path, role, choice.why, tuple(notes))
 
 
-def write_python(bundle: Bundle, name: str, into: Path, module: str, base: str) -> None:
-    """``model.py`` and, beside it, the bundle, whole."""
+def write_python(bundle: Bundle, name: str, into: Path, base: str) -> None:
+    """``model.py`` over the class ``base``, and the bundle beside it, whole."""
     beside = f"{name}.attn"
     copy_bundle(bundle, into / beside)
-    (into / "model.py").write_text(_MODEL_PY.format(module=module, base=base, bundle=beside), encoding="utf-8")
+    (into / "model.py").write_text(_MODEL_PY.format(base=base, bundle=beside), encoding="utf-8")
 
 
 def copy_bundle(bundle: Bundle, to: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import AttnexportError
+from ...errors import AttnexportError, InputError
 from ..bundle import Bundle
 from ..open_bundle import open_bundle
 from ..spec import Axis, TensorSpec
@@ -26,7 +26,7 @@ class ServedModel:
     bundle: Path
     """The bundle beside ``model.py``."""
 
-    def open(self, bundle: Bundle, parameters: dict[str, str], threads: int | None) -> Served:
+    def open(self, bundle: Bundle, parameters: Mapping[str, str], threads: int | None) -> Served:
         """Open what is to be run."""
         raise NotImplementedError
 
@@ -54,7 +54,8 @@ class ServedModel:
     def _response(self, request: Any, answer: Arrays | AttnexportError) -> Any:
         pb = self._pb
         if isinstance(answer, AttnexportError):
-            return pb.InferenceResponse(error=pb.TritonError(str(answer)))
+            code = pb.TritonError.INVALID_ARG if isinstance(answer, InputError) else pb.TritonError.INTERNAL
+            return pb.InferenceResponse(error=pb.TritonError(str(answer), code))
         wanted = request.requested_output_names()
         return pb.InferenceResponse([pb.Tensor(name, answer[name]) for name in wanted])
 
@@ -83,7 +84,7 @@ class Served:
 class BundleModel(ServedModel):
     """A bundle of one graph, on any session that ``attnexport.open`` knows."""
 
-    def open(self, bundle: Bundle, parameters: dict[str, str], threads: int | None) -> Served:
+    def open(self, bundle: Bundle, parameters: Mapping[str, str], threads: int | None) -> Served:
         """The bundle, open."""
         opened = open_bundle(
             bundle, parameters.get(SESSION, "auto"), precision=parameters.get(PRECISION), threads=threads

@@ -14,6 +14,7 @@ _FIXED = ("backend", "platform", "max_batch_size", "input", "output", "ensemble_
 """What clients, and the versions that are there, rely on."""
 _FREE = ("model_warmup",)
 """What does not matter to anybody: the old one stays."""
+ENSEMBLE = "ensemble"
 
 
 def check_beside(draft: Draft, folder: Path, *, reconfigure: bool) -> None:
@@ -41,14 +42,27 @@ def check_beside(draft: Draft, folder: Path, *, reconfigure: bool) -> None:
 
 
 def publish(draft: Draft, folder: Path) -> None:
-    """Move a checked draft to ``folder``. The version's own folder is the last to move, so that nothing is served half.
+    """Move a checked draft to ``folder``.
 
-    Raises OSError where it cannot be moved.
+    Of a model that is there, what the version needs moves first and the version's own folder last, so that no half of it can be
+    loaded. An ensemble's configuration is what names the versions of its steps: it is the last to move. Raises OSError.
     """
     if not folder.exists():
         draft.folder.rename(folder)
         _sync(folder.parent)
         return
+    version = str(draft.version)
+    if draft.backend == ENSEMBLE:
+        (draft.folder / version).rename(folder / version)
+        (draft.folder / CONFIG).replace(folder / CONFIG)
+    else:
+        _take_configuration(draft, folder)
+        (draft.folder / version).rename(folder / version)
+    _sync(folder)
+
+
+def _take_configuration(draft: Draft, folder: Path) -> None:
+    """The draft's configuration, warm-up data and labels, where the old ones are not to stay."""
     if _differences(_read(folder), draft.config):
         for path in sorted(draft.folder.rglob("*")):
             relative = path.relative_to(draft.folder)
@@ -56,8 +70,6 @@ def publish(draft: Draft, folder: Path) -> None:
                 (folder / relative).parent.mkdir(exist_ok=True)
                 path.replace(folder / relative)  # named by their content: what is replaced is the same
         (draft.folder / CONFIG).replace(folder / CONFIG)
-    (draft.folder / str(draft.version)).rename(folder / str(draft.version))
-    _sync(folder)
 
 
 def _read(folder: Path) -> Config:
@@ -67,8 +79,17 @@ def _read(folder: Path) -> Config:
 def _differences(there: Config, draft: Config) -> list[str]:
     """The names of the fields that differ, those that nobody may change first."""
     fields = [f.name for f in there.DESCRIPTOR.fields if f.name not in _FREE]
-    found = [name for name in fields if getattr(there, name) != getattr(draft, name)]
+    found = [name for name in fields if getattr(_unpinned(there), name) != getattr(_unpinned(draft), name)]
     return sorted(found, key=lambda name: name not in _FIXED)
+
+
+def _unpinned(config: Config) -> Config:
+    """Without the versions of an ensemble's steps, which are its own at every version."""
+    free = type(config)()
+    free.CopyFrom(config)
+    for step in free.ensemble_scheduling.step:
+        step.ClearField("model_version")
+    return free
 
 
 def _short(config: Config, field: str) -> str:

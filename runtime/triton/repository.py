@@ -17,8 +17,7 @@ from .draft import Draft, draft_model
 from .lint import check, version_numbers
 from .options import RepositoryOptions, WrittenModel
 from .publish import check_beside, publish
-
-_STAGING = "attnexport"
+from .sequence_draft import draft_sequence, names_of
 
 
 def write_repository(
@@ -34,9 +33,11 @@ def write_repository(
     """
     options = options or RepositoryOptions()
     schema()
+    if not bundles:
+        raise InputError("no bundle is given", "name one: attnexport triton NAME.attn --out REPO")
     opened = [Bundle.open(path) for path in bundles]
     names = [options.name or bundle.path.absolute().stem for bundle in opened]
-    _check_names(names)
+    _check_names([model for name, bundle in zip(names, opened, strict=True) for model in names_of(name, bundle)])
     for bundle in opened:
         bundle.verify_files()
     with _staging(out) as staging:
@@ -58,13 +59,16 @@ def write_repository(
 
 
 def _draft(bundle: Bundle, name: str, out: Path, staging: Path, options: RepositoryOptions) -> list[Draft]:
-    version = options.version or max(version_numbers(out / name), default=0) + 1
+    there = [number for model in names_of(name, bundle) for number in version_numbers(out / model)]
+    version = options.version or max(there, default=0) + 1
+    if bundle.manifest.parts:
+        return draft_sequence(bundle, name, version, staging, options)
+    if options.beam != 1:
+        raise InputError(f"--beam {options.beam} is given and {bundle.path} decodes nothing", "leave it out")
     return [draft_model(bundle, name, version, staging, options)]
 
 
 def _check_names(names: Sequence[str]) -> None:
-    if not names:
-        raise InputError("no bundle is given", "name one: attnexport triton NAME.attn --out REPO")
     for name, count in Counter(names).items():
         if count > 1:
             raise InputError(
@@ -76,15 +80,21 @@ def _check_names(names: Sequence[str]) -> None:
 
 @contextmanager
 def _staging(out: Path) -> Iterator[Path]:
-    """A hidden folder inside the repository, whose other writers wait meanwhile. What is left of killed ones is removed."""
+    """A hidden folder to draft in, while other writers of the repository wait. What is left of killed ones is removed.
+
+    It lies beside the repository, since Triton takes every folder inside for a model; inside only where it could not be
+    renamed into place otherwise: the repository is a mounted file system, or the folder around it is not ours to write.
+    """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file and a repository is a directory", "give another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with _alone(out):
-            destination = out / _STAGING
-            sweep(destination)
-            partial = PartialDirectory(destination)
+            around = out.absolute().parent
+            beside = os.access(around, os.W_OK) and around.stat().st_dev == out.stat().st_dev
+            place = around / out.absolute().name if beside else out / "attnexport"
+            sweep(place)
+            partial = PartialDirectory(place)
             try:
                 yield partial.path
             finally:

@@ -1,0 +1,153 @@
+"""The two models of an encoder-decoder network: an encoder that looks at its tokens, and the decode loop around the step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ...errors import BundleError, InputError
+from ..bundle import Bundle
+from ..decode.beam import beam_search
+from ..decode.bundle_decoder import ENCODER, STEP, parts_of
+from ..decode.decoder import Decoder
+from ..decode.greedy import greedy
+from ..decode.hypothesis import Hypothesis
+from ..decode.names import NEXT, TOKEN
+from ..open_bundle import open_bundle
+from ..sections import DecodeRecord
+from ..spec import Axis, TensorSpec
+from .grouping import Arrays
+from .model import PRECISION, SESSION, BundleModel, Served, ServedModel
+
+BEAM = "beam"
+"""Parameter of the configuration: the width of the search."""
+LENGTH, LOG_PROBABILITY, FINISHED, TOKENS = "length", "log_probability", "finished", "tokens"
+
+
+class EncoderModel(BundleModel):
+    """An encoder. A token that it does not know is refused, where a graph would read another one's row."""
+
+    def open(self, bundle: Bundle, parameters: Mapping[str, str], threads: int | None) -> Served:
+        """The bundle, open."""
+        served = super().open(bundle, parameters, threads)
+        run = served.run
+
+        def checked(feeds: dict[str, np.ndarray]) -> Arrays:
+            for spec in served.inputs:
+                _check_tokens(spec, feeds[spec.name])
+            return run(feeds)
+
+        served.run = checked
+        return served
+
+
+class DecodeModel(ServedModel):
+    """Memory and first state in, tokens out: the search of :mod:`..decode` over the step of a bundle."""
+
+    def open(self, bundle: Bundle, parameters: Mapping[str, str], threads: int | None) -> Served:
+        """The step, open, and a search around it."""
+        facts, parts = parts_of(bundle)
+        inputs, width = decode_inputs(parts), int(parameters.get(BEAM, "1"))
+        step = open_bundle(
+            parts[STEP], parameters.get(SESSION, "auto"), precision=parameters.get(PRECISION), threads=threads
+        )
+        decoder = Decoder(_Encoded([spec.name for spec in inputs]), step)
+
+        def run(feeds: dict[str, np.ndarray]) -> Arrays:
+            return decoded(search(decoder, feeds, facts, width), facts)
+
+        how = f"{step.file} on {step.how}, {'greedy' if width == 1 else f'beam of {width}'}"
+        return Served(run, inputs, decode_batch(parts, width), step.close, how, step.notes)
+
+
+class _Encoded:
+    """An encoder whose work is done: it gives what it is fed."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.input_names = self.output_names = tuple(names)
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The feeds."""
+        return dict(feeds)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def __enter__(self) -> _Encoded:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def search(decoder: Decoder, feeds: Arrays, facts: DecodeRecord, width: int) -> list[Hypothesis]:
+    """The best hypothesis of each row."""
+    if width == 1:
+        return greedy(decoder, feeds, start=facts.start, end=facts.end, limit=facts.limit)
+    found = beam_search(decoder, feeds, start=facts.start, end=facts.end, limit=facts.limit, width=width)
+    return [hypotheses[0] for hypotheses in found]
+
+
+def decoded(found: Sequence[Hypothesis], facts: DecodeRecord) -> dict[str, np.ndarray]:
+    """Hypotheses as arrays: tokens (N, limit), filled up with the end; length, log-probability and finished, (N, 1) each."""
+    tokens = np.full((len(found), facts.limit), facts.end, np.int64)
+    for row, one in zip(tokens, found, strict=True):
+        row[: len(one.tokens)] = one.tokens
+    return {
+        TOKENS: tokens,
+        LENGTH: np.array([[len(one.tokens)] for one in found], np.int64),
+        LOG_PROBABILITY: np.array([[one.log_probability] for one in found], np.float64),
+        FINISHED: np.array([[one.finished] for one in found], np.bool_),
+    }
+
+
+def decode_outputs(facts: DecodeRecord, batch: Axis) -> tuple[TensorSpec, ...]:
+    """What :func:`decoded` gives."""
+    one = Axis.fixed(1)
+    return (
+        TensorSpec(TOKENS, "int64", (batch, Axis.fixed(facts.limit))),
+        TensorSpec(LENGTH, "int64", (batch, one)),
+        TensorSpec(LOG_PROBABILITY, "float64", (batch, one)),
+        TensorSpec(FINISHED, "bool", (batch, one)),
+    )
+
+
+def decode_inputs(parts: Mapping[str, Bundle]) -> tuple[TensorSpec, ...]:
+    """What the encoder gives and the step takes: memory and first state. Raises BundleError where they do not fit."""
+    given = {spec.name: spec for spec in parts[ENCODER].manifest.outputs}
+    taken = [spec for spec in parts[STEP].manifest.inputs if spec.name != TOKEN]
+    for spec in taken:
+        if spec.name not in given or given[spec.name].dtype != spec.dtype:
+            raise BundleError(
+                f"the step takes {spec.describe()}, which the encoder does not give", "export the bundle again"
+            )
+    batch = parts[STEP].manifest.inputs[0].axes[0]
+    if not all(spec.axes and spec.axes[0] == batch for spec in taken):
+        raise BundleError(
+            f"axis 0 of what the step takes is not the batch {batch.to_json()}", "export the bundle again"
+        )
+    carried = {spec.name.removeprefix(NEXT) for spec in parts[STEP].manifest.outputs if spec.name.startswith(NEXT)}
+    return tuple(sorted(taken, key=lambda spec: spec.name in carried))
+
+
+def decode_batch(parts: Mapping[str, Bundle], width: int) -> Axis:
+    """How many rows are decoded at once, where the step runs ``width`` for each. Raises InputError where none fits."""
+    rows = parts[STEP].manifest.inputs[0].axes[0]
+    least, most = -(-rows.min // width), rows.max // width
+    if least > most:
+        raise InputError(
+            f"a beam of {width} runs the step on {least * width} rows at least, and it takes {rows.min} to {rows.max}",
+            f"export with --beam-width {width}, or decode with a smaller beam",
+        )
+    return Axis(least, min(max(rows.opt // width, least), most), most, rows.symbol)
+
+
+def _check_tokens(spec: TensorSpec, tokens: np.ndarray) -> None:
+    if tokens.dtype.kind not in "iu" or spec.high is None or not tokens.size:
+        return
+    for token in (int(tokens.min()), int(tokens.max())):
+        if not (spec.low or 0) <= token < spec.high:
+            raise InputError(
+                f"token {token} is out of range",
+                f"{spec.name!r} takes whole numbers from {spec.low or 0} to {spec.high - 1}",
+            )
