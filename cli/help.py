@@ -17,6 +17,7 @@ usage:  attnexport MODEL [options]         export MODEL to the bundle NAME.attn
         attnexport scan MODEL              what each target cannot run, or runs slowly, by module
         attnexport doctor [--probe]        what works here, what to install; --probe measures it
         attnexport triton NAME.attn --out REPO          a Triton model repository to serve
+        attnexport serve NAME.attn         behind Triton, once golden inputs were answered correctly
         attnexport models [NAME]           what --arch knows, counted; NAME: with its options
 
 MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, TorchScript, .onnx,

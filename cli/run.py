@@ -24,10 +24,11 @@ from .models import models
 from .rebuild import rebuild
 from .report import report
 from .scan import scan
+from .serve import serve
 from .triton import triton
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
-for _command in (export, check, rebuild, inspect, decode, debug, bench, doctor, models, report, scan, triton):
+for _command in (export, check, rebuild, inspect, decode, debug, bench, doctor, models, report, scan, triton, serve):
     app.command()(_command)
 
 COMMANDS = tuple(command.callback.__name__ for command in app.registered_commands if command.callback is not None)

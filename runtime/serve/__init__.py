@@ -1,1 +1,1 @@
-"""A Triton server, supervised, with bundles behind it."""
+"""``attnexport serve``: bundles behind a Triton that is started, proved through the wire, watched, and drained."""

@@ -1,0 +1,77 @@
+"""Triton's own calls, by its own client: what is loaded, and loading. They need the key that this server was started with."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ...errors import MissingBackendError, StageError, first_line
+from .endpoints import Endpoints
+
+HEADER = "attnexport-admin-key"
+"""The HTTP header of the key; over gRPC ``triton-grpc-protocol-`` stands before it."""
+RESTRICTED = ("model-repository", "shared-memory", "trace", "logging")
+"""Calls that need the key: whoever may load a model may run code, and a page in a browser can post to this machine."""
+
+
+def client_module(name: str) -> Any:
+    """``tritonclient.http`` or ``tritonclient.grpc``. Raises MissingBackendError where it is not installed."""
+    try:
+        return importlib.import_module(f"tritonclient.{name}")
+    except ImportError as error:
+        raise MissingBackendError(
+            f"serving needs tritonclient ({first_line(error)})", "install it with: pip install 'attnexport[serve]'"
+        ) from error
+
+
+class Admin:
+    """The server as its keeper sees it. Every call raises StageError with Triton's words where it is refused.
+
+    Use it in a ``with`` block, a short one: a Triton that is to end waits until every connection is closed.
+    """
+
+    def __init__(self, endpoints: Endpoints, key: str, patience: float) -> None:
+        module = client_module("http")
+        self._client = module.InferenceServerClient(
+            f"{endpoints.local}:{endpoints.http}", connection_timeout=5.0, network_timeout=patience
+        )
+        self._headers = {HEADER: key}
+
+    def live(self) -> bool:
+        """Whether it answers at all."""
+        try:
+            return bool(self._client.is_server_live())
+        except Exception:  # the client's transport has errors of several libraries, and all of them say no
+            return False
+
+    def ready(self) -> bool:
+        """Whether it says so itself."""
+        try:
+            return bool(self._client.is_server_ready())
+        except Exception:  # as above
+            return False
+
+    def index(self) -> list[dict[str, str]]:
+        """Every version that it knows: ``name``, ``version``, ``state``, ``reason``."""
+        found: list[dict[str, str]] = self._call("the list of models", "get_model_repository_index")
+        return found
+
+    def load(self, model: str) -> None:
+        """Load a model, or the versions of it that are new."""
+        self._call(f"model {model!r}", "load_model", model)
+
+    def unload(self, model: str) -> None:
+        """Unload a model once its requests are answered."""
+        self._call(f"model {model!r}", "unload_model", model)
+
+    def __enter__(self) -> Admin:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def _call(self, what: str, method: str, *arguments: str) -> Any:
+        try:
+            return getattr(self._client, method)(*arguments, headers=self._headers)
+        except Exception as error:  # as above
+            raise StageError("serve", f"{what}: {first_line(error)}") from error

@@ -1,0 +1,124 @@
+"""One Triton process: started so that it cannot outlive us, heard line by line, drained or killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from . import launch
+from .gate import GATE
+from .log import Level, Says
+
+_LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ (?P<level>[IWEF]) \d+ (?P<source>[^]]*)\] ?(?P<text>.*)")
+_LEVELS: Mapping[str, Level] = {"I": "debug", "W": "warning", "E": "error", "F": "error"}
+_NOISE = ("CudaDriverHelper", "CUDA driver version is insufficient", GATE)
+"""What Triton calls a warning or an error on every machine without a GPU; and a gate fails to load on purpose."""
+_SERVED = re.compile(r"^(?P<model>\S+) version (?P<version>\d+): (?P<file>\S+) on (?P<how>.+)$")
+_KEPT = 20
+
+
+class Child:
+    """A Triton that runs from now on. ``files`` says what its models have opened, by name and version, as they say it themselves.
+
+    Start it in a thread that lasts, the main one: the kernel kills the process when that thread ends. ``folder`` is where it runs:
+    the Python of its models looks there first, whatever PYTHONPATH says.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, say: Says) -> None:
+        self._say = say
+        self._errors: deque[str] = deque(maxlen=_KEPT)
+        self.files: dict[tuple[str, str], tuple[str, str]] = {}
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *command],
+            env=dict(environment),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # a Ctrl-C in the terminal is ours to pass on
+        )
+        self.pid = self._process.pid
+        self._pump = threading.Thread(target=self._listen, name="triton-log", daemon=True)
+        self._pump.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def how_it_ended(self) -> str:
+        """``ended with exit code 1`` or ``was killed by SIGKILL``, with the last error that it said."""
+        code = self._process.wait()
+        self._pump.join(timeout=5)
+        ended = f"ended with exit code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+        return f"{ended}: {self._errors[-1]}" if self._errors else ended
+
+    def drain(self) -> None:
+        """Ask it to take nothing new, answer what it has, and end."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended within that time."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End it now, with the processes of its models."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        self._pump.join(timeout=5)
+
+    def workers(self) -> frozenset[int]:
+        """The processes of its models that run."""
+        found = set()
+        for thread in Path(f"/proc/{self.pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found |= {int(pid) for pid in thread.read_text().split() if _runs(int(pid))}
+        return frozenset(found)
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            for line in stream:
+                self._hear(line.rstrip())
+
+    def _hear(self, line: str) -> None:
+        """Pass on what Triton or a model says. The tables that it draws at its start are for people who read its log alone."""
+        found = _LINE.match(line)
+        if found is None:
+            if line.strip() and line[0] not in "|+":
+                self._say("info", "said", line)
+            return
+        text = found["text"].strip('"').replace("\\n", " ").strip()
+        level = _LEVELS[found["level"]]
+        if any(noise in text for noise in _NOISE):
+            level = "debug"
+        elif level == "debug" and found["source"].startswith("model.py:"):
+            level = "info"  # what a model of ours says of itself
+        if level == "error":
+            self._errors.append(text)
+        if served := _SERVED.match(text):
+            self.files[served["model"], served["version"]] = (served["file"], served["how"])
+        if text:
+            self._say(level, "triton", text)
+
+
+def _runs(pid: int) -> bool:
+    """A process that has ended and that nobody has waited for yet does not run."""
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state not in "ZX"

@@ -1,0 +1,78 @@
+"""The three ports of a server: free before anything is started, and how they are written."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from ...errors import InputError
+from .options import ServeOptions
+
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """An address and its ports. ``local`` is what this machine connects to."""
+
+    address: str
+    http: int
+    grpc: int
+    metrics: int
+
+    @property
+    def local(self) -> str:
+        """The address as a client here writes it."""
+        address = _ANYWHERE.get(self.address, self.address)
+        return f"[{address}]" if ":" in address else address
+
+    def to_json(self) -> dict[str, str]:
+        """URLs by name."""
+        return {
+            "http": f"http://{self.local}:{self.http}",
+            "grpc": f"{self.local}:{self.grpc}",
+            "metrics": f"http://{self.local}:{self.metrics}/metrics",
+        }
+
+
+def find_endpoints(options: ServeOptions) -> Endpoints:
+    """The address of the host, and ports that nothing listens on now.
+
+    Raises InputError for a host that is not this machine's, a port that is occupied, or one that this user may not have.
+    """
+    address, family = _address(options.host)
+    wanted = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
+    found: dict[str, int] = {}
+    with ExitStack() as stack:  # all three at once: two that may be any are not to be the same
+        for name, port in wanted.items():
+            probe = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended is no obstacle
+            try:
+                probe.bind((address, port))
+                probe.listen(1)
+            except OSError as error:
+                raise _refused(error, f"--{name}-port {port}", options.host) from error
+            found[name] = probe.getsockname()[1]
+    return Endpoints(address, found["http"], found["grpc"], found["metrics"])
+
+
+def _address(host: str) -> tuple[str, socket.AddressFamily]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise InputError(
+            f"--host {host!r} is no address ({error.strerror or error})", "give an IP address of this machine"
+        ) from error
+    return str(address[0]), family
+
+
+def _refused(error: OSError, option: str, host: str) -> InputError:
+    if error.errno == errno.EADDRINUSE:
+        return InputError(f"{option} on {host} is occupied", "stop what listens there, or give another port")
+    if error.errno == errno.EACCES:
+        return InputError(f"{option} may not be opened by this user", "give a port from 1024 on")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return InputError(f"--host {host} is no address of this machine", "give 127.0.0.1, or 0.0.0.0 for all of them")
+    return InputError(f"{option} on {host} cannot be opened: {error.strerror}", "give another port")

@@ -1,0 +1,52 @@
+"""What a server says: one line per event, as JSON for machines or as text for a person."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import datetime, timezone
+from typing import Any, Literal, Protocol, TextIO
+
+Level = Literal["debug", "info", "warning", "error"]
+LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
+FORMATS = ("auto", "json", "text")
+
+
+class Says(Protocol):
+    """How the parts of a server say something."""
+
+    def __call__(self, level: Level, event: str, message: str, **fields: Any) -> None:
+        """One event: a word for machines to look for, a sentence, and its values."""
+
+
+class Log:
+    """Writes events to a stream, whole lines, from any thread. ``form`` auto: text for a terminal, JSON elsewhere.
+
+    A JSON line has ``time`` (UTC), ``level``, ``event``, ``message``, and the event's own fields.
+    """
+
+    def __init__(self, stream: TextIO, form: str = "auto", *, verbose: bool = False) -> None:
+        self._stream = stream
+        self._json = form == "json" or (form == "auto" and not stream.isatty())
+        self._least = 0 if verbose else 1
+        self._lock = threading.Lock()
+
+    def __call__(self, level: Level, event: str, message: str, **fields: Any) -> None:
+        """Write one event, unless its level is debug and the log is not verbose."""
+        if LEVELS.index(level) < self._least:
+            return
+        now = datetime.now(timezone.utc)
+        if self._json:
+            record = {
+                "time": now.isoformat(timespec="milliseconds"),
+                "level": level,
+                "event": event,
+                "message": message,
+            }
+            line = json.dumps({**record, **fields}, default=str)
+        else:
+            mark = "" if level in ("debug", "info") else f"{level}: "
+            line = f"{now.astimezone():%H:%M:%S} {event:<9} {mark}{message}"
+        with self._lock:
+            self._stream.write(line + "\n")
+            self._stream.flush()

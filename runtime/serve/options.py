@@ -1,0 +1,56 @@
+"""What is served, where, and how many requests may wait."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...errors import InputError
+from ..triton.options import RepositoryOptions
+
+_KEY = re.compile(r"[A-Za-z0-9_.~-]{8,256}")
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """``host`` and the ports are what clients connect to; a port 0 is any free one, which the ready line names.
+
+    ``models`` says how bundles become models, instances and queue included. ``triton`` is the path of a tritonserver; by default the
+    one on PATH or in NVIDIA's image, else that of the wheel. ``drain`` seconds are given to requests in flight when the
+    server is told to stop, ``start`` seconds to load and answer the golden inputs. ``restarts`` failures in a row end the server.
+    ``admin_key`` opens Triton's calls that load models; by default a random one, which nobody is told.
+
+    Raises InputError for a value that cannot be.
+    """
+
+    bundles: tuple[Path, ...]
+    host: str = "127.0.0.1"
+    http_port: int = 8000
+    grpc_port: int = 8001
+    metrics_port: int = 8002
+    models: RepositoryOptions = field(default_factory=RepositoryOptions)
+    triton: Path | None = None
+    drain: int = 30
+    start: int = 600
+    restarts: int = 5
+    admin_key: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.bundles:
+            raise InputError("no bundle is given", "name one: attnexport serve NAME.attn")
+        ports = {"http": self.http_port, "grpc": self.grpc_port, "metrics": self.metrics_port}
+        for name, port in ports.items():
+            if not 0 <= port <= 65535:
+                raise InputError(f"--{name}-port {port} is no port", "give 1 to 65535, or 0 for any free one")
+        given = [port for port in ports.values() if port]
+        if len(set(given)) < len(given):
+            said = ", ".join(f"--{name}-port {port}" for name, port in ports.items())
+            raise InputError(f"two of {said} are the same", "give three different ports")
+        for name, number, least in (("drain", self.drain, 1), ("start", self.start, 1), ("restarts", self.restarts, 0)):
+            if number < least:
+                raise InputError(f"--{name} {number} is below {least}", f"give {least} or more")
+        if self.admin_key is not None and not _KEY.fullmatch(self.admin_key):
+            raise InputError(
+                "the admin key is not 8 to 256 letters, digits or -_.~", "take one from: openssl rand -hex 16"
+            )

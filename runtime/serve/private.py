@@ -1,0 +1,144 @@
+"""A Triton of our own where there is none: the binary of the wheel nvidia-pytriton in a private virtual environment.
+
+Its Python backend runs models in processes that embed this Python, and hands arrays over by NumPy 1: under NumPy 2 it answers 200
+with EMPTY outputs. So the environment has NumPy 1, ONNX Runtime of the version that is here, and nothing of the user's. It is made once,
+in the user's cache folder, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...errors import MissingBackendError
+from ..atomic import PartialDirectory, publish, sweep
+from ..device import cuda_device
+from ..user_cache import cache_folder
+from .log import Says
+
+WHEEL = "nvidia-pytriton==0.7.0"
+"""Triton 2.51. An older one with published advisories: for this machine and CI; a container has a current one."""
+
+_REMEDY = "put a tritonserver on PATH, name one by --triton, or use NVIDIA's image"
+_TENSORRT = ("tensorrt-rtx-cu12", "tensorrt-rtx", "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
+
+
+def private_environment(say: Says) -> Path:
+    """The folder of the environment, made now where it is not there yet.
+
+    Raises MissingBackendError where this machine or Python cannot have it, or installing fails.
+    """
+    library = shared_python()
+    needed = requirements()
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    key = hashlib.sha256("\n".join((*needed, sys.base_prefix)).encode()).hexdigest()[:12]
+    folder = cache_folder("serve") / f"triton-{python}-{key}"
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder.with_name(f"{folder.name}.lock")):
+        if not folder.is_dir():
+            say(
+                "info", "install", f"making Triton's private environment in {folder}, once: {', '.join((WHEEL, *needed))}",
+                folder=str(folder), library=str(library),
+            )  # fmt: skip
+            sweep(folder)
+            partial = PartialDirectory(folder)
+            try:
+                _install(partial.path, needed)
+                publish(partial.path, folder, replace=False)
+            except OSError as error:
+                raise MissingBackendError(f"Triton's environment {folder} cannot be made: {error}", _REMEDY) from error
+            finally:
+                partial.close(remove=partial.path.exists())
+    return folder
+
+
+def requirements() -> tuple[str, ...]:
+    """What the environment holds beside the wheel: what the runtime imports, in the versions that are here."""
+    gpu = cuda_device() is not None
+    runtime = "onnxruntime-gpu" if gpu else "onnxruntime"
+    version = _version("onnxruntime-gpu") or _version("onnxruntime")
+    found = ["numpy>=1.26,<2", f"{runtime}=={version}" if version else f"{runtime}>=1.20", "rich>=13.7"]
+    if gpu:
+        found += [f"{name}=={there}" for name in _TENSORRT if (there := _version(name))]
+    return tuple(found)
+
+
+def shared_python() -> Path:
+    """The shared library of this Python, which the wheel's processes load.
+
+    Raises MissingBackendError for a machine that the wheel is not for, or a Python without such a library.
+    """
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        raise MissingBackendError(f"the wheel {WHEEL} is for Linux on x86_64 and here is {sys.platform}", _REMEDY)
+    name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
+    for folder in (sysconfig.get_config_var("LIBDIR"), Path(sys.base_prefix, "lib")):
+        if folder and Path(folder, name).exists():
+            return Path(folder, name)
+    if ctypes.util.find_library(name.removeprefix("lib").removesuffix(".so.1.0")):
+        return Path(name)  # where the loader looks by itself
+    raise MissingBackendError(f"this Python, {sys.executable}, has no shared library {name}", _REMEDY)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _install(folder: Path, needed: tuple[str, ...]) -> None:
+    _run("the environment", sys.executable, "-m", "venv", str(folder))
+    pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--quiet")
+    _run(WHEEL, *pip, "--no-deps", WHEEL)  # it would bring a client and a second framework that nothing here uses
+    _run(", ".join(needed), *pip, "--only-binary=:all:", *needed)
+    root = _root(folder)
+    stub = (
+        root
+        / "python_backend_stubs"
+        / f"{sys.version_info.major}.{sys.version_info.minor}"
+        / "triton_python_backend_stub"
+    )
+    if not stub.is_file():
+        raise MissingBackendError(f"{WHEEL} has nothing for Python {stub.parent.name}", _REMEDY)
+    shutil.copy(stub, root / "backends" / "python")
+    (root / "bin" / "tritonserver").chmod(0o755)
+
+
+def _root(folder: Path) -> Path:
+    return next(folder.glob("lib/python3*/site-packages/pytriton/tritonserver"))
+
+
+def program_in(folder: Path) -> tuple[Path, Path]:
+    """The server and the folder of its backends, in an environment made by :func:`private_environment`."""
+    root = _root(folder)
+    return root / "bin" / "tritonserver", root / "backends"
+
+
+def _run(what: str, *command: str) -> None:
+    plain = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
+    if done.returncode:
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        errors = [line for line in lines if line.lower().startswith("error")]
+        said = (errors or [f"{Path(command[0]).name} ended with {done.returncode}"])[-1]
+        raise MissingBackendError(f"no Triton is here, and {what} cannot be installed: {said[:300]}", _REMEDY)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Two servers that start together make the environment once."""
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

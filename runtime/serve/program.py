@@ -1,0 +1,65 @@
+"""Which Triton is started: the one that is named, the one on PATH or in NVIDIA's image, else the wheel's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import InputError
+from .log import Says
+from .private import private_environment, program_in, shared_python
+
+IMAGE = Path("/opt/tritonserver/bin/tritonserver")
+"""Where NVIDIA's images have it."""
+
+
+@dataclass(frozen=True)
+class Triton:
+    """A server to start: its path, the folder of its backends (None: where it looks itself), and what its models' Python is to see."""
+
+    program: Path
+    backends: Path | None
+    python: Path
+    libraries: str | None = None
+
+    def environment(self, packages: Path) -> dict[str, str]:
+        """Variables of the process: ``packages`` before anything else on the path of its models' Python, and that Python first."""
+        left_out = ("PYTHONHOME", "VIRTUAL_ENV", "PYTHONPATH")
+        own: Mapping[str, str] = {name: value for name, value in os.environ.items() if name not in left_out}
+        before = own.get("LD_LIBRARY_PATH")
+        libraries = ":".join(filter(None, (self.libraries, before)))
+        return {
+            **own,
+            "PATH": f"{self.python}:{own.get('PATH', os.defpath)}",
+            "PYTHONPATH": str(packages),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **({"LD_LIBRARY_PATH": libraries} if libraries else {}),
+        }
+
+
+def find_triton(named: Path | None, say: Says) -> Triton:
+    """The server to start.
+
+    Raises InputError for a named one that is no program, MissingBackendError where the wheel's is needed and cannot be had.
+    """
+    if named is not None:
+        if not os.access(named, os.X_OK) or named.is_dir():
+            raise InputError(f"--triton {named} is no program", "give the path of a tritonserver")
+        return _installed(named.absolute())
+    on_path = shutil.which("tritonserver")
+    if on_path is not None or os.access(IMAGE, os.X_OK):
+        return _installed(Path(on_path or IMAGE))
+    folder = private_environment(say)
+    program, backends = program_in(folder)
+    library = shared_python()
+    return Triton(program, backends, folder / "bin", str(library.parent) if library.is_absolute() else None)
+
+
+def _installed(program: Path) -> Triton:
+    """A Triton that somebody else installed: its models' Python is ours, so that they find what we have."""
+    backends = program.resolve().parent.parent / "backends"
+    return Triton(program, backends if backends.is_dir() else None, Path(sys.executable).parent)

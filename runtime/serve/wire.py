@@ -1,0 +1,63 @@
+"""Inference over the wire by Triton's own client: arrays in, arrays out, as a client outside would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from ...errors import StageError, first_line
+from .admin import client_module
+from .endpoints import Endpoints
+
+Protocol = Literal["http", "grpc"]
+PROTOCOLS: tuple[Protocol, ...] = ("http", "grpc")
+
+_NAMES = {
+    "float16": "FP16", "float32": "FP32", "float64": "FP64", "int8": "INT8", "int16": "INT16", "int32": "INT32",
+    "int64": "INT64", "uint8": "UINT8", "bool": "BOOL",
+}  # fmt: skip
+
+
+class Wire:
+    """A connection by one protocol; HTTP carries arrays as bytes, not as JSON. ``patience``: seconds for one request."""
+
+    def __init__(self, endpoints: Endpoints, protocol: Protocol, patience: float) -> None:
+        self.protocol = protocol
+        self._module = client_module(protocol)
+        self._timeout: dict[str, float] = {}
+        if protocol == "http":
+            where, arguments = endpoints.http, {"connection_timeout": 5.0, "network_timeout": patience}
+        else:
+            where, arguments = endpoints.grpc, {}
+            self._timeout = {"client_timeout": patience}
+        self._client = self._module.InferenceServerClient(f"{endpoints.local}:{where}", **arguments)
+
+    def infer(self, model: str, feeds: Mapping[str, np.ndarray], version: str = "") -> dict[str, np.ndarray]:
+        """Outputs by name. Raises StageError with the server's words where it refuses or is not there."""
+        inputs: list[Any] = []
+        for name, array in feeds.items():
+            tensor = self._module.InferInput(name, list(array.shape), _NAMES[array.dtype.name])
+            tensor.set_data_from_numpy(np.ascontiguousarray(array))
+            inputs.append(tensor)
+        try:
+            answer = self._client.infer(model, inputs, model_version=version, **self._timeout)
+        except Exception as error:  # the clients' transports have errors of several libraries
+            raise StageError("serve", f"model {model!r} over {self.protocol}: {first_line(error)}") from error
+        response = answer.get_response()
+        if self.protocol == "http":
+            names = [output["name"] for output in response.get("outputs", ())]
+        else:
+            names = [output.name for output in response.outputs]
+        return {name: answer.as_numpy(name) for name in names}
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
