@@ -15,7 +15,9 @@ def serve(
     http_port: Annotated[int, typer.Option(help="HTTP; 0 for any free port, which the ready line names.")] = 8000,
     grpc_port: Annotated[int, typer.Option(help="gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(help="Prometheus metrics, at /metrics.")] = 8002,
-    instances: Annotated[int, typer.Option(help="Copies of each model that run side by side.")] = 1,
+    instances: Annotated[
+        int | None, typer.Option(help="Copies of each model that run side by side; 1, and 2 with --max-queue.")
+    ] = None,
     max_queue: Annotated[
         int | None, typer.Option(help="Requests that may wait for a model before more are refused at once.")
     ] = None,
@@ -57,7 +59,7 @@ def serve(
         raise InputError(f"--log-format {log_format!r} is not known", f"use one of {', '.join(FORMATS)}")
     models = RepositoryOptions(
         backend=backend, session=session, precision=precision, threads=threads, delay=delay, max_queue=max_queue,
-        instances=instances,
+        instances=instances or (1 if max_queue is None else 2),
     )  # fmt: skip
     options = ServeOptions(
         tuple(bundles), host, http_port, grpc_port, metrics_port, models, triton, drain, start, restarts, admin_key

@@ -19,7 +19,7 @@ from .log import Level, Says
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ (?P<level>[IWEF]) \d+ (?P<source>[^]]*)\] ?(?P<text>.*)")
 _LEVELS: Mapping[str, Level] = {"I": "debug", "W": "warning", "E": "error", "F": "error"}
-_NOISE = ("CudaDriverHelper", "CUDA driver version is insufficient", GATE)
+_NOISE = ("CudaDriverHelper", "CUDA driver version is insufficient", "no pinned memory pool", GATE)
 """What Triton calls a warning or an error on every machine without a GPU; and a gate fails to load on purpose."""
 _SERVED = re.compile(r"^(?P<model>\S+) version (?P<version>\d+): (?P<file>\S+) on (?P<how>.+)$")
 _KEPT = 20
@@ -59,7 +59,7 @@ class Child:
     def how_it_ended(self) -> str:
         """``ended with exit code 1`` or ``was killed by SIGKILL``, with the last error that it said."""
         code = self._process.wait()
-        self._pump.join(timeout=5)
+        self.kill()  # processes of its models hold its output open
         ended = f"ended with exit code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
         return f"{ended}: {self._errors[-1]}" if self._errors else ended
 
@@ -83,13 +83,16 @@ class Child:
         self._process.wait()
         self._pump.join(timeout=5)
 
-    def workers(self) -> frozenset[int]:
-        """The processes of its models that run."""
-        found = set()
+    def workers(self) -> dict[int, Path]:
+        """The processes of the Python backend that run, and the ``model.py`` that each has loaded."""
+        found = {}
         for thread in Path(f"/proc/{self.pid}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                found |= {int(pid) for pid in thread.read_text().split() if _runs(int(pid))}
-        return frozenset(found)
+            with contextlib.suppress(OSError):  # what ends while it is looked at is not there
+                for pid in map(int, thread.read_text().split()):
+                    code = _loaded_by(pid)
+                    if code is not None:
+                        found[pid] = code
+        return found
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -104,7 +107,7 @@ class Child:
             if line.strip() and line[0] not in "|+":
                 self._say("info", "said", line)
             return
-        text = found["text"].strip('"').replace("\\n", " ").strip()
+        text, _, trace = found["text"].strip('"').replace("\\n", " ").strip().partition("  At:")
         level = _LEVELS[found["level"]]
         if any(noise in text for noise in _NOISE):
             level = "debug"
@@ -116,9 +119,13 @@ class Child:
             self.files[served["model"], served["version"]] = (served["file"], served["how"])
         if text:
             self._say(level, "triton", text)
+        if trace:
+            self._say("debug", "trace", trace)
 
 
-def _runs(pid: int) -> bool:
-    """A process that has ended and that nobody has waited for yet does not run."""
+def _loaded_by(pid: int) -> Path | None:
+    """The model of a process of the Python backend; None for another process, and for one that has ended unnoticed."""
     state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return state not in "ZX"
+    words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    running = state not in "ZX" and Path(words[0]).name == "triton_python_backend_stub"
+    return Path(words[1]) if running else None

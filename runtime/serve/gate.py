@@ -35,9 +35,13 @@ class Gate:
 
     def open(self, admin: Admin, config: Any) -> None:
         """Let the server be ready; ``config`` is the configuration of a model that is loaded. Raises StageError."""
+        self.forgive(admin, self.name, config)
+
+    def forgive(self, admin: Admin, name: str, config: Any) -> None:
+        """Let a model whose load failed, and whose folder is gone, stand in the way of readiness no more. Raises StageError."""
         from ..triton.config import schema, to_text
 
-        gate = schema().ModelConfig(name=self.name, platform="ensemble", max_batch_size=config.max_batch_size)
+        gate = schema().ModelConfig(name=name, platform="ensemble", max_batch_size=config.max_batch_size)
         step = gate.ensemble_scheduling.step.add(model_name=config.name, model_version=-1)
         for into, tensors, maps in (
             (gate.input, config.input, step.input_map),
@@ -46,11 +50,11 @@ class Gate:
             for tensor in tensors:
                 into.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
                 maps[tensor.name] = tensor.name
-        folder = self._folder / self.name
-        (folder / "1").mkdir()
+        folder = self._folder / name
+        (folder / "1").mkdir(parents=True, exist_ok=True)
         (folder / "config.pbtxt").write_text(to_text(gate), encoding="utf-8")
-        admin.load(self.name)
-        admin.unload(self.name)
+        admin.load(name)
+        admin.unload(name)
         shutil.rmtree(folder)
 
     def close(self, admin: Admin) -> None:

@@ -5,15 +5,20 @@ A model is held to the gate that its bundle's own export passed, over HTTP with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import py_compile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import ParityError
-from ..bundle import Bundle
+from ..bundle import MANIFEST, Bundle, sha256_of
+from ..check_decode import MARGINS, TOKENS, joined
 from ..compare import ErrorMeter, check_outputs
+from ..decode.agreement import agree
+from ..decode.bundle_decoder import parts_of
 from ..figures import Gate, ParityRecord
 from ..golden import GoldenCase
 from ..spec import TensorSpec
@@ -22,19 +27,20 @@ from ..triton.config import parse
 from ..triton.options import WrittenModel
 from .wire import Wire
 
+PROVED = ("model", "ensemble")
+"""Roles of models that clients call. The encoder and the decode loop of a sequence model are proved through its ensemble."""
 _DTYPES = {word: name for name, word in TYPES.items()}
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What was proved of one model: how many golden cases, over what, and its largest error as a multiple of PyTorch's own."""
+    """What was proved of one model: how many golden cases, by which protocol, and how well they were answered, in words."""
 
     model: str
     version: int
     protocol: str
     cases: int
-    ratio: float
-    stage: str
+    held: str
 
 
 class Subject:
@@ -48,50 +54,81 @@ class Subject:
         self.config: Any = parse((written.folder / "config.pbtxt").read_text(encoding="utf-8"), "config.pbtxt")
         self.bundle = Bundle.open(written.bundle)
         self.cases = self.bundle.golden()
+        self.digest = digest_of(written.bundle)
 
-    def prove(self, wire: Wire, file: str | None, stop: Callable[[], bool]) -> Proof:
-        """Hold the model to its golden cases; ``file`` is what it says that it runs, ``stop`` whether to leave off.
+    @property
+    def code(self) -> tuple[Path, ...]:
+        """The file that a process of the Python backend loads for it; none for another backend."""
+        found = self.written.folder / str(self.written.version) / "model.py"
+        return (found,) if found.is_file() else ()
 
+    def compile(self) -> None:
+        """Compile that file: else its first import changes its folder, and Triton would take the model for a changed one."""
+        for code in self.code:
+            py_compile.compile(str(code))
+
+    def prove(self, wire: Wire, file: str | None, stop: Callable[[], bool]) -> Proof | None:
+        """Hold the model to its golden cases, all of them over HTTP and the first over gRPC; None for a part of a sequence model.
+
+        ``file`` is what the model says that it runs, ``stop`` whether to leave off: then the proof is of fewer cases.
         Raises ParityError for an answer that is wrong, StageError for none.
         """
+        if self.written.role not in PROVED:
+            return None
         cases = self.cases if wire.protocol == "http" else self.cases[:1]
-        specs = self.bundle.manifest.outputs
-        meters = {spec.name: ErrorMeter() for spec in specs}
-        asked = 0
+        done: list[tuple[GoldenCase, dict[str, np.ndarray]]] = []
         for case in cases:
             if stop():
                 break
-            got = self._ask(wire, case.feeds)
-            what = f"model {self.written.name!r} over {wire.protocol}, golden case {case.name!r}"
-            check_outputs(specs, got, truth=case.truth, of=what)
-            for name, meter in meters.items():
-                meter.add(got[name], case.truth[name])
-            asked += 1
-        if not asked:
-            return Proof(self.written.name, self.written.version, wire.protocol, 0, 0.0, "")
-        verdicts = [self._judge(name, meter, file) for name, meter in meters.items()]
-        ratio, stage = max(verdicts)
-        return Proof(self.written.name, self.written.version, wire.protocol, asked, ratio, stage)
+            done.append((case, self._ask(wire, case.feeds)))
+        held = self._hold_tokens(done) if self.written.role == "ensemble" else self._hold_values(done, wire, file)
+        return Proof(self.written.name, self.written.version, wire.protocol, len(done), held)
 
     def _ask(self, wire: Wire, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Send one golden case, in as many requests as the model's largest batch makes of it."""
         config, version = self.config, str(self.written.version)
         sent = {tensor.name: _as_declared(feeds[tensor.name], tensor, config) for tensor in config.input}
-        rows = len(next(iter(sent.values()))) if config.max_batch_size else 1
-        most = config.max_batch_size or 1
+        rows = len(next(iter(sent.values())))
+        most = config.max_batch_size
+        if not most or rows <= most:
+            return wire.infer(config.name, sent, version)
         answers = [
-            wire.infer(
-                config.name, {n: a[start : start + most] for n, a in sent.items()} if rows > most else sent, version
-            )
+            wire.infer(config.name, {name: array[start : start + most] for name, array in sent.items()}, version)
             for start in range(0, rows, most)
         ]
-        return {
-            spec.name: _as_specified(np.concatenate([answer[spec.name] for answer in answers]), spec)
-            if rows > most
-            else _as_specified(answers[0][spec.name], spec)
-            for spec in self.bundle.manifest.outputs
-            if spec.name in answers[0]
-        }
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+    def _hold_values(
+        self, done: Sequence[tuple[GoldenCase, Mapping[str, np.ndarray]]], wire: Wire, file: str | None
+    ) -> str:
+        specs = self.bundle.manifest.outputs
+        meters = {spec.name: ErrorMeter() for spec in specs}
+        for case, answer in done:
+            got = {spec.name: _as_specified(answer[spec.name], spec) for spec in specs if spec.name in answer}
+            what = f"model {self.written.name!r} over {wire.protocol}, golden case {case.name!r}"
+            check_outputs(specs, got, truth=case.truth, of=what)
+            for name, meter in meters.items():
+                meter.add(got[name], case.truth[name])
+        if not done:
+            return "nothing asked"
+        ratio, stage = max(self._judge(name, meter, file) for name, meter in meters.items())
+        return f"at most {ratio:.2f} times PyTorch's own error ({stage})"
+
+    def _hold_tokens(self, done: Sequence[tuple[GoldenCase, Mapping[str, np.ndarray]]]) -> str:
+        """Token for token; a row may leave the truth only where the export's own decodes were allowed to, at a tie."""
+        facts, _ = parts_of(self.bundle)
+        tie = max((2 * r.factor * r.own_error for r in facts.parity if r.width == 1), default=0.0)
+        found = [
+            agree(case.truth[TOKENS], answer[TOKENS], case.truth[MARGINS], end=facts.end, tie=tie)
+            for case, answer in done
+        ]
+        total = joined(found)
+        if total.wrong:
+            raise ParityError(
+                f"model {self.written.name!r} writes other tokens than the original in {len(total.wrong)} of {total.rows} rows",
+                f"prove the bundle with: attnexport check {self.written.bundle}",
+            )
+        return total.describe()
 
     def _judge(self, output: str, meter: ErrorMeter, file: str | None) -> tuple[float, str]:
         """The error of an output as a multiple of PyTorch's own, and the stage of the export that it was held to.
@@ -116,9 +153,9 @@ class Subject:
         return Gate.judge(meter.figures(), own_rms=record.own_rms, precision=precision, factor=record.gate.factor)
 
 
-def smallest(cases: tuple[GoldenCase, ...]) -> GoldenCase:
-    """The golden case with the least to send."""
-    return min(cases, key=lambda case: sum(array.nbytes for array in case.feeds.values()))
+def digest_of(bundle: Path) -> str:
+    """What tells one state of a bundle from another: its manifest holds the hash of every file."""
+    return sha256_of(bundle / MANIFEST)
 
 
 def _as_declared(array: np.ndarray, tensor: Any, config: Any) -> np.ndarray:

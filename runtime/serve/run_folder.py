@@ -28,7 +28,8 @@ class RunFolder:
         for left in _leftovers(parent):
             _remove(left)
         self.path, self._lock = _locked(parent)
-        (self.path / "python").mkdir()
+        for folder in (self.packages, self.candidates):
+            folder.mkdir()
         # Not the folder's own name: a clone may have any, and the wheel's environment has no attnexport installed.
         (self.path / "python" / "attnexport").symlink_to(Path(__file__).resolve().parents[2])
 
@@ -41,6 +42,11 @@ class RunFolder:
     def repository(self) -> Path:
         """Where the model repository goes; it does not exist yet."""
         return self.path / "models"
+
+    @property
+    def candidates(self) -> Path:
+        """A repository for new versions that are still to be proved."""
+        return self.path / "candidates"
 
     @property
     def gates(self) -> Path:

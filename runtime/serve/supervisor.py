@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import py_compile
 import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 from ...errors import AttnexportError, StageError
@@ -23,7 +23,8 @@ from .gate import Gate
 from .log import Says
 from .options import ServeOptions
 from .program import Triton, find_triton
-from .prove import Subject
+from .prove import PROVED, Subject
+from .reload import Reloader
 from .run_folder import RunFolder
 from .wire import PROTOCOLS, Wire
 
@@ -63,6 +64,7 @@ class Supervisor:
         self._key = options.admin_key or secrets.token_hex(16)
         self._wake = threading.Event()
         self._signals: list[int] = []
+        self._reload = False
 
     def run(self) -> int:
         """The whole life of the server."""
@@ -81,8 +83,8 @@ class Supervisor:
                 return 0
 
     def _write(self, triton: Triton) -> list[Subject]:
-        models = replace(self._options.models, backends=triton.backends)
-        written = write_repository(self._options.bundles, self._folder.repository, models)
+        self._models = replace(self._options.models, backends=triton.backends)
+        written = write_repository(self._options.bundles, self._folder.repository, self._models)
         for model in written:
             self._say(
                 "info", "model", f"{model.name} version {model.version} from {model.bundle}: {model.backend} backend",
@@ -90,11 +92,10 @@ class Supervisor:
             )  # fmt: skip
             for note in model.notes:
                 self._say("warning", "note", f"{model.name}: {note}", model=model.name)
-        for code in self._folder.repository.glob("*/*/model.py"):
-            py_compile.compile(
-                str(code)
-            )  # else a model's first import changes its folder, and Triton would load it again
-        return [Subject(model) for model in written]
+        subjects = [Subject(model) for model in written]
+        for subject in subjects:
+            subject.compile()
+        return subjects
 
     def _supervise(self, triton: Triton) -> int:
         failures = 0
@@ -157,7 +158,10 @@ class Supervisor:
         return [
             str(triton.program),
             *(f"--{name}" if value is None else f"--{name}={value}" for name, value in words.items()),
-            *(f"--model-repository={path}" for path in (self._folder.repository, self._folder.gates)),
+            *(
+                f"--model-repository={path}"
+                for path in (self._folder.repository, self._folder.candidates, self._folder.gates)
+            ),
             *(f"--load-model={name}" for name in names),
         ]
 
@@ -173,17 +177,13 @@ class Supervisor:
                     )
                 self._sleep(0.05)
             self._check_loaded(admin)
-        for protocol in PROTOCOLS:
-            with Wire(self._endpoints, protocol, self._options.start) as wire:
-                for subject in self._subjects:
-                    self._prove(subject, wire, child)
-                    self._still_starting(child)
+        self._prove_all(child, self._subjects)
         with self._admin() as admin:
             self._gate.open(admin, self._subjects[0].config)
             if not admin.ready():
                 raise StageError("serve", "Triton says that it is not ready although every model is loaded and proved")
         urls = self._endpoints.to_json()
-        names = [subject.written.name for subject in self._subjects]
+        names = [subject.written.name for subject in self._subjects if subject.written.role in PROVED]
         self._say(
             "info", "ready", f"{', '.join(names)} on {urls['http']}, gRPC {urls['grpc']}, metrics {urls['metrics']}",
             models=names, seconds=round(time.monotonic() - began, 3), **urls,
@@ -200,21 +200,28 @@ class Supervisor:
             name, version = subject.written.name, str(subject.written.version)
             row = states.get((name, version)) or states.get((name, "")) or {}
             if row.get("state") != "READY":
-                reason = row.get("reason") or "Triton does not list it; its log says why"
+                reason = (row.get("reason") or "Triton does not list it; its log says why").partition("  At:")[0]
                 raise StageError(
                     "serve", f"model {name!r} cannot be loaded: {reason}", "try attnexport check on its bundle"
                 )
+
+    def _prove_all(self, child: Child, subjects: Sequence[Subject]) -> None:
+        for protocol in PROTOCOLS:
+            with Wire(self._endpoints, protocol, self._options.start) as wire:
+                for subject in subjects:
+                    self._prove(subject, wire, child)
+                    self._still_starting(child)
 
     def _prove(self, subject: Subject, wire: Wire, child: Child) -> None:
         name, version = subject.written.name, subject.written.version
         file, how = child.files.get((name, str(version)), (None, subject.written.how))
         proof = subject.prove(wire, file, lambda: bool(self._signals))
-        if wire.protocol == "http":
+        if proof is not None and wire.protocol == "http":
+            runs = f"{file} on {how}" if file else how
             self._say(
                 "info", "proved",
-                f"{name} version {version}, {file or subject.written.backend} on {how}: {proof.cases} golden cases through the wire, "
-                f"at most {proof.ratio:.2f} times PyTorch's own error",
-                model=name, version=version, file=file, cases=proof.cases, ratio=round(proof.ratio, 4), stage=proof.stage,
+                f"{name} version {version}, {runs}: {proof.cases} golden cases through the wire, {proof.held}",
+                model=name, version=version, runs=runs, cases=proof.cases,
             )  # fmt: skip
 
     def _still_starting(self, child: Child) -> None:
@@ -224,9 +231,51 @@ class Supervisor:
             raise StageError("serve", f"Triton {child.how_it_ended()}", "look at the log above")
 
     def _watch(self, child: Child) -> None:
-        """Until Triton ends, or is to end."""
+        """Until Triton ends, or is to end. Raises StageError or ParityError where a model that lost a process does not recover."""
+        there = child.workers()
         while child.alive and not self._signals:
             self._sleep(_TICK)
+            now = child.workers()
+            lost = {code for pid, code in there.items() if pid not in now}
+            if child.alive and not self._signals:
+                if lost:
+                    self._recover(child, lost)
+                if self._reload:
+                    self._reload = False
+                    self._exchange(child)
+                now = child.workers()
+            there = now
+
+    def _exchange(self, child: Child) -> None:
+        reloader = Reloader(
+            self._folder, self._models, self._gate, self._admin, lambda new: self._prove_all(child, new), self._say
+        )
+        self._subjects = reloader.reload(self._subjects)
+
+    def _recover(self, child: Child, lost: Collection[Path]) -> None:
+        """Load models again that lost a process: Triton itself would go on to call them ready, and refuse what they are sent.
+
+        Other processes of the model serve meanwhile. The server is not ready until the model has been proved again.
+        """
+        broken = [subject for subject in self._subjects if {*lost} & {*subject.code}]
+        with self._admin() as admin:
+            ready = {(row["name"], row.get("version", "")) for row in admin.index() if row.get("state") == "READY"}
+            broken = [s for s in broken if (s.written.name, str(s.written.version)) in ready]
+            if not broken:
+                return  # unloaded by somebody who has the key
+            self._gate.close(admin)
+            for subject in broken:
+                name = subject.written.name
+                self._say("error", "lost", f"a process of model {name} has ended; loading the model again", model=name)
+                for code in subject.code:
+                    code.touch()  # Triton loads nothing again that has not changed
+                subject.compile()
+                admin.load(name)
+            bundles = {subject.written.bundle for subject in broken}
+            self._prove_all(child, [s for s in self._subjects if s.written.bundle in bundles])
+            self._gate.open(admin, self._subjects[0].config)
+        for subject in broken:
+            self._say("info", "recovered", f"model {subject.written.name} answers again", model=subject.written.name)
 
     def _drain(self, child: Child) -> int:
         """Every request that was taken is answered; a second signal, or too long a time, ends that."""
@@ -250,10 +299,13 @@ class Supervisor:
     @contextmanager
     def _listening(self) -> Iterator[None]:
         def hear(number: int, _: FrameType | None) -> None:
-            self._signals.append(number)
+            if number == signal.SIGHUP:
+                self._reload = True
+            else:
+                self._signals.append(number)
             self._wake.set()
 
-        before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
         try:
             yield
         finally:
