@@ -53,7 +53,7 @@ def find_endpoints(options: ServeOptions) -> Endpoints:
                 probe.bind((address, port))
                 probe.listen(1)
             except OSError as error:
-                raise _refused(error, f"--{name}-port {port}", options.host) from error
+                raise refused(error, f"--{name}-port {port}", options.host) from error
             found[name] = probe.getsockname()[1]
     return Endpoints(address, found["http"], found["grpc"], found["metrics"])
 
@@ -68,7 +68,8 @@ def _address(host: str) -> tuple[str, socket.AddressFamily]:
     return str(address[0]), family
 
 
-def _refused(error: OSError, option: str, host: str) -> InputError:
+def refused(error: OSError, option: str, host: str) -> InputError:
+    """Why an address cannot be listened on, naming the option that gives its port."""
     if error.errno == errno.EADDRINUSE:
         return InputError(f"{option} on {host} is occupied", "stop what listens there, or give another port")
     if error.errno == errno.EACCES:
