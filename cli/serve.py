@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,10 @@ def serve(
         str | None,
         typer.Option(envvar="ATTNEXPORT_ADMIN_KEY", help="Opens Triton's calls that load models; nobody's by default."),
     ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="A web page, too, that shows what the models make of an image.")
+    ] = False,
+    demo_port: Annotated[int, typer.Option(help="The page's port; 0 for any free one.")] = 8080,
     log_format: Annotated[str, typer.Option(help="json, text, or auto: text for a terminal.")] = "auto",
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Log what Triton says, too, not its warnings alone.")
@@ -50,6 +55,7 @@ def serve(
 ) -> None:
     """Serve bundles with Triton, ready once golden inputs have been answered correctly; until SIGTERM or Ctrl-C."""
     from ..errors import InputError
+    from ..runtime.serve.demo.server import Demo
     from ..runtime.serve.log import FORMATS, Log
     from ..runtime.serve.options import ServeOptions
     from ..runtime.serve.supervisor import serve as run
@@ -64,6 +70,9 @@ def serve(
     options = ServeOptions(
         tuple(bundles), host, http_port, grpc_port, metrics_port, models, triton, drain, start, restarts, admin_key
     )
-    code = run(options, Log(sys.stdout, log_format, verbose=verbose))
+    say = Log(sys.stdout, log_format, verbose=verbose)
+    with ExitStack() as stack:
+        page = stack.enter_context(Demo(host, demo_port, say)) if demo else None
+        code = run(options, say, () if page is None else (page.ready,))
     if code:
         raise typer.Exit(code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -46,17 +46,19 @@ class Picture:
     feed: np.ndarray
 
 
-def read_picture(path: str | Path, spec: TensorSpec, mean: tuple[float, ...], std: tuple[float, ...]) -> Picture:
+def read_picture(
+    source: str | Path | BinaryIO, spec: TensorSpec, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Picture:
     """Read an image for the input ``spec`` (N, 1 or 3, H, W) of floats, resized to its optimum, whatever its proportions.
 
-    Values in [0, 1] are scaled to ``(value - mean) / std``, one number or one per channel. The batch is the smallest
-    that the model takes, of the one image. Raises InputError where the input holds no image or the file is none,
-    MissingBackendError without Pillow.
+    ``source`` is a file, or an open stream of one. Values in [0, 1] are scaled to ``(value - mean) / std``, one number or
+    one per channel. The batch is the smallest that the model takes, of the one image. Raises InputError where the input
+    holds no image or the file is none, MissingBackendError without Pillow.
     """
     scale = Scale(mean, std)
     channels, height, width = image_size(spec)
     scale.check(channels)
-    values = read_pixels(path, channels, height, width)
+    values = read_pixels(source, channels, height, width)
     feed = np.repeat(scale.apply(values)[None], spec.axes[0].min, axis=0).astype(spec.numpy_dtype)
     return Picture(np.broadcast_to(values, (height, width, 3)), np.ascontiguousarray(feed))
 
@@ -77,24 +79,27 @@ def image_size(spec: TensorSpec) -> tuple[int, int, int]:
     return channels, spec.axes[2].opt, spec.axes[3].opt
 
 
-def read_pixels(path: str | Path, channels: int, height: int, width: int) -> np.ndarray:
-    """An image file as (height, width, channels) in [0, 1], in colour or grey, resized bilinearly.
+def read_pixels(source: str | Path | BinaryIO, channels: int, height: int, width: int) -> np.ndarray:
+    """An image as (height, width, channels) in [0, 1], in colour or grey, resized bilinearly.
 
     Raises InputError where the file is missing or no image, MissingBackendError without Pillow.
     """
-    image = _pillow()
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"image {path} does not exist", "give a .png or .jpg file")
+    image = pillow()
+    if isinstance(source, str | Path):
+        source = Path(source)
+        if not source.is_file():
+            raise InputError(f"image {source} does not exist", "give a .png or .jpg file")
     try:
-        with image.open(path) as opened:
+        with image.open(source) as opened:
             pixels = opened.convert("RGB" if channels == 3 else "L").resize((width, height), image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as an image ({error})", "give a .png or .jpg file") from error
+        name = source if isinstance(source, Path) else "what was sent"
+        raise InputError(f"{name} cannot be read as an image ({error})", "give a .png or .jpg file") from error
     return np.asarray(pixels, dtype=np.float64).reshape(height, width, channels) / 255
 
 
-def _pillow() -> Any:
+def pillow() -> Any:
+    """``PIL.Image``. Raises MissingBackendError where it is not installed."""
     try:
         from PIL import Image
     except ImportError as error:

@@ -1,0 +1,122 @@
+"""What a model makes of an image, as the page shows it: classes, masks, pictures, numbers, and attention maps."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...map_panels import Panel, panels
+from ...picture import Picture
+from .shown import Shown
+
+TOP = 5
+_MOST_CLASSES = 256
+"""Of a mask: its pixels travel as bytes."""
+
+
+def findings(model: Shown, picture: Picture, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Plain JSON: ``image`` as the model sees it, each output by what it is, and a panel for each attention map.
+
+    Raises InputError for an attention map that does not fit what the bundle says of it.
+    """
+    maps = {record.output for record in model.attention}
+    drawn = panels(picture.shown, model.attention, outputs)[1:] if maps else []
+    return {
+        "image": image(picture.shown),
+        "outputs": [_output(model, picture, name, value) for name, value in outputs.items() if name not in maps],
+        "attention": [_panel(panel) for panel in drawn],
+    }
+
+
+def image(pixels: np.ndarray) -> dict[str, Any]:
+    """(H, W, 3) in [0, 1] as rows of RGB bytes."""
+    height, width, _ = pixels.shape
+    return {"width": width, "height": height, "rgb": _packed(np.rint(np.clip(pixels, 0, 1) * 255))}
+
+
+def _output(model: Shown, picture: Picture, name: str, value: np.ndarray) -> dict[str, Any]:
+    """What an output is, by its task and shape: scores of classes, a class for each pixel, a picture, or numbers."""
+    one = value[0].astype(np.float64) if value.ndim else value.astype(np.float64)
+    if not np.isfinite(one).all() or value.dtype.kind not in "fiu":
+        return _numbers(name, value)
+    if one.ndim == 1 and len(one) > 1 and value.dtype.kind == "f":
+        return _classes(name, one, model.classes)
+    if one.ndim == 3 and min(one.shape[1:]) > 1:
+        channels = len(one)
+        if 1 < channels <= _MOST_CLASSES and (model.task == "segmentation" or channels != 3):
+            return _mask(name, one, model.classes)
+        if channels in (1, 3):
+            return _picture(name, one)
+    return _numbers(name, value)
+
+
+def _classes(name: str, scores: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
+    """The best classes, as probabilities: the scores themselves where they are that already, else their softmax."""
+    given = bool((scores >= 0).all() and abs(scores.sum() - 1) < 1e-3)
+    if not given:
+        raised = np.exp(scores - scores.max())
+        scores = raised / raised.sum()
+    best = np.argsort(-scores, kind="stable")[:TOP]
+    labels = names if len(names) == len(scores) else ()
+    top = [{"index": int(i), "label": labels[i] if labels else str(i), "score": float(scores[i])} for i in best]
+    return {"name": name, "kind": "classes", "of": len(scores), "softmax": not given, "top": top}
+
+
+def _mask(name: str, scores: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
+    """The best class of each pixel, and the share of each that is there, the largest first."""
+    best = scores.argmax(0)
+    counts = np.bincount(best.ravel(), minlength=len(scores))
+    there = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
+    labels = names if len(names) == len(scores) else ()
+    shares = [
+        {"index": i, "label": labels[i] if labels else f"class {i}", "share": float(counts[i] / best.size)} for i in there
+    ]  # fmt: skip
+    height, width = best.shape
+    return {
+        "name": name, "kind": "mask", "of": len(scores), "width": width, "height": height, "pixels": _packed(best),
+        "classes": shares,
+    }  # fmt: skip
+
+
+def _picture(name: str, values: np.ndarray) -> dict[str, Any]:
+    """A picture from its least value (black) to its greatest (white)."""
+    low, high = float(values.min()), float(values.max())
+    even = (values - low) / ((high - low) or 1.0)
+    shown = np.broadcast_to(even.transpose(1, 2, 0), (*values.shape[1:], 3))
+    return {"name": name, "kind": "picture", "low": low, "high": high, "image": image(shown)}
+
+
+def _numbers(name: str, value: np.ndarray) -> dict[str, Any]:
+    """Shape and range of anything else."""
+    plain: dict[str, Any] = {"name": name, "kind": "numbers", "shape": list(value.shape), "dtype": value.dtype.name}
+    finite = value[np.isfinite(value)] if value.dtype.kind == "f" else value
+    if value.dtype.kind in "fiu" and finite.size:
+        plain |= {"low": float(finite.min()), "high": float(finite.max())}
+    return plain | {"not_finite": int(value.size - finite.size)}
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    """A panel of attention as plain JSON; values of heat, bars and matrix are from 0 to 1, by their own range."""
+    values = {name: getattr(panel, name) for name in ("heat", "bars", "matrix")}
+    plain: dict[str, Any] = {
+        "title": panel.title, "caption": panel.caption, "background": image(panel.background), "extent": list(panel.extent),
+        "mark": None if panel.mark is None else list(panel.mark),
+        "lines": [np.round(line, 4).tolist() for line in panel.lines],
+    }  # fmt: skip
+    return plain | {name: None if value is None else _even(value) for name, value in values.items()}
+
+
+def _even(values: np.ndarray) -> dict[str, Any]:
+    """Values as bytes, from the least to the greatest; those that hardly vary stay even."""
+    middle, reach = (values.max() + values.min()) / 2, (values.max() - values.min()) / 2
+    reach = max(float(reach), 0.025 * abs(float(middle)), 1e-12)
+    rows, columns = values.shape if values.ndim == 2 else (1, len(values))
+    bytes_ = _packed(np.rint(np.clip((values - middle) / (2 * reach) + 0.5, 0, 1) * 255))
+    return {"rows": rows, "columns": columns, "bytes": bytes_}
+
+
+def _packed(values: np.ndarray) -> str:
+    return base64.b64encode(values.astype(np.uint8).tobytes()).decode("ascii")

@@ -1,0 +1,105 @@
+"""Which served models the page shows: those that take one image. The others are listed with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ....errors import InputError
+from ...bundle import Bundle
+from ...picture import Picture, Scale, image_size
+from ...sections import AttentionRecord
+from ...spec import TensorSpec
+from ...triton.options import WrittenModel
+
+MOST_EXAMPLES = 12
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A model that takes one image.
+
+    ``scale`` is how pixels become its input; ``known``: the bundle says so, by the images that its parity was proved on. ``classes`` are
+    their names, where they had some. ``examples`` (N, C, H, W) are real samples of the golden inputs, none for ``N`` = 0.
+    """
+
+    name: str
+    version: int
+    input: TensorSpec
+    scale: Scale
+    known: bool
+    task: str | None
+    classes: tuple[str, ...]
+    attention: tuple[AttentionRecord, ...]
+    examples: np.ndarray
+
+    def example(self, index: int) -> Picture:
+        """One of the examples, as the model takes it and as a person sees it. Raises InputError for one that is not there."""
+        if not 0 <= index < len(self.examples):
+            raise InputError(f"{self.name} has no example {index}", f"it has {len(self.examples)}")
+        one = self.examples[index]
+        _, height, width = one.shape
+        pixels = one.transpose(1, 2, 0) * np.array(self.scale.std) + np.array(self.scale.mean)
+        feed = np.repeat(one[None], self.input.axes[0].min, axis=0)
+        return Picture(np.broadcast_to(np.clip(pixels, 0, 1), (height, width, 3)), np.ascontiguousarray(feed))
+
+    def to_json(self) -> dict[str, Any]:
+        """What the page has to know."""
+        channels, height, width = image_size(self.input)
+        return {
+            "name": self.name, "version": self.version, "channels": channels, "height": height, "width": width,
+            "mean": list(self.scale.mean), "std": list(self.scale.std), "known": self.known, "task": self.task,
+            "examples": len(self.examples), "attention": len(self.attention),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Left:
+    """A served model that the page cannot show, and why."""
+
+    name: str
+    reason: str
+
+
+def look_over(written: Sequence[WrittenModel]) -> tuple[list[Shown], list[Left]]:
+    """Sort what is served. Raises BundleError for a bundle that is damaged."""
+    shown: list[Shown] = []
+    left: list[Left] = []
+    for model in written:
+        if model.role not in ("model", "ensemble"):
+            continue  # a part of another one, which clients do not call
+        try:
+            shown.append(_shown(model))
+        except InputError as error:
+            left.append(Left(model.name, error.problem))
+    return shown, left
+
+
+def _shown(model: WrittenModel) -> Shown:
+    bundle = Bundle.open(model.bundle)
+    manifest = bundle.manifest
+    if len(manifest.inputs) != 1 or manifest.parts:
+        names = ", ".join(spec.describe() for spec in manifest.inputs)
+        raise InputError(f"the model takes {names}, and an image is one input", "call it with a client")
+    (spec,) = manifest.inputs
+    channels, height, width = image_size(spec)
+    said: dict[str, Any] = manifest.samples.images if manifest.samples is not None else {}
+    scale = Scale(tuple(said.get("mean", (0.0,))), tuple(said.get("std", (1.0,))))
+    scale.check(channels)
+    return Shown(
+        model.name, model.version, spec, scale, bool(said), manifest.task, tuple(map(str, said.get("classes", ()))),
+        manifest.attention, _examples(bundle, spec.name, (channels, height, width)),
+    )  # fmt: skip
+
+
+def _examples(bundle: Bundle, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The first real samples among the golden inputs that have the optimum's size."""
+    if bundle.manifest.samples is not None:
+        for case in bundle.golden():
+            found = case.feeds[name]
+            if case.name.startswith("samples-") and found.shape[1:] == shape:
+                return found[:MOST_EXAMPLES]
+    return np.empty((0, *shape), np.float32)
