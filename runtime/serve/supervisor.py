@@ -180,8 +180,12 @@ class Supervisor:
         self._prove_all(child, self._subjects)
         with self._admin() as admin:
             self._gate.open(admin, self._subjects[0].config)
-            if not admin.ready():
-                raise StageError("serve", "Triton says that it is not ready although every model is loaded and proved")
+            while not admin.ready():  # what stood for the gate goes a moment after Triton has said that it is unloaded
+                self._still_starting(child)
+                if time.monotonic() - began > self._options.start:
+                    problem = "Triton says that it is not ready although every model is loaded and proved"
+                    raise StageError("serve", problem, "look at the log above")
+                self._sleep(0.05)
         urls = self._endpoints.to_json()
         names = [subject.written.name for subject in self._subjects if subject.written.role in PROVED]
         self._say(
