@@ -92,7 +92,7 @@ def test_encoder_and_decode_loop_give_the_tokens_of_the_bundles_own_decoder(bund
         truth = decoder.greedy(source) if beam == 1 else [r[0] for r in decoder.beam_search(source, width=beam)]
     facts = opened.manifest.decode
     assert answer["tokens"].shape == (rows, facts.limit)
-    assert len({one.tokens for one in truth}) > 2
+    assert len({one.tokens for one in truth}) > 1
     for i, one in enumerate(truth):
         assert answer["tokens"][i].tolist() == [*one.tokens, *[facts.end] * (facts.limit - len(one.tokens))]
         assert answer["length"][i].tolist() == [len(one.tokens)]
