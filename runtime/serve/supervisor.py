@@ -41,7 +41,8 @@ class Stopped(Exception):
 def serve(
     options: ServeOptions, say: Says, on_ready: Sequence[Callable[[Endpoints, Sequence[WrittenModel]], None]] = ()
 ) -> int:
-    """Serve until SIGTERM or SIGINT; gives the exit code. ``on_ready`` is called each time that the server becomes ready.
+    """Serve until SIGTERM or SIGINT; gives the exit code. ``on_ready`` is called each time that the server becomes ready, or
+    has reloaded.
 
     Everything that can be refused is, before anything is started. Call it in the main thread.
 
@@ -192,6 +193,9 @@ class Supervisor:
             "info", "ready", f"{', '.join(names)} on {urls['http']}, gRPC {urls['grpc']}, metrics {urls['metrics']}",
             models=names, seconds=round(time.monotonic() - began, 3), **urls,
         )  # fmt: skip
+        self._tell()
+
+    def _tell(self) -> None:
         for call in self._on_ready:
             call(self._endpoints, [subject.written for subject in self._subjects])
 
@@ -255,6 +259,7 @@ class Supervisor:
             self._folder, self._models, self._gate, self._admin, lambda new: self._prove_all(child, new), self._say
         )
         self._subjects = reloader.reload(self._subjects)
+        self._tell()
 
     def _recover(self, child: Child, lost: Collection[Path]) -> None:
         """Load models again that lost a process: Triton itself would go on to call them ready, and refuse what they are sent.
