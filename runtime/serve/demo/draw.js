@@ -153,18 +153,19 @@ function marks({mark, lines}) {
   return made;
 }
 
-function bars({columns, bytes: packed}) {
+function bars(packed) {
   const values = bytes(packed);
-  return canvas(columns, 64, (i) => {
-    const value = values[i % columns];
-    return 64 - Math.floor(i / columns) <= 4 + (60 * value) / 255 ? inferno(40 + 0.7 * value) : [128, 128, 128];
+  const high = 64;
+  return canvas(values.length, high, (i) => {
+    const value = values[i % values.length];
+    const above = high - 1 - Math.floor(i / values.length);
+    return above < 1 + ((high - 1) * value) / 255 ? inferno(40 + 0.7 * value) : [128, 128, 128];
   });
 }
 
 export function panel(found) {
-  const plain = found.bars ?? found.matrix;
-  if (plain) {
-    const stack = element("div", found.bars ? bars(plain) : heat(plain), {className: "stack"});
+  if (found.bars || found.matrix) {
+    const stack = element("div", found.bars ? bars(found.bars) : heat(found.matrix), {className: "stack"});
     Object.assign(stack.firstChild.style, {width: "100%", aspectRatio: "1"});
     return figure(stack, found.title, found.caption);
   }

@@ -99,23 +99,29 @@ def _numbers(name: str, value: np.ndarray) -> dict[str, Any]:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    """A panel of attention as plain JSON; values of heat, bars and matrix are from 0 to 1, by their own range."""
-    values = {name: getattr(panel, name) for name in ("heat", "bars", "matrix")}
+    """A panel of attention as plain JSON: heat and matrix by their own range, bars from 0 on."""
+    values = {name: getattr(panel, name) for name in ("heat", "matrix")}
     plain: dict[str, Any] = {
         "title": panel.title, "caption": panel.caption, "background": image(panel.background), "extent": list(panel.extent),
         "mark": None if panel.mark is None else list(panel.mark),
         "lines": [np.round(line, 4).tolist() for line in panel.lines],
     }  # fmt: skip
+    plain["bars"] = (
+        None if panel.bars is None else _packed(_bytes(panel.bars, min(0.0, panel.bars.min()), panel.bars.max()))
+    )
     return plain | {name: None if value is None else _even(value) for name, value in values.items()}
 
 
 def _even(values: np.ndarray) -> dict[str, Any]:
-    """Values as bytes, from the least to the greatest; those that hardly vary stay even."""
+    """(rows, columns) as bytes, from the least to the greatest; values that hardly vary stay even."""
     middle, reach = (values.max() + values.min()) / 2, (values.max() - values.min()) / 2
     reach = max(float(reach), 0.025 * abs(float(middle)), 1e-12)
-    rows, columns = values.shape if values.ndim == 2 else (1, len(values))
-    bytes_ = _packed(np.rint(np.clip((values - middle) / (2 * reach) + 0.5, 0, 1) * 255))
-    return {"rows": rows, "columns": columns, "bytes": bytes_}
+    rows, columns = values.shape
+    return {"rows": rows, "columns": columns, "bytes": _packed(_bytes(values, middle - reach, middle + reach))}
+
+
+def _bytes(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    return np.rint(np.clip((values - low) / ((high - low) or 1.0), 0, 1) * 255)
 
 
 def _packed(values: np.ndarray) -> str:

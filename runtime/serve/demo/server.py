@@ -85,8 +85,12 @@ class Demo:
         return f"http://{f'[{local}]' if ':' in local else local}:{self.port}/"
 
     def ready(self, endpoints: Endpoints, written: Sequence[WrittenModel]) -> None:
-        """Begin to show what is served; called again, once more with what is served then."""
-        shown, self._left = look_over(written)
+        """Begin to show what is served; called again, once more with what is served then. A page that cannot is no end of the server."""
+        try:
+            shown, self._left = look_over(written)
+        except AttnexportError as error:
+            self._say("error", "demo", f"the page stays as it was: {error}")
+            return
         self._models = {model.name: model for model in shown}
         if self._wire is None:
             self._wire = Wire(endpoints, "grpc", PATIENCE)
