@@ -24,9 +24,6 @@ from .source import Source
 from .truth import Original, TorchOriginal
 from .truth_onnx import OnnxOriginal
 
-ONE_FILE = 2**31 - 2**26
-"""Protobuf's 2 GB, less room for the graph itself."""
-
 
 @dataclass(frozen=True)
 class Entered:
@@ -81,7 +78,6 @@ def _enter_torch(source: Source, inputs: tuple[TensorSpec, ...], outputs: Sequen
     module = source.module
     if module is None:
         raise UnsupportedModelError(f"{source.name} holds no module")
-    _fits_one_file(module)
     arrays = random_feeds(inputs, trace_sizes(inputs), seed=seed)
     feeds = [torch.from_numpy(arrays[spec.name]) for spec in inputs]
     result = run_once(module, inputs, feeds)
@@ -98,17 +94,6 @@ def _enter_torch(source: Source, inputs: tuple[TensorSpec, ...], outputs: Sequen
         text = f"the local attention of {', '.join(windows)} is not fused into one operator: its weights are outputs"
         captured = replace(captured, notes=(*captured.notes, text))
     return Entered(captured, original, inputs, names, attention)
-
-
-def _fits_one_file(module: torch.nn.Module) -> None:
-    """Weights are written inside the ONNX file, which protobuf limits. Raises UnsupportedModelError beyond it."""
-    held = {id(t): t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers())}
-    total = sum(held.values())
-    if total > ONE_FILE:
-        raise UnsupportedModelError(
-            f"the weights take {total / 1e9:.1f} GB, and one ONNX file holds 2 GB",
-            "export parts of the model; weights beside the file are not written yet",
-        )
 
 
 def _program(

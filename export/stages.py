@@ -21,6 +21,7 @@ from ..runtime.manifest import Manifest
 from ..runtime.samples import Samples
 from ..runtime.sections import EngineRecord
 from ..runtime.sessions import Session
+from ..runtime.sessions.large_model import save_model
 from ..runtime.sessions.open import open_session
 from ..runtime.spec import POINTS, Axis, TensorSpec
 from ..runtime.writer import BundleFolder
@@ -126,8 +127,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
             rewritten = record.rewrites(lowered.applied, recognised, FP32, captured.origins)
             if halved is not None and halved is not lowered:
                 rewritten += record.rewrites(halved.applied, recognised, TYPED[options.precision], captured.origins)
-            onnx.save(lowered.model, folder.path / FP32)
-            folder.add(FP32, "model-fp32")
+            _save(lowered.model, folder, FP32, "model-fp32")
             stage.detail = f"{len(lowered.model.graph.node)} standard nodes, {len(lowered.applied)} rewrites"
         counts = {FP32: record.operators(lowered.model)}
         half: PrecisionResult | None = None
@@ -145,8 +145,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
                     )
                 for text in half.warnings:
                     note(text)
-                onnx.save(half.model, folder.path / file)
-                folder.add(file, f"model-{options.precision}")
+                _save(half.model, folder, file, f"model-{options.precision}")
                 counts[file] = record.operators(half.model)
                 counted = half.counts
                 eight = (
@@ -188,6 +187,13 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
         record.samples(samples, options.samples),
     )  # fmt: skip
     return Written(content, failures, {} if ran is None else {"": ran})
+
+
+def _save(model: onnx.ModelProto, folder: BundleFolder, file: str, role: str) -> None:
+    path, *beside = save_model(model, folder.path / file)
+    folder.add(path.name, role)
+    for data in beside:
+        folder.add(data.name, "weights")
 
 
 def sixteen_bits(

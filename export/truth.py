@@ -160,7 +160,10 @@ class TorchOriginal:
 
     def _wide(self) -> torch.nn.Module:
         if self._double is None:
-            self._double = copy.deepcopy(self._module).double()
+            # What deepcopy finds in its memo it takes: no FP32 copy of the weights is made on the way.
+            held = (*self._module.parameters(), *self._module.buffers())
+            wide: dict[int, Any] = {id(t): _double(t) for t in held if t.is_floating_point()}
+            self._double = copy.deepcopy(self._module, wide).double()
             if isinstance(self._double, torch.fx.GraphModule):
                 _widen_graph(self._double)
         return self._double
@@ -175,6 +178,11 @@ class TorchOriginal:
                 return self._call(double, wide)
         finally:
             torch.set_default_dtype(before)
+
+
+def _double(tensor: torch.Tensor) -> torch.Tensor:
+    wide = tensor.detach().double()
+    return torch.nn.Parameter(wide, requires_grad=False) if isinstance(tensor, torch.nn.Parameter) else wide
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

@@ -18,7 +18,7 @@ from onnx.reference.op_run import OpRun
 from ..errors import StageError, first_line
 from ..runtime.sessions import Session
 from ..runtime.sessions.emulated import EmulatedSession
-from ..runtime.sessions.ort import OrtSession
+from ..runtime.sessions.large_model import open_model
 from .capture.quiet import quiet
 from .domain.sampling import sample
 from .precision.casts import to_half_model
@@ -89,10 +89,10 @@ class OnnxOriginal:
     def _session(self, precision: Precision) -> Session:
         if precision not in self._sessions:
             if precision == "float32":
-                self._sessions[precision] = OrtSession(self._model.SerializeToString(), optimize=False, spin=False)
+                self._sessions[precision] = open_model(self._model, optimize=False)
             else:
                 typed = to_half_model(self._model, (), "bf16" if precision == "bfloat16" else "fp16")
-                self._sessions[precision] = EmulatedSession(typed.SerializeToString())
+                self._sessions[precision] = EmulatedSession(typed)
         return self._sessions[precision]
 
 

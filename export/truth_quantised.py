@@ -25,6 +25,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import StageError
+from ..runtime.sessions.large_model import open_model
 from ..runtime.sessions.ort import OrtSession
 from .precision.quantise.calibrate import ranges
 from .precision.quantise.formats import FP8, INT8, Format
@@ -194,4 +195,4 @@ def _onnx(model: onnx.ModelProto, kind: Format, calibration: Sequence[Arrays], l
     layers = [layer for layer in find_layers(index, {})[0] if layer.weight not in left]
     found = ranges(index.model, [layer.data for layer in layers], calibration, "minmax")
     made = with_pairs(index, layers, found, kind)
-    return _Graph(OrtSession(made.SerializeToString(), optimize=False, spin=False))
+    return _Graph(open_model(made, optimize=False))

@@ -9,6 +9,7 @@ import onnx
 import onnx.inliner
 
 from ...runtime.sessions.emulated import emulate
+from ...runtime.sessions.large_model import open_model as open_in_ort
 from ...runtime.sessions.open import Border
 from ...runtime.sessions.ort import OrtSession
 from ..domain import DOMAIN, add_bodies, domain_nodes
@@ -73,7 +74,7 @@ def open_model(model: onnx.ModelProto, tensors: Sequence[str] | None = None, *, 
         # ONNX Runtime infers the type of an output that is declared by its name alone.
         copy.graph.output.extend(declared.get(name) or onnx.ValueInfoProto(name=name) for name in tensors)
         prepared = copy
-    return OrtSession(prepared.SerializeToString(), spin=False)
+    return open_in_ort(prepared)
 
 
 class Flow:

@@ -17,6 +17,7 @@ from ...errors import UnsupportedModelError, first_line
 from ..domain import DOMAIN, VERSION, register_schemas
 from ..origin import Origin, Origins
 from ..raising import raise_windows
+from ..weightless import skeleton, with_weights
 from . import Captured
 from .capture import OPSET
 from .clean import clean
@@ -58,7 +59,7 @@ def _at_least(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         return copy
     try:
         with quiet():
-            return version_converter.convert_version(model, opset)
+            return with_weights(version_converter.convert_version(skeleton(model), opset), model)
     except Exception as error:
         raise UnsupportedModelError(
             f"the ONNX model is of opset {version} and cannot be brought to {opset}: {first_line(error)}",

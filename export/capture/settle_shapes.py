@@ -23,6 +23,7 @@ import onnx_graphsurgeon as gs
 from ..domain import register_schemas
 from ..raising.linear import Linear
 from ..raising.sizes import constant, integers, length
+from ..weightless import inferred, skeleton, with_weights
 
 ROUNDS = 8
 """Each round lets inference see one Reshape further at least; what is not settled by then stays computed."""
@@ -50,12 +51,11 @@ def settle_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _inferred_anew(model: onnx.ModelProto) -> onnx.ModelProto:
     """With shapes as inference finds them now, where it did not know them before; what an exporter has written stays."""
-    bare = onnx.ModelProto()
-    bare.CopyFrom(model)
+    bare = skeleton(model)
     del bare.graph.value_info[:]
     bare.graph.value_info.extend(entry for entry in model.graph.value_info if not _made_up(entry))
     try:
-        return onnx.shape_inference.infer_shapes(bare, data_prop=True)
+        return with_weights(inferred(bare), model)
     except onnx.shape_inference.InferenceError:
         return model  # the checker of a later stage says what is wrong
 

@@ -13,7 +13,7 @@ from ..attribution.blame import RETYPING
 from ..attribution.graphs import Flow
 from ..attribution.trail import Trail
 from ..origin import Origin
-from ..precision.graph import skeleton
+from ..weightless import skeleton
 from .sweep import Compared
 
 _TYPES: dict[int, str] = {

@@ -12,16 +12,15 @@ from types import TracebackType
 
 import numpy as np
 import onnx
-from onnx import ModelProto, StringStringEntryProto, TensorProto
+from onnx import ModelProto
 
 from ...runtime.sessions.emulated import emulate
+from ...runtime.sessions.large_model import on_disk
 from ...runtime.sessions.open import Border
 from ...runtime.sessions.ort import OrtSession
 from ..attribution.graphs import Flow, runnable
 
 WEIGHTS = "weights"
-_INLINE = 1024
-"""Bytes of a weight that stays in the graph: shapes, axes and scalars, which shape inference reads."""
 
 
 class Taps:
@@ -73,25 +72,3 @@ class Taps:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def on_disk(model: ModelProto, folder: Path, file: str) -> ModelProto:
-    """The model with its large weights in ``folder/file``; nothing of them is copied in memory."""
-    light = ModelProto(ir_version=model.ir_version)
-    light.opset_import.extend(model.opset_import)
-    light.functions.extend(model.functions)
-    source, graph = model.graph, light.graph
-    graph.name = source.name
-    for field in ("node", "input", "output", "value_info", "sparse_initializer"):
-        getattr(graph, field).extend(getattr(source, field))
-    with (folder / file).open("wb") as stream:
-        for tensor in source.initializer:
-            if not tensor.HasField("raw_data") or len(tensor.raw_data) <= _INLINE:
-                graph.initializer.append(tensor)
-                continue
-            stub = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-            stub.data_location = TensorProto.EXTERNAL
-            entries = {"location": file, "offset": stream.tell(), "length": stream.write(tensor.raw_data)}
-            stub.external_data.extend(StringStringEntryProto(key=k, value=str(v)) for k, v in entries.items())
-            graph.initializer.append(stub)
-    return light

@@ -18,6 +18,7 @@ import onnx_graphsurgeon as gs
 from ...errors import StageError, UnsupportedModelError
 from ..domain import DOMAIN, domain_nodes, register_schemas, strip_bodies
 from ..targets import resolve, target_of
+from ..weightless import check_model, inferred, skeleton, with_weights
 from . import (
     adaptive_average_matmul,
     adaptive_blocks,
@@ -138,6 +139,8 @@ def lower(
     """
     names = resolve(targets)
     register_schemas()
+    if not model.functions and all(entry.domain != DOMAIN for entry in model.opset_import):
+        return LoweringResult(model)  # no copy: weights may be of gigabytes
     source = _inlined(strip_bodies(model))
     if not any(True for _ in domain_nodes(source.graph)):
         return LoweringResult(source)
@@ -151,13 +154,13 @@ def lower(
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with its local functions inlined, if one of them holds a domain node."""
     if any(True for function in model.functions for _ in domain_nodes(function)):
-        return onnx.inliner.inline_local_functions(model)
+        return with_weights(onnx.inliner.inline_local_functions(skeleton(model)), model)
     return model
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        return inferred(model, strict=True)
     except onnx.shape_inference.InferenceError as error:
         raise StageError("lower", f"shapes do not fit together: {error}") from error
 
@@ -239,7 +242,7 @@ def _exported(graph: Any, source: onnx.ModelProto) -> onnx.ModelProto:
     model.doc_string, model.domain, model.model_version = source.doc_string, source.domain, source.model_version
     _restore_interface(model, source)
     try:
-        onnx.checker.check_model(model, full_check=True)
+        check_model(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise StageError("lower", f"the lowered model is not valid ONNX: {error}") from error
     model = _inferred(model)

@@ -19,8 +19,8 @@ from typing import Any
 from onnx import ModelProto
 
 from ...errors import InputError, MissingBackendError, StageError, first_line
+from ...runtime.sessions.large_model import save_model
 from ..capture.quiet import quiet
-from .files import save_model
 from .graph import GraphIndex, normalise
 from .halves import HalfType
 

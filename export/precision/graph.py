@@ -15,11 +15,9 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from ...errors import InputError, StageError
 from ..domain.operator import DOMAIN
+from ..weightless import check_model, skeleton, with_weights
 
 Size = int | str | None
-
-# Initializers above this many elements cannot be a shape, an axis or a scale: shape inference does not need their data.
-_BIG = 1024
 
 
 def words(text: str) -> frozenset[str]:
@@ -32,51 +30,10 @@ def opset_of(model: ModelProto) -> int:
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
-def skeleton(model: ModelProto) -> ModelProto:
-    """The model with its large weights turned into inputs: all that shape inference and the checker need.
-
-    It keeps both under protobuf's 2 GB limit and makes them fast; types, shapes and names are unchanged.
-    """
-    light = ModelProto(ir_version=model.ir_version)
-    light.opset_import.extend(model.opset_import)
-    light.functions.extend(model.functions)
-    source, graph = model.graph, light.graph
-    graph.name = source.name
-    graph.node.extend(source.node)
-    graph.input.extend(source.input)
-    graph.output.extend(source.output)
-    graph.value_info.extend(source.value_info)
-    graph.sparse_initializer.extend(source.sparse_initializer)
-    declared = {value.name for value in source.input}
-    for tensor in source.initializer:
-        if int(np.prod(tensor.dims)) <= _BIG:
-            graph.initializer.append(tensor)
-        elif tensor.name not in declared:
-            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    return light
-
-
-def with_weights(light: ModelProto, model: ModelProto) -> ModelProto:
-    """``skeleton``'s inverse, after its nodes were rewritten: the weights that inputs stood in for and the header are back."""
-    for name in ("producer_name", "producer_version", "domain", "model_version", "doc_string"):
-        setattr(light, name, getattr(model, name))
-    del light.metadata_props[:], light.graph.metadata_props[:]
-    light.metadata_props.extend(model.metadata_props)
-    light.graph.metadata_props.extend(model.graph.metadata_props)
-    light.graph.doc_string = model.graph.doc_string
-    held = {tensor.name for tensor in light.graph.initializer}
-    declared = {value.name for value in model.graph.input}
-    inputs = [value for value in light.graph.input if value.name in declared]
-    del light.graph.input[:]
-    light.graph.input.extend(inputs)
-    light.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name not in held)
-    return light
-
-
 def check(model: ModelProto) -> None:
     """Hold a model to the ONNX checker with strict shape inference. Raises StageError with its first complaint."""
     try:
-        onnx.checker.check_model(skeleton(model), full_check=True)
+        check_model(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise StageError("precision", f"the model is not valid ONNX: {error}") from error
 

@@ -7,7 +7,8 @@ from onnx import ModelProto, defs, version_converter
 from onnx.inliner import inline_local_functions
 
 from ...errors import StageError, first_line
-from .graph import opset_of, skeleton, with_weights
+from ..weightless import skeleton, with_weights
+from .graph import opset_of
 from .halves import FP16, HalfType
 
 BF16_OPSET = 22

@@ -16,6 +16,7 @@ from onnx import helper
 
 from ..domain import DOMAIN, VERSION
 from ..lower.emit import Emit
+from ..weightless import inferred
 from . import (
     gathered_im2col,
     gathered_unfold,
@@ -88,7 +89,7 @@ def raise_windows(model: onnx.ModelProto) -> Raised:
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return inferred(model)
     except onnx.shape_inference.InferenceError:
         return model  # the checker of a later stage says what is wrong; here less is known
 

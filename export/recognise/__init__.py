@@ -18,6 +18,7 @@ from onnx import helper
 
 from ...errors import StageError
 from ..domain import DOMAIN, VERSION, domain_nodes, register_schemas
+from ..weightless import inferred
 from .context import Context, Found, Refused
 from .flow import visit
 from .outlook import fold_back
@@ -69,7 +70,7 @@ def recognise(model: onnx.ModelProto) -> Recognised:
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return inferred(model)
     except onnx.shape_inference.InferenceError as error:
         raise StageError("recognise", f"shapes do not fit together: {error}") from error
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import onnx
 
 from ...errors import InputError
+from ...runtime.sessions.large_model import save_model
 from ..engine.flavour import Flavour, find_flavour
 from ..engine.logger import clean, logger_of
 from ..origin import Origins, origin_of
@@ -32,7 +35,9 @@ def refused(model: onnx.ModelProto, flavour: Flavour, origins: Origins) -> Itera
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED) if flavour.asks_for_strong_typing else 0
         network = builder.create_network(flags)
         parser = trt.OnnxParser(network, logger)
-        fine = parser.supports_model_v2(model.SerializeToString())
+        with TemporaryDirectory() as folder:
+            path, *_ = save_model(model, Path(folder) / "model.onnx")
+            fine = parser.supports_model_v2(path.read_bytes(), str(path))
         errors = [] if fine else [parser.get_error(i) for i in range(parser.num_errors)]
         for error in errors:
             text = clean(error.desc().removeprefix(f"Invalid Node - {error.node_name()}\n")).removeprefix(

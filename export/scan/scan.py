@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import AttnexportError, UnsupportedModelError
-from ...runtime.sessions.ort import OrtSession
+from ...runtime.sessions.large_model import open_model
 from ...runtime.spec import TensorSpec
 from ..entry import Entered, enter, trace
 from ..lower import lower
@@ -108,6 +108,6 @@ def _findings(entered: Entered, recognised: Recognised, targets: tuple[str, ...]
                     yield one
         if target == "ort-cpu":
             try:
-                OrtSession(result.model.SerializeToString()).close()
+                open_model(result.model).close()
             except AttnexportError as error:
                 yield Finding.of("cannot", "model", [target], error.problem, None)

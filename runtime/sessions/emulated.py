@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import InputError, MissingBackendError, StageError
+from .large_model import open_model
 from .ort import OrtSession
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ _FLOAT, _FLOAT16, _BFLOAT16 = 1, 10, 16
 _HALVES = {_FLOAT16: "f16", _BFLOAT16: "bf16"}
 # Element types above this many elements are known without their data: shape inference runs without them.
 _BIG = 1024
-# Protobuf's limit, less some room for the graph itself.
-_LARGEST_MESSAGE = 2**31 - 2**24
 
 # Their 16-bit outputs are 16-bit inputs, moved: nothing to round.
 _MOVED = (
@@ -218,20 +216,12 @@ def _rename_reads(graph: GraphProto, renamed: Mapping[str, str]) -> None:
 class EmulatedSession:
     """A session over the emulation of a typed FP16 or BF16 model, on ONNX Runtime's CPU provider."""
 
-    def __init__(self, model: str | Path | bytes) -> None:
-        """Load, rewrite and open.
+    def __init__(self, model: str | Path | bytes | ModelProto) -> None:
+        """Load, rewrite and open: a file, one that was read, or a model that was loaded, which is not changed.
 
         Raises InputError for what is no ONNX model, MissingBackendError without onnx or onnxruntime.
         """
-        onnx = _onnx()
-        what = "the model" if isinstance(model, bytes) else str(model)
-        try:
-            loaded = onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load(str(model))
-        except Exception as error:  # protobuf's exceptions have no public base
-            raise InputError(f"{what} is not readable as ONNX: {error}") from error
-        if not loaded.graph.node:
-            raise InputError(f"{what} is not an ONNX model: it has no node")
-        self._session = _open(emulate(loaded))
+        self._session = _open(emulate(_load(model)))
         self.input_names: tuple[str, ...] = self._session.input_names
         self.output_names: tuple[str, ...] = self._session.output_names
         self.input_dtypes = self._session.input_dtypes
@@ -252,12 +242,20 @@ class EmulatedSession:
         self.close()
 
 
+def _load(model: str | Path | bytes | ModelProto) -> ModelProto:
+    onnx = _onnx()
+    if not isinstance(model, str | Path | bytes):
+        return model
+    what = "the model" if isinstance(model, bytes) else str(model)
+    try:
+        loaded: ModelProto = onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load(str(model))
+    except Exception as error:  # protobuf's exceptions have no public base
+        raise InputError(f"{what} is not readable as ONNX: {error}") from error
+    if not loaded.graph.node:
+        raise InputError(f"{what} is not an ONNX model: it has no node")
+    return loaded
+
+
 def _open(model: ModelProto) -> OrtSession:
     # ONNX Runtime fuses Q/DQ into integer kernels, some of which saturate (AVX2) or know no FP8: as it is written, then.
-    optimize = not any(node.op_type == "QuantizeLinear" for node in model.graph.node)
-    if model.ByteSize() < _LARGEST_MESSAGE:
-        return OrtSession(model.SerializeToString(), optimize=optimize, spin=False)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        _onnx().save_model(model, str(path), save_as_external_data=True)
-        return OrtSession(path, optimize=optimize, spin=False)
+    return open_model(model, optimize=not any(node.op_type == "QuantizeLinear" for node in model.graph.node))

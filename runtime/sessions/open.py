@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import InputError
 from . import Session
 from .emulated import EmulatedSession
+from .large_model import weights_beside
 from .ort import OrtSession
 from .tensorrt import TensorRTSession
 
@@ -30,7 +31,8 @@ def open_session(
         raise InputError(f"backend {backend!r} is not known", f"use one of {', '.join(BACKENDS)}")
     session: OrtSession | TensorRTSession | EmulatedSession
     if backend == "onnxruntime":
-        session = OrtSession(path, spin=spin)
+        # Of a large model that is one of several under test, weights stay in the file.
+        session = OrtSession(path, spin=spin, prepack=spin or not weights_beside(Path(path)))
     elif backend == "emulated":
         session = EmulatedSession(path)
     else:

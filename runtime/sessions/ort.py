@@ -28,7 +28,8 @@ class OrtSession:
     """One ONNX model in ONNX Runtime.
 
     ``optimize=False`` runs the graph as it is written. ``threads``: intra-op threads, None for ORT's default;
-    ``spin=False`` lets them sleep between runs, for sessions that take turns. ``providers``: names, or with options, the
+    ``spin=False`` lets them sleep between runs, for sessions that take turns. ``prepack=False`` leaves weights as they lie in the
+    file, mapped and not copied, and is slower. ``providers``: names, or with options, the
     wanted one first. A provider that is asked for and not active is an error: ORT itself would quietly fall back to the CPU.
     ``placement`` says which nodes each provider runs, where more than the CPU was asked for.
 
@@ -43,6 +44,7 @@ class OrtSession:
         optimize: bool = True,
         threads: int | None = None,
         spin: bool = True,
+        prepack: bool = True,
         providers: Sequence[str | Provider] = (CPU,),
     ) -> None:
         ort = _onnxruntime()
@@ -63,6 +65,8 @@ class OrtSession:
         options.log_severity_level = 4  # what is fatal comes as an exception; ORT prints the rest to stderr
         if not spin:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if not prepack:
+            options.add_session_config_entry("session.disable_prepacking", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         if names != [CPU]:

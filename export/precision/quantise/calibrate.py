@@ -17,7 +17,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
 from ....errors import InputError, StageError
-from ....runtime.sessions.ort import OrtSession
+from ....runtime.sessions.large_model import open_model
 from ...capture.quiet import quiet
 
 Method = Literal["minmax", "percentile", "entropy"]
@@ -40,7 +40,7 @@ def ranges(
     wanted = list(dict.fromkeys(tensors))
     found = dict.fromkeys(wanted, 0.0)
     histograms = None if method == "minmax" else _collector(method)
-    session = OrtSession(_tapped(model, wanted), optimize=False, spin=False)
+    session = open_model(_tapped(model, wanted), optimize=False)
     runs = 0
     try:
         for feed in feeds:
@@ -87,7 +87,7 @@ def _cut(result: tuple[Any, ...]) -> float:
     return max(abs(float(np.asarray(end))) for end in result[:2])
 
 
-def _tapped(model: ModelProto, tensors: Sequence[str]) -> bytes:
+def _tapped(model: ModelProto, tensors: Sequence[str]) -> ModelProto:
     """The model with these tensors as its outputs."""
     tapped = ModelProto()
     tapped.CopyFrom(model)
@@ -97,5 +97,4 @@ def _tapped(model: ModelProto, tensors: Sequence[str]) -> bytes:
     tapped.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in shown)
     if not shown:  # a model has an output
         tapped.graph.output.append(model.graph.output[0])
-    serialised: bytes = tapped.SerializeToString()
-    return serialised
+    return tapped

@@ -5,7 +5,8 @@ from __future__ import annotations
 from onnx import ModelProto, version_converter
 
 from ....errors import StageError, first_line
-from ..graph import GraphIndex, normalise, opset_of, skeleton, with_weights
+from ...weightless import skeleton, with_weights
+from ..graph import GraphIndex, normalise, opset_of
 from .formats import OPSET
 
 

@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from ....errors import InputError
 from ....runtime.samples import Samples
-from ....runtime.sessions.ort import OrtSession
+from ....runtime.sessions.large_model import open_model
 from ....runtime.spec import TensorSpec
 from ...origin import Origins, origin_of
 from ...report import Reporter
@@ -92,7 +92,7 @@ def quantise(
     searched, held_out = (Evidence(_runs(original, own, feeds), logits) for feeds in (data.search, data.held_out))
     chosen, best = _best(index, layers, found, kind, searched)
     graph = toggle_graph(index, layers, best, kind)
-    session = OrtSession(graph.model.SerializeToString(), optimize=False, spin=False)
+    session = open_model(graph.model, optimize=False)
     try:
         sensitive = find_sensitive(
             LayerTrials(graph, session, searched), LayerTrials(graph, session, held_out), factor, reporter.progress
@@ -160,7 +160,7 @@ def _best(
         if len(found) == 1:
             return method, one
         model = with_pairs(index, layers, one, kind)
-        session = OrtSession(model.SerializeToString(), optimize=False, spin=False)
+        session = open_model(model, optimize=False)
         try:
             scores[method] = evidence.score([session.run(run.feeds) for run in evidence.runs]).worst
         finally:

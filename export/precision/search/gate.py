@@ -10,7 +10,7 @@ from .evidence import Evidence, Score
 
 def judge(typed: ModelProto, evidence: Evidence) -> Score:
     """Score a typed FP16 model as hardware would store it. Raises StageError where it cannot be run."""
-    session = EmulatedSession(typed.SerializeToString())
+    session = EmulatedSession(typed)
     try:
         feeds = [{name: run.feeds[name] for name in session.input_names} for run in evidence.runs]
         return evidence.score([session.run(feed) for feed in feeds])

@@ -16,6 +16,7 @@ import numpy as np
 from onnx import ModelProto
 
 from ...cache import cache_file, read, write
+from ...weightless import skeleton
 from .evidence import Evidence, Score
 
 VERSION = 1
@@ -25,7 +26,9 @@ _SAVE_EVERY = 5.0
 def key_of(model: ModelProto, evidence: Evidence) -> str:
     """What the scores of a model on some evidence are kept under."""
     digest = hashlib.sha256(f"{VERSION}|{evidence.logits}".encode())
-    digest.update(model.SerializeToString(deterministic=True))
+    digest.update(skeleton(model).SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        digest.update(tensor.SerializeToString(deterministic=True))
     for run in evidence.runs:
         digest.update(run.part.encode())
         for arrays in (run.feeds, run.truth, run.own):

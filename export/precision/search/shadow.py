@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from ....runtime.sessions.large_model import open_model
 from ..constants import LARGEST
 from ..graph import GraphIndex, tensor_names, unique
 from ..masks import carriers, is_partial
 from ..types import SINGLE, Typing
 from .constants import in_half
-from .session import open_model
 from .toggle import switched
 
 HEADROOM = 2.0

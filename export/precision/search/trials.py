@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
+from ....runtime.sessions.large_model import open_model
 from ....runtime.sessions.ort import OrtSession
 from ..graph import GraphIndex
 from .evidence import Evidence, Score
 from .memory import Memory, key_of_nodes
-from .session import open_model
 from .sources import Source
 from .toggle import FLAGS, ToggleGraph, toggle_graph
 

@@ -9,8 +9,8 @@ import pytest
 from onnx import ModelProto
 
 from attnexport.export.precision.graph import GraphIndex, normalise
-from attnexport.export.precision.search.session import open_model
 from attnexport.export.precision.search.toggle import FLAGS, toggle_graph
+from attnexport.runtime.sessions.large_model import open_model
 
 X = np.random.default_rng(3).standard_normal((5, 8)).astype(np.float32)
 NODES = ("a", "b", "c", "d", "e", "g", "h", "y")

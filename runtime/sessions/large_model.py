@@ -1,0 +1,99 @@
+"""Models in memory, written and opened whatever their size: beyond protobuf's 2 GB their weights lie in a file beside the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from .ort import OrtSession
+from .providers import CPU, Provider
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+ONE_FILE = 2**31 - 2**26
+"""Protobuf's 2 GB, less room for the graph itself."""
+_INLINE = 1024
+"""Bytes of a weight that stays in the graph: shapes, axes and scalars, which shape inference reads."""
+
+
+def is_large(model: ModelProto) -> bool:
+    """Whether one protobuf message, and so one file, cannot hold the model. Nothing of the weights is copied to find out."""
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    weights = sum(prod(t.dims) * tensor_dtype_to_np_dtype(t.data_type).itemsize for t in model.graph.initializer)
+    return bool(weights + without_weights(model).ByteSize() >= ONE_FILE)
+
+
+def save_model(model: ModelProto, path: Path) -> tuple[Path, ...]:
+    """Write a model, the weights of a large one in ``NAME.onnx.data`` beside it; the files, model first.
+
+    The model is not changed. ``onnx.load(path)`` and ONNX Runtime read either form.
+    """
+    if not is_large(model):
+        path.write_bytes(model.SerializeToString())
+        return (path,)
+    data = _data(path)
+    path.write_bytes(on_disk(model, path.parent, data.name).SerializeToString())
+    return path, data
+
+
+def weights_beside(path: Path) -> bool:
+    """Whether :func:`save_model` has written the weights of this model file beside it."""
+    return _data(path).exists()
+
+
+def _data(path: Path) -> Path:
+    return path.with_name(f"{path.name}.data")
+
+
+def open_model(
+    model: ModelProto, *, optimize: bool = True, spin: bool = False, providers: Sequence[str | Provider] = (CPU,)
+) -> OrtSession:
+    """A session on a model in memory, as :class:`~.ort.OrtSession` opens it. Raises StageError for one that ONNX Runtime refuses."""
+    if not is_large(model):
+        return OrtSession(model.SerializeToString(), optimize=optimize, spin=spin, providers=providers)
+    with TemporaryDirectory() as folder:
+        path, *_ = save_model(model, Path(folder) / "model.onnx")
+        return OrtSession(path, optimize=optimize, spin=spin, prepack=False, providers=providers)
+
+
+def on_disk(model: ModelProto, folder: Path, file: str) -> ModelProto:
+    """The model with its large weights in ``folder/file``; nothing of them is copied in memory."""
+    from onnx import StringStringEntryProto, TensorProto
+
+    light = without_weights(model)
+    with (folder / file).open("wb") as stream:
+        for tensor in model.graph.initializer:
+            if not tensor.HasField("raw_data") or len(tensor.raw_data) <= _INLINE:
+                light.graph.initializer.append(tensor)
+                continue
+            stub = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+            stub.data_location = TensorProto.EXTERNAL
+            entries = {"location": file, "offset": stream.tell(), "length": stream.write(tensor.raw_data)}
+            stub.external_data.extend(StringStringEntryProto(key=k, value=str(v)) for k, v in entries.items())
+            light.graph.initializer.append(stub)
+    return light
+
+
+def without_weights(model: ModelProto) -> ModelProto:
+    """All of a model but the initializers of its main graph."""
+    light = type(model)()
+    _copy(model, light, ("graph",))
+    _copy(model.graph, light.graph, ("initializer",))
+    return light
+
+
+def _copy(source: Any, target: Any, but: Collection[str]) -> None:
+    for field, value in source.ListFields():
+        if field.name in but:
+            continue
+        if hasattr(value, "extend"):
+            getattr(target, field.name).extend(value)
+        elif hasattr(value, "CopyFrom"):
+            getattr(target, field.name).CopyFrom(value)
+        else:
+            setattr(target, field.name, value)
