@@ -137,8 +137,9 @@ class Supervisor:
         packages = self._folder.packages
         child = Child(self._command(triton), triton.environment(packages), packages, self._say)
         self._say(
-            "info", "starting", f"{triton.program} as process {child.pid}", pid=child.pid, program=str(triton.program)
-        )
+            "info", "starting", f"{triton.program} as process {child.pid}", pid=child.pid, program=str(triton.program),
+            **self._endpoints.to_json(),
+        )  # fmt: skip
         return child
 
     def _command(self, triton: Triton) -> list[str]:
