@@ -19,6 +19,15 @@ _NAMES = {
     "int64": "INT64", "uint8": "UINT8", "bool": "BOOL",
 }  # fmt: skip
 
+_CHANNEL = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # Channels of a process share connections, and how long to wait after one failed: a client of the server that has gone would
+    # make those of the next one fail at once.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),  # it is this machine's own address
+]
+
 
 class Wire:
     """A connection by one protocol; HTTP carries arrays as bytes, not as JSON. ``patience``: seconds for one request."""
@@ -27,10 +36,11 @@ class Wire:
         self.protocol = protocol
         self._module = client_module(protocol)
         self._timeout: dict[str, float] = {}
+        arguments: dict[str, Any]
         if protocol == "http":
             where, arguments = endpoints.http, {"connection_timeout": 5.0, "network_timeout": patience}
         else:
-            where, arguments = endpoints.grpc, {}
+            where, arguments = endpoints.grpc, {"channel_args": _CHANNEL}
             self._timeout = {"client_timeout": patience}
         self._client = self._module.InferenceServerClient(f"{endpoints.local}:{where}", **arguments)
 
