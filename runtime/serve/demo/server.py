@@ -67,7 +67,7 @@ class Demo:
         pillow()
         self._say = say
         self._turns = threading.BoundedSemaphore(AT_ONCE)
-        self._wire: Wire | None = None
+        self._endpoints: Endpoints | None = None
         self._models: dict[str, Shown] = {}
         self._left: list[Left] = []
         try:
@@ -92,8 +92,8 @@ class Demo:
             self._say("error", "demo", f"the page stays as it was: {error}")
             return
         self._models = {model.name: model for model in shown}
-        if self._wire is None:
-            self._wire = Wire(endpoints, "grpc", PATIENCE)
+        first, self._endpoints = self._endpoints is None, endpoints
+        if first:
             self._thread.start()
         names = ", ".join(self._models) or "no model that takes an image"
         self._say("info", "demo", f"{self.url} shows {names}", url=self.url, models=list(self._models))
@@ -117,10 +117,13 @@ class Demo:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, f"{AT_ONCE} images are being looked at; try again")
         try:
             picture = _picture(model, body, words)
-            assert self._wire is not None, "nothing is asked before the server is ready"
-            began = time.perf_counter()
-            outputs = self._wire.infer(model.name, {model.input.name: picture.feed}, str(model.version))
-            milliseconds = (time.perf_counter() - began) * 1000
+            assert self._endpoints is not None, "nothing is asked before the server is ready"
+            with Wire(
+                self._endpoints, "grpc", PATIENCE
+            ) as wire:  # of its own: it knows nothing of a Triton that has gone
+                began = time.perf_counter()
+                outputs = wire.infer(model.name, {model.input.name: picture.feed}, str(model.version))
+                milliseconds = (time.perf_counter() - began) * 1000
             return {
                 "model": model.name, "version": model.version, "milliseconds": round(milliseconds, 2),
                 **findings(model, picture, outputs),
@@ -153,8 +156,6 @@ class Demo:
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
-        if self._wire is not None:
-            self._wire.close()
 
     def __enter__(self) -> Demo:
         return self

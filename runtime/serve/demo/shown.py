@@ -71,15 +71,15 @@ def look_over(written: Sequence[WrittenModel]) -> tuple[list[Shown], list[Left]]
     for model in written:
         if model.role not in ("model", "ensemble"):
             continue  # a part of another one, which clients do not call
+        bundle = Bundle.open(model.bundle)
         try:
-            shown.append(_shown(model))
+            shown.append(_shown(model, bundle))
         except InputError as error:
             left.append(Left(model.name, error.problem))
     return shown, left
 
 
-def _shown(model: WrittenModel) -> Shown:
-    bundle = Bundle.open(model.bundle)
+def _shown(model: WrittenModel, bundle: Bundle) -> Shown:
     manifest = bundle.manifest
     if len(manifest.inputs) != 1 or manifest.parts:
         names = ", ".join(spec.describe() for spec in manifest.inputs)
