@@ -23,13 +23,14 @@ BundleMaker = Callable[..., Path]
 
 @pytest.fixture
 def affine_bundle(tmp_path: Path, plain: Manifest, affine_model: Callable[..., bytes]) -> BundleMaker:
-    """``affine_bundle(name, scale, half=False, golden_rows=2, files={}, **changes)``: y = scale x + 1, batches of 1 to 4."""
+    """``affine_bundle(name, scale, half, files, feeds, **changes)``: y = scale x + 1 in batches of 1 to 4; changes to its manifest."""
 
     def make(
         name: str = "net",
         scale: float = 2.0,
         half: bool = False,
         files: dict[str, tuple[bytes, str]] | None = None,
+        feeds: dict[str, np.ndarray] | None = None,
         **changes: Any,
     ) -> Path:
         destination = tmp_path / f"{name}.attn"
@@ -44,9 +45,8 @@ def affine_bundle(tmp_path: Path, plain: Manifest, affine_model: Callable[..., b
                 (writer.path / file).write_bytes(content)
                 writer.add(file, role)
             x = np.arange(6, dtype=np.float32).reshape(2, 3) / 7
-            write_golden(
-                writer.path / "golden.npz", [GoldenCase("opt", {"x": x}, {"y": x.astype(np.float64) * scale + 1})]
-            )
+            truth = {"y": x.astype(np.float64) * scale + 1}
+            write_golden(writer.path / "golden.npz", [GoldenCase("opt", feeds or {"x": x}, truth)])
             writer.commit(replace(plain, **changes), roles={"golden.npz": "golden"})
         return destination
 
