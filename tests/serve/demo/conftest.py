@@ -102,7 +102,7 @@ def _write(
     with BundleWriter(path) as writer:
         onnx.save(onnx.parser.parse_model(text), writer.path / "model.onnx")
         writer.add("model.onnx", "model-fp32")
-        cases = [GoldenCase("random-opt-0", feeds, truth)]
+        cases = [GoldenCase("random-opt-0", {name: x[::-1]}, oracle(x[::-1]))]
         if "samples" in changes:
             cases.append(GoldenCase("samples-2-0", feeds, truth))
         write_golden(writer.path / "golden.npz", cases)

@@ -164,11 +164,20 @@ def test_what_is_no_image_is_said_and_nothing_old_stays(opened: Any, demo_tools:
 def test_the_last_of_two_images_is_the_one_that_is_shown(opened: Any, demo_tools: Any) -> None:
     other = 255 - HALF
     data = [base64.b64encode(demo_tools.png(pixels)).decode() for pixels in (HALF, other)]
+    opened.run("""(() => {
+      const real = window.fetch, asked = [];
+      window.fetch = async (...words) => {
+        const answer = await real(...words);
+        if (asked.push(words) === 1) await new Promise(done => setTimeout(done, 300)).then(() => setTimeout(() => { window.late = 1; }));
+        return answer;
+      };
+    })()""")
     opened.run(f"""(() => {{ for (const text of {json.dumps(data)}) {{
       const carried = new DataTransfer();
       carried.items.add(new File([Uint8Array.from(atob(text), c => c.charCodeAt(0))], "a.png", {{type: "image/png"}}));
       document.dispatchEvent(new DragEvent("drop", {{dataTransfer: carried, bubbles: true, cancelable: true}}));
     }} }})()""")
+    opened.until("window.late")
     opened.until(ANSWERED)
     assert opened.run(SHOWN) == expected(demo_tools, other)
 
