@@ -167,8 +167,12 @@ def test_the_last_of_two_images_is_the_one_that_is_shown(opened: Any, demo_tools
     opened.run("""(() => {
       const real = window.fetch, asked = [];
       window.fetch = async (...words) => {
+        const turn = asked.push(words);
         const answer = await real(...words);
-        if (asked.push(words) === 1) await new Promise(done => setTimeout(done, 300)).then(() => setTimeout(() => { window.late = 1; }));
+        if (turn === 1) {
+          await new Promise(done => setTimeout(done, 300));
+          setTimeout(() => { window.late = 1; }, 300);
+        }
         return answer;
       };
     })()""")
