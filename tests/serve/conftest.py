@@ -38,6 +38,8 @@ if sys.platform != "linux" or os.uname().machine != "x86_64":
 BATCH = Axis(1, 2, 8, "batch")
 TABLE = np.arange(20, dtype=np.float32).reshape(5, 4) / 3
 KEY = "key-of-the-tests"
+COMMAND = os.environ.get("ATTNEXPORT_SERVE", f"{sys.executable} -m attnexport serve").split()
+"""What serves. `make image` gives another command, which serves in the image."""
 
 
 def _value(name: str, dtype: type, *dims: int) -> Any:
@@ -159,7 +161,7 @@ class Server:
     def __init__(self, bundles: list[Path], *options: str, ports: bool = True) -> None:
         words = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"] if ports else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "attnexport", "serve", *map(str, bundles), *words, "--log-format", "json", *options],
+            [*COMMAND, *map(str, bundles), *words, "--log-format", "json", *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "ATTNEXPORT_ADMIN_KEY": KEY, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
