@@ -31,15 +31,22 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 for _command in (export, check, rebuild, inspect, decode, debug, bench, doctor, models, report, scan, triton, serve):
     app.command()(_command)
 
+FLAVOURS = ("auto", "rtx", "enterprise")
 COMMANDS = tuple(command.callback.__name__ for command in app.registered_commands if command.callback is not None)
 
 
 def arguments(argv: Sequence[str]) -> list[str]:
-    """The words as typer takes them: ``export`` is understood where no command stands, and a bare ``--trt`` is ``--trt=auto``."""
-    words = list(argv)
-    if words and words[0] not in COMMANDS:
-        words.insert(0, "export")
-    return ["--trt=auto" if word == "--trt" else word for word in words]
+    """The words as typer takes them: ``export`` is understood where no command stands, and a bare ``--trt`` is ``--trt=auto``,
+    unless a flavour comes next.
+    """
+    given = list(argv)
+    words = ["export"] if given and given[0] not in COMMANDS else []
+    while given:
+        word = given.pop(0)
+        if word == "--trt":
+            word = f"--trt={given.pop(0) if given and given[0] in FLAVOURS else 'auto'}"
+        words.append(word)
+    return words
 
 
 def main(argv: Sequence[str] | None = None) -> None:

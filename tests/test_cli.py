@@ -43,6 +43,8 @@ def test_every_word_of_the_help_is_a_command_or_an_option(capfd: pytest.CaptureF
     [
         (["net.pt", "--trt"], ["export", "net.pt", "--trt=auto"]),
         (["--trt", "net.pt"], ["export", "--trt=auto", "net.pt"]),
+        (["net.pt", "--trt", "rtx", "--force"], ["export", "net.pt", "--trt=rtx", "--force"]),
+        (["rebuild", "net.attn", "--trt", "enterprise"], ["rebuild", "net.attn", "--trt=enterprise"]),
         (["net.pt", "--trt=rtx"], ["export", "net.pt", "--trt=rtx"]),
         (["--arch", "a", "--random-weights"], ["export", "--arch", "a", "--random-weights"]),
         (["check", "net.attn"], ["check", "net.attn"]),
