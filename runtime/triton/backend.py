@@ -13,6 +13,7 @@ from ..open_bundle import PRECISIONS
 from ..sections import EngineRecord
 from ..sessions.ort import OrtSession
 from ..spec import TensorSpec
+from .border import find_batch
 from .options import RepositoryOptions
 
 PYTHON, ONNXRUNTIME, TENSORRT = "python", "onnxruntime", "tensorrt"
@@ -42,7 +43,8 @@ def choose_backend(bundle: Bundle, options: RepositoryOptions) -> Choice:
 
     ``auto`` takes tensorrt for an engine of enterprise TensorRT, and onnxruntime for a bundle without an engine, where the Triton
     that is here has them; else the Python backend, which runs any of them. An engine of TensorRT-RTX is not one of the tensorrt
-    backend's. Raises InputError where a backend that was asked for cannot serve the bundle.
+    backend's, and one that takes no single row is filled up by ours only. Raises InputError where a backend that was asked for
+    cannot serve the bundle.
     """
     if options.backend == PYTHON:
         return _python(bundle, options)
@@ -50,8 +52,11 @@ def choose_backend(bundle: Bundle, options: RepositoryOptions) -> Choice:
         return _native(bundle, options.backend, options)
     offered = offered_backends(options.backends)
     engines = _engines(bundle, options)
-    wanted = TENSORRT if any(e.flavour == "enterprise" for e in engines) else "" if engines else ONNXRUNTIME
-    if wanted in offered and options.session == "auto":
+    wanted = ONNXRUNTIME
+    if engines:
+        enterprise = any(e.flavour == "enterprise" for e in engines)
+        wanted = TENSORRT if enterprise and _least_batch(bundle, options) == 1 else PYTHON
+    if wanted in _NATIVE_FILES and wanted in offered and options.session == "auto" and options.threads is None:
         return _native(bundle, wanted, options)
     return _python(bundle, options)
 
@@ -76,7 +81,8 @@ def offered_backends(folder: Path | None) -> tuple[str, ...]:
 
 def _python(bundle: Bundle, options: RepositoryOptions) -> Choice:
     manifest = bundle.manifest
-    return Choice(PYTHON, f"attnexport's session {options.session}", manifest.inputs, manifest.outputs)
+    session = "the session that fits best" if options.session == "auto" else options.session
+    return Choice(PYTHON, f"attnexport, {session}", manifest.inputs, manifest.outputs)
 
 
 def _native(bundle: Bundle, backend: str, options: RepositoryOptions) -> Choice:
@@ -87,6 +93,11 @@ def _native(bundle: Bundle, backend: str, options: RepositoryOptions) -> Choice:
         )
     if backend == TENSORRT:
         engine = _enterprise(bundle, options)
+        if (least := _least_batch(bundle, options)) > 1:
+            raise InputError(
+                f"engine {engine.file!r} runs {least} rows at least, and a request may have one",
+                "serve it with --backend python, which fills batches up, or export with a batch from 1",
+            )
         file, model = engine.file, engine.model
         why = f"TensorRT {engine.version}, {engine.precision}"
         note = f"{file} runs in a Triton with TensorRT {engine.version} only"
@@ -114,6 +125,11 @@ def _enterprise(bundle: Bundle, options: RepositoryOptions) -> EngineRecord:
     raise InputError(
         f"{bundle.path} has no engine for the tensorrt backend", "build one: attnexport rebuild --trt=enterprise"
     )
+
+
+def _least_batch(bundle: Bundle, options: RepositoryOptions) -> int:
+    batch, _ = find_batch(bundle.manifest.inputs, bundle.manifest.outputs, options.batch_axis)
+    return batch.min if batch is not None else 1
 
 
 def _model(bundle: Bundle, options: RepositoryOptions) -> tuple[str, str]:

@@ -60,11 +60,6 @@ class Border:
             why and f"requests are not grouped: {why}",
         )
 
-    @property
-    def warm_batches(self) -> tuple[int, ...]:
-        """The batches to warm up: one row, the profile's opt, as many as there may be."""
-        return (1, min(self.batch.opt, self.batch.max), self.batch.max) if self.batch is not None else (1,)
-
     def capped(self, most: int | None) -> Border:
         """With batches of ``most`` rows. Raises InputError where the model takes fewer, or does not group requests."""
         if most is None:

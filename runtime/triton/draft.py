@@ -83,8 +83,7 @@ def draft_model(
     names = class_names(bundle.manifest, options.labels)
     add_labels(config, folder, border.outputs, names, asked=options.labels is not None)
     if options.warmup:
-        feeds = _in_types(bundle.golden()[0].feeds, choice)
-        add_warmup(config, folder, border.inputs, feeds, border.warm_batches)
+        add_warmup(config, folder, border.inputs, [_in_types(case.feeds, choice) for case in bundle.golden()])
     write_config(folder, config)
     return Draft(name, version, folder, config, bundle.path, role, choice.why, tuple(notes))
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ..bundle import Bundle
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
-from ..decode.names import TOKEN
 from ..spec import Axis, TensorSpec
 from .border import Border
 from .config import Config, add_parameters, add_tensors, add_version_policy, model_config, schema
@@ -62,8 +61,7 @@ def _draft_decode(bundle: Bundle, name: str, version: int, staging: Path, option
     into.mkdir(parents=True)
     write_python(bundle, name, into, "DecodeModel")
     if options.warmup:
-        feeds = {n: array for n, array in parts[STEP].golden()[0].feeds.items() if n != TOKEN}
-        add_warmup(config, folder, border.inputs, feeds, border.warm_batches)
+        add_warmup(config, folder, border.inputs, [case.feeds for case in parts[STEP].golden()])
     write_config(folder, config)
     how = f"the step, {'greedy' if options.beam == 1 else f'beam of {options.beam}'}, up to {facts.limit} tokens"
     return Draft(name, version, folder, config, bundle.path, DECODE, how)

@@ -44,9 +44,14 @@ def affine_bundle(tmp_path: Path, plain: Manifest, affine_model: Callable[..., b
                 (writer.path / file).parent.mkdir(exist_ok=True)
                 (writer.path / file).write_bytes(content)
                 writer.add(file, role)
-            x = np.arange(6, dtype=np.float32).reshape(2, 3) / 7
-            truth = {"y": x.astype(np.float64) * scale + 1}
-            write_golden(writer.path / "golden.npz", [GoldenCase("opt", feeds or {"x": x}, truth)])
+            x = np.arange(12, dtype=np.float32).reshape(4, 3) / 7
+            cases = [
+                GoldenCase(n, {"x": rows}, {"y": rows.astype(np.float64) * scale + 1})
+                for n, rows in (("opt", x[:2]), ("max", x))
+            ]
+            if feeds is not None:
+                cases = [GoldenCase("opt", feeds, {"y": np.zeros(1)})]
+            write_golden(writer.path / "golden.npz", cases)
             writer.commit(replace(plain, **changes), roles={"golden.npz": "golden"})
         return destination
 

@@ -11,6 +11,7 @@ import pytest
 from attnexport.errors import InputError
 from attnexport.runtime.sections import EngineRecord
 from attnexport.runtime.sessions.ort import OrtSession
+from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton import backend as backend_module
 from attnexport.runtime.triton.config import parse
 from attnexport.runtime.triton.options import RepositoryOptions
@@ -138,6 +139,17 @@ def test_an_engine_of_tensorrt_rtx_is_not_one_of_the_tensorrt_backends(affine_bu
         match=r"is TensorRT-RTX's, which Triton's tensorrt backend does not load\. serve it with --backend python",
     ):
         write_repository([bundle], tmp_path / "repo", RepositoryOptions(backend="tensorrt"))
+
+
+def test_a_plan_that_takes_no_single_row_is_for_the_python_backend(affine_bundle, backends, tmp_path):
+    tensors = [(TensorSpec(name, "float32", (Axis(2, 2, 4, "batch"), Axis.fixed(3))),) for name in "xy"]
+    bundle = with_engine(affine_bundle, "enterprise", inputs=tensors[0], outputs=tensors[1])
+    with pytest.raises(
+        InputError, match=r"engine 'engines/fp16\.plan' runs 2 rows at least, and a request may have one"
+    ):
+        write_repository([bundle], tmp_path / "repo", RepositoryOptions(backend="tensorrt"))
+    options = RepositoryOptions(backends=backends("tensorrt", "onnxruntime"))
+    assert [model.backend for model in write_repository([bundle], tmp_path / "repo", options)] == ["python"]
 
 
 def test_a_bundle_without_an_engine_is_not_for_tensorrt(affine_bundle, tmp_path):

@@ -17,9 +17,11 @@ from attnexport.runtime.bundle import files_below
 from attnexport.runtime.manifest import Manifest
 from attnexport.runtime.sections import SamplesRecord
 from attnexport.runtime.spec import Axis, TensorSpec
-from attnexport.runtime.triton.config import parse
+from attnexport.runtime.triton.border import Tensor
+from attnexport.runtime.triton.config import parse, schema
 from attnexport.runtime.triton.options import RepositoryOptions
 from attnexport.runtime.triton.repository import write_repository
+from attnexport.runtime.triton.warmup import add_warmup
 
 
 def config_of(folder: Path) -> Any:
@@ -114,7 +116,9 @@ def test_an_output_without_the_batch_keeps_requests_apart_and_says_why(affine_bu
     config = config_of(written.folder)
     assert config.max_batch_size == 0
     assert [list(t.dims) for t in config.output] == [[-1, 3], [1]]
-    assert [(w.name, w.batch_size, list(w.inputs["x"].dims)) for w in config.model_warmup] == [("golden", 1, [2, 3])]
+    assert [(w.name, w.batch_size, list(w.inputs["x"].dims)) for w in config.model_warmup] == [
+        ("golden, 2x3", 1, [2, 3]), ("golden, 4x3", 1, [4, 3])
+    ]  # fmt: skip
     assert written.notes == ("requests are not grouped: axis 0 of output loss float32 [] is not the free axis 'batch'",)
 
 
@@ -125,7 +129,7 @@ def test_another_axis_can_be_named_as_the_batch(affine_bundle, tmp_path):
     config = config_of(written.folder)
     assert config.max_batch_size == written.max_batch == 6
     assert config.parameters["batch_axis"].string_value == "n"
-    assert [w.batch_size for w in config.model_warmup] == [1, 2, 6]
+    assert [w.batch_size for w in config.model_warmup] == [1, 2, 4]
 
 
 def test_a_second_bundle_of_the_name_is_another_version_and_the_first_stays_byte_for_byte(affine_bundle, tmp_path):
@@ -320,14 +324,28 @@ def test_class_names_that_fit_no_output_are_left_out(affine_bundle, tmp_path):
     assert config_of(written.folder).output[0].label_filename == ""
 
 
+def test_warm_up_runs_every_shape_and_number_of_rows_of_the_golden_cases(tmp_path):
+    spec = TensorSpec("x", "float32", (Axis(1, 2, 4, "batch"), Axis(1, 2, 3, "width")))
+    draw = np.random.default_rng(5).normal
+    golden = [{"x": draw(size=size).astype(np.float32)} for size in ((1, 1), (2, 2), (4, 3), (2, 2), (30, 2))]
+    config = schema().ModelConfig(max_batch_size=4)
+    add_warmup(config, tmp_path, [Tensor.of(spec, batched=True)], golden)
+    samples = {
+        w.name: (w.batch_size, list(w.inputs["x"].dims), w.inputs["x"].input_data_file) for w in config.model_warmup
+    }
+    assert {name: sample[:2] for name, sample in samples.items()} == {
+        "golden, 1 at once, 1": (1, [1]), "golden, 1 at once, 2": (1, [2]), "golden, 2 at once, 2": (2, [2]),
+        "golden, 4 at once, 2": (4, [2]), "golden, 1 at once, 3": (1, [3]), "golden, 4 at once, 3": (4, [3]),
+    }  # fmt: skip
+    assert len(list((tmp_path / "warmup").iterdir())) == 3
+    row = np.frombuffer((tmp_path / "warmup" / samples["golden, 4 at once, 2"][2]).read_bytes(), np.float32)
+    np.testing.assert_array_equal(row, golden[1]["x"][0])
+
+
 def test_a_name_with_a_path_in_it_becomes_a_plain_file_of_warm_up(affine_bundle, tmp_path, plain: Manifest):
     spec = TensorSpec("batch.image/a b", "float32", plain.inputs[0].axes)
-    from attnexport.runtime.triton.border import Tensor
-    from attnexport.runtime.triton.config import schema
-    from attnexport.runtime.triton.warmup import add_warmup
-
     config = schema().ModelConfig(max_batch_size=4)
-    add_warmup(config, tmp_path, [Tensor.of(spec, batched=True)], {spec.name: np.ones((1, 3), np.float32)}, (1,))
+    add_warmup(config, tmp_path, [Tensor.of(spec, batched=True)], [{spec.name: np.ones((1, 3), np.float32)}])
     (file,) = (tmp_path / "warmup").iterdir()
     assert file.name.startswith("batch.image_a_b-")
     assert config.model_warmup[0].inputs[spec.name].input_data_file == file.name
