@@ -7,7 +7,12 @@ OUT ?= build/demo
 # A file at a time to each core; files as tests/conftest.py orders them.
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test sweep test-sweep lint bench train clean
+HTTP_PORT ?= 8000
+GRPC_PORT ?= 8001
+METRICS_PORT ?= 8002
+DEMO_PORT ?= 8080
+
+.PHONY: demo serve-demo test sweep test-sweep lint bench train clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -18,6 +23,12 @@ demo: $(STAMP)
 	mkdir -p $(OUT)
 	$(BIN)/attnexport examples/digits_stn_cbam.pt --trt --samples examples/digits_samples.npz --force --out $(OUT)/digits_stn_cbam.attn
 	$(BIN)/attnexport check $(OUT)/digits_stn_cbam.attn
+
+# Runs until Ctrl-C. The line that begins with `try` is the one to type, in another terminal.
+serve-demo: $(STAMP)
+	mkdir -p $(OUT)/served
+	test -d $(OUT)/served/digits_stn_cbam.attn || $(BIN)/attnexport examples/digits_stn_cbam.pt --precision fp32 --samples examples/digits_samples.npz --out $(OUT)/served/digits_stn_cbam.attn
+	$(BIN)/attnexport serve $(OUT)/served/digits_stn_cbam.attn --demo --demo-port $(DEMO_PORT) --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not sweep'

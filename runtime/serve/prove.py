@@ -87,7 +87,7 @@ class Subject:
     def _ask(self, wire: Wire, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Send one golden case, in as many requests as the model's largest batch makes of it."""
         config, version = self.config, str(self.written.version)
-        sent = {tensor.name: _as_declared(feeds[tensor.name], tensor, config) for tensor in config.input}
+        sent = {tensor.name: as_declared(feeds[tensor.name], tensor, config) for tensor in config.input}
         rows = len(next(iter(sent.values())))
         most = config.max_batch_size
         if not most or rows <= most:
@@ -158,7 +158,7 @@ def digest_of(bundle: Path) -> str:
     return sha256_of(bundle / MANIFEST)
 
 
-def _as_declared(array: np.ndarray, tensor: Any, config: Any) -> np.ndarray:
+def as_declared(array: np.ndarray, tensor: Any, config: Any) -> np.ndarray:
     """A golden input as the configuration declares it: its type, and [1] where the model takes a scalar."""
     from ..triton.config import schema
 

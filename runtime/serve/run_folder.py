@@ -49,6 +49,11 @@ class RunFolder:
         return self.path / "candidates"
 
     @property
+    def examples(self) -> Path:
+        """Requests to send by hand."""
+        return self.path / "examples"
+
+    @property
     def gates(self) -> Path:
         """A second repository, for what holds readiness back."""
         return self.path / "gates"

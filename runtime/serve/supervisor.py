@@ -19,6 +19,7 @@ from ..triton.repository import write_repository
 from .admin import HEADER, RESTRICTED, Admin
 from .child import Child
 from .endpoints import Endpoints, find_endpoints
+from .example import write_example
 from .gate import Gate
 from .log import Says
 from .options import ServeOptions
@@ -197,6 +198,11 @@ class Supervisor:
         self._tell()
 
     def _tell(self) -> None:
+        for subject in self._subjects:
+            if (example := write_example(subject, self._endpoints, self._folder.examples)) is not None:
+                command, expected = example
+                message = f"{command}   # {expected}" if expected else command
+                self._say("info", "try", message, model=subject.written.name, command=command, expected=expected)
         for call in self._on_ready:
             call(self._endpoints, [subject.written for subject in self._subjects])
 

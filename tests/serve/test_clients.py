@@ -157,3 +157,21 @@ def test_what_curl_would_send(server: Any, direct: Any) -> None:
     for name, array in direct["pair"].items():
         assert outputs[name]["shape"] == list(array.shape)
         np.testing.assert_array_equal(np.array(outputs[name]["data"], array.dtype).reshape(array.shape), array)
+
+
+def test_the_line_to_type_is_answered(server: Any, direct: Any) -> None:
+    """The command that the server suggests for each model, as a shell runs it."""
+    import subprocess
+
+    said = {event["model"]: event for event in server.events if event["event"] == "try"}
+    assert set(said) == set(FEEDS)
+    answers = {
+        name: json.loads(subprocess.run(event["command"], shell=True, capture_output=True, check=True).stdout)[
+            "outputs"
+        ]
+        for name, event in said.items()
+    }
+    (best,) = answers["digits_stn_cbam"][0]["data"]
+    assert f"class {best.split(':')[1]}" == said["digits_stn_cbam"]["expected"]
+    assert {one["name"] for one in answers["pair"]} == set(direct["pair"])
+    assert said["pair"]["expected"] == ""
