@@ -15,6 +15,9 @@ from ..spec import Axis, TensorSpec, check_feeds
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[dict[str, np.ndarray]], Arrays]
+_Kind = tuple[int, tuple[tuple[int, ...], ...]]
+"""The rows of a request, and its shapes beside them."""
+_REMEMBERED = 1024
 
 
 class Grouping:
@@ -26,72 +29,82 @@ class Grouping:
     def __init__(self, run: Run, inputs: Sequence[TensorSpec], batch: Axis | None) -> None:
         self._run, self._batch = run, batch
         self._inputs = tuple(inputs) if batch is None else tuple(_from_one_row(spec) for spec in inputs)
+        self._kinds: dict[object, _Kind] = {}
 
     def __call__(self, requests: Sequence[Arrays]) -> list[Arrays | AttnexportError]:
         """Outputs by name for each request, in their order, or what is wrong with it."""
         answers: list[Arrays | AttnexportError | None] = [None] * len(requests)
-        sound: list[int] = []
+        sound: list[tuple[int, _Kind]] = []
         for i, feeds in enumerate(requests):
             try:
-                check_feeds(self._inputs, feeds)
+                sound.append((i, self._kind(feeds)))
             except AttnexportError as error:
                 answers[i] = error
-            else:
-                sound.append(i)
-        for group in self._groups(requests, sound):
-            for i, answer in zip(group, self._answers([requests[i] for i in group]), strict=True):
+        for group, counts in self._groups(sound):
+            for i, answer in zip(group, self._answers([requests[i] for i in group], counts), strict=True):
                 answers[i] = answer
         return [answer for answer in answers if answer is not None]
 
-    def _groups(self, requests: Sequence[Arrays], sound: Sequence[int]) -> list[list[int]]:
-        """Requests that fit into one run: of equal shapes but for their rows, and no more rows than the batch holds."""
+    def _kind(self, feeds: Arrays) -> _Kind:
+        """What a request counts for. Raises InputError for one that the model does not take.
+
+        Both depend on names, shapes and dtypes alone, so that what has been seen is not looked at again.
+        """
+        key = tuple([(name, array.shape, array.dtype) for name, array in feeds.items()])
+        kind = self._kinds.get(key)
+        if kind is None:
+            check_feeds(self._inputs, feeds)
+            shapes = tuple(feeds[spec.name].shape[1:] for spec in self._inputs)
+            kind = (1 if self._batch is None else len(feeds[self._inputs[0].name]), shapes)
+            if len(self._kinds) >= _REMEMBERED:
+                self._kinds.clear()
+            self._kinds[key] = kind
+        return kind
+
+    def _groups(self, sound: Sequence[tuple[int, _Kind]]) -> list[tuple[list[int], list[int]]]:
+        """Requests that fit into one run, and their rows: of equal shapes else, and no more rows than the batch holds."""
         if self._batch is None:
-            return [[i] for i in sound]
-        groups: list[list[int]] = []
-        open_group: dict[tuple[tuple[int, ...], ...], tuple[list[int], int]] = {}
-        for i in sound:
-            shapes = tuple(requests[i][spec.name].shape[1:] for spec in self._inputs)
-            rows = self._rows(requests[i])
-            group, held = open_group.get(shapes, ([], 0))
-            if not group or held + rows > self._batch.max:
-                group, held = [], 0
+            return [([i], [1]) for i, _ in sound]
+        groups: list[tuple[list[int], list[int]]] = []
+        newest: dict[object, tuple[list[int], list[int]]] = {}
+        for i, (rows, shapes) in sound:
+            group = newest.get(shapes)
+            if group is None or sum(group[1]) + rows > self._batch.max:
+                group = newest[shapes] = [], []
                 groups.append(group)
-            group.append(i)
-            open_group[shapes] = group, held + rows
+            group[0].append(i)
+            group[1].append(rows)
         return groups
 
-    def _answers(self, group: list[Arrays]) -> list[Arrays | AttnexportError]:
+    def _answers(self, group: list[Arrays], counts: list[int]) -> list[Arrays | AttnexportError]:
         try:
-            return list(self._together(group))
+            return list(self._together(group, counts))
         except Exception as error:  # whatever a backend raises is an answer; the server goes on
             if len(group) > 1:
-                return [answer for alone in group for answer in self._answers([alone])]
+                return [self._answers([one], [rows])[0] for one, rows in zip(group, counts, strict=True)]
             return [error if isinstance(error, AttnexportError) else StageError("run", first_line(error))]
 
-    def _together(self, group: list[Arrays]) -> list[Arrays]:
+    def _together(self, group: list[Arrays], counts: list[int]) -> list[Arrays]:
         if self._batch is None:
             return [self._run(dict(group[0]))]
-        counts = [self._rows(feeds) for feeds in group]
-        total = sum(counts)
         feeds = dict(group[0])
         if len(group) > 1:
-            feeds = {spec.name: np.concatenate([one[spec.name] for one in group]) for spec in self._inputs}
-        if total < self._batch.min:  # rows do not know of each other: the last one stands in for those that lack
-            feeds = {
-                name: np.repeat(a, [1] * (total - 1) + [self._batch.min - total + 1], 0) for name, a in feeds.items()
-            }
+            feeds = {name: np.concatenate([one[name] for one in group]) for name in feeds}
+        total = sum(counts)
+        rows = max(total, self._batch.min)
+        if rows > total:  # rows do not know of each other: the last one stands in for those that lack
+            repeats = [1] * (total - 1) + [rows - total + 1]
+            feeds = {name: np.repeat(array, repeats, 0) for name, array in feeds.items()}
         outputs = self._run(feeds)
         for name, array in outputs.items():
-            if array.shape[:1] != (max(total, self._batch.min),):
-                raise StageError("run", f"output {name!r} has shape {array.shape} for {total} rows")
-        ends = np.cumsum(counts)
-        return [
-            {name: array[end - count : end] for name, array in outputs.items()}
-            for count, end in zip(counts, ends, strict=True)
-        ]
-
-    def _rows(self, feeds: Arrays) -> int:
-        return len(feeds[self._inputs[0].name])
+            if array.shape[:1] != (rows,):
+                raise StageError("run", f"output {name!r} has shape {array.shape} for {rows} rows")
+        answers: list[Arrays] = []
+        start = 0
+        for count in counts:
+            answers.append({name: array[start : start + count] for name, array in outputs.items()})
+            start += count
+        return answers
 
 
 def _from_one_row(spec: TensorSpec) -> TensorSpec:

@@ -9,6 +9,7 @@ import pytest
 
 from attnexport.errors import AttnexportError, InputError, StageError
 from attnexport.runtime.spec import Axis, TensorSpec
+from attnexport.runtime.triton import grouping as grouping_module
 from attnexport.runtime.triton.grouping import Grouping
 
 BATCH = Axis(1, 2, 4, "batch")
@@ -111,3 +112,17 @@ def test_an_output_that_lost_rows_is_an_error_and_no_answer():
     assert first(answers[0]) == [1]  # each by itself is whole
     (answer,) = Grouping(lambda feeds: {"y": feeds["x"][:1]}, INPUTS, BATCH)([rows(1, 2)])
     assert str(answer) == "run: output 'y' has shape (1, 3) for 2 rows."
+
+
+def test_what_was_refused_once_is_refused_again_and_what_was_taken_is_taken(monkeypatch):
+    monkeypatch.setattr(grouping_module, "_REMEMBERED", 2)
+    group = Grouping(Double(), INPUTS, BATCH)
+    for _ in range(3):
+        for width in (1, 2, 3, 4, 9, 5):
+            (answer,) = group([rows(1, width=width)])
+            if width == 9:
+                assert isinstance(answer, InputError)
+            else:
+                assert answer["y"].tolist() == [[2] * width]
+    (answer,) = group([{"x": np.zeros((1, 3), np.float64)}])
+    assert isinstance(answer, InputError)
