@@ -1,0 +1,78 @@
+"""``make image``: builds the CPU image, starts the server in it and runs the client matrix of the tests against that server.
+
+``image.py``                          all of it, with docker or podman, or with buildah where no container engine answers
+``image.py build``                    the image alone
+``image.py serve BUNDLE… [OPTION…]``  what `attnexport serve` does, in the image: as any user but root, the file system read-only
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from image_engines import Engine, find_engine
+
+ROOT = Path(__file__).resolve().parents[1]
+MATRIX = "tests/serve/test_clients.py"
+
+
+def build(engine: Engine) -> None:
+    """Build it, and say how long that took and what it weighs."""
+    began = time.monotonic()
+    engine.build(ROOT)
+    seconds = time.monotonic() - began
+    print(f"image: {engine.image}, {engine.size() / 1e6:.0f} MB, built by {engine.name} in {seconds:.0f} s", flush=True)
+
+
+def serve(engine: Engine, words: Sequence[str]) -> int:
+    """Serve copies of the bundles among ``words`` until a signal, which is passed on; gives the server's exit code."""
+    options = [word for word in words if not word.endswith(".attn")]
+    with tempfile.TemporaryDirectory(prefix="attnexport-image-") as folder:
+        models = Path(folder, "models")
+        models.mkdir()
+        for bundle in (word for word in words if word.endswith(".attn")):
+            subprocess.run(["cp", "-R", bundle, models], check=True)
+        subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+        with engine.running(models, options) as process:
+
+            def hear(number: int, _: FrameType | None) -> None:
+                engine.tell(process, number)
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, hear)
+            return process.wait()
+
+
+def matrix(python: str) -> int:
+    """The client matrix, against servers in the image."""
+    began = time.monotonic()
+    served = {"ATTNEXPORT_SERVE": f"{python} {Path(__file__)} serve"}
+    done = subprocess.run([python, "-m", "pytest", "-q", MATRIX], cwd=ROOT, env={**os.environ, **served}, check=False)
+    print(f"image: client matrix in {time.monotonic() - began:.0f} s", flush=True)
+    return done.returncode
+
+
+def main(words: Sequence[str]) -> int:
+    """Gives the exit code."""
+    command, *rest = words or ["all"]
+    if command not in ("all", "build", "serve"):
+        sys.exit(__doc__)
+    engine = find_engine()
+    if command == "serve":
+        return serve(engine, rest)
+    build(engine)
+    return matrix(sys.executable) if command == "all" else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"image: {' '.join(error.cmd[:2])} ended with {error.returncode}; what it said stands above")
