@@ -18,7 +18,9 @@ from ...errors import UnsupportedModelError
 from ..domain import DOMAIN, VERSION, register_schemas
 from .translate_antialias import antialias_translations
 from .translate_conv3d import convolution_translations
+from .translate_distance import distance_translations
 from .translate_einsum import einsum_translations
+from .translate_order import order_translations
 from .translate_pooling import pooling_translations
 
 _MODES = ("bilinear", "nearest", "bicubic")
@@ -143,6 +145,8 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         **pooling_translations(),
         **antialias_translations(),
         **einsum_translations(),
+        **distance_translations(),
+        **order_translations(),
         aten.scaled_dot_product_attention.default: sdpa,
         aten.im2col.default: im2col,
         aten.col2im.default: col2im,
