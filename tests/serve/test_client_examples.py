@@ -113,7 +113,9 @@ def test_curl_reads_statistics_and_metrics(shell: Ran, run: Ran) -> None:
     statistics, end = json.JSONDecoder().raw_decode(printed)
     (model,) = statistics["model_stats"]
     assert model["name"] == "digits_stn_cbam" and model["inference_count"] >= 4
-    counts = re.findall(r'^nv_inference_count\{model="digits_stn_cbam",version="1"\} (\d+)', printed[end:], re.MULTILINE)
+    counts = re.findall(
+        r'^nv_inference_count\{model="digits_stn_cbam",version="1"\} (\d+)', printed[end:], re.MULTILINE
+    )
     assert [int(count) for count in counts] == [model["inference_count"]]
 
 
