@@ -47,18 +47,23 @@ class Picture:
 
 
 def read_picture(
-    source: str | Path | BinaryIO, spec: TensorSpec, mean: tuple[float, ...], std: tuple[float, ...]
+    source: str | Path | BinaryIO,
+    spec: TensorSpec,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    *,
+    most: int | None = None,
 ) -> Picture:
     """Read an image for the input ``spec`` (N, 1 or 3, H, W) of floats, resized to its optimum, whatever its proportions.
 
     ``source`` is a file, or an open stream of one. Values in [0, 1] are scaled to ``(value - mean) / std``, one number or
-    one per channel. The batch is the smallest that the model takes, of the one image. Raises InputError where the input
-    holds no image or the file is none, MissingBackendError without Pillow.
+    one per channel. The batch is the smallest that the model takes, of the one image. ``most`` pixels are decoded. Raises
+    InputError where the input holds no image or the file is none, MissingBackendError without Pillow.
     """
     scale = Scale(mean, std)
     channels, height, width = image_size(spec)
     scale.check(channels)
-    values = read_pixels(source, channels, height, width)
+    values = read_pixels(source, channels, height, width, most=most)
     feed = np.repeat(scale.apply(values)[None], spec.axes[0].min, axis=0).astype(spec.numpy_dtype)
     return Picture(np.broadcast_to(values, (height, width, 3)), np.ascontiguousarray(feed))
 
@@ -79,21 +84,27 @@ def image_size(spec: TensorSpec) -> tuple[int, int, int]:
     return channels, spec.axes[2].opt, spec.axes[3].opt
 
 
-def read_pixels(source: str | Path | BinaryIO, channels: int, height: int, width: int) -> np.ndarray:
+def read_pixels(
+    source: str | Path | BinaryIO, channels: int, height: int, width: int, *, most: int | None = None
+) -> np.ndarray:
     """An image as (height, width, channels) in [0, 1], in colour or grey, resized bilinearly.
 
-    Raises InputError where the file is missing or no image, MissingBackendError without Pillow.
+    Raises InputError where the file is missing, no image, or one of more than ``most`` pixels, MissingBackendError without Pillow.
     """
     image = pillow()
     if isinstance(source, str | Path):
         source = Path(source)
         if not source.is_file():
             raise InputError(f"image {source} does not exist", "give a .png or .jpg file")
+    name = source if isinstance(source, Path) else "what was sent"
     try:
         with image.open(source) as opened:
+            if most is not None and opened.width * opened.height > most:
+                raise InputError(
+                    f"{name} has {opened.width} x {opened.height} pixels, more than {most}", "give a smaller image"
+                )
             pixels = opened.convert("RGB" if channels == 3 else "L").resize((width, height), image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:
-        name = source if isinstance(source, Path) else "what was sent"
         raise InputError(f"{name} cannot be read as an image ({error})", "give a .png or .jpg file") from error
     return np.asarray(pixels, dtype=np.float64).reshape(height, width, channels) / 255
 

@@ -44,8 +44,10 @@ HEADERS = {
 }
 LARGEST = 16 << 20
 """Bytes of an image file."""
+MOST_PIXELS = 50_000_000
+"""Of an image, whatever it unpacks from: 150 MB in colour."""
 AT_ONCE = 4
-"""Images that are looked at together: each may take some hundred MB while it is decoded."""
+"""Images that are looked at together."""
 PATIENCE = 60.0
 
 
@@ -179,7 +181,7 @@ def _picture(model: Shown, body: bytes, words: dict[str, str]) -> Picture:
     mean, std = (
         numbers(words[name], name) if name in words else getattr(model.scale, name) for name in ("mean", "std")
     )
-    return read_picture(BytesIO(body), model.input, mean, std)
+    return read_picture(BytesIO(body), model.input, mean, std, most=MOST_PIXELS)
 
 
 def _server(host: str) -> type[ThreadingHTTPServer]:

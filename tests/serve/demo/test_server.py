@@ -85,6 +85,15 @@ def test_what_is_wrong_is_one_line(
     assert answered["Content-Security-Policy"].startswith("default-src 'none'")
 
 
+def test_a_small_file_that_unpacks_to_a_huge_image_is_refused_before_it_is_unpacked(page: Any, demo_tools: Any) -> None:
+    bomb = demo_tools.png(np.zeros((8000, 8000), np.bool_))
+    assert len(bomb) < 50_000
+    status, told, _ = page.ask("POST", "/look?model=signs", bomb)
+    assert (status, told["error"]) == (
+        400, "what was sent has 8000 x 8000 pixels, more than 50000000. give a smaller image.",
+    )  # fmt: skip
+
+
 def test_its_own_site_may_ask_by_name_and_by_number(page: Any) -> None:
     port = page.netloc.rpartition(":")[2]
     for host in (f"localhost:{port}", f"127.0.0.1:{port}"):
