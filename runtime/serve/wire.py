@@ -60,7 +60,13 @@ class Wire:
             names = [output["name"] for output in response.get("outputs", ())]
         else:
             names = [output.name for output in response.outputs]
-        return {name: answer.as_numpy(name) for name in names}
+        try:
+            return {name: answer.as_numpy(name) for name in names}
+        except ValueError as error:  # bytes that are not the shape's: a Python backend under NumPy 2 sends none at all
+            raise StageError(
+                "serve",
+                f"model {model!r} over {self.protocol} answers with other bytes than its shape has: {first_line(error)}",
+            ) from error
 
     def close(self) -> None:
         """Close the connection."""
