@@ -17,9 +17,10 @@ FROM ${BASE_IMAGE} AS packages
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
-COPY docker/requirements/build.txt docker/requirements/runtime.txt /requirements/
+COPY docker/requirements/*.txt /requirements/
 RUN python3 -m venv /opt/attnexport \
-    && /opt/attnexport/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r /requirements/runtime.txt \
+    && /opt/attnexport/bin/pip install --no-cache-dir --require-hashes --only-binary :all: \
+        -r /requirements/runtime.txt -r /requirements/cpu.txt \
     && /opt/attnexport/bin/pip install --no-cache-dir --require-hashes --target /build-tools -r /requirements/build.txt
 COPY . /source
 RUN PYTHONPATH=/build-tools /opt/attnexport/bin/pip install --no-cache-dir --no-deps --no-build-isolation /source \
