@@ -5,7 +5,6 @@ A model is held to the gate that its bundle's own export passed, over HTTP with 
 
 from __future__ import annotations
 
-import py_compile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,11 +60,6 @@ class Subject:
         """The file that a process of the Python backend loads for it; none for another backend."""
         found = self.written.folder / str(self.written.version) / "model.py"
         return (found,) if found.is_file() else ()
-
-    def compile(self) -> None:
-        """Compile that file: else its first import changes its folder, and Triton would take the model for a changed one."""
-        for code in self.code:
-            py_compile.compile(str(code))
 
     def prove(self, wire: Wire, file: str | None, stop: Callable[[], bool]) -> Proof | None:
         """Hold the model to its golden cases, all of them over HTTP and the first over gRPC; None for a part of a sequence model.

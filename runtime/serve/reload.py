@@ -89,8 +89,6 @@ class Reloader:
         """Add the version, and let it take over; where that fails it is removed again."""
         before = {path: path.read_bytes() for path in self._folder.repository.glob("*/config.pbtxt")}
         subjects = [Subject(model) for model in write_repository([bundle], self._folder.repository, self._models)]
-        for subject in subjects:
-            subject.compile()
         try:
             with self._admin() as admin:
                 for subject in subjects:

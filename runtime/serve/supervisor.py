@@ -94,10 +94,7 @@ class Supervisor:
             )  # fmt: skip
             for note in model.notes:
                 self._say("warning", "note", f"{model.name}: {note}", model=model.name)
-        subjects = [Subject(model) for model in written]
-        for subject in subjects:
-            subject.compile()
-        return subjects
+        return [Subject(model) for model in written]
 
     def _supervise(self, triton: Triton) -> int:
         failures = 0
@@ -285,7 +282,6 @@ class Supervisor:
                 self._say("error", "lost", f"a process of model {name} has ended; loading the model again", model=name)
                 for code in subject.code:
                     code.touch()  # Triton loads nothing again that has not changed
-                subject.compile()
                 admin.load(name)
             bundles = {subject.written.bundle for subject in broken}
             self._prove_all(child, [s for s in self._subjects if s.written.bundle in bundles])

@@ -29,6 +29,7 @@ from attnexport.runtime.triton.python_models import {base}
 class TritonPythonModel({base}):
     bundle = Path(__file__).with_name("{bundle}")
 '''
+_NO_BYTECODE = "A file in the folder's place: bytecode written here would make Triton load the model again, as one that has changed.\n"
 HEADER = ("Written by attnexport triton.",)
 
 
@@ -93,6 +94,7 @@ def write_python(bundle: Bundle, name: str, into: Path, base: str) -> None:
     beside = f"{name}.attn"
     copy_bundle(bundle, into / beside)
     (into / "model.py").write_text(_MODEL_PY.format(base=base, bundle=beside), encoding="utf-8")
+    (into / "__pycache__").write_text(_NO_BYTECODE, encoding="utf-8")
 
 
 def copy_bundle(bundle: Bundle, to: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_layout_of_a_python_model(affine_bundle, tmp_path):
     found = files(written.folder)
     warm = [name for name in found if name.startswith("warmup/")]
     copied = {f"1/digits.attn/{name}" for name in files(bundle)}
-    assert set(found) == {"config.pbtxt", "1/model.py", *warm, *copied}
+    assert set(found) == {"config.pbtxt", "1/model.py", "1/__pycache__", *warm, *copied}
     assert all(found[f"1/digits.attn/{name}"] == content for name, content in files(bundle).items())
     assert [found[name] for name in warm] == [(np.arange(3, dtype=np.float32) / 7).tobytes()]
     assert "class TritonPythonModel(BundleModel):" in found["1/model.py"].decode()

@@ -199,6 +199,12 @@ def test_each_version_gives_the_values_of_a_direct_session_by_every_way_to_ask(s
         np.testing.assert_array_equal(over.as_numpy("y"), wanted)
 
 
+def test_a_model_that_was_loaded_is_what_was_written(server, served, affine_bundle, repository):
+    before = {path: path.stat().st_mtime_ns for path in [repository, *repository.rglob("*")]}
+    assert server.load("net") == ""
+    assert {path: path.stat().st_mtime_ns for path in [repository, *repository.rglob("*")]} == before
+
+
 @pytest.mark.sweep
 def test_a_version_goes_when_newer_ones_take_its_place(server, served, affine_bundle):
     for scale in (2.0, 5.0, 7.0):
