@@ -81,7 +81,9 @@ def look_over(written: Sequence[WrittenModel]) -> tuple[list[Shown], list[Left]]
 
 def _shown(model: WrittenModel, bundle: Bundle) -> Shown:
     manifest = bundle.manifest
-    if len(manifest.inputs) != 1 or manifest.parts:
+    if manifest.parts:
+        raise InputError("it is an encoder-decoder network, which takes no image", "call it with a client")
+    if len(manifest.inputs) != 1:
         names = ", ".join(spec.describe() for spec in manifest.inputs)
         raise InputError(f"the model takes {names}, and an image is one input", "call it with a client")
     (spec,) = manifest.inputs

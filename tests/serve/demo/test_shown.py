@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,10 @@ import numpy as np
 import pytest
 
 from attnexport.errors import BundleError, InputError
+from attnexport.runtime.bundle import Bundle
+from attnexport.runtime.sections import FileRecord
 from attnexport.runtime.serve.demo.shown import Left, Shown, look_over
+from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton.options import WrittenModel
 
 
@@ -29,6 +34,22 @@ def test_models_of_one_image_are_shown_and_the_others_left_with_a_reason(bundles
         ("signs", 3, "classification"), ("cut", 3, "segmentation"),
     ]  # fmt: skip
     assert left == [Left("tokens", "the model takes ids int64 [batch=1:2:4, 4], which is no image")]
+
+
+def test_an_encoder_decoder_network_and_one_of_several_inputs_are_left(bundles: list[Path], tmp_path: Path) -> None:
+    listed = {f"{part}/manifest.json": FileRecord("0" * 64, 2, "part") for part in ("encoder", "step")}
+    changes: dict[str, dict[str, Any]] = {
+        "sequence": {"parts": {"encoder": "encoder", "step": "step"}, "files": listed, "parity": ()},
+        "pair": {"inputs": (TensorSpec("a", "float32", (Axis.fixed(2),)), TensorSpec("b", "int64", ()))},
+    }
+    for name, change in changes.items():
+        shutil.copytree(bundles[1], tmp_path / f"{name}.attn")
+        changed = replace(Bundle.open(bundles[1]).manifest, **change)
+        (tmp_path / f"{name}.attn" / "manifest.json").write_text(changed.dumps())
+    assert look_over([written(tmp_path / "sequence.attn", "ensemble"), written(tmp_path / "pair.attn")]) == ([], [
+        Left("sequence", "it is an encoder-decoder network, which takes no image"),
+        Left("pair", "the model takes a float32 [2], b int64 [], and an image is one input"),
+    ])  # fmt: skip
 
 
 def test_a_part_that_clients_do_not_call_is_neither(bundles: list[Path]) -> None:
