@@ -12,7 +12,7 @@ GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
 DEMO_PORT ?= 8080
 
-.PHONY: demo serve-demo test sweep test-sweep lint bench train clean
+.PHONY: demo serve-demo test sweep test-sweep lint bench image train clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -52,6 +52,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/plain_export.py --out build/benchmarks
 	$(BIN)/python benchmarks/local_attention.py --json build/benchmarks/local_attention.json --png build/benchmarks/local_attention.png
 	$(BIN)/python benchmarks/sampling.py --out build/benchmarks
+
+# The CPU image, built, started and asked: with docker or podman, or as root with buildah where no container engine answers.
+image: $(STAMP)
+	$(BIN)/python docker/image.py
 
 train: $(STAMP)
 	$(BIN)/python examples/train_digits.py --model all
