@@ -13,6 +13,11 @@ BASE = "localhost/attnexport/debian:bookworm"
 TRITON = "localhost/attnexport/triton-wheel:2.51"
 _SLIM = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
 """What Debian's slim images leave out."""
+_CLEAN = """DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+"""
+"""And what Debian's images tell apt: to keep nothing that it has fetched."""
 _THERE = "/run/pip"
 
 
@@ -36,6 +41,7 @@ def make_base() -> None:
             run("umount", str(root / "proc"))
         slim = root / "etc/dpkg/dpkg.cfg.d/slim"
         slim.write_text("".join(f"path-exclude /{path}/*\n" for path in _SLIM))
+        (root / "etc/apt/apt.conf.d/clean").write_text(_CLEAN)
         for path in (*_SLIM, "var/cache/apt", "var/lib/apt/lists", "proc", "sys", "dev"):
             run("find", str(root / path), "-mindepth", "1", "-xdev", "-delete")
         container = run("buildah", "from", "scratch", capture=True)
