@@ -63,6 +63,14 @@ class Child:
         ended = f"ended with exit code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
         return f"{ended}: {self._errors[-1]}" if self._errors else ended
 
+    @property
+    def closed_all(self) -> bool:
+        """Whether a Triton that has ended by itself had answered all that it had taken.
+
+        It has not, or cannot say, where clients kept connections open, also idle ones, until its time was up.
+        """
+        return self._process.wait() == 0
+
     def drain(self) -> None:
         """Ask it to take nothing new, answer what it has, and end."""
         with contextlib.suppress(ProcessLookupError):

@@ -107,6 +107,10 @@ class Supervisor:
                     self._make_ready(child)
                     served = True
                     self._watch(child)
+                except Stopped:
+                    if not served or not child.alive:
+                        raise
+                    return self._drain(child)
                 except AttnexportError as error:
                     if not served:
                         raise
@@ -300,6 +304,12 @@ class Supervisor:
                 why = "a second signal" if len(self._signals) > 1 else "time is up"
                 self._say("error", "killed", f"{why}: what was in flight is lost")
                 return 1
+        if not child.closed_all:
+            problem = (
+                f"clients kept connections open for {self._options.drain} s; what was in flight on them then is lost"
+            )
+            self._say("warning", "stopped", problem)
+            return 0
         self._say("info", "stopped", "every request that was taken has been answered")
         return 0
 

@@ -163,6 +163,52 @@ def test_sigterm_answers_all_that_is_in_flight(tools: Any, tmp_path: Path) -> No
         assert not Path(f"/proc/{server.triton}").exists()
 
 
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+def test_connections_that_stay_open_delay_the_end_no_longer_than_they_may(
+    tools: Any, tmp_path: Path, busy: bool
+) -> None:
+    slow = tools.write_slow(tmp_path / "slow.attn")
+    with tools.Server([slow], "--drain", "1") as server, tools.client(server.ready(), network_timeout=60.0) as client:
+
+        def ask(turns: int) -> None:
+            client.infer("slow", tools.tensors("http", {"x": X, "turns": np.array([[turns]])}))
+
+        ask(1)
+        with ThreadPoolExecutor(1) as pool:
+            if busy:
+                hung_up = pool.submit(other, tools, server)
+                assert tools.eventually(lambda: connections(server) >= 2)
+            assert server.stop() == 0
+            assert not busy or hung_up.result(60)
+        said = server.wait_for("stopped")
+        assert (said["level"], said["message"]) == (
+            "warning", "clients kept connections open for 1 s; what was in flight on them then is lost"
+        )  # fmt: skip
+
+
+def other(tools: Any, server: Any) -> bool:
+    """Whether a request that takes far too long is hung up on."""
+    with tools.client(server, network_timeout=60.0) as client:
+        try:
+            client.infer("slow", tools.tensors("http", {"x": X, "turns": np.array([[100_000]])}))
+        except Exception:  # the transport's own
+            return True
+    return False
+
+
+def test_a_second_signal_ends_it_at_once(tools: Any, tmp_path: Path) -> None:
+    slow = tools.write_slow(tmp_path / "slow.attn")
+    with tools.Server([slow]) as server, ThreadPoolExecutor(1) as pool:
+        server.ready()
+        hung_up = pool.submit(other, tools, server)
+        assert tools.eventually(lambda: connections(server) >= 1)
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("draining")
+        assert server.stop() == 1
+        assert server.wait_for("killed")["message"] == "a second signal: what was in flight is lost"
+        assert hung_up.result(60)
+
+
 def connections(server: Any) -> int:
     """Open connections to the HTTP port, as the kernel counts them."""
     port = int(server.http.split(":")[1])
