@@ -2,7 +2,8 @@
 
 ``image.py``                          all of it, with docker or podman, or with buildah where no container engine answers
 ``image.py build``                    the image alone
-``image.py serve BUNDLE… [OPTION…]``  what `attnexport serve` does, in the image: as any user but root, the file system read-only
+``image.py serve BUNDLE… [OPTION…]``  what `attnexport serve` does, in the image: not as root, the file system read-only
+``image.py run COMMAND…``             any command in the image, confined in the same way
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from image_engines import Engine, find_engine
+from attnexport.docker.image_engines import Engine, find_engine
 
 ROOT = Path(__file__).resolve().parents[1]
 MATRIX = ("tests/serve/test_clients.py", "--deselect", "tests/serve/test_clients.py::test_the_line_to_type_is_answered")
@@ -63,9 +64,12 @@ def matrix(python: str) -> int:
 def main(words: Sequence[str]) -> int:
     """Gives the exit code."""
     command, *rest = words or ["all"]
-    if command not in ("all", "build", "serve"):
+    if command not in ("all", "build", "serve", "run") or (command == "run" and not rest):
         sys.exit(__doc__)
     engine = find_engine()
+    if command == "run":
+        with tempfile.TemporaryDirectory() as nothing, engine.running(Path(nothing), (), rest) as process:
+            return process.wait()
     if command == "serve":
         return serve(engine, rest)
     build(engine)

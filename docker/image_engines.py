@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from image_base import BASE, TRITON, make_base, pip_mounts, run
+from attnexport.docker.image_base import BASE, TRITON, make_base, pip_mounts, run
 
 FOLDER = Path(__file__).resolve().parent
 DOCKERFILE = "docker/cpu.Dockerfile"
@@ -32,8 +32,10 @@ class Engine(Protocol):
     def size(self) -> int:
         """Bytes of the image's layers, unpacked."""
 
-    def running(self, models: Path, options: Sequence[str]) -> AbstractContextManager[subprocess.Popen[bytes]]:
-        """The image's entry point with ``options``, on the host's network, ``models`` mounted read-only."""
+    def running(
+        self, models: Path, options: Sequence[str], command: Sequence[str] = ()
+    ) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """The image's entry point, or ``command``, with ``options``, on the host's network, ``models`` mounted read-only."""
 
     def tell(self, process: subprocess.Popen[bytes], number: int) -> None:
         """Pass a signal on to what runs in the image."""
@@ -76,12 +78,15 @@ class Container:
         return int(run(self.name, "image", "inspect", "--format", "{{.Size}}", self.image, capture=True))
 
     @contextmanager
-    def running(self, models: Path, options: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    def running(
+        self, models: Path, options: Sequence[str], command: Sequence[str] = ()
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """See :class:`Engine`."""
         confined = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
         variables = [word for pair in passed_on().items() for word in ("--env", "=".join(pair))]
         words = ("run", "--rm", "--network", "host", "--volume", f"{models}:/models:ro", *confined, *variables)
-        with subprocess.Popen([self.name, *words, self.image, *options]) as process:
+        entry = ("--entrypoint", command[0]) if command else ()
+        with subprocess.Popen([self.name, *words, *entry, self.image, *command[1:], *options]) as process:
             yield process
 
     def tell(self, process: subprocess.Popen[bytes], number: int) -> None:
@@ -124,7 +129,9 @@ class Buildah:
         return round(float(number) * {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit])
 
     @contextmanager
-    def running(self, models: Path, options: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    def running(
+        self, models: Path, options: Sequence[str], command: Sequence[str] = ()
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """See :class:`Engine`."""
         config = json.loads(run("buildah", "inspect", "--type", "image", self.image, capture=True))["OCIv1"]["config"]
         variables = [*config["Env"], *("=".join(pair) for pair in passed_on().items())]
@@ -132,7 +139,7 @@ class Buildah:
         container = run("buildah", "from", self.image, capture=True)
         try:
             root = run("buildah", "mount", container, capture=True)
-            inside = (*variables, *config["Entrypoint"], *options)
+            inside = (*variables, *(command or config["Entrypoint"]), *options)
             ends_with_us = ("setpriv", "--pdeathsig", "KILL")
             with subprocess.Popen([*ends_with_us, str(CONFINED), root, user, str(models), *inside]) as process:
                 yield process
