@@ -84,7 +84,7 @@ def draft_model(
     names = class_names(bundle.manifest, options.labels)
     add_labels(config, folder, border.outputs, names, asked=options.labels is not None)
     if options.warmup:
-        add_warmup(config, folder, border.inputs, [_in_types(case.feeds, choice) for case in bundle.golden()])
+        add_warmup(config, folder, choice.inputs, [_in_types(case.feeds, choice) for case in bundle.golden()])
     write_config(folder, config)
     return Draft(name, version, folder, config, bundle.path, role, choice.why, tuple(notes))
 

@@ -15,6 +15,7 @@ from ..open_bundle import open_bundle
 from ..spec import Axis, TensorSpec
 from .border import find_batch
 from .grouping import Arrays, Grouping
+from .rehearsal import rehearse
 
 BATCH_AXIS, SESSION, PRECISION, THREADS = "batch_axis", "session", "precision", "threads"
 """Parameters of the configuration."""
@@ -31,7 +32,7 @@ class ServedModel:
         raise NotImplementedError
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Verify the bundle and open it. Triton reports what is raised, and does not serve the version."""
+        """Verify the bundle, open it and warm it up. Triton reports what is raised, and does not serve the version."""
         self._pb = importlib.import_module("triton_python_backend_utils")
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
@@ -41,6 +42,7 @@ class ServedModel:
         self._group = Grouping(
             self._served.run, self._served.inputs, self._served.batch if config["max_batch_size"] > 0 else None
         )
+        rehearse(self._group, self._served.inputs, config, Path(args["model_repository"]))
         for line in (f"{args['model_name']} version {args['model_version']}: {self._served.how}", *self._served.notes):
             self._pb.Logger.log_info(line)
 

@@ -12,8 +12,6 @@ from .lint import CONFIG, check
 
 _FIXED = ("backend", "platform", "max_batch_size", "input", "output", "ensemble_scheduling")
 """What clients, and the versions that are there, rely on."""
-_FREE = ("model_warmup",)
-"""What does not matter to anybody: the old one stays."""
 ENSEMBLE = "ensemble"
 
 
@@ -78,17 +76,20 @@ def _read(folder: Path) -> Config:
 
 def _differences(there: Config, draft: Config) -> list[str]:
     """The names of the fields that differ, those that nobody may change first."""
-    fields = [f.name for f in there.DESCRIPTOR.fields if f.name not in _FREE]
-    found = [name for name in fields if getattr(_unpinned(there), name) != getattr(_unpinned(draft), name)]
+    old, new = _comparable(there), _comparable(draft)
+    found = [f.name for f in there.DESCRIPTOR.fields if getattr(old, f.name) != getattr(new, f.name)]
     return sorted(found, key=lambda name: name not in _FIXED)
 
 
-def _unpinned(config: Config) -> Config:
-    """Without the versions of an ensemble's steps, which are its own at every version."""
+def _comparable(config: Config) -> Config:
+    """Without what every version has of its own: the versions of an ensemble's steps, the data of a warm-up."""
     free = type(config)()
     free.CopyFrom(config)
     for step in free.ensemble_scheduling.step:
         step.ClearField("model_version")
+    for sample in free.model_warmup:
+        for value in sample.inputs.values():
+            value.ClearField("input_data_file")
     return free
 
 

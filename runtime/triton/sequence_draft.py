@@ -61,7 +61,7 @@ def _draft_decode(bundle: Bundle, name: str, version: int, staging: Path, option
     into.mkdir(parents=True)
     write_python(bundle, name, into, "DecodeModel")
     if options.warmup:
-        add_warmup(config, folder, border.inputs, [case.feeds for case in parts[STEP].golden()])
+        add_warmup(config, folder, _batched(inputs, batch), [case.feeds for case in parts[STEP].golden()])
     write_config(folder, config)
     how = f"the step, {'greedy' if options.beam == 1 else f'beam of {options.beam}'}, up to {facts.limit} tokens"
     return Draft(name, version, folder, config, bundle.path, DECODE, how)

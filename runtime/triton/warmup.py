@@ -8,35 +8,48 @@ from pathlib import Path
 
 import numpy as np
 
-from .border import Tensor
+from ..spec import POINTS, TensorSpec
+from .border import TYPES
 from .config import Config, schema
 from .lint import WARMUP
 
 
 def add_warmup(
-    config: Config, folder: Path, inputs: Sequence[Tensor], golden: Sequence[Mapping[str, np.ndarray]]
+    config: Config, folder: Path, inputs: Sequence[TensorSpec], golden: Sequence[Mapping[str, np.ndarray]]
 ) -> None:
     """Write golden feeds as raw files to ``folder``/warmup, and have a model run them before it is ready.
 
-    One sample for every shape and number of rows among ``golden``, as much as fits into ``max_batch_size``, and one row alone: the
-    points of the bundle's profile. Of a model that groups requests the first row of a shape is taken: Triton sends it as often
-    as ``batch_size`` says, each a request of its own. Files are named by their content, so that the versions of a model share
-    them and none is overwritten.
+    There is a sample for every point of the profile that a golden case has the shapes of, as many rows as ``max_batch_size``
+    allows, and one of a single row. Of a model that groups requests the first row is taken: Triton sends it as often as
+    ``batch_size`` says, each a request of its own. Files are named by their content, so that the versions of a model share them and
+    none is overwritten.
     """
     most = config.max_batch_size
     into = folder / WARMUP
     into.mkdir(exist_ok=True)
-    first: dict[tuple[tuple[int, ...], ...], Mapping[str, np.ndarray]] = {}
-    points: set[tuple[tuple[tuple[int, ...], ...], int]] = set()
-    for feeds in golden:
-        one = {tensor.name: feeds[tensor.name][0] if most else feeds[tensor.name] for tensor in inputs}
-        shapes = tuple(array.shape for array in one.values())
-        first.setdefault(shapes, one)
-        rows = min(len(feeds[inputs[0].name]), most) if most else 1
-        points |= {(shapes, rows), (shapes, 1)}
-    for shapes, rows in sorted(points):
-        arrays = {name: np.ascontiguousarray(array) for name, array in first[shapes].items()}
-        _add_sample(config, into, _name(shapes, rows if most else 0, len(first)), rows, inputs, arrays)
+    samples: dict[tuple[tuple[tuple[int, ...], ...], int], dict[str, np.ndarray]] = {}
+    for point in POINTS:
+        shapes = tuple(spec.shape(point)[1:] if most else spec.shape(point) for spec in inputs)
+        rows = min(inputs[0].axes[0].at(point), most) if most else 1
+        feeds = next(
+            (
+                f
+                for f in golden
+                if all(_of(f[s.name], most).shape == shape for s, shape in zip(inputs, shapes, strict=True))
+            ),
+            None,
+        )
+        if feeds is not None:
+            arrays = {spec.name: np.ascontiguousarray(_of(feeds[spec.name], most)) for spec in inputs}
+            samples |= {(shapes, 1): arrays, (shapes, rows): arrays}
+    kinds = len({shapes for shapes, _ in samples})
+    for (shapes, rows), arrays in sorted(samples.items(), key=lambda item: item[0]):
+        _add_sample(config, into, _name(shapes, rows if most else 0, kinds), rows, inputs, arrays)
+
+
+def _of(array: np.ndarray, most: int) -> np.ndarray:
+    """What one request of a golden case is: a row of it, where requests are grouped."""
+    return np.asarray(array[0]) if most else array
 
 
 def _name(shapes: Sequence[Sequence[int]], rows: int, kinds: int) -> str:
@@ -46,16 +59,16 @@ def _name(shapes: Sequence[Sequence[int]], rows: int, kinds: int) -> str:
 
 
 def _add_sample(
-    config: Config, into: Path, name: str, rows: int, inputs: Sequence[Tensor], arrays: Mapping[str, np.ndarray]
+    config: Config, into: Path, name: str, rows: int, inputs: Sequence[TensorSpec], arrays: Mapping[str, np.ndarray]
 ) -> None:
     sample = config.model_warmup.add(name=name, batch_size=rows)
-    for tensor in inputs:
-        content = arrays[tensor.name].tobytes()
-        file = f"{_plain(tensor.name)}-{hashlib.sha256(content).hexdigest()[:12]}"
+    for spec in inputs:
+        content = arrays[spec.name].tobytes()
+        file = f"{_plain(spec.name)}-{hashlib.sha256(content).hexdigest()[:12]}"
         (into / file).write_bytes(content)
-        value = sample.inputs[tensor.name]
-        value.data_type = schema().DataType.Value(tensor.type)
-        value.dims.extend(arrays[tensor.name].shape or (1,))
+        value = sample.inputs[spec.name]
+        value.data_type = schema().DataType.Value(TYPES[spec.dtype])
+        value.dims.extend(arrays[spec.name].shape or (1,))
         value.input_data_file = file
 
 
