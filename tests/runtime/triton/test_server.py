@@ -22,7 +22,7 @@ import pytest
 import attnexport
 from attnexport.errors import MissingBackendError
 from attnexport.runtime.decode import open_decoder
-from attnexport.runtime.sections import SamplesRecord
+from attnexport.runtime.sections import EngineRecord, SamplesRecord
 from attnexport.runtime.spec import DTYPES, Axis, TensorSpec
 from attnexport.runtime.triton.config import parse, to_text
 from attnexport.runtime.triton.lint import lint
@@ -338,6 +338,18 @@ REFUSED_BY_BOTH: dict[str, Callable[[Any], object]] = {
     "a warm-up of more rows": lambda c: setattr(c.model_warmup[2], "batch_size", 5),
     "a warm-up without its file": lambda c: setattr(c.model_warmup[0].inputs["x"], "input_data_file", "none"),
 }
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("backend", ["onnxruntime", "tensorrt"])
+def test_the_configuration_of_a_native_backend_is_valid_as_far_as_the_backend(
+    server, affine_bundle, repository, backend
+):
+    files = {"engines/fp16.plan": (b"plan", "engine")}
+    engine = EngineRecord("engines/fp16.plan", "enterprise", "10.13.3", "fp32", None, (), (), 1.0, 4, {}, "model.onnx")
+    bundle = affine_bundle(files=files, engines=(engine,))
+    write_repository([bundle], repository, RepositoryOptions(name=f"native_{backend}", backend=backend))
+    assert f"unable to find backend library for backend '{backend}'" in server.load(f"native_{backend}")
 
 
 @pytest.mark.sweep
