@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -49,13 +50,13 @@ def serve(engine: Engine, words: Sequence[str]) -> int:
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, hear)
-            return process.wait()
+            return int(process.wait())
 
 
 def matrix(python: str) -> int:
     """The client matrix, against servers in the image."""
     began = time.monotonic()
-    served = {"ATTNEXPORT_SERVE": f"{python} {Path(__file__)} serve"}
+    served = {"ATTNEXPORT_SERVE": shlex.join([python, str(Path(__file__)), "serve"])}
     done = subprocess.run([python, "-m", "pytest", "-q", *MATRIX], cwd=ROOT, env={**os.environ, **served}, check=False)
     print(f"image: client matrix in {time.monotonic() - began:.0f} s", flush=True)
     return done.returncode
@@ -68,8 +69,10 @@ def main(words: Sequence[str]) -> int:
         sys.exit(__doc__)
     engine = find_engine()
     if command == "run":
-        with tempfile.TemporaryDirectory() as nothing, engine.running(Path(nothing), (), rest) as process:
-            return process.wait()
+        with tempfile.TemporaryDirectory() as nothing:
+            Path(nothing).chmod(0o777)
+            with engine.running(Path(nothing), (), rest) as process:
+                return int(process.wait())
     if command == "serve":
         return serve(engine, rest)
     build(engine)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -38,7 +39,7 @@ if sys.platform != "linux" or os.uname().machine != "x86_64":
 BATCH = Axis(1, 2, 8, "batch")
 TABLE = np.arange(20, dtype=np.float32).reshape(5, 4) / 3
 KEY = "key-of-the-tests"
-COMMAND = os.environ.get("ATTNEXPORT_SERVE", f"{sys.executable} -m attnexport serve").split()
+COMMAND = shlex.split(os.environ.get("ATTNEXPORT_SERVE", "")) or [sys.executable, "-m", "attnexport", "serve"]
 """What serves. `make image` gives another command, which serves in the image."""
 
 
