@@ -23,17 +23,18 @@ def distance_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
 
 def _cdist(x: Any, y: Any, p: float = 2.0, compute_mode: int | None = None) -> Any:
     """x (..., P, M), y (..., R, M) -> (..., P, R), the axes in front broadcast."""
-    last: Any = op.Constant(value_ints=[-1])
-    apart: Any = op.Sub(op.Unsqueeze(x, op.Constant(value_ints=[-2])), op.Unsqueeze(y, op.Constant(value_ints=[-3])))
+    ops: Any = op
+    last = ops.Constant(value_ints=[-1])
+    rows, columns = ops.Unsqueeze(x, ops.Constant(value_ints=[-2])), ops.Unsqueeze(y, ops.Constant(value_ints=[-3]))
+    apart = ops.Sub(rows, columns)
     if p == 2:
-        return op.ReduceL2(apart, last, keepdims=0)
+        return ops.ReduceL2(apart, last, keepdims=0)
     if p == 1:
-        return op.ReduceL1(apart, last, keepdims=0)
+        return ops.ReduceL1(apart, last, keepdims=0)
     if math.isinf(p):
-        return op.ReduceMax(op.Abs(apart), last, keepdims=0)
+        return ops.ReduceMax(ops.Abs(apart), last, keepdims=0)
     if p == 0:
-        other = op.Cast(op.Not(op.Equal(apart, op.CastLike(op.Constant(value_float=0.0), x))), to=1)
-        return op.CastLike(op.ReduceSum(other, last, keepdims=0), x)
-    power = op.CastLike(op.Constant(value_float=p), x)
-    root = op.CastLike(op.Constant(value_float=1 / p), x)
-    return op.Pow(op.ReduceSum(op.Pow(op.Abs(apart), power), last, keepdims=0), root)
+        same = ops.Equal(apart, ops.CastLike(ops.Constant(value_float=0.0), x))
+        return ops.ReduceSum(ops.CastLike(ops.Not(same), x), last, keepdims=0)
+    power, root = (ops.CastLike(ops.Constant(value_float=value), x) for value in (p, 1 / p))
+    return ops.Pow(ops.ReduceSum(ops.Pow(ops.Abs(apart), power), last, keepdims=0), root)

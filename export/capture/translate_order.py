@@ -37,6 +37,12 @@ def _ints(*values: int) -> Any:
     return op.Constant(value_ints=list(values))
 
 
+def _count(short: Any, out_int32: bool) -> Any:
+    """How many of the last axis are not short."""
+    ones: Any = op.Cast(op.Not(short), to=_INT32 if out_int32 else _INT64)
+    return op.ReduceSum(ones, _ints(-1), keepdims=0)
+
+
 def _kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     values, places = op.TopK(x, _ints(k), axis=dim, largest=0, sorted=1)
     last = [op.Slice(one, _ints(k - 1), _ints(k), _ints(dim)) for one in (values, places)]
@@ -62,11 +68,11 @@ def _searchsorted(
     each, against = op.Unsqueeze(values, _ints(-1)), op.Unsqueeze(row, _ints(-2))
     # As negations NaN is above all, as it is for torch.
     short: Any = op.Less(each, against) if right or side == "right" else op.LessOrEqual(each, against)
-    return op.ReduceSum(op.Cast(op.Not(short), to=_INT32 if out_int32 else _INT64), _ints(-1), keepdims=0)
+    return _count(short, out_int32)
 
 
 def _bucketize(values: Any, row: Any, out_int32: bool = False, right: bool = False) -> Any:
     """values of any shape, row (n) ascending."""
     each = op.Unsqueeze(values, _ints(-1))
     short: Any = op.Less(each, row) if right else op.LessOrEqual(each, row)
-    return op.ReduceSum(op.Cast(op.Not(short), to=_INT32 if out_int32 else _INT64), _ints(-1), keepdims=0)
+    return _count(short, out_int32)
