@@ -1,18 +1,19 @@
 """``attnexport serve`` beside a bare Triton Python model with the same ONNX Runtime session, at 1, 8 and 32 clients.
 
-    python benchmarks/serving.py examples/digits_stn_cbam.pt … [--rounds 5] [--seconds 4] [--json FILE] [--table docs/serving.md]
+    python benchmarks/serving.py examples/digits_stn_cbam.pt … [--rounds 30] [--seconds 0.5] [--json FILE] [--table docs/serving.md]
 
 The bars: at least 0.8 of the bare model's throughput at every number of clients, and a mean executed batch above 4 at 32. Both
 servers run, by the same tritonserver and with the same batching (the configuration that ``serve`` emits); clients are in another process
-and load one server at a time, in turns, so that a disturbance hits both alike. A request is one image.
+and load one server at a time, in short turns, so that a disturbance hits both alike. The ratio is of all requests per second of
+all turns, with a bootstrap interval over the rounds (95 %). A request is one image.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -45,7 +46,8 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 @dataclass(frozen=True)
 class Row:
-    """One model, protocol and number of clients: medians over the rounds, of ours and of the bare model."""
+    """One model, protocol and number of clients: requests per second, their ratio with its interval, p99 in ms, mean executed batch, and
+    the server's processor time in seconds per request."""
 
     model: str
     protocol: str
@@ -53,11 +55,13 @@ class Row:
     ours: float
     bare: float
     ratio: float
-    ratios: list[float]
+    interval: tuple[float, float]
     p99: float
     bare_p99: float
     batch: float
     bare_batch: float
+    cpu: float
+    bare_cpu: float
 
     @property
     def held(self) -> bool:
@@ -66,36 +70,33 @@ class Row:
 
     def describe(self) -> str:
         """A row of the page's table."""
-        low, high = min(self.ratios), max(self.ratios)
+        low, high = self.interval
         return (
             f"| `{self.model}` | {self.protocol} | {self.clients} | {self.ours:.0f} | {self.bare:.0f} "
             f"| {self.ratio:.2f} [{low:.2f}, {high:.2f}] "
-            f"| {self.p99:.1f} / {self.bare_p99:.1f} | {self.batch:.1f} / {self.bare_batch:.1f} |"
+            f"| {self.p99:.1f} / {self.bare_p99:.1f} | {self.batch:.1f} / {self.bare_batch:.1f} "
+            f"| {1e6 * self.cpu:.0f} / {1e6 * self.bare_cpu:.0f} |"
         )
 
 
 class Running:
-    """A server that answers."""
+    """A server that answers: Triton's process, with those of its models."""
 
-    def __init__(self, endpoints: Endpoints, model: str) -> None:
+    def __init__(self, endpoints: Endpoints, model: str, pid: int) -> None:
         self.urls = {"http": f"{endpoints.local}:{endpoints.http}", "grpc": f"{endpoints.local}:{endpoints.grpc}"}
         self.model = model
+        self._pid = pid
 
-    def load(self, protocol: str, clients: int, seconds: float, feeds: Path) -> dict[str, float]:
-        """One run of the clients, with the mean executed batch meanwhile."""
-        before = self._counts()
-        done = subprocess.run(
-            [
-                sys.executable, str(HERE / "serving_client.py"), protocol, self.urls[protocol], self.model, str(clients),
-                str(seconds), str(feeds),
-            ],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        rows, runs = (after - there for after, there in zip(self._counts(), before, strict=True))
-        found: dict[str, float] = json.loads(done.stdout)
-        return {**found, "rate": found["requests"] / found["seconds"], "batch": rows / runs}
+    def cpu(self) -> float:
+        """Seconds of processor time that it has taken."""
+        pids = {self._pid}
+        for thread in Path(f"/proc/{self._pid}/task").glob("*/children"):
+            pids |= set(map(int, thread.read_text().split()))
+        ticks = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in pids]
+        return sum(int(one) for pair in ticks for one in pair) / os.sysconf("SC_CLK_TCK")
 
-    def _counts(self) -> tuple[int, int]:
+    def counts(self) -> tuple[int, int]:
+        """Rows that it has answered, and in how many runs."""
         with urllib.request.urlopen(f"http://{self.urls['http']}/v2/models/{self.model}/stats") as answer:
             stats = json.load(answer)["model_stats"][0]
         return stats["inference_count"], stats["execution_count"]
@@ -111,12 +112,14 @@ def served(bundle: Path, options: list[str]) -> Iterator[Running]:
         try:
             for line in process.stdout:
                 event = json.loads(line)
+                if event["event"] == "starting":
+                    pid = event["pid"]
                 if event["event"] == "ready":
                     break
             else:
                 raise SystemExit("the server did not become ready")
             port = {name: int(event[name].split(":")[-1].split("/")[0]) for name in ("http", "grpc", "metrics")}
-            yield Running(Endpoints("127.0.0.1", port["http"], port["grpc"], port["metrics"]), bundle.stem)
+            yield Running(Endpoints("127.0.0.1", port["http"], port["grpc"], port["metrics"]), bundle.stem, pid)
         finally:
             process.terminate()
             process.wait()
@@ -138,7 +141,7 @@ def bare(bundle: Path, models: RepositoryOptions, folder: Path) -> Iterator[Runn
     ]  # fmt: skip
     child = Child(command, triton.environment(folder), folder, lambda *_, **__: None)
     try:
-        running = Running(endpoints, written.name)
+        running = Running(endpoints, written.name, child.pid)
         for _ in range(600):
             try:
                 urllib.request.urlopen(f"http://{running.urls['http']}/v2/health/ready")
@@ -148,6 +151,43 @@ def bare(bundle: Path, models: RepositoryOptions, folder: Path) -> Iterator[Runn
         yield running
     finally:
         child.kill()
+
+
+def compare(
+    contenders: dict[str, Running], protocol: str, clients: int, rounds: int, seconds: float, feeds: Path
+) -> Row:
+    """Load both in turns."""
+    before = {name: (*one.counts(), one.cpu()) for name, one in contenders.items()}
+    servers = [f"{one.model}@{one.urls[protocol]}" for one in contenders.values()]
+    command = [str(HERE / "serving_client.py"), protocol, str(clients), str(seconds), str(rounds), str(feeds), *servers]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    rates = np.array([[(one["requests"], one["seconds"]) for one in turn] for turn in found])
+    draws = np.random.default_rng(0).integers(0, len(found), (1000, len(found)))
+    sums = rates[draws].sum(1)
+    ratios = (sums[:, 0, 0] / sums[:, 0, 1]) / (sums[:, 1, 0] / sums[:, 1, 1])
+    ours, bare_rate = (float(requests / taken) for requests, taken in rates.sum(0))
+    p99 = [float(np.percentile(np.concatenate([turn[i]["latencies"] for turn in found]), 99)) for i in range(2)]
+    batches, processor = [], []
+    for name, one in contenders.items():
+        old_rows, old_runs, old_cpu = before[name]
+        rows, runs = one.counts()
+        batches.append((rows - old_rows) / (runs - old_runs))
+        processor.append((one.cpu() - old_cpu) / (rows - old_rows))
+    low, high = np.percentile(ratios, (2.5, 97.5))
+    model = contenders["ours"].model
+    return Row(
+        model,
+        protocol,
+        clients,
+        ours,
+        bare_rate,
+        ours / bare_rate,
+        (float(low), float(high)),
+        *p99,
+        *batches,
+        *processor,
+    )
 
 
 def measure(bundle: Path, folder: Path, protocols: list[str], rounds: int, seconds: float, delay: int) -> list[Row]:
@@ -163,33 +203,15 @@ def measure(bundle: Path, folder: Path, protocols: list[str], rounds: int, secon
         }
         for protocol in protocols:
             for clients in CLIENTS:
-                found: dict[str, list[dict[str, float]]] = {"ours": [], "bare": []}
-                for running in contenders.values():
-                    running.load(protocol, clients, 0.5, feeds)
-                for turn in range(rounds):
-                    for name in ("ours", "bare") if turn % 2 else ("bare", "ours"):
-                        found[name].append(contenders[name].load(protocol, clients, seconds, feeds))
-                middle = {
-                    (name, figure): statistics.median(one[figure] for one in runs)
-                    for name, runs in found.items()
-                    for figure in ("rate", "p99", "batch")
-                }
-                ratios = [a["rate"] / b["rate"] for a, b in zip(found["ours"], found["bare"], strict=True)]
-                rows.append(
-                    Row(
-                        bundle.stem, protocol, clients, middle["ours", "rate"], middle["bare", "rate"],
-                        statistics.median(ratios), [round(ratio, 3) for ratio in ratios], middle["ours", "p99"],
-                        middle["bare", "p99"], middle["ours", "batch"], middle["bare", "batch"],
-                    )
-                )  # fmt: skip
+                rows.append(compare(contenders, protocol, clients, rounds, seconds, feeds))
                 print(rows[-1].describe(), flush=True)
     return rows
 
 
 def table(rows: list[Row]) -> str:
     """The page's table."""
-    head = "| model | protocol | clients | requests/s | bare | ratio | p99 ms / bare | executed batch / bare |"
-    return "\n".join((head, "|---|---|---|---|---|---|---|---|", *(row.describe() for row in rows)))
+    head = "| model | protocol | clients | requests/s | bare | ratio | p99 ms / bare | executed batch / bare | server CPU us / bare |"
+    return "\n".join((head, "|---|---|---|---|---|---|---|---|---|", *(row.describe() for row in rows)))
 
 
 def main() -> None:
@@ -197,8 +219,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="+", type=Path, help="model files, or bundles")
     parser.add_argument("--protocol", choices=("http", "grpc"), action="append")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of one run of the clients")
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of one turn of the clients")
     parser.add_argument("--delay", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--table", type=Path, help="the page whose table is written anew")

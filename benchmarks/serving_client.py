@@ -1,7 +1,7 @@
-"""Clients of a server, in a process of their own: ``python serving_client.py HTTP_OR_GRPC URL MODEL CLIENTS SECONDS FEEDS.npz``.
+"""Clients of servers, in a process of their own: ``serving_client.py HTTP_OR_GRPC CLIENTS SECONDS ROUNDS FEEDS.npz MODEL@URL …``.
 
-Each client sends its next request when it has the answer to the last. Prints one JSON object: requests, seconds, and the
-latencies' median and 99th percentile in milliseconds. A request that fails ends the run.
+Each client sends its next request when it has the answer to the last; the servers are loaded in turns, in an order that alternates.
+Prints one JSON list of rounds, each with requests, seconds and latencies in milliseconds by server. A request that fails ends the run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import selectors
 import socket
 import sys
-import threading
 import time
 from typing import Any
 
@@ -73,25 +72,25 @@ def over_http(url: str, clients: int, request: Any, until: float, taken: list[fl
 
 
 def over_grpc(url: str, clients: int, request: Any, until: float, taken: list[float]) -> None:
-    """Threads, each with a connection of its own."""
-    failed: list[BaseException] = []
+    """One event loop for all clients, each with a channel of its own, and a message that is made once."""
+    import asyncio
 
-    def one() -> None:
-        try:
-            channel = [("grpc.use_local_subchannel_pool", 1)]
-            client = request.module.InferenceServerClient(url, channel_args=channel)
-            ask(client, request, until, taken)
-            client.close()
-        except BaseException as error:
-            failed.append(error)
+    import grpc
+    from tritonclient.grpc import service_pb2_grpc
 
-    threads = [threading.Thread(target=one) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]
+    message = request.message()
+
+    async def one() -> None:
+        async with grpc.aio.insecure_channel(url, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
+            while (began := time.perf_counter()) < until:
+                await call(message)
+                taken.append(time.perf_counter() - began)
+
+    async def everybody() -> None:
+        await asyncio.gather(*(one() for _ in range(clients)))
+
+    asyncio.run(everybody())
 
 
 class Request:
@@ -107,26 +106,39 @@ class Request:
             tensor = self.module.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
             tensor.set_data_from_numpy(array)
             self.inputs.append(tensor)
+        self.feeds = feeds
 
+    def message(self) -> Any:
+        """The same as gRPC's message."""
+        from tritonclient.grpc import service_pb2
 
-def ask(client: Any, request: Request, until: float, taken: list[float]) -> None:
-    """Requests, one after the other."""
-    while (began := time.perf_counter()) < until:
-        client.infer(request.model, request.inputs)
-        taken.append(time.perf_counter() - began)
+        made = service_pb2.ModelInferRequest(model_name=self.model)
+        for tensor in self.inputs:
+            made.inputs.add(name=tensor.name(), datatype=tensor.datatype(), shape=tensor.shape())
+            made.raw_input_contents.append(self.feeds[tensor.name()].tobytes())
+        return made
 
 
 def main() -> None:
-    """One run."""
-    protocol, url, model, clients, seconds, file = sys.argv[1:]
+    """All rounds."""
+    protocol, clients, seconds, rounds, file, *servers = sys.argv[1:]
     with np.load(file) as arrays:
-        request = Request(protocol, model, dict(arrays))
-    taken: list[float] = []
-    began = time.perf_counter()
+        feeds = dict(arrays)
     run = over_http if protocol == "http" else over_grpc
-    run(url, int(clients), request, began + float(seconds), taken)
-    median, p99 = np.percentile(taken, (50, 99)) * 1e3
-    print(json.dumps({"requests": len(taken), "seconds": time.perf_counter() - began, "median": median, "p99": p99}))
+    asked = [(Request(protocol, model, feeds), url) for model, url in (server.split("@") for server in servers)]
+    found: list[list[Any]] = []
+    for number in range(int(rounds) + 1):  # the first is thrown away
+        one: list[Any] = [None] * len(asked)
+        order = range(len(asked))
+        for i in order if number % 2 else reversed(order):
+            request, url = asked[i]
+            taken: list[float] = []
+            began = time.perf_counter()
+            run(url, int(clients), request, began + float(seconds), taken)
+            latencies = [round(1e3 * latency, 3) for latency in taken]
+            one[i] = {"requests": len(taken), "seconds": time.perf_counter() - began, "latencies": latencies}
+        found.append(one)
+    print(json.dumps(found[1:]))
 
 
 if __name__ == "__main__":

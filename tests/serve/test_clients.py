@@ -175,3 +175,29 @@ def test_the_line_to_type_is_answered(server: Any, direct: Any) -> None:
     assert f"class {best.split(':')[1]}" == said["digits_stn_cbam"]["expected"]
     assert {one["name"] for one in answers["pair"]} == set(direct["pair"])
     assert said["pair"]["expected"] == ""
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_the_benchmarks_clients_ask_as_often_as_they_say(
+    server: Any, tools: Any, tmp_path: Path, protocol: str
+) -> None:
+    """Three clients in a process of their own, two rounds after one that is thrown away, the same server twice."""
+    import subprocess
+    import sys
+
+    np.savez(tmp_path / "feeds.npz", **FEEDS["pair"])
+    client = Path(__file__).resolve().parents[2] / "benchmarks" / "serving_client.py"
+    where = f"pair@{server.http if protocol == 'http' else server.grpc}"
+
+    def answered() -> int:
+        with tools.client(server) as one:
+            return int(one.get_inference_statistics("pair")["model_stats"][0]["inference_count"])
+
+    before = answered()
+    words = [protocol, "3", "0.1", "2", str(tmp_path / "feeds.npz"), where, where]
+    done = subprocess.run([sys.executable, str(client), *words], capture_output=True, text=True, check=True)
+    rounds = json.loads(done.stdout)
+    assert [len(turn) for turn in rounds] == [2, 2]
+    turns = [one for turn in rounds for one in turn]
+    assert all(one["requests"] == len(one["latencies"]) >= 3 for one in turns)
+    assert sum(one["requests"] for one in turns) < answered() - before
