@@ -149,6 +149,19 @@ def test_the_parts_of_a_deployment_name_one_another(manifests: Load, file: str) 
     } == names
 
 
+def test_no_more_threads_than_cores(manifests: Load, docker: Path) -> None:
+    """A limit of cores is one of time; ONNX Runtime would take a thread for each core of the machine, and be throttled."""
+    yaml = pytest.importorskip("yaml")
+    _, container = workloads(manifests(PLAIN[0]))
+    compose = yaml.safe_load((docker / "compose.yaml").read_text(encoding="utf-8"))["services"]["cpu"]
+    for args, cores in (
+        (container["args"], container["resources"]["limits"]["cpu"]),
+        (compose["command"], compose["cpus"]),
+    ):
+        assert "--max-queue" in args  # with which there are two instances
+        assert 2 * int(args[args.index("--threads") + 1]) == int(cores)
+
+
 @pytest.mark.parametrize("file", FILES[1:])
 def test_a_gpu_is_asked_for(manifests: Load, file: str) -> None:
     pod, container = workloads(manifests(file))
