@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ...errors import InputError
 from .options import ServeOptions
 
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_ANYWHERE = "0.0.0.0"
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,7 @@ class Endpoints:
     @property
     def local(self) -> str:
         """The address as a client here writes it."""
-        address = _ANYWHERE.get(self.address, self.address)
-        return f"[{address}]" if ":" in address else address
+        return "127.0.0.1" if self.address == _ANYWHERE else self.address
 
     def to_json(self) -> dict[str, str]:
         """URLs by name."""
@@ -42,12 +41,12 @@ def find_endpoints(options: ServeOptions) -> Endpoints:
 
     Raises InputError for a host that is not this machine's, a port that is occupied, or one that this user may not have.
     """
-    address, family = _address(options.host)
+    address = _address(options.host)
     wanted = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
     found: dict[str, int] = {}
     with ExitStack() as stack:  # all three at once: two that may be any are not to be the same
         for name, port in wanted.items():
-            probe = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended is no obstacle
             try:
                 probe.bind((address, port))
@@ -58,14 +57,15 @@ def find_endpoints(options: ServeOptions) -> Endpoints:
     return Endpoints(address, found["http"], found["grpc"], found["metrics"])
 
 
-def _address(host: str) -> tuple[str, socket.AddressFamily]:
+def _address(host: str) -> str:
+    """An IPv4 address: Triton 2.51 listens on no other."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise InputError(
-            f"--host {host!r} is no address ({error.strerror or error})", "give an IP address of this machine"
+            f"--host {host!r} is no IPv4 address ({error.strerror or error})", "give an IP address of this machine"
         ) from error
-    return str(address[0]), family
+    return str(found[0][4][0])
 
 
 def refused(error: OSError, option: str, host: str) -> InputError:

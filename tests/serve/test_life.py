@@ -217,14 +217,36 @@ def connections(server: Any) -> int:
 
 
 def test_a_model_that_loses_its_process_is_loaded_again(tools: Any, pair: Path) -> None:
-    with tools.Server([pair]) as server:
+    """Under traffic: a request is refused or answered rightly, and from the recovery on all are answered."""
+    stop = threading.Event()
+    answers: list[tuple[float, np.ndarray | Exception]] = []
+
+    def ask(server: Any) -> None:
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                answers.append((began, infer(tools, server)))
+            except Exception as error:  # the transport's, or Triton's refusal
+                answers.append((began, error))
+
+    with tools.Server([pair]) as server, ThreadPoolExecutor(3) as pool:
         server.ready()
+        asking = [pool.submit(ask, server) for _ in range(3)]
         (worker,) = server.workers()
         os.kill(worker, signal.SIGKILL)
         server.wait_for("lost")
         server.wait_for("recovered")
+        recovered = time.monotonic()
         assert server.is_ready()
-        np.testing.assert_array_equal(infer(tools, server), X * 2 + 1)
+        assert tools.eventually(lambda: sum(began > recovered for began, _ in answers) > 20)
+        stop.set()
+        for one in asking:
+            one.result(30)
+        for began, answer in answers:
+            if isinstance(answer, Exception):
+                assert began < recovered, answer
+            else:
+                np.testing.assert_array_equal(answer, X * 2 + 1)
         assert server.workers() not in ([], [worker])
         assert [e for e in server.events if e["event"] == "crashed"] == []
         assert server.stop() == 0
