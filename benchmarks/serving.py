@@ -26,9 +26,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from marks import put
 
 import attnexport
+from attnexport.benchmarks.marks import put
 from attnexport.runtime.bundle import Bundle
 from attnexport.runtime.feeds import random_feeds
 from attnexport.runtime.serve.child import Child
@@ -89,11 +89,21 @@ class Running:
 
     def cpu(self) -> float:
         """Seconds of processor time that it has taken."""
+        ticks = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in self._pids()]
+        return sum(int(one) for pair in ticks for one in pair) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Bytes that it holds; what several processes share counts once among them."""
+        rolled = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._pids()]
+        return sum(
+            1024 * int(line.split()[1]) for text in rolled for line in text.splitlines() if line.startswith("Pss:")
+        )
+
+    def _pids(self) -> set[int]:
         pids = {self._pid}
         for thread in Path(f"/proc/{self._pid}/task").glob("*/children"):
             pids |= set(map(int, thread.read_text().split()))
-        ticks = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in pids]
-        return sum(int(one) for pair in ticks for one in pair) / os.sysconf("SC_CLK_TCK")
+        return pids
 
     def counts(self) -> tuple[int, int]:
         """Rows that it has answered, and in how many runs."""

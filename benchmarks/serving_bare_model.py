@@ -4,6 +4,7 @@ Requests of a group are put together, run once, and taken apart; nothing is look
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -13,13 +14,13 @@ import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     """``model.onnx`` beside this file, one input and one output."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         """Open the model."""
         model = Path(args["model_repository"], args["model_version"], "model.onnx")
         self.session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
         self.input, self.output = self.session.get_inputs()[0].name, self.session.get_outputs()[0].name
 
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> list[Any]:
         """Answer a group."""
         arrays = [pb_utils.get_input_tensor_by_name(request, self.input).as_numpy() for request in requests]
         (outputs,) = self.session.run(

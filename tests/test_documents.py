@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,14 +36,41 @@ def test_the_readmes_commands_run_in_their_order(
         for line in block.splitlines()
         if line.startswith("attnexport ")
     ]
-    names = ["examples/digits_stn_cbam.pt", "check", "inspect", "bench", "scan", "debug", "doctor", "models"]
+    names = [
+        "examples/digits_stn_cbam.pt",
+        "check",
+        "inspect",
+        "bench",
+        "scan",
+        "debug",
+        "serve",
+        "triton",
+        "rebuild",
+        "doctor",
+        "models",
+    ]
     assert [c[1] for c in commands] == names
     for command in commands:
+        if command[1] == "serve":
+            served_until_told(command[1:])
+            continue
         try:
             main(command[1:])
         except SystemExit as stop:
             assert not stop.code, capfd.readouterr()
     assert (tmp_path / "digits_stn_cbam.attn" / "manifest.json").exists()
+
+
+def served_until_told(words: list[str]) -> None:
+    """A server comes up on ports of its own, says that it is ready, and ends well when it is told to."""
+    ports = [word for name in ("http", "grpc", "metrics") for word in (f"--{name}-port", "0")]
+    command = [sys.executable, "-m", "attnexport", *words, *ports, "--log-format", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        ready = any(json.loads(line)["event"] == "ready" for line in server.stdout)
+        server.terminate()
+        server.stdout.read()
+    assert (ready, server.returncode) == (True, 0)
 
 
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

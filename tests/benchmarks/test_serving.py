@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def serving() -> Any:
-    pytest.importorskip("tritonclient.grpc", reason="needs tritonclient")
-    folder = ROOT / "benchmarks"
-    sys.path.insert(0, str(folder))
-    try:
-        spec = importlib.util.spec_from_file_location("serving", folder / "serving.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["serving"] = module
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(folder))
-    return module
+from attnexport.benchmarks import serving
 
 
 @pytest.fixture
-def row(serving: Any) -> Any:
+def row() -> Any:
     return serving.Row("net", "http", 32, 820.4, 1000.0, 0.8204, (0.81, 0.83), 12.34, 11.0, 4.6, 5.0, 0.0012, 0.0011)
 
 
@@ -43,7 +23,7 @@ def test_the_bars_are_a_share_of_the_throughput_everywhere_and_a_batch_at_32_cli
     assert not replace(row, ratio=0.79, clients=1).held
 
 
-def test_a_row_of_the_page(serving: Any, row: Any) -> None:
+def test_a_row_of_the_page(row: Any) -> None:
     assert serving.table([row]).splitlines()[2] == (
         "| `net` | http | 32 | 820 | 1000 | 0.82 [0.81, 0.83] | 12.3 / 11.0 | 4.6 / 5.0 | 1200 / 1100 |"
     )
