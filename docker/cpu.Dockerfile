@@ -1,7 +1,7 @@
 # `attnexport serve` on a CPU: Triton's server and Python backend, ONNX Runtime, attnexport's runtime; no torch.
 #
 #   docker build -f docker/cpu.Dockerfile -t attnexport:cpu .
-#   docker run --read-only --tmpfs /tmp -v "$PWD/models:/models:ro" -p 8000:8000 attnexport:cpu
+#   docker run --read-only --tmpfs /tmp -v "$PWD/bundles:/models:ro" -p 127.0.0.1:8000:8000 attnexport:cpu
 #
 # Both images may be others that have the same layout: `make image` gives them where no registry of images can be reached.
 ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:26.08-py3

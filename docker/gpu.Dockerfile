@@ -2,7 +2,7 @@
 # The CUDA libraries come as wheels; the driver comes from the host, by the NVIDIA container toolkit (CUDA 13: driver 580 or later).
 #
 #   docker build -f docker/gpu.Dockerfile -t attnexport:gpu .
-#   docker run --gpus all --read-only --tmpfs /tmp -v "$PWD/models:/models:ro" -p 8000:8000 attnexport:gpu --session ort-cuda
+#   docker run --gpus all --read-only --tmpfs /tmp -v "$PWD/bundles:/models:ro" -p 127.0.0.1:8000:8000 attnexport:gpu --session ort-cuda
 ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:26.08-py3
 ARG BASE_IMAGE=ubuntu:noble-20260905
 # The 10 that ONNX Runtime 1.31's TensorRT provider is linked to. Its package is a source archive that fetches the libraries: no hashes.

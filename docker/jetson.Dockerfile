@@ -2,7 +2,7 @@
 # an engine that `attnexport rebuild` made on the device runs in here, and the other way round. Build it on the device, or for linux/arm64.
 #
 #   docker build -f docker/jetson.Dockerfile -t attnexport:jetson .
-#   docker run --runtime nvidia --read-only --tmpfs /tmp -v "$PWD/models:/models:ro" -p 127.0.0.1:8000:8000 attnexport:jetson
+#   docker run --runtime nvidia --read-only --tmpfs /tmp -v "$PWD/bundles:/models:ro" -p 127.0.0.1:8000:8000 attnexport:jetson
 #
 # Triton 2.49 is the last month of Triton's Jetson images with this Python and TensorRT; it has published advisories: keep it off open networks.
 ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:24.08-py3-igpu

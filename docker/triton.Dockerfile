@@ -2,7 +2,7 @@
 # For a repository from `attnexport triton`, mounted at /models, and for KServe, docker/kserve/. No torch. Large: Triton's own image is 27 GB.
 #
 #   docker build -f docker/triton.Dockerfile -t attnexport:triton .
-#   docker run --gpus all --read-only --tmpfs /tmp -v "$PWD/repository:/models:ro" -p 8000:8000 attnexport:triton
+#   docker run --gpus all --read-only --tmpfs /tmp -v "$PWD/repository:/models:ro" -p 127.0.0.1:8000:8000 attnexport:triton
 #
 # Plans for the tensorrt backend have to be of its TensorRT, 11.2.1 in 26.08; the Python backend runs ONNX Runtime 1.31 on its CUDA 13.
 ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:26.08-py3

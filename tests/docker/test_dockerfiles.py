@@ -217,6 +217,9 @@ def test_compose_runs_one_host_confined() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
         (volume,) = service["volumes"]
         assert volume["target"] == "/models" and volume["read_only"] is True
+        assert volume["source"].startswith("${ATTNEXPORT_MODELS:?"), (
+            "no folder by default: models/ is a room of the package"
+        )
         assert (DOCKER / service["build"]["context"] / service["build"]["dockerfile"]).exists()
         assert service["image"] == f"attnexport:{name}"
         assert int(service["stop_grace_period"].removesuffix("s")) > 30 + 5, "serve drains, and ends what does not"
