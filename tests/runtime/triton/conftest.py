@@ -23,7 +23,7 @@ BundleMaker = Callable[..., Path]
 
 @pytest.fixture
 def affine_bundle(tmp_path: Path, plain: Manifest, affine_model: Callable[..., bytes]) -> BundleMaker:
-    """``affine_bundle(name, scale, half, files, feeds, **changes)``: y = scale x + 1 in batches of 1 to 4; changes to its manifest."""
+    """``affine_bundle(name, scale, half, files, feeds, shift, **changes)``: y = scale x + 1 in batches of 1 to 4."""
 
     def make(
         name: str = "net",
@@ -31,6 +31,7 @@ def affine_bundle(tmp_path: Path, plain: Manifest, affine_model: Callable[..., b
         half: bool = False,
         files: dict[str, tuple[bytes, str]] | None = None,
         feeds: dict[str, np.ndarray] | None = None,
+        shift: float = 0.0,
         **changes: Any,
     ) -> Path:
         destination = tmp_path / f"{name}.attn"
@@ -44,7 +45,7 @@ def affine_bundle(tmp_path: Path, plain: Manifest, affine_model: Callable[..., b
                 (writer.path / file).parent.mkdir(exist_ok=True)
                 (writer.path / file).write_bytes(content)
                 writer.add(file, role)
-            x = np.arange(12, dtype=np.float32).reshape(4, 3) / 7
+            x = np.arange(12, dtype=np.float32).reshape(4, 3) / 7 + np.float32(shift)
             cases = [
                 GoldenCase(n, {"x": rows}, {"y": rows.astype(np.float64) * scale + 1})
                 for n, rows in (("opt", x[:2]), ("max", x))

@@ -145,6 +145,22 @@ def test_a_second_bundle_of_the_name_is_another_version_and_the_first_stays_byte
     assert (fifth.version, sixth.version) == (5, 6)
 
 
+def test_a_version_with_golden_inputs_of_its_own_changes_nothing_for_the_others(affine_bundle, tmp_path):
+    repo = tmp_path / "repo"
+    write_repository([affine_bundle()], repo)
+    before = files(repo)
+    (written,) = write_repository([affine_bundle("other", shift=1.0)], repo, RepositoryOptions(name="net"))
+    assert written.version == 2
+    assert {name: content for name, content in files(repo).items() if not name.startswith("net/2/")} == before
+
+
+def test_labels_are_of_scores_and_not_of_counts(affine_bundle, tmp_path):
+    counts = TensorSpec("y", "int64", (Axis(1, 2, 4, "batch"), Axis.fixed(3)))
+    classes = SamplesRecord("images", 6, True, {"classes": ["ant", "bee", "cow"]})
+    (written,) = write_repository([affine_bundle(samples=classes, outputs=(counts,))], tmp_path / "repo")
+    assert config_of(written.folder).output[0].label_filename == ""
+
+
 def test_a_version_that_exists_is_never_overwritten(affine_bundle, tmp_path):
     repo, bundle = tmp_path / "repo", affine_bundle()
     write_repository([bundle], repo)

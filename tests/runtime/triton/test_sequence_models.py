@@ -72,6 +72,14 @@ def test_three_models_are_written_and_the_ensemble_names_its_steps_by_version(bu
     assert config_of(tmp_path / "repo" / "words_decode").version_policy.latest.num_versions == 2
 
 
+def test_of_an_ensemble_the_newest_version_alone_is_served_whatever_is_kept_of_its_parts(bundle, tmp_path):
+    write_repository([bundle], tmp_path / "repo", RepositoryOptions(keep=3))
+    policies = [
+        config_of(tmp_path / "repo" / name).version_policy for name in ("words", "words_encoder", "words_decode")
+    ]
+    assert [policy.latest.num_versions for policy in policies] == [1, 3, 3]
+
+
 def test_a_version_is_free_in_all_three_models(bundle, tmp_path):
     write_repository([bundle], tmp_path / "repo")
     shutil.copytree(tmp_path / "repo" / "words_decode" / "1", tmp_path / "repo" / "words_decode" / "7")
