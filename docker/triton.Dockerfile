@@ -1,5 +1,5 @@
 # Triton's own image, with attnexport's runtime for models of the Python backend; its native backends, onnxruntime and tensorrt, are all there.
-# For a repository from `attnexport triton`, mounted at /models, and for KServe, docker/kserve/. No torch. Large: Triton's own image is 27 GB.
+# For a repository from `attnexport triton`, mounted at /models, and for KServe, docker/kserve/. No torch. Large: Triton's own image is tens of GB.
 #
 #   docker build -f docker/triton.Dockerfile -t attnexport:triton .
 #   docker run --gpus all --read-only --tmpfs /tmp -v "$PWD/repository:/models:ro" -p 127.0.0.1:8000:8000 attnexport:triton
