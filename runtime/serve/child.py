@@ -22,11 +22,14 @@ _LEVELS: Mapping[str, Level] = {"I": "debug", "W": "warning", "E": "error", "F":
 _NOISE = ("CudaDriverHelper", "CUDA driver version is insufficient", "no pinned memory pool", GATE)
 """What Triton calls a warning or an error on every machine without a GPU; and a gate fails to load on purpose."""
 _SERVED = re.compile(r"^(?P<model>\S+) version (?P<version>\d+): (?P<file>\S+) on (?P<how>.+)$")
+_DRAINED = re.compile(r"Timeout [1-9]\d*: Found 0 model versions that have in-flight inferences")
+"""Every connection over HTTP has been closed, and there is time left: Triton has answered all that it had taken."""
 _KEPT = 20
 
 
 class Child:
-    """A Triton that runs from now on. ``files`` says what its models have opened, by name and version, as they say it themselves.
+    """A Triton that runs from now on. ``files`` says what its models have opened, by name and version, as they say it themselves;
+    ``drained`` whether it has said that nothing is left to be answered.
 
     Start it in a thread that lasts, the main one: the kernel kills the process when that thread ends. ``folder`` is where it runs:
     the Python of its models looks there first, whatever PYTHONPATH says.
@@ -36,6 +39,7 @@ class Child:
         self._say = say
         self._errors: deque[str] = deque(maxlen=_KEPT)
         self.files: dict[tuple[str, str], tuple[str, str]] = {}
+        self.drained = False
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *command],
             env=dict(environment),
@@ -62,14 +66,6 @@ class Child:
         self.kill()  # processes of its models hold its output open
         ended = f"ended with exit code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
         return f"{ended}: {self._errors[-1]}" if self._errors else ended
-
-    @property
-    def closed_all(self) -> bool:
-        """Whether a Triton that has ended by itself had answered all that it had taken.
-
-        It has not, or cannot say, where clients kept connections open, also idle ones, until its time was up.
-        """
-        return self._process.wait() == 0
 
     def drain(self) -> None:
         """Ask it to take nothing new, answer what it has, and end."""
@@ -123,6 +119,7 @@ class Child:
             level = "info"  # what a model of ours says of itself
         if level == "error":
             self._errors.append(text)
+        self.drained = self.drained or _DRAINED.search(text) is not None
         if served := _SERVED.match(text):
             self.files[served["model"], served["version"]] = (served["file"], served["how"])
         if text:

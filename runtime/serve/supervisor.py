@@ -33,6 +33,8 @@ _BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _STEADY = 60.0
 """Seconds of service after which failures are counted from the beginning."""
 _TICK = 0.25
+_UNLOADING = 5.0
+"""Seconds for Triton to unload its models once nothing is left to be answered."""
 
 
 class Stopped(Exception):
@@ -298,13 +300,18 @@ class Supervisor:
         name = signal.Signals(self._signals[0]).name
         self._say("info", "draining", f"{name}: requests in flight have {self._options.drain} s", signal=name)
         child.drain()
-        until = time.monotonic() + self._options.drain + 5
+        until = time.monotonic() + self._options.drain + _UNLOADING
         while not child.wait(_TICK):
+            if child.drained:  # what is left is unloading, which never ends for a model that has lost a process
+                until = min(until, time.monotonic() + _UNLOADING)
             if len(self._signals) > 1 or time.monotonic() > until:
+                if child.drained:
+                    break
                 why = "a second signal" if len(self._signals) > 1 else "time is up"
                 self._say("error", "killed", f"{why}: what was in flight is lost")
                 return 1
-        if not child.closed_all:
+        child.kill()  # and hear the last that it said
+        if not child.drained:
             problem = (
                 f"clients kept connections open for {self._options.drain} s; what was in flight on them then is lost"
             )

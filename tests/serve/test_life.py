@@ -142,19 +142,23 @@ def test_it_listens_on_loopback_alone_and_gives_metrics(tools: Any, pair: Path) 
         assert server.stop() == 0
 
 
-def test_sigterm_answers_all_that_is_in_flight(tools: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_sigterm_answers_all_that_is_in_flight(tools: Any, tmp_path: Path, protocol: str) -> None:
     slow = tools.write_slow(tmp_path / "slow.attn")
     with tools.Server([slow]) as server:
         server.ready()
 
         def ask(i: int) -> np.ndarray:
-            feeds = {"x": X + i, "turns": np.array([[150]])}
-            with tools.client(server, network_timeout=60.0) as client:
-                return client.infer("slow", tools.tensors("http", feeds)).as_numpy("z")
+            feeds = {"x": X + i, "turns": np.array([[1500 if i == 0 else 1]])}
+            with tools.client(server, protocol) as client:
+                return client.infer("slow", tools.tensors(protocol, feeds)).as_numpy("z")
 
-        with ThreadPoolExecutor(12) as pool:
-            asked = [pool.submit(ask, i) for i in range(12)]
-            assert tools.eventually(lambda: connections(server) >= 12)
+        with ThreadPoolExecutor(13) as pool:
+            list(pool.map(ask, range(1, 13)))  # clients have what they need
+            asked = [pool.submit(ask, 0)]
+            time.sleep(0.5)  # it runs, and what comes now has to wait for it
+            asked += [pool.submit(ask, i) for i in range(1, 13)]
+            assert tools.eventually(lambda: pending(server, "slow") >= 12)
             server.process.send_signal(signal.SIGTERM)
             for i, answer in enumerate(asked):
                 np.testing.assert_array_equal(answer.result(60), (X + i) * 2 + 1)
@@ -209,11 +213,19 @@ def test_a_second_signal_ends_it_at_once(tools: Any, tmp_path: Path) -> None:
         assert hung_up.result(60)
 
 
+def pending(server: Any, model: str) -> int:
+    """Requests that wait for a model, by Triton's own metric."""
+    with urllib.request.urlopen(server.metrics, timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    name = f'nv_inference_pending_request_count{{model="{model}"'
+    return sum(int(float(line.split()[-1])) for line in lines if line.startswith(name))
+
+
 def connections(server: Any) -> int:
     """Open connections to the HTTP port, as the kernel counts them."""
     port = int(server.http.split(":")[1])
-    rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    return sum(1 for row in rows if row.split()[1].endswith(f":{port:04X}") and row.split()[3] == "01")
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(1 for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01")
 
 
 def test_a_model_that_loses_its_process_is_loaded_again(tools: Any, pair: Path) -> None:
