@@ -1,8 +1,8 @@
 """What is called of TensorRT is there in 10.3.0, the version of JetPack 6, which cannot run here.
 
-``tensorrt-10.3.0.txt`` lists the names of TensorRT-RTX 1.7.1's Python interface that are words of the compiled bindings of TensorRT 10.3.0
-(the wheel tensorrt-cu12-bindings, x86-64), or the end of one behind an underscore, since linkers keep one copy of a common end. What is not in
-it is only for a library that has it.
+``tensorrt-10.3.0.txt`` lists the names of TensorRT-RTX 1.7.1's Python interface that are words of the compiled bindings of TensorRT
+10.3.0 (the wheel tensorrt-cu12-bindings, x86-64), or the end of one behind an underscore, since linkers keep one copy of a common end.
+What is not in it is only for a library that has it.
 """
 
 from __future__ import annotations
