@@ -72,13 +72,7 @@ def draft_model(
     into.mkdir(parents=True)
     if choice.backend == PYTHON:
         write_python(bundle, name, into, python_class)
-        add_parameters(
-            config,
-            {
-                SESSION: options.session, PRECISION: options.precision, THREADS: options.threads,
-                BATCH_AXIS: options.batch_axis,
-            },
-        )  # fmt: skip
+        add_parameters(config, session_parameters(options))
     else:
         _copy_native(bundle, choice, into)
     names = class_names(bundle.manifest, options.labels)
@@ -95,6 +89,13 @@ def write_python(bundle: Bundle, name: str, into: Path, base: str) -> None:
     copy_bundle(bundle, into / beside)
     (into / "model.py").write_text(_MODEL_PY.format(base=base, bundle=beside), encoding="utf-8")
     (into / "__pycache__").write_text(_NO_BYTECODE, encoding="utf-8")
+
+
+def session_parameters(options: RepositoryOptions) -> dict[str, object]:
+    """What a model of the Python backend is told of the session to open."""
+    return {
+        SESSION: options.session, PRECISION: options.precision, THREADS: options.threads, BATCH_AXIS: options.batch_axis
+    }  # fmt: skip
 
 
 def copy_bundle(bundle: Bundle, to: Path) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from ...errors import InputError
 from ..bundle import Bundle
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
 from ..spec import Axis, TensorSpec
 from .border import Border
 from .config import Config, add_parameters, add_tensors, add_version_policy, model_config, schema
-from .draft import Draft, draft_model, write_config, write_python
-from .model import BATCH_AXIS, PRECISION, SESSION, THREADS
+from .draft import Draft, draft_model, session_parameters, write_config, write_python
 from .options import RepositoryOptions
 from .sequence_model import BEAM, decode_batch, decode_inputs, decode_outputs
 from .warmup import add_warmup
@@ -35,7 +35,7 @@ def draft_sequence(bundle: Bundle, name: str, version: int, staging: Path, optio
     """Stage the three models, the ensemble last."""
     _, parts = parts_of(bundle)
     encoder_name, decode_name, _ = names_of(name, bundle)
-    inside = replace(options, keep=max(options.keep, _PARTS_KEPT) if options.keep else 0, labels=None, max_batch=None)
+    inside = replace(options, keep=max(options.keep, _PARTS_KEPT) if options.keep else 0, labels=None)
     encoder = draft_model(
         parts[ENCODER], encoder_name, version, staging, inside, role=ENCODER, python_class="EncoderModel"
     )
@@ -48,14 +48,10 @@ def _draft_decode(bundle: Bundle, name: str, version: int, staging: Path, option
     facts, parts = parts_of(bundle)
     inputs, batch = decode_inputs(parts), decode_batch(parts, options.beam)
     border = Border.of(_batched(inputs, batch), decode_outputs(facts, batch), options.batch_axis)
+    if options.max_batch is not None:
+        border = border.capped(min(options.max_batch, batch.max))
     config = model_config(name, "python", border, options)
-    add_parameters(
-        config,
-        {
-            SESSION: options.session, PRECISION: options.precision, THREADS: options.threads,
-            BATCH_AXIS: options.batch_axis, BEAM: options.beam,
-        },
-    )  # fmt: skip
+    add_parameters(config, {**session_parameters(options), BEAM: options.beam})
     folder = staging / name
     into = folder / str(version)
     into.mkdir(parents=True)
@@ -75,9 +71,13 @@ def _draft_ensemble(
     batch = decode_batch(parts, options.beam)
     source = parts[ENCODER].manifest.inputs
     most = min(config.max_batch_size for config in steps)
+    if not most:
+        raise InputError(
+            f"encoder and step of {bundle.path} have no batch {options.batch_axis!r} in common",
+            f"theirs is {batch.symbol!r}: leave out --batch-axis, or export the bundle again",
+        )
     rows = replace(batch, opt=min(batch.opt, most), max=most)
     border = Border.of(_batched(source, rows), decode_outputs(facts, rows), options.batch_axis)
-    border = border.capped(options.max_batch)
     config = schema().ModelConfig(name=name, platform="ensemble", max_batch_size=border.max_batch)
     add_tensors(config, border.inputs, border.outputs)
     add_version_policy(config, 1)

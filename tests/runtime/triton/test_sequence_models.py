@@ -146,6 +146,20 @@ def test_a_beam_takes_fewer_rows_at_once_and_one_that_is_too_wide_is_refused(bun
         write_repository([bundle], tmp_path / "other", RepositoryOptions(beam=7))
 
 
+def test_fewer_rows_at_once_hold_for_all_three(bundle, tmp_path):
+    written = write_repository([bundle], tmp_path / "repo", RepositoryOptions(max_batch=2))
+    assert [model.max_batch for model in written] == [2, 2, 2]
+    wide = write_repository([bundle], tmp_path / "beam", RepositoryOptions(max_batch=4, beam=2))
+    assert [model.max_batch for model in wide] == [4, 3, 3]
+    with pytest.raises(InputError, match=r"--max-batch 7 is not in 1\.\.6"):
+        write_repository([bundle], tmp_path / "other", RepositoryOptions(max_batch=7))
+
+
+def test_a_batch_of_another_name_than_the_parts_have_is_refused(bundle, tmp_path):
+    with pytest.raises(InputError, match=r"have no batch 'n' in common\. theirs is 'batch'"):
+        write_repository([bundle], tmp_path / "repo", RepositoryOptions(batch_axis="n"))
+
+
 def test_the_encoder_can_run_on_a_native_backend(bundle, tmp_path):
     written = write_repository([bundle], tmp_path / "repo", RepositoryOptions(backend="onnxruntime"))
     assert [model.backend for model in written] == ["onnxruntime", "python", "ensemble"]
