@@ -200,16 +200,20 @@ def compare(
     )
 
 
-def measure(bundle: Path, folder: Path, protocols: list[str], rounds: int, seconds: float, delay: int) -> list[Row]:
+def measure(
+    bundle: Path, folder: Path, protocols: list[str], rounds: int, seconds: float, models: RepositoryOptions
+) -> list[Row]:
     """All numbers of clients over both servers."""
     feeds = folder / "feeds.npz"
     arrays: Any = {name: array[:1] for name, array in random_feeds(Bundle.open(bundle).manifest.inputs, "min").items()}
     np.savez(feeds, **arrays)
     rows = []
+    options = ["--delay", str(models.delay), "--instances", str(models.instances)]
+    options += ["--max-queue", str(models.max_queue)] if models.max_queue else []
     with ExitStack() as stack:
         contenders = {
-            "ours": stack.enter_context(served(bundle, ["--delay", str(delay)])),
-            "bare": stack.enter_context(bare(bundle, RepositoryOptions(delay=delay), folder)),
+            "ours": stack.enter_context(served(bundle, options)),
+            "bare": stack.enter_context(bare(bundle, models, folder)),
         }
         for protocol in protocols:
             for clients in CLIENTS:
@@ -231,19 +235,22 @@ def main() -> None:
     parser.add_argument("--protocol", choices=("http", "grpc"), action="append")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=0.5, help="of one turn of the clients")
-    parser.add_argument("--delay", type=int, default=0)
+    parser.add_argument(
+        "--delay", type=int, default=0, help="as of attnexport serve, like the next two; of both servers"
+    )
+    parser.add_argument("--instances", type=int, default=1)
+    parser.add_argument("--max-queue", type=int)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--table", type=Path, help="the page whose table is written anew")
     given = parser.parse_args()
+    models = RepositoryOptions(delay=given.delay, instances=given.instances, max_queue=given.max_queue)
     rows: list[Row] = []
     for model in given.models:
         with TemporaryDirectory() as name:
             bundle, folder = model.absolute(), Path(name)
             if model.suffix != ".attn":
                 bundle = attnexport.export(model, out=folder / f"{model.stem}.attn", precision="fp32").path
-            rows += measure(
-                bundle, folder, given.protocol or ["http", "grpc"], given.rounds, given.seconds, given.delay
-            )
+            rows += measure(bundle, folder, given.protocol or ["http", "grpc"], given.rounds, given.seconds, models)
     if given.json is not None:
         given.json.write_text(json.dumps([asdict(row) | {"held": row.held} for row in rows], indent=1) + "\n")
     if given.table is not None:
