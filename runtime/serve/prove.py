@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ParityError
+from ...errors import BundleError, ParityError
 from ..bundle import MANIFEST, Bundle, sha256_of
 from ..check_decode import MARGINS, TOKENS, joined
 from ..compare import ErrorMeter, check_outputs
@@ -127,9 +127,13 @@ class Subject:
     def _judge(self, output: str, meter: ErrorMeter, file: str | None) -> tuple[float, str]:
         """The error of an output as a multiple of PyTorch's own, and the stage of the export that it was held to.
 
-        Raises ParityError where it is above what that stage was allowed.
+        Raises ParityError where it is above what that stage was allowed, BundleError where no stage was held to anything.
         """
         records = [r for r in self.bundle.manifest.parity if r.output == output]
+        if not records:
+            raise BundleError(
+                f"{self.written.bundle} does not say how far output {output!r} may be off", "export the bundle again"
+            )
         own = [r for r in records if r.file == file] or records
         spec = next(s for s in self.bundle.manifest.outputs if s.name == output)
         gates = [(self._gate(r, spec, meter), r.stage) for r in own]

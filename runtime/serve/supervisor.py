@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from ...errors import AttnexportError, StageError
+from ..bundle import Bundle
 from ..device import cuda_device
 from ..triton.options import WrittenModel
 from ..triton.repository import write_repository
@@ -76,6 +77,8 @@ class Supervisor:
             stack.enter_context(self._listening())
             try:
                 self._endpoints = find_endpoints(self._options)
+                for path in self._options.bundles:
+                    Bundle.open(path)  # before anything is installed or copied
                 self._folder = stack.enter_context(RunFolder())
                 triton = find_triton(self._options.triton, self._say)
                 self._subjects = self._write(triton)

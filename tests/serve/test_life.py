@@ -87,6 +87,16 @@ def test_a_model_that_answers_wrongly_never_becomes_ready(tools: Any, tmp_path: 
         assert [e for e in server.events if e["event"] == "ready"] == []
 
 
+def test_a_bundle_that_was_never_held_to_anything_is_not_served(tools: Any, pair: Path) -> None:
+    manifest = json.loads((pair / "manifest.json").read_text())
+    manifest["parity"] = []
+    (pair / "manifest.json").write_text(json.dumps(manifest))
+    with tools.Server([pair]) as server:
+        error = server.error()
+        assert server.process.returncode == 2
+    assert "does not say how far output 'y' may be off" in error
+
+
 def test_a_model_that_cannot_be_loaded_is_one_line(tools: Any, tmp_path: Path, pair: Path) -> None:
     """The bundle agrees with its manifest, and its model is no model."""
     broken = tmp_path / "broken.attn"
