@@ -160,6 +160,8 @@ def bare(bundle: Path, models: RepositoryOptions, folder: Path) -> Iterator[Runn
                 time.sleep(0.1)
         yield running
     finally:
+        child.drain()  # killed, it would leave its shared memory behind
+        child.wait(30)
         child.kill()
 
 
