@@ -331,7 +331,7 @@ def test_cancelling_inside_a_batch_harms_none_of_it(server: Any, tools: Any) -> 
         made.raw_input_contents.extend([np.full(3, value, np.float32).tobytes(), np.array([1]).tobytes()])
         return made
 
-    busy = occupy(server, tools, 2000)
+    busy = occupy(server, tools, 8000)
     with grpc.insecure_channel(server.grpc) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         calls = [stub.ModelInfer.future(request(i), timeout=120) for i in range(6)]

@@ -159,7 +159,7 @@ def test_sigterm_answers_all_that_is_in_flight(tools: Any, tmp_path: Path, proto
         server.ready()
 
         def ask(i: int) -> np.ndarray:
-            feeds = {"x": X + i, "turns": np.array([[1500 if i == 0 else 1]])}
+            feeds = {"x": X + i, "turns": np.array([[8000 if i == 0 else 1]])}
             with tools.client(server, protocol) as client:
                 return client.infer("slow", tools.tensors(protocol, feeds)).as_numpy("z")
 

@@ -23,9 +23,9 @@ TENSORRT = ("tensorrt-10", "tensorrt-11", "tensorrt-rtx")
 GPU = ("ort-cuda", *TENSORRT)
 
 
-class Smallest(nn.Module):
+class Largest(nn.Module):
     def forward(self, x):
-        return x.kthvalue(2)[0]
+        return x.cummax(1)[0]
 
 
 class Inverse(nn.Module):
@@ -36,10 +36,10 @@ class Inverse(nn.Module):
 class Blocked(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.small, self.first, self.second = Smallest(), Inverse(), Inverse()
+        self.largest, self.first, self.second = Largest(), Inverse(), Inverse()
 
     def forward(self, x):
-        return self.small(x).sum() + self.first(x) + self.second(x + 1)
+        return self.largest(x).sum() + self.first(x) + self.second(x + 1)
 
 
 class Added(nn.Module):
@@ -81,7 +81,7 @@ def test_every_operator_without_a_translation_is_named_at_once():
     assert (found.nodes, found.runs, found.targets) == (0, False, NAMES)
     assert [(one.operator, one.module, one.kind, one.count, one.targets) for one in found.findings] == [
         ("aten.linalg_inv_ex.default", "first", "Inverse", 2, NAMES),
-        ("aten.kthvalue.default", "small", "Smallest", 1, NAMES),
+        ("aten.cummax.default", "largest", "Largest", 1, NAMES),
     ]
     assert found.findings[0].modules == ("first", "second")
     assert all(one.source.partition(":")[0].endswith("test_scan.py") for one in found.findings)
@@ -123,7 +123,7 @@ def test_what_cannot_be_traced_is_an_error_as_in_an_export():
 
 def test_the_command(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "net.py").write_text(
-        "import torch\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return x.kthvalue(2)[0]\n"
+        "import torch\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return x.cummax(1)[0]\n"
     )
     monkeypatch.chdir(tmp_path)
     words = ["scan", "net:Net", "--input", "x=2x7"]
@@ -131,13 +131,13 @@ def test_the_command(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypa
         main(words)
     shown = capfd.readouterr().out
     assert stop.value.code == 1
-    assert "aten.kthvalue.default" in shown
+    assert "aten.cummax.default" in shown
     assert "net.py:4" in shown
     with pytest.raises(SystemExit):
         main([*words, "--json", "--target", "rtx"])
     found = json.loads(capfd.readouterr().out)
     assert found["targets"] == ["tensorrt-rtx"]
-    assert [(one["operator"], one["source"]) for one in found["findings"]] == [("aten.kthvalue.default", "net.py:4")]
+    assert [(one["operator"], one["source"]) for one in found["findings"]] == [("aten.cummax.default", "net.py:4")]
     assert list(tmp_path.glob("*.attn")) == []
 
 
