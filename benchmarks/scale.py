@@ -17,15 +17,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
-import attnexport
 from attnexport.benchmarks.marks import put
-from attnexport.benchmarks.serving import HERE, Running, served
-from attnexport.runtime.bundle import Bundle
-from attnexport.runtime.feeds import random_feeds
+from attnexport.benchmarks.serving import HERE, Running, as_bundle, one_row, served
 
 SETTINGS = {
     "as it comes": (),
@@ -92,9 +88,7 @@ def compare(
 
 def measure(bundle: Path, folder: Path, clients: list[int], rounds: int, seconds: float) -> list[Row]:
     """All settings at every number of clients."""
-    feeds = folder / "feeds.npz"
-    arrays: Any = {name: array[:1] for name, array in random_feeds(Bundle.open(bundle).manifest.inputs, "min").items()}
-    np.savez(feeds, **arrays)
+    feeds = one_row(bundle, folder)
     with ExitStack() as stack:
         running = {name: stack.enter_context(served(bundle, list(words))) for name, words in SETTINGS.items()}
         return [row for n in clients for row in compare(running, bundle.stem, n, rounds, seconds, feeds)]
@@ -119,10 +113,7 @@ def main() -> None:
     rows: list[Row] = []
     for model in given.models:
         with TemporaryDirectory() as name:
-            bundle, folder = model.absolute(), Path(name)
-            if model.suffix != ".attn":
-                bundle = attnexport.export(model, out=folder / f"{model.stem}.attn", precision="fp32").path
-            rows += measure(bundle, folder, given.clients, given.rounds, given.seconds)
+            rows += measure(as_bundle(model, Path(name)), Path(name), given.clients, given.rounds, given.seconds)
     print(table(rows))
     if given.json is not None:
         given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")

@@ -206,9 +206,7 @@ def measure(
     bundle: Path, folder: Path, protocols: list[str], rounds: int, seconds: float, models: RepositoryOptions
 ) -> list[Row]:
     """All numbers of clients over both servers."""
-    feeds = folder / "feeds.npz"
-    arrays: Any = {name: array[:1] for name, array in random_feeds(Bundle.open(bundle).manifest.inputs, "min").items()}
-    np.savez(feeds, **arrays)
+    feeds = one_row(bundle, folder)
     rows = []
     options = ["--delay", str(models.delay), "--instances", str(models.instances)]
     options += ["--max-queue", str(models.max_queue)] if models.max_queue else []
@@ -222,6 +220,21 @@ def measure(
                 rows.append(compare(contenders, protocol, clients, rounds, seconds, feeds))
                 print(rows[-1].describe(), flush=True)
     return rows
+
+
+def one_row(bundle: Path, folder: Path) -> Path:
+    """A request of the clients as a file: the bundle's inputs with one row."""
+    feeds = folder / "feeds.npz"
+    arrays: Any = {name: array[:1] for name, array in random_feeds(Bundle.open(bundle).manifest.inputs, "min").items()}
+    np.savez(feeds, **arrays)
+    return feeds
+
+
+def as_bundle(model: Path, folder: Path) -> Path:
+    """A bundle as it is; a model file exported in FP32 into the folder."""
+    if model.suffix == ".attn":
+        return model.absolute()
+    return attnexport.export(model, out=folder / f"{model.stem}.attn", precision="fp32").path
 
 
 def table(rows: list[Row]) -> str:
@@ -249,9 +262,7 @@ def main() -> None:
     rows: list[Row] = []
     for model in given.models:
         with TemporaryDirectory() as name:
-            bundle, folder = model.absolute(), Path(name)
-            if model.suffix != ".attn":
-                bundle = attnexport.export(model, out=folder / f"{model.stem}.attn", precision="fp32").path
+            bundle, folder = as_bundle(model, Path(name)), Path(name)
             rows += measure(bundle, folder, given.protocol or ["http", "grpc"], given.rounds, given.seconds, models)
     if given.json is not None:
         given.json.write_text(json.dumps([asdict(row) | {"held": row.held} for row in rows], indent=1) + "\n")

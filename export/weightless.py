@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx
-from onnx import ModelProto, helper
+from onnx import ModelProto
 
-from ..runtime.sessions.large_model import without_weights
+from ..runtime.sessions.large_model import skeleton
 
-_BIG = 1024
-"""Initializers above this many elements cannot be a shape, an axis or a scale: shape inference does not need their data."""
-
-
-def skeleton(model: ModelProto) -> ModelProto:
-    """The model with its large weights turned into inputs; types, shapes and names are unchanged."""
-    light = without_weights(model)
-    declared = {value.name for value in light.graph.input}
-    for tensor in model.graph.initializer:
-        if int(np.prod(tensor.dims)) <= _BIG:
-            light.graph.initializer.append(tensor)
-        elif tensor.name not in declared:
-            light.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    return light
+__all__ = ["check_model", "inferred", "skeleton", "with_weights"]
 
 
 def with_weights(light: ModelProto, model: ModelProto) -> ModelProto:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError, MissingBackendError, StageError
-from .large_model import open_model
+from .large_model import open_model, skeleton
 from .ort import OrtSession
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 _FLOAT, _FLOAT16, _BFLOAT16 = 1, 10, 16
 _HALVES = {_FLOAT16: "f16", _BFLOAT16: "bf16"}
-# Element types above this many elements are known without their data: shape inference runs without them.
-_BIG = 1024
 
 # Their 16-bit outputs are 16-bit inputs, moved: nothing to round.
 _MOVED = (
@@ -87,18 +85,8 @@ def _bodies(node: NodeProto) -> Iterator[GraphProto]:
 def _element_types(model: ModelProto) -> Iterator[tuple[str, int]]:
     """Element types of all tensors, in bodies too. Large weights are inferred from as inputs, to stay under 2 GB."""
     onnx = _onnx()
-    light = onnx.ModelProto(ir_version=model.ir_version)
-    light.opset_import.extend(model.opset_import)
-    light.graph.name = "types"
-    light.graph.node.extend(model.graph.node)
-    light.graph.input.extend(model.graph.input)
-    light.graph.output.extend(model.graph.output)
-    declared = {value.name for value in model.graph.input}
-    for tensor in model.graph.initializer:
-        if int(np.prod(tensor.dims)) <= _BIG:
-            light.graph.initializer.append(tensor)
-        elif tensor.name not in declared:
-            light.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    light = skeleton(model)
+    del light.graph.value_info[:]
     try:
         inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:

@@ -19,6 +19,9 @@ ONE_FILE = 2**31 - 2**26
 _INLINE = 1024
 """Bytes of a weight that stays in the graph: shapes, axes and scalars, which shape inference reads."""
 
+_SHAPE = 1024
+"""Elements above which a weight cannot be a shape, an axis or a scale: shape inference does not need its data."""
+
 
 def is_large(model: ModelProto) -> bool:
     """Whether one protobuf message, and so one file, cannot hold the model. Nothing of the weights is copied to find out."""
@@ -84,6 +87,20 @@ def without_weights(model: ModelProto) -> ModelProto:
     light = type(model)()
     _copy(model, light, ("graph",))
     _copy(model.graph, light.graph, ("initializer",))
+    return light
+
+
+def skeleton(model: ModelProto) -> ModelProto:
+    """The model with its large weights turned into inputs: all that shape inference needs. Types, shapes and names are unchanged."""
+    from onnx.helper import make_tensor_value_info
+
+    light = without_weights(model)
+    declared = {value.name for value in light.graph.input}
+    for tensor in model.graph.initializer:
+        if prod(tensor.dims) <= _SHAPE:
+            light.graph.initializer.append(tensor)
+        elif tensor.name not in declared:
+            light.graph.input.append(make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     return light
 
 

@@ -88,7 +88,6 @@ def _staging(out: Path) -> Iterator[Path]:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file and a repository is a directory", "give another --out")
     try:
-        out.mkdir(parents=True, exist_ok=True)
         with _alone(out):
             around = out.absolute().parent
             beside = os.access(around, os.W_OK) and around.stat().st_dev == out.stat().st_dev
@@ -106,9 +105,22 @@ def _staging(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """The folder, made if need be and held while other writers wait; one that was made for nothing goes again."""
+    there = folder.exists()
+    descriptor = _lock(folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        if not there and not any(folder.iterdir()):
+            folder.rmdir()
         os.close(descriptor)
+
+
+def _lock(folder: Path) -> int:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat()):
+            return descriptor
+        os.close(descriptor)  # who held it has taken it away: what was locked is no longer there

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from attnexport.benchmarks.marks import put
-from attnexport.benchmarks.systems import PAGE, keep, kept
+from attnexport.benchmarks.systems import PAGE, SO_FAR, SO_FAR_MARKS, keep, kept
 from attnexport.benchmarks.systems_table import BEGIN, END, REDUCED, WHOLE, subjects, table
 from attnexport.models import registry
 
@@ -54,6 +54,15 @@ def test_every_network_has_a_row_in_the_order_of_families(reduced: bool) -> None
     named = [name.strip("`") for row in rows(text) for name in row[1].split(", ")]
     assert sorted(named) == list(registry.names())
     assert list(dict.fromkeys(row[0] for row in rows(text))) == list(registry.families())
+
+
+def test_the_second_table_is_of_the_rows_that_are_kept_all_inside_their_gates() -> None:
+    begin, end = SO_FAR_MARKS
+    found = kept(SO_FAR)
+    assert PAGE.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0].strip() == table(found)
+    assert {row["name"] for row in found} <= set(registry.names())
+    assert not any(row["reduced"] for row in found)
+    assert max(max(row["fp32_ratio"], row["fp16_ratio"]) for row in found) <= 2
 
 
 def test_the_page_has_a_row_for_every_network() -> None:

@@ -6,6 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from attnexport.runtime.sections import SamplesRecord
 from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton.config import parse, schema
 from attnexport.runtime.triton.options import RepositoryOptions
-from attnexport.runtime.triton.repository import write_repository
+from attnexport.runtime.triton.repository import _alone, write_repository
 from attnexport.runtime.triton.warmup import add_warmup
 
 
@@ -216,7 +219,7 @@ def test_several_bundles_are_all_written_or_none(affine_bundle, tmp_path):
     bad_axis = affine_bundle("apart", inputs=(TensorSpec("x", "float32", (Axis.fixed(2), Axis.fixed(3))),))
     with pytest.raises(InputError, match="--max-batch 4 is given and requests are not grouped"):
         write_repository([good, bad_axis], repo, RepositoryOptions(max_batch=4))
-    assert list(repo.iterdir()) == []
+    assert not repo.exists()
     assert [m.name for m in write_repository([good, affine_bundle("more")], repo)] == ["good", "more"]
     assert sorted(path.name for path in repo.iterdir()) == ["good", "more"]
 
@@ -236,7 +239,26 @@ def test_several_bundles_are_all_written_or_none(affine_bundle, tmp_path):
 def test_what_cannot_be_served_as_asked_is_refused(affine_bundle, tmp_path, names, options, says):
     with pytest.raises(InputError, match=says):
         write_repository([affine_bundle(name) for name in names], tmp_path / "repo", RepositoryOptions(**options))
-    assert not (tmp_path / "repo").exists() or list((tmp_path / "repo").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({f"{name}.attn" for name in names})
+
+
+def test_a_writer_that_waits_for_one_that_is_refused_has_a_repository(tmp_path):
+    """What the first made for nothing it takes away; the second, which waits for it, makes the folder anew."""
+    repository, inside = tmp_path / "repo", threading.Event()
+
+    def second() -> bool:
+        inside.wait(10)
+        with _alone(repository):
+            (repository / "model").mkdir()
+            return True
+
+    with ThreadPoolExecutor(1) as pool:
+        with _alone(repository):
+            waits = pool.submit(second)
+            inside.set()
+            time.sleep(0.3)  # it has opened the folder that is about to go
+        assert waits.result(10)
+    assert [path.name for path in repository.iterdir()] == ["model"]
 
 
 @pytest.mark.parametrize(
