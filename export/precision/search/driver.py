@@ -2,6 +2,7 @@
 
 gate      all FP16 but the hazards, as it would be shipped: within the target -> done
 shadow    what FP16 cannot hold at all stays FP32
+guess     two sets without measuring: what autocast leaves in FP32, what the rules would
 rank      every rounding alone, end to end; the sum of squares predicts how many nodes it takes
 bisect    the fewest nodes of the ranking that reach the target, each trial one run of the toggle graph
 prune     those of them that are not needed go back to FP16
@@ -25,6 +26,7 @@ from .bisection import expected, fewest, prefix_nodes
 from .evidence import Evidence, Score
 from .gate import judge
 from .memory import Memory
+from .promotion import promoted
 from .pruning import prune
 from .rank import DIFFUSE, Step, order, predicted, top_share
 from .shadow import Overflow, overflows
@@ -142,6 +144,7 @@ class _Search:
     def _choose(self) -> tuple[Verdict, frozenset[str]]:
         if self._passes(frozenset(), self.aim.target * MARGIN):
             return "overflow only", frozenset()
+        self._passes(promoted(self.index, self.nodes))
         rules = frozenset(d.node for d in decide_in(self.index, "caution")) & frozenset(self.nodes)
         self._passes(rules)
         self._rank()
