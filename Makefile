@@ -34,7 +34,6 @@ test: $(STAMP)
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not sweep'
 
 sweep: $(STAMP)
-	rm -f build/systems.json
 	$(BIN)/python -m pytest -m sweep
 	$(BIN)/python benchmarks/systems.py --table
 

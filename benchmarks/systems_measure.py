@@ -78,11 +78,11 @@ def export(name: str, folder: Path, *, reduced: bool) -> Exported:
     return Exported(made, built.seconds, len(built.plan))
 
 
-def relative_time(name: str, exported: Exported, *, reduced: bool) -> float:
-    """Median time of plain ``torch.onnx`` over ours, FP32 on ONNX Runtime's CPU at the optimum, in interleaved rounds."""
+def relative_time(name: str, exported: Exported) -> float:
+    """Median time of a whole network, plain ``torch.onnx``'s over ours: FP32, ONNX Runtime's CPU, interleaved rounds."""
     entry = registry.entry(name)
     torch.manual_seed(SEED)
-    module = registry.build(name, **(entry.reduced_options if reduced else {})).eval()
+    module = registry.build(name).eval()
     inputs = exported.manifest.inputs
     example = [torch.from_numpy(array) for array in random_feeds(inputs, trace_sizes(inputs)).values()]
     assert exported.result.bundle is not None
@@ -102,16 +102,14 @@ def _free(spec: TensorSpec) -> dict[int, Any]:
     return {i: torch.export.Dim.DYNAMIC for i, axis in enumerate(spec.axes) if axis.dynamic}
 
 
-def row(name: str, exported: Exported, *, reduced: bool, times: float | str) -> dict[str, Any]:
-    """What the table needs of one network; ``times`` is a ratio, or why there is none."""
+def row(name: str, exported: Exported, times: float | str) -> dict[str, Any]:
+    """What the table needs of one whole network; ``times`` is a ratio, or why there is none."""
     manifest = exported.manifest
     parity = {record.stage: record for record in manifest.parity}
-    made = registry.build(name, **(registry.entry(name).reduced_options if reduced else {}))
     (half,) = manifest.engines
     return {
         "name": name,
-        "reduced": reduced,
-        "parameters": sum(parameter.numel() for parameter in made.parameters()),
+        "parameters": sum(parameter.numel() for parameter in registry.build(name).parameters()),
         "rewritten": dict(Counter(r.found or r.op for r in manifest.rewrites if r.model == FP32)),
         "fp32_ratio": _worst(manifest, "fp32"),
         "fp16_ratio": _worst(manifest, "fp16"),
@@ -122,16 +120,16 @@ def row(name: str, exported: Exported, *, reduced: bool, times: float | str) -> 
     }
 
 
-def measure(name: str, folder: Path, *, reduced: bool) -> dict[str, Any]:
-    """Export, build, verify and time one network."""
-    exported = export(name, folder, reduced=reduced)
-    return row(name, exported, reduced=reduced, times=times_faster(name, exported, reduced=reduced))
+def measure(name: str, folder: Path) -> dict[str, Any]:
+    """Export, build, verify and time one whole network."""
+    exported = export(name, folder, reduced=False)
+    return row(name, exported, times_faster(name, exported))
 
 
-def times_faster(name: str, exported: Exported, *, reduced: bool) -> float | str:
+def times_faster(name: str, exported: Exported) -> float | str:
     """:func:`relative_time`; where the plain export itself fails, what it says."""
     try:
-        return relative_time(name, exported, reduced=reduced)
+        return relative_time(name, exported)
     except Exception as error:  # whatever torch.onnx raises is a finding of its own
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"
 

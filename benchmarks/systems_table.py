@@ -2,58 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attnexport.models import registry
-from attnexport.models.distinct import reduced
 from attnexport.runtime.model_table import amount
 
 BEGIN, END = "<!-- table: written by benchmarks/systems.py -->", "<!-- end of table -->"
 HEAD = (
-    "| system | networks | parameters | operators rewritten | FP32 error | FP16 error | top-1 | engines FP32, FP16 | plain / ours |\n"
+    "| system | network | parameters | operators rewritten | FP32 error | FP16 error | top-1 | engines FP32, FP16 | plain / ours |\n"
     "|---|---|---|---|---|---|---|---|---|"
-)
-WHOLE = "Measured on the whole networks, random weights."
-REDUCED = (
-    "Measured on REDUCED networks: the same operators on fewer blocks, channels and pixels, random weights; names that come to "
-    "the same network share a row. `make sweep` measures the whole ones and writes this table anew."
 )
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The sentence on what was measured and a row for each, families in the registry's order.
-
-    Raises ValueError where reduced and whole networks are mixed, or a name is not known.
-    """
+    """A row for each network, families in the registry's order. Raises ValueError for no rows, or a name that is not known."""
     by_name = {row["name"]: row for row in rows}
-    kinds = {bool(row["reduced"]) for row in by_name.values()}
-    if len(kinds) != 1:
-        raise ValueError(f"{len(by_name)} rows are of {len(kinds)} kinds: give reduced or whole networks")
+    if not by_name:
+        raise ValueError("there are no rows: measure first")
     if unknown := sorted(set(by_name) - set(registry.names())):
         raise ValueError(f"{unknown[0]!r} is not in the registry: measure again")
-    together = reduced(_order()) if True in kinds else {name: (name,) for name in registry.names()}
-    lines = [REDUCED if True in kinds else WHOLE, "", HEAD]
+    lines = [HEAD]
     for family, names in registry.families().items():
-        lines += [_line(family, together[name], by_name[name]) for name in names if name in by_name]
+        lines += [_line(family, by_name[name]) for name in names if name in by_name]
     return "\n".join(lines)
 
 
-def subjects(*, reduced_ones: bool) -> tuple[str, ...]:
-    """The names that have a row each, in the table's order."""
-    return tuple(reduced(_order())) if reduced_ones else _order()
-
-
-def _order() -> tuple[str, ...]:
-    return tuple(name for names in registry.families().values() for name in names)
-
-
-def _line(family: str, names: Sequence[str], row: Mapping[str, Any]) -> str:
-    rewritten = "; ".join(f"{count} {what}" for what, count in row["rewritten"].items()) or "none"
+def _line(family: str, row: Mapping[str, Any]) -> str:
+    kinds: Counter[str] = Counter()
+    for what, count in row["rewritten"].items():  # heads and strides, after the comma, are in the system's page
+        kinds[what.partition(",")[0]] += count
+    rewritten = "; ".join(f"{count} {what}" for what, count in kinds.items()) or "none"
     times = row["times_faster"]
     cells = (
         family,
-        ", ".join(f"`{name}`" for name in names),
+        f"`{row['name']}`",
         amount(row["parameters"]),
         rewritten,
         f"{row['fp32_ratio']:.2f}",

@@ -173,11 +173,12 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
             for text in entered.original.notes:
                 note(text)
             stage.detail = f"{len(cases)} cases, worst ratio {_worst(verification.records)}"
+            ran = ran_at_export(verification.golden, ((form.stage, form.session) for form in forms.forms))
+            stack.close()  # each holds the weights once or twice, and what follows opens models of its own
             seen = few_samples(cases).feeds
             inside = look_inside(made, entered.original, seen, f"emulated-{options.precision}")
             stage.facts["modules"] = encode(inside.errors)
             keep_sampled(folder, image_input(seen), inside.sampled)
-            ran = ran_at_export(verification.golden, ((form.stage, form.session) for form in forms.forms))
     failures = tuple(verification.failures)
     write_golden(folder.path / GOLDEN, verification.golden)
     folder.add(GOLDEN, "golden")

@@ -66,15 +66,12 @@ def run_once(
 def open_model(model: onnx.ModelProto, tensors: Sequence[str] | None = None, *, typed: bool = False) -> OrtSession:
     """A session whose outputs are the model's, or ``tensors`` of its main graph; ``typed`` models under emulation."""
     prepared = emulate(model) if typed else runnable(model)
-    if tensors is not None:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(prepared)
-        declared = {value.name: value for value in prepared.graph.output}
-        del copy.graph.output[:]
-        # ONNX Runtime infers the type of an output that is declared by its name alone.
-        copy.graph.output.extend(declared.get(name) or onnx.ValueInfoProto(name=name) for name in tensors)
-        prepared = copy
-    return open_in_ort(prepared)
+    if tensors is None:
+        return open_in_ort(prepared)
+    declared = {value.name: value for value in prepared.graph.output}
+    # ONNX Runtime infers the type of an output that is declared by its name alone.
+    wanted = [declared.get(name) or onnx.ValueInfoProto(name=name) for name in tensors]
+    return open_in_ort(prepared, outputs=wanted)
 
 
 class Flow:

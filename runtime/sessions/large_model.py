@@ -1,4 +1,8 @@
-"""Models in memory, written and opened whatever their size: beyond protobuf's 2 GB their weights lie in a file beside the graph."""
+"""Models in memory, written and opened whatever their size: beyond protobuf's 2 GB their weights lie in a file beside the graph.
+
+ONNX Runtime reads a model that is handed over as bytes into two more copies, and packs each matrix once more for every node that
+reads it. So one of some size is opened from a file too, whose weights are mapped, and a heavy one is run as it lies there.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,14 @@ from .ort import OrtSession
 from .providers import CPU, Provider
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, ValueInfoProto
 
 ONE_FILE = 2**31 - 2**26
 """Protobuf's 2 GB, less room for the graph itself."""
+_MAPPED = 2**25
+"""Bytes of weights above which a model in memory is handed over in a file."""
+_PACKED = 2**28
+"""Bytes of weights above which packing them costs more, in seconds and memory, than the few runs of a test gain by it."""
 _INLINE = 1024
 """Bytes of a weight that stays in the graph: shapes, axes and scalars, which shape inference reads."""
 
@@ -25,10 +33,18 @@ _SHAPE = 1024
 
 def is_large(model: ModelProto) -> bool:
     """Whether one protobuf message, and so one file, cannot hold the model. Nothing of the weights is copied to find out."""
+    return _weights(model) + without_weights(model).ByteSize() >= ONE_FILE
+
+
+def is_heavy(path: Path) -> bool:
+    """Whether a model file, with what :func:`save_model` has written beside it, is better run without packing its weights."""
+    return sum(file.stat().st_size for file in (path, _data(path)) if file.is_file()) > _PACKED
+
+
+def _weights(model: ModelProto) -> int:
     from onnx.helper import tensor_dtype_to_np_dtype
 
-    weights = sum(prod(t.dims) * tensor_dtype_to_np_dtype(t.data_type).itemsize for t in model.graph.initializer)
-    return bool(weights + without_weights(model).ByteSize() >= ONE_FILE)
+    return sum(prod(t.dims) * int(tensor_dtype_to_np_dtype(t.data_type).itemsize) for t in model.graph.initializer)
 
 
 def save_model(model: ModelProto, path: Path) -> tuple[Path, ...]:
@@ -44,24 +60,41 @@ def save_model(model: ModelProto, path: Path) -> tuple[Path, ...]:
     return path, data
 
 
-def weights_beside(path: Path) -> bool:
-    """Whether :func:`save_model` has written the weights of this model file beside it."""
-    return _data(path).exists()
-
-
 def _data(path: Path) -> Path:
     return path.with_name(f"{path.name}.data")
 
 
 def open_model(
-    model: ModelProto, *, optimize: bool = True, spin: bool = False, providers: Sequence[str | Provider] = (CPU,)
+    model: ModelProto,
+    *,
+    outputs: Sequence[ValueInfoProto] | None = None,
+    optimize: bool = True,
+    spin: bool = False,
+    providers: Sequence[str | Provider] = (CPU,),
 ) -> OrtSession:
-    """A session on a model in memory, as :class:`~.ort.OrtSession` opens it. Raises StageError for one that ONNX Runtime refuses."""
-    if not is_large(model):
-        return OrtSession(model.SerializeToString(), optimize=optimize, spin=spin, providers=providers)
-    with TemporaryDirectory() as folder:
-        path, *_ = save_model(model, Path(folder) / "model.onnx")
-        return OrtSession(path, optimize=optimize, spin=spin, prepack=False, providers=providers)
+    """A session on a model in memory, as :class:`~.ort.OrtSession` opens it; ``outputs`` in the place of the model's own.
+
+    The model is not changed. Raises StageError for one that ONNX Runtime refuses.
+    """
+    size = _weights(model)
+    if size <= _MAPPED:
+        light = without_weights(model)
+        light.graph.initializer.extend(model.graph.initializer)
+        _give(light, outputs)
+        return OrtSession(light.SerializeToString(), optimize=optimize, spin=spin, providers=providers)
+    # A file that is mapped can be deleted where it has a name of its own; where not, the system's temporary folder keeps it.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        light = on_disk(model, Path(folder), "weights")
+        _give(light, outputs)
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(light.SerializeToString())
+        return OrtSession(path, optimize=optimize, spin=spin, prepack=size <= _PACKED, providers=providers)
+
+
+def _give(model: ModelProto, outputs: Sequence[ValueInfoProto] | None) -> None:
+    if outputs is not None:
+        del model.graph.output[:]
+        model.graph.output.extend(outputs)
 
 
 def on_disk(model: ModelProto, folder: Path, file: str) -> ModelProto:

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import InputError
 from . import Session
 from .emulated import EmulatedSession
-from .large_model import weights_beside
+from .large_model import is_heavy
 from .ort import OrtSession
 from .tensorrt import TensorRTSession
 
@@ -31,8 +31,8 @@ def open_session(
         raise InputError(f"backend {backend!r} is not known", f"use one of {', '.join(BACKENDS)}")
     session: OrtSession | TensorRTSession | EmulatedSession
     if backend == "onnxruntime":
-        # Of a large model that is one of several under test, weights stay in the file.
-        session = OrtSession(path, spin=spin, prepack=spin or not weights_beside(Path(path)))
+        # One of several under test is run a few times only.
+        session = OrtSession(path, spin=spin, prepack=spin or not is_heavy(Path(path)))
     elif backend == "emulated":
         session = EmulatedSession(path)
     else:

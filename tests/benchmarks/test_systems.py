@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 
 from attnexport.benchmarks.marks import put
-from attnexport.benchmarks.systems import PAGE, SO_FAR, SO_FAR_MARKS, keep, kept
-from attnexport.benchmarks.systems_table import BEGIN, END, REDUCED, WHOLE, subjects, table
+from attnexport.benchmarks.systems import PAGE, ROWS, keep, kept
+from attnexport.benchmarks.systems_table import BEGIN, END, table
 from attnexport.models import registry
 
 
 def figures(name: str, **changed: Any) -> dict[str, Any]:
     given = {
         "name": name,
-        "reduced": False,
         "parameters": 25_557_032,
         "rewritten": {"GridSample": 2, "AffineGrid": 1},
         "fp32_ratio": 1.004,
@@ -47,35 +46,30 @@ def test_what_there_is_not_is_said() -> None:
     assert (row[3], row[6], row[8]) == ("none", "-", "plain fails: OnnxError: no translation")
 
 
-@pytest.mark.parametrize("reduced", [False, True])
-def test_every_network_has_a_row_in_the_order_of_families(reduced: bool) -> None:
-    text = table([figures(name, reduced=reduced) for name in reversed(subjects(reduced_ones=reduced))])
-    assert text.startswith(REDUCED if reduced else WHOLE)
-    named = [name.strip("`") for row in rows(text) for name in row[1].split(", ")]
-    assert sorted(named) == list(registry.names())
-    assert list(dict.fromkeys(row[0] for row in rows(text))) == list(registry.families())
+def test_rewrites_of_one_kind_are_counted_together() -> None:
+    layers = {"LocalAttention 7x7, 2 heads of 1, stride 2": 1, "LocalAttention 7x7, 2 heads of 1": 3, "GridSample": 1}
+    (row,) = rows(table([figures("lrnet50", rewritten=layers)]))
+    assert row[3] == "4 LocalAttention 7x7; 1 GridSample"
 
 
-def test_the_second_table_is_of_the_rows_that_are_kept_all_inside_their_gates() -> None:
-    begin, end = SO_FAR_MARKS
-    found = kept(SO_FAR)
-    assert PAGE.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0].strip() == table(found)
-    assert {row["name"] for row in found} <= set(registry.names())
-    assert not any(row["reduced"] for row in found)
+def test_every_network_has_a_row_in_the_order_of_families() -> None:
+    found = rows(table([figures(name) for name in reversed(registry.names())]))
+    assert sorted(row[1].strip("`") for row in found) == list(registry.names())
+    assert list(dict.fromkeys(row[0] for row in found)) == list(registry.families())
+
+
+def test_the_page_has_every_network_as_it_was_measured_all_inside_their_gates() -> None:
+    found = kept(ROWS)
+    assert sorted(row["name"] for row in found) == list(registry.names())
+    assert PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip() == table(found)
     assert max(max(row["fp32_ratio"], row["fp16_ratio"]) for row in found) <= 2
-
-
-def test_the_page_has_a_row_for_every_network() -> None:
-    """However it was made: reduced networks stand for those that come to the same."""
-    text = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
-    assert sorted(name.strip("`") for row in rows(text) for name in row[1].split(", ")) == list(registry.names())
+    assert min(row["top1"] for row in found if row["top1"] is not None) >= 0.99
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([figures("stn_affine"), figures("stn_tps", reduced=True)], "2 rows are of 2 kinds"),
-        ([], "0 rows are of 0 kinds"),
+        ([], "there are no rows: measure first"),
         ([figures("stn_gone")], "'stn_gone' is not in the registry"),
     ],
 )
@@ -98,15 +92,7 @@ def test_only_what_stands_between_the_marks_is_written(tmp_path: Path) -> None:
 def test_a_row_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
     path = tmp_path / "build" / "systems.json"
     assert kept(path) == []
-    for row in (
-        figures("stn_tps"),
-        figures("stn_affine", top1=0.5),
-        figures("stn_affine"),
-        figures("stn_tps", reduced=True),
-    ):
+    for row in (figures("stn_tps"), figures("stn_affine", top1=0.5), figures("stn_affine")):
         keep(row, path)
     assert json.loads(path.read_text(encoding="utf-8")) == kept(path)
-    assert [(row["name"], row["reduced"]) for row in kept(path)] == [
-        ("stn_tps", False), ("stn_affine", False), ("stn_tps", True),
-    ]  # fmt: skip
-    assert kept(path)[1]["top1"] == 0.9375
+    assert [(row["name"], row["top1"]) for row in kept(path)] == [("stn_tps", 0.9375), ("stn_affine", 0.9375)]

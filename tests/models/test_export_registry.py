@@ -81,5 +81,4 @@ def test_a_reduced_network_exports_with_both_engines(name: str, tmp_path: Path) 
 def test_a_whole_network_exports_with_both_engines(name: str, tmp_path: Path) -> None:
     made = export(name, tmp_path, reduced=False)
     held_to_its_bars(made, registry.entry(name).inputs)
-    times = times_faster(name, made, reduced=False)
-    keep(row(name, made, reduced=False, times=times), ROWS)
+    keep(row(name, made, times_faster(name, made)), ROWS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -11,14 +13,16 @@ from attnexport.benchmarks.conversion import chain
 from attnexport.errors import InputError
 from attnexport.export.precision import convert, to_fp16
 from attnexport.runtime.sessions import large_model
-from attnexport.runtime.sessions.large_model import open_model, save_model
+from attnexport.runtime.sessions.large_model import is_heavy, open_model, save_model
 from attnexport.runtime.sessions.open import open_session
 
 
 @pytest.fixture
 def small_files(monkeypatch):
-    """As if one file held a megabyte."""
+    """As if one file held a megabyte, and half of one were much to pack."""
     monkeypatch.setattr(large_model, "ONE_FILE", 1 << 20)
+    monkeypatch.setattr(large_model, "_MAPPED", 1 << 18)
+    monkeypatch.setattr(large_model, "_PACKED", 1 << 19)
 
 
 def test_a_small_model_is_one_file(tmp_path):
@@ -52,6 +56,44 @@ def test_a_large_one_is_opened_from_memory_as_it_is_from_disk(tmp_path, small_fi
     save_model(model, tmp_path / "m.onnx")
     with open_model(model, optimize=False) as held, open_session(tmp_path / "m.onnx", "onnxruntime") as read:
         np.testing.assert_allclose(*(s.run({"x": x})[s.output_names[0]] for s in (held, read)), atol=1e-6)
+
+
+@pytest.mark.parametrize("mapped", [0, 1 << 30])
+def test_other_outputs_may_be_asked_for_and_the_model_stays_as_it_is(mapped, monkeypatch):
+    monkeypatch.setattr(large_model, "_MAPPED", mapped)
+    model, x = chain(2), np.random.default_rng(1).normal(size=(2, 2048)).astype(np.float32)
+    before = model.SerializeToString()
+    inner = model.graph.node[0].output[0]
+    with open_model(model, outputs=[onnx.ValueInfoProto(name=inner)], optimize=False) as session:
+        (weight, *_) = model.graph.initializer
+        np.testing.assert_allclose(session.run({"x": x})[inner], x @ numpy_helper.to_array(weight), atol=1e-4)
+    assert model.SerializeToString() == before
+
+
+@pytest.mark.parametrize(
+    ("mapped", "packed", "given"),
+    [(1 << 30, 1 << 31, (bytes, True)), (0, 1 << 31, (Path, True)), (0, 0, (Path, False))],
+)
+def test_what_is_heavy_is_mapped_and_not_packed(mapped, packed, given, monkeypatch):
+    monkeypatch.setattr(large_model, "_MAPPED", mapped)
+    monkeypatch.setattr(large_model, "_PACKED", packed)
+    seen = []
+
+    def opened(model, *, prepack=True, **_):
+        seen.append((bytes if isinstance(model, bytes) else Path, prepack))
+
+    monkeypatch.setattr(large_model, "OrtSession", opened)
+    open_model(chain(2))
+    assert seen == [given]
+
+
+def test_a_heavy_file_is_one_with_much_weight_in_it_or_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(large_model, "_PACKED", 1 << 20)
+    small, inside, beside = (tmp_path / f"{name}.onnx" for name in ("small", "inside", "beside"))
+    for path, size in ((small, 1), (inside, 2 << 20), (beside, 1)):
+        path.write_bytes(bytes(size))
+    beside.with_name("beside.onnx.data").write_bytes(bytes(2 << 20))
+    assert [is_heavy(path) for path in (small, inside, beside, tmp_path / "none.onnx")] == [False, True, True, False]
 
 
 def test_nothing_of_a_large_one_is_lost(tmp_path, small_files):
