@@ -11,8 +11,12 @@ import torch
 
 import attnexport
 from attnexport.errors import BundleError
+from attnexport.export import stages
+from attnexport.export.stages import look_inside
 from attnexport.runtime.check import check
 from attnexport.runtime.sessions import large_model
+from attnexport.runtime.sessions.open import open_session
+from attnexport.runtime.sessions.ort import OrtSession
 
 
 class Wide(torch.nn.Module):
@@ -71,3 +75,23 @@ def test_more_than_two_gigabytes(tmp_path):
         np.testing.assert_allclose(opened.run({opened.input_names[0]: x.numpy()})[name], module(x), atol=1e-4)
     light = onnx.load(tmp_path / "wide.attn" / "model.onnx", load_external_data=False)
     assert light.ByteSize() < 1 << 20
+
+
+def test_sessions_of_the_verification_are_closed_before_modules_are_looked_into(tmp_path, monkeypatch):
+    """Each holds the weights, and looking into a model opens others."""
+    opened, still_open = [], []
+
+    def counted(*given, **options):
+        session = open_session(*given, **options)
+        inside = session._session
+        opened.append(inside if isinstance(inside, OrtSession) else inside._session)
+        return session
+
+    def looked(*given):
+        still_open.append([session.bare for session in opened if session.bare is not None])
+        return look_inside(*given)
+
+    monkeypatch.setattr(stages, "open_session", counted)
+    monkeypatch.setattr(stages, "look_inside", looked)
+    export(Wide(16, 2), tmp_path / "small.attn", precision="fp16")
+    assert len(opened) == 3 and still_open == [[]]
