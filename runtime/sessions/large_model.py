@@ -25,7 +25,9 @@ _MAPPED = 2**25
 _PACKED = 2**28
 """Bytes of weights above which packing them costs more, in seconds and memory, than the few runs of a test gain by it."""
 _INLINE = 1024
-"""Bytes of a weight that stays in the graph: shapes, axes and scalars, which shape inference reads."""
+"""Bytes of a weight that stays in the graph: scales and scalars, which shape inference reads."""
+_SIZES = 2**20
+"""The same for what may be sizes, axes and places: INT64 and INT32."""
 
 _SHAPE = 1024
 """Elements above which a weight cannot be a shape, an axis or a scale: shape inference does not need its data."""
@@ -104,7 +106,8 @@ def on_disk(model: ModelProto, folder: Path, file: str) -> ModelProto:
     light = without_weights(model)
     with (folder / file).open("wb") as stream:
         for tensor in model.graph.initializer:
-            if not tensor.HasField("raw_data") or len(tensor.raw_data) <= _INLINE:
+            whole = tensor.data_type in (TensorProto.INT64, TensorProto.INT32)
+            if not tensor.HasField("raw_data") or len(tensor.raw_data) <= (_SIZES if whole else _INLINE):
                 light.graph.initializer.append(tensor)
                 continue
             stub = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from attnexport.benchmarks.conversion import chain
 from attnexport.errors import InputError
@@ -68,6 +68,25 @@ def test_other_outputs_may_be_asked_for_and_the_model_stays_as_it_is(mapped, mon
         (weight, *_) = model.graph.initializer
         np.testing.assert_allclose(session.run({"x": x})[inner], x @ numpy_helper.to_array(weight), atol=1e-4)
     assert model.SerializeToString() == before
+
+
+def test_sizes_stay_in_the_graph_however_many(tmp_path, small_files):
+    """ONNX Runtime reads them while it loads a model, and not from another file."""
+    count = 700
+    split = helper.make_node("Split", ["y", "sizes"], [f"part{i}" for i in range(count)], axis=1)
+    model = chain(17)
+    (last,) = model.graph.output
+    split.input[0] = last.name
+    width = last.type.tensor_type.shape.dim[1].dim_value
+    sizes = np.array([width - count + 1, *[1] * (count - 1)], np.int64)
+    model.graph.initializer.append(numpy_helper.from_array(sizes, "sizes"))
+    model.graph.node.append(split)
+    model.graph.output.append(onnx.ValueInfoProto(name="part1"))
+    save_model(model, tmp_path / "m.onnx")
+    x = np.ones((2, 2048), np.float32)
+    with open_model(model, optimize=False) as held, open_session(tmp_path / "m.onnx", "onnxruntime") as read:
+        for session in (held, read):
+            assert session.run({"x": x})["part1"].shape == (2, 1)
 
 
 @pytest.mark.parametrize(
