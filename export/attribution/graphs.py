@@ -71,7 +71,8 @@ def open_model(model: onnx.ModelProto, tensors: Sequence[str] | None = None, *, 
     declared = {value.name: value for value in prepared.graph.output}
     # ONNX Runtime infers the type of an output that is declared by its name alone.
     wanted = [declared.get(name) or onnx.ValueInfoProto(name=name) for name in tensors]
-    return open_in_ort(prepared, outputs=wanted)
+    # Optimising takes longer than the one run that follows: minutes, where thousands of tensors are outputs.
+    return open_in_ort(prepared, outputs=wanted, optimize=False)
 
 
 class Flow:

@@ -49,6 +49,20 @@ def test_a_sum_stops_at_2048_as_in_numpy():
     assert plain(model, x=x) > 2048, "ONNX Runtime rounds by itself now: the emulation could go"
 
 
+def test_what_is_known_of_shapes_stays_in_the_type_that_tensors_have_now():
+    """Without it ONNX Runtime needs minutes to open an unrolled LSTM whose batch is free."""
+    model = parse(
+        "g (float16[n, 4] x) => (float16[n, 4] y) { a = Relu(x)  s = Shape(a)  b = Reshape(a, s)  y = Relu(b) }"
+    )
+    info = onnx.helper.make_tensor_value_info
+    half, wide = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    listed = onnx.helper.make_tensor_sequence_value_info("gone", half, [4])
+    model.graph.value_info.extend([info("a", half, ["n", 4]), info("s", onnx.TensorProto.INT64, [2]), listed])
+    model.graph.value_info.append(info("b", wide, ["n", 4]))  # wrong, and no longer true of anything
+    assert list(emulate(model).graph.value_info) == [info("a", wide, ["n", 4]), info("s", onnx.TensorProto.INT64, [2])]
+    assert model.graph.value_info[0].type.tensor_type.elem_type == half
+
+
 def test_an_overflow_between_two_nodes_is_seen():
     model, x = parse(OVERFLOW), np.array([60000], HALF)
     assert np.isposinf(run(model, x=x))

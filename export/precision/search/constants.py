@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 
 from ..constants import LARGEST, HalfArray, to_half
@@ -16,8 +18,15 @@ def in_half(index: GraphIndex, name: str) -> HalfArray:
     return to_half(array, LARGEST / 2 if only_masks(index, name) else None)
 
 
+_SAME: WeakKeyDictionary[GraphIndex, dict[str, bool]] = WeakKeyDictionary()
+"""An unrolled network reads each of its large weights dozens of times."""
+
+
 def stays(index: GraphIndex, name: str) -> bool:
-    """Whether a constant is the same in FP16."""
-    array = index.value(name)
-    assert array is not None
-    return bool(np.array_equal(in_half(index, name).array.astype(np.float32), array, equal_nan=True))
+    """Whether a float32 constant is the same in FP16; each of a graph is looked at once."""
+    known = _SAME.setdefault(index, {})
+    if name not in known:
+        array = index.value(name)
+        assert array is not None
+        known[name] = bool(np.array_equal(in_half(index, name).array.astype(np.float32), array, equal_nan=True))
+    return known[name]

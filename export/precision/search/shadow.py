@@ -57,7 +57,7 @@ def overflows(index: GraphIndex, fixed: Collection[str], feeds: Sequence[dict[st
     if not nodes:
         return []
     builder = _Builder(index, Typing(index, frozenset(fixed), True))
-    session = open_model(builder.build(nodes))
+    session = open_model(builder.build(nodes), optimize=False)  # longer than its few runs, on thousands of nodes
     broke = np.zeros(len(nodes), bool)
     largest = np.zeros(len(nodes))
     for feed in feeds:
@@ -107,6 +107,7 @@ class _Builder:
         new.graph.initializer.extend((*source.graph.initializer, *self.constants))
         new.graph.sparse_initializer.extend(source.graph.sparse_initializer)
         new.graph.node.extend((*source.graph.node, *self.added))
+        new.graph.value_info.extend(source.graph.value_info)
         new.graph.output.append(helper.make_tensor_value_info(self.broke, TensorProto.BOOL, [len(nodes)]))
         new.graph.output.append(helper.make_tensor_value_info(self.largest, TensorProto.FLOAT, [len(nodes)]))
         return new

@@ -86,6 +86,9 @@ class _Builder:
         for node in self.index.nodes:
             new.graph.node.extend(self._node(node))
         new.graph.initializer.extend(self.constants)
+        # What is known of shapes stays: to find it anew behind every switch takes ONNX Runtime minutes on an unrolled network.
+        made = {name for node in new.graph.node for name in node.output}
+        new.graph.value_info.extend(value for value in source.graph.value_info if value.name in made)
         count = len(self.place) * len(KINDS)
         new.graph.input.append(helper.make_tensor_value_info(FLAGS, TensorProto.BOOL, [count]))
         return new
@@ -138,13 +141,10 @@ class _Builder:
         """A constant in the type of its reader: saturated and lifted as the cast inserter does it."""
         if stays(self.index, name):
             return [], name
-        half = in_half(self.index, name)
-        flag = self._flag(node.name, "weight")
-        if not (half.saturated or half.lifted):
-            return self._switch(flag, name, target), target
-        if name not in self.rounded:
-            self.rounded[name] = self._constant(half.array.astype(np.float32), f"{name}/rounded")
-        return self._switch(flag, name, target, instead=self.rounded[name]), target
+        if name not in self.rounded:  # once, however many read it: ONNX Runtime would fold a copy for each
+            half = in_half(self.index, name).array
+            self.rounded[name] = self._constant(half.astype(np.float32), f"{name}/rounded")
+        return self._switch(self._flag(node.name, "weight"), name, target, instead=self.rounded[name]), target
 
     def _switch(self, flag: str, source: str, target: str, instead: str | None = None) -> list[NodeProto]:
         """``target = If(flag, rounded source, source)``; ``instead`` is a rounded form that is there already."""

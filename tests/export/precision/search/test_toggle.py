@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
+from attnexport.export.precision.constants import HalfArray
 from attnexport.export.precision.graph import GraphIndex, normalise
+from attnexport.export.precision.search import constants
+from attnexport.export.precision.search.constants import in_half
 from attnexport.export.precision.search.toggle import FLAGS, toggle_graph
 from attnexport.runtime.sessions.large_model import open_model
 
@@ -81,3 +84,35 @@ def test_constants_are_as_the_inserter_writes_them(
     (want,) = emulated(keeping(model, ()), x=X)
     np.testing.assert_array_equal(got, want)
     assert np.abs(got[:, 0]).max() > 0  # 1e-9 became 6e-8, not 0
+
+
+def test_a_weight_is_rounded_once_however_many_read_it_and_shapes_stay_known(
+    weighted: Callable[..., ModelProto],
+) -> None:
+    w = np.random.default_rng(1).standard_normal((8, 8))
+    lines = "a = MatMul(x, w) b = MatMul(a, w) y = MatMul(b, w)"
+    model = weighted(f"net (float[n, 8] x, float[8, 8] w) => (float[n, 8] y) {{ {lines} }}", w=w)
+    graph = toggle_graph(GraphIndex(normalise(model)), ()).model.graph
+    weights = [tensor.name for tensor in graph.initializer if list(tensor.dims) == [8, 8]]
+    assert weights == ["w", "attnexport/w/rounded"]
+    made = {name for node in graph.node for name in node.output}
+    shapes = {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.value_info}
+    assert shapes.keys() <= made, "ONNX Runtime looks for what is described"
+    assert all(shape == ["n", 8] for shape in shapes.values())
+
+
+def test_each_constant_is_looked_at_once(weighted: Callable[..., ModelProto], monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def counted(index: GraphIndex, name: str) -> HalfArray:
+        looked.append(name)
+        return in_half(index, name)
+
+    monkeypatch.setattr(constants, "in_half", counted)
+    lines = "a = MatMul(x, w) b = MatMul(a, w) y = MatMul(b, w)"
+    text = f"net (float[n, 8] x, float[8, 8] w) => (float[n, 8] y) {{ {lines} }}"
+    exact, other = weighted(text, w=np.eye(8)), weighted(text, w=np.eye(8) / 3)
+    for model, same in ((exact, True), (other, False)):
+        index = GraphIndex(normalise(model))
+        assert [constants.stays(index, "w") for _ in range(3)] == [same] * 3
+    assert looked == ["w", "w"]
