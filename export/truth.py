@@ -3,8 +3,8 @@
 FP64: a copy of the module in double, run with the default dtype float64 and with every request for a smaller float widened, so that a
 ``.float()`` inside ``forward`` does not round the truth. Nothing else is changed; the capture's modes are not active here.
 FP32: the module as it came. FP16 and BF16: the module under ``torch.autocast`` (torch's CPU half is wrong on grid_sample, so ``.half()``
-is no reference). Where PyTorch itself fails or overflows (a mask of -1e9 does in FP16), it is the module in FP32 with its weights, inputs
-and what each of its layers gives rounded to the type, saturated: what storage alone costs.
+is no reference), FP16 products summed as a GPU does (truth_half.py). Where PyTorch itself fails or overflows (a mask of -1e9 does in FP16),
+it is the module in FP32 with its weights, inputs and what each layer gives rounded to the type, saturated: what storage alone costs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..errors import StageError, first_line
 from .calling import call
 from .capture.quiet import quiet
 from .outputs import flatten
+from .truth_half import SumsInSingle
 
 Precision = Literal["float64", "float32", "float16", "bfloat16", "int8+float16", "fp8+float16"]
 Arrays = Mapping[str, np.ndarray]
@@ -139,7 +140,7 @@ class TorchOriginal:
     def _run_half(self, arguments: Sequence[torch.Tensor], dtype: torch.dtype) -> Any:
         if dtype not in self._rounded:
             try:
-                with torch.autocast("cpu", dtype):
+                with torch.autocast("cpu", dtype), SumsInSingle():
                     result = self._call(self._module, arguments)
             except Exception as error:
                 self._give_up_autocast(first_line(error), dtype)
