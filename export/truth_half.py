@@ -34,6 +34,9 @@ PRODUCTS: frozenset[Callable[..., Any]] = frozenset(
 class SumsInSingle(TorchDispatchMode):
     """Inside, products of FP16 tensors are summed in FP32; below autocast, so it sees what autocast has decided."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],

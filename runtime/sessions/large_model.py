@@ -35,7 +35,7 @@ _SHAPE = 1024
 
 def is_large(model: ModelProto) -> bool:
     """Whether one protobuf message, and so one file, cannot hold the model. Nothing of the weights is copied to find out."""
-    return _weights(model) + without_weights(model).ByteSize() >= ONE_FILE
+    return _weights(model) + int(without_weights(model).ByteSize()) >= ONE_FILE
 
 
 def is_heavy(path: Path) -> bool:
