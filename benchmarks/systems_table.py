@@ -17,7 +17,10 @@ HEAD = (
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A row for each network, families in the registry's order. Raises ValueError for no rows, or a name that is not known."""
+    """A row for each network, families in the registry's order, and the names that have none.
+
+    Raises ValueError for no rows, or a name that is not known.
+    """
     by_name = {row["name"]: row for row in rows}
     if not by_name:
         raise ValueError("there are no rows: measure first")
@@ -26,6 +29,8 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
     lines = [HEAD]
     for family, names in registry.families().items():
         lines += [_line(family, by_name[name]) for name in names if name in by_name]
+    if missing := [name for name in registry.names() if name not in by_name]:
+        lines += ["", f"Not measured yet: {', '.join(f'`{name}`' for name in missing)}."]
     return "\n".join(lines)
 
 
