@@ -2,7 +2,7 @@
 
 ``python benchmarks/systems.py [--names NAME …]`` measures all networks or those that are named, keeps each row in
 benchmarks/systems.json and writes the table; ``--table`` writes it from the rows that are there, as ``make sweep`` does after its
-tests, which keep the same rows. Times are ratios, of plain ``torch.onnx`` to ours, so rows of different days compare.
+tests, which keep the same rows. The last column is a ratio, which compares between days; the seconds of the engines do not.
 """
 
 from __future__ import annotations

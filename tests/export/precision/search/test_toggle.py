@@ -90,15 +90,15 @@ def test_a_weight_is_rounded_once_however_many_read_it_and_shapes_stay_known(
     weighted: Callable[..., ModelProto],
 ) -> None:
     w = np.random.default_rng(1).standard_normal((8, 8))
-    lines = "a = MatMul(x, w) b = MatMul(a, w) y = MatMul(b, w)"
-    model = weighted(f"net (float[n, 8] x, float[8, 8] w) => (float[n, 8] y) {{ {lines} }}", w=w)
+    lines = "a = MatMul(x, w) b = MatMul(a, w) c = Concat <axis = 1> (a, b) d = Add(c, c) y = Neg(d)"
+    model = weighted(f"net (float[n, 8] x, float[8, 8] w) => (float[n, 16] y) {{ {lines} }}", w=w)
     graph = toggle_graph(GraphIndex(normalise(model)), ()).model.graph
     weights = [tensor.name for tensor in graph.initializer if list(tensor.dims) == [8, 8]]
     assert weights == ["w", "attnexport/w/rounded"]
     made = {name for node in graph.node for name in node.output}
     shapes = {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.value_info}
     assert shapes.keys() <= made, "ONNX Runtime looks for what is described"
-    assert all(shape == ["n", 8] for shape in shapes.values())
+    assert shapes["a"] == shapes["b"] == ["n", 8] and shapes["c"] == ["n", 16]
 
 
 def test_each_constant_is_looked_at_once(weighted: Callable[..., ModelProto], monkeypatch: pytest.MonkeyPatch) -> None:
