@@ -4,9 +4,10 @@
     median(x, dim)        kthvalue with k = (n + 1) // 2: of two middle values torch takes the lower
     searchsorted(b, v)    how many of b are below v (``right``: not above):  sum_j [b_j < v]
     bucketize(v, b)       the same
+    sort(x)               TopK of all, whose equal values stay in order, as ``stable=True`` asks; bool and small integers as int32
 
-Which of several equal values an index names is open in torch, too. Counting costs a comparison for each of b and needs no loop: b is short
-where this is used, as for the buckets of relative positions.
+Which of several equal values an index names is open in torch, too, but for a stable sort. Counting costs a comparison for each of b and
+needs no loop: b is short where this is used, as for the buckets of relative positions.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def order_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     return {
         aten.kthvalue.default: _kthvalue,
         aten.median.dim: _median,
+        aten.sort.default: _sort,
+        aten.sort.stable: _stable_sort,
         aten.searchsorted.Tensor: _searchsorted,
         aten.bucketize.Tensor: _bucketize,
     }
@@ -57,6 +60,23 @@ def _median(x: Any, dim: int, keepdim: bool = False) -> Any:
             "fix that axis",
         )
     return _kthvalue(x, (length + 1) // 2, dim, keepdim)
+
+
+def _sort(x: Any, dim: int = -1, descending: bool = False) -> Any:
+    """Values and places; a number alone has the place 0."""
+    if not len(x.shape):
+        return op.Identity(x), op.Constant(value_int=0)
+    small = x.dtype.numpy().itemsize < 4 and x.dtype.numpy().kind in "biu"
+    axis = dim % len(x.shape)
+    length = op.Shape(x, start=axis, end=axis + 1)
+    numbers: Any = op.Cast(x, to=_INT32) if small else x
+    values, places = op.TopK(numbers, length, axis=axis, largest=int(descending), sorted=1)
+    ordered: Any = values
+    return op.Cast(ordered, to=int(x.dtype)) if small else ordered, places
+
+
+def _stable_sort(x: Any, stable: bool | None = None, dim: int = -1, descending: bool = False) -> Any:
+    return _sort(x, dim, descending)
 
 
 def _searchsorted(
