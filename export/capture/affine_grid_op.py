@@ -6,12 +6,12 @@ While a module is traced, a function mode sends ``F.affine_grid`` to an operator
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch.overrides import TorchFunctionMode
+
+from .own_calls import Calls
 
 
 @torch.library.custom_op("attnexport::affine_grid", mutates_args=())
@@ -25,22 +25,10 @@ def _(theta: torch.Tensor, size: Sequence[int], align_corners: bool) -> torch.Te
     return theta.new_empty([size[0], *size[2:], len(size) - 2])
 
 
-class KeepAffineGrid(TorchFunctionMode):
-    """Inside this mode ``F.affine_grid`` is recorded as one ``attnexport::affine_grid`` call."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        keywords = dict(kwargs or {})
-        if func is F.affine_grid:
-            return _record(*args, **keywords)
-        return func(*args, **keywords)
-
-
 def _record(theta: torch.Tensor, size: Sequence[int], align_corners: bool | None = None) -> torch.Tensor:
     result: torch.Tensor = torch.ops.attnexport.affine_grid(theta, list(size), bool(align_corners))
     return result
+
+
+CALLS: Calls = {F.affine_grid: _record}
+"""``F.affine_grid`` is recorded as one ``attnexport::affine_grid`` call."""

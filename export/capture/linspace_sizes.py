@@ -8,27 +8,15 @@ which is the kernel's own order of computing, so that both ends are exact; n = 1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
+
+from .own_calls import Calls
 
 
-class KeepLinspace(TorchFunctionMode):
-    """Inside this mode ``torch.linspace`` of a symbolic number of steps is computed from ``torch.arange``."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        keywords = dict(kwargs or {})
-        if func is torch.linspace and isinstance(args[2] if len(args) > 2 else keywords.get("steps"), torch.SymInt):
-            return _spaced(*args, **keywords)
-        return func(*args, **keywords)
+def _linspace(start: Any, end: Any, steps: Any, **rest: Any) -> Any:
+    return _spaced(start, end, steps, **rest) if isinstance(steps, torch.SymInt) else NotImplemented
 
 
 def _spaced(
@@ -41,3 +29,7 @@ def _spaced(
     step = (last - first) / (count - 1).clamp(min=1)
     half = (count / 2).floor().clamp(min=1)
     return torch.where(place < half, first + place * step, last - (count - 1 - place) * step)
+
+
+CALLS: Calls = {torch.linspace: _linspace}
+"""``torch.linspace`` of a symbolic number of steps is computed from ``torch.arange``."""

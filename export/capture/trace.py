@@ -14,16 +14,18 @@ from ...runtime.feeds import random_feeds, symbol_axes
 from ...runtime.spec import TensorSpec
 from ..calling import arrange, by_argument, call
 from ..origin import Origin
-from .affine_grid_op import KeepAffineGrid
+from . import affine_grid_op, linspace_sizes
+from .chunk_sizes import UnevenPartsError, chunk_calls
 from .known_values import known_values
-from .linspace_sizes import KeepLinspace
 from .naming import short_path
+from .own_calls import OwnCalls
 from .quiet import quiet
+from .shared_axes import shared_axes
 from .tensors_only import tensors_only
 
 
 class FixedAxisError(UnsupportedModelError):
-    """The model fixes an axis that was asked to be dynamic. ``axes``: the (input, axis, size) found."""
+    """The model does not take each size of an axis that was asked to be dynamic. ``axes``: the (input, axis, size) found fixed."""
 
     def __init__(self, axes: Sequence[tuple[str, int, int]], problem: str, remedy: str) -> None:
         self.axes = tuple(axes)
@@ -101,7 +103,14 @@ def export_program(
     shapes = tuple(by_argument(module, names, _dynamic_shapes(specs, trace_sizes(specs))).values())
     known = known_values(module, names, feeds, _others(specs))
     try:
-        with quiet(), torch.no_grad(), KeepAffineGrid(), KeepLinspace(), known, tensors_only(module):
+        with (
+            quiet(),
+            torch.no_grad(),
+            shared_axes(module, specs) as ranges,
+            OwnCalls(affine_grid_op.CALLS, linspace_sizes.CALLS, chunk_calls(ranges)),
+            known,
+            tensors_only(module),
+        ):
             return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
     except Exception as error:
         raise _explain(error, module, specs) from error
@@ -138,6 +147,9 @@ def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSp
             "look for a shape written as a number (view, reshape, expand), or export with --static",
         )
     where = _where(error, module)
+    if isinstance(error, UnevenPartsError):
+        least = f"let the axis begin at {error.least} (--dynamic NAME:AXIS={error.least}:OPT:MAX)"
+        return FixedAxisError((), f"{where} {error}", f"{least}, or export with --static")
     if (
         type(error).__name__ in {"GuardOnDataDependentSymNode", "GuardOnDataDependentSymNodeError"}
         or "data-dependent" in text
@@ -148,8 +160,8 @@ def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSp
         )
     if "Suggested fixes" in text or "Constraints violated" in text:
         reason = (text.split("- ", 1)[-1] if "- " in text else text).strip().splitlines()[0][:300]
-        return UnsupportedModelError(
-            f"the dynamic axes do not fit the model: {reason}", "change --dynamic, or export with --static"
+        return FixedAxisError(
+            (), f"the dynamic axes do not fit the model: {reason}", "change --dynamic, or export with --static"
         )
     return UnsupportedModelError(
         f"torch.export cannot trace {where}: {first_line(error)}",
