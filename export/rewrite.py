@@ -7,17 +7,18 @@ Where the targets want different forms, each model gets the form that is quick o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import onnx
 
 from ..errors import InputError
 from ..runtime.spec import TensorSpec
+from .capture.einsum_letters import einsum_letters
 from .capture.relu_before_pool import relu_before_pool
 from .capture.settle_shapes import settle_shapes
 from .engine.flavour import Flavour
-from .lower import LOWERINGS, LoweringResult, lower
+from .lower import EXACT, LOWERINGS, Lowering, LoweringResult, lower
 from .raising import raise_windows
 from .recognise import Recognised, recognise
 from .report import Reporter
@@ -26,6 +27,7 @@ from .tune import PROVIDERS, Tuner, opt_shapes
 
 _BY_MACHINE = {form.op for form in LOWERINGS if form.gpu_cost is not None}
 """The operators whose forms a CPU and a GPU order differently."""
+_EXACT_OPS = {form.op for form in EXACT}
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,11 @@ def engine_target(flavour: Flavour) -> str:
 def find_windows(model: onnx.ModelProto) -> Recognised:
     """Raise windows that were written as slices or shifts, then recognise what is done with them.
 
-    Before that ReLUs are moved to the layers that take them in, and Reshapes get the sizes that they compute.
+    Before that Einsums get the letters that TensorRT reads, ReLUs are moved to the layers that take them in, and Reshapes get the sizes
+    that they compute.
     A loop over shifts of which nothing was recognised stays the loop that it was: its windows would hold all taps at once.
     """
-    model = settle_shapes(relu_before_pool(model))
+    model = settle_shapes(relu_before_pool(einsum_letters(model)))
     raised = raise_windows(model)
     found = recognise(raised.model)
     return recognise(model) if raised.counts and not found.found else found
@@ -79,18 +82,21 @@ def lower_for(
         )
 
     # Shapes matter where there is a choice; shape inference of a large model takes its time.
-    shapes = opt_shapes(recognised.model, inputs) if tune or recognised.found else {}
+    chosen = recognised.found or any(node.op_type in _EXACT_OPS for node in recognised.model.graph.node)
+    shapes = opt_shapes(recognised.model, inputs) if tune or chosen else {}
 
-    def made(prefer: str) -> LoweringResult:
+    def made(prefer: str, forms: Collection[Lowering]) -> LoweringResult:
         measure = None
         if tune and prefer in PROVIDERS:
             measure = Tuner(shapes, prefer, reporter).times
         elif tune:
             reporter.note(f"--tune does not time {prefer}: its forms are chosen by estimate")
-        return lower(recognised.model, NAMES, prefer=prefer, measure=measure, shapes=shapes)
+        return lower(recognised.model, NAMES, forms, prefer=prefer, measure=measure, shapes=shapes)
 
-    full = made(plan.full)
+    full = made(plan.full, (*LOWERINGS, *EXACT))
     if plan.half is None:
         return full, None
-    differs = plan.half != plan.full and any(applied.op in _BY_MACHINE for applied in full.applied)
-    return full, made(plan.half) if differs else full
+    differs = any(
+        applied.op in _EXACT_OPS or (plan.half != plan.full and applied.op in _BY_MACHINE) for applied in full.applied
+    )
+    return full, made(plan.half, LOWERINGS) if differs else full

@@ -1,7 +1,8 @@
 """Lowering: each operator of the ``attnexport`` domain becomes the cheapest standard form right for all targets.
 
-``LOWERINGS`` is the whole list. A lowering refuses a node with a reason; of those that do not refuse, the one with
-the lowest cost estimate is built. What was chosen, and why the others were not, is returned beside the model.
+``LOWERINGS`` is the whole list for the domain; ``EXACT`` has forms of ONNX's own operators, for FP32 models. A lowering refuses a node
+with a reason; of those that do not refuse, the one with the lowest cost estimate is built. What was chosen, and why the others were not,
+is returned beside the model.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from . import (
     im2col_blocks,
     im2col_rows,
     im2col_slices,
+    instance_norm_stages,
     local_aggregate_shifts,
     local_aggregate_skewed,
     local_attention_blocks,
@@ -90,6 +92,9 @@ LOWERINGS: tuple[Lowering, ...] = (
     sdpa_fused.LOWERING,
 )
 
+EXACT: tuple[Lowering, ...] = (instance_norm_stages.LOWERING,)
+"""Forms of standard operators, more exact than ONNX Runtime's kernels: for FP32 models."""
+
 
 @dataclass(frozen=True)
 class Applied:
@@ -127,6 +132,8 @@ def lower(
 ) -> LoweringResult:
     """Replace every node of the ``attnexport`` domain, also inside If, Loop and local functions, by standard operators.
 
+    Also those standard operators that ``lowerings`` has a form for, where that does not refuse.
+
     ``targets`` are names, families or aliases (see ``targets.resolve``); each form chosen is right for all of them, and
     of those it is the one that should be quickest on ``prefer``, the name of one target: by ``measure`` where it can tell
     (see export/tune.py), else by the forms' own estimates, for ``shapes`` of values by name where they are given.
@@ -139,15 +146,19 @@ def lower(
     """
     names = resolve(targets)
     register_schemas()
-    if not model.functions and all(entry.domain != DOMAIN for entry in model.opset_import):
+    standard = {form.op for form in lowerings if form.standard}
+    wanted = any(node.op_type in standard for node in model.graph.node)
+    if not wanted and not model.functions and all(entry.domain != DOMAIN for entry in model.opset_import):
         return LoweringResult(model)  # no copy: weights may be of gigabytes
     source = _inlined(strip_bodies(model))
-    if not any(True for _ in domain_nodes(source.graph)):
+    if not wanted and not any(True for _ in domain_nodes(source.graph)):
         return LoweringResult(source)
     graph = gs.import_onnx(_inferred(source))
     note_usual_shapes(graph.tensors().values(), shapes or {})
     where = Where(names, graph.opset, target_of(prefer).name)
     applied = _lower_graph(graph, where, lowerings, _taken_names(graph), measure)
+    if not applied:
+        return LoweringResult(source)
     return LoweringResult(_exported(graph, source), applied)
 
 
@@ -186,13 +197,17 @@ def _lower_graph(
     graph: Any, where: Where, lowerings: Collection[Lowering], taken: set[str], measure: Measure | None
 ) -> list[Applied]:
     applied, nodes = [], []
+    standard = {form.op for form in lowerings if form.standard}
     for node in graph.nodes:
         for inner in node.subgraphs():
             applied += _lower_graph(inner, where, lowerings, taken, measure)
-        if node.domain != DOMAIN:
+        choice = None
+        if node.domain == DOMAIN or (node.domain in ("", "ai.onnx", None) and node.op in standard):
+            choice = _choose(node, where, lowerings, measure)
+        if choice is None:
             nodes.append(node)
             continue
-        lowering, record = _choose(node, where, lowerings, measure)
+        lowering, record = choice
         emit = Emit(node, taken, where.opset)
         emit.finish(lowering.build(emit, node))
         node.inputs.clear()
@@ -204,7 +219,8 @@ def _lower_graph(
 
 def _choose(
     node: Any, where: Where, lowerings: Collection[Lowering], measure: Measure | None
-) -> tuple[Lowering, Applied]:
+) -> tuple[Lowering, Applied] | None:
+    """The form and its record; None for an operator of ONNX that stays as it is. Raises UnsupportedModelError for one of the domain."""
     refused: dict[str, str] = {}
     right: list[Lowering] = []
     for lowering in lowerings:
@@ -215,6 +231,8 @@ def _choose(
             right.append(lowering)
         else:
             refused[lowering.name] = reason
+    if not right and node.domain != DOMAIN:
+        return None
     if not right:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or "no lowering is known"
         raise UnsupportedModelError(

@@ -38,7 +38,8 @@ class Where:
 
 @dataclass(frozen=True)
 class Lowering:
-    """One way to write a domain operator in standard operators.
+    """One way to write a domain operator in standard operators; or, where ``standard``, an operator of ONNX in others, which stays where
+    this refuses.
 
     ``refuse(node, where)`` gives the reason why it would be wrong here, or None; ``cost(node)`` orders those that
     are right; ``build(emit, node)`` writes the nodes and returns the value that takes the output's place. Where a
@@ -51,6 +52,7 @@ class Lowering:
     cost: Callable[[Any], float]
     build: Callable[[Emit, Any], Value]
     gpu_cost: Callable[[Any], float] | None = None
+    standard: bool = False
 
     def cost_on(self, node: Any, target: str) -> float:
         """The estimate for the target that the model should be quick on."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from onnx import helper, numpy_helper
 
 from attnexport.errors import BundleError, ParityError
 from attnexport.export import rewrite, stages
-from attnexport.export.lower import LOWERINGS, lower
+from attnexport.export.lower import LOWERINGS
 from attnexport.export.pipeline import ExportResult
 from attnexport.runtime.attribution import Attribution, Blame
 from attnexport.runtime.check import check
@@ -102,7 +101,7 @@ def test_a_wrong_lowering_is_blamed_on_lower_its_form_and_the_attention(
 
     (right,) = (form for form in LOWERINGS if form.name == "local_attention_windows")
     forms = [replace(right, build=wrong), *(form for form in LOWERINGS if form.op != "LocalAttention")]
-    monkeypatch.setattr(rewrite, "lower", partial(lower, lowerings=forms))
+    monkeypatch.setattr(rewrite, "LOWERINGS", forms)
     found = blame(export(), "onnx-fp32")
     assert (found.stage, found.module, found.kind) == ("lower", "layer.attn", "Attention")
     assert found.detail == "LocalAttention as local_attention_windows"
