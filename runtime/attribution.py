@@ -36,7 +36,8 @@ class Blame:
     """The stage that an error comes in at, and the PyTorch module (``layer1.0.attn``), its class and its source line.
 
     ``node`` is the first node after which the stage's values part from those of the step before; ``detail`` what the
-    stage made of it. All are empty where only the stage is known: nobody sees into an engine.
+    stage made of it, or the kernel of the runtime that errs. All are empty where only the stage is known: nobody sees
+    into an engine.
     """
 
     stage: str
@@ -48,11 +49,12 @@ class Blame:
 
     def describe(self) -> str:
         """``lower, module layer2.attn (net.py:41)``."""
+        detail = f": {self.detail}" if self.detail else ""
         if not self.node:
-            return self.stage
+            return f"{self.stage}{detail}"
         named = f"module {self.module}" if self.module else "the outermost module"
         at = f" ({self.source})" if self.source else ""
-        return f"{self.stage}, {named}{at}{f': {self.detail}' if self.detail else ''}"
+        return f"{self.stage}, {named}{at}{detail}"
 
 
 @dataclass(frozen=True)

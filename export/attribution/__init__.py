@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ...errors import AttnexportError
 from ...runtime.attribution import Attribution, Blame
 from ...runtime.figures import rounding_floor
 from ...runtime.spec import TensorSpec
@@ -12,6 +14,7 @@ from ..truth import Original, Precision
 from .blame import explain, guilty
 from .chains import Chain, Made
 from .fault import Fault, broken
+from .kernel import INEXACT, without_kernel
 from .measure import Measured, Steps, chosen
 
 if TYPE_CHECKING:
@@ -82,10 +85,27 @@ def _blame(
     case = Measured(fault.case, original.run(feeds, "float64"), own, ran)
     steps = Steps([chain], [case])
     stage = steps.first_broken(chain, outputs)
+    kernel = ""
     if stage is None:
         spec = next(spec for spec in outputs if spec.name == fault.output)
         figures = steps.figures(chain, spec)
         precision = figures[-1].precision if spec.numpy_dtype.kind == "f" else spec.dtype
         allowed = max(figures[-1].own_rms, rounding_floor(precision, figures[-1].figures.truth_rms))
-        stage = guilty(figures, factor * allowed).stage
-    return explain(made, chain, stage, fault.output, original, feeds)
+        step = guilty(figures, factor * allowed)
+        stage = step.stage
+        if precision == "float32" and step.figures.rms > factor * allowed:
+            kernel = _kernel(chain, stage, fault, case, allowed, factor)
+    blame = explain(made, chain, stage, fault.output, original, feeds)
+    return replace(blame, detail=kernel) if kernel else blame
+
+
+def _kernel(chain: Chain, stage: str, fault: Fault, case: Measured, allowed: float, factor: float) -> str:
+    """In words, that one kernel of ONNX Runtime makes the difference between passing and failing; empty where none does."""
+    model = next(step.model for step in chain.steps if step.stage == stage)
+    try:
+        rms = without_kernel(model, fault.output, fault.case.feeds, case.truth[fault.output]) if model else None
+    except AttnexportError:
+        return ""
+    if rms is None or rms > factor * allowed:
+        return ""
+    return f"ONNX Runtime's {INEXACT} on the CPU; with that alone in FP64 it would be {rms / allowed:.2g} times"

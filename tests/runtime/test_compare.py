@@ -63,6 +63,16 @@ def test_all_but_zeros_are_faults_without_truth_too(fault: str) -> None:
     assert problem in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("largest", "said"), [(2.0**-25, ": it reaches 3.0e-08, and FP16 holds nothing below 6e-08"), (2.0**-24, "")]
+)
+def test_a_truth_that_fp16_cannot_hold_is_said(largest: float, said: str) -> None:
+    truth = {"y": np.array([[0, -largest, largest / 2]])}
+    with pytest.raises(ParityError) as caught:
+        check_outputs(SPECS[:1], {"y": np.zeros((1, 3), np.float32)}, truth=truth)
+    assert str(caught.value) == f"verify: output 'y' of the model is all zeros where the truth is not{said}."
+
+
 def test_a_size_that_nobody_knows_is_not_guessed() -> None:
     check_outputs(SPECS, {"y": Y[:1], "best": GOOD["best"]})
     with pytest.raises(ParityError, match=r"must have \(\?, 3\)"):

@@ -56,6 +56,7 @@ def test_who_is_to_blame_stands_behind_the_line_of_its_form() -> None:
     ("blame", "said"),
     [
         (Blame("engine"), "engine"),
+        (Blame("capture", detail="ONNX Runtime's Tanh"), "capture: ONNX Runtime's Tanh"),
         (Blame("capture", "fc", "Linear", "", "fc/Gemm"), "capture, module fc"),
         (Blame("cast", "", "", "net.py:3", "root/Add"), "cast, the outermost module (net.py:3)"),
     ],
