@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from attnexport.benchmarks.marks import put
-from attnexport.benchmarks.systems import PAGE, ROWS, keep, kept
-from attnexport.benchmarks.systems_table import BEGIN, END, table
+from attnexport.benchmarks.systems import OVERVIEW, PAGES, ROWS, keep, kept, main, write
+from attnexport.benchmarks.systems_table import BEGIN, END, page_table, table
 from attnexport.models import registry
 
 
@@ -64,12 +64,41 @@ def test_what_was_not_measured_is_named() -> None:
     assert table([figures(name) for name in names[2:]]).endswith(f"\n\nNot measured yet: `{names[0]}`, `{names[1]}`.")
 
 
-def test_the_page_has_the_networks_as_they_were_measured_all_inside_their_gates() -> None:
+def test_a_page_has_the_networks_that_its_first_paragraph_names() -> None:
+    page = "# Title\n\nSomebody, 2020 · `models/stn.py` · `stn_tps`, `stn_affine`\n(`stn`)\n\nNot so: `vit_b16`.\n"
+    text = page_table([figures("stn_affine"), figures("stn_tps", top1=0.5), figures("vit_b16")], page)
+    assert text is not None
+    assert [row[:2] + row[5:6] for row in rows(text)] == [
+        ["`stn_tps`", "25.56 M", "50%"],
+        ["`stn_affine`", "25.56 M", "94%"],
+    ]
+    text = page_table([figures("stn_affine")], page)
+    assert text is not None
+    assert text.endswith("\n\nNot measured yet: `stn_tps`.")
+    assert page_table([figures("vit_b16")], page.replace("`stn_", "`")) is None
+
+
+def test_every_network_is_measured_and_inside_its_gates() -> None:
     found = kept(ROWS)
-    assert len({row["name"] for row in found}) == len(found)
-    assert PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip() == table(found)
+    assert sorted(row["name"] for row in found) == list(registry.names())
     assert max(max(row["fp32_ratio"], row["fp16_ratio"]) for row in found) <= 2
     assert min(row["top1"] for row in found if row["top1"] is not None) >= 0.99
+
+
+def test_the_pages_have_the_networks_as_they_were_measured(tmp_path: Path) -> None:
+    for page in PAGES.glob("*.md"):
+        (tmp_path / page.name).write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
+    write(kept(ROWS), tmp_path)
+    shown = set()
+    for page in sorted(PAGES.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        assert (tmp_path / page.name).read_text(encoding="utf-8") == text, (
+            f"{page.name}: run benchmarks/systems.py --table"
+        )
+        if page.name != OVERVIEW:
+            shown |= {row[0].strip("`") for row in rows(text.partition(BEGIN)[2])}
+    plain = {"resnet18", "resnet34", "resnet50", "resnet101"}
+    assert shown == set(registry.names()) - plain
 
 
 @pytest.mark.parametrize(
@@ -98,7 +127,24 @@ def test_only_what_stands_between_the_marks_is_written(tmp_path: Path) -> None:
 def test_a_row_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
     path = tmp_path / "build" / "systems.json"
     assert kept(path) == []
-    for row in (figures("stn_tps"), figures("stn_affine", top1=0.5), figures("stn_affine")):
+    for row in (figures("stn_tps", top1=0.5), figures("stn_affine"), figures("stn_tps")):
         keep(row, path)
     assert json.loads(path.read_text(encoding="utf-8")) == kept(path)
     assert [(row["name"], row["top1"]) for row in kept(path)] == [("stn_tps", 0.9375), ("stn_affine", 0.9375)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--names", "stn_affine", "stn_gone"], "no network is named 'stn_gone'; `attnexport models` lists them"),
+        (["--names"], "argument --names: expected at least one argument"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--json", str(tmp_path / "rows.json"), *arguments])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
