@@ -184,19 +184,28 @@ def _x_transformers() -> Iterator[Case]:
 def _monai() -> Iterator[Case]:
     volume = ("x=2x1x32x32x32",)
 
-    def case(name: str, inputs: tuple[str, ...] = volume, **kwargs: Any) -> Case:
-        return Case("monai", name, f"monai.networks.nets:{name}", kwargs, inputs)
+    def case(name: str, inputs: tuple[str, ...] = volume, dynamic: tuple[str, ...] = (), **kwargs: Any) -> Case:
+        return Case("monai", name, f"monai.networks.nets:{name}", kwargs, inputs, dynamic)
 
     ends: dict[str, Any] = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
     yield case("UNet", **ends, channels=[4, 8, 16], strides=[2, 2])
     yield case("AttentionUnet", **ends, channels=[4, 8, 16], strides=[2, 2])
     yield case("SegResNet", **ends, init_filters=8)
     yield case(
-        "UNETR", in_channels=1, out_channels=2, img_size=32, feature_size=4, hidden_size=32, mlp_dim=64, num_heads=4
+        "UNETR",
+        ("x_in=2x1x32x32x32",),
+        in_channels=1,
+        out_channels=2,
+        img_size=32,
+        feature_size=4,
+        hidden_size=32,
+        mlp_dim=64,
+        num_heads=4,
     )
     yield case(
         "SwinUNETR",
-        ("x_in=1x1x32x32x32",),
+        ("x_in=1x1x64x64x64",),
+        ("x_in:0=1:1:2",),  # a batch of 16 did not fit 20 GB
         in_channels=1,
         out_channels=2,
         feature_size=12,

@@ -56,7 +56,7 @@ def vit_pytorch() -> Iterator[Case]:
         lg_enc_depth=1,
         depth=1,
     )
-    yield case("crossformer", "CrossFormer", ("x=2x3x224x224",), dim=[16, 32, 64, 64], depth=[1, 1, 1, 1])
+    yield case("crossformer", "CrossFormer", ("x=2x3x224x224",), dim=[32, 32, 64, 64], depth=[1, 1, 1, 1])
     yield case("levit", "LeViT", image_size=64, dim=[32, 48, 64], depth=1, heads=[2, 3, 4], mlp_mult=2)
     yield case("max_vit", "MaxViT", ("x=2x3x112x112",), dim=16, depth=[1, 1], dim_head=16, window_size=7)
     yield case(
@@ -139,7 +139,8 @@ def torchvision() -> Iterator[Case]:
     yield case("shufflenet_v2_x1_0", num_classes=10)
     segmentation: dict[str, Any] = {"weights_backbone": None, "num_classes": 5}
     for name in ("deeplabv3_resnet50", "fcn_resnet50", "lraspp_mobilenet_v3_large"):
-        yield Case("torchvision", name, f"torchvision.models.segmentation:{name}", segmentation)
+        x = ("input=2x3x64x64",) if name.startswith("lraspp") else ("x=2x3x64x64",)
+        yield Case("torchvision", name, f"torchvision.models.segmentation:{name}", segmentation, x)
     yield Case(
         "torchvision", "r2plus1d_18", "torchvision.models.video:r2plus1d_18", {"num_classes": 10}, ("x=2x3x4x32x32",)
     )
@@ -176,17 +177,19 @@ def timm() -> Iterator[Case]:
     yield case("convnext_atto")
     yield case("maxvit_rmlp_pico_rw_256", 64, img_size=64)
     yield case("coatnet_pico_rw_224", 64, img_size=64)
-    yield case("volo_d1_224", 64, img_size=64, layers=[1, 1, 1, 1], embed_dims=[32, 64, 64, 64], num_heads=[2, 2, 2, 2])
+    volo = {"layers": [1, 1, 1, 1], "embed_dims": [32, 64, 64, 64], "num_heads": [2, 2, 2, 2], "num_classes": 10}
+    yield Case("timm", "VOLO", "timm.models.volo:VOLO", {"img_size": 64, **volo}, ("x=2x3x64x64",))
     yield case("mobilevit_xxs")
     yield case("levit_128s", 224)
     yield case("pvt_v2_b0")
     yield case("cait_xxs24_224", **{**small, "num_heads": 3})
     yield case("xcit_nano_12_p16_224", 64, img_size=64, depth=2)
     yield case("poolformer_s12")
-    yield case("halonet26t", 128)
+    yield case("halonet26t", 256)
     yield case("botnet26t_256", 128, img_size=128)
     yield case("sebotnet33ts_256", 128, img_size=128)
-    yield case("mixer_s16_224", img_size=64, embed_dim=48, num_blocks=2)
+    mixer = {"img_size": 64, "embed_dim": 48, "num_blocks": 2, "num_classes": 0}  # its head begins as zeros
+    yield Case("timm", "MlpMixer", "timm.models.mlp_mixer:MlpMixer", mixer, ("x=2x3x64x64",))
     yield case("resnest14d")
     yield case("efficientformerv2_s0", 224)
 
