@@ -16,8 +16,9 @@ from ..errors import InputError
 
 
 def call(module: torch.nn.Module, names: Sequence[str], values: Sequence[Any]) -> Any:
-    """``module`` on ``values``, one per input name."""
-    args, kwargs = arrange(module, names, values)
+    """``module`` on copies of ``values``, one per input name: a module may write into what it is given (``x *= 255``)."""
+    own = [value.clone() if isinstance(value, torch.Tensor) else value for value in values]
+    args, kwargs = arrange(module, names, own)
     return module(*args, **kwargs)
 
 

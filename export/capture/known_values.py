@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from ..calling import call
+from .kept_state import kept_state
 from .quiet import quiet
 
 _READS = {
@@ -129,7 +130,7 @@ def _read(module: torch.nn.Module, names: Sequence[str], feeds: Sequence[torch.T
     """What an eager run reads; nothing where the module fails on such inputs: tracing will say why."""
     note = _Note()
     try:
-        with torch.no_grad(), quiet(), note:
+        with torch.no_grad(), quiet(), kept_state(module), note:
             call(module, names, [feed.clone().as_subclass(_FromInput) for feed in feeds])
     except Exception:
         return []

@@ -16,6 +16,7 @@ from ..calling import arrange, by_argument, call
 from ..origin import Origin
 from . import affine_grid_op, linspace_sizes
 from .chunk_sizes import UnevenPartsError, chunk_calls
+from .kept_state import kept_state
 from .known_values import known_values
 from .naming import short_path
 from .own_calls import OwnCalls
@@ -106,6 +107,7 @@ def export_program(
         with (
             quiet(),
             torch.no_grad(),
+            kept_state(module),
             shared_axes(module, specs) as ranges,
             OwnCalls(affine_grid_op.CALLS, linspace_sizes.CALLS, chunk_calls(ranges)),
             known,

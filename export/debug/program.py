@@ -67,7 +67,7 @@ class ProgramSide(Side):
             if isinstance(spec.arg, ConstantArgument):
                 found.append(spec.arg.value)
             elif spec.kind is InputKind.USER_INPUT:
-                found.append(torch.from_numpy(np.ascontiguousarray(self._feeds[next(given)])))
+                found.append(torch.from_numpy(np.ascontiguousarray(self._feeds[next(given)])).clone())
             else:
                 found.append(held[str(spec.target)])
         return found

@@ -54,6 +54,19 @@ def test_the_call_is_made_and_arguments_have_their_names():
     assert by_argument(Anything(), ["a", "b"], [1, 2]) == {"xs": (1, 2)}
 
 
+def test_a_module_that_writes_into_its_input_writes_into_a_copy():
+    class InPlace(nn.Module):
+        def forward(self, x, y):
+            x *= 255
+            y["a"] += 1
+            return x, y["a"]
+
+    x, a = torch.ones(2), torch.zeros(2)
+    got = call(InPlace(), ["x", "y.a"], [x, a])
+    assert [value.tolist() for value in got] == [[255, 255], [1, 1]]
+    assert [x.tolist(), a.tolist()] == [[1, 1], [0, 0]]
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from attnexport.errors import StageError
-from attnexport.export.truth import TorchOriginal
+from attnexport.export.truth import Precision, TorchOriginal
 
 X = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
 
@@ -198,3 +198,17 @@ def test_each_16_bit_type_has_a_rounding_and_a_note_of_its_own(
     assert low < np.sqrt(np.mean((got - truth) ** 2) / np.mean(truth**2)) < high
     (note,) = original.notes
     assert f"under {kind} autocast (not under autocast): its {kind} error is that of {kind} weights" in note
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32", "float16"])
+def test_a_module_that_writes_into_its_input_leaves_the_feeds_as_they_are(precision: Precision) -> None:
+    class InPlace(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x *= 16
+            return x + 1
+
+    feeds = {"x": np.arange(4, dtype=np.float32)}
+    original = TorchOriginal(InPlace(), ["x"], ["y"])
+    for _ in range(2):
+        np.testing.assert_array_equal(original.run(feeds, precision)["y"], [1, 17, 33, 49])
+    np.testing.assert_array_equal(feeds["x"], [0, 1, 2, 3])
