@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from ..calling import call
+from . import int_of_size
 from .kept_state import kept_state
 from .quiet import quiet
 
@@ -142,8 +143,10 @@ def _numbers(value: Any) -> list[Any]:
 
 
 def _line() -> str:
-    """The line outside of torch that reads."""
+    """The line outside of torch, and of what stands in for int(), that reads."""
     frame = sys._getframe(2)
-    while frame.f_back is not None and "/torch/" in frame.f_code.co_filename.replace("\\", "/"):
+    while frame.f_back is not None and (
+        "/torch/" in frame.f_code.co_filename.replace("\\", "/") or frame.f_code.co_filename == int_of_size.__file__
+    ):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from ..calling import arrange, by_argument, call
 from ..origin import Origin
 from . import affine_grid_op, linspace_sizes
 from .chunk_sizes import UnevenPartsError, chunk_calls
+from .int_of_size import int_of_size
 from .kept_state import kept_state
 from .known_values import known_values
 from .naming import short_path
@@ -99,6 +101,17 @@ def export_program(
     Raises FixedAxisError when the module fixes a dynamic axis, and UnsupportedModelError for whatever else torch.export does not take,
     naming module and source line.
     """
+    free = any(axis.symbol is not None for spec in specs for axis in spec.axes)
+    if free and not isinstance(module, torch.jit.ScriptModule):
+        # What fails with an int that is not Python's may pass with Python's, and what it says then is what its author knows.
+        with suppress(UnsupportedModelError), int_of_size(module):
+            return _traced(module, specs, feeds)
+    return _traced(module, specs, feeds)
+
+
+def _traced(
+    module: torch.nn.Module, specs: Sequence[TensorSpec], feeds: Sequence[torch.Tensor]
+) -> torch.export.ExportedProgram:
     names = [spec.name for spec in specs]
     args, kwargs = arrange(module, names, feeds)
     shapes = tuple(by_argument(module, names, _dynamic_shapes(specs, trace_sizes(specs))).values())

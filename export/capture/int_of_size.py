@@ -1,0 +1,97 @@
+"""``int()`` of a free size stays a free size.
+
+Swin, and most of what has windows since, undoes them with ``B = int(windows.shape[0] / (H * W / ws / ws))``. Python's ``int`` must give a
+plain number, so torch.export takes the example's and fixes the axis. While a module is traced anew, its own files see another ``int``.
+An exact quotient becomes the integer expression that it is,
+
+    int(4 * n / (8 * 8 / 4 / 4))  =  n
+
+so that nothing is left to prove about the shapes made with it; any other float is truncated, as ``int`` does. The float quotient is the
+exact one where that is an integer, below 2**53, which no size reaches.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FunctionType, ModuleType
+from typing import Any
+
+import sympy
+import torch
+from torch.utils._sympy.functions import FloatTrueDiv, IntTrueDiv, ToFloat
+
+_NOT_THE_MODEL_S = {"torch", "numpy", "sympy", "attnexport", *sys.stdlib_module_names}
+
+
+class _LikeInt(type):
+    """What is an int, and what belongs to int, is answered as by int itself."""
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, builtins.int | torch.SymInt)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(builtins.int, name)
+
+
+class IntOfSize(metaclass=_LikeInt):
+    """``int``, but for sizes that are free."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """The symbolic size for a symbolic number, else what ``int`` gives."""
+        if args and isinstance(args[0], torch.SymInt):
+            return args[0]
+        if args and isinstance(args[0], torch.SymFloat):
+            return _of_quotient(args[0])
+        return builtins.int(*args, **kwargs)
+
+
+def _of_quotient(value: torch.SymFloat) -> Any:
+    node = value.node
+    found = exact(node.expr)
+    if found.is_integer and found.free_symbols:
+        return node.shape_env.create_symintnode(found, hint=builtins.int(node.hint))
+    return torch.sym_int(value)
+
+
+def exact(expression: Any) -> Any:
+    """A sympy expression of sizes with its float divisions as fractions: ``FloatTrueDiv(ToFloat(4*n), 4.0)`` is ``n``."""
+    rational = expression.replace(ToFloat, lambda value: value)
+    for division in (FloatTrueDiv, IntTrueDiv):
+        rational = rational.replace(division, lambda above, below: above / below)
+    floats = rational.atoms(sympy.Float)
+    whole = {number: sympy.Integer(builtins.int(number)) for number in floats if float(number).is_integer()}
+    return sympy.cancel(rational.xreplace(whole))
+
+
+@contextmanager
+def int_of_size(module: torch.nn.Module) -> Iterator[None]:
+    """Inside, ``int`` is :class:`IntOfSize` in the files of the module's classes and of the functions that these import."""
+    own = [names for names in _own_names(module) if "int" not in names]
+    for names in own:
+        names["int"] = IntOfSize
+    try:
+        yield
+    finally:
+        for names in own:
+            del names["int"]
+
+
+def _own_names(module: torch.nn.Module) -> list[dict[str, Any]]:
+    """The globals of each file that has a part in the module, of torch's and Python's own none."""
+    waiting: list[Any] = [kind for part in module.modules() for kind in type(part).__mro__]
+    seen: set[str] = set()
+    found = []
+    while waiting:
+        value = waiting.pop()
+        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        if not isinstance(name, str) or name in seen or name.partition(".")[0] in _NOT_THE_MODEL_S:
+            continue
+        seen.add(name)
+        if name in sys.modules:
+            names = vars(sys.modules[name])
+            found.append(names)
+            waiting += [other for other in names.values() if isinstance(other, type | FunctionType | ModuleType)]
+    return found
