@@ -15,6 +15,7 @@ import onnx
 from ..errors import InputError
 from ..runtime.spec import TensorSpec
 from .capture.einsum_letters import einsum_letters
+from .capture.masked_writes import masked_writes
 from .capture.relu_before_pool import relu_before_pool
 from .capture.settle_shapes import settle_shapes
 from .engine.flavour import Flavour
@@ -58,11 +59,11 @@ def engine_target(flavour: Flavour) -> str:
 def find_windows(model: onnx.ModelProto) -> Recognised:
     """Raise windows that were written as slices or shifts, then recognise what is done with them.
 
-    Before that Einsums get the letters that TensorRT reads, ReLUs are moved to the layers that take them in, and Reshapes get the sizes
-    that they compute.
+    Before that Einsums get the letters that TensorRT reads, ReLUs are moved to the layers that take them in, Reshapes get the sizes
+    that they compute, and writes at the places of a mask become choices.
     A loop over shifts of which nothing was recognised stays the loop that it was: its windows would hold all taps at once.
     """
-    model = settle_shapes(relu_before_pool(einsum_letters(model)))
+    model = masked_writes(settle_shapes(relu_before_pool(einsum_letters(model))))
     raised = raise_windows(model)
     found = recognise(raised.model)
     return recognise(model) if raised.counts and not found.found else found
