@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._dispatch.python import enable_python_dispatcher
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
@@ -155,7 +156,10 @@ class _Rewrite:
         module.recompile()
         values = [node.meta["val"] for node in graph.nodes if node.op == "placeholder"]
         mode = next(v.fake_mode for v in values if isinstance(v, torch._subclasses.FakeTensor))
-        FakeTensorProp(module, mode).propagate_dont_convert_inputs(*values)
+        with (
+            enable_python_dispatcher()
+        ):  # C++ kernels of composites (upsample_bilinear2d.vec) would fix each free size at the example's
+            FakeTensorProp(module, mode).propagate_dont_convert_inputs(*values)
 
     def _replace(self, node: Node) -> None:
         rule = self._rules.get(node.target)

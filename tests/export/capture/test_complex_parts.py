@@ -99,6 +99,23 @@ def test_fourier_transforms(parity, use):
     assert parity(Mixing(use), "x=2x6x8x3") < FP32
 
 
+class Resized(nn.Module):
+    """A convolution, a filter in frequencies, half the size: torch's own decomposition of resizing took the example's batch for fixed."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = nn.Parameter(torch.rand(3, 8, 5))
+
+    def forward(self, x):
+        filtered = torch.fft.irfft2(torch.fft.rfft2(x) * self.weights, s=(8, 8))
+        half = nn.functional.interpolate(filtered, scale_factor=0.5, mode="bilinear", align_corners=False)
+        return half.permute(0, 2, 3, 1).reshape(x.shape[0], 16, 3)
+
+
+def test_a_free_batch_stays_free_behind_what_is_resized(parity):
+    assert parity(Resized(), "x=2x3x8x8", dynamic=("x:0=1:2:5",)) < FP32
+
+
 def test_nothing_complex_is_left_and_nodes_keep_their_module(entered):
     found = entered(nn.Sequential(nn.Linear(16, 16), Rotary()), "input=2x7x4x16")
     graph = found.captured.model.graph
