@@ -49,7 +49,9 @@ def export(
     allow_pickle: Annotated[
         bool, typer.Option(help="Run code inside a pickled module. Only for trusted files.")
     ] = False,
-    inputs: Annotated[list[str] | None, typer.Option("--input", help="NAME=1x3x224x224[:dtype]; repeatable.")] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="NAME=1x3x224x224[:dtype[:LOW..HIGH]]; repeatable.")
+    ] = None,
     dynamic: Annotated[list[str] | None, typer.Option(help="NAME:AXIS=min:opt:max; repeatable.")] = None,
     static: Annotated[bool, typer.Option(help="No symbolic batch.")] = False,
     output: Annotated[list[str] | None, typer.Option(help="A name per output, in order; repeatable.")] = None,

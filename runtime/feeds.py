@@ -45,9 +45,10 @@ def random_feeds(
 ) -> dict[str, np.ndarray]:
     """Random inputs by name, equal for equal arguments.
 
-    ``at``: a point of the profile, or a size per symbol. Floating inputs are standard normal; integers are uniform in
-    ``[low, high)`` of the spec, where ``low`` defaults to 0 and ``high`` to ``low + 2``; bools are fair coins. Raises
-    InputError for a symbol without a size, a size out of its range, or an empty or unrepresentable integer range.
+    ``at``: a point of the profile, or a size per symbol. Floating inputs are standard normal, or uniform between ``low`` and
+    ``high`` of the spec; integers are uniform in ``[low, high)``, where ``low`` defaults to 0 and ``high`` to ``low + 2``; bools
+    are fair coins. Raises InputError for a symbol without a size, a size out of its range, or an empty or unrepresentable
+    integer range.
     """
     axes = symbol_axes(specs)
     sizes = {s: axis.at(at) for s, axis in axes.items()} if isinstance(at, str) else dict(at)
@@ -70,12 +71,14 @@ def random_feeds(
 
 def _draw(generator: np.random.Generator, spec: TensorSpec, shape: tuple[int, ...]) -> np.ndarray:
     dtype = spec.numpy_dtype
+    if dtype.kind == "f" and spec.low is not None and spec.high is not None:
+        return np.asarray(generator.uniform(spec.low, spec.high, shape)).astype(dtype)
     if dtype.kind == "f":
         return np.asarray(generator.standard_normal(shape)).astype(dtype)
     if dtype.kind == "b":
         return np.asarray(generator.integers(0, 2, shape)).astype(dtype)
-    low = spec.low if spec.low is not None else 0
-    high = spec.high if spec.high is not None else low + 2
+    low = int(spec.low) if spec.low is not None else 0
+    high = int(spec.high) if spec.high is not None else low + 2
     info = np.iinfo(dtype)
     if not info.min <= low < high <= int(info.max) + 1:
         raise InputError(

@@ -77,15 +77,16 @@ class Axis:
 class TensorSpec:
     """Name, dtype (a NumPy name such as ``float32``) and axes of one input or output.
 
-    ``low`` and ``high`` bound integer inputs (token ids) when random feeds are drawn; ``high`` is exclusive.
+    ``low`` and ``high`` bound inputs when random feeds are drawn: whole numbers (token ids), ``high`` exclusive, or the ends of an
+    interval of floats.
     Output axes may be dynamic with ranges that were only inferred.
     """
 
     name: str
     dtype: str
     axes: tuple[Axis, ...]
-    low: int | None = None
-    high: int | None = None
+    low: float | None = None
+    high: float | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:

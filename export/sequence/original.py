@@ -48,7 +48,8 @@ def original_of(part: Source) -> TorchOriginal:
 def sources(spec: TensorSpec, padding: int, rows: int, length: int, seed: int) -> np.ndarray:
     """Seeded sources (rows, length): random tokens, other than padding, of random lengths, padded behind."""
     generator = np.random.default_rng(seed)
-    low, high = spec.low or 0, spec.high if spec.high is not None else (spec.low or 0) + 2
+    low = int(spec.low or 0)
+    high = int(spec.high) if spec.high is not None else low + 2
     words = [token for token in range(low, min(high, low + 1_000_000)) if token != padding] or [low]
     drawn = generator.choice(np.array(words), (rows, length))
     counts = generator.integers(1, length + 1, rows)

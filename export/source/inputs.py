@@ -4,6 +4,7 @@
 
     --input   x=1x3x224x224            float32 unless a dtype follows: x=1x3x224x224:float16, ids=1x128:int64, t=scalar
               ids=1x128:int64:0..8000  whole numbers from 0 to 7999, where random ones are drawn (token ids)
+              x=1x3x224x224:float32:0..1   uniform between 0 and 1 instead of standard normal (images)
     --dynamic x:0=1:4:16               axis 0 of x takes sizes 1 to 16, tuned for 4 (min:opt:max)
     --dynamic x:0=1:16                 opt is the size that --input gives
     --dynamic x:1=tokens=16:64:128     the axis gets a name; axes of one name always have one size ...
@@ -19,6 +20,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 
 from ...errors import InputError
 from ...runtime.spec import DTYPES
@@ -27,6 +29,7 @@ BATCH = "batch"
 MAX_SIZE = 2**31 - 1
 _INPUT = re.compile(r"(?P<name>[^=\s]+)=(?P<shape>[^:]*)(?::(?P<dtype>[^:]*))?(?::(?P<bounds>.*))?", re.DOTALL)
 _DYNAMIC = re.compile(r"(?P<name>[^=\s]+):(?P<axis>-?\d+)=(?:(?P<symbol>[A-Za-z_]\w*)(?:=|$))?(?P<range>[\d:]*)")
+_NUMBER = r"-?\d{1,18}(?:\.\d{1,18})?(?:e-?\d{1,3})?"
 _ALIASES = {
     "fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "fp64": "float64", "double": "float64",
     "int": "int32", "long": "int64",
@@ -35,12 +38,12 @@ _ALIASES = {
 
 @dataclass(frozen=True)
 class InputArgument:
-    """One ``--input``: a name, concrete sizes, a NumPy dtype name, and for whole numbers what lies between them."""
+    """One ``--input``: a name, concrete sizes, a NumPy dtype name, and the bounds of random values."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    bounds: tuple[int, int] | None = None
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,22 +92,33 @@ def _dtype(text: str | None, whole: str) -> str:
     raise InputError(f"dtype {text!r} in --input {whole!r} is not known", f"{hint}use one of {', '.join(DTYPES)}")
 
 
-def _bounds(text: str | None, dtype: str, whole: str) -> tuple[int, int] | None:
+def _bounds(text: str | None, dtype: str, whole: str) -> tuple[float, float] | None:
+    """Whole numbers for whole dtypes, the upper one left out; for floats the ends of an interval."""
     if text is None:
         return None
-    match = re.fullmatch(r"(-?\d{1,18})\.\.(-?\d{1,18})", text, re.ASCII)
+    match = re.fullmatch(rf"({_NUMBER})\.\.({_NUMBER})", text, re.ASCII)
     if match is None:
         raise InputError(
-            f"bounds {text!r} in --input {whole!r} are not LOW..HIGH", "write for example ids=1x128:int64:0..8000"
+            f"bounds {text!r} in --input {whole!r} are not LOW..HIGH",
+            "write for example ids=1x128:int64:0..8000 or x=1x3x224x224:float32:0..1",
         )
+    if dtype == "bool":
+        raise InputError(f"bounds {text} in --input {whole!r} are for numbers, not bool", "leave them out")
     if "int" not in dtype:
-        raise InputError(f"bounds {text} in --input {whole!r} are for whole numbers, not {dtype}", "leave them out")
-    low, high = int(match[1]), int(match[2])
-    if low >= high:
+        low, high = float(match[1]), float(match[2])
+        if not low < high or not isfinite(high - low):
+            raise InputError(f"bounds {text} in --input {whole!r} are no interval", "write for example 0..1 or -1..1")
+        return low, high
+    if not all(re.fullmatch(r"-?\d{1,18}", part) for part in match.groups()):
+        raise InputError(
+            f"bounds {text} in --input {whole!r} are no whole numbers", f"{dtype} takes for example 0..8000"
+        )
+    first, last = int(match[1]), int(match[2])
+    if first >= last:
         raise InputError(
             f"bounds {text} in --input {whole!r} hold no number", "the upper one is not included: write 0..8000"
         )
-    return low, high
+    return first, last
 
 
 def parse_dynamic(text: str) -> DynamicArgument:

@@ -65,6 +65,14 @@ def test_integers_keep_to_low_and_the_exclusive_high(low: int | None, high: int 
     assert set(array.tolist()) == values
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_floats_between_bounds_fill_the_interval(dtype: str) -> None:
+    (array,) = random_feeds([TensorSpec("x", dtype, (Axis.fixed(4000),), -0.25, 1.5)]).values()
+    assert array.dtype == dtype
+    assert -0.25 <= array.min() < -0.2 and 1.45 < array.max() <= 1.5
+    np.testing.assert_allclose(array.astype(float).mean(), 0.625, atol=0.05)
+
+
 @pytest.mark.parametrize(("low", "high"), [(3, 3), (4, 3), (0, 129), (-129, 0), (None, 0)])
 def test_an_integer_range_that_holds_nothing_is_refused(low: int | None, high: int | None) -> None:
     with pytest.raises(InputError, match="of 'ids' holds no int8"):

@@ -24,6 +24,8 @@ X, MASK = Parameter("x", True), Parameter("mask", False)
         ("ids=1x128:int64", InputArgument("ids", (1, 128), "int64")),
         ("ids=1x128:int64:0..40", InputArgument("ids", (1, 128), "int64", (0, 40))),
         ("ids=4:int32:-3..1", InputArgument("ids", (4,), "int32", (-3, 1))),
+        ("x=1x3:float32:0..1", InputArgument("x", (1, 3), "float32", (0.0, 1.0))),
+        ("x=2:float16:-0.5..1e-2", InputArgument("x", (2,), "float16", (-0.5, 0.01))),
         ("t=scalar", InputArgument("t", (), "float32")),
         (" x.1=5 ", InputArgument("x.1", (5,), "float32")),
         ("in:0=2x3", InputArgument("in:0", (2, 3), "float32")),
@@ -52,7 +54,14 @@ def test_input(text, expected):
         ("x=1:int64:5", "bounds '5' in --input 'x=1:int64:5' are not LOW..HIGH"),
         ("x=1:int64:", "bounds '' in"),
         ("x=1:int64:4..4", "bounds 4..4 in --input 'x=1:int64:4..4' hold no number"),
-        ("x=1:float32:0..4", "are for whole numbers, not float32"),
+        (
+            "x=1:int64:0..4.5",
+            "bounds 0..4.5 in --input 'x=1:int64:0..4.5' are no whole numbers. int64 takes for example 0..8000",
+        ),
+        ("x=1:float32:1..1", "bounds 1..1 in --input 'x=1:float32:1..1' are no interval"),
+        ("x=1:float32:0..nan", "bounds '0..nan' in"),
+        ("x=1:float32:-1e308..1e308", "are no interval"),
+        ("x=1:bool:0..1", "are for numbers, not bool"),
     ],
 )
 def test_wrong_input(text, fragment):
