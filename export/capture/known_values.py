@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from ..calling import call
-from . import int_of_size
+from . import python_sizes
 from .kept_state import kept_state
 from .quiet import quiet
 
@@ -143,10 +143,10 @@ def _numbers(value: Any) -> list[Any]:
 
 
 def _line() -> str:
-    """The line outside of torch, and of what stands in for int(), that reads."""
+    """The line outside of torch, and of what stands in for Python's int and len, that reads."""
     frame = sys._getframe(2)
     while frame.f_back is not None and (
-        "/torch/" in frame.f_code.co_filename.replace("\\", "/") or frame.f_code.co_filename == int_of_size.__file__
+        "/torch/" in frame.f_code.co_filename.replace("\\", "/") or frame.f_code.co_filename == python_sizes.__file__
     ):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -17,11 +17,11 @@ from ..calling import arrange, by_argument, call
 from ..origin import Origin
 from . import affine_grid_op, linspace_sizes
 from .chunk_sizes import UnevenPartsError, chunk_calls
-from .int_of_size import int_of_size
 from .kept_state import kept_state
 from .known_values import known_values
 from .naming import short_path
 from .own_calls import OwnCalls
+from .python_sizes import python_sizes
 from .quiet import quiet
 from .shared_axes import shared_axes
 from .tensors_only import tensors_only
@@ -103,8 +103,8 @@ def export_program(
     """
     free = any(axis.symbol is not None for spec in specs for axis in spec.axes)
     if free and not isinstance(module, torch.jit.ScriptModule):
-        # What fails with an int that is not Python's may pass with Python's, and what it says then is what its author knows.
-        with suppress(UnsupportedModelError), int_of_size(module):
+        # What fails with another int and len may pass with Python's, and what is said then is what the author knows.
+        with suppress(UnsupportedModelError), python_sizes(module):
             return _traced(module, specs, feeds)
     return _traced(module, specs, feeds)
 

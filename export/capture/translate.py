@@ -16,6 +16,7 @@ from onnxscript.values import Opset
 
 from ...errors import UnsupportedModelError
 from ..domain import DOMAIN, VERSION, register_schemas
+from .translate_all_true import all_true_translations
 from .translate_antialias import antialias_translations
 from .translate_conv3d import convolution_translations
 from .translate_distance import distance_translations
@@ -147,6 +148,7 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         **einsum_translations(),
         **distance_translations(),
         **order_translations(),
+        **all_true_translations(),
         aten.scaled_dot_product_attention.default: sdpa,
         aten.im2col.default: im2col,
         aten.col2im.default: col2im,

@@ -1,4 +1,4 @@
-"""Sizes that go through Python's int() stay free: Swin's window_reverse above all."""
+"""Sizes that go through Python's int() and len() stay free: Swin's window_reverse above all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._sympy.functions import FloatTrueDiv, FloorDiv, ToFloat
 
-from attnexport.export.capture.int_of_size import IntOfSize, exact, int_of_size
+from attnexport.export.capture.python_sizes import IntOfSize, exact, len_of_size, python_sizes
 from attnexport.export.capture.trace import FixedAxisError
 
 FREE = ("x:0=1:2:5",)
@@ -44,6 +44,16 @@ class Plain(nn.Module):
         return x.reshape(n * c).reshape(n, c) * int("3") + int.from_bytes(b"\1", "big")
 
 
+class Lengths(nn.Module):
+    """Of a tensor, of a list of them, and of a tensor that is a number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [x, x + 1]
+        with pytest.raises(TypeError, match="0-d"):
+            len(x.sum())
+        return torch.cat(parts).reshape(len(parts), len(x), -1).sum(0) * len("four")
+
+
 class Half(nn.Module):
     """No whole quotient: half of a length, rounded down."""
 
@@ -64,6 +74,11 @@ def test_sizes_through_int_alone(parity: Any) -> None:
     assert parity(Plain(), "x=2x4", dynamic=FREE) < 1e-6
 
 
+def test_the_length_of_a_tensor_is_its_first_size(parity: Any) -> None:
+    assert parity(Lengths(), "x=2x4", dynamic=FREE) < 1e-6
+    assert (len_of_size(torch.ones(3, 2)), len_of_size("ab"), len_of_size({1: 2})) == (3, 2, 1)
+
+
 def test_a_quotient_that_is_not_whole_is_truncated(parity: Any) -> None:
     assert parity(Half(), "x=2x7", dynamic=("x:1=5:7:12",)) == 0
 
@@ -74,19 +89,19 @@ def test_a_batch_that_is_written_as_a_number_is_refused_as_before(entered: Any) 
     assert caught.value.axes == (("x", 0, 2),)
 
 
-def test_int_is_python_s_again_afterwards() -> None:
+def test_int_and_len_are_python_s_again_afterwards() -> None:
     names = Windows.forward.__globals__
-    assert "int" not in names
-    with pytest.raises(RuntimeError, match="in between"), int_of_size(Windows()):
-        assert names["int"] is IntOfSize
+    assert not {"int", "len"} & set(names)
+    with pytest.raises(RuntimeError, match="in between"), python_sizes(Windows()):
+        assert (names["int"], names["len"]) == (IntOfSize, len_of_size)
         assert "int" not in vars(torch.nn)
         raise RuntimeError("in between")
-    assert "int" not in names
+    assert not {"int", "len"} & set(names)
 
 
 def test_a_file_s_own_int_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(Windows.forward.__globals__, "int", float)
-    with int_of_size(Windows()):
+    with python_sizes(Windows()):
         assert Windows.forward.__globals__["int"] is float
 
 

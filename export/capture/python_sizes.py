@@ -1,7 +1,8 @@
-"""``int()`` of a free size stays a free size.
+"""``int()`` and ``len()`` of a free size stay free sizes.
 
-Swin, and most of what has windows since, undoes them with ``B = int(windows.shape[0] / (H * W / ws / ws))``. Python's ``int`` must give a
-plain number, so torch.export takes the example's and fixes the axis. While a module is traced anew, its own files see another ``int``.
+Swin, and most of what has windows since, undoes them with ``B = int(windows.shape[0] / (H * W / ws / ws))``; detectors ask ``len(x)`` for
+their batch. Python's own must give a plain number, so torch.export takes the example's and fixes the axis, or cuts a slice at it without
+a word. While a module is traced, its own files see another ``int`` and another ``len``.
 An exact quotient becomes the integer expression that it is,
 
     int(4 * n / (8 * 8 / 4 / 4))  =  n
@@ -66,17 +67,25 @@ def exact(expression: Any) -> Any:
     return sympy.cancel(rational.xreplace(whole))
 
 
+def len_of_size(value: Any) -> Any:
+    """``len``, but the first size of a tensor may be symbolic."""
+    return value.shape[0] if isinstance(value, torch.Tensor) and value.dim() else builtins.len(value)
+
+
+_STAND_INS = {"int": IntOfSize, "len": len_of_size}
+
+
 @contextmanager
-def int_of_size(module: torch.nn.Module) -> Iterator[None]:
-    """Inside, ``int`` is :class:`IntOfSize` in the files of the module's classes and of the functions that these import."""
-    own = [names for names in _own_names(module) if "int" not in names]
-    for names in own:
-        names["int"] = IntOfSize
+def python_sizes(module: torch.nn.Module) -> Iterator[None]:
+    """Inside, ``int`` and ``len`` are ours in the files of the module's classes and of the functions that these import."""
+    own = [(names, name) for names in _own_names(module) for name in _STAND_INS if name not in names]
+    for names, name in own:
+        names[name] = _STAND_INS[name]
     try:
         yield
     finally:
-        for names in own:
-            del names["int"]
+        for names, name in own:
+            del names[name]
 
 
 def _own_names(module: torch.nn.Module) -> list[dict[str, Any]]:
