@@ -15,7 +15,7 @@ from ...runtime.feeds import random_feeds, symbol_axes
 from ...runtime.spec import TensorSpec
 from ..calling import arrange, by_argument, call
 from ..origin import Origin
-from . import affine_grid_op, linspace_sizes
+from . import affine_grid_op, linspace_sizes, translate_linear_systems
 from .chunk_sizes import UnevenPartsError, chunk_calls
 from .kept_state import kept_state
 from .known_values import known_values
@@ -122,7 +122,7 @@ def _traced(
             torch.no_grad(),
             kept_state(module),
             shared_axes(module, specs) as ranges,
-            OwnCalls(affine_grid_op.CALLS, linspace_sizes.CALLS, chunk_calls(ranges)),
+            OwnCalls(affine_grid_op.CALLS, linspace_sizes.CALLS, translate_linear_systems.CALLS, chunk_calls(ranges)),
             known,
             tensors_only(module),
         ):

@@ -21,6 +21,7 @@ from .translate_antialias import antialias_translations
 from .translate_conv3d import convolution_translations
 from .translate_distance import distance_translations
 from .translate_einsum import einsum_translations
+from .translate_linear_systems import linear_system_translations
 from .translate_order import order_translations
 from .translate_pooling import pooling_translations
 
@@ -148,6 +149,7 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         **einsum_translations(),
         **distance_translations(),
         **order_translations(),
+        **linear_system_translations(),
         **all_true_translations(),
         aten.scaled_dot_product_attention.default: sdpa,
         aten.im2col.default: im2col,
