@@ -33,6 +33,15 @@ class _LikeInt(type):
     def __instancecheck__(cls, value: Any) -> bool:
         return isinstance(value, builtins.int | torch.SymInt)
 
+    def __subclasscheck__(cls, kind: type) -> bool:
+        return issubclass(kind, builtins.int | torch.SymInt)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is builtins.int
+
+    def __hash__(cls) -> builtins.int:
+        return hash(builtins.int)
+
     def __getattr__(cls, name: str) -> Any:
         return getattr(builtins.int, name)
 

@@ -124,6 +124,14 @@ def test_exact_quotients(expression: Any, expected: Any) -> None:
     assert bool(exact(expression).is_integer) == bool(expected.is_integer)
 
 
+def test_what_is_an_int_is_answered_as_by_int() -> None:
+    assert isinstance(3, IntOfSize) and isinstance(True, IntOfSize) and not isinstance(3.0, IntOfSize)
+    assert issubclass(bool, IntOfSize) and not issubclass(float, IntOfSize)
+    kinds = [type(value) for value in (3, 3.0)]
+    assert [IntOfSize == kind for kind in kinds] == [True, False]
+    assert {int: "whole", float: "real"}[IntOfSize] == "whole"
+
+
 def test_numbers_that_are_plain_are_int_s() -> None:
     assert (IntOfSize(3.9), IntOfSize("7"), IntOfSize(), IntOfSize("11", base=2)) == (3, 7, 0, 3)
     assert type(IntOfSize(True)) is int
