@@ -6,6 +6,7 @@ one and finds it in the next run fails there with what says nothing of it ("Unab
 
 from __future__ import annotations
 
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,9 +31,10 @@ def kept_state(module: torch.nn.Module) -> Iterator[None]:
 def _held(attributes: dict[str, Any]) -> Iterator[Callable[[], None]]:
     yield _dictionary(attributes)
     for value in list(attributes.values()):
-        if isinstance(value, dict):
+        # Exact kinds: others may forbid it, as a FrozenDict that holds a configuration, or have a meaning of their own.
+        if type(value) in (dict, OrderedDict, defaultdict):
             yield _dictionary(value)
-        elif isinstance(value, list):
+        elif type(value) is list:
             yield _list(value)
 
 

@@ -39,6 +39,24 @@ class Table(nn.Module):
         return x * self.tables[x.shape[-1]] + sum(self.last[-1:])
 
 
+class Frozen(dict[str, Any]):
+    """As the configuration of diffusers' networks."""
+
+    def update(self, *_: Any, **__: Any) -> None:
+        raise TypeError("this is frozen")
+
+    clear = update
+
+
+class Configured(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = Frozen(scale=2.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.config["scale"]
+
+
 class Counter(nn.Module):
     """A buffer that is set anew."""
 
@@ -51,7 +69,7 @@ class Counter(nn.Module):
         return x * 2
 
 
-@pytest.mark.parametrize("kind", [Mean, Table])
+@pytest.mark.parametrize("kind", [Mean, Table, Configured])
 def test_a_network_that_keeps_tensors_exports_with_a_free_batch(kind: type[nn.Module], parity: Any) -> None:
     assert parity(kind(), "x=2x3x6x4", dynamic=("x:0=1:2:5",)) < 1e-6
 

@@ -35,6 +35,13 @@ class Windows(nn.Module):
         return window_reverse(mixed, 6, h, w).permute(0, 3, 1, 2)
 
 
+class Masked(Windows):
+    """Two inputs of one batch, of which torch.export wants the shapes proved."""
+
+    def forward(self, x: Tensor, keep: Tensor) -> Tensor:
+        return super().forward(x) * keep[:, None, None, None]
+
+
 class Plain(nn.Module):
     """Each size through ``map(int, ...)``, and asked whether it is one."""
 
@@ -68,6 +75,14 @@ class Written(nn.Module):
 
 def test_the_windows_of_swin_are_undone_for_each_batch(parity: Any) -> None:
     assert parity(Windows(), "x=2x4x12x18", dynamic=FREE) < 1e-6
+
+
+def test_the_batch_of_two_inputs_stays_free_and_is_read_from_one(parity: Any, entered: Any) -> None:
+    free = ("x:0=n=1:2:5", "keep:0=n")
+    assert parity(Masked(), "x=2x4x12x18", "keep=2", dynamic=free) < 1e-6
+    assert not {"Div", "Floor", "Cast"} & {
+        node.op_type for node in entered(Masked(), "x=2x4x12x18", "keep=2", dynamic=free).captured.model.graph.node
+    }
 
 
 def test_sizes_through_int_alone(parity: Any) -> None:
