@@ -19,6 +19,8 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from .edited import edited
+
 _ELEMENTWISE = {
     "Abs", "Add", "And", "Atan", "Cast", "Ceil", "Clip", "Cos", "Equal", "Erf", "Exp", "Floor", "Greater", "GreaterOrEqual", "Identity",
     "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Min", "Mul", "Neg", "Not", "Or", "Pow", "Reciprocal", "Relu", "Round", "Sigmoid",
@@ -41,13 +43,7 @@ def masked_writes(model: onnx.ModelProto) -> onnx.ModelProto:
     if not any(changed):
         return model
     graph.cleanup().toposort()
-    chosen: onnx.ModelProto = gs.export_onnx(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    chosen.metadata_props.extend(model.metadata_props)
-    chosen.graph.metadata_props.extend(model.graph.metadata_props)
-    for mine, theirs in ((chosen.graph.input, model.graph.input), (chosen.graph.output, model.graph.output)):
-        del mine[:]
-        mine.extend(theirs)
-    return chosen
+    return edited(graph, model)
 
 
 class _Write:

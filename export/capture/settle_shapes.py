@@ -24,6 +24,7 @@ from ..domain import register_schemas
 from ..raising.linear import Linear
 from ..raising.sizes import constant, integers, length
 from ..weightless import inferred, skeleton, with_weights
+from .edited import edited
 
 ROUNDS = 8
 """Each round lets inference see one Reshape further at least; what is not settled by then stays computed."""
@@ -39,13 +40,7 @@ def settle_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         if not changed:
             break
         graph.cleanup()
-        settled: onnx.ModelProto = gs.export_onnx(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-        settled.metadata_props.extend(model.metadata_props)
-        settled.graph.metadata_props.extend(model.graph.metadata_props)
-        for mine, theirs in ((settled.graph.input, model.graph.input), (settled.graph.output, model.graph.output)):
-            del mine[:]
-            mine.extend(theirs)
-        model = _inferred_anew(settled)
+        model = _inferred_anew(edited(graph, model))
     return model
 
 
