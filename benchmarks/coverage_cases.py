@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from attnexport.benchmarks.coverage_case import Case
+from attnexport.benchmarks.coverage_detection import detection
+from attnexport.benchmarks.coverage_geometry import kornia
+from attnexport.benchmarks.coverage_restoration import spandrel
 from attnexport.benchmarks.coverage_vision import segmentation, timm, torchvision, vit_pytorch
 
 
@@ -20,8 +23,11 @@ def cases() -> Iterator[Case]:
     yield from timm()
     yield from segmentation()
     yield from _transformers()
+    yield from detection()
     yield from _x_transformers()
     yield from _monai()
+    yield from spandrel()
+    yield from kornia()
     yield from _others()
 
 

@@ -38,3 +38,11 @@ def swin_v2(**sizes: Any) -> torch.nn.Module:
         **sizes, block=swin.SwinTransformerBlockV2, downsample_layer=swin.PatchMergingV2
     )
     return module
+
+
+def tupled(factory: str, **kwargs: Any) -> torch.nn.Module:
+    """``package.module:callable`` whose pairs must be tuples, which JSON has not, and which says so only when it runs."""
+    module, _, name = factory.partition(":")
+    pairs = {key: tuple(value) if isinstance(value, list) else value for key, value in kwargs.items()}
+    made: torch.nn.Module = getattr(import_module(module), name)(**pairs)
+    return made
