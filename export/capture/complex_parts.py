@@ -156,9 +156,8 @@ class _Rewrite:
         module.recompile()
         values = [node.meta["val"] for node in graph.nodes if node.op == "placeholder"]
         mode = next(v.fake_mode for v in values if isinstance(v, torch._subclasses.FakeTensor))
-        with (
-            enable_python_dispatcher()
-        ):  # C++ kernels of composites (upsample_bilinear2d.vec) would fix each free size at the example's
+        # C++ kernels of composites (upsample_bilinear2d.vec) would fix each free size at the example's.
+        with enable_python_dispatcher():
             FakeTensorProp(module, mode).propagate_dont_convert_inputs(*values)
 
     def _replace(self, node: Node) -> None:

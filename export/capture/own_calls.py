@@ -1,6 +1,7 @@
 """Calls that are traced in our way and not in torch's: one mode for all, active while a module is traced, alone.
 
-Who has such a call gives a table of functions and of what takes their place (``affine_grid_op``, ``linspace_sizes``, ``chunk_sizes``).
+Who has such a call gives a table of functions and of what takes their place (``affine_grid_op``, ``linspace_sizes``, ``chunk_sizes``,
+``translate_linear_systems``).
 """
 
 from __future__ import annotations
