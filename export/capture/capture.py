@@ -113,7 +113,7 @@ def _explain(error: BaseException) -> UnsupportedModelError:
     innermost = error
     while current is not None:
         if isinstance(current, UnsupportedModelError):
-            return current
+            return _placed(current, error)
         chain.append(str(current))
         innermost = current
         current = current.__cause__ or current.__context__
@@ -128,6 +128,14 @@ def _explain(error: BaseException) -> UnsupportedModelError:
     return UnsupportedModelError(
         f"torch.onnx cannot translate {where}: {first_line(innermost)}", "rewrite that step of the model"
     )
+
+
+def _placed(refusal: UnsupportedModelError, error: BaseException) -> UnsupportedModelError:
+    """A translation that refuses knows the operator and not where it stands: torch wraps what it raises, and has the node."""
+    node = _failed_node(error) if refusal is not error else None
+    if node is None:
+        return refusal
+    return UnsupportedModelError(f"{refusal.problem}, in {describe_node(node)}", refusal.remedy)
 
 
 def _failed_node(error: BaseException | None) -> torch.fx.Node | None:

@@ -99,7 +99,7 @@ def test_a_zero_where_the_pivot_would_be_and_a_singular_matrix(entered: Any) -> 
     ("inputs", "dynamic", "message"),
     [
         (("a=2x9x9",), (), "a linear system of 9 x 9 is not exported, only up to 8 x 8"),
-        (("a=2x6x6",), ("a:1=n=2:6:8", "a:2=n"), "a linear system of a free size is not exported"),
+        (("a=2x6x6",), ("input:1=n=2:6:8", "input:2=n"), "a linear system of a free size is not exported"),
     ],
 )
 def test_large_and_free_systems_are_refused(
@@ -109,5 +109,9 @@ def test_large_and_free_systems_are_refused(
         def forward(self, a: Tensor) -> Tensor:
             return torch.linalg.inv(a)
 
-    with pytest.raises(UnsupportedModelError, match=message):
-        entered(Alone(), *inputs, dynamic=dynamic)
+    with pytest.raises(UnsupportedModelError, match=message) as caught:
+        entered(
+            nn.Sequential(nn.Identity(), Alone()), *(text.replace("a", "input", 1) for text in inputs), dynamic=dynamic
+        )
+    assert ", in module '1' (Alone) at " in str(caught.value)
+    assert "test_translate_linear_systems.py:" in str(caught.value)
