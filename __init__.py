@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .export.checkpoint import save as save
-    from .export.handle import Bundle as Bundle
-    from .export.python_api import export as export
-    from .export.python_api import open_session as open
+    from .export.api.bundle import Bundle as Bundle
+    from .export.api.export import export as export
+    from .export.api.export import open_session as open
+    from .export.source.checkpoint import save as save
     from .runtime.spec import TensorSpec as TensorSpec
 
 # The package export is itself callable, so that it can be both: see its __init__.

@@ -14,11 +14,11 @@ import numpy as np
 import onnx
 
 from attnexport.errors import MissingBackendError
-from attnexport.export.entry import enter
 from attnexport.export.precision import Backend, HalfName, convert
-from attnexport.export.report import Silent
-from attnexport.export.rewrite import Plan, find_windows, lower_for
+from attnexport.export.progress import Silent
 from attnexport.export.source import SourceOptions, load
+from attnexport.export.stages.entry import enter
+from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.runtime.sessions import Session
 from attnexport.runtime.sessions.emulated import EmulatedSession
 from attnexport.runtime.sessions.ort import OrtSession

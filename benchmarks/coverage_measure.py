@@ -80,7 +80,7 @@ def _export(case: Case, folder: Path, row: Row) -> None:
     from attnexport.export.engine.options import EngineOptions
     from attnexport.export.options import ExportOptions
     from attnexport.export.pipeline import run
-    from attnexport.export.report import Silent
+    from attnexport.export.progress import Silent
 
     reporter = Silent()
     options = ExportOptions.from_strings(

@@ -17,10 +17,10 @@ from typing import Any
 
 from attnexport.export.engine import EngineOptions, Flavour, build_engine, find_flavour
 from attnexport.export.engine.memory import engine_memory
-from attnexport.export.report import Silent
-from attnexport.runtime.bundle import Bundle
-from attnexport.runtime.codec import encode_fields
-from attnexport.runtime.console import size
+from attnexport.export.progress import Silent
+from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.codec import encode_fields
+from attnexport.runtime.show.console import size
 from attnexport.runtime.spec import Axis, TensorSpec
 
 

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from attnexport.benchmarks.local_attention_measure import THREADS
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.quiet import quiet
-from attnexport.export.capture.trace import export_program, trace_sizes
-from attnexport.export.origin import Origins
-from attnexport.export.report import Silent
-from attnexport.export.rewrite import Plan, find_windows, lower_for
-from attnexport.runtime.feeds import random_feeds
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import export_program, trace_sizes
+from attnexport.export.graph.origin import Origins
+from attnexport.export.progress import Silent
+from attnexport.export.quiet import quiet
+from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
+from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
 

@@ -15,7 +15,7 @@ from attnexport.export.engine.build import build_engine
 from attnexport.export.engine.flavour import find_flavour
 from attnexport.export.engine.options import EngineOptions
 from attnexport.export.precision import convert
-from attnexport.export.report import Silent
+from attnexport.export.progress import Silent
 from attnexport.runtime.spec import TensorSpec
 
 TARGET = "tensorrt-rtx"

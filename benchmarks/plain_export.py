@@ -21,14 +21,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.quiet import quiet
-from attnexport.export.capture.trace import export_program, trace_sizes
-from attnexport.export.report import Silent
-from attnexport.export.rewrite import Plan, find_windows, lower_for
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import export_program, trace_sizes
+from attnexport.export.progress import Silent
+from attnexport.export.quiet import quiet
 from attnexport.export.source import SourceOptions, load
+from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.models.attention.stand_alone import StandAloneAttention
-from attnexport.runtime.feeds import random_feeds
+from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attnexport.export.entry import enter
-from attnexport.export.report import Silent
-from attnexport.export.rewrite import Plan, find_windows, lower_for
+from attnexport.export.progress import Silent
+from attnexport.export.reference.torch_model import Original
 from attnexport.export.source.base import Source
-from attnexport.export.truth import Original
+from attnexport.export.stages.entry import enter
+from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.models.attention.cbam import CBAM
 from attnexport.models.attention.spatial_transformer import SpatialTransformer
 from attnexport.models.attention.squeeze_excite import SqueezeExcite

@@ -26,9 +26,9 @@ from attnexport.export.precision import convert
 from attnexport.export.precision.graph import GraphIndex, normalise
 from attnexport.export.precision.operators import moves_data
 from attnexport.export.precision.policy import Decision
-from attnexport.export.precision.search import Aim, Evidence, Found, build_inputs, search
-from attnexport.export.report import Silent
-from attnexport.runtime.feeds import random_feeds
+from attnexport.export.progress import Silent
+from attnexport.export.search import Aim, Evidence, Found, build_inputs, search
+from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.emulated import EmulatedSession
 from attnexport.runtime.spec import Axis, TensorSpec
 

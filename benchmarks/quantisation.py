@@ -19,7 +19,7 @@ from typing import Any
 from attnexport.benchmarks.marks import put
 from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import run
-from attnexport.runtime.bundle import Bundle
+from attnexport.runtime.bundle.bundle import Bundle
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NETWORKS = ("digits_stn_cbam", "digits_sasa", "digits_lrnet")

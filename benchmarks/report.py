@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from attnexport.benchmarks.chromium import Browser, find_browser
-from attnexport.export.html.page import write_page
-from attnexport.runtime.bundle import Bundle
+from attnexport.export.report.page import write_page
+from attnexport.runtime.bundle.bundle import Bundle
 
 OPENINGS = 9
 

@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.quiet import quiet
-from attnexport.export.capture.trace import export_program
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import export_program
 from attnexport.export.lower import lower
+from attnexport.export.quiet import quiet
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
 

@@ -29,8 +29,8 @@ import numpy as np
 
 import attnexport
 from attnexport.benchmarks.marks import put
-from attnexport.runtime.bundle import Bundle
-from attnexport.runtime.feeds import random_feeds
+from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.serve.child import Child
 from attnexport.runtime.serve.endpoints import Endpoints, find_endpoints
 from attnexport.runtime.serve.options import ServeOptions

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import attnexport
-from attnexport.runtime.feeds import random_feeds
+from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 
 SHARE, MICROSECONDS = 0.03, 50.0

@@ -11,19 +11,18 @@ from typing import Any
 import torch
 
 from attnexport.benchmarks.plain_export import measure as interleaved
-from attnexport.export import checkpoint
-from attnexport.export.capture.quiet import quiet
-from attnexport.export.capture.trace import trace_sizes
+from attnexport.export.capture.tracing.trace import trace_sizes
 from attnexport.export.engine import EngineOptions, build_engine, find_flavour
 from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import ExportResult, run
-from attnexport.export.report import Silent
-from attnexport.export.source import SourceOptions
-from attnexport.export.stages import FP32, HALF
+from attnexport.export.progress import Silent
+from attnexport.export.quiet import quiet
+from attnexport.export.source import SourceOptions, checkpoint
+from attnexport.export.stages.write import FP32, HALF
 from attnexport.models import registry
-from attnexport.runtime.feeds import random_feeds
-from attnexport.runtime.figures import ParityRecord
-from attnexport.runtime.manifest import Manifest
+from attnexport.runtime.bundle.figures import ParityRecord
+from attnexport.runtime.bundle.manifest import Manifest
+from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import TensorSpec
 

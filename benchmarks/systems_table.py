@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from attnexport.models import registry
-from attnexport.runtime.model_table import amount
+from attnexport.runtime.show.model_table import amount
 
 BEGIN, END = "<!-- table: written by benchmarks/systems.py -->", "<!-- end of table -->"
 COLUMNS = (

@@ -58,7 +58,7 @@ def bench(
     from ..export.bench import BenchOptions
     from ..export.bench import bench as run
     from ..export.bench.table import tables
-    from ..runtime.console import ConsoleReporter, print_json, show_parts
+    from ..runtime.show.console import ConsoleReporter, print_json, show_parts
 
     bundle = model if model is not None and model.is_dir() else None
     if bundle is None and original is not None:
@@ -74,7 +74,7 @@ def bench(
     file = original if bundle is not None else model
     export = None
     if bundle is None or file is not None or words["arch"] or words["factory"]:
-        from ..export.requirements import require_export
+        from ..export.api.requirements import require_export
 
         require_export()
         export = read({**words, "model": file, "trt": trt, "precision": precision})

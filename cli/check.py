@@ -17,8 +17,8 @@ def check(
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
     """Prove a bundle again from its golden inputs and outputs; needs no torch."""
-    from ..runtime.check import check as run_check
-    from ..runtime.console import ConsoleReporter, show_check
+    from ..runtime.check.check import check as run_check
+    from ..runtime.show.console import ConsoleReporter, show_check
 
     with ConsoleReporter(silent=json_output) as reporter:
         if rebuild:

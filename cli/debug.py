@@ -39,12 +39,12 @@ def debug(
 
     Takes the options of the export. Exits with 1 where an output errs more than the export's gate allows.
     """
-    from ..export.requirements import require_export
+    from ..export.api.requirements import require_export
 
     require_export()
     from ..export.debug import debug as run
     from ..export.pipeline import destination
-    from ..runtime.console import ConsoleReporter, show_divergence
+    from ..runtime.show.console import ConsoleReporter, show_divergence
 
     bundle = model if model is not None and model.is_dir() else None
     if original is not None and bundle is None:

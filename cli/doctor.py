@@ -24,18 +24,18 @@ def doctor(
         return
     if target or save:
         raise InputError("--target and --save belong to --probe", "add --probe")
-    from ..runtime.console import show_diagnosis
     from ..runtime.doctor import diagnose
+    from ..runtime.show.console import show_diagnosis
 
     show_diagnosis(diagnose(), as_json=json_output)
 
 
 def _probe(targets: Sequence[str], save: Path | None, *, as_json: bool) -> None:
-    from ..export.requirements import require_export
+    from ..export.api.requirements import require_export
 
     require_export()
     from ..export.probe import differences, keep, probe
-    from ..runtime.console import ConsoleReporter, show_probe
+    from ..runtime.show.console import ConsoleReporter, show_probe
 
     with ConsoleReporter(silent=as_json) as reporter:
         found = probe(targets, reporter)

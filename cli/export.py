@@ -93,12 +93,12 @@ def export(
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
     """Export a model to a verified bundle."""
-    from ..export.requirements import require_export
+    from ..export.api.requirements import require_export
 
     require_export()
     from ..export.options import ExportOptions
     from ..export.pipeline import run
-    from ..runtime.console import ConsoleReporter, show_result
+    from ..runtime.show.console import ConsoleReporter, show_result
 
     options = ExportOptions.from_strings(
         model=model, out=out, force=force, trt=trt, precision=precision, io_precision=io_precision, precision_backend=precision_backend,

@@ -13,12 +13,12 @@ def models(
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
     """List the networks that --arch knows: parameters, multiply-adds, input, paper."""
-    from ..export.requirements import require_export
+    from ..export.api.requirements import require_export
 
     require_export()
-    from ..export.catalogue import catalogue
-    from ..runtime.console import ConsoleReporter
-    from ..runtime.model_table import show_models
+    from ..export.source.catalogue import catalogue
+    from ..runtime.show.console import ConsoleReporter
+    from ..runtime.show.model_table import show_models
 
     with ConsoleReporter(silent=json_output) as reporter:
         rows = catalogue(name, reporter)

@@ -16,10 +16,10 @@ def report(
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
     """Write a bundle's report again: one page that opens anywhere. The one inside the bundle stays as it was sealed."""
-    from ..export.bench.record import BenchReport
-    from ..export.html.page import write_page
-    from ..runtime.bundle import Bundle
-    from ..runtime.console import show_page
+    from ..export.report.page import write_page
+    from ..runtime.bundle.bench_report import BenchReport
+    from ..runtime.bundle.bundle import Bundle
+    from ..runtime.show.console import show_page
 
     opened = Bundle.open(bundle)
     measured = BenchReport.read(bench) if bench is not None else None

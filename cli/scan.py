@@ -19,12 +19,12 @@ def scan(
     **words: Any,
 ) -> None:
     """List the operators that each target cannot run or runs slowly, by module and source line. Writes nothing."""
-    from ..export.requirements import require_export
+    from ..export.api.requirements import require_export
 
     require_export()
     from ..export.scan import scan as run_scan
-    from ..runtime.console import ConsoleReporter
-    from ..runtime.scan_text import show_scan
+    from ..runtime.show.console import ConsoleReporter
+    from ..runtime.show.scan_text import show_scan
 
     options = read(words)
     with ConsoleReporter(silent=json_output) as reporter:

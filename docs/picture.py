@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from attnexport import cli
-from attnexport.runtime import console
+from attnexport.runtime.show import console
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "attnexport digits_stn_cbam.pt --trt --samples digits_samples.npz"

@@ -15,7 +15,7 @@ class _Function(ModuleType):
     """``import attnexport.export.anything`` binds this module as ``attnexport.export``, so it has to be what is called, too."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        from .python_api import export
+        from .api.export import export
 
         return export(*arguments, **options)
 

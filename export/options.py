@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import InputError
-from ..runtime.picture import Scale, numbers
+from ..runtime.inputs.picture import Scale, numbers
 from .engine import EngineOptions
 from .engine.options import parse_bytes as parse_bytes
 from .source import SourceOptions, parse_kwargs

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ParityError
-from ..runtime.manifest import Manifest
-from ..runtime.samples import Samples, load_samples
+from ..runtime.bundle.manifest import Manifest
+from ..runtime.bundle.writer import BundleWriter
+from ..runtime.inputs.samples import Samples, load_samples
 from ..runtime.spec import TensorSpec
-from ..runtime.writer import BundleWriter
-from .eight_bits import refuse_engine
 from .engine.flavour import find_flavour
-from .html.page import add_page
 from .options import ExportOptions
-from .report import Reporter, Silent
-from .rewrite import Plan
+from .progress import Reporter, Silent
+from .report.page import add_page
 from .sequence import (
     WrittenSequence,
     check_lengths,
@@ -26,7 +24,9 @@ from .sequence import (
     is_sequence,
 )
 from .source import Source, load
-from .stages import Job, export_source
+from .stages.eight_bits import refuse_engine
+from .stages.rewrite import Plan
+from .stages.write import Job, export_source
 
 
 @dataclass(frozen=True)

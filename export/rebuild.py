@@ -14,26 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ForeignEngineError, InputError, MissingBackendError, ParityError
-from ..runtime.bundle import MANIFEST, Bundle
-from ..runtime.check import check
-from ..runtime.check_rows import FAILED, CheckResult
-from ..runtime.codec import encode_fields
+from ..runtime.bundle.bundle import MANIFEST, Bundle
+from ..runtime.bundle.codec import encode_fields
+from ..runtime.bundle.manifest import Manifest
+from ..runtime.bundle.sections import EngineRecord, StageRecord
+from ..runtime.bundle.writer import BundleFolder, BundleWriter
+from ..runtime.check.check import check
+from ..runtime.check.check_rows import FAILED, CheckResult
 from ..runtime.device import cuda_device
-from ..runtime.engine_fit import Here, check_fit
-from ..runtime.manifest import Manifest
-from ..runtime.open_bundle import open_bundle
-from ..runtime.opened import OpenBundle
-from ..runtime.sections import EngineRecord, StageRecord
+from ..runtime.open.engine_fit import Here, check_fit
+from ..runtime.open.select import open_bundle
+from ..runtime.open.session import OpenBundle
 from ..runtime.sessions.trt_library import portable, supports
 from ..runtime.spec import TensorSpec
-from ..runtime.writer import BundleFolder, BundleWriter
 from .engine import EngineOptions
 from .engine.build import build_engine
 from .engine.dtypes import onnx_dtype_name
 from .engine.flavour import Flavour, find_flavour
 from .engine.record import engine_file, engine_record
-from .origin import Origin, Origins
-from .report import Reporter, Silent
+from .graph.origin import Origin, Origins
+from .progress import Reporter, Silent
 
 _SMALLER = ("fp16", "bf16", "int8", "fp8", "fp32")
 """What an engine is built of where the bundle has none yet: the first of these models that it holds."""
@@ -248,7 +248,7 @@ def _page(folder: BundleFolder, manifest: Manifest, roles: Mapping[str, str]) ->
     """The report names engines, so it is written anew where there was one."""
     if "report" not in roles.values():
         return
-    from .html.page import add_page
+    from .report.page import add_page
 
     parts = {name: Bundle.open(folder.path / inside).manifest for name, inside in manifest.parts.items()}
     add_page(folder, manifest, parts, {})

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import AttnexportError
-from .codec import encode_fields
+from .bundle.codec import encode_fields
 from .cuda import Driver
 from .sessions.ort import OrtSession
 

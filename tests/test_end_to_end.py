@@ -18,8 +18,8 @@ from torch import nn
 from attnexport.cli import main
 from attnexport.export.source import SourceOptions, load
 from attnexport.models import registry
-from attnexport.runtime.bundle import Bundle
-from attnexport.runtime.feeds import batches
+from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.inputs.feeds import batches
 from attnexport.runtime.sessions import Session
 from attnexport.runtime.sessions.emulated import EmulatedSession
 from attnexport.runtime.sessions.ort import OrtSession

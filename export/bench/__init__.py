@@ -6,8 +6,8 @@ bundle can be measured on the device that it was made for.
 
 from __future__ import annotations
 
+from ...runtime.bundle.bench_report import BenchReport
 from .bench import bench
 from .options import BenchOptions
-from .record import BenchReport
 
 __all__ = ["BenchOptions", "BenchReport", "bench"]

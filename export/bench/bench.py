@@ -8,16 +8,16 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ...errors import InputError, StageError
-from ...runtime.bundle import Bundle
-from ...runtime.manifest import Manifest
-from ..report import Reporter, Silent
+from ...runtime.bundle.bench_report import MEASURED, BenchReport, GpuState, Settings
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.manifest import Manifest
+from ..progress import Reporter, Silent
 from .entry import Entry, check_names, entries
 from .gpu import GpuWatch
 from .machine import load_average, machine, tools
 from .options import BenchOptions
 from .points import batch_symbol, choose_points
 from .race import Race
-from .record import MEASURED, BenchReport, GpuState, Settings
 from .site import Site, choose_device, usable_cores
 from .subject import subject
 

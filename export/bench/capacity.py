@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .record import Capacity
+from ...runtime.bundle.bench_report import Capacity
 from .rounds import Clock, Run, warm
 from .statistics import quantile
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import MissingBackendError
-from .record import BenchReport, Timing
+from ...runtime.bundle.bench_report import BenchReport, Timing
 from .table import milliseconds
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import AttnexportError, InputError, StageError, first_line
+from ...runtime.bundle.bench_report import ABSENT, MEASURED, Entrant, Memory
 from .contenders import CONTENDERS, NAMES, Contender, Runner
 from .options import BenchOptions
-from .record import ABSENT, MEASURED, Entrant, Memory
 from .site import Site
 
 

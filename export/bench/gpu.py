@@ -9,7 +9,7 @@ from types import TracebackType
 
 import numpy as np
 
-from .record import GpuState, Interval
+from ...runtime.bundle.bench_report import GpuState, Interval
 
 _STATIC = ("name", "compute_cap", "driver_version", "clocks.max.sm", "power.limit")
 _MOVING = ("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu", "clocks_throttle_reasons.active")

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ... import __version__
-from .record import GpuState, Machine
+from ...runtime.bundle.bench_report import GpuState, Machine
 from .site import usable_cores
 
 _PACKAGES = (

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from ...runtime.bundle.bench_report import Memory
 from .contenders import Feeds
-from .record import Memory
 from .subject import Subject
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...errors import InputError
-from ...runtime.feeds import symbol_axes
+from ...runtime.inputs.feeds import symbol_axes
 from ...runtime.spec import TensorSpec
 
 

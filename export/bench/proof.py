@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...errors import ParityError, StageError
-from ...runtime.bundle import Bundle
-from ...runtime.compare import ErrorMeter, check_outputs
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.check.compare import ErrorMeter, check_outputs
 from ...runtime.sessions.ort import OrtSession
 from ...runtime.spec import TensorSpec
 from .contenders import Feeds

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from ...errors import AttnexportError
-from ...runtime.feeds import random_feeds, symbol_axes
-from ..report import Reporter, Stages
+from ...runtime.bundle.bench_report import FAILED, MEASURED, WRONG, Capacity, Point, Target, Timing
+from ...runtime.inputs.feeds import random_feeds, symbol_axes
+from ..progress import Reporter, Stages
 from .capacity import largest_batch
 from .contenders import Call, Feeds
 from .entry import Entry, said
@@ -16,7 +17,6 @@ from .memory import Job, run_alone
 from .options import BenchOptions
 from .points import batch_of, batch_symbol
 from .proof import Reference, difference
-from .record import FAILED, MEASURED, WRONG, Capacity, Point, Target, Timing
 from .rounds import Times, TurnError, interleave
 from .site import Site
 from .statistics import median, quantile, ratio

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .record import Interval
+from ...runtime.bundle.bench_report import Interval
 
 Rounds = Sequence[npt.NDArray[np.float64]]
 """Seconds of every call, an array for each round."""

@@ -11,15 +11,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
-from ...runtime.bundle import Bundle, sha256_of
-from ...runtime.manifest import Manifest
+from ...runtime.bundle.bundle import Bundle, sha256_of
+from ...runtime.bundle.manifest import Manifest
 from ...runtime.spec import TensorSpec
 
 if TYPE_CHECKING:
     import torch
 
     from ..options import ExportOptions
-    from ..report import Reporter
+    from ..progress import Reporter
     from ..source import SourceOptions
     from .options import BenchOptions
 

@@ -8,8 +8,8 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from ...runtime.console import size
-from .record import ABSENT, BenchReport, GpuState, Interval, Memory, Point, Target
+from ...runtime.bundle.bench_report import ABSENT, BenchReport, GpuState, Interval, Memory, Point, Target
+from ...runtime.show.console import size
 
 GOOD, BAD = "green", "red"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..origin import Origins
+from ..graph.origin import Origins
 
 if TYPE_CHECKING:
     import onnx

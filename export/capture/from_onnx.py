@@ -15,14 +15,14 @@ from onnx import helper, version_converter
 
 from ...errors import UnsupportedModelError, first_line
 from ..domain import DOMAIN, VERSION, register_schemas
-from ..origin import Origin, Origins
+from ..graph.origin import Origin, Origins
+from ..graph.skeleton import skeleton, with_weights
+from ..quiet import quiet
 from ..raising import raise_windows
-from ..weightless import skeleton, with_weights
+from ..simplify.settle_shapes import settle_shapes
 from . import Captured
-from .capture import OPSET
-from .clean import clean
-from .quiet import quiet
-from .settle_shapes import settle_shapes
+from .cleanup.clean import clean
+from .to_onnx import OPSET
 
 _MODES = {"linear": "bilinear", "cubic": "bicubic", "bilinear": "bilinear", "bicubic": "bicubic", "nearest": "nearest"}
 

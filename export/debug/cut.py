@@ -10,8 +10,8 @@ import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
-from ..attribution.graphs import Flow
 from ..precision.graph import captured
+from ..verify.graphs import Flow
 
 
 def border(flow: Flow, region: Collection[str]) -> tuple[set[str], set[str]]:

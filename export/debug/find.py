@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError, StageError
-from ...runtime.atomic import PartialDirectory, publish
-from ...runtime.attribution import Blame
-from ...runtime.divergence import Divergence, OutputError, Reproducer
-from ...runtime.figures import rounding_floor
-from ..attribution.blame import EIGHT_BITS, named
-from ..attribution.locate import locate
-from ..attribution.sides import Side
-from ..attribution.trail import Trail
-from ..cases import build_cases, draws
-from ..eight_bits import EIGHT
-from ..entry import enter
+from ...runtime.bundle.atomic import PartialDirectory, publish
+from ...runtime.bundle.attribution import Blame
+from ...runtime.bundle.divergence import Divergence, OutputError, Reproducer
+from ...runtime.bundle.figures import rounding_floor
 from ..options import ExportOptions
 from ..pipeline import begin
-from ..report import Reporter, Silent, Stages
-from ..stages import fitting
-from ..truth import Precision
+from ..progress import Reporter, Silent, Stages
+from ..reference.torch_model import Precision
+from ..stages.eight_bits import EIGHT
+from ..stages.entry import enter
+from ..stages.write import fitting
+from ..verify.blame import EIGHT_BITS, named
+from ..verify.cases import build_cases, draws
+from ..verify.locate import locate
+from ..verify.sides import Side
+from ..verify.trail import Trail
 from .judge import Judged, Truth, few, judge
 from .made import Stage, names_of, prepared, stages, stages_of_bundle
 from .memory import free

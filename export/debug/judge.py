@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.compare import ErrorMeter
-from ...runtime.divergence import OutputError
-from ...runtime.figures import Gate
+from ...runtime.bundle.divergence import OutputError
+from ...runtime.bundle.figures import Gate
+from ...runtime.check.compare import ErrorMeter
 from ...runtime.spec import TensorSpec
-from ..attribution import broken
-from ..cases import Case
-from ..eight_bits import EIGHT
-from ..precision.quantise import format_of
-from ..truth import Original, Precision, TorchOriginal
-from ..truth_quantised import own_error
+from ..quantise import format_of
+from ..quantise.torch_error import own_error
+from ..reference.torch_model import Original, Precision, TorchOriginal
+from ..stages.eight_bits import EIGHT
+from ..verify.attribution import broken
+from ..verify.cases import Case
 from .made import Stage
 from .memory import free
 from .taps import Taps

@@ -9,16 +9,16 @@ from pathlib import Path
 import onnx
 
 from ...errors import InputError
-from ...runtime.bundle import Bundle, sha256_of
-from ...runtime.samples import Samples
+from ...runtime.bundle.bundle import Bundle, sha256_of
+from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec
-from ..attribution.trail import Trail
-from ..eight_bits import EIGHT, to_eight_bits
-from ..entry import Entered
-from ..rewrite import Plan, find_windows, lower_for
+from ..reference.torch_model import Precision
 from ..source import Source
-from ..stages import FP32, TYPED, Job, output_specs, sixteen_bits
-from ..truth import Precision
+from ..stages.eight_bits import EIGHT, to_eight_bits
+from ..stages.entry import Entered
+from ..stages.rewrite import Plan, find_windows, lower_for
+from ..stages.write import FP32, TYPED, Job, output_specs, sixteen_bits
+from ..verify.trail import Trail
 from .memory import free
 
 BEFORE = ("capture", "rewrite", "lower")

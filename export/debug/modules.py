@@ -8,12 +8,12 @@ import onnx
 import onnx.shape_inference
 from onnx import TensorProto
 
-from ...runtime.divergence import ModuleError, TensorError
-from ..attribution.blame import RETYPING
-from ..attribution.graphs import Flow
-from ..attribution.trail import Trail
-from ..origin import Origin
-from ..weightless import skeleton
+from ...runtime.bundle.divergence import ModuleError, TensorError
+from ..graph.origin import Origin
+from ..graph.skeleton import skeleton
+from ..verify.blame import RETYPING
+from ..verify.graphs import Flow
+from ..verify.trail import Trail
 from .sweep import Compared
 
 _TYPES: dict[int, str] = {

@@ -16,8 +16,8 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from ...errors import StageError, first_line
-from ..attribution.sides import See, Side
-from ..capture.quiet import quiet
+from ..quiet import quiet
+from ..verify.sides import See, Side
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 

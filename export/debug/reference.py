@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import StageError
-from ...runtime.figures import rounding_floor
-from ..attribution.sides import ModuleSide, OnnxSide, Side
-from ..entry import Entered
-from ..truth import TorchOriginal
-from ..truth_onnx import OnnxOriginal
+from ...runtime.bundle.figures import rounding_floor
+from ..reference.onnx_model import OnnxOriginal
+from ..reference.torch_model import TorchOriginal
+from ..stages.entry import Entered
+from ..verify.sides import ModuleSide, OnnxSide, Side
 from .program import ProgramSide
 from .sweep import difference
 

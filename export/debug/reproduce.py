@@ -18,12 +18,12 @@ import numpy as np
 import onnx
 
 from ...errors import AttnexportError
-from ...runtime.divergence import Reproducer
+from ...runtime.bundle.divergence import Reproducer
 from ...runtime.sessions.emulated import emulate
 from ...runtime.sessions.ort import OrtSession
-from ..attribution.graphs import runnable
-from ..attribution.locate import Place
-from ..attribution.sides import Side
+from ..verify.graphs import runnable
+from ..verify.locate import Place
+from ..verify.sides import Side
 from .cut import border, cut
 from .modules import Types
 from .sweep import Compared, difference

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...runtime.compare import ErrorMeter
-from ...runtime.figures import Figures
-from ..attribution.sides import Side
+from ...runtime.bundle.figures import Figures
+from ...runtime.check.compare import ErrorMeter
+from ..verify.sides import Side
 from .taps import Taps
 
 CHUNK_BYTES = 64 << 20

@@ -18,7 +18,7 @@ from ...runtime.sessions.emulated import emulate
 from ...runtime.sessions.large_model import on_disk
 from ...runtime.sessions.open import Border
 from ...runtime.sessions.ort import OrtSession
-from ..attribution.graphs import Flow, runnable
+from ..verify.graphs import Flow, runnable
 
 WEIGHTS = "weights"
 

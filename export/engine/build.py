@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError
-from ...runtime.bundle import sha256_of
-from ...runtime.engine_binding import network_name
+from ...runtime.bundle.bundle import sha256_of
+from ...runtime.open.engine_binding import network_name
 from ...runtime.spec import TensorSpec
-from ..origin import Origin, origin_of
-from ..report import Reporter
+from ..graph.origin import Origin, origin_of
+from ..progress import Reporter
 from . import timing_cache
 from .attention import allow_decomposition
 from .capability import set_capabilities

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError
-from ..origin import Origin, origin_of
+from ..graph.origin import Origin, origin_of
 from .layers import node_names
 
 if TYPE_CHECKING:

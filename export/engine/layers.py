@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..origin import Origin, origin_of
+from ..graph.origin import Origin, origin_of
 from .dtypes import dtype_name, onnx_dtype_name
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.engine_memory import EngineMemory, ProfileMemory
+from ...runtime.open.engine_memory import EngineMemory, ProfileMemory
 from ...runtime.spec import TensorSpec
 from .logger import Recording
 from .profiles import ProfileJson

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError, InputError
-from ..origin import Origin, origin_of
+from ..graph.origin import Origin, origin_of
 from .flavour import Flavour
 from .layers import caller
 from .logger import ERROR, Recording, clean, logger_of

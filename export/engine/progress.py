@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from ..report import Reporter
+from ..progress import Reporter
 
 _STEP = 0.002  # smaller advances of the same phase are not worth a redraw
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...runtime.bundle.sections import EngineRecord
 from ...runtime.device import cuda_device
-from ...runtime.engine_memory import keep
-from ...runtime.sections import EngineRecord
+from ...runtime.open.engine_memory import keep
 from ...runtime.spec import TensorSpec
 from .build import Engine
 from .flavour import Flavour
@@ -21,7 +21,7 @@ def engine_file(precision: str, flavour: Flavour) -> str:
 def engine_record(engine: Engine, file: str, precision: str, model: str, outputs: Sequence[TensorSpec]) -> EngineRecord:
     """One plan; ``model``: the file that it was built from, ``outputs``: what it gives.
 
-    ``detail`` names the GPU that it was built beside, if any, and says what memory it takes (``runtime/engine_memory.py``).
+    ``detail`` names the GPU that it was built beside, if any, and says what memory it takes (``runtime/open/engine_memory.py``).
     """
     gpu = cuda_device()
     beside = {} if gpu is None else {"gpu": {"name": gpu[0], "compute_capability": gpu[1]}}

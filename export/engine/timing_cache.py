@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ..report import Reporter
+from ..progress import Reporter
 from .flavour import Flavour
 
 

@@ -18,8 +18,9 @@ import onnx_graphsurgeon as gs
 
 from ...errors import StageError, UnsupportedModelError
 from ..domain import DOMAIN, domain_nodes, register_schemas, strip_bodies
+from ..graph.builder import Emit
+from ..graph.skeleton import check_model, inferred, skeleton, with_weights
 from ..targets import resolve, target_of
-from ..weightless import check_model, inferred, skeleton, with_weights
 from . import (
     adaptive_average_matmul,
     adaptive_blocks,
@@ -53,7 +54,6 @@ from . import (
     unfold_blocks,
     unfold_slices,
 )
-from .emit import Emit
 from .lowering import Lowering, Where, note_usual_shapes
 
 __all__ = ["LOWERINGS", "Applied", "Lowering", "LoweringResult", "Measure", "Where", "lower"]
@@ -136,7 +136,7 @@ def lower(
 
     ``targets`` are names, families or aliases (see ``targets.resolve``); each form chosen is right for all of them, and
     of those it is the one that should be quickest on ``prefer``, the name of one target: by ``measure`` where it can tell
-    (see export/tune.py), else by the forms' own estimates, for ``shapes`` of values by name where they are given.
+    (see export/lower/tune.py), else by the forms' own estimates, for ``shapes`` of values by name where they are given.
     ``model`` is not changed. Graph inputs and outputs keep names, types and symbolic shapes; what replaces node ``N``
     is named ``N/<part>``. The result passes ``onnx.checker`` with full (strict) shape inference and carries the inferred types of its
     values.

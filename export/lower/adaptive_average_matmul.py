@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..domain.adaptive_windows import windows
+from ..graph.builder import Dim, Emit, Value
 from .adaptive_blocks import output_length
-from .emit import Dim, Emit, Value
 from .lowering import LAUNCH, Lowering, Where, known
 from .unfold_slices import axis_refusal
 

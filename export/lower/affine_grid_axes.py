@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..domain.affine_grid import axis_positions
-from .emit import Dim, Emit, Value
+from ..graph.builder import Dim, Emit, Value
 from .lowering import LAUNCH, Lowering, Where, constant_ints, known, rank_refusal
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..graph.builder import Emit, Value
 from .affine_grid_axes import axes_of, length_of, positions_of, refuse
-from .emit import Emit, Value
 from .lowering import LAUNCH, Lowering, known
 
 

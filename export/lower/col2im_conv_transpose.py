@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from ..graph.builder import Dim, Emit, Value
 from .col2im_pad_add import output_sizes
-from .emit import Dim, Emit, Value
 from .lowering import LAUNCH, Lowering, Where, known, rank_refusal
 
 _SMALL = 16  # taps up to which one layer is faster than two, ONNX Runtime CPU

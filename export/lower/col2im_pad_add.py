@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .emit import Dim, Emit, Value
+from ..graph.builder import Dim, Emit, Value
 from .lowering import LAUNCH, Lowering, Where, constant_ints, known, rank_refusal
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .emit import Dim, Emit, Value
+from ..graph.builder import Dim, Emit, Value
 from .lowering import LAUNCH, Lowering, Where, known, rank_refusal
 from .sampling import Axis, corners_of, product_of, starts_of, weighted_sum
 

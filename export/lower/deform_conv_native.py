@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .lowering import LAUNCH, Lowering, Where, known
 
 

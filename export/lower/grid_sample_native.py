@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .lowering import LAUNCH, Lowering, Where, known, rank_refusal
 
 _FAR = 1000.0  # (1000 + 1)/2 * size lies outside the image, by more than bicubic's reach, for every size over 1

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .im2col_slices import columns_shape, padded, tap_bounds
 from .lowering import LAUNCH, Lowering, Where, rank_refusal
 

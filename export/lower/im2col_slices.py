@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from .emit import TO_END, Dim, Emit, Value
+from ..graph.builder import TO_END, Dim, Emit, Value
 from .lowering import LAUNCH, Lowering, Where, known, rank_refusal
 
 

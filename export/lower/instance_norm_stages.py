@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .lowering import Lowering, Where, known, usual_shape
 
 LARGE = 1 << 14

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .local_cost import CORES, shifted_values
 from .local_taps import Taps
 from .local_window import lengths, window_of, window_refusal

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .local_aggregate_shifts import aggregate_refusal
 from .local_cost import CORES, shifted_values
 from .local_skew import Skew, columns_of, skew_refusal

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .local_blocks import Array, Block, Blocks, masked
 from .local_correlation_shifts import composed, correlation_refusal
 from .local_cost import CORES, GPU, Machine, batch_of

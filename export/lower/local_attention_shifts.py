@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .local_aggregate_shifts import weighted_sum
 from .local_correlation_shifts import correlation_refusal, tap_scores
 from .local_cost import CORES, GPU, Machine, shifted_values

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .local_attention_shifts import attention_refusal, bias_by_tap, same_everywhere
 from .local_correlation_shifts import composed, relative_by_tap
 from .local_cost import CORES, GPU, Machine, shifted_values

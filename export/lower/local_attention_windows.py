@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .local_attention_shifts import attention_refusal, bias_over_taps
 from .local_correlation_shifts import composed, transposed
 from .local_cost import CORES, GPU, Machine, shifted_values

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .emit import Dim, Emit, Value
+from ..graph.builder import Dim, Emit, Value
 from .local_window import LEADING, LocalWindow
 
 Array = npt.NDArray[Any]

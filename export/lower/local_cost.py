@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from .emit import Value
+from ..graph.builder import Value
 from .local_window import LEADING, LocalWindow, lengths
 
 

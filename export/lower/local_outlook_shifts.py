@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .emit import TO_END, Dim, Emit, Value
+from ..graph.builder import TO_END, Dim, Emit, Value
 from .local_cost import CPU, GPU, batch_of
 from .local_window import LEADING, LocalWindow, lengths, window_of
 from .lowering import Lowering, Where, known, rank_refusal

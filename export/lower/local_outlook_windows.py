@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from .emit import Dim, Emit, Value
+from ..graph.builder import Dim, Emit, Value
 from .local_cost import CPU, GPU, batch_of
 from .local_outlook_shifts import outlook_refusal, zeros_like
 from .local_window import LEADING, LocalWindow, lengths, window_of

@@ -13,7 +13,7 @@ share is moved back by one Slice, and a sum over taps is one for each column, mo
 
 from __future__ import annotations
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .local_taps import Place, Taps
 from .local_window import LEADING, LocalWindow
 

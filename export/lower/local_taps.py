@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .emit import Dim, Emit, Value
+from ..graph.builder import Dim, Emit, Value
 from .local_window import LEADING, LocalWindow
 
 Place = tuple[int, ...]

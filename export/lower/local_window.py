@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .emit import Value
+from ..graph.builder import Value
 from .lowering import known, usual_shape
 
 LEADING = 3

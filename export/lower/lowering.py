@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
+from ..graph.builder import Emit, Value
 from ..targets import Family, target_of
-from .emit import Emit, Value
 
 LAUNCH = 0.05
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .emit import TO_END, Emit, Value
+from ..graph.builder import TO_END, Emit, Value
 from .lowering import LAUNCH, Lowering, Where, constant_ints, known
 from .unfold_slices import axis_refusal
 

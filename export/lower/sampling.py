@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .emit import Dim, Emit, Value
+from ..graph.builder import Dim, Emit, Value
 
 _A = -0.75
 _LONG = 512  # taps * channels from which the MatMul pays

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .emit import Dim, Emit, Value
+from ..graph.builder import Dim, Emit, Value
 from .lowering import constant_values
 
 

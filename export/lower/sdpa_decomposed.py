@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .lowering import LAUNCH, Lowering, Where
 from .sdpa import Parts, bias, empty_rows, scaled, zeroed
 

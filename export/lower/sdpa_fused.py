@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..graph.builder import Emit, Value
 from ..targets import refusal
-from .emit import Emit, Value
 from .lowering import LAUNCH, Lowering, Where, known
 from .sdpa import Parts, bias, empty_rows, scaled, zeroed
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import gcd
 from typing import Any
 
-from .emit import Dim, Emit, Value
+from ..graph.builder import Dim, Emit, Value
 from .im2col_slices import tap_bounds
 from .lowering import LAUNCH, Lowering, Where, known
 from .unfold_slices import axis_refusal

@@ -20,7 +20,7 @@ from onnx import ModelProto
 
 from ...errors import InputError, MissingBackendError, StageError, first_line
 from ...runtime.sessions.large_model import save_model
-from ..capture.quiet import quiet
+from ..quiet import quiet
 from .graph import GraphIndex, normalise
 from .halves import HalfType
 

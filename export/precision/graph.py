@@ -15,7 +15,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from ...errors import InputError, StageError
 from ..domain.operator import DOMAIN
-from ..weightless import check_model, skeleton, with_weights
+from ..graph.skeleton import check_model, skeleton, with_weights
 
 Size = int | str | None
 

@@ -7,7 +7,7 @@ from onnx import ModelProto, defs, version_converter
 from onnx.inliner import inline_local_functions
 
 from ...errors import StageError, first_line
-from ..weightless import skeleton, with_weights
+from ..graph.skeleton import skeleton, with_weights
 from .graph import opset_of
 from .halves import FP16, HalfType
 

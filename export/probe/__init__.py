@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ...errors import AttnexportError, MissingBackendError
 from ...runtime.device import cuda_device
-from ..report import Reporter, Stages
+from ..progress import Reporter, Stages
 from ..targets import NAMES, resolve
 from ..targets.matrix import Matrix, Row, load, save, shipped
 from . import attention, sampling, windows

@@ -11,7 +11,7 @@ from ...errors import AttnexportError, MissingBackendError
 from ...runtime.sessions.tensorrt import TensorRTSession
 from ...runtime.spec import Axis, TensorSpec
 from ..engine import EngineOptions, Flavour, build_engine
-from ..report import Silent
+from ..progress import Silent
 from ..targets.matrix import Status
 from .case import Case
 from .outcome import Outcome, judge

@@ -15,8 +15,8 @@ import onnx_graphsurgeon as gs
 from onnx import helper
 
 from ..domain import DOMAIN, VERSION
-from ..lower.emit import Emit
-from ..weightless import inferred
+from ..graph.builder import Emit
+from ..graph.skeleton import inferred
 from . import (
     gathered_im2col,
     gathered_unfold,

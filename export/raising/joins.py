@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..lower.emit import Dim, Emit, Value
+from ..graph.builder import Dim, Emit, Value
 from .branches import Branches, Parts, Step, Tree
 from .grid import Grid
 from .lifted import Writer

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..lower.emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .branches import ELEMENTWISE, PRODUCTS, REDUCTIONS, Numbers, Parts, Same, Step, Tree
 from .linear import Linear
 from .sizes import constant, integers, length

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..lower.emit import Dim, Emit, Value
+from ..graph.builder import Dim, Emit, Value
 from .rule import Raise, domain_op
 from .sizes import constant, length
 

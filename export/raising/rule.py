@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..domain import DOMAIN
-from ..lower.emit import Emit, Value
+from ..graph.builder import Emit, Value
 
 
 @dataclass(frozen=True)

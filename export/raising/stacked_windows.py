@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..lower.emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .branches import Branches, Parts, Step
 from .grid import Grid
 from .joins import FEWEST, stacked

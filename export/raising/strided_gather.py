@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..lower.emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .evaluate import numbers
 from .grid import Grid, Taps
 from .linear import Linear

@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-from ..lower.emit import TO_END, Dim, Emit, Value
+from ..graph.builder import TO_END, Dim, Emit, Value
 from .grid import Grid, Taps
 from .linear import Linear
 from .rule import domain_op

@@ -18,7 +18,7 @@ from onnx import helper
 
 from ...errors import StageError
 from ..domain import DOMAIN, VERSION, domain_nodes, register_schemas
-from ..weightless import inferred
+from ..graph.skeleton import inferred
 from .context import Context, Found, Refused
 from .flow import visit
 from .outlook import fold_back

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..graph.shapes import widest
 from .arrange import Unwritable
 from .attend import attend
 from .canonical import Canonical, batch_axis, described, divide, parts, sharing
@@ -18,7 +19,6 @@ from .context import Context, Found
 from .correlate import shares_blocks
 from .layout import PLACE, REPEATED, flat, length
 from .position import positioned
-from .shapes import widest
 from .views import Product, Scores, refined
 
 

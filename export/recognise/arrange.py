@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..lower.emit import Dim as GraphDim
-from ..lower.emit import Emit, Value
+from ..graph.builder import Dim as GraphDim
+from ..graph.builder import Emit, Value
+from ..graph.shapes import sizes_of
+from ..graph.size import ONE, Factor, Floor, Size, product
 from .layout import Atom, Dims, flat, length
-from .shapes import sizes_of
-from .size import ONE, Factor, Floor, Size, product
 from .windows import Source
 
 

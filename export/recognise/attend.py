@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..graph.shapes import widest
 from .canonical import (
     Canonical,
     Parts,
@@ -42,7 +43,6 @@ from .layout import (
     substituted,
     unified,
 )
-from .shapes import widest
 from .views import Product, Scores, refined
 from .windows import Term, Window
 

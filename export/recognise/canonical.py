@@ -10,10 +10,10 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from ..domain import DOMAIN
-from ..lower.emit import TO_END, Value
+from ..graph.builder import TO_END, Value
+from ..graph.size import ONE, Size
 from .arrange import Arrange
 from .layout import FOREIGN, OUTER, PLACE, POSITION, REPEATED, Atom, Dim, Dims, flat, length, pieces, whole
-from .size import ONE, Size
 from .windows import Slide, Term, Window, Windowed
 
 SPACE = "space"

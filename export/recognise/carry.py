@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..graph.shapes import constant, integers, reshape_target, sizes_of
+from ..graph.size import ONE, Size
 from .layout import REPEATED, Dim, Dims, fresh, length, reshaped
-from .shapes import constant, integers, reshape_target, sizes_of
-from .size import ONE, Size
 
 
 def carried(node: Any, dims: Dims) -> Dims | None:

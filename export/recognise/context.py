@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..lower.emit import Emit, Value
+from ..graph.builder import Emit, Value
 from .arrange import Arrange, Sizes
 from .views import View
 from .windows import Window

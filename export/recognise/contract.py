@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..graph.size import ONE, Size
 from .layout import FOREIGN, Atom, Dim, Dims, flat, fresh, length
-from .size import ONE, Size
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..graph.shapes import widest
+from ..graph.size import ONE, Size
 from .canonical import Canonical, batch_axis, described, divide, parts, sharing
 from .context import Context, Found
 from .layout import FOREIGN, OUTER, PLACE, REPEATED, flat, length
-from .shapes import widest
-from .size import ONE, Size
 from .views import Product, Scores, refined
 
 _TO_SOFTMAX = {

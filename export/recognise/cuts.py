@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..graph.shapes import constant, scalar
 from .context import Context
 from .layout import OUTER, Dim, Dims, length
-from .shapes import constant, scalar
 from .windows import Term, Windowed, cut, rejoined, strided
 
 ENDLESS = 2**31 - 1

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..domain import DOMAIN
+from ..graph.shapes import sizes_of, widest
 from .arrange import Unwritable
 from .carry import CARRIERS, carried
 from .context import Context
@@ -17,7 +18,6 @@ from .fold import folded
 from .layout import OUTER, PLACE, flat
 from .products import multiply, power, reduce, scaled
 from .scores import step
-from .shapes import sizes_of, widest
 from .views import Product, Scores
 from .windows import Term, Windowed, im2col, unfold
 

@@ -7,7 +7,7 @@ from typing import Any
 import onnx_graphsurgeon as gs
 
 from ..domain import OPERATORS
-from .shapes import constant
+from ..graph.shapes import constant
 
 MOST = 1 << 22
 """Values of a constant that is worth having in the model."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from .size import ONE, Size, product
+from ..graph.size import ONE, Size, product
 
 OUTER = "outer"
 """An axis of the source that no window slides along: batch, heads, channels."""

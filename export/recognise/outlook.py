@@ -16,14 +16,14 @@ from typing import Any
 
 from ..domain import DOMAIN
 from ..domain.window import GEOMETRY, LEADING
-from ..lower.emit import Emit, Value
+from ..graph.builder import Emit, Value
+from ..graph.shapes import integers, producer, sizes_of
+from ..graph.size import Size
 from .arrange import Arrange, Sizes, Unwritable
 from .canonical import SPACE, Heads, described, geometry
 from .carry import CARRIERS, carried
 from .context import Context, Found
 from .layout import OUTER, PLACE, POSITION, REPEATED, Dim, Dims, flat, length, refinement, substituted, whole
-from .shapes import integers, producer, sizes_of
-from .size import Size
 from .windows import Slide
 
 

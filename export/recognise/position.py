@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from ..graph.shapes import producer, scalar, sizes_of
+from ..graph.size import Size
 from .carry import CARRIERS, axes_of, carried
 from .context import Context
 from .contract import Unproved, contracted
 from .layout import PLACE, POSITION, Atom, Dim, Dims, flat, refinement, substituted, unified, whole
 from .settle import settled
-from .shapes import producer, scalar, sizes_of
-from .size import Size
 from .views import Scores
 from .windows import Term
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..graph.shapes import scalar, sizes_of
 from .aggregate import aggregate
 from .arrange import Unwritable
 from .carry import axes_of
@@ -12,7 +13,6 @@ from .context import Context
 from .contract import Unproved, contracted
 from .correlate import correlate, softmax_follows
 from .layout import PLACE, Atom, flat
-from .shapes import scalar, sizes_of
 from .views import DIFFERENCE, Product
 from .windows import Windowed
 

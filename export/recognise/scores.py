@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..graph.shapes import scalar, sizes_of
 from .context import Context
 from .contract import Unproved, elementwise
 from .layout import FOREIGN, PLACE, Dims, flat
-from .shapes import scalar, sizes_of
 from .views import Scores
 from .windows import Term
 

@@ -13,8 +13,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from onnx import helper
 
+from ..graph.shapes import constant, producer
 from .fold import MOST
-from .shapes import constant, producer
 
 MOVES = ("Transpose", "Reshape", "Unsqueeze", "Squeeze")
 """Operators that move numbers."""

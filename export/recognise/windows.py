@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..graph.shapes import constant, producer, scalar, sizes_of
+from ..graph.size import Size
 from .layout import OUTER, PLACE, POSITION, Atom, Dim, Dims, flat, length, ordered, whole
-from .shapes import constant, producer, scalar, sizes_of
-from .size import Size
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import torch
 from torch.onnx._internal.exporter import _decomp, _registration
 
 from ...errors import UnsupportedModelError
-from ..capture.complex_parts import without_complex
+from ..capture.complex.rewrite import without_complex
 from ..capture.describe import node_origin
-from ..capture.quiet import quiet
-from ..capture.translate import translations
+from ..capture.translations.table import translations
+from ..quiet import quiet
 from ..targets import NAMES
 from .finding import Finding
 

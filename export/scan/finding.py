@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from ..origin import Origin
+from ..graph.origin import Origin
 from ..targets import NAMES
 
 Status = Literal["cannot", "wrong", "slow", "left"]

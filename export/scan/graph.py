@@ -13,8 +13,8 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
+from ..graph.origin import Origins, origin_of
 from ..lower import Applied, LoweringResult
-from ..origin import Origins, origin_of
 from ..recognise import Recognised
 from ..targets import verdict
 from ..targets.matrix import Fact

@@ -12,8 +12,8 @@ from ...errors import InputError
 from ...runtime.sessions.large_model import save_model
 from ..engine.flavour import Flavour, find_flavour
 from ..engine.logger import clean, logger_of
-from ..origin import Origins, origin_of
-from ..rewrite import engine_target
+from ..graph.origin import Origins, origin_of
+from ..stages.rewrite import engine_target
 from .finding import Finding
 
 

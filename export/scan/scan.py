@@ -11,12 +11,12 @@ from typing import Any
 from ...errors import AttnexportError, UnsupportedModelError
 from ...runtime.sessions.large_model import open_model
 from ...runtime.spec import TensorSpec
-from ..entry import Entered, enter, trace
 from ..lower import lower
+from ..progress import Reporter, Stages
 from ..recognise import Recognised
-from ..report import Reporter, Stages
-from ..rewrite import engine_target, find_windows
 from ..source import Source, SourceOptions, load
+from ..stages.entry import Entered, enter, trace
+from ..stages.rewrite import engine_target, find_windows
 from ..targets import NAMES, resolve
 from .finding import Finding, together
 from .graph import given_up, left, measured

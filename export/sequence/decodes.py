@@ -14,19 +14,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...runtime.bundle import Bundle
-from ...runtime.check_decode import MARGINS, TOKENS, joined, open_form
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.figures import ParityRecord, rounding_floor
+from ...runtime.bundle.golden import GoldenCase
+from ...runtime.bundle.sections import DecodeAgreement, DecodeRecord
+from ...runtime.check.check_decode import MARGINS, TOKENS, joined, open_form
 from ...runtime.decode.agreement import Agreement, agree, as_rows, lengths
 from ...runtime.decode.bundle_decoder import batches
 from ...runtime.decode.hypothesis import Hypothesis
 from ...runtime.decode.sequence import SequenceDecoder
-from ...runtime.figures import ParityRecord, rounding_floor
-from ...runtime.golden import GoldenCase
-from ...runtime.samples import Samples
-from ...runtime.sections import DecodeAgreement, DecodeRecord
+from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec
-from ..report import Reporter
-from ..truth import Precision, TorchOriginal
+from ..progress import Reporter
+from ..reference.torch_model import Precision, TorchOriginal
 from .network import SequencePlan
 from .original import OriginalSession, original_of, sources
 

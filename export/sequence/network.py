@@ -10,7 +10,7 @@ import torch
 
 from ...errors import InputError, first_line
 from ...models.seq2seq import END, NEXT, PADDING, START, EncoderDecoder, parts
-from ...runtime.sections import DecodeRecord
+from ...runtime.bundle.sections import DecodeRecord
 from ...runtime.spec import Axis, TensorSpec
 from ..options import ExportOptions
 from ..source import Source

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...runtime.spec import TensorSpec
+from ..reference.torch_model import Precision, TorchOriginal
 from ..source import Source
-from ..truth import Precision, TorchOriginal
 
 
 class OriginalSession:

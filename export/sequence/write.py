@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ...runtime.bundle import MANIFEST, Bundle
+from ...runtime.bundle.bundle import MANIFEST, Bundle
+from ...runtime.bundle.golden import write_golden
+from ...runtime.bundle.manifest import Manifest
+from ...runtime.bundle.writer import BundleFolder
 from ...runtime.device import cuda_device
-from ...runtime.golden import write_golden
-from ...runtime.manifest import Manifest
-from ...runtime.samples import Samples
-from ...runtime.writer import BundleFolder
-from .. import record
-from ..html.runs import Shown
-from ..report import Reporter, Stages
-from ..report import StageRecord as StageRun
+from ...runtime.inputs.samples import Samples
+from ..progress import Reporter, Stages
+from ..progress import StageRecord as StageRun
+from ..report.runs import Shown
 from ..source import Source
-from ..stages import GOLDEN, Job, Written, export_source
+from ..stages import manifest as record
+from ..stages.write import GOLDEN, Job, Written, export_source
 from .decodes import summary, verify_decodes
 from .network import ENCODER, plan_of
 

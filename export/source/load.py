@@ -11,7 +11,7 @@ import torch
 from ...errors import InputError
 from ...models import registry
 from ...runtime.spec import TensorSpec
-from .. import checkpoint
+from . import checkpoint
 from .base import Kind, Source, SourceOptions
 from .exported import exported_inputs, read_exported
 from .factory import from_factory, from_registry

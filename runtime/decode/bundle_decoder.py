@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ...errors import BundleError, InputError, MissingBackendError
-from ..bundle import Bundle
-from ..opening import EMULATED, open_stage
-from ..sections import DecodeRecord
+from ..bundle.bundle import Bundle
+from ..bundle.sections import DecodeRecord
+from ..open.stage_session import EMULATED, open_stage
 from ..sessions import Session
 from ..spec import Axis, TensorSpec
 from .sequence import SequenceDecoder

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...errors import InputError
-from ..sections import DecodeRecord
+from ..bundle.sections import DecodeRecord
 from ..sessions import Session
 from ..spec import Axis, TensorSpec
 from .beam import beam_search

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ParityError
-from ..codec import encode_fields
+from ..bundle.codec import encode_fields
 
 
 @dataclass(frozen=True)

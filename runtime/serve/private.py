@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import MissingBackendError
-from ..atomic import PartialDirectory, publish, sweep
+from ..bundle.atomic import PartialDirectory, publish, sweep
 from ..device import cuda_device
 from ..user_cache import cache_folder
 from .log import Says

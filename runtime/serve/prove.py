@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import BundleError, ParityError
-from ..bundle import MANIFEST, Bundle, sha256_of
-from ..check_decode import MARGINS, TOKENS, joined
-from ..compare import ErrorMeter, check_outputs
+from ..bundle.bundle import MANIFEST, Bundle, sha256_of
+from ..bundle.figures import Gate, ParityRecord
+from ..bundle.golden import GoldenCase
+from ..check.check_decode import MARGINS, TOKENS, joined
+from ..check.compare import ErrorMeter, check_outputs
 from ..decode.agreement import agree
 from ..decode.bundle_decoder import parts_of
-from ..figures import Gate, ParityRecord
-from ..golden import GoldenCase
 from ..spec import TensorSpec
 from ..triton.border import TYPES
 from ..triton.config import parse

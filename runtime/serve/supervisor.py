@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from ...errors import AttnexportError, StageError
-from ..bundle import Bundle
+from ..bundle.bundle import Bundle
 from ..device import cuda_device
 from ..triton.options import WrittenModel
 from ..triton.repository import write_repository

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
-from ..bundle import Bundle
-from ..engine_fit import TITLES
-from ..open_bundle import PRECISIONS
-from ..sections import EngineRecord
+from ..bundle.bundle import Bundle
+from ..bundle.sections import EngineRecord
+from ..open.engine_fit import TITLES
+from ..open.select import PRECISIONS
 from ..sessions.ort import OrtSession
 from ..spec import TensorSpec
 from .border import find_batch

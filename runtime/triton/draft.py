@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bundle import MANIFEST, Bundle
+from ..bundle.bundle import MANIFEST, Bundle
 from .backend import PYTHON, Choice, choose_backend
 from .border import Border
 from .config import Config, add_parameters, model_config, to_text

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import InputError
-from ..manifest import Manifest
+from ..bundle.manifest import Manifest
 from .border import Tensor
 from .config import Config
 

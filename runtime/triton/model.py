@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import AttnexportError, InputError
-from ..bundle import Bundle
-from ..open_bundle import open_bundle
+from ..bundle.bundle import Bundle
+from ..open.select import open_bundle
 from ..spec import Axis, TensorSpec
 from .border import find_batch
 from .grouping import Arrays, Grouping

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ..open_bundle import BACKENDS as SESSIONS
-from ..open_bundle import PRECISIONS, TORCH
+from ..open.select import BACKENDS as SESSIONS
+from ..open.select import PRECISIONS, TORCH
 
 BACKENDS = ("auto", "python", "onnxruntime", "tensorrt")
 DEVICES = ("auto", "cpu", "gpu")

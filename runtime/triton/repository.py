@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import InputError
-from ..atomic import NO_SPACE, PartialDirectory, sweep, sync_tree
-from ..bundle import Bundle
+from ..bundle.atomic import NO_SPACE, PartialDirectory, sweep, sync_tree
+from ..bundle.bundle import Bundle
 from .config import schema
 from .draft import Draft, draft_model
 from .lint import check, version_numbers

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InputError
-from ..bundle import Bundle
+from ..bundle.bundle import Bundle
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
 from ..spec import Axis, TensorSpec
 from .border import Border

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...errors import BundleError, InputError
-from ..bundle import Bundle
+from ..bundle.bundle import Bundle
+from ..bundle.sections import DecodeRecord
 from ..decode.beam import beam_search
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
 from ..decode.decoder import Decoder
 from ..decode.greedy import greedy
 from ..decode.hypothesis import Hypothesis
 from ..decode.names import NEXT, TOKEN
-from ..open_bundle import open_bundle
-from ..sections import DecodeRecord
+from ..open.select import open_bundle
 from ..spec import Axis, TensorSpec
 from .grouping import Arrays
 from .model import PRECISION, SESSION, BundleModel, Served, ServedModel

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from attnexport.export import checkpoint
+from attnexport.export.source import checkpoint
 from attnexport.models import registry
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

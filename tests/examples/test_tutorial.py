@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from attnexport.runtime.bundle import Bundle
+from attnexport.runtime.bundle.bundle import Bundle
 
 TUTORIAL = Path(__file__).parents[2] / "examples" / "tutorial.py"
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from attnexport.errors import InputError
-from attnexport.export.entry import Entered, enter
-from attnexport.export.outputs import make_known, output_names
-from attnexport.export.report import Silent
+from attnexport.export.progress import Silent
 from attnexport.export.source import SourceOptions, load
-from attnexport.runtime.feeds import random_feeds
+from attnexport.export.source.outputs import make_known, output_names
+from attnexport.export.stages.entry import Entered, enter
+from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 
 

@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import run
-from attnexport.runtime.check import check
+from attnexport.runtime.check.check import check
 
 MODEL = Path(__file__).parents[2] / "examples" / "digits_lrnet.pt"
 

@@ -11,8 +11,8 @@ import pytest
 from attnexport.errors import InputError
 from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import run
-from attnexport.runtime.inspect import inspect
-from attnexport.runtime.sections import SamplesRecord
+from attnexport.runtime.bundle.sections import SamplesRecord
+from attnexport.runtime.show.inspect import inspect
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -11,9 +11,9 @@ import torch
 
 import attnexport
 from attnexport.errors import BundleError
-from attnexport.export import stages
-from attnexport.export.stages import look_inside
-from attnexport.runtime.check import check
+from attnexport.export.stages import write as stages
+from attnexport.export.stages.write import look_inside
+from attnexport.runtime.check.check import check
 from attnexport.runtime.sessions import large_model
 from attnexport.runtime.sessions.open import open_session
 from attnexport.runtime.sessions.ort import OrtSession

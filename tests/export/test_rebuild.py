@@ -17,22 +17,22 @@ import pytest
 from attnexport.errors import BundleError, ForeignEngineError, InputError, MissingBackendError, ParityError
 from attnexport.export import rebuild as module
 from attnexport.export.engine import EngineOptions, Flavour, find_flavour, timing_cache
+from attnexport.export.progress import Silent
 from attnexport.export.rebuild import cache_beside, open_rebuilt, rebuild, rebuild_foreign
-from attnexport.export.report import Silent
-from attnexport.runtime.bundle import Bundle
-from attnexport.runtime.check import check
-from attnexport.runtime.check_rows import CheckResult, CheckRow
-from attnexport.runtime.console import show_inspection, show_rebuilt, size
+from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
+from attnexport.runtime.bundle.golden import GoldenCase, write_golden
+from attnexport.runtime.bundle.manifest import Manifest
+from attnexport.runtime.bundle.sections import DecodeAgreement, DecodeRecord, EngineRecord, RewriteRecord, Source
+from attnexport.runtime.bundle.writer import BundleFolder, BundleWriter
+from attnexport.runtime.check.check import check
+from attnexport.runtime.check.check_rows import CheckResult, CheckRow
 from attnexport.runtime.device import cuda_device
-from attnexport.runtime.engine_binding import built_from
-from attnexport.runtime.engine_memory import memory_of
-from attnexport.runtime.figures import Figures, Gate, ParityRecord
-from attnexport.runtime.golden import GoldenCase, write_golden
-from attnexport.runtime.inspect import inspect
-from attnexport.runtime.manifest import Manifest
-from attnexport.runtime.sections import DecodeAgreement, DecodeRecord, EngineRecord, RewriteRecord, Source
+from attnexport.runtime.open.engine_binding import built_from
+from attnexport.runtime.open.engine_memory import memory_of
+from attnexport.runtime.show.console import show_inspection, show_rebuilt, size
+from attnexport.runtime.show.inspect import inspect
 from attnexport.runtime.spec import Axis, TensorSpec
-from attnexport.runtime.writer import BundleFolder, BundleWriter
 
 rtx = pytest.importorskip("tensorrt_rtx")
 no_gpu = pytest.mark.skipif(cuda_device() is not None, reason="a GPU is here")
@@ -250,10 +250,10 @@ def test_opening_with_rebuild_builds_what_is_foreign_and_nothing_else(
 def test_check_rebuilds_what_was_made_for_elsewhere(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     path, built = make(), []
     monkeypatch.setattr(module, "rebuild", lambda path, **options: built.append(path))
-    monkeypatch.setattr("attnexport.runtime.engine_fit.cuda_device", lambda: None)
+    monkeypatch.setattr("attnexport.runtime.open.engine_fit.cuda_device", lambda: None)
     with pytest.raises(MissingBackendError, match="no GPU is here to build engines for"):
         rebuild_foreign(path, Silent())
-    monkeypatch.setattr("attnexport.runtime.engine_fit.cuda_device", lambda: ("NVIDIA L4", "8.9"))
+    monkeypatch.setattr("attnexport.runtime.open.engine_fit.cuda_device", lambda: ("NVIDIA L4", "8.9"))
     said = Silent()
     rebuild_foreign(path, said)
     assert built == [path]
@@ -261,7 +261,7 @@ def test_check_rebuilds_what_was_made_for_elsewhere(make: Make, monkeypatch: pyt
 
 
 def test_an_engine_that_fits_is_not_rebuilt(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attnexport.runtime.engine_fit.cuda_device", lambda: ("NVIDIA L4", "8.9"))
+    monkeypatch.setattr("attnexport.runtime.open.engine_fit.cuda_device", lambda: ("NVIDIA L4", "8.9"))
     monkeypatch.setattr(module, "rebuild", lambda *_, **__: pytest.fail("it was rebuilt"))
     said = Silent()
     path = make((replace(OLD, version=rtx.__version__, compute_capability="8.9"),))

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from attnexport.export import checkpoint
 from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import run
+from attnexport.export.source import checkpoint
 from attnexport.models import registry
 from attnexport.models.seq2seq import EncoderDecoder
-from attnexport.runtime.check import check
+from attnexport.runtime.check.check import check
 from attnexport.runtime.decode import open_decoder
 
 

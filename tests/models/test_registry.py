@@ -9,7 +9,7 @@ import pickle
 import pytest
 import torch
 
-from attnexport.export import checkpoint
+from attnexport.export.source import checkpoint
 from attnexport.models import distinct, registry
 from attnexport.runtime.spec import TensorSpec
 

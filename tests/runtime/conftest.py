@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attnexport.runtime.figures import Figures, Gate, ParityRecord
-from attnexport.runtime.golden import GoldenCase, write_golden
-from attnexport.runtime.manifest import Manifest
-from attnexport.runtime.sections import (
+from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
+from attnexport.runtime.bundle.golden import GoldenCase, write_golden
+from attnexport.runtime.bundle.manifest import Manifest
+from attnexport.runtime.bundle.sections import (
     AttentionRecord,
     DecodeAgreement,
     DecodeRecord,
@@ -25,8 +25,8 @@ from attnexport.runtime.sections import (
     Source,
     StageRecord,
 )
+from attnexport.runtime.bundle.writer import BundleWriter
 from attnexport.runtime.spec import Axis, TensorSpec
-from attnexport.runtime.writer import BundleWriter
 
 BATCH = Axis(1, 2, 4, "batch")
 
@@ -51,7 +51,7 @@ def full(plain: Manifest) -> Manifest:
     """A manifest with every section filled; its files are ``model.onnx`` and ``engines/net.plan``."""
     from dataclasses import replace
 
-    from attnexport.runtime.sections import FileRecord
+    from attnexport.runtime.bundle.sections import FileRecord
 
     figures = Figures(1e-7, 3e-7, 2e-7, 1.0, 0.5, 24)
     return replace(

@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 
 import attnexport
+from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
+from attnexport.runtime.bundle.golden import GoldenCase, write_golden
+from attnexport.runtime.bundle.manifest import Manifest
+from attnexport.runtime.bundle.writer import BundleWriter
 from attnexport.runtime.device import cuda_device
-from attnexport.runtime.figures import Figures, Gate, ParityRecord
-from attnexport.runtime.golden import GoldenCase, write_golden
-from attnexport.runtime.manifest import Manifest
-from attnexport.runtime.writer import BundleWriter
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("torch", "onnxscript", "onnx_graphsurgeon", "onnx_ir")

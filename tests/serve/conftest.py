@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attnexport.runtime.figures import Figures, Gate, ParityRecord
-from attnexport.runtime.golden import GoldenCase, write_golden
-from attnexport.runtime.manifest import Manifest
-from attnexport.runtime.sections import Source
+from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
+from attnexport.runtime.bundle.golden import GoldenCase, write_golden
+from attnexport.runtime.bundle.manifest import Manifest
+from attnexport.runtime.bundle.sections import Source
+from attnexport.runtime.bundle.writer import BundleWriter
 from attnexport.runtime.spec import Axis, TensorSpec
-from attnexport.runtime.writer import BundleWriter
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("tritonclient.grpc", reason="needs tritonclient")

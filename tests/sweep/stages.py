@@ -11,13 +11,13 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.trace import export_program, trace_sizes
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import export_program, trace_sizes
 from attnexport.export.domain import DOMAIN
 from attnexport.export.lower import LOWERINGS, Lowering, lower
-from attnexport.export.rewrite import find_windows
+from attnexport.export.stages.rewrite import find_windows
 from attnexport.export.targets import NAMES
-from attnexport.runtime.feeds import random_feeds
+from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 
 from .case import Case

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import compiled, eager, on_openvino, on_tensorrt, ours, plain
+from . import attnexport_ort as ours
+from . import compiled, eager, on_openvino, on_tensorrt, plain
 from .contender import Call, Contender, Feeds, Runner
 
 CONTENDERS: tuple[Contender, ...] = (

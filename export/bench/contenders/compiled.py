@@ -24,7 +24,7 @@ class CompiledRunner:
         """Compile and run once. Raises what inductor raises, a missing C++ compiler for one."""
         import torch
 
-        from ...capture.quiet import quiet
+        from ...quiet import quiet
 
         torch.compiler.reset()
         call = torch_call(self._site, torch.compile(self._module, dynamic=False), feeds)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....errors import AttnexportError, InputError, StageError
-from ....runtime.bundle import Bundle
+from ....runtime.bundle.bundle import Bundle
+from ....runtime.bundle.sections import EngineRecord
 from ....runtime.device import cuda_device
-from ....runtime.engine_binding import check_engine
-from ....runtime.engine_fit import Here, check_fit
-from ....runtime.sections import EngineRecord
+from ....runtime.open.engine_binding import check_engine
+from ....runtime.open.engine_fit import Here, check_fit
 from ....runtime.sessions.trt_library import collector, load_library
 from .contender import PRECISIONS, Call, Contender, Feeds, Runner
 

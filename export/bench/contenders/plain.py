@@ -53,8 +53,8 @@ def _fixed(site: Site, feeds: Feeds) -> Path:
 
 def _prepare(site: Site, points: Sequence[Feeds]) -> None:
     """Export with the model's free axes, and where torch.onnx cannot, once for each point's sizes."""
-    from ....runtime.feeds import random_feeds
-    from ...capture.trace import trace_sizes
+    from ....runtime.inputs.feeds import random_feeds
+    from ...capture.tracing.trace import trace_sizes
 
     original = site.subject.original
     if original is None or original.graph is not None:
@@ -71,8 +71,8 @@ def _export(site: Site, path: Path, feeds: Feeds, *, free: bool) -> None:
     """Raises StageError with what torch.onnx says."""
     import torch
 
-    from ...calling import arrange, by_argument
-    from ...capture.quiet import quiet
+    from ...quiet import quiet
+    from ...source.call import arrange, by_argument
 
     inputs = site.subject.inputs
     names = [spec.name for spec in inputs]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...map_panels import Panel, panels
-from ...picture import Picture
+from ...inputs.picture import Picture
+from ...show.map_panels import Panel, panels
 from .shown import Shown
 
 TOP = 5

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ....errors import AttnexportError, InputError, MissingBackendError, first_line
-from ...picture import Picture, numbers, pillow, read_picture
+from ...inputs.picture import Picture, numbers, pillow, read_picture
 from ...triton.options import WrittenModel
 from ..endpoints import Endpoints, refused
 from ..log import Says

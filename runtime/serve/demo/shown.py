@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ....errors import InputError
-from ...bundle import Bundle
-from ...picture import Picture, Scale, image_size
-from ...sections import AttentionRecord
+from ...bundle.bundle import Bundle
+from ...bundle.sections import AttentionRecord
+from ...inputs.picture import Picture, Scale, image_size
 from ...spec import TensorSpec
 from ...triton.options import WrittenModel
 

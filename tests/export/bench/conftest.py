@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.export.bench.record import (
+from attnexport.runtime.bundle.bench_report import (
     BenchReport,
     Capacity,
     Entrant,

@@ -17,9 +17,9 @@ from attnexport.export.bench import BenchOptions, BenchReport, bench
 from attnexport.export.bench import rounds as rounds_module
 from attnexport.export.bench.subject import subject
 from attnexport.export.options import ExportOptions
-from attnexport.export.report import Silent
-from attnexport.runtime.bundle import Bundle
-from attnexport.runtime.sections import AttentionRecord
+from attnexport.export.progress import Silent
+from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.sections import AttentionRecord
 
 QUICK = {"rounds": 5, "seconds": 1.0, "threads": 1, "memory": False, "device": "cpu"}
 

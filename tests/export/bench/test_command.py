@@ -12,8 +12,8 @@ import pytest
 
 from attnexport.cli import main
 from attnexport.export.bench import BenchReport
-from attnexport.runtime.bundle import Bundle
-from attnexport.runtime.sections import FileRecord
+from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.sections import FileRecord
 
 QUICK = ["--rounds", "5", "--seconds", "1", "--threads", "1", "--batch", "2", "--device", "cpu", "--no-memory"]
 

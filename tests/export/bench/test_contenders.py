@@ -20,9 +20,9 @@ from attnexport.export.bench.contenders.on_cuda import CPU, CUDA, BoundRunner
 from attnexport.export.bench.contenders.on_tensorrt import TensorRtRunner
 from attnexport.export.bench.site import Site
 from attnexport.export.bench.subject import Subject
-from attnexport.runtime.bundle import Bundle
+from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.sections import EngineRecord
 from attnexport.runtime.cuda import Context, Driver
-from attnexport.runtime.sections import EngineRecord
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from attnexport.export.bench.events import EventClock, free_memory
 from attnexport.export.bench.gpu import GpuWatch, read_state
-from attnexport.export.bench.record import Interval
+from attnexport.runtime.bundle.bench_report import Interval
 from attnexport.runtime.cuda import Context, Driver
 
 STATIC = "NVIDIA L4, 8.9, 570.124.06, 2040, 72.00\n"

@@ -13,7 +13,7 @@ import pytest
 from attnexport.export.bench.memory import Job, run_alone
 from attnexport.export.bench.subject import Original, Subject
 from attnexport.export.source import SourceOptions
-from attnexport.runtime.bundle import Bundle
+from attnexport.runtime.bundle.bundle import Bundle
 
 MEGABYTE = 1 << 20
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from attnexport.errors import MissingBackendError
 from attnexport.export.bench.chart import COLOURS, draw, write_png
 from attnexport.export.bench.contenders import CONTENDERS
-from attnexport.export.bench.record import BenchReport
 from attnexport.export.bench.table import milliseconds, rate, tables
+from attnexport.runtime.bundle.bench_report import BenchReport
 
 
 def shown(report: BenchReport, *, colours: bool = False) -> str:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from attnexport.export.entry import Entered, enter
-from attnexport.export.report import Silent
-from attnexport.export.rewrite import Plan, find_windows, lower_for
+from attnexport.export.progress import Silent
 from attnexport.export.source import Source, SourceOptions
 from attnexport.export.source.specs import forward_parameters, resolve
-from attnexport.runtime.feeds import profile_points, random_feeds
+from attnexport.export.stages.entry import Entered, enter
+from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
+from attnexport.runtime.inputs.feeds import profile_points, random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 
 

@@ -12,7 +12,7 @@ from onnx import parser
 from attnexport.export.capture.from_onnx import from_onnx
 from attnexport.export.domain import DOMAIN
 from attnexport.export.lower import lower
-from attnexport.export.truth_onnx import OnnxOriginal, widen
+from attnexport.export.reference.onnx_model import OnnxOriginal, widen
 from attnexport.runtime.sessions.ort import OrtSession
 
 X = np.random.default_rng(0).standard_normal((2, 3, 6, 7)).astype(np.float32)

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from onnx import helper
 from torch import nn
 
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.trace import export_program
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import export_program
 from attnexport.export.domain import DOMAIN, add_bodies
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec

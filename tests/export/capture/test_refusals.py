@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from attnexport.errors import AttnexportError, InputError, UnsupportedModelError
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.trace import FixedAxisError, export_program, run_once
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import FixedAxisError, export_program, run_once
 from attnexport.runtime.spec import Axis, TensorSpec
 
 SPEC = TensorSpec("x", "float32", (Axis(1, 2, 8, "batch"), Axis.fixed(4)))

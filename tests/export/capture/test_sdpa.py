@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from attnexport.errors import UnsupportedModelError
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.trace import export_program
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import export_program
 from attnexport.export.domain import DOMAIN
 from attnexport.export.lower import lower
 from attnexport.runtime.sessions.ort import OrtSession

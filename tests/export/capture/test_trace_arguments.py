@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.trace import FixedAxisError, export_program
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import FixedAxisError, export_program
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
 

@@ -10,8 +10,8 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.trace import export_program
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import export_program
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
 

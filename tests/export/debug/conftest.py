@@ -14,7 +14,7 @@ import pytest
 from attnexport.export.debug import debug
 from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import run
-from attnexport.runtime.divergence import Divergence, Reproducer
+from attnexport.runtime.bundle.divergence import Divergence, Reproducer
 
 NET = """
 import torch

@@ -14,11 +14,11 @@ import pytest
 from onnx import numpy_helper
 
 from attnexport.errors import InputError
-from attnexport.export import stages
-from attnexport.export.cases import Case
 from attnexport.export.debug import find, made
 from attnexport.export.debug.judge import few
-from attnexport.runtime.divergence import Divergence
+from attnexport.export.stages import write as stages
+from attnexport.export.verify.cases import Case
+from attnexport.runtime.bundle.divergence import Divergence
 from attnexport.runtime.sessions.ort import OrtSession
 
 DATES = Path(__file__).resolve().parents[3] / "examples" / "dates_bahdanau.pt"

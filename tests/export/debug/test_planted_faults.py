@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from attnexport.runtime.divergence import Divergence
+from attnexport.runtime.bundle.divergence import Divergence
 
 Look = Callable[..., Divergence]
 Edit = Callable[[onnx.ModelProto], None]

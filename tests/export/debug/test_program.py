@@ -11,8 +11,8 @@ from torch import nn
 
 from attnexport.errors import StageError
 from attnexport.export.capture import Captured
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.trace import export_program
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import export_program
 from attnexport.export.debug.program import ProgramSide
 from attnexport.runtime.spec import Axis, TensorSpec
 

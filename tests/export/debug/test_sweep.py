@@ -11,14 +11,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from attnexport.export.attribution.locate import Place, locate
-from attnexport.export.attribution.sides import See, Side
-from attnexport.export.attribution.trail import Trail
 from attnexport.export.debug.modules import Types, module_rows, tensor_rows
 from attnexport.export.debug.reproduce import smallest_part
 from attnexport.export.debug.sweep import sweep
 from attnexport.export.debug.taps import Taps
-from attnexport.export.origin import Origin
+from attnexport.export.graph.origin import Origin
+from attnexport.export.verify.locate import Place, locate
+from attnexport.export.verify.sides import See, Side
+from attnexport.export.verify.trail import Trail
 
 SIZE = 64
 

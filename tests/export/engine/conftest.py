@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from attnexport.export.engine import Flavour, find_flavour
-from attnexport.export.origin import Origin
+from attnexport.export.graph.origin import Origin
 from attnexport.runtime.spec import Axis, TensorSpec
 
 

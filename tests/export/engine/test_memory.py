@@ -10,7 +10,7 @@ import pytest
 from attnexport.export.engine import EngineOptions, build_engine, gpu_present
 from attnexport.export.engine.logger import INFO, Recording, logger_of
 from attnexport.export.engine.memory import Needs, engine_memory, engine_needs, logged_needs
-from attnexport.runtime.engine_memory import EngineMemory, ProfileMemory
+from attnexport.runtime.open.engine_memory import EngineMemory, ProfileMemory
 from attnexport.runtime.spec import Axis, TensorSpec
 
 no_gpu = pytest.mark.skipif(gpu_present(), reason="with a GPU the engine itself is asked")

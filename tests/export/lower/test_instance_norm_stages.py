@@ -11,14 +11,14 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from attnexport.export.attribution.graphs import run_once
 from attnexport.export.engine import EngineOptions, build_engine, find_flavour
 from attnexport.export.lower import EXACT, lower
 from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import run
+from attnexport.export.progress import Silent
 from attnexport.export.recognise import Recognised
-from attnexport.export.report import Silent
-from attnexport.export.rewrite import Plan, lower_for
+from attnexport.export.stages.rewrite import Plan, lower_for
+from attnexport.export.verify.graphs import run_once
 from attnexport.runtime.spec import Axis, TensorSpec
 
 EPSILON = 1e-3

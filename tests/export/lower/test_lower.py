@@ -10,8 +10,8 @@ from onnx import TensorProto, helper
 
 from attnexport.errors import InputError, StageError, UnsupportedModelError
 from attnexport.export.domain import DOMAIN, OPERATORS, VERSION, add_bodies
+from attnexport.export.graph.origin import Origin, origin_of
 from attnexport.export.lower import LOWERINGS, Applied, lower
-from attnexport.export.origin import Origin, origin_of
 from attnexport.export.targets import NAMES
 
 FLOAT = TensorProto.FLOAT

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 import pytest
 
-from attnexport.export.lower.emit import Emit
+from attnexport.export.graph.builder import Emit
 from attnexport.export.lower.sdpa import Parts, bias, empty_rows, scaled
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from attnexport.errors import UnsupportedModelError
 from attnexport.export.engine import EngineOptions, build_engine, find_flavour
-from attnexport.export.report import Silent
+from attnexport.export.progress import Silent
 from attnexport.runtime.spec import Axis, TensorSpec
 
 FORM = "sdpa_fused"

@@ -12,17 +12,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from attnexport.export import record
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.trace import export_program
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import export_program
 from attnexport.export.engine import find_flavour
 from attnexport.export.engine.layers import dtype_mismatches, tensor_dtypes
 from attnexport.export.engine.parse import parsed
-from attnexport.export.entry import enter
 from attnexport.export.precision import convert
-from attnexport.export.report import Silent
-from attnexport.export.rewrite import Plan, find_windows, lower_for
+from attnexport.export.progress import Silent
 from attnexport.export.source import SourceOptions, load
+from attnexport.export.stages import manifest as record
+from attnexport.export.stages.entry import enter
+from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.models.attention.dual_attention import ChannelAttention
 from attnexport.runtime.sessions.emulated import EmulatedSession
 from attnexport.runtime.sessions.ort import OrtSession

@@ -16,7 +16,7 @@ from attnexport.export.probe.case import Case
 from attnexport.export.probe.on_ort import OrtProbe
 from attnexport.export.probe.on_tensorrt import TensorRTProbe
 from attnexport.export.probe.outcome import judge
-from attnexport.export.report import Silent, StageRecord
+from attnexport.export.progress import Silent, StageRecord
 from attnexport.export.targets import Row
 from attnexport.export.targets.matrix import SHIPPED, load, shipped
 

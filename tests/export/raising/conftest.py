@@ -14,9 +14,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from attnexport.export.capture.from_onnx import from_onnx
-from attnexport.export.capture.quiet import quiet
 from attnexport.export.domain import DOMAIN, add_bodies
 from attnexport.export.lower import lower
+from attnexport.export.quiet import quiet
 from attnexport.export.raising import Raised, raise_windows
 from attnexport.runtime.sessions.ort import OrtSession
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from attnexport.export.capture.from_onnx import from_onnx
-from attnexport.export.capture.quiet import quiet
 from attnexport.export.lower import lower
+from attnexport.export.quiet import quiet
 from attnexport.export.raising import raise_windows
 from attnexport.runtime.sessions.ort import OrtSession
 

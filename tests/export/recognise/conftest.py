@@ -14,8 +14,8 @@ from onnx import helper
 from torch import nn
 
 from attnexport.export import domain
-from attnexport.export.capture.capture import to_onnx
-from attnexport.export.capture.trace import export_program
+from attnexport.export.capture.to_onnx import to_onnx
+from attnexport.export.capture.tracing.trace import export_program
 from attnexport.export.recognise import Recognised, recognise
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from attnexport.export.graph.size import Size, parse
 from attnexport.export.recognise.carry import carried
 from attnexport.export.recognise.layout import OUTER, PLACE, POSITION, whole
-from attnexport.export.recognise.size import Size, parse
 
 
 def test_axes_that_a_reshape_copies_are_as_long_as_the_walk_knows_them() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from attnexport.export.graph.size import ONE, parse
 from attnexport.export.recognise.layout import (
     OUTER,
     Atom,
@@ -17,7 +18,6 @@ from attnexport.export.recognise.layout import (
     unified,
     whole,
 )
-from attnexport.export.recognise.size import ONE, parse
 
 
 def dims(*sizes: str):

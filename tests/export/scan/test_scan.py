@@ -12,8 +12,8 @@ from torch import nn
 
 from attnexport.cli import main
 from attnexport.errors import InputError, UnsupportedModelError
-from attnexport.export.origin import Origin
-from attnexport.export.report import Silent
+from attnexport.export.graph.origin import Origin
+from attnexport.export.progress import Silent
 from attnexport.export.scan import scan
 from attnexport.export.scan.finding import Finding, together
 from attnexport.export.source import SourceOptions

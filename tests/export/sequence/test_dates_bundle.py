@@ -17,17 +17,17 @@ import torch
 
 from attnexport.cli import main
 from attnexport.errors import InputError, MissingBackendError, ParityError, StageError
-from attnexport.export import checkpoint
 from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import ExportResult, run
+from attnexport.export.source import checkpoint
 from attnexport.models import registry
 from attnexport.models.seq2seq import END, START, EncoderDecoder
-from attnexport.runtime.bundle import Bundle, sha256_of
-from attnexport.runtime.check import check
+from attnexport.runtime.bundle.bundle import Bundle, sha256_of
+from attnexport.runtime.bundle.golden import GoldenCase, read_golden, write_golden
+from attnexport.runtime.check.check import check
 from attnexport.runtime.decode import open_decoder
 from attnexport.runtime.device import cuda_device
-from attnexport.runtime.golden import GoldenCase, read_golden, write_golden
-from attnexport.runtime.inspect import inspect
+from attnexport.runtime.show.inspect import inspect
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 MODEL = EXAMPLES / "dates_bahdanau.pt"
@@ -268,7 +268,7 @@ def test_whole_is_the_one_graph_of_training(tmp_path, monkeypatch) -> None:
 
 
 def test_a_failed_gate_names_the_part_and_keeps_nothing(dates, tmp_path, monkeypatch) -> None:
-    from attnexport.export.stages import Written
+    from attnexport.export.stages.write import Written
 
     def failing(job, source, samples, folder):
         name = folder.path.name

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from attnexport.export import checkpoint
+from attnexport.export.source import checkpoint
 from attnexport.models import registry
 
 SPEC = {"name": "x", "dtype": "float32", "axes": [{"symbol": "batch", "min": 1, "opt": 2, "max": 8}, 3, 8, 8]}

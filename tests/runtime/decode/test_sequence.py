@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError
+from attnexport.runtime.bundle.sections import DecodeRecord
 from attnexport.runtime.decode import Decoder, SequenceDecoder, beam_search, greedy
-from attnexport.runtime.sections import DecodeRecord
 from attnexport.runtime.spec import Axis, TensorSpec
 
 VOCABULARY = 7

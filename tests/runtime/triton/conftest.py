@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attnexport.runtime.golden import GoldenCase, write_golden
-from attnexport.runtime.manifest import Manifest
-from attnexport.runtime.sections import DecodeRecord
+from attnexport.runtime.bundle.golden import GoldenCase, write_golden
+from attnexport.runtime.bundle.manifest import Manifest
+from attnexport.runtime.bundle.sections import DecodeRecord
+from attnexport.runtime.bundle.writer import BundleFolder, BundleWriter
 from attnexport.runtime.spec import Axis, TensorSpec
-from attnexport.runtime.writer import BundleFolder, BundleWriter
 
 pytest.importorskip("tritonclient.grpc", reason="needs tritonclient, which reads and writes Triton's configurations")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.runtime.sections import EngineRecord
+from attnexport.runtime.bundle.sections import EngineRecord
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton import backend as backend_module

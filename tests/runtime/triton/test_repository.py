@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from attnexport.errors import BundleError, InputError
-from attnexport.runtime.bundle import files_below
-from attnexport.runtime.manifest import Manifest
-from attnexport.runtime.sections import SamplesRecord
+from attnexport.runtime.bundle.bundle import files_below
+from attnexport.runtime.bundle.manifest import Manifest
+from attnexport.runtime.bundle.sections import SamplesRecord
 from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton.config import parse, schema
 from attnexport.runtime.triton.options import RepositoryOptions

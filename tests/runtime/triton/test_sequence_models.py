@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.runtime.bundle import Bundle
+from attnexport.runtime.bundle.bundle import Bundle
 from attnexport.runtime.decode import open_decoder
 from attnexport.runtime.decode.bundle_decoder import parts_of
 from attnexport.runtime.triton.config import parse

@@ -21,8 +21,8 @@ import pytest
 
 import attnexport
 from attnexport.errors import MissingBackendError
+from attnexport.runtime.bundle.sections import EngineRecord, SamplesRecord
 from attnexport.runtime.decode import open_decoder
-from attnexport.runtime.sections import EngineRecord, SamplesRecord
 from attnexport.runtime.spec import DTYPES, Axis, TensorSpec
 from attnexport.runtime.triton.config import parse, to_text
 from attnexport.runtime.triton.lint import lint

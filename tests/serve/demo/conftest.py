@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 
 from attnexport.benchmarks.chromium import NAMES, Browser, find_browser
-from attnexport.runtime.figures import Figures, Gate, ParityRecord
-from attnexport.runtime.golden import GoldenCase, write_golden
-from attnexport.runtime.manifest import Manifest
-from attnexport.runtime.sections import AttentionRecord, SamplesRecord, Source
+from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
+from attnexport.runtime.bundle.golden import GoldenCase, write_golden
+from attnexport.runtime.bundle.manifest import Manifest
+from attnexport.runtime.bundle.sections import AttentionRecord, SamplesRecord, Source
+from attnexport.runtime.bundle.writer import BundleWriter
 from attnexport.runtime.spec import Axis, TensorSpec
-from attnexport.runtime.writer import BundleWriter
 
 Image = pytest.importorskip("PIL.Image", reason="the page reads images with Pillow")
 

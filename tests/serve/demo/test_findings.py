@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.runtime.picture import Picture, Scale
-from attnexport.runtime.sections import AttentionRecord
+from attnexport.runtime.bundle.sections import AttentionRecord
+from attnexport.runtime.inputs.picture import Picture, Scale
 from attnexport.runtime.serve.demo.findings import findings
 from attnexport.runtime.serve.demo.shown import Shown
 from attnexport.runtime.spec import Axis, TensorSpec

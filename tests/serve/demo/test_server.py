@@ -16,7 +16,7 @@ import typer
 
 from attnexport.cli.run import app
 from attnexport.errors import InputError
-from attnexport.runtime.picture import read_picture
+from attnexport.runtime.inputs.picture import read_picture
 from attnexport.runtime.serve.demo.server import AT_ONCE, LARGEST, Demo
 from attnexport.runtime.serve.endpoints import Endpoints
 from attnexport.runtime.spec import Axis, TensorSpec

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from attnexport.errors import BundleError, InputError
-from attnexport.runtime.bundle import Bundle
-from attnexport.runtime.sections import FileRecord
+from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.sections import FileRecord
 from attnexport.runtime.serve.demo.shown import Left, Shown, look_over
 from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton.options import WrittenModel

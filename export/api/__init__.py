@@ -1,0 +1,1 @@
+"""The Python interface: what ``attnexport.export(...)`` and ``attnexport.open(...)`` are made of."""

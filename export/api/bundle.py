@@ -1,0 +1,96 @@
+"""A bundle in the hands of a Python program: what the commands do, as methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import BundleError
+from ...runtime.bundle.bundle import Bundle as Folder
+from ...runtime.bundle.manifest import Manifest
+from ...runtime.check.check_rows import CheckResult
+from ...runtime.open.session import OpenBundle
+from ...runtime.spec import TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..bench import BenchReport
+
+
+class Bundle:
+    """A bundle on disk, ``NAME.attn``. Needs no torch, but for ``bench`` with PyTorch among the contenders.
+
+    What :func:`attnexport.export` gives holds the original module, too, for ``open("torch")`` and ``bench``.
+    """
+
+    def __init__(self, path: str | Path, *, module: torch.nn.Module | None = None) -> None:
+        """Read the manifest. Raises BundleError for what is no bundle."""
+        self.folder = Folder.open(path)
+        self.module = module
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self.folder.path
+
+    @property
+    def manifest(self) -> Manifest:
+        """All that the bundle says about itself."""
+        return self.folder.manifest
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs: names, dtypes, and a size or a range for every axis."""
+        return self.manifest.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The outputs, likewise."""
+        return self.manifest.outputs
+
+    def open(self, backend: str = "auto", **options: Any) -> OpenBundle:
+        """A session that runs the bundle; arguments as of :func:`attnexport.open`."""
+        from .export import open_session
+
+        return open_session(self, backend, **options)
+
+    def verify(self, note: Callable[[str], None] = lambda _: None) -> CheckResult:
+        """Prove the bundle again: every file against the manifest, every model against the golden cases (``attnexport check``).
+
+        A failed gate is a row of the result, whose ``passed`` is False; a damaged bundle raises BundleError.
+        """
+        from ...runtime.check.check import check
+
+        return check(self.path, note)
+
+    def bench(self, **options: Any) -> BenchReport:
+        """Time the bundle beside other ways to run the model (``attnexport bench``); options as of :class:`BenchOptions`."""
+        from ..bench import BenchOptions, bench
+
+        return bench(BenchOptions(bundle=self.path, **options), module=self.module)
+
+    def rebuild(self, **options: Any) -> Bundle:
+        """Build the engines anew for what is here, in place (``attnexport rebuild``); options as of :func:`rebuild`."""
+        from ..rebuild import rebuild
+
+        return Bundle(rebuild(self.path, **options).bundle, module=self.module)
+
+    def report(self, out: str | Path | None = None, bench: BenchReport | None = None) -> Path:
+        """Where the bundle's report.html lies; with ``out``, the page written there anew, with the figures of ``bench``.
+
+        Raises BundleError for a bundle that was written without one, InputError for an ``out`` that cannot be written.
+        """
+        if out is not None or bench is not None:
+            from ..report.page import write_page
+
+            return write_page(self.folder, Path(out or f"{self.manifest.name}.html"), bench)
+        pages = self.folder.with_role("report")
+        if not pages:
+            raise BundleError(f"{self.path} holds no report", "write one: bundle.report(out='report.html')")
+        return self.folder.file(pages[0])
+
+    def __repr__(self) -> str:
+        takes = ", ".join(spec.describe() for spec in self.inputs)
+        return f"<bundle {self.path}: {takes} -> {', '.join(spec.name for spec in self.outputs)}>"

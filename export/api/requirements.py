@@ -1,0 +1,19 @@
+"""What exporting needs beyond the lean core, asked for before anything is imported, so that its absence is one line."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from ...errors import MissingBackendError
+
+MODULES = ("torch", "onnx", "onnxscript", "onnx_graphsurgeon", "safetensors")
+
+
+def require_export() -> None:
+    """Raise MissingBackendError naming what is not installed and the extra that brings it. Imports nothing."""
+    missing = [name for name in MODULES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingBackendError(
+            f"exporting needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
+            "pip install 'attnexport[export]'",
+        )

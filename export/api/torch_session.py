@@ -1,0 +1,130 @@
+"""The original module behind the session protocol: PyTorch itself, eager, on the GPU where there is one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ...errors import BundleError, InputError, StageError, first_line
+from ...runtime.bundle.bundle import sha256_of
+from ...runtime.open.session import OpenBundle
+from ...runtime.sessions.feeding import host_array
+from ..source import SourceOptions, load
+from ..source.call import call
+from ..source.outputs import flatten
+from ..source.settle import settle
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
+
+
+class TorchSession:
+    """A module in eval mode, without gradients. ``inputs`` and ``outputs`` name its tensors, as those of its bundle do.
+
+    The module is not changed: one that trains, or lies elsewhere, is copied. ``device``: as torch names it, by default the GPU
+    where one is.
+    """
+
+    def __init__(
+        self, module: torch.nn.Module, inputs: Sequence[str], outputs: Sequence[str], device: str | None = None
+    ) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.input_names, self.output_names = tuple(inputs), tuple(outputs)
+        self._module: torch.nn.Module | None = _ready(module).to(self.device)
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Outputs by name. Raises InputError for wrong inputs, StageError where the module fails or gives other outputs."""
+        if self._module is None:
+            raise RuntimeError("the session is closed")
+        if set(feeds) != set(self.input_names):
+            raise InputError(f"the module takes {', '.join(self.input_names)}, not {', '.join(feeds) or 'nothing'}")
+        values = [self._tensor(name, feeds[name]) for name in self.input_names]
+        try:
+            with torch.inference_mode():
+                tensors = flatten(call(self._module, self.input_names, values))
+        except Exception as error:  # whatever forward raises
+            raise StageError("torch", f"the module fails: {first_line(error)}") from error
+        if len(tensors) != len(self.output_names):
+            raise StageError(
+                "torch", f"the module gives {len(tensors)} tensors, and {len(self.output_names)} are named"
+            )
+        return {name: tensor.cpu().numpy() for name, tensor in zip(self.output_names, tensors, strict=True)}
+
+    def close(self) -> None:
+        """Let go of the module."""
+        self._module = None
+
+    def __enter__(self) -> TorchSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _tensor(self, name: str, value: Any) -> torch.Tensor:
+        if isinstance(value, torch.Tensor):
+            return value.detach().to(self.device)
+        array = host_array(name, value)
+        return torch.from_numpy(array if array.flags.writeable else array.copy()).to(self.device)
+
+
+def open_torch(handle: Bundle, model: torch.nn.Module | str | Path | None) -> OpenBundle:
+    """A bundle's original: the module that it was exported from here, one that is given, or the file that it came from.
+
+    Raises InputError where none of them is at hand, BundleError for a file that is not the one that was exported.
+    """
+    manifest = handle.manifest
+    if manifest.parts:
+        raise InputError(
+            f"{handle.path} holds encoder and step, and its original is no single graph", "run it in PyTorch"
+        )
+    given = model if model is not None else handle.module
+    if given is None:
+        what = manifest.source.file or manifest.source.arch or manifest.name
+        raise InputError(
+            f"{handle.path} holds no PyTorch module", f"give what it was exported from: model='{what}', or the module"
+        )
+    module = given if isinstance(given, torch.nn.Module) else _loaded(handle, Path(given))
+    names = [spec.name for spec in manifest.inputs]
+    attention = {record.output for record in manifest.attention}
+    outputs = [spec for spec in manifest.outputs if spec.name not in attention]
+    session = TorchSession(module, names, [spec.name for spec in outputs])
+    notes = (
+        (f"attention maps are outputs of the bundle, not of its original: {', '.join(attention)}",) if attention else ()
+    )
+    return OpenBundle(
+        session, manifest.inputs, tuple(outputs), backend="torch", file=manifest.source.file or manifest.name,
+        how=f"torch {torch.__version__}, {session.device.type}", notes=notes,
+        takes_devices=session.device.type != "cpu",
+    )  # fmt: skip
+
+
+def _loaded(handle: Bundle, path: Path) -> torch.nn.Module:
+    source = handle.manifest.source
+    if not path.is_file():
+        raise InputError(f"model {path} does not exist", "give the file that the bundle was exported from")
+    if source.sha256 and sha256_of(path) != source.sha256:
+        raise BundleError(
+            f"{path} is not the file that {handle.path} was exported from (sha256 {source.sha256[:12]}…)",
+            f"give {source.file or 'that file'}",
+        )
+    own = source.kind in ("checkpoint", "onnx", "exported_program", "torchscript")
+    module = load(path, SourceOptions(arch=None if own else source.arch)).module
+    if module is None:
+        raise InputError(f"{path} is an ONNX graph and no PyTorch module", "open it with backend='ort-cpu'")
+    return module
+
+
+def _ready(module: torch.nn.Module) -> torch.nn.Module:
+    """The module itself where nothing has to change, else a settled copy."""
+    tensors = [*module.parameters(), *module.buffers()]
+    plain = all(t.device.type == "cpu" and (t.dtype is torch.float32 or not t.is_floating_point()) for t in tensors)
+    if plain and not torch.cuda.is_available() and not any(part.training for part in module.modules()):
+        return module
+    own = copy.deepcopy(module)
+    settle(own, [], fresh=True)
+    return own

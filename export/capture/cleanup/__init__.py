@@ -1,0 +1,1 @@
+"""Passes over the captured graph: fold constants, name values, restore scalars and types."""

@@ -1,0 +1,76 @@
+"""Names that lead back: every node becomes ``<module path>/<op>[_n]``, and a table says which class and source line made it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import onnx_ir as ir
+
+from ...graph.origin import Origin, Origins
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_CLASSES = "pkg.torch.onnx.class_hierarchy"
+_TRACE = "pkg.torch.onnx.stack_trace"
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+# Frames of these are the machinery under the user's line, never the line itself.
+_MACHINERY = ("torch", "onnxscript", "onnx_ir")
+
+
+def name_nodes(model: ir.Model) -> Origins:
+    """Rename all nodes, also those in the bodies of If and Loop; returns the origin of each new name."""
+    origins: Origins = {}
+    used: Counter[str] = Counter()
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        module, kind = _module(node)
+        base = f"{module or 'root'}/{node.op_type}"
+        used[base] += 1
+        node.name = base if used[base] == 1 else f"{base}_{used[base]}"
+        origins[node.name] = Origin(module, kind, _source(node.metadata_props.get(_TRACE, "")))
+    return origins
+
+
+def _module(node: ir.Node) -> tuple[str, str]:
+    scopes = _strings(node.metadata_props.get(_SCOPES))
+    classes = _strings(node.metadata_props.get(_CLASSES))
+    modules = [
+        (scope, kind)
+        for scope, kind in zip(scopes[:-1], classes[:-1], strict=False)
+        if not scope.startswith("_empty_nn_module_stack")
+    ]
+    if not modules:
+        return "", ""
+    scope, kind = modules[-1]
+    return scope, kind.rpartition(".")[2]
+
+
+def _strings(text: str | None) -> list[str]:
+    try:
+        value = ast.literal_eval(text) if text else []
+    except (ValueError, SyntaxError):
+        return []
+    return [str(v) for v in value] if isinstance(value, list) else []
+
+
+def _source(trace: str) -> str:
+    for file, line in reversed(_FRAME.findall(trace)):
+        short = short_path(file)
+        if not short.startswith(tuple(f"{m}/" for m in _MACHINERY)):
+            return f"{short}:{line}"
+    return ""
+
+
+def short_path(file: str) -> str:
+    """A path as a reader on another machine can use it: from the import root or working folder down, never absolute."""
+    path = Path(file)
+    if not path.is_absolute():
+        return path.as_posix()
+    package = Path(__file__).resolve().parents[2]
+    roots = {Path(entry).resolve(): "" for entry in (*sys.path, ".") if Path(entry).is_dir()}
+    roots[package] = "attnexport/"
+    # The deepest: a virtual environment may lie inside the working folder or the package's own.
+    best = max((r for r in roots if r.parent != r and path.is_relative_to(r)), key=lambda r: len(r.parts), default=None)
+    return path.name if best is None else roots[best] + path.relative_to(best).as_posix()

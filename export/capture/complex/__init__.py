@@ -1,0 +1,1 @@
+"""Complex numbers as pairs of real numbers, before the program is translated."""

@@ -1,0 +1,308 @@
+"""Complex numbers as two real tensors: rotary embeddings written with ``view_as_complex``, spectra of Fourier layers.
+
+ONNX Runtime computes nothing on complex tensors, TensorRT has no such type. Each complex value of a traced program becomes its real
+and its imaginary part, in the program itself, so that every later stage sees real numbers alone:
+
+    (a + ib)(c + id)  ->  ac - bd,  ad + bc          view_as_complex(x)  ->  x[..., 0], x[..., 1]
+    polar(r, t)       ->  r cos t,  r sin t          abs(a + ib)         ->  sqrt(a^2 + b^2)
+
+What moves values and computes nothing is done to both parts. Discrete Fourier transforms are in :mod:`.fourier`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch._dispatch.python import enable_python_dispatcher
+from torch.export.graph_signature import InputKind
+from torch.fx import Node
+from torch.fx.passes.fake_tensor_prop import FakeTensorProp
+
+from ....errors import UnsupportedModelError
+from ..describe import describe_node
+
+aten = torch.ops.aten
+Real = Any
+"""A node, a number, or None for zero."""
+Parts = tuple[Real, Real]
+
+
+class Emit:
+    """Writes nodes before the one that is being replaced; they keep its module and source line."""
+
+    def __init__(self, graph: torch.fx.Graph, parts: dict[Node, Parts]) -> None:
+        self._graph = graph
+        self._parts = parts
+        self.replaced: Node | None = None
+
+    def __call__(self, operator: Any, *args: Any, **kwargs: Any) -> Node:
+        """One call of an ATen operator."""
+        node = self._graph.call_function(operator, args, kwargs)
+        assert self.replaced is not None
+        node.meta = {
+            key: value for key, value in self.replaced.meta.items() if key in ("nn_module_stack", "stack_trace")
+        }
+        return node
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value of the program was complex and has parts now."""
+        return isinstance(value, Node) and value in self._parts
+
+    def parts(self, value: Any) -> Parts:
+        """The parts of an operand, complex or not."""
+        if isinstance(value, complex):
+            return value.real or None, value.imag or None
+        if self.holds(value):
+            return self._parts[value]
+        return value, None
+
+    def add(self, a: Real, b: Real) -> Real:
+        """a + b."""
+        if a is None or b is None:
+            return b if a is None else a
+        return self(aten.add.Tensor, a, b) if isinstance(a, Node) else self(aten.add.Tensor, b, a)
+
+    def sub(self, a: Real, b: Real) -> Real:
+        """a - b."""
+        return (
+            self.add(a, self.neg(b))
+            if a is None or not isinstance(a, Node)
+            else a
+            if b is None
+            else self(aten.sub.Tensor, a, b)
+        )
+
+    def neg(self, a: Real) -> Real:
+        """-a."""
+        return self(aten.neg.default, a) if isinstance(a, Node) else None if a is None else -a
+
+    def mul(self, a: Real, b: Real, product: Any = aten.mul.Tensor) -> Real:
+        """a times b, or another product of two tensors."""
+        if a is None or b is None:
+            return None
+        if isinstance(a, Node) or isinstance(b, Node):
+            return self(product, a, b) if isinstance(a, Node) else self(product, b, a)
+        return a * b
+
+    def times(self, z: Parts, w: Parts, product: Any = aten.mul.Tensor) -> Parts:
+        """The product of two complex numbers, or matrices of them."""
+        (a, b), (c, d) = z, w
+        return (
+            self.sub(self.mul(a, c, product), self.mul(b, d, product)),
+            self.add(self.mul(a, d, product), self.mul(b, c, product)),
+        )
+
+    def squared(self, z: Parts) -> Real:
+        """|z|^2."""
+        return self.add(self.mul(z[0], z[0]), self.mul(z[1], z[1]))
+
+
+Rule = Callable[..., Any]
+"""From Emit, the node and its arguments to Parts, or to a node where the result is real."""
+
+
+def without_complex(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """The program with real tensors alone; itself where it has no others.
+
+    Raises UnsupportedModelError for an operator on complex numbers that has no rule, and for complex outputs, naming module and line.
+    """
+    if not any(_is_complex(node) for node in program.graph.nodes):
+        return program
+    from .fourier import RULES as FOURIER
+
+    table = {op: how for op, how in torch.export.default_decompositions().items() if "fft" in str(op)}
+    program = program.run_decompositions(table)
+    _Rewrite(program, {**RULES, **FOURIER}).run()
+    return program
+
+
+def _is_complex(node: Node) -> bool:
+    value = node.meta.get("val")
+    return any(
+        isinstance(v, torch.Tensor) and v.is_complex() for v in (value if isinstance(value, list | tuple) else (value,))
+    )
+
+
+class _Rewrite:
+    def __init__(self, program: torch.export.ExportedProgram, rules: dict[Any, Rule]) -> None:
+        self._program = program
+        self._rules = rules
+        self._parts: dict[Node, Parts] = {}
+        self._emit = Emit(program.graph, self._parts)
+
+    def run(self) -> None:
+        graph = self._program.graph
+        replaced: list[Node] = []
+        for node in list(graph.nodes):
+            touched = _is_complex(node) or any(source in self._parts for source in node.all_input_nodes)
+            if not touched:
+                continue
+            self._emit.replaced = node
+            if node.op == "placeholder":
+                with graph.inserting_after(_last_placeholder(graph)):
+                    self._store(node)
+                continue
+            if node.op == "output":
+                raise UnsupportedModelError("an output of the model is complex", "return torch.view_as_real of it")
+            with graph.inserting_before(node):
+                self._replace(node)
+            replaced.append(node)
+        for node in reversed(replaced):
+            graph.erase_node(node)
+        module = self._program.graph_module
+        module.recompile()
+        values = [node.meta["val"] for node in graph.nodes if node.op == "placeholder"]
+        mode = next(v.fake_mode for v in values if isinstance(v, torch._subclasses.FakeTensor))
+        # C++ kernels of composites (upsample_bilinear2d.vec) would fix each free size at the example's.
+        with enable_python_dispatcher():
+            FakeTensorProp(module, mode).propagate_dont_convert_inputs(*values)
+
+    def _replace(self, node: Node) -> None:
+        rule = self._rules.get(node.target)
+        if rule is None:
+            name = getattr(getattr(node.target, "_schema", None), "name", str(node.target)).replace("::", ".")
+            raise UnsupportedModelError(
+                f"operator {name} on complex numbers has no real form, in {describe_node(node)}",
+                "compute that step on the real and the imaginary part",
+            )
+        result = rule(self._emit, node, *node.args, **node.kwargs)
+        if isinstance(result, tuple):
+            real, imaginary = result
+            real = self._emit(aten.zeros_like.default, imaginary) if real is None else real
+            self._parts[node] = (real, imaginary)
+        else:
+            node.replace_all_uses_with(result, propagate_meta=False)
+
+    def _store(self, node: Node) -> None:
+        """A complex buffer is kept as a real tensor with a last axis of 2."""
+        program = self._program
+        spec = next(s for s in program.graph_signature.input_specs if s.arg.name == node.name)
+        if spec.kind is InputKind.USER_INPUT or spec.target is None:
+            raise UnsupportedModelError(
+                f"input {node.name!r} is complex", "take it as real numbers and use torch.view_as_complex"
+            )
+        stored = program.state_dict if spec.target in program.state_dict else program.constants
+        if stored[spec.target].is_complex():
+            stored[spec.target] = torch.view_as_real(stored[spec.target].resolve_conj()).contiguous()
+            mode = node.meta["val"].fake_mode
+            node.meta["val"] = mode.from_tensor(stored[spec.target], static_shapes=True)
+        halves = [self._emit(aten.select.int, node, -1, half) for half in (1, 0)]
+        self._parts[node] = (halves[1], halves[0])
+
+
+def _last_placeholder(graph: torch.fx.Graph) -> Node:
+    last: Node = [node for node in graph.nodes if node.op == "placeholder"][-1]
+    return last
+
+
+def _both(emit: Emit, node: Node, *args: Any, **kwargs: Any) -> Any:
+    """The same done to the real and to the imaginary part; complex operands may stand in lists."""
+
+    def part(value: Any, half: int) -> Any:
+        if isinstance(value, list | tuple):
+            return [part(v, half) for v in value]
+        if not emit.holds(value):
+            return value
+        found = emit.parts(value)[half]
+        return emit(aten.zeros_like.default, emit.parts(value)[0]) if found is None else found
+
+    if emit.holds(args[0]) and emit.parts(args[0])[1] is None:
+        return emit(node.target, part(args[0], 0), *args[1:], **kwargs), None
+    halves = [emit(node.target, *(part(a, half) for a in args), **kwargs) for half in (0, 1)]
+    return halves[0], halves[1]
+
+
+def _scalar_type(emit: Emit, node: Node, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """A cast from or to complex."""
+    real, imaginary = emit.parts(x)
+    dtype = node.meta["val"].dtype
+    plain = {torch.complex64: torch.float32, torch.complex128: torch.float64, torch.complex32: torch.float16}.get(
+        dtype, dtype
+    )
+    halves = [None if half is None else emit(aten._to_copy.default, half, dtype=plain) for half in (real, imaginary)]
+    return (halves[0], halves[1]) if dtype.is_complex else halves[0]
+
+
+def _getitem(emit: Emit, node: Node, source: Node, index: int) -> Any:
+    """One of the parts of a split."""
+    real, imaginary = emit.parts(source)
+    return emit(node.target, real, index), None if imaginary is None else emit(node.target, imaginary, index)
+
+
+def _divide(emit: Emit, node: Node, z: Any, w: Any) -> Parts:
+    (a, b), (c, d) = emit.parts(z), emit.parts(w)
+    if d is None:
+        return tuple(None if half is None else emit(aten.div.Tensor, half, c) for half in (a, b))  # type: ignore[return-value]
+    below = emit.squared((c, d))
+    above = emit.times((a, b), (c, emit.neg(d)))
+    return tuple(None if half is None else emit(aten.div.Tensor, half, below) for half in above)  # type: ignore[return-value]
+
+
+def _polar(emit: Emit, node: Node, length: Any, angle: Any) -> Parts:
+    return emit.mul(length, emit(aten.cos.default, angle)), emit.mul(length, emit(aten.sin.default, angle))
+
+
+def _exp(emit: Emit, node: Node, z: Any) -> Parts:
+    real, imaginary = emit.parts(z)
+    turn = (emit(aten.cos.default, imaginary), emit(aten.sin.default, imaginary))
+    return turn if real is None else emit.times((emit(aten.exp.default, real), None), turn)
+
+
+def _sum(emit: Emit, node: Node, z: Any, w: Any, *, alpha: float = 1, sign: int = 1) -> Parts:
+    (a, b), (c, d) = emit.parts(z), emit.parts(w)
+    factor = sign * alpha
+    if factor != 1:
+        c, d = emit.mul(c, factor), emit.mul(d, factor)
+    return emit.add(a, c), emit.add(b, d)
+
+
+def _full_imaginary(emit: Emit, z: Any) -> Node:
+    real, imaginary = emit.parts(z)
+    found: Node = emit(aten.zeros_like.default, real) if imaginary is None else imaginary
+    return found
+
+
+_MOVES = (
+    aten.unsqueeze.default, aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.view.default, aten.reshape.default,
+    aten._unsafe_view.default, aten.expand.default, aten.permute.default, aten.transpose.int, aten.slice.Tensor, aten.select.int,
+    aten.index.Tensor, aten.index_select.default, aten.cat.default, aten.stack.default, aten.clone.default, aten.alias.default,
+    aten.detach.default, aten.contiguous.default, aten.repeat.default, aten.roll.default, aten.flip.default, aten.flatten.using_ints,
+    aten.unflatten.int, aten.sum.dim_IntList, aten.sum.default, aten.mean.dim, aten.mean.default, aten.neg.default,
+    aten.split.Tensor, aten.split_with_sizes.default, aten.chunk.default, aten.unbind.int, aten.gather.default, aten.where.self,
+    aten.constant_pad_nd.default, aten.pad.default, aten.movedim.int, aten.repeat_interleave.self_int, aten.t.default,
+    aten.expand_as.default, aten.view_as.default, aten.select_scatter.default, aten.slice_scatter.default,
+)  # fmt: skip
+
+RULES: dict[Any, Rule] = {
+    **dict.fromkeys(_MOVES, _both),
+    operator.getitem: _getitem,
+    aten.view_as_complex.default: lambda e, n, x: (e(aten.select.int, x, -1, 0), e(aten.select.int, x, -1, 1)),
+    aten.view_as_real.default: lambda e, n, z: e(aten.stack.default, [e.parts(z)[0], _full_imaginary(e, z)], -1),
+    aten.complex.default: lambda e, n, a, b: (a, b),
+    aten.polar.default: _polar,
+    aten.real.default: lambda e, n, z: e.parts(z)[0],
+    aten.imag.default: lambda e, n, z: _full_imaginary(e, z),
+    aten._conj.default: lambda e, n, z: (e.parts(z)[0], e.neg(e.parts(z)[1])),
+    aten.conj.default: lambda e, n, z: (e.parts(z)[0], e.neg(e.parts(z)[1])),
+    aten._conj_physical.default: lambda e, n, z: (e.parts(z)[0], e.neg(e.parts(z)[1])),
+    aten.conj_physical.default: lambda e, n, z: (e.parts(z)[0], e.neg(e.parts(z)[1])),
+    aten.resolve_conj.default: lambda e, n, z: e.parts(z),
+    aten.abs.default: lambda e, n, z: e(aten.sqrt.default, e.squared(e.parts(z))),
+    aten.angle.default: lambda e, n, z: e(aten.atan2.default, _full_imaginary(e, z), e.parts(z)[0]),
+    aten.exp.default: _exp,
+    aten.mul.Tensor: lambda e, n, z, w: e.times(e.parts(z), e.parts(w)),
+    aten.mul.Scalar: lambda e, n, z, w: e.times(e.parts(z), e.parts(w)),
+    aten.matmul.default: lambda e, n, z, w: e.times(e.parts(z), e.parts(w), aten.matmul.default),
+    aten.bmm.default: lambda e, n, z, w: e.times(e.parts(z), e.parts(w), aten.bmm.default),
+    aten.mm.default: lambda e, n, z, w: e.times(e.parts(z), e.parts(w), aten.mm.default),
+    aten.div.Tensor: _divide,
+    aten.div.Scalar: _divide,
+    aten.add.Tensor: _sum,
+    aten.sub.Tensor: lambda e, n, z, w, alpha=1: _sum(e, n, z, w, alpha=alpha, sign=-1),
+    aten.to.dtype: _scalar_type,
+    aten._to_copy.default: _scalar_type,
+    aten.type_as.default: _scalar_type,
+}  # fmt: skip

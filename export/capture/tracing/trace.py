@@ -1,0 +1,207 @@
+"""torch.export, and what to say when it fails: which module, which line, why, and what to change."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+
+from ....errors import InputError, UnsupportedModelError, first_line
+from ....runtime.inputs.feeds import random_feeds, symbol_axes
+from ....runtime.spec import TensorSpec
+from ...graph.origin import Origin
+from ...quiet import quiet
+from ...source.call import arrange, by_argument, call
+from ..cleanup.naming import short_path
+from ..translations import linear_systems as translate_linear_systems
+from . import affine_grid_op, linspace_sizes
+from .chunk_sizes import UnevenPartsError, chunk_calls
+from .function_overrides import OwnCalls
+from .kept_state import kept_state
+from .known_values import known_values
+from .python_sizes import python_sizes
+from .shared_axes import shared_axes
+from .tensors_only import tensors_only
+
+
+class FixedAxisError(UnsupportedModelError):
+    """The model does not take each size of an axis that was asked to be dynamic. ``axes``: the (input, axis, size) found fixed."""
+
+    def __init__(self, axes: Sequence[tuple[str, int, int]], problem: str, remedy: str) -> None:
+        self.axes = tuple(axes)
+        super().__init__(problem, remedy)
+
+
+def trace_sizes(specs: Sequence[TensorSpec]) -> dict[str, int]:
+    """The size that each symbol has while tracing: opt where it can be told from 0 and 1, which torch.export specialises.
+
+    Symbols get different sizes where their ranges allow it, so that two axes are not taken for one by accident.
+    """
+    sizes: dict[str, int] = {}
+    for spec in specs:
+        for axis in spec.axes:
+            if axis.symbol is None or axis.symbol in sizes:
+                continue
+            wanted = max(axis.opt, 2)
+            free = [s for s in range(wanted, axis.max + 1) if s not in sizes.values()]
+            sizes[axis.symbol] = free[0] if free else min(wanted, axis.max)
+    return sizes
+
+
+def _dynamic_shapes(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> list[dict[int, Any] | None]:
+    symbols = [a.symbol for s in specs for a in s.axes if a.symbol is not None]
+    dims: dict[str, Any] = {}
+    for spec in specs:
+        for axis in spec.axes:
+            # An axis whose only size is 1 cannot be told from a broadcast: it stays as it is.
+            if axis.symbol is None or sizes[axis.symbol] < 2:
+                continue
+            shared = symbols.count(axis.symbol) > 1
+            # torch reads 1 apart from what is more: of 1 to 2 it would keep the single size 2, and refuse it as fixed.
+            most = max(axis.max, 3)
+            # A named Dim ties axes together; a hint lets torch derive relations (H = 2k) without a complaint.
+            dims[axis.symbol] = (
+                torch.export.Dim(_identifier(axis.symbol), min=axis.min, max=most)
+                if shared
+                else torch.export.Dim.DYNAMIC(min=axis.min, max=most)
+            )
+    result: list[dict[int, Any] | None] = []
+    for spec in specs:
+        marked = {i: dims[a.symbol] for i, a in enumerate(spec.axes) if a.symbol is not None and a.symbol in dims}
+        result.append(marked or None)
+    return result
+
+
+def _identifier(symbol: str) -> str:
+    name = re.sub(r"\W", "_", symbol)
+    return name if name[:1].isalpha() else f"d_{name}"
+
+
+def run_once(module: torch.nn.Module, specs: Sequence[TensorSpec], feeds: Sequence[torch.Tensor]) -> Any:
+    """The module's own result. Raises InputError, naming module and source line, when it fails on such inputs."""
+    try:
+        with torch.no_grad(), quiet():
+            return call(module, [spec.name for spec in specs], feeds)
+    except Exception as error:
+        shapes = ", ".join(f"{s.name} {s.dtype} {tuple(f.shape)}" for s, f in zip(specs, feeds, strict=True))
+        raise InputError(
+            f"the model fails on {shapes}: {first_line(error)} ({_where(error, module)})",
+            "give inputs that fit with --input NAME=SHAPE[:DTYPE]",
+        ) from error
+
+
+def export_program(
+    module: torch.nn.Module, specs: Sequence[TensorSpec], feeds: Sequence[torch.Tensor]
+) -> torch.export.ExportedProgram:
+    """Trace ``module`` on ``feeds`` with the specs' dynamic axes free.
+
+    Raises FixedAxisError when the module fixes a dynamic axis, and UnsupportedModelError for whatever else torch.export does not take,
+    naming module and source line.
+    """
+    free = any(axis.symbol is not None for spec in specs for axis in spec.axes)
+    if free and not isinstance(module, torch.jit.ScriptModule):
+        # What fails with another int and len may pass with Python's, and what is said then is what the author knows.
+        with suppress(UnsupportedModelError), python_sizes(module):
+            return _traced(module, specs, feeds)
+    return _traced(module, specs, feeds)
+
+
+def _traced(
+    module: torch.nn.Module, specs: Sequence[TensorSpec], feeds: Sequence[torch.Tensor]
+) -> torch.export.ExportedProgram:
+    names = [spec.name for spec in specs]
+    args, kwargs = arrange(module, names, feeds)
+    shapes = tuple(by_argument(module, names, _dynamic_shapes(specs, trace_sizes(specs))).values())
+    known = known_values(module, names, feeds, _others(specs))
+    try:
+        with (
+            quiet(),
+            torch.no_grad(),
+            kept_state(module),
+            shared_axes(module, specs) as ranges,
+            OwnCalls(affine_grid_op.CALLS, linspace_sizes.CALLS, translate_linear_systems.CALLS, chunk_calls(ranges)),
+            known,
+            tensors_only(module),
+        ):
+            return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
+    except Exception as error:
+        raise _explain(error, module, specs) from error
+
+
+def _others(specs: Sequence[TensorSpec]) -> list[torch.Tensor]:
+    """Inputs of other values than those that are traced with, and of other sizes where axes are free."""
+    sizes = trace_sizes(specs)
+    axes = symbol_axes(specs)
+    smaller = {
+        symbol: size - 1 if size - 1 >= axes[symbol].min else min(size + 1, axes[symbol].max)
+        for symbol, size in sizes.items()
+    }
+    arrays = random_feeds(specs, smaller, seed=_OTHER_SEED)
+    return [torch.from_numpy(arrays[spec.name]) for spec in specs]
+
+
+_OTHER_SEED = 2**20
+_FIXED = re.compile(
+    r"L\['(?P<arg>[^']+)'\](?P<index>(?:\[[^\]]+\])*)\.size\(\)\[(?P<axis>\d+)\] .*?constant \((?P<size>\d+)\)"
+)
+
+
+def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSpec]) -> UnsupportedModelError:
+    text = str(error)
+    plain = [spec.name for spec in specs]
+    names = by_argument(module, plain, plain)
+    fixed = [(_input_name(names, m["arg"], m["index"]), int(m["axis"]), int(m["size"])) for m in _FIXED.finditer(text)]
+    if fixed:
+        said = ", ".join(f"axis {axis} of {name!r} at {size}" for name, axis, size in fixed)
+        return FixedAxisError(
+            fixed,
+            f"the model fixes {said}, so it cannot be dynamic",
+            "look for a shape written as a number (view, reshape, expand), or export with --static",
+        )
+    where = _where(error, module)
+    if isinstance(error, UnevenPartsError):
+        least = f"let the axis begin at {error.least} (--dynamic NAME:AXIS={error.least}:OPT:MAX)"
+        return FixedAxisError((), f"{where} {error}", f"{least}, or export with --static")
+    if (
+        type(error).__name__ in {"GuardOnDataDependentSymNode", "GuardOnDataDependentSymNodeError"}
+        or "data-dependent" in text
+    ):
+        return UnsupportedModelError(
+            f"data-dependent control flow in {where}: a branch or a size depends on the values of a tensor",
+            "compute both sides and choose with torch.where, or use torch.cond",
+        )
+    if "Suggested fixes" in text or "Constraints violated" in text:
+        reason = (text.split("- ", 1)[-1] if "- " in text else text).strip().splitlines()[0][:300]
+        return FixedAxisError(
+            (), f"the dynamic axes do not fit the model: {reason}", "change --dynamic, or export with --static"
+        )
+    return UnsupportedModelError(
+        f"torch.export cannot trace {where}: {first_line(error)}",
+        "replace that line by tensor operations that torch.export supports",
+    )
+
+
+def _input_name(names: Mapping[str, Any], argument: str, index: str) -> str:
+    """The input behind torch's ``L['batch']['image']``: ``names`` holds a name per argument of forward, or a tree of them."""
+    found: Any = names.get(argument, argument)
+    for part in re.findall(r"\[([^\]]+)\]", index):
+        found = found[int(part) if part.isdigit() else part.strip("'")]
+    return str(found)
+
+
+def _where(error: BaseException, module: torch.nn.Module) -> str:
+    """The innermost line of the user's own code that the error passed, and the module that was running."""
+    names = {id(m): name for name, m in module.named_modules()}
+    path, kind, source = "", type(module).__name__, ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = short_path(frame.f_code.co_filename)
+        running = frame.f_locals.get("self")
+        if isinstance(running, torch.nn.Module) and id(running) in names:
+            path, kind = names[id(running)], type(running).__name__
+        if not file.startswith(("torch/", "attnexport/export/", "<")):
+            source = f"{file}:{line}"
+    return Origin(path, kind, source).describe()

@@ -1,0 +1,1 @@
+"""Graph helpers that every stage shares: integer values, shapes, round trips, origins."""

@@ -1,0 +1,106 @@
+"""The rest of an 8-bit model in FP16: casts by the FP16 policy, those around Q and DQ taken into their scales.
+
+    x: f16 -> Cast<f32> -> Q(s: f32)     ->    x: f16 -> Q(s: f16)
+    DQ(s: f32) -> Cast<f16> -> y         ->    DQ(s: f16) -> y
+
+From opset 19 on the type of a DequantizeLinear is that of its scale. Scales are FP16 numbers already (formats.py), so
+no value changes but by FP16's own rounding of what DQ gives, and TensorRT finds Q and DQ next to the layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+
+from ..precision.casts import insert_casts
+from ..precision.graph import GraphIndex, captured, check, normalise, tensor_names, unique
+from .pairs import drop_unread
+
+
+def in_half(model: ModelProto, keep: Collection[str], warnings: list[str]) -> ModelProto:
+    """A strongly typed model of a float32 one with Q/DQ: ``keep`` in FP32, the layers in 8 bits, all else in FP16.
+
+    Inputs and outputs stay float32. Raises what ``to_half_model`` raises.
+    """
+    typed = insert_casts(GraphIndex(normalise(model)), keep, True, warnings)
+    return _absorbed(typed)
+
+
+def _absorbed(model: ModelProto) -> ModelProto:
+    index = GraphIndex(model)
+    scales = _HalfScales(index)
+    nodes: list[NodeProto] = []
+    for node in index.nodes:
+        new = NodeProto()
+        new.CopyFrom(node)
+        producer = index.producer(node.input[0]) if node.input else None
+        if node.op_type == "QuantizeLinear" and _is_cast(index, producer, TensorProto.FLOAT16, TensorProto.FLOAT):
+            assert producer is not None
+            new.input[0], new.input[1] = producer.input[0], scales.of(node.input[1])
+        elif _is_cast(index, node, TensorProto.FLOAT, TensorProto.FLOAT16) and _is(producer, "DequantizeLinear"):
+            assert producer is not None
+            new.CopyFrom(producer)
+            new.name = unique(f"{producer.name}/f16", scales.names)
+            new.input[1], new.output[0] = scales.of(producer.input[1]), node.output[0]
+        nodes.append(new)
+    made = ModelProto()
+    made.CopyFrom(model)
+    del made.graph.node[:]
+    made.graph.node.extend(_read_nodes(nodes, set(index.outputs)))
+    made.graph.initializer.extend(scales.constants)
+    drop_unread(made)
+    left = {name for node in made.graph.node for name in node.output}
+    infos = [value for value in made.graph.value_info if value.name in left]
+    del made.graph.value_info[:]
+    made.graph.value_info.extend(infos)
+    check(made)
+    return made
+
+
+class _HalfScales:
+    """FP16 copies of scales, each made once."""
+
+    def __init__(self, index: GraphIndex) -> None:
+        self.index, self.tensors = index, tensor_names(index.model.graph)
+        self.names = {node.name for node in index.nodes}
+        self.constants: list[TensorProto] = []
+        self._found: dict[str, str] = {}
+
+    def of(self, scale: str) -> str:
+        """The name of the copy."""
+        if scale not in self._found:
+            value = self.index.value(scale)
+            assert value is not None
+            half = value.astype(np.float16)
+            assert np.array_equal(half.astype(np.float32), value), f"{scale} is no FP16 number"
+            self._found[scale] = unique(f"{scale}/f16", self.tensors)
+            self.constants.append(numpy_helper.from_array(half, self._found[scale]))
+        return self._found[scale]
+
+
+def _is(node: NodeProto | None, op: str) -> bool:
+    return node is not None and node.op_type == op
+
+
+def _is_cast(index: GraphIndex, node: NodeProto | None, source: int, target: int) -> bool:
+    return (
+        node is not None
+        and node.op_type == "Cast"
+        and index.types.get(node.input[0]) == source
+        and index.types.get(node.output[0]) == target
+    )
+
+
+def _read_nodes(nodes: list[NodeProto], outputs: set[str]) -> list[NodeProto]:
+    """Without the Casts and DequantizeLinears that nothing reads any more."""
+    wanted = set(outputs)
+    kept: list[NodeProto] = []
+    for node in reversed(nodes):
+        if node.op_type in ("Cast", "DequantizeLinear") and not wanted.intersection(node.output):
+            continue
+        wanted.update(node.input)
+        wanted.update(captured(node))
+        kept.append(node)
+    return kept[::-1]

@@ -1,0 +1,81 @@
+"""Which layers of a model can be 8-bit, and why the others cannot: those that multiply data by constant weights.
+
+Conv, Gemm and MatMul whose second factor is a constant. Scales of weights lie along the output channels, so that they
+are constant within each sum and leave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import NodeProto
+
+from ..precision.graph import GraphIndex, attribute
+from ..precision.operators import standard
+
+_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer that can be 8-bit: its node, its data, its weight, and the weight's axis of output channels."""
+
+    node: str
+    data: str
+    weight: str
+    axis: int
+
+
+@dataclass(frozen=True)
+class Left:
+    """A layer with constant weights that stays as it is, and why."""
+
+    node: str
+    weight: str
+    rule: str
+    reason: str
+
+
+def find_layers(index: GraphIndex, kept: Mapping[str, str]) -> tuple[list[Layer], list[Left]]:
+    """The layers of a normalised model that can be 8-bit, and those that cannot, both in graph order.
+
+    ``kept`` names the nodes that stay FP32 in the 16-bit model, with the reason: they stay here, too.
+    """
+    layers: list[Layer] = []
+    left: list[Left] = []
+    for node in index.nodes:
+        if not standard(node) or node.op_type not in _PRODUCTS or not index.is_single(node.output[0]):
+            continue
+        weight = next((name for name in node.input[:2] if name in index.constants), None)
+        if weight is None or all(name in index.constants for name in node.input[:2]):
+            continue  # a product of two activations gains nothing; of two constants, it is none
+        problem = _problem(index, node, weight, kept)
+        if problem is not None:
+            left.append(Left(node.name, weight, *problem))
+        else:
+            layers.append(Layer(node.name, node.input[0], weight, _channels(node)))
+    return layers, left
+
+
+def _problem(index: GraphIndex, node: NodeProto, weight: str, kept: Mapping[str, str]) -> tuple[str, str] | None:
+    if node.name in kept:
+        return "kept", kept[node.name]
+    if node.op_type == "ConvTranspose":
+        return "form", "TensorRT computes a transposed convolution in floating point whatever its inputs"
+    if weight != node.input[1]:
+        return "form", "the weight is the left factor"
+    value = index.value(weight)
+    assert value is not None
+    if node.op_type in ("Gemm", "MatMul") and value.ndim != 2:
+        return "form", f"the weight has {value.ndim} axes, and one scale for each output channel needs 2"
+    if not np.isfinite(value).all():
+        return "form", "the weight holds a value that is not finite"
+    return None
+
+
+def _channels(node: NodeProto) -> int:
+    if node.op_type == "Conv":
+        return 0
+    return 0 if node.op_type == "Gemm" and attribute(node, "transB", 0) else 1

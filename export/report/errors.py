@@ -1,0 +1,110 @@
+"""Error by stage: how far each step of the export is from the truth, beside PyTorch's own error there."""
+
+from __future__ import annotations
+
+from ...runtime.bundle.attribution import Attribution
+from ...runtime.show.parity_text import headline
+from . import words
+from .charts import Dot, Track, stage_chart
+from .content import Content
+from .markup import Content as Html
+from .markup import Markup, join, tag
+from .tables import RIGHT, code, fold, section, table
+
+MOST = 4
+"""Outputs with a chart of their own; all of them are in the table."""
+
+
+def errors(content: Content) -> Markup | None:
+    """A chart for the outputs that err most, and a table of all."""
+    entries = content.manifest.attribution
+    if not entries:
+        return None
+    by_output: dict[str, list[Attribution]] = {}
+    for entry in entries:
+        by_output.setdefault(entry.output, []).append(entry)
+    ranked = sorted(by_output, key=lambda name: -max(s.ratio for e in by_output[name] for s in e.steps or ()))
+    charts = [_chart(name, by_output[name], len(by_output) > 1) for name in ranked[:MOST]]
+    more = f"The {MOST} outputs that err most are drawn; all are in the table. " if len(ranked) > MOST else ""
+    lead = (
+        "Each dot is the export after one stage: its rms error against the original in FP64, relative to the output. The dashes are "
+        f"PyTorch’s own error at that precision; the number is the ratio of the two. {more}"
+    )
+    notes = sorted({note for entry in entries for note in entry.notes})
+    return section(
+        "errors", "Error by stage", lead, _legend(entries), tag("div", charts, class_="charts" if len(charts) > 1 else None),
+        tag("ul", [tag("li", note) for note in notes]) if notes else None,
+        fold(f"Figures of {words.count(sum(len(e.steps) for e in entries), 'step')}", _table(entries), printed=len(entries) < 9),
+        _metrics(content),
+    )  # fmt: skip
+
+
+def _kind(precision: str) -> str:
+    return "first" if precision == "float32" else "second"
+
+
+def _legend(entries: tuple[Attribution, ...]) -> Markup:
+    found = dict.fromkeys(step.precision for entry in entries for step in entry.steps)
+    marks = [tag("span", tag("i", class_=_kind(one)), f"after a stage, {words.precision(one)}") for one in found]
+    return tag("p", marks, tag("span", tag("i", class_="own"), "PyTorch’s own error"), class_="legend")
+
+
+def _chart(output: str, entries: list[Attribution], several: bool) -> Markup:
+    stages: list[str] = []
+    for entry in sorted(entries, key=lambda e: -len(e.steps)):
+        stages += [step.stage for step in entry.steps if step.stage not in stages]
+    tracks: list[Track] = []
+    for entry in entries:
+        dots = []
+        for i, step in enumerate(entry.steps):
+            own = step.own_rms / step.figures.truth_rms if step.figures.truth_rms else 0.0
+            # Steps that change nothing need no number again.
+            same = i > 0 and step.precision == entry.steps[i - 1].precision and abs(step.growth) < 0.005
+            kind = words.precision(step.precision)
+            said = f"{step.stage}, {kind}: {words.power(step.figures.relative)}, PyTorch {words.power(own)}, {words.times(step.ratio)}"
+            label = "" if same else words.times(step.ratio)
+            dots.append(Dot(step.stage, step.figures.relative, own, label, said, _kind(step.precision)))
+        tracks.append(Track(tuple(dots)))
+    title = tag("h3", "output ", code(output)) if several else None
+    chart = stage_chart(tracks, stages, f"Error of output {output} by stage", 520 if several else 760)
+    return tag("figure", title, tag("div", chart, class_="wide"))
+
+
+def _table(entries: tuple[Attribution, ...]) -> Markup:
+    columns = [
+        ("output", ""), ("form", ""), ("stage", ""), ("precision", ""), ("relative error", RIGHT), ("largest", RIGHT),
+        ("PyTorch’s own", RIGHT), ("ratio", RIGHT), ("new here", RIGHT), ("cosine distance", RIGHT),
+    ]  # fmt: skip
+    rows: list[list[Html]] = []
+    for entry in entries:
+        for step in entry.steps:
+            figures = step.figures
+            rows.append(
+                [
+                    code(entry.output), words.stage(entry.form), step.stage, words.precision(step.precision),
+                    words.power(figures.relative), words.power(figures.max_abs),
+                    words.power(step.own_rms / figures.truth_rms if figures.truth_rms else 0.0), words.times(step.ratio),
+                    f"{step.growth:+.2f}×", words.power(max(0.0, 1 - figures.cosine)),
+                ]
+            )  # fmt: skip
+    cases = ", ".join(entries[0].cases)
+    return table(columns, rows, caption=join("Measured on ", code(cases), "."))
+
+
+def _metrics(content: Content) -> Markup | None:
+    rows: list[list[Html]] = []
+    for record in content.manifest.parity:
+        for name, figures in record.detail.items():
+            if name == "parts" or not isinstance(figures, dict):
+                continue
+            said = ", ".join(f"{key.replace('_', ' ')} {_figure(value)}" for key, value in figures.items())
+            rows.append([words.stage(record.stage), code(record.output), name, said])
+    if not rows:
+        return None
+    head = headline(content.manifest.parity[-1].detail)
+    title = f"Task figures{f': {head}' if head != '-' else ''}"
+    return fold(title, table([("form", ""), ("output", ""), ("metric", ""), ("figures", "")], rows))
+
+
+def _figure(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

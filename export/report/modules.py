@@ -1,0 +1,171 @@
+"""The network module by module: which precision each computes in, and how far its result is from PyTorch's, as a heat map."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from ...runtime.bundle.codec import decode
+from ..graph.origin import Origin
+from ..verify.module_error import ModuleError
+from . import words
+from .content import Content, Graph
+from .engines import css, stack
+from .markup import Content as Html
+from .markup import Markup, join, tag
+from .onnx_files import nodes
+from .tables import RIGHT, code, fold, section, table
+
+_SPAN = {"onnx-fp32": (1e-8, 1e-5)}
+_SPAN_TYPED = (1e-5, 1e-2)
+"""Relative errors from the palest to the darkest colour of a cell."""
+
+
+@dataclass
+class _Row:
+    """One module: nodes by precision in the typed model (else in the FP32 model), and errors by form."""
+
+    path: str
+    precisions: Counter[str] = field(default_factory=Counter)
+    errors: dict[str, float] = field(default_factory=dict)
+    origin: Origin | None = None
+
+
+def modules(content: Content) -> Markup | None:
+    """A heat map for each graph; None where no node says which module it is of."""
+    found = [(graph, _rows(content, graph)) for graph in content.graphs]
+    shown = [_graph(graph, rows) for graph, rows in found if any(row.path for row in rows)]
+    if not shown:
+        return None
+    lead = (
+        "In the order of the network. Error: of a module’s result in the exported model, against the same module of the original in FP64, "
+        "relative to that result."
+    )
+    return section("modules", "Modules", lead, shown)
+
+
+def module_of(node: str, known: Collection[str] = ()) -> str:
+    """The module path that a node's name begins with: one of ``known`` where it can be, which may hold slashes; empty for the outermost."""
+    path, slash, _ = node.rpartition("/")
+    while slash:
+        if path in known:
+            return path
+        path, slash, _ = path.rpartition("/")
+    path, slash, _ = node.partition("/")
+    return "" if not slash or path == "root" else path
+
+
+def _rows(content: Content, graph: Graph) -> list[_Row]:
+    found = content.fact(graph, "verify", "modules")
+    measured = [decode(ModuleError, value, "modules") for value in found] if isinstance(found, list) else []
+    known = {error.module for error in measured}
+    rows: dict[str, _Row] = {}
+    for node in nodes(graph.folder / graph.models[-1]) if graph.models else ():
+        path = module_of(node.name, known)
+        rows.setdefault(path, _Row(path)).precisions[node.precision] += 1
+    for error in measured:
+        row = rows.setdefault(error.module, _Row(error.module))
+        row.errors, row.origin = dict(error.errors), Origin(error.module, error.kind, error.source)
+    return _as_tree(rows)
+
+
+def _as_tree(rows: dict[str, _Row]) -> list[_Row]:
+    """In the order in which the graph comes to them, a module before what is in it."""
+    begins: dict[str, int] = {}
+    for i, path in enumerate(rows):
+        above = path
+        while above not in begins:
+            begins[above] = i
+            above = above.rpartition(".")[0]
+    order = sorted(rows, key=lambda path: [(begins[prefix], prefix) for prefix in _prefixes(path)])
+    return [rows[path] for path in order]
+
+
+def _prefixes(path: str) -> list[str]:
+    """``a.b.c`` as ``a``, ``a.b``, ``a.b.c``; the outermost module has none."""
+    parts = path.split(".") if path else []
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _graph(graph: Graph, rows: list[_Row]) -> Markup:
+    forms = list(dict.fromkeys(form for row in rows for form in row.errors))
+    total: Counter[str] = Counter()
+    for row in rows:
+        total.update(row.precisions)
+    columns = [("module", ""), ("class", ""), ("nodes", RIGHT), ("precision", "")]
+    columns += [(words.stage(form), "heat num") for form in forms]
+    body: list[list[Html]] = []
+    for row in rows:
+        number = sum(row.precisions.values())
+        named = code(row.path or "<root>")
+        made = tag("span", row.origin.kind, title=row.origin.source) if row.origin is not None else "–"
+        cells: list[Html] = [
+            named,
+            made,
+            f"{number:,}" if number else tag("span", "–", class_="dim"),
+            _mix(row.precisions),
+        ]
+        cells += [_cell(form, row.errors.get(form)) for form in forms]
+        body.append(cells)
+    reasons = _kept(graph)
+    whole = sum(total.values())
+    return join(
+        tag("h3", graph.name) if graph.name else None,
+        stack(total, whole, "node"),
+        [_strip(form, rows) for form in forms],
+        fold(words.count(len(rows), "module"), table(columns, body), open_=len(rows) <= 40, printed=len(rows) <= 80),
+        reasons,
+    )
+
+
+def _share(form: str, error: float) -> float:
+    """Where an error lies between pale and dark, 0..1."""
+    low, high = _SPAN.get(form, _SPAN_TYPED)
+    if not math.isfinite(error):
+        return 1.0
+    return 0.0 if error <= low else min(1.0, math.log(error / low) / math.log(high / low))
+
+
+def _cell(form: str, error: float | None) -> Html:
+    if error is None:
+        return tag("span", "–", class_="dim")
+    return tag("span", words.power(error), class_="hot", style=f"--h:{_share(form, error):.2f}")
+
+
+def _mix(precisions: Counter[str]) -> Html:
+    """The precisions of a module's nodes as one small bar."""
+    whole = sum(precisions.values())
+    if not whole:
+        return tag("span", "–", class_="dim")
+    order = [k for k in ("float16", "bfloat16", "int8", "float32", "cast", "other") if precisions[k]]
+    pieces = [tag("i", class_=css(k), style=f"width:{100 * precisions[k] / whole:.1f}%") for k in order]
+    said = ", ".join(
+        f"{precisions[k]} {'casts' if k == 'cast' else 'others' if k == 'other' else words.precision(k)}" for k in order
+    )
+    return tag("span", pieces, class_="mix", title=said)
+
+
+def _strip(form: str, rows: list[_Row]) -> Markup:
+    """The whole network at a glance: a cell for each measured module, coloured by its error."""
+    cells = [(row.path, row.errors[form]) for row in rows if form in row.errors]
+    pieces = [
+        tag("i", style=f"--h:{_share(form, error):.2f}", title=f"{path or '<root>'}: {words.power(error)}")
+        for path, error in cells
+    ]
+    low, high = _SPAN.get(form, _SPAN_TYPED)
+    worst = max(cells, key=lambda cell: cell[1])
+    said = [f"{words.stage(form)}: ", f"largest {words.power(worst[1])} in ", code(worst[0] or "<root>")]
+    scale = tag("span", words.power(low), tag("b"), words.power(high), class_="scale")
+    return tag("div", tag("p", said, scale, class_="strip-name"), tag("div", pieces, class_="strip"))
+
+
+def _kept(graph: Graph) -> Markup | None:
+    """The nodes that stay in FP32, with the reason of each."""
+    kept = graph.manifest.precision.kept
+    if not kept:
+        return None
+    rows: list[list[Html]] = [[code(one.node), code(one.module or "<root>"), one.reason] for one in kept]
+    columns = [("node", ""), ("module", ""), ("why", "")]
+    return fold(f"Kept in FP32, and why: {words.count(len(kept), 'node')}", table(columns, rows))

@@ -1,0 +1,178 @@
+"""The top of the page: does it hold, and what was gained, before anything else."""
+
+from __future__ import annotations
+
+from ...runtime.bundle.figures import ParityRecord
+from ...runtime.bundle.sections import EngineRecord
+from ...runtime.show.parity_text import headline
+from . import words
+from .content import ENGINE, Content
+from .latency import is_own
+from .markup import Content as Html
+from .markup import Markup, join, tag
+from .tables import RIGHT, code, fold, section, table
+
+
+def verdicts(content: Content) -> Markup:
+    """The verdict in one sentence, the figures that people ask for, and a row for each output of each form."""
+    passed, sentence = _verdict(content)
+    mark = tag("span", "Holds" if passed else "Does not hold", class_=f"verdict {'good' if passed else 'bad'}")
+    return section(
+        "verdicts",
+        "Verdicts",
+        join(mark, " ", sentence),
+        tag("div", [_card(*card) for card in _cards(content)], class_="cards"),
+        _blame(content),
+        _rows(content),
+    )
+
+
+def _verdict(content: Content) -> tuple[bool, str]:
+    records, decodes = content.manifest.parity, content.found.decode
+    failed = [r for r in records if not r.gate.passed]
+    wrong = [d for d in decodes if not d.passed]
+    if failed or wrong:
+        said = [f"{words.stage(r.stage)}, output {r.output!r}: {words.times(r.gate.ratio)}" for r in failed[:3]]
+        said += [f"decodes by {words.stage(d.stage)} leave the original's" for d in wrong[:3]]
+        return False, "; ".join(said) + f". {_allowed(records)}"
+    if not records:
+        return False, "Nothing was measured."
+    worst = max(records, key=lambda r: r.gate.ratio)
+    forms = len({(r.stage, r.file) for r in records})
+    return True, (
+        f"{words.count(forms, 'form')} of the model, {words.count(len(content.manifest.outputs), 'output')}: at worst "
+        f"{words.times(worst.gate.ratio)} PyTorch\u2019s own rounding error. {_allowed(records)}"
+    )
+
+
+def _allowed(records: tuple[ParityRecord, ...]) -> str:
+    factors = sorted({r.gate.factor for r in records})
+    return f"Allowed: {' or '.join(f'{factor:g}×' for factor in factors)}." if factors else ""
+
+
+def _card(title: str, figure: Html, note: Html) -> Markup:
+    return tag("div", tag("h3", title), tag("p", figure, class_="figure"), tag("p", note), class_="card")
+
+
+def _cards(content: Content) -> list[tuple[str, Html, Html]]:
+    found: list[tuple[str, Html, Html]] = []
+    records = content.manifest.parity
+    if records:
+        worst = max(records, key=lambda r: r.gate.ratio)
+        found.append(
+            ("Worst error", words.times(worst.gate.ratio), f"of PyTorch’s own, {words.precision(worst.precision)}")
+        )
+        typed = [r for r in records if headline(r.detail) != "-"]
+        typed = [r for r in typed if r.output == typed[0].output]
+        if typed:
+            label, _, figure = headline(typed[-1].detail).rpartition(" ")
+            said = {"top-1": "Same class", "IoU": "Same mask", "tokens": "Same tokens"}.get(label)
+            unit = f"{headline(typed[-1].detail)}" if said is None else figure
+            found.append((said or "Signal to error", unit, f"as PyTorch, {words.stage(typed[-1].stage)}"))
+    counts = content.found.precision_counts
+    low = {name: n for name, n in counts.items() if name not in ("float32", "casts", "quantised")}
+    if low:
+        name, nodes = next(iter(low.items()))
+        total = nodes + counts.get("float32", 0)
+        eight = f"{words.count(counts['quantised'], 'layer')} in 8 bits; " if counts.get("quantised") else ""
+        kept = f"{eight}{counts.get('float32', 0)} kept in FP32, {words.count(counts.get('casts', 0), 'cast')}"
+        found.append((f"In {words.precision(name)}", f"{nodes} of {total}", f"nodes; {kept}"))
+    models = {name: content.sizes[name] for name in content.manifest.operators if name in content.sizes}
+    if models:
+        full = sum(size for name, size in models.items() if name.endswith("model.onnx"))
+        rest = sum(size for name, size in models.items() if not name.endswith("model.onnx"))
+        note = f"FP32: {words.size(full)}" if rest else "weights and graph, FP32"
+        found.append(("Model file", words.size(rest or full), note))
+    for engine in content.manifest.engines[:1]:
+        library = "TensorRT-RTX" if engine.flavour == "rtx" else "TensorRT"
+        said = f"{library} {'.'.join(engine.version.split('.')[:3])}, {words.count(len(engine.layers), 'layer')}"
+        found.append(("Engine", words.size(engine.bytes), said))
+    if best := _fastest(content):
+        found.append(best)
+    return found
+
+
+def _fastest(content: Content) -> tuple[str, Html, Html] | None:
+    """The best ratio to the baseline among the bundle's own forms, where it was benched."""
+    bench = content.bench
+    if bench is None or bench.settings.baseline is None:
+        return None
+    own = [
+        (timing.ratio.value, timing, point)
+        for point in bench.points
+        for timing in point.timings
+        if timing.ratio is not None and is_own(bench, timing)
+    ]
+    if not own:
+        return None
+    ratio, timing, point = max(own, key=lambda one: one[0])
+    title = bench.entrant(timing.contender).title
+    baseline = bench.entrant(bench.settings.baseline).title
+    return ("Speed", f"{ratio:.2f}×", f"{title} to {baseline}, batch {point.batch}")
+
+
+def _blame(content: Content) -> Markup | None:
+    blamed = [entry for entry in content.manifest.attribution if entry.blame is not None]
+    if not blamed:
+        return None
+    items = [
+        tag("li", code(entry.output), f" of {words.stage(entry.form)}: the error comes in at ", entry.blame.describe())
+        for entry in blamed
+        if entry.blame is not None
+    ]
+    return tag("ul", items, class_="blame")
+
+
+_COLUMNS = (
+    ("form", "keep"), ("verdict", "keep"), ("error", RIGHT), ("allowed", ""), ("task", RIGHT), ("output", ""), ("size", RIGHT),
+    ("file", ""),
+)  # fmt: skip
+FEW = 12
+"""Rows that are all shown at once; beyond, each form shows its worst output, and the others fold away."""
+
+
+def _rows(content: Content) -> Markup:
+    records = content.manifest.parity
+    forms: dict[tuple[str, str], list[ParityRecord]] = {}
+    for record in records:
+        forms.setdefault((record.stage, record.file), []).append(record)
+    built = [_built(engine) for engine in content.manifest.engines if engine.file not in {r.file for r in records}]
+    note = (
+        "Error: rms against the original module in FP64, over all verified inputs, as a multiple of the error that PyTorch itself makes at "
+        "that precision."
+    )
+    if len(records) <= FEW:
+        return table(_COLUMNS, [*(_row(content, record) for record in records), *built], caption=note)
+    worst = [
+        _row(content, max(some, key=lambda r: (not r.gate.passed, r.gate.ratio)), len(some)) for some in forms.values()
+    ]
+    return join(
+        table(_COLUMNS, [*worst, *built], caption=f"{note} Each form with its worst output."),
+        fold(f"All {len(records)} rows", table(_COLUMNS, [_row(content, record) for record in records])),
+    )
+
+
+def _row(content: Content, record: ParityRecord, of: int = 1) -> list[Html]:
+    gate, task = record.gate, headline(record.detail)
+    return [
+        words.stage(record.stage),
+        tag("span", "pass" if gate.passed else "fail", class_=f"pill {'good' if gate.passed else 'bad'}"),
+        words.times(gate.ratio),
+        _gauge(gate.ratio, gate.factor, gate.passed),
+        "–" if task == "-" else task,
+        join(code(record.output), tag("small", f" worst of {of}") if of > 1 else None),
+        words.size(content.sizes[record.file]) if record.file in content.sizes else "–",
+        code(record.file),
+    ]
+
+
+def _built(engine: EngineRecord) -> list[Html]:
+    mark = tag("span", "built, not run", class_="pill wait", title="no GPU was there when it was exported")
+    form = words.stage(f"{ENGINE}{engine.precision}")
+    return [form, mark, "–", "–", "–", "–", words.size(engine.bytes), code(engine.file)]
+
+
+def _gauge(ratio: float, factor: float, passed: bool) -> Markup:
+    share = min(ratio / factor, 1.0) if ratio == ratio else 1.0
+    fill = tag("i", class_="good" if passed else "bad", style=f"width:{100 * share:.1f}%")
+    return tag("span", tag("span", fill, class_="bar"), f" {factor:g}×", class_="gauge")

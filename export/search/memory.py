@@ -1,0 +1,80 @@
+"""Evaluations that are kept from one run to the next, so that a search that was stopped goes on where it was.
+
+One file per model and evidence, in the cache folder. The key covers whatever a score depends on: the model with its
+weights, the inputs, the truth and PyTorch's own results, the version of the search.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from ..cache import cache_file, read, write
+from ..graph.skeleton import skeleton
+from .evidence import Evidence, Score
+
+VERSION = 1
+_SAVE_EVERY = 5.0
+
+
+def key_of(model: ModelProto, evidence: Evidence) -> str:
+    """What the scores of a model on some evidence are kept under."""
+    digest = hashlib.sha256(f"{VERSION}|{evidence.logits}".encode())
+    digest.update(skeleton(model).SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        digest.update(tensor.SerializeToString(deterministic=True))
+    for run in evidence.runs:
+        digest.update(run.part.encode())
+        for arrays in (run.feeds, run.truth, run.own):
+            for name in sorted(arrays):
+                array = np.ascontiguousarray(arrays[name])
+                digest.update(f"{name}|{array.dtype}|{array.shape}|".encode())
+                digest.update(array.data)
+    return digest.hexdigest()[:32]
+
+
+def key_of_nodes(nodes: Collection[str]) -> str:
+    """A set of node names, in a few characters."""
+    return hashlib.sha256("\n".join(sorted(nodes)).encode()).hexdigest()[:24]
+
+
+class Memory:
+    """Scores by key, read from ``path`` and written back every few seconds and at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._scores: dict[str, Any] = read(path)
+        self._saved = time.monotonic()
+        self._changed = False
+
+    @classmethod
+    def of(cls, model: ModelProto, evidence: Evidence, folder: Path | None = None) -> Memory:
+        """The memory of one search; ``folder`` is ``precision`` in the cache folder."""
+        name = f"{key_of(model, evidence)}.json"
+        return cls(folder / name if folder is not None else cache_file(f"precision/{name}"))
+
+    def get(self, key: str) -> Score | None:
+        """A score from before; None where there is none, or what was kept is damaged."""
+        try:
+            return Score.from_json(self._scores[key])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+    def put(self, key: str, score: Score) -> None:
+        """Keep a score."""
+        self._scores[key] = score.to_json()
+        self._changed = True
+        if time.monotonic() - self._saved > _SAVE_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Write what is new."""
+        if self._changed:
+            write(self._path, self._scores)
+        self._saved, self._changed = time.monotonic(), False

@@ -1,0 +1,137 @@
+"""Attention maps as further outputs: hooks on the modules that have one, and what each output is.
+
+The model itself stays the module that is exported, so that paths, weights and the signature of ``forward`` are the same with
+and without maps. A hook on each module computes its map from the arguments of ``forward``; a hook on the model hands all
+maps out beside the model's own result. Expressions that a map shares with ``forward`` are one in the exported graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ...models.attention.attention_map import KINDS, HasAttentionMap
+from ...runtime.bundle.sections import AttentionRecord
+
+PREFIX = "attention"
+
+_DETAILS = {"window": "stride", "grid": "align_corners"}
+"""What of a module is needed to draw its map."""
+
+
+class WithMaps(NamedTuple):
+    """What a model gives that has been told to give its maps: its own result, and the maps by name, in the order of the calls."""
+
+    own: Any
+    maps: dict[str, Tensor]
+
+
+@dataclass
+class _Recorder:
+    """The maps of the pass that is running."""
+
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    computing: bool = False
+
+
+@dataclass(frozen=True)
+class _Keep:
+    """Forward hook of one module. An object and no closure: a copy of the model has a recorder of its own.
+
+    What a module calls to compute its map runs hooks, too; those are no further maps. A module that is called again gives
+    a further map, with a number.
+    """
+
+    recorder: _Recorder
+    name: str
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        if self.recorder.computing:
+            return
+        assert isinstance(module, HasAttentionMap)
+        self.recorder.computing = True
+        try:
+            found = module.attention_map(*args, **kwargs)
+        finally:
+            self.recorder.computing = False
+        calls = sum(name == self.name or name.startswith(f"{self.name}#") for name in self.recorder.maps)
+        self.recorder.maps[f"{self.name}#{calls + 1}" if calls else self.name] = found
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Forward pre-hook of the model: maps of a pass that failed are no maps of this one."""
+
+    recorder: _Recorder
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self.recorder.maps.clear()
+
+
+@dataclass(frozen=True)
+class _HandOut:
+    """Forward hook of the model."""
+
+    recorder: _Recorder
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> WithMaps:
+        maps = dict(self.recorder.maps)
+        self.recorder.maps.clear()
+        return WithMaps(result, maps)
+
+
+def give_maps(model: nn.Module) -> None:
+    """Let ``model`` give :class:`WithMaps` from now on, in place. Its state dict stays as it is.
+
+    Raises InputError where no module in it has a map.
+    """
+    holders = _holders(model)
+    if not holders:
+        raise InputError(
+            f"no module of {type(model).__name__} has an attention map{_why(model)}", "leave out --outputs attention"
+        )
+    recorder = _Recorder()
+    model.register_forward_pre_hook(_Start(recorder))
+    for path in holders:
+        name = f"{PREFIX}.{path}" if path else PREFIX
+        model.get_submodule(path).register_forward_hook(_Keep(recorder, name), with_kwargs=True)
+    model.register_forward_hook(_HandOut(recorder))
+
+
+def describe_maps(model: nn.Module, maps: dict[str, Tensor]) -> tuple[AttentionRecord, ...]:
+    """What the maps that ``model`` gave are, for the manifest, in their order."""
+    holders = _holders(model)
+    records = []
+    for name in maps:
+        path = name.partition("#")[0].removeprefix(PREFIX).removeprefix(".")
+        module = holders[path]
+        detail = {key: getattr(module, key) for key in (_DETAILS.get(module.map_kind),) if key and hasattr(module, key)}
+        records.append(AttentionRecord(name, path, type(module).__name__, module.map_kind, detail))
+    return tuple(records)
+
+
+def _holders(model: nn.Module) -> dict[str, HasAttentionMap]:
+    if _traced(model):
+        return {}
+    found: dict[str, HasAttentionMap] = {}
+    for path, module in model.named_modules():
+        if isinstance(module, HasAttentionMap):
+            if module.map_kind not in KINDS:
+                raise InputError(
+                    f"map_kind {module.map_kind!r} of module {path or '<root>'!r} is not known",
+                    f"use {', '.join(KINDS)}",
+                )
+            found[path] = module
+    return found
+
+
+def _traced(model: nn.Module) -> bool:
+    return isinstance(model, torch.jit.ScriptModule | torch.fx.GraphModule)
+
+
+def _why(model: nn.Module) -> str:
+    return ": a traced program has no modules left" if _traced(model) else ""

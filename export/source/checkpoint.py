@@ -1,0 +1,121 @@
+"""The checkpoint that attnexport writes and reads: an architecture's name and arguments, its weights, and what it takes.
+
+A file made by ``torch.save`` of plain containers and tensors, so that ``torch.load(weights_only=True)`` reads it and no code in it
+ever runs. Layout (version 1)::
+
+    {"attnexport": 1, "arch": "digits_sasa", "kwargs": {...}, "state_dict": {...},
+     "inputs": [TensorSpec.to_json(), ...], "outputs": ["logits"], "task": "classification" | "segmentation" | "sequence" | None}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import InputError
+from ...runtime.metrics import TASKS
+from ...runtime.spec import TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The content of a checkpoint file, weights still apart from any module."""
+
+    arch: str
+    kwargs: dict[str, Any]
+    state_dict: dict[str, torch.Tensor]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[str, ...]
+    task: str | None
+
+
+def save(
+    module: torch.nn.Module,
+    path: str | Path,
+    *,
+    inputs: Sequence[TensorSpec | Mapping[str, Any]],
+    outputs: Sequence[str] = (),
+    task: str | None = None,
+    arch: str | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write ``module`` so that ``attnexport PATH`` needs no further option.
+
+    A module built by ``attnexport.models.registry.build`` knows its own name and arguments. For any other, give ``arch`` (a note to the
+    reader: loading it takes ``--factory package.module:callable``) and ``kwargs`` of plain JSON values.
+
+    ``inputs``: one spec per argument of ``forward``, in order, for example
+    ``{"name": "x", "dtype": "float32", "axes": [{"symbol": "batch", "min": 1, "opt": 4, "max": 16}, 3, 32, 32]}``.
+    ``task`` says what the first output is, so that its own figures are reported: ``classification`` logits (N, classes), top-1 and top-5
+    agreement; ``segmentation`` logits (N, classes, H, W), IoU; ``sequence`` logits (N, ..., tokens) of that name, token accuracy.
+    The file is written beside its place and renamed. Raises InputError for an unknown task or a module without a name.
+    """
+    import torch
+
+    from ...models import registry
+
+    described = registry.describe(module)
+    if arch is None:
+        if described is None:
+            raise InputError(
+                f"{type(module).__name__} was not built by the registry, so its architecture has no name",
+                "pass arch= and kwargs=, and load it with --factory package.module:callable",
+            )
+        arch, kwargs = described
+    if task is not None and task not in TASKS:
+        raise InputError(f"task {task!r} is not known", f"use one of {', '.join(TASKS)}, or none")
+    specs = [s if isinstance(s, TensorSpec) else TensorSpec.from_json(s) for s in inputs]
+    content = {
+        "attnexport": VERSION,
+        "arch": arch,
+        "kwargs": dict(kwargs or {}),
+        "state_dict": {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()},
+        "inputs": [s.to_json() for s in specs],
+        "outputs": list(outputs),
+        "task": task,
+    }
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        torch.save(content, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def is_checkpoint(content: object) -> bool:
+    """Whether an object read with ``weights_only=True`` is such a checkpoint."""
+    return isinstance(content, dict) and "attnexport" in content
+
+
+def parse(content: dict[str, Any], where: str) -> Checkpoint:
+    """Hold the content of a file to the layout. Raises InputError naming the field that is wrong."""
+    version = content.get("attnexport")
+    if version != VERSION:
+        raise InputError(f"{where} is a checkpoint of version {version!r}", f"this attnexport reads version {VERSION}")
+    fields: dict[str, type | tuple[type, ...]] = {
+        "arch": str, "kwargs": dict, "state_dict": dict, "inputs": list, "outputs": list, "task": (str, type(None)),
+    }  # fmt: skip
+    for name, kind in fields.items():
+        if name not in content:
+            raise InputError(f"{where} has no field {name!r}", "write it with attnexport.save")
+        if not isinstance(content[name], kind):
+            raise InputError(
+                f"field {name!r} of {where} is a {type(content[name]).__name__}", "write it with attnexport.save"
+            )
+    return Checkpoint(
+        arch=content["arch"],
+        kwargs=content["kwargs"],
+        state_dict=content["state_dict"],
+        inputs=tuple(TensorSpec.from_json(s) for s in content["inputs"]),
+        outputs=tuple(str(o) for o in content["outputs"]),
+        task=content["task"],
+    )

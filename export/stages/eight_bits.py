@@ -1,0 +1,61 @@
+"""The INT8 and FP8 stage of one export: what the user asked for, handed to the quantiser, and PyTorch's own 8-bit error beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from onnx import ModelProto
+
+from ...errors import InputError
+from ...runtime.inputs.samples import Samples
+from ..engine.flavour import Flavour
+from ..options import ExportOptions
+from ..precision import PrecisionResult
+from ..progress import Reporter
+from ..quantise import FP8, format_of, quantise
+from ..quantise.torch_error import own_error
+from ..reference.torch_model import Precision
+from .entry import Entered
+
+EIGHT: dict[str, Precision] = {"int8": "int8+float16", "fp8": "fp8+float16"}
+"""PyTorch's own precision by ``--precision``."""
+FP8_SINCE = (8, 9)
+"""The first compute capability with FP8 products (Ada)."""
+
+
+def to_eight_bits(
+    model: ModelProto,
+    options: ExportOptions,
+    entered: Entered,
+    task: str | None,
+    samples: Samples | None,
+    reporter: Reporter,
+    note: Callable[[str], None],
+) -> PrecisionResult:
+    """The 8-bit form of a float32 model; the original learns what PyTorch makes of it in 8 bits.
+
+    Raises what :func:`~.precision.quantise.stage.quantise` raises.
+    """
+    kind = format_of(options.precision)
+    original = entered.original
+    made = quantise(
+        model, kind, original, lambda feeds, left: own_error(original, kind, feeds, left), entered.inputs, samples,
+        entered.captured.origins, reporter, factor=options.gate, seed=options.seed,
+        logits=entered.output_names[0] if task == "classification" else None, method=options.calibration,
+    )  # fmt: skip
+    original.further[EIGHT[kind.name]] = made.own
+    for text in made.summary:
+        note(text)
+    return made.result
+
+
+def refuse_engine(precision: str, flavour: Flavour | None, capabilities: Sequence[str]) -> None:
+    """Say which GPUs have no FP8 before a model is read. Raises InputError naming the compute capability."""
+    if precision != FP8.name or flavour is None:
+        return
+    for name in capabilities:
+        major, _, minor = name.strip().partition(".")
+        if major.isdigit() and minor.isdigit() and (int(major), int(minor)) < FP8_SINCE:
+            raise InputError(
+                f"compute capability {name.strip()} has no FP8 products", "name 8.9 or later, or use --precision int8"
+            )

@@ -1,0 +1,321 @@
+"""From a loaded model to the files of a bundle, as a readable list of stages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ...errors import InputError
+from ...runtime.bundle.codec import encode
+from ...runtime.bundle.figures import ParityRecord
+from ...runtime.bundle.golden import write_golden
+from ...runtime.bundle.manifest import Manifest
+from ...runtime.bundle.sections import EngineRecord
+from ...runtime.bundle.writer import BundleFolder
+from ...runtime.device import cuda_device
+from ...runtime.inputs.feeds import random_feeds
+from ...runtime.inputs.samples import Samples
+from ...runtime.sessions import Session
+from ...runtime.sessions.large_model import save_model
+from ...runtime.sessions.open import open_session
+from ...runtime.spec import POINTS, Axis, TensorSpec
+from ..engine.build import build_engine
+from ..engine.flavour import Flavour
+from ..engine.record import engine_file, engine_record
+from ..graph.origin import Origins
+from ..options import ExportOptions
+from ..precision import PrecisionResult, convert, half_type
+from ..progress import Reporter, Stages
+from ..recognise import Recognised
+from ..reference.torch_model import Original, Precision
+from ..report.runs import Shown, ran_at_export
+from ..report.sampled import image_input, keep_sampled
+from ..search import Aim, SearchReport, convert_by_search
+from ..source import Source
+from ..verify.attribution import Made
+from ..verify.cases import build_cases, draws, few_samples
+from ..verify.module_errors import look_inside
+from ..verify.verify import Form, verify
+from . import manifest as record
+from .eight_bits import EIGHT, to_eight_bits
+from .entry import Entered, enter
+from .rewrite import Plan, find_windows, lower_for
+
+FP32 = "model.onnx"
+HALF = {"fp16": "model.fp16.onnx", "bf16": "model.bf16.onnx"}
+"""The 16-bit model's file by ``--precision``."""
+TYPED = {**HALF, "int8": "model.int8.onnx", "fp8": "model.fp8.onnx"}
+"""The file of the model that is no FP32, by ``--precision``."""
+GOLDEN = "golden.npz"
+_TORCH: dict[str, Precision] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", **EIGHT}
+
+
+@dataclass
+class _Forms:
+    """Sessions over what has been written, closed when the verification is over."""
+
+    stack: ExitStack
+    forms: list[Form]
+
+    def add(self, stage: str, file: str, precision: str, session: Session, step: str = "") -> None:
+        self.stack.callback(session.close)
+        self.forms.append(Form(stage, file, _TORCH[precision], session, step))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What :func:`export_source` has put into a folder: the manifest to come with it, and every gate that failed.
+
+    ``ran``: what the models gave for one golden case, by part (the whole has no name), for the report.
+    """
+
+    manifest: Manifest
+    failures: tuple[str, ...]
+    ran: Mapping[str, Shown]
+
+
+@dataclass
+class Job:
+    """One export under way: what was asked for, the stages so far, and what the user should know of them."""
+
+    options: ExportOptions
+    reporter: Reporter
+    stages: Stages
+    flavour: Flavour | None
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, options: ExportOptions, reporter: Reporter, flavour: Flavour | None) -> Job:
+        """A job with nothing done."""
+        return cls(options, reporter, Stages(reporter), flavour)
+
+    def note(self, text: str) -> None:
+        """Keep a fact for the manifest, and tell it."""
+        self.notes.append(text)
+        self.reporter.note(text)
+
+
+def export_source(job: Job, source: Source, samples: Samples | None, folder: BundleFolder) -> Written:
+    """Every stage from capture to verify for one loaded model, its files written into ``folder``.
+
+    Failed gates are in the result, not raised. Raises InputError and StageError as :func:`run` does.
+    """
+    options, reporter, stages, note, flavour = job.options, job.reporter, job.stages, job.note, job.flavour
+    options = replace(options, precision=options.form)
+    plan = Plan.of(options.target, flavour, options.precision)
+    with ExitStack() as stack:
+        with stages.run("capture") as stage:
+            entered = enter(source, options.outputs, options.seed, reporter, attention=options.attention)
+            captured, inputs = entered.captured, entered.inputs
+            for text in captured.notes:
+                note(text)
+            how = "raised" if source.kind == "onnx" else "kept whole"
+            stage.detail = f"{len(captured.model.graph.node)} nodes{_kept(captured.kept, how)}"
+            stage.facts["operators"] = record.operators(captured.model)
+        with stages.run("recognise") as stage:
+            recognised = find_windows(captured.model)
+            stage.detail = _found(recognised)
+            stage.facts["stands_for"] = {entry.node: len(entry.consumed) for entry in recognised.found}
+        with stages.run("lower") as stage:
+            lowered, halved = lower_for(recognised, plan, inputs, options.tune, reporter)
+            rewritten = record.rewrites(lowered.applied, recognised, FP32, captured.origins)
+            if halved is not None and halved is not lowered:
+                rewritten += record.rewrites(halved.applied, recognised, TYPED[options.precision], captured.origins)
+            _save(lowered.model, folder, FP32, "model-fp32")
+            stage.detail = f"{len(lowered.model.graph.node)} standard nodes, {len(lowered.applied)} rewrites"
+        counts = {FP32: record.operators(lowered.model)}
+        half: PrecisionResult | None = None
+        searched: SearchReport | None = None
+        outputs = output_specs(entered, lowered.model, options.seed)
+        if halved is not None:
+            with stages.run(options.precision) as stage:
+                file, kind = TYPED[options.precision], half_type("bf16" if options.precision == "bf16" else "fp16")
+                if options.precision in EIGHT:
+                    real = fitting(samples, inputs)
+                    half = to_eight_bits(halved.model, options, entered, source.task, real, reporter, note)
+                else:
+                    half, searched = sixteen_bits(
+                        job, halved.model, outputs, entered, source.task, fitting(samples, inputs)
+                    )
+                for text in half.warnings:
+                    note(text)
+                _save(half.model, folder, file, f"model-{options.precision}")
+                counts[file] = record.operators(half.model)
+                counted = half.counts
+                eight = (
+                    f"{counted.quantised} layers in {options.precision.upper()}, " if options.precision in EIGHT else ""
+                )
+                said = f"{counted.half_nodes} nodes in {kind.title}, {counted.fp32_nodes} kept in FP32, {counted.casts} casts"
+                stage.detail = eight + said
+        engines: list[EngineRecord] = []
+        if flavour is not None:
+            with stages.run("engine") as stage:
+                note(f"{flavour.title}: {flavour.reason}")
+                built = _engine(options, flavour, folder, inputs, outputs, captured.origins, reporter)
+                engines.append(built)
+                stage.detail = f"{built.file}, {len(built.layers)} layers"
+        gpu = cuda_device()
+        with stages.run("verify") as stage:
+            forms = _Forms(stack, [])
+            _open_forms(forms, folder.path, options.precision, outputs, engines, gpu, note)
+            cases = build_cases(inputs, fitting(samples, inputs), options.seed, draws(outputs))
+            made = Made(captured, recognised, lowered, halved, half.model if half is not None else None)
+            maps = {entry.output for entry in entered.attention}
+            verification = verify(
+                entered.original, forms.forms, cases, outputs, source.task, options.gate, reporter, made, maps
+            )
+            for text in entered.original.notes:
+                note(text)
+            stage.detail = f"{len(cases)} cases, worst ratio {_worst(verification.records)}"
+            ran = ran_at_export(verification.golden, ((form.stage, form.session) for form in forms.forms))
+            stack.close()  # each holds the weights once or twice, and what follows opens models of its own
+            seen = few_samples(cases).feeds
+            inside = look_inside(made, entered.original, seen, f"emulated-{options.precision}")
+            stage.facts["modules"] = encode(inside.errors)
+            keep_sampled(folder, image_input(seen), inside.sampled)
+    failures = tuple(verification.failures)
+    write_golden(folder.path / GOLDEN, verification.golden)
+    folder.add(GOLDEN, "golden")
+    content = record.manifest(
+        source, inputs, outputs, source.task, gpu, stages.records, rewritten, counts,
+        record.precision(half, captured.origins, searched), engines, verification, entered.attention, (*job.notes, *failures),
+        record.samples(samples, options.samples),
+    )  # fmt: skip
+    return Written(content, failures, {} if ran is None else {"": ran})
+
+
+def _save(model: onnx.ModelProto, folder: BundleFolder, file: str, role: str) -> None:
+    path, *beside = save_model(model, folder.path / file)
+    folder.add(path.name, role)
+    for data in beside:
+        folder.add(data.name, "weights")
+
+
+def sixteen_bits(
+    job: Job,
+    model: onnx.ModelProto,
+    outputs: Sequence[TensorSpec],
+    entered: Entered,
+    task: str | None,
+    samples: Samples | None,
+) -> tuple[PrecisionResult, SearchReport | None]:
+    """The 16-bit model: with what the rules keep in FP32, or what a search does (``--precision auto``)."""
+    options, keep_io = job.options, job.options.io_precision == "fp32"
+    if options.precision != "auto":
+        kind = half_type(options.precision).name
+        return convert(model, keep_io=keep_io, precision=kind, backend=options.precision_backend), None
+    aim = Aim(options.precision_target or min(1.5, options.gate), options.gate, options.precision_time)
+    made, report = convert_by_search(
+        model,
+        entered.original,
+        entered.inputs,
+        outputs,
+        samples,
+        task,
+        aim,
+        job.reporter,
+        keep_io=keep_io,
+        seed=options.seed,
+    )
+    job.note(report.text)
+    return made, report
+
+
+def _kept(kept: dict[str, int], how: str) -> str:
+    return f", {how}: " + ", ".join(f"{n} {op}" for op, n in kept.items()) if kept else ""
+
+
+def _found(recognised: Recognised) -> str:
+    counts = Counter(entry.description for entry in recognised.found)
+    found = ", ".join(f"{count} {what}" for what, count in counts.items()) or "no local attention"
+    return found + (f"; {len(recognised.refused)} left as they are" if recognised.refused else "")
+
+
+def _engine(
+    options: ExportOptions,
+    flavour: Flavour,
+    folder: BundleFolder,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    origins: Origins,
+    reporter: Reporter,
+) -> EngineRecord:
+    model = folder.path / TYPED.get(options.precision, FP32)
+    if options.io_precision == "same" and options.precision in HALF:
+        inputs = [replace(spec, dtype="float16") if spec.dtype == "float32" else spec for spec in inputs]
+    engine = build_engine(model, inputs, flavour, options.engine, origins, reporter)
+    file = engine_file(options.precision, flavour)
+    path = folder.path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(engine.plan)
+    folder.add(file, "engine")
+    return engine_record(engine, file, options.precision, model.name, outputs)
+
+
+def _open_forms(
+    forms: _Forms,
+    folder: Path,
+    precision: str,
+    outputs: Sequence[TensorSpec],
+    engines: Sequence[EngineRecord],
+    gpu: tuple[str, str] | None,
+    note: Any,
+) -> None:
+    wanted = {spec.name: spec.dtype for spec in outputs}
+
+    def add(stage: str, file: str, kind: str, backend: str, step: str = "") -> None:
+        forms.add(stage, file, kind, open_session(folder / file, backend, wanted, spin=False), step)
+
+    add("onnx-fp32", FP32, "fp32", "onnxruntime", "lower")
+    if precision == "fp16":  # BF16 is emulated only: ONNX Runtime's CPU provider has no BF16 operators
+        add("onnx-fp16", HALF[precision], precision, "onnxruntime")
+    if precision in TYPED:
+        add(f"emulated-{precision}", TYPED[precision], precision, "emulated", "cast")
+    for engine in engines:
+        if gpu is None:
+            note(f"{engine.file} was not run: no GPU is here; attnexport check runs it where one is")
+            continue
+        add(f"engine-{engine.precision}", engine.file, engine.precision, engine.flavour, "engine")
+
+
+def fitting(samples: Samples | None, inputs: Sequence[TensorSpec]) -> Samples | None:
+    """The samples, which lie along the first axis of the first input. Raises InputError where that has none."""
+    if samples is not None and not inputs[0].axes:
+        raise InputError(
+            f"input {inputs[0].name!r} is a scalar, so samples have no axis to lie along", "leave out --samples"
+        )
+    return samples
+
+
+def _worst(records: Sequence[ParityRecord]) -> str:
+    return f"{max((r.gate.ratio for r in records), default=0.0):.2f}"
+
+
+def output_specs(entered: Entered, model: onnx.ModelProto, seed: int) -> tuple[TensorSpec, ...]:
+    """Names, dtypes and shapes of the outputs: measured on the original at each point, symbols from the graph."""
+    measured = [_shapes(entered.original, entered.inputs, point, seed) for point in POINTS]
+    symbols = {a.symbol for s in entered.inputs for a in s.axes if a.symbol is not None}
+    specs = []
+    for value, name in zip(model.graph.output, entered.output_names, strict=True):
+        axes = []
+        for i, dim in enumerate(value.type.tensor_type.shape.dim):
+            low, opt, high = (point[name][0][i] for point in measured)
+            if dim.HasField("dim_value") or (low == high and dim.dim_param not in symbols):
+                axes.append(Axis.fixed(opt))
+            else:
+                axes.append(Axis(min(low, opt, high), opt, max(low, opt, high), dim.dim_param or f"{name}_{i}"))
+        specs.append(TensorSpec(name, measured[1][name][1], tuple(axes)))
+    return tuple(specs)
+
+
+def _shapes(
+    original: Original, inputs: Sequence[TensorSpec], point: Any, seed: int
+) -> dict[str, tuple[tuple[int, ...], str]]:
+    results = original.run(random_feeds(inputs, point, seed=seed), "float32")
+    return {name: (array.shape, str(array.dtype)) for name, array in results.items()}

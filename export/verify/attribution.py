@@ -1,0 +1,111 @@
+"""Parity attribution: for each output, what every stage adds to its error; for one that fails, the stage and the module to blame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...errors import AttnexportError
+from ...runtime.bundle.attribution import Attribution, Blame
+from ...runtime.bundle.figures import rounding_floor
+from ...runtime.spec import TensorSpec
+from ..reference.torch_model import Original, Precision
+from .blame import explain, guilty
+from .chains import Chain, Made
+from .fault import Fault, broken
+from .kernel import INEXACT, without_kernel
+from .measure import Measured, Steps, chosen
+
+if TYPE_CHECKING:
+    from .verify import Form
+
+__all__ = ["Fault", "Made", "Measured", "attribute", "broken", "chosen"]
+
+
+def attribute(
+    made: Made,
+    forms: Sequence[Form],
+    original: Original,
+    outputs: Sequence[TensorSpec],
+    measured: Sequence[Measured],
+    faults: Sequence[Fault],
+    factor: float,
+) -> tuple[list[Attribution], list[str]]:
+    """One entry for each output of each form that ends a chain of steps; and the faults' texts, with who is to blame.
+
+    All outputs get their figures on the ``measured`` cases. For the first fault of an output the steps run on the fault's
+    own case, and the stage's graph is searched for the module.
+    """
+    chains = made.chains(forms)
+    steps = Steps(chains, measured)
+    names = tuple(m.case.name for m in measured)
+    blamed: dict[tuple[str, str], Blame] = {}
+    texts = []
+    for fault in faults:
+        chain = _chain_of(chains, forms, fault)
+        if chain is None:
+            texts.append(fault.text)
+            continue
+        key = (chain.name, fault.output)
+        if key not in blamed:
+            blamed[key] = _blame(made, chain, forms, original, outputs, fault, factor)
+        texts.append(f"{fault.text}; the error comes in at {blamed[key].describe()}")
+    found = [
+        Attribution(
+            chain.name, spec.name, names, steps.figures(chain, spec), blamed.get((chain.name, spec.name)), steps.notes
+        )
+        for chain in chains
+        for spec in outputs
+    ]
+    return found, texts
+
+
+def _chain_of(chains: Sequence[Chain], forms: Sequence[Form], fault: Fault) -> Chain | None:
+    """The chain that ends in the fault's form; for a form that shows no step (FP16 in ONNX Runtime), the one to its file."""
+    form = forms[fault.form]
+    own = [chain for chain in chains if chain.form == fault.form]
+    like = [chain for chain in chains if forms[chain.form].file == form.file]
+    return next(iter((*own, *like)), None)
+
+
+def _blame(
+    made: Made,
+    chain: Chain,
+    forms: Sequence[Form],
+    original: Original,
+    outputs: Sequence[TensorSpec],
+    fault: Fault,
+    factor: float,
+) -> Blame:
+    feeds = fault.case.feeds
+    precisions: set[Precision] = {step.precision for step in chain.steps}
+    own = {p: original.run(feeds, p) for p in precisions}
+    ran = {step.form: forms[step.form].session.run(feeds) for step in chain.steps if step.form is not None}
+    case = Measured(fault.case, original.run(feeds, "float64"), own, ran)
+    steps = Steps([chain], [case])
+    stage = steps.first_broken(chain, outputs)
+    kernel = ""
+    if stage is None:
+        spec = next(spec for spec in outputs if spec.name == fault.output)
+        figures = steps.figures(chain, spec)
+        precision = figures[-1].precision if spec.numpy_dtype.kind == "f" else spec.dtype
+        allowed = max(figures[-1].own_rms, rounding_floor(precision, figures[-1].figures.truth_rms))
+        step = guilty(figures, factor * allowed)
+        stage = step.stage
+        if precision == "float32" and step.figures.rms > factor * allowed:
+            kernel = _kernel(chain, stage, fault, case, allowed, factor)
+    blame = explain(made, chain, stage, fault.output, original, feeds)
+    return replace(blame, detail=kernel) if kernel else blame
+
+
+def _kernel(chain: Chain, stage: str, fault: Fault, case: Measured, allowed: float, factor: float) -> str:
+    """In words, that one kernel of ONNX Runtime makes the difference between passing and failing; empty where none does."""
+    model = next(step.model for step in chain.steps if step.stage == stage)
+    try:
+        rms = without_kernel(model, fault.output, fault.case.feeds, case.truth[fault.output]) if model else None
+    except AttnexportError:
+        return ""
+    if rms is None or rms > factor * allowed:
+        return ""
+    return f"ONNX Runtime's {INEXACT} on the CPU; with that alone in FP64 it would be {rms / allowed:.2g} times"

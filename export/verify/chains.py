@@ -1,0 +1,98 @@
+"""The steps from the captured graph to each form that is written: which model each stage made, and what runs it.
+
+    fp32    capture -> rewrite -> lower [-> engine]
+    fp16    capture -> rewrite -> lower -> cast [-> engine]
+
+What verification runs anyway (the lowered model, the typed one under emulation, the engine) is not run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import onnx
+
+from ..lower import LoweringResult
+from ..recognise import Recognised
+from ..reference.torch_model import Precision
+from .trail import Trail
+
+if TYPE_CHECKING:
+    from ..capture import Captured
+    from .verify import Form
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage's result. ``model``: None where it cannot be looked into; ``form``: which form of verification runs it."""
+
+    stage: str
+    precision: Precision
+    model: onnx.ModelProto | None
+    form: int | None = None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The steps to one form, whose name and index among the forms these are."""
+
+    name: str
+    form: int
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the stages of one export have made. ``halved`` is the FP32 graph that ``typed`` was converted from."""
+
+    captured: Captured
+    recognised: Recognised
+    lowered: LoweringResult
+    halved: LoweringResult | None = None
+    typed: onnx.ModelProto | None = None
+
+    @cached_property
+    def trail(self) -> Trail:
+        """Where the nodes of any of the models came from."""
+        trail = Trail(self.captured.origins)
+        trail.recognised(self.recognised)
+        for result in (self.lowered, self.halved):
+            if result is not None:
+                trail.lowered(result.applied)
+        return trail
+
+    def chains(self, forms: Sequence[Form]) -> tuple[Chain, ...]:
+        """A chain for each form that is a step of one: ``Form.step`` says which."""
+        at = {(form.step, form.precision): i for i, form in enumerate(forms) if form.step}
+        start = (
+            Step("capture", "float32", self.captured.model),
+            Step("rewrite", "float32", self.recognised.model),
+        )
+        found = []
+        for (step, precision), i in at.items():
+            if precision == "float32":
+                steps = [*start, Step("lower", "float32", self.lowered.model, at.get(("lower", "float32")))]
+            else:
+                half = self.halved or self.lowered
+                run = at.get(("lower", "float32")) if half is self.lowered else None
+                steps = [*start, Step("lower", "float32", half.model, run)]
+                steps.append(Step("cast", precision, self.typed, at.get(("cast", precision))))
+            if step == "engine":
+                steps.append(Step("engine", precision, None, i))
+            found.append(Chain(forms[i].stage, i, tuple(steps)))
+        return tuple(found)
+
+
+def same_computation(a: onnx.ModelProto, b: onnx.ModelProto) -> bool:
+    """Whether two models have the same nodes and weights in the same order, whatever else is noted in them."""
+    if a is b:
+        return True
+    if len(a.graph.node) != len(b.graph.node) or len(a.graph.initializer) != len(b.graph.initializer):
+        return False
+    if any(x != y for x, y in zip(a.graph.node, b.graph.node, strict=True)):
+        return False
+    weights: Mapping[str, onnx.TensorProto] = {tensor.name: tensor for tensor in a.graph.initializer}
+    return all(tensor.name in weights and weights[tensor.name] == tensor for tensor in b.graph.initializer)

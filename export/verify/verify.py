@@ -1,0 +1,232 @@
+"""The verify stage: every exported form against the original module in FP64, beside PyTorch's own error at the same precision."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...errors import StageError
+from ...runtime.bundle.attribution import Attribution
+from ...runtime.bundle.figures import Gate, ParityRecord
+from ...runtime.bundle.golden import GoldenCase
+from ...runtime.check.compare import ErrorMeter
+from ...runtime.metrics import Metric, Top, combined, metrics_for
+from ...runtime.sessions import Session
+from ...runtime.spec import TensorSpec
+from ..progress import Reporter
+from ..reference.torch_model import Original, Precision
+from .attribution import Fault, Made, Measured, attribute, broken, chosen
+from .cases import Case
+
+
+@dataclass(frozen=True)
+class Form:
+    """One exported form of the model. ``stage``: its name in the report; ``precision``: whose own PyTorch error it is held to.
+
+    ``step``: which stage's result it is (lower, cast, engine), as far as it shows what that stage computes.
+    """
+
+    stage: str
+    file: str
+    precision: Precision
+    session: Session
+    step: str = ""
+
+
+@dataclass
+class Verification:
+    """What was found. ``failures`` is empty where every gate is passed; ``attribution`` says where each output's error comes in."""
+
+    records: list[ParityRecord] = field(default_factory=list)
+    golden: list[GoldenCase] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    attribution: list[Attribution] = field(default_factory=list)
+
+
+@dataclass
+class _Meters:
+    """The errors of one form, or of PyTorch itself, per output: over all cases, per origin of the cases, and over the golden ones."""
+
+    every: dict[str, ErrorMeter] = field(default_factory=dict)
+    parts: dict[tuple[str, str], ErrorMeter] = field(default_factory=dict)
+    cases: dict[tuple[str, str], float] = field(default_factory=dict)
+    """The rms error by case and output."""
+
+    def add(self, case: Case, name: str, got: np.ndarray, truth: np.ndarray) -> None:
+        meter = ErrorMeter()
+        meter.add(got, truth)
+        self.every.setdefault(name, ErrorMeter()).merge(meter)
+        for part in (case.origin, *(("golden",) if case.golden else ())):
+            self.parts.setdefault((part, name), ErrorMeter()).merge(meter)
+        if got.size:
+            self.cases[case.name, name] = meter.figures().rms
+
+
+@dataclass
+class _Held:
+    """One form as it is held to the truth: its errors, the metrics of its outputs by origin of the cases, and its fault if it broke."""
+
+    form: Form
+    meters: _Meters = field(default_factory=_Meters)
+    metrics: dict[tuple[str, str], list[Metric]] = field(default_factory=dict)
+    fault: Fault | None = None
+
+
+def verify(
+    original: Original,
+    forms: Sequence[Form],
+    cases: Sequence[Case],
+    outputs: Sequence[TensorSpec],
+    task: str | None,
+    factor: float,
+    reporter: Reporter,
+    made: Made | None = None,
+    maps: Collection[str] = (),
+) -> Verification:
+    """Run every form on every case.
+
+    Each output of each form is held to ``factor`` times PyTorch's own rms error, over the random cases and over the samples apart, so that
+    neither hides the other; a classifier's top-1 may differ only where the truth is a tie. Failures are collected, not raised. ``made``:
+    what the stages made, so that each error is attributed to the stage that adds it; ``maps``: the outputs that are attention maps.
+    """
+    result = Verification()
+    precisions: list[Precision] = sorted(
+        {form.precision for form in forms} | ({"float32"} if made is not None else set())
+    )
+    own: dict[str, _Meters] = {p: _Meters() for p in precisions}
+    held = [_Held(form) for form in forms]
+    few = {case.name for case in chosen(cases)} if made is not None else set()
+    measured: list[Measured] = []
+    for number, case in enumerate(cases):
+        reporter.progress(number / len(cases), f"{case.name} ({number + 1} of {len(cases)})")
+        truth = original.run(case.feeds, "float64")
+        _finite(truth, case)
+        plain = {precision: original.run(case.feeds, precision) for precision in precisions}
+        for precision, results in plain.items():
+            for name, true in truth.items():
+                own[precision].add(case, name, results[name], true)
+        if case.golden:
+            result.golden.append(GoldenCase(case.name, case.feeds, truth))
+        ran = {}
+        for i, one in enumerate(held):
+            if one.fault is None or case.name in few:
+                ran[i] = one.form.session.run(case.feeds)
+            if one.fault is None:
+                _hold(i, one, case, ran[i], truth, plain[one.form.precision], outputs, task, maps)
+        if case.name in few:
+            measured.append(Measured(case, truth, plain, ran))
+    reporter.progress(1.0, "gates")
+    faults: list[Fault] = []
+    for i, one in enumerate(held):
+        if one.fault is not None:
+            faults.append(one.fault)
+            continue
+        for spec in outputs:
+            record, found = _judge(i, one, spec, own[one.form.precision], factor, cases)
+            result.records.append(record)
+            faults += found
+    result.failures = [fault.text for fault in faults]
+    if made is not None:
+        reporter.progress(1.0, "attribution")
+        result.attribution, result.failures = attribute(made, forms, original, outputs, measured, faults, factor)
+    return result
+
+
+def _hold(
+    index: int,
+    one: _Held,
+    case: Case,
+    got: dict[str, np.ndarray],
+    truth: dict[str, np.ndarray],
+    plain: dict[str, np.ndarray],
+    outputs: Sequence[TensorSpec],
+    task: str | None,
+    maps: Collection[str],
+) -> None:
+    wrong = broken(outputs, got, truth, one.form.stage)
+    if wrong is not None:
+        output, text = wrong
+        one.fault = Fault(index, output, f"{text} [{case.name}]", case)
+        return
+    for spec in outputs:
+        name = spec.name
+        one.meters.add(case, name, got[name], truth[name])
+        metrics = one.metrics.setdefault(
+            (case.origin, name), metrics_for(task, spec, first=spec is outputs[0], is_map=name in maps)
+        )
+        for metric in metrics:
+            metric.add(got[name], truth[name], plain[name], case.labels)
+
+
+def _finite(truth: dict[str, np.ndarray], case: Case) -> None:
+    for name, array in truth.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise StageError(
+                "verify",
+                f"the original model itself gives NaN or Inf in {name!r} on {case.name}, in FP64",
+                "check its weights and inputs",
+            )
+
+
+def _judge(
+    index: int, one: _Held, spec: TensorSpec, own: _Meters, factor: float, cases: Sequence[Case]
+) -> tuple[ParityRecord, list[Fault]]:
+    """The record of one output, and what is wrong with it. Its gate is the worst of the parts, each of which is in the detail."""
+    form, name = one.form, spec.name
+    precision = form.precision if spec.numpy_dtype.kind == "f" else spec.dtype
+    faults: list[Fault] = []
+    gates: dict[str, Gate] = {}
+    for (part, output), meter in one.meters.parts.items():
+        if output != name:
+            continue
+        own_rms = own.parts[(part, name)].figures().rms
+        gates[part] = Gate.judge(meter.figures(), own_rms=own_rms, precision=precision, factor=factor)
+    worst = max(gates, key=lambda part: gates[part].ratio)
+    gate = gates[worst]
+    if not gate.passed:
+        text = (
+            f"output {name!r} of {form.stage} errs {gate.ratio:.3g} times as much as PyTorch's own {form.precision} "
+            f"on {worst} inputs, and {factor:g} is allowed"
+        )
+        faults.append(Fault(index, name, text, _telling(one, own, name, factor, worst, cases)))
+    # Random inputs have no class: metrics are over the samples where there are any.
+    origin = "samples" if ("samples", name) in one.metrics else "random"
+    metrics = one.metrics.get((origin, name), [])
+    detail: dict[str, Any] = {key: {**value, "of": origin} for key, value in combined(metrics).items()}
+    for metric in metrics:
+        if isinstance(metric, Top) and metric.k == 1 and (changed := metric.changed()):
+            count = metric.result().count
+            text = (
+                f"{form.stage} chooses another class than the original for {changed} of {count} inputs that are no ties"
+            )
+            faults.append(Fault(index, name, text, _telling(one, own, name, factor, origin, cases)))
+    golden = own.parts.get(("golden", name))
+    detail["parts"] = {part: g.to_json() for part, g in gates.items()}
+    record = ParityRecord(
+        stage=form.stage,
+        file=form.file,
+        precision=form.precision,
+        output=name,
+        figures=one.meters.every[name].figures(),
+        gate=gate,
+        own_rms=golden.figures().rms if golden is not None else own.every[name].figures().rms,
+        detail=detail,
+    )
+    return record, faults
+
+
+def _telling(one: _Held, own: _Meters, name: str, factor: float, part: str, cases: Sequence[Case]) -> Case:
+    """The smallest case of ``part`` on which the output errs more than is allowed; else the one on which it errs most."""
+    candidates = [
+        c for c in cases if (c.origin == part or (part == "golden" and c.golden)) and (c.name, name) in one.meters.cases
+    ]
+    ratios = {
+        c.name: one.meters.cases[c.name, name] / max(own.cases[c.name, name], np.finfo(float).tiny) for c in candidates
+    }
+    over = [c for c in candidates if ratios[c.name] > factor]
+    if over:
+        return min(over, key=lambda c: sum(a.nbytes for a in c.feeds.values()))
+    return max(candidates, key=lambda c: ratios[c.name])

@@ -1,0 +1,137 @@
+"""The artifact on disk, ``NAME.attn/``: opened with suspicion, and checked file by file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ...errors import BundleError
+from .golden import GoldenCase, read_golden
+from .manifest import Manifest
+
+MANIFEST = "manifest.json"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its directory and its manifest. Nothing of the files has been read yet."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: str | Path) -> Bundle:
+        """Read the manifest and hold every path in it to the directory.
+
+        Raises BundleError where the directory or manifest is missing, the manifest is no JSON, of another schema or
+        wrong in a field, or a path is absolute, climbs out with ``..``, or leads out through a symbolic link.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise BundleError(f"bundle {path} does not exist", "make one with attnexport MODEL")
+        if not path.is_dir():
+            raise BundleError(f"{path} is a file and a bundle is a directory", "give the NAME.attn directory")
+        try:
+            text = (path / MANIFEST).read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise BundleError(
+                f"{path} has no {MANIFEST}, so it is no bundle", "give the NAME.attn directory"
+            ) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(f"{MANIFEST} of {path} cannot be read ({error})", "export the bundle again") from error
+        try:
+            manifest = Manifest.loads(text)
+        except BundleError as error:
+            raise BundleError(f"{path}: {error.problem}", error.remedy) from error
+        bundle = cls(path, manifest)
+        for relative in manifest.files:
+            bundle._check_inside(relative)
+        for user, file in _references(manifest):
+            if file not in manifest.files:
+                raise BundleError(f"{user} names file {file!r}, which {path} does not list", "export the bundle again")
+        return bundle
+
+    def _check_inside(self, relative: str) -> None:
+        pure = PurePosixPath(relative)
+        plain = relative == str(pure) and not pure.is_absolute() and "\\" not in relative and "\0" not in relative
+        if not plain or ".." in pure.parts or relative in (".", "", MANIFEST):
+            raise BundleError(
+                f"path {relative!r} in the manifest of {self.path} is refused", "a path stays in the bundle"
+            )
+        if not (self.path / relative).resolve().is_relative_to(self.path.resolve()):
+            raise BundleError(f"{relative!r} of {self.path} leads out of the bundle", "do not trust this bundle")
+
+    def file(self, relative: str) -> Path:
+        """Where a listed file lies. Raises BundleError for one that is not listed or not there."""
+        if relative not in self.manifest.files:
+            raise BundleError(f"{self.path} lists no file {relative!r}", f"it has {', '.join(self.manifest.files)}")
+        found = self.path / relative
+        if not found.is_file():
+            raise BundleError(f"file {relative!r} of {self.path} is missing", "copy the whole bundle again")
+        return found
+
+    def part(self, name: str) -> Bundle:
+        """A part, opened as the bundle that it is. Raises BundleError where there is none of that name."""
+        parts = self.manifest.parts
+        if name not in parts:
+            raise BundleError(f"{self.path} has no part {name!r}", f"it has {', '.join(parts) or 'none'}")
+        return Bundle.open(self.path / parts[name])
+
+    def with_role(self, role: str) -> list[str]:
+        """The listed paths of a role, in the manifest's order."""
+        return [name for name, record in self.manifest.files.items() if record.role == role]
+
+    def verify_files(self) -> None:
+        """Hold the directory to the manifest. Raises BundleError for the first file missing, changed, or not listed."""
+        for relative, record in self.manifest.files.items():
+            found = self.file(relative)
+            size = found.stat().st_size
+            if size != record.bytes:
+                raise BundleError(
+                    f"file {relative!r} of {self.path} has {size} bytes and the manifest says {record.bytes}",
+                    "copy the whole bundle again",
+                )
+            if (digest := sha256_of(found)) != record.sha256:
+                raise BundleError(
+                    f"file {relative!r} of {self.path} has changed: sha256 {digest[:12]}… and the manifest says "
+                    f"{record.sha256[:12]}…",
+                    "copy the whole bundle again",
+                )
+        for relative in files_below(self.path):
+            if relative != MANIFEST and relative not in self.manifest.files:
+                raise BundleError(f"file {relative!r} of {self.path} is not listed in its manifest", "remove it")
+
+    def golden(self) -> tuple[GoldenCase, ...]:
+        """The golden cases. Raises BundleError where the bundle has none or the file is damaged."""
+        names = self.with_role("golden")
+        if not names:
+            raise BundleError(f"{self.path} has no golden cases", "export the bundle again")
+        return read_golden(self.file(names[0]))
+
+
+def _references(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for engine in manifest.engines:
+        yield "an engine", engine.file
+    for part, folder in manifest.parts.items():
+        yield f"part {part!r}", f"{folder}/{MANIFEST}"
+    for record in manifest.parity:
+        yield f"stage {record.stage!r} of the parity section", record.file
+
+
+def files_below(root: Path) -> list[str]:
+    """Every path below ``root`` that is no directory: relative, forward slashes, sorted. Links are not followed."""
+    return sorted(
+        p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_symlink() or not p.is_dir()
+    )  # fmt: skip
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content in hexadecimal, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,118 @@
+"""Frozen dataclasses to JSON and back, strictly: a field that is missing, unknown or of a wrong kind is named.
+
+The kinds are those of the annotations: ``str``, ``bool``, ``int``, ``float``, ``X | None``, ``tuple[X, ...]``,
+``dict[str, X]``, ``Any`` (free-form JSON), other dataclasses, and classes with their own ``from_json``/``to_json``
+such as ``TensorSpec``. JSON has no word for a number that is not finite, so those are the strings ``"inf"``,
+``"-inf"`` and ``"nan"``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...errors import BundleError, InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+_NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+
+
+def encode(value: Any) -> Any:
+    """Plain JSON containers for a dataclass, or for any nest of containers. Raises TypeError for anything else."""
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return encode_fields(value)
+    if isinstance(value, Mapping):
+        return {str(k): encode(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(v) for v in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    raise TypeError(f"{value!r} ({type(value).__name__}) has no JSON form")
+
+
+def encode_fields(value: Any) -> dict[str, Any]:
+    """Every field of a dataclass by name; what a ``to_json`` of a dataclass is built on."""
+    return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+
+
+def decode(kind: type[T], value: Any, where: str) -> T:
+    """Build the dataclass ``kind`` from a JSON object; ``where`` is the path of the object, for messages.
+
+    Every field must be there, whatever default it has in Python. Raises BundleError naming the first field that is
+    wrong.
+    """
+    if not isinstance(value, dict):
+        raise _wrong(where, "an object", value)
+    kinds = _hints(kind)
+    names = [f.name for f in dataclasses.fields(kind)]
+    if missing := [n for n in names if n not in value]:
+        raise BundleError(f"field {_join(where, missing[0])!r} is missing", "export the bundle again")
+    if unknown := [n for n in value if n not in names]:
+        raise BundleError(f"field {_join(where, unknown[0])!r} is not known", "export the bundle again")
+    return kind(**{n: _read(kinds[n], value[n], _join(where, n)) for n in names})
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _join(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _wrong(where: str, wanted: str, value: Any) -> BundleError:
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return BundleError(f"field {where!r} must be {wanted}, not {shown}", "export the bundle again")
+
+
+_WORDS = {str: "a string", bool: "true or false", int: "an integer", float: "a number"}
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    if kind is Any:
+        return value
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        (inner,) = (a for a in args if a is not types.NoneType)
+        return None if value is None else _read(inner, value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _wrong(where, "a list", value)
+        return tuple(_read(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _wrong(where, "an object", value)
+        return {k: _read(args[1], v, f"{where}[{k!r}]") for k, v in value.items()}
+    if kind in _WORDS:
+        return _scalar(kind, value, where)
+    if hasattr(kind, "from_json"):
+        try:
+            return kind.from_json(value)
+        except InputError as error:
+            raise BundleError(f"field {where!r} is wrong: {error.problem}", "export the bundle again") from error
+    return decode(kind, value, where)
+
+
+def _scalar(kind: type, value: Any, where: str) -> Any:
+    if kind is float:
+        if isinstance(value, str) and value in _NOT_FINITE:
+            return _NOT_FINITE[value]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    elif type(value) is kind:
+        return value
+    raise _wrong(where, _WORDS[kind], value)

@@ -1,0 +1,158 @@
+"""Writing a bundle: whole or not at all, also under kill -9, a full disk, or Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace as with_changes
+from pathlib import Path
+from types import TracebackType
+
+from ...errors import BundleError, InputError
+from .atomic import NO_SPACE, PartialDirectory, publish, sweep, sync_tree
+from .bundle import MANIFEST, Bundle, files_below, sha256_of
+from .manifest import FORMAT, Manifest
+from .sections import FileRecord
+
+
+class BundleFolder:
+    """A directory that becomes a bundle, or a part of one: its files and their roles. ``name`` is what messages call it."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._folder = path
+        self._name = name
+        self._roles: dict[str, str] = {}
+
+    @property
+    def path(self) -> Path:
+        """The directory to write into."""
+        return self._folder
+
+    def add(self, relative: str, role: str) -> None:
+        """Give a file, relative to ``path`` with forward slashes, its role; one without has the role ``other``."""
+        self._roles[relative] = role
+
+    def seal(self, manifest: Manifest, roles: Mapping[str, str] | None = None) -> Bundle:
+        """Record size and hash of every file and write the manifest.
+
+        Raises BundleError for a file that was announced and not written or is a link, OSError where it cannot be written.
+        """
+        files = self._records({**self._roles, **(roles or {})})
+        (self.path / MANIFEST).write_text(with_changes(manifest, files=files).dumps(), encoding="utf-8")
+        return Bundle.open(self.path)  # what is published can be opened
+
+    def _records(self, roles: Mapping[str, str]) -> dict[str, FileRecord]:
+        found = [name for name in files_below(self.path) if name != MANIFEST]
+        if absent := [name for name in roles if name not in found]:
+            raise BundleError(f"file {absent[0]!r} was announced for {self._name} and not written")
+        records = {}
+        for name in found:
+            file = self.path / name
+            if file.is_symlink() or not file.is_file():
+                raise BundleError(f"{name!r} of {self._name} is not a plain file", "write a copy instead")
+            records[name] = FileRecord(sha256_of(file), file.stat().st_size, roles.get(name, "other"))
+        return records
+
+
+class BundleWriter(BundleFolder):
+    """A bundle in the making. ``path`` is a temporary sibling of the destination to write into; nothing is seen
+    before :meth:`commit`.
+
+    Leaving the ``with`` block without a commit, by an exception or not, removes everything that was written::
+
+        with BundleWriter(Path("net.attn")) as writer:
+            export(writer.path / "model.onnx")
+            writer.add("model.onnx", "model-fp32")
+            bundle = writer.commit(manifest)
+
+    Entering raises InputError where the destination exists (and ``replace`` is not set), is no bundle (never
+    replaced), or cannot be written; a full disk inside the block becomes an InputError too.
+    """
+
+    def __init__(self, destination: str | Path, *, replace: bool = False) -> None:
+        self.destination = Path(destination).absolute()
+        super().__init__(self.destination, self.destination.name)
+        self._replace = replace
+        self._partial: PartialDirectory | None = None
+
+    @property
+    def path(self) -> Path:
+        """The directory to write into. Only inside the ``with`` block."""
+        if self._partial is None:
+            raise RuntimeError("the bundle is not open: use it in a with statement, before commit")
+        return self._partial.path
+
+    def __enter__(self) -> BundleWriter:
+        self._check_destination()
+        try:
+            sweep(self.destination)
+            self._check_exists()
+            self._partial = PartialDirectory(self.destination)
+        except OSError as error:
+            raise self._refusal(error) from error
+        return self
+
+    def _check_destination(self) -> None:
+        parent = self.destination.parent
+        if not parent.is_dir():
+            problem = f"{parent} is not a directory" if parent.exists() else f"directory {parent} does not exist"
+            raise InputError(f"{problem}, so {self.destination.name} cannot be written there", "create it first")
+        self._check_exists()
+
+    def _check_exists(self) -> None:
+        if not os.path.lexists(self.destination):
+            return
+        if not is_bundle(self.destination):
+            raise InputError(
+                f"{self.destination} exists and is not a bundle, so it is never replaced",
+                "give another output with --out",
+            )
+        if not self._replace:
+            raise InputError(f"bundle {self.destination} exists", "replace it with --force, or give another --out")
+
+    def commit(self, manifest: Manifest, roles: Mapping[str, str] | None = None) -> Bundle:
+        """Record size and hash of every file, write the manifest, sync, and rename into place.
+
+        Returns the bundle at its destination. Raises BundleError for a file that was announced and not written or is
+        a link; InputError where the disk is full or the destination appeared meanwhile.
+        """
+        try:
+            self.seal(manifest, roles)
+            sync_tree(self.path)
+            self._check_exists()
+            publish(self.path, self.destination, replace=self._replace)
+        except OSError as error:
+            raise self._refusal(error) from error
+        self._close(remove=False)
+        return Bundle.open(self.destination)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close(remove=True)
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            raise self._refusal(error) from error
+
+    def _close(self, *, remove: bool) -> None:
+        if self._partial is not None:
+            self._partial.close(remove=remove)
+            self._partial = None
+
+    def _refusal(self, error: OSError) -> InputError:
+        if error.errno in NO_SPACE:
+            return InputError(
+                f"no space left to write {self.destination} ({error.strerror})", "free some, or give another --out"
+            )
+        return InputError(f"{self.destination} cannot be written ({error.strerror or error})", "give another --out")
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether ``path`` is a directory of ours, of whatever schema version: it may be replaced, and nothing else may."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    try:
+        value = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and value.get("format") == FORMAT

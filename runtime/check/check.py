@@ -1,0 +1,154 @@
+"""Proving a bundle again, where it lies: the files against the manifest, the models against the golden cases. No torch.
+
+Each record of the manifest's parity section becomes one row: the file runs on the golden cases, its error against
+their FP64 truth is measured anew, and held to the record's factor over ``own_rms``, PyTorch's own rms error on the
+same cases. A bundle with parts has the rows of each, and then those of its decodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from ...errors import AttnexportError, BundleError, ForeignEngineError, MissingBackendError
+from ..bundle.bundle import Bundle
+from ..bundle.figures import Figures, Gate, ParityRecord
+from ..bundle.golden import GoldenCase
+from ..open.engine_binding import check_engine
+from ..open.stage_session import open_stage
+from ..spec import check_feeds
+from .check_decode import check_decodes
+from .check_rows import FAILED, NOT_RUN, PASSED, CheckResult, CheckRow
+from .compare import ErrorMeter, check_outputs
+
+_PRECISIONS = {"int8": "int8+float16", "fp8": "fp8+float16", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+
+def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> CheckResult:
+    """Verify every file, then hold every model to its gate on the golden cases. ``note`` hears what one should know.
+
+    A failed gate is a row, not an exception. Raises BundleError for a bundle that is damaged or holds nothing to check.
+    """
+    bundle = Bundle.open(path)
+    bundle.verify_files()
+    if not bundle.manifest.parts:
+        cases = bundle.golden()
+        return CheckResult(str(path), len(cases), len(bundle.manifest.files), tuple(_check_models(bundle, cases, note)))
+    rows: list[CheckRow] = []
+    count = len(bundle.golden())
+    for name, folder in bundle.manifest.parts.items():
+        part = bundle.part(name)
+        part.verify_files()
+        cases = part.golden()
+        count += len(cases)
+        rows += [
+            replace(row, stage=f"{name}: {row.stage}", file=f"{folder}/{row.file}")
+            for row in _check_models(part, cases, note)
+        ]
+    rows += check_decodes(bundle, note)
+    return CheckResult(str(path), count, len(bundle.manifest.files), tuple(rows))
+
+
+def _check_models(bundle: Bundle, cases: Sequence[GoldenCase], note: Callable[[str], None]) -> list[CheckRow]:
+    """The rows of a bundle of one graph."""
+    for engine in bundle.manifest.engines:
+        check_engine(bundle, engine)
+    for case in cases:
+        _check_case(bundle, case)
+    if not bundle.manifest.parity:
+        raise BundleError(
+            f"{bundle.path} has no parity records, so there is nothing to hold it to", "export the bundle again"
+        )
+    stages: dict[tuple[str, str], list[ParityRecord]] = {}
+    for record in (*bundle.manifest.parity, *_unproved_engines(bundle)):
+        stages.setdefault((record.stage, record.file), []).append(record)
+    return [row for records in stages.values() for row in _check_stage(bundle, records, cases, note)]
+
+
+def _check_case(bundle: Bundle, case: GoldenCase) -> None:
+    """Golden cases must be cases of this model."""
+    try:
+        check_feeds(bundle.manifest.inputs, case.feeds)
+    except AttnexportError as error:
+        raise BundleError(f"golden case {case.name!r} of {bundle.path}: {error.problem}", "export again") from error
+    names = [s.name for s in bundle.manifest.outputs]
+    if sorted(case.truth) != sorted(names):
+        raise BundleError(
+            f"golden case {case.name!r} of {bundle.path} has outputs {', '.join(case.truth)} and the manifest "
+            f"{', '.join(names)}",
+            "export again",
+        )
+
+
+def _unproved_engines(bundle: Bundle) -> list[ParityRecord]:
+    """Engines that were built where no GPU was: held to what the models of their precision are held to."""
+    proved = {record.file for record in bundle.manifest.parity}
+    found = []
+    for engine in bundle.manifest.engines:
+        if engine.file in proved:
+            continue
+        precision = _PRECISIONS.get(engine.precision, engine.precision)
+        like = {r.output: r for r in reversed(bundle.manifest.parity) if r.precision == precision}
+        if not like:
+            raise BundleError(f"engine {engine.file!r} has no {precision} parity records", "export the bundle again")
+        found += [replace(r, stage=f"engine-{engine.precision}", file=engine.file) for r in like.values()]
+    return found
+
+
+def _check_stage(
+    bundle: Bundle, records: Sequence[ParityRecord], cases: Sequence[GoldenCase], note: Callable[[str], None]
+) -> list[CheckRow]:
+    stage, file = records[0].stage, records[0].file
+    try:
+        session, how = open_stage(bundle, stage, file, note)
+    except ForeignEngineError as error:
+        return [_bare(record, NOT_RUN, f"{error.problem}; {error.remedy}") for record in records]
+    except MissingBackendError as error:
+        return [_bare(record, NOT_RUN, error.problem) for record in records]
+    except AttnexportError as error:
+        return [_bare(record, FAILED, error.problem) for record in records]
+    specs = bundle.manifest.outputs
+    meters = {spec.name: ErrorMeter() for spec in specs}
+    with closing(session):
+        try:
+            for case in cases:
+                got = session.run(case.feeds)
+                check_outputs(specs, got, truth=case.truth, of=file)
+                for name, meter in meters.items():
+                    meter.add(got[name], case.truth[name])
+        except AttnexportError as error:
+            return [_bare(record, FAILED, error.problem, how) for record in records]
+    dtypes = {spec.name: spec.numpy_dtype for spec in specs}
+    rows = []
+    for record in records:
+        if record.output not in meters:
+            raise BundleError(f"parity record of {file!r} names an unknown output {record.output!r}", "export again")
+        exact = dtypes[record.output].kind != "f"
+        precision = dtypes[record.output].name if exact else record.precision
+        rows.append(_judge(record, meters[record.output].figures(), precision, how))
+    return rows
+
+
+def _judge(record: ParityRecord, figures: Figures, precision: str, how: str) -> CheckRow:
+    gate = Gate.judge(figures, own_rms=record.own_rms, precision=precision, factor=record.gate.factor)
+    reason = f"errs {gate.ratio:.3g} times as much as PyTorch itself, and {gate.factor:g} is allowed"
+    return CheckRow(
+        stage=record.stage,
+        file=record.file,
+        output=record.output,
+        error=figures.rms,
+        relative=figures.relative,
+        ratio=gate.ratio,
+        factor=gate.factor,
+        verdict=PASSED if gate.passed else FAILED,
+        reason="" if gate.passed else reason,
+        how=how,
+    )
+
+
+def _bare(record: ParityRecord, verdict: str, reason: str, how: str = "") -> CheckRow:
+    return CheckRow(
+        record.stage, record.file, record.output, None, None, None, record.gate.factor, verdict, reason, how
+    )

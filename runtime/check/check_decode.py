@@ -1,0 +1,151 @@
+"""Proving the decodes of a bundle with encoder and step again: greedy, from the golden sources, token for token.
+
+The golden cases hold source tokens, the tokens that the original wrote for them in FP64, and how far its best token lay ahead
+of its second at every place. A row may first differ only where that is a tie, as the manifest's record has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+import numpy as np
+
+from ...errors import AttnexportError, BundleError, MissingBackendError
+from ..bundle.bundle import Bundle
+from ..bundle.golden import GoldenCase
+from ..bundle.sections import DecodeAgreement, DecodeRecord
+from ..decode.agreement import Agreement, agree, as_rows
+from ..decode.bundle_decoder import batches, parts_of
+from ..decode.sequence import SequenceDecoder
+from ..open.stage_session import open_stage
+from ..sessions import Session
+from .check_rows import FAILED, NOT_RUN, PASSED, CheckRow
+
+TOKENS, MARGINS = "tokens", "margins"
+"""The truth of a golden decode: (N, limit) int64, ended rows filled with the end; (N, limit) float64."""
+
+
+def check_decodes(bundle: Bundle, note: Callable[[str], None]) -> list[CheckRow]:
+    """A row for each form that decoded when the bundle was made, and for engines that no GPU has run yet.
+
+    Raises BundleError where the golden decodes are not those of this bundle.
+    """
+    facts, parts = parts_of(bundle)
+    cases = bundle.golden()
+    for case in cases:
+        _check_case(bundle, facts, case)
+    records = [record for record in facts.parity if record.width == 1]
+    if not records:
+        raise BundleError(f"{bundle.path} has no decode to hold it to", "export the bundle again")
+    return [_check(parts, facts, record, cases, note) for record in (*records, *_unproved(parts, records))]
+
+
+def _check_case(bundle: Bundle, facts: DecodeRecord, case: GoldenCase) -> None:
+    where = f"golden case {case.name!r} of {bundle.path}"
+    source = next(iter(case.feeds.values()))
+    tokens, margins = case.truth.get(TOKENS), case.truth.get(MARGINS)
+    if tokens is None or margins is None or set(case.truth) != {TOKENS, MARGINS}:
+        raise BundleError(f"{where} holds {', '.join(case.truth)} and no decode", "export the bundle again")
+    if not tokens.shape == margins.shape == (len(source), facts.limit) or tokens.dtype != np.int64:
+        raise BundleError(f"{where} has tokens {tokens.shape} and margins {margins.shape}", "export the bundle again")
+
+
+def _unproved(parts: Mapping[str, Bundle], records: Sequence[DecodeAgreement]) -> list[DecodeAgreement]:
+    """Engines that were built where no GPU was: held to the ties of the models of their precision."""
+    found = []
+    proved = {file for record in records for file in record.files.values()}
+    engines = [{engine.precision: engine.file for engine in part.manifest.engines} for part in parts.values()]
+    for precision in set.intersection(*map(set, engines)):
+        files = {
+            name: f"{part.path.name}/{own[precision]}" for (name, part), own in zip(parts.items(), engines, strict=True)
+        }
+        like = next((r for r in records if r.stage.endswith(precision)), None)
+        if like is not None and not proved & set(files.values()):
+            found.append(replace(like, stage=f"engine-{precision}", files=files))
+    return found
+
+
+def _check(
+    parts: Mapping[str, Bundle],
+    facts: DecodeRecord,
+    record: DecodeAgreement,
+    cases: Sequence[GoldenCase],
+    note: Callable[[str], None],
+) -> CheckRow:
+    try:
+        with ExitStack() as stack:
+            decoder, how = open_form(parts, facts, record, stack, note)
+            found = [
+                agree(
+                    case.truth[TOKENS],
+                    as_rows(decoder.greedy(case.feeds[decoder.source.name]), facts.end, facts.limit),
+                    case.truth[MARGINS], end=facts.end, tie=2 * record.factor * record.own_error,
+                )
+                for case in cases
+            ]  # fmt: skip
+    except MissingBackendError as error:
+        return _row(record, NOT_RUN, error.problem, "")
+    except AttnexportError as error:
+        return _row(record, FAILED, error.problem, "")
+    total = joined(found)
+    reason = "" if not total.wrong else f"{len(total.wrong)} rows differ from the original's where it had no tie"
+    return _row(record, FAILED if total.wrong else PASSED, reason, f"{how}: {total.describe()}")
+
+
+def open_form(
+    parts: Mapping[str, Bundle],
+    facts: DecodeRecord,
+    record: DecodeAgreement,
+    stack: ExitStack,
+    note: Callable[[str], None],
+) -> tuple[SequenceDecoder, str]:
+    """The decoder over a record's files, whose sessions ``stack`` closes, and what runs them, in words.
+
+    Raises MissingBackendError for what only is not here.
+    """
+    sessions: list[Session] = []
+    how = ""
+    for name, part in parts.items():
+        if name not in record.files:
+            raise BundleError(f"the decode of {record.stage} names no file of part {name!r}", "export the bundle again")
+        file = record.files[name].partition("/")[2]
+        session, how = open_stage(part, record.stage, file, note)
+        stack.callback(session.close)
+        sessions.append(session)
+    encoder, step = sessions
+    source, rows = batches(parts)
+    return SequenceDecoder(encoder, step, facts, source, rows), how
+
+
+def joined(found: Sequence[Agreement]) -> Agreement:
+    """The agreement over several cases; rows count on from one to the next."""
+    wrong: list[tuple[int, int]] = []
+    before = 0
+    for one in found:
+        wrong += [(before + row, place) for row, place in one.wrong]
+        before += one.rows
+    return Agreement(
+        rows=before,
+        equal_rows=sum(one.equal_rows for one in found),
+        tokens=sum(one.tokens for one in found),
+        equal_tokens=sum(one.equal_tokens for one in found),
+        ties=sum(one.ties for one in found),
+        wrong=tuple(wrong),
+    )
+
+
+def _row(record: DecodeAgreement, verdict: str, reason: str, how: str) -> CheckRow:
+    return CheckRow(
+        stage=f"decode: {record.stage}",
+        file=" + ".join(record.files.values()),
+        output="tokens",
+        error=None,
+        relative=None,
+        ratio=None,
+        factor=record.factor,
+        verdict=verdict,
+        reason=reason,
+        how=how,
+    )

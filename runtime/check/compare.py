@@ -1,0 +1,127 @@
+"""Holding outputs to the truth: what they must be at all, and how far they are off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ...errors import ParityError
+from ..bundle.figures import Figures
+from ..spec import TensorSpec
+
+HALF_SMALLEST = 2.0**-24
+"""FP16's smallest number above 0. A network that was never trained may end below it, and then so does PyTorch's own FP16."""
+
+
+def check_outputs(
+    expected: Sequence[TensorSpec],
+    got: Mapping[str, np.ndarray],
+    *,
+    truth: Mapping[str, np.ndarray] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    of: str = "the model",
+) -> None:
+    """Hold outputs to their specs, and to what the truth says is sane; values are :class:`ErrorMeter`'s matter.
+
+    The shape must be the truth's where there is one; otherwise the spec's fixed axes, and its symbols as far as
+    ``sizes`` has them (ranges of outputs are only inferred). NaN, Inf and all zeros fail unless the truth has them at
+    the same places. ``of`` names what ran. Raises ParityError with a message of its own for each of: missing, extra,
+    rank, shape, dtype, NaN, Inf, all zeros.
+    """
+    names = [s.name for s in expected]
+    listed = ", ".join(names)
+    if missing := [n for n in names if n not in got]:
+        raise ParityError(f"output {missing[0]!r} of {of} is missing", f"the model promises {listed}")
+    if extra := [n for n in got if n not in names]:
+        raise ParityError(f"{of} has an extra output {extra[0]!r}", f"the model promises {listed}")
+    for spec in expected:
+        array = got[spec.name]
+        true = None if truth is None else truth[spec.name]
+        what = f"output {spec.name!r} of {of}"
+        _check_shape(spec, array, true, sizes or {}, what)
+        if array.dtype != spec.numpy_dtype:
+            raise ParityError(f"{what} has dtype {array.dtype} and must have {spec.dtype}")
+        _check_values(array, true, what)
+
+
+def _check_shape(
+    spec: TensorSpec, array: np.ndarray, true: np.ndarray | None, sizes: Mapping[str, int], what: str
+) -> None:
+    rank = len(spec.axes) if true is None else true.ndim
+    if array.ndim != rank:
+        raise ParityError(f"{what} has rank {array.ndim} (shape {array.shape}) and must have rank {rank}")
+    if true is not None:
+        wanted: tuple[int | None, ...] = true.shape
+    else:
+        wanted = tuple(a.opt if a.symbol is None else sizes.get(a.symbol) for a in spec.axes)
+    if any(w is not None and w != n for w, n in zip(wanted, array.shape, strict=True)):
+        shown = "(" + ", ".join("?" if w is None else str(w) for w in wanted) + ")"
+        raise ParityError(f"{what} has shape {array.shape} and must have {shown}")
+
+
+def _check_values(array: np.ndarray, true: np.ndarray | None, what: str) -> None:
+    if np.issubdtype(array.dtype, np.floating):
+        for word, test in (("NaN", np.isnan), ("Inf", np.isinf)):
+            bad = test(array) if true is None else test(array) & ~test(true)
+            if count := int(np.count_nonzero(bad)):
+                raise ParityError(f"{what} holds {count} {word} of {array.size} values where the truth has none")
+    if true is not None and array.size and not array.any() and true.any():
+        largest = float(np.abs(true).max())
+        small = f": it reaches {largest:.1e}, and FP16 holds nothing below 6e-08" if largest < HALF_SMALLEST else ""
+        raise ParityError(f"{what} is all zeros where the truth is not{small}")
+
+
+class ErrorMeter:
+    """The difference of one output from its FP64 truth, accumulated over batches in FP64."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._max = 0.0
+        self._error = self._true = self._got = self._dot = 0.0
+
+    def add(self, got: np.ndarray, truth: np.ndarray) -> None:
+        """Take in one batch, of equal shapes, any dtypes. Equal infinities and NaN at the same place are no difference.
+
+        Raises ParityError for unequal shapes: broadcasting would hide what is wrong.
+        """
+        if got.shape != truth.shape:
+            raise ParityError(f"shapes {got.shape} and {truth.shape} cannot be compared")
+        if not got.size:
+            return
+        a, b = got.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
+        finite = np.isfinite(a) & np.isfinite(b)
+        if not finite.all():
+            same = (a == b) | (np.isnan(a) & np.isnan(b))
+            if not (finite | same).all():
+                self._max = self._error = math.inf
+            a, b = a[finite], b[finite]
+        difference = a - b
+        self._count += got.size
+        self._max = max(self._max, float(np.abs(difference).max(initial=0.0)))
+        self._error += float(difference @ difference)
+        self._true += float(b @ b)
+        self._got += float(a @ a)
+        self._dot += float(a @ b)
+
+    def merge(self, other: ErrorMeter) -> None:
+        """Take in all that ``other`` did."""
+        self._count += other._count
+        self._max = max(self._max, other._max)
+        self._error += other._error
+        self._true += other._true
+        self._got += other._got
+        self._dot += other._dot
+
+    def figures(self) -> Figures:
+        """The figures over all that was taken in. Raises ParityError where nothing was: that would prove nothing."""
+        if not self._count:
+            raise ParityError("nothing was compared", "give at least one case with at least one value")
+        rms = math.sqrt(self._error / self._count)
+        truth_rms = math.sqrt(self._true / self._count)
+        norms = math.sqrt(self._true) * math.sqrt(self._got)
+        alike = float(self._true == self._got)  # where there is no direction to compare
+        cosine = max(-1.0, min(1.0, self._dot / norms)) if norms > 0.0 else alike
+        relative = 0.0 if rms == 0.0 else rms / truth_rms if truth_rms > 0.0 else math.inf
+        return Figures(rms, self._max, relative, cosine, truth_rms, self._count)

@@ -1,0 +1,120 @@
+"""An image file as the input of a model: resized to its size, scaled as the model was trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ...errors import InputError, MissingBackendError
+from ..spec import TensorSpec
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Pixels in [0, 1] become ``(pixel - mean) / std``, one number or one per channel. ``option``: the options' prefix."""
+
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    option: str = "--"
+
+    def check(self, channels: int) -> None:
+        """Hold the numbers to an image's channels. Raises InputError naming the option."""
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if len(numbers) not in (1, channels):
+                raise InputError(
+                    f"{self.option}{name} has {len(numbers)} numbers for {channels} channels", "give one, or one each"
+                )
+        if not all(number > 0 for number in self.std):
+            raise InputError(
+                f"{self.option}std {', '.join(map(str, self.std))} is not above 0",
+                "give the deviation of the training images",
+            )
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        """(H, W, C) in [0, 1] to (C, H, W)."""
+        return np.asarray(((pixels - np.array(self.mean)) / np.array(self.std)).transpose(2, 0, 1))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """``shown`` (H, W, 3) in [0, 1], as the model gets to see it; ``feed`` (N, C, H, W), the same as the model takes it."""
+
+    shown: np.ndarray
+    feed: np.ndarray
+
+
+def read_picture(
+    source: str | Path | BinaryIO,
+    spec: TensorSpec,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    *,
+    most: int | None = None,
+) -> Picture:
+    """Read an image for the input ``spec`` (N, 1 or 3, H, W) of floats, resized to its optimum, whatever its proportions.
+
+    ``source`` is a file, or an open stream of one. Values in [0, 1] are scaled to ``(value - mean) / std``, one number or
+    one per channel. The batch is the smallest that the model takes, of the one image. ``most`` pixels are decoded. Raises
+    InputError where the input holds no image or the file is none, MissingBackendError without Pillow.
+    """
+    scale = Scale(mean, std)
+    channels, height, width = image_size(spec)
+    scale.check(channels)
+    values = read_pixels(source, channels, height, width, most=most)
+    feed = np.repeat(scale.apply(values)[None], spec.axes[0].min, axis=0).astype(spec.numpy_dtype)
+    return Picture(np.broadcast_to(values, (height, width, 3)), np.ascontiguousarray(feed))
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """``0.4,0.5,0.6`` as numbers. Raises InputError naming the option."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{option} {text!r} is no list of numbers", "write it as 0.5 or 0.485,0.456,0.406") from error
+
+
+def image_size(spec: TensorSpec) -> tuple[int, int, int]:
+    """(channels, height, width) of an input that takes images, at its optimum. Raises InputError for another."""
+    channels = spec.axes[1].opt if len(spec.axes) == 4 else 0
+    if channels not in (1, 3) or spec.numpy_dtype.kind != "f":
+        raise InputError(f"the model takes {spec.describe()}, which is no image", "give a model of (N, 1 or 3, H, W)")
+    return channels, spec.axes[2].opt, spec.axes[3].opt
+
+
+def read_pixels(
+    source: str | Path | BinaryIO, channels: int, height: int, width: int, *, most: int | None = None
+) -> np.ndarray:
+    """An image as (height, width, channels) in [0, 1], in colour or grey, resized bilinearly.
+
+    Raises InputError where the file is missing, no image, or one of more than ``most`` pixels, MissingBackendError without Pillow.
+    """
+    image = pillow()
+    if isinstance(source, str | Path):
+        source = Path(source)
+        if not source.is_file():
+            raise InputError(f"image {source} does not exist", "give a .png or .jpg file")
+    name = source if isinstance(source, Path) else "what was sent"
+    try:
+        with image.open(source) as opened:
+            if most is not None and opened.width * opened.height > most:
+                raise InputError(
+                    f"{name} has {opened.width} x {opened.height} pixels, more than {most}", "give a smaller image"
+                )
+            pixels = opened.convert("RGB" if channels == 3 else "L").resize((width, height), image.Resampling.BILINEAR)
+    except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:
+        raise InputError(f"{name} cannot be read as an image ({error})", "give a .png or .jpg file") from error
+    return np.asarray(pixels, dtype=np.float64).reshape(height, width, channels) / 255
+
+
+def pillow() -> Any:
+    """``PIL.Image``. Raises MissingBackendError where it is not installed."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingBackendError(
+            "Pillow is not installed", "install it with: pip install 'attnexport[draw]'"
+        ) from error
+    return Image

@@ -1,0 +1,117 @@
+"""Whether an engine was made for what is here: said before TensorRT sees a plan, whose own message helps nobody.
+
+A plan runs with the library that built it: the same flavour, and the same version up to the patch. An enterprise plan runs on
+the compute capability that it was built on; an RTX plan on those that it was built for, or on all that the library lists but
+Turing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import ForeignEngineError, MissingBackendError
+from ..bundle.sections import EngineRecord, Gpu
+from ..device import cuda_device
+from ..sessions.trt_library import MODULES, load_library, portable, supports
+
+TITLES = {"enterprise": "TensorRT", "rtx": "TensorRT-RTX"}
+_CURRENT = "current"
+"""The GPU that the engine was built beside: its record says which."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """The GPU of this machine, ``(name, compute capability)``, and the version of each TensorRT that loads, by flavour.
+
+    ``runs_here`` says of a flavour whether it knows the GPU.
+    """
+
+    gpu: tuple[str, str]
+    versions: Mapping[str, str]
+    runs_here: Mapping[str, bool]
+
+    @classmethod
+    def look(cls) -> Here | None:
+        """What is here; None without a GPU, where no engine runs. TensorRT is loaded, where it is installed."""
+        gpu = cuda_device()
+        if gpu is None:
+            return None
+        versions, runs = {}, {}
+        for flavour in MODULES:
+            try:
+                module = load_library(flavour)
+            except MissingBackendError:
+                continue
+            versions[flavour], runs[flavour] = str(module.__version__), supports(module, gpu[1])
+        return cls(gpu, versions, runs)
+
+    def describe(self) -> str:
+        """``TensorRT 10.13.3.9 and NVIDIA L4, compute capability 8.9``."""
+        libraries = [f"{TITLES[flavour]} {version}" for flavour, version in self.versions.items()] or ["no TensorRT"]
+        return f"{' and '.join(libraries)} on {self.gpu[0]}, compute capability {self.gpu[1]}"
+
+
+def made_for(record: EngineRecord, beside: Gpu | None) -> str:
+    """``TensorRT-RTX 1.7.1.116 and compute capability 8.6, 8.9``; ``beside`` is the GPU of the export."""
+    capabilities, name = _capabilities(record, beside)
+    library = f"{TITLES.get(record.flavour, record.flavour)} {record.version}"
+    if not capabilities:
+        return f"{library} and any GPU that it knows"
+    return f"{library} and {f'{name}, ' if name else ''}compute capability {', '.join(capabilities)}"
+
+
+def check_fit(bundle: Path, record: EngineRecord, beside: Gpu | None, here: Here) -> None:
+    """Hold an engine to what is here; ``bundle`` is where it lies, for the command that rebuilds it.
+
+    Raises ForeignEngineError for an engine of another GPU, version or flavour, MissingBackendError where no TensorRT is here.
+    """
+    if not here.versions:
+        load_library(record.flavour)  # says what to install
+    why = _difference(record, beside, here)
+    if why is None:
+        return
+    able = [flavour for flavour in here.versions if here.runs_here[flavour]]
+    wish = f" --trt={able[0]}" if able and record.flavour not in able else ""
+    remedy = f"rebuild it from the bundle's own model: attnexport rebuild {bundle}{wish}"
+    if not able:
+        remedy = "install enterprise TensorRT for this GPU, pip install 'attnexport[trt]', then attnexport rebuild"
+    raise ForeignEngineError(
+        f"engine {record.file!r} was made for {made_for(record, beside)}; here is {here.describe()}: {why}", remedy
+    )
+
+
+def _difference(record: EngineRecord, beside: Gpu | None, here: Here) -> str | None:
+    title = TITLES.get(record.flavour, record.flavour)
+    if record.flavour not in here.versions:
+        return f"another flavour, {title} is not installed"
+    version = here.versions[record.flavour]
+    if version.split(".")[:3] != record.version.split(".")[:3]:
+        return "another version"
+    if not here.runs_here[record.flavour]:
+        return f"{title} does not run on this GPU"
+    capabilities, _ = _capabilities(record, beside)
+    if capabilities and here.gpu[1] not in capabilities:
+        return "another GPU"
+    if not capabilities and record.flavour == "rtx" and not portable(here.gpu[1]):
+        return f"a plan for any GPU leaves compute capability {here.gpu[1]} out"
+    return None
+
+
+def _capabilities(record: EngineRecord, beside: Gpu | None) -> tuple[list[str], str]:
+    """Those that the plan runs on, none for all that its library knows; and the GPU's name where it was built for that one."""
+    said = [part for part in (record.compute_capability or "").split(", ") if part]
+    if said and said != [_CURRENT]:
+        return said, ""
+    if said == [_CURRENT] or record.flavour == "enterprise":
+        own = record.detail.get("gpu")
+        gpu = Gpu(**own) if isinstance(own, dict) else beside
+        return ([gpu.compute_capability], gpu.name) if gpu is not None else ([], "")
+    return [], ""
+
+
+def tensorrt_installed() -> bool:
+    """Whether any TensorRT is installed; nothing is loaded."""
+    return any(importlib.util.find_spec(name) is not None for name, _ in MODULES.values())

@@ -1,0 +1,40 @@
+"""A session for a file of a bundle, as the stage that the manifest names for it ran it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+
+from ...errors import MissingBackendError
+from ..bundle.bundle import Bundle
+from ..sessions import Session
+from ..sessions.open import open_session
+from .engine_fit import Here, check_fit
+
+EMULATED = "emulated"  # how the stages are named that round to FP16 or BF16 after every node, as a GPU does
+
+
+def open_stage(bundle: Bundle, stage: str, file: str, note: Callable[[str], None]) -> tuple[Session, str]:
+    """A session for a stage's file, in the types of the bundle, and what it is, in words.
+
+    Raises MissingBackendError for what only is not here, ForeignEngineError for an engine that was made for elsewhere.
+    """
+    path = bundle.file(file)
+    wanted = {spec.name: spec.dtype for spec in bundle.manifest.outputs}
+    engine = next((e for e in bundle.manifest.engines if e.file == file), None)
+    if engine is not None:
+        here = Here.look()
+        if here is None:
+            raise MissingBackendError("no GPU")
+        check_fit(bundle.path, engine, bundle.manifest.gpu, here)
+        return open_session(path, engine.flavour, wanted), f"TensorRT, {engine.flavour}"
+    if not stage.startswith(EMULATED):
+        return open_session(path, "onnxruntime", wanted), "onnxruntime, CPU"
+    if importlib.util.find_spec("onnx") is None:
+        note(
+            f"{file}: the package onnx is not installed, so 16-bit storage is not emulated, and onnxruntime alone, "
+            "which computes in FP32 between casts, has run it; pip install onnx for both"
+        )
+        raise MissingBackendError("the package onnx is not installed")
+    kind = "BF16" if stage.endswith("bf16") else "FP16"
+    return open_session(path, EMULATED, wanted), f"onnxruntime, CPU, rounded to {kind} after every node"

@@ -1,0 +1,43 @@
+"""Decodes on the terminal: how they agree with the original's, and what a bundle writes for given sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from ..bundle.sections import DecodeAgreement
+from ..decode.hypothesis import Hypothesis
+
+
+def agreement_table(records: Sequence[DecodeAgreement], verdicts: tuple[str, str]) -> Table:
+    """A row per form and search; ``verdicts`` are the words for passed and failed."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("decode", "search"):
+        table.add_column(column, no_wrap=True)
+    for column in ("rows alike", "tokens alike", "ties"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for record in records:
+        table.add_row(
+            record.stage,
+            "greedy" if record.width == 1 else f"beam of {record.width}",
+            f"{record.equal_rows}/{record.rows}",
+            f"{record.equal_tokens}/{record.tokens}",
+            str(record.ties),
+            verdicts[0] if record.passed else verdicts[1],
+        )
+    table.caption = "alike: as the original decodes in FP64; a row may leave it only where the original has a tie"
+    table.caption_justify = "left"
+    return table
+
+
+def hypothesis_json(hypothesis: Hypothesis) -> dict[str, Any]:
+    """A plain dictionary, without the attention."""
+    return {
+        "tokens": list(hypothesis.tokens),
+        "finished": hypothesis.finished,
+        "log_probability": hypothesis.log_probability,
+        "score": hypothesis.score,
+    }

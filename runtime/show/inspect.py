@@ -1,0 +1,262 @@
+"""What a bundle says of itself, arranged for reading: data only, whoever shows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..bundle.attribution import Attribution
+from ..bundle.bundle import Bundle
+from ..bundle.codec import encode_fields
+from ..bundle.joined import joined
+from ..bundle.manifest import Manifest
+from ..bundle.sections import DecodeAgreement
+from ..open.engine_memory import EngineMemory, memory_of
+from .parity_text import headline
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """One file of the bundle."""
+
+    path: str
+    role: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class RewriteRow:
+    """Nodes of one operator that became the same form for the same reasons.
+
+    ``nodes`` are their names, ``modules`` where they came from, ``found`` what was recognised, ``model`` the file.
+    ``refused`` are the forms that were not taken, as ``(name, reason)``; ``lowering`` is None where none was.
+    """
+
+    op: str
+    lowering: str | None
+    targets: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
+    nodes: tuple[str, ...]
+    modules: tuple[str, ...]
+    model: str
+    found: str
+    milliseconds: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class OperatorRow:
+    """How often an operator stands in each model, in the order of ``Inspection.models``."""
+
+    op: str
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class KeptRow:
+    """Nodes that stay FP32 in the FP16 model for one reason."""
+
+    reason: str
+    nodes: tuple[str, ...]
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """One engine; ``layers`` as the engine inspector lists them, ``memory`` None where its build did not say."""
+
+    file: str
+    library: str
+    precision: str
+    compute_capability: str | None
+    bytes: int
+    seconds: float
+    profiles: tuple[dict[str, Any], ...]
+    memory: EngineMemory | None
+    layers: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """One output of one stage: its rms error beside PyTorch's own, the gate's ratio, and the task's figure in words."""
+
+    stage: str
+    file: str
+    output: str
+    rms: float
+    own_rms: float
+    ratio: float
+    factor: float
+    passed: bool
+    top1: float | None
+    result: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything that ``attnexport inspect`` shows.
+
+    ``facts`` are ``(what, value)`` pairs; ``models`` are the columns of the operator table.
+    """
+
+    bundle: str
+    facts: tuple[tuple[str, str], ...]
+    files: tuple[FileRow, ...]
+    stages: tuple[tuple[str, float, dict[str, Any]], ...]
+    rewrites: tuple[RewriteRow, ...]
+    models: tuple[str, ...]
+    operators: tuple[OperatorRow, ...]
+    kept: tuple[KeptRow, ...]
+    precision_counts: dict[str, int]
+    engines: tuple[EngineRow, ...]
+    parity: tuple[ParityRow, ...]
+    attribution: tuple[Attribution, ...]
+    decode: tuple[DecodeAgreement, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary."""
+        return encode_fields(self)
+
+
+def inspect(path: str | Path) -> Inspection:
+    """Arrange a bundle's manifest, and those of its parts. Raises BundleError as :meth:`Bundle.open` does; reads no other file."""
+    bundle = Bundle.open(path)
+    return arrange(str(path), bundle.manifest, {name: bundle.part(name).manifest for name in bundle.manifest.parts})
+
+
+def arrange(bundle: str, manifest: Manifest, parts: Mapping[str, Manifest]) -> Inspection:
+    """Arrange a manifest and those of its parts, by name; ``bundle`` is what to call it."""
+    if parts:
+        manifest = joined(manifest, parts)
+    models = tuple(manifest.operators)
+    return Inspection(
+        bundle=bundle,
+        facts=(*_facts(manifest), *_decode_facts(manifest, parts)),
+        files=tuple(FileRow(name, record.role, record.bytes) for name, record in manifest.files.items()),
+        stages=tuple((s.name, s.seconds, s.detail) for s in manifest.stages),
+        rewrites=_rewrites(manifest),
+        models=models,
+        operators=_operators(manifest, models),
+        kept=_kept(manifest),
+        precision_counts=manifest.precision.counts,
+        engines=tuple(
+            EngineRow(
+                file=e.file,
+                library=f"{e.flavour} {e.version}",
+                precision=e.precision,
+                compute_capability=e.compute_capability,
+                bytes=e.bytes,
+                seconds=e.seconds,
+                profiles=e.profiles,
+                memory=memory_of(e),
+                layers=e.layers,
+            )
+            for e in manifest.engines
+        ),
+        parity=tuple(
+            ParityRow(
+                stage=r.stage,
+                file=r.file,
+                output=r.output,
+                rms=r.figures.rms,
+                own_rms=r.gate.own_rms,
+                ratio=r.gate.ratio,
+                factor=r.gate.factor,
+                passed=r.gate.passed,
+                top1=_agreement(r.detail.get("top1")),
+                result=headline(r.detail),
+            )
+            for r in manifest.parity
+        ),
+        attribution=manifest.attribution,
+        decode=manifest.decode.parity if manifest.decode is not None else (),
+        notes=manifest.notes,
+    )
+
+
+def _agreement(top1: Any) -> float | None:
+    value = top1.get("agreement") if isinstance(top1, dict) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _facts(manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    source, gpu = manifest.source, manifest.gpu
+    arch = f", {source.arch}" if source.arch else ""
+    return (
+        ("name", manifest.name),
+        ("created", manifest.created),
+        ("source", f"{source.file} ({source.kind}{arch}), sha256 {source.sha256[:12]}…"),
+        *((f"input {i}", spec.describe()) for i, spec in enumerate(manifest.inputs)),
+        *((f"output {i}", spec.describe()) for i, spec in enumerate(manifest.outputs)),
+        ("task", manifest.task or "not given"),
+        *((("precision", manifest.precision.search.text),) if manifest.precision.search is not None else ()),
+        ("samples", _samples(manifest)),
+        ("gpu", f"{gpu.name}, compute capability {gpu.compute_capability}" if gpu else "none"),
+        *((tool, version) for tool, version in manifest.tools.items()),
+    )
+
+
+def _samples(manifest: Manifest) -> str:
+    found = manifest.samples
+    if found is None:
+        return "none: parity was proved on random inputs alone"
+    images = "".join(f", {name} {value}" for name, value in found.images.items() if name != "classes")
+    return f"{found.count} of {found.source}{', with labels' if found.labels else ''}{images}"
+
+
+def _decode_facts(manifest: Manifest, parts: Mapping[str, Manifest]) -> tuple[tuple[str, str], ...]:
+    facts = manifest.decode
+    if facts is None:
+        return ()
+    rows = {name: part.inputs[0].axes[0] for name, part in parts.items() if part.inputs and part.inputs[0].axes}
+    return (
+        ("tokens", f"start {facts.start}, end {facts.end}, padding {facts.padding}, {facts.limit} at most in a row"),
+        ("memory", ", ".join(facts.memory)),
+        ("state", ", ".join(f"{name} <- {output}" for name, output in facts.state.items())),
+        *((f"rows of {name}", f"{axis.min} to {axis.max}") for name, axis in rows.items()),
+        ("decoded", f"{facts.sources} sources; a beam of W runs the step on W rows for each of them"),
+    )
+
+
+def _rewrites(manifest: Manifest) -> tuple[RewriteRow, ...]:
+    groups: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
+    for r in manifest.rewrites:
+        where = f"{r.module or '<root>'} at {r.source}" if r.source else r.module or "<root>"
+        times = tuple(r.milliseconds.items())
+        key = (r.op, r.lowering, r.targets, tuple(r.refused.items()), r.model, r.found, times)
+        groups.setdefault(key, []).append((r.node, where))
+    return tuple(
+        RewriteRow(
+            op,
+            lowering,
+            targets,
+            refused,
+            tuple(n for n, _ in items),
+            tuple(dict.fromkeys(m for _, m in items)),
+            model,
+            found,
+            times,
+        )
+        for (op, lowering, targets, refused, model, found, times), items in groups.items()
+    )
+
+
+def _operators(manifest: Manifest, models: tuple[str, ...]) -> tuple[OperatorRow, ...]:
+    total: Counter[str] = Counter()
+    for counts in manifest.operators.values():
+        total.update(counts)
+    ordered = sorted(total, key=lambda op: (-total[op], op))
+    return tuple(OperatorRow(op, tuple(manifest.operators[m].get(op, 0) for m in models)) for op in ordered)
+
+
+def _kept(manifest: Manifest) -> tuple[KeptRow, ...]:
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for kept in manifest.precision.kept:
+        groups.setdefault(kept.reason, []).append((kept.node, kept.module or "<root>"))
+    return tuple(
+        KeptRow(reason, tuple(n for n, _ in items), tuple(dict.fromkeys(m for _, m in items)))
+        for reason, items in groups.items()
+    )
