@@ -8,22 +8,22 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .export.api.bundle import Bundle as Bundle
+    from .export.api.bundle import open_session as open
     from .export.api.export import export as export
-    from .export.api.export import open_session as open
     from .export.source.checkpoint import save as save
     from .runtime.spec import TensorSpec as TensorSpec
 
 # The package export is itself callable, so that it can be both: see its __init__.
 _LAZY = {
-    "Bundle": (".export.handle", "Bundle"),
+    "Bundle": (".export.api.bundle", "Bundle"),
     "TensorSpec": (".runtime.spec", "TensorSpec"),
     "export": (".export", ""),
-    "open": (".export.python_api", "open_session"),
-    "save": (".export.checkpoint", "save"),
+    "open": (".export.api.bundle", "open_session"),
+    "save": (".export.source.checkpoint", "save"),
 }
 
 __all__ = ["Bundle", "TensorSpec", "__version__", "export", "open", "save"]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attnexport.export.progress import Silent
-from attnexport.export.reference.torch_model import Original
+from attnexport.export.reference.original import Original
 from attnexport.export.source.base import Source
 from attnexport.export.stages.entry import enter
 from attnexport.export.stages.rewrite import Plan, find_windows, lower_for

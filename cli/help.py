@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import __version__
+from ..version import __version__
 
 HELP = f"""attnexport {__version__}: trained attention models to ONNX and TensorRT FP16, verified against FP64
 

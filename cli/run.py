@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
-from .. import __version__
 from ..errors import AttnexportError, InputError, first_line
+from ..version import __version__
 from .bench import bench
 from .check import check
 from .debug import debug

@@ -1,6 +1,6 @@
 """Checkpoint to bundle: the stages, in the order in which the data passes them.
 
-The package itself is the function of the Python API: ``attnexport.export(module, inputs)``, see :mod:`.python_api`. Submodules are
+The package itself is the function of the Python API: ``attnexport.export(module, inputs)``, see :mod:`.api.export`. Submodules are
 imported from it as from any package.
 """
 

@@ -12,6 +12,7 @@ from ..runtime.bundle.manifest import Manifest
 from ..runtime.bundle.writer import BundleWriter
 from ..runtime.inputs.samples import Samples, load_samples
 from ..runtime.spec import TensorSpec
+from .engine.capability import refuse_engine
 from .engine.flavour import find_flavour
 from .options import ExportOptions
 from .progress import Reporter, Silent
@@ -24,9 +25,9 @@ from .sequence import (
     is_sequence,
 )
 from .source import Source, load
-from .stages.eight_bits import refuse_engine
+from .stages.job import Job
 from .stages.rewrite import Plan
-from .stages.write import Job, export_source
+from .stages.write import export_source
 
 
 @dataclass(frozen=True)

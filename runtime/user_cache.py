@@ -1,12 +1,37 @@
-"""The user's cache folder: what any run can do without, and makes again."""
+"""The user's cache folder: files that any run can do without and can make again."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def cache_folder(*parts: str) -> Path:
     """``attnexport/PARTS`` in the user's cache folder (XDG_CACHE_HOME, else ``~/.cache``); it may not exist yet."""
     root = os.environ.get("XDG_CACHE_HOME")
     return (Path(root) if root else Path.home() / ".cache").joinpath("attnexport", *parts)
+
+
+def read_cache(path: Path) -> dict[str, Any]:
+    """What the file holds: nothing where it is missing, damaged, or no object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_cache(path: Path, content: Mapping[str, Any]) -> None:
+    """Whole or not at all; what cannot be written is found out anew the next time."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(content, indent=0, sort_keys=True), encoding="utf-8")
+        beside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # the folder itself may be what is not there
+            beside.unlink()

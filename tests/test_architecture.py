@@ -1,4 +1,4 @@
-"""The rooms of docs/design.md held to the code: who may import whom, what loads without torch, one test beside each rule."""
+"""The structure that docs/design.md describes: who may import whom, what loads without torch, one test beside each rule."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def room_of(path: Path) -> str:
     return relative.parts[0] if len(relative.parts) > 1 else "root"
 
 
-def imports(path: Path, *, top_only: bool = False) -> list[tuple[str, ...]]:
-    """Every import of a file as the parts of an absolute module path; those under TYPE_CHECKING are left out."""
+def imports(path: Path, *, top_only: bool = False, type_checking: bool = False) -> list[tuple[str, ...]]:
+    """Every import of a file as the parts of an absolute module path; those under TYPE_CHECKING only on request."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     package = ("attnexport", *path.relative_to(ROOT).parts[:-1])
     found: list[tuple[str, ...]] = []
     hidden: set[int] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        if not type_checking and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             hidden |= {id(n) for n in ast.walk(node)}
         if top_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             hidden |= {id(n) for n in ast.walk(node) if n is not node}
@@ -74,6 +74,84 @@ def test_heavy_libraries_are_imported_where_they_belong(path: Path) -> None:
             assert module[0] in allowed, f"{path.name} imports {'.'.join(module)} at its top"
     if room == "runtime":
         assert "torch" not in {module[0] for module in imports(path)}, "the runtime lives without torch"
+
+
+LAYERS = {
+    "export": (
+        ("progress", "quiet", "domain", "graph", "targets"),
+        ("engine", "precision", "raising", "recognise", "source"),
+        ("options", "probe", "reference", "simplify"),
+        ("capture", "lower", "search"),
+        ("quantise", "verify"),
+        ("report", "stages"),
+        ("rebuild", "scan", "sequence"),
+        ("pipeline",),
+        ("bench", "debug"),
+        ("api",),
+    ),
+    "runtime": (
+        ("cuda", "spec", "user_cache"),
+        ("device", "inputs", "sessions"),
+        ("bundle",),
+        ("doctor", "metrics", "open"),
+        ("decode",),
+        ("check",),
+        ("show",),
+        ("triton",),
+        ("serve",),
+    ),
+}
+"""The folders of export/ and of runtime/, and the files beside them, from the lowest layer up. Each imports only from lower layers."""
+MOST_FILES_AT_THE_TOP = 6
+MOST_LAYERS = 13
+
+
+def local_imports(path: Path) -> set[Path]:
+    """The files of the package that ``path`` imports anywhere: in functions and for type checking, too."""
+    found = set()
+    for module in imports(path, type_checking=True):
+        if module[0] != "attnexport":
+            continue
+        for parts in (module[1:], module[1:-1]):
+            file = ROOT.joinpath(*parts)
+            target = file.with_suffix(".py") if parts else ROOT / "__init__.py"
+            target = target if target.is_file() else file / "__init__.py"
+            if target.is_file():
+                found.add(target)
+                break
+    return found - {path}
+
+
+@pytest.mark.parametrize("room", LAYERS)
+def test_a_folder_imports_only_from_lower_layers(room: str) -> None:
+    layer = {name: number for number, names in enumerate(LAYERS[room]) for name in names}
+    assert len(LAYERS[room]) <= MOST_LAYERS
+    assert set(layer) == {p.stem for p in (ROOT / room).iterdir() if p.stem not in ("__init__", "__pycache__")}
+
+    def name_of(path: Path) -> str | None:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        return parts[1] if parts[0] == room and parts[1] != "__init__" else None
+
+    upward = [
+        f"{path.relative_to(ROOT)} imports {target.relative_to(ROOT)}"
+        for path in FILES
+        if (own := name_of(path)) is not None
+        for target in local_imports(path)
+        if (other := name_of(target)) is not None and other != own and layer[other] >= layer[own]
+    ]
+    assert upward == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    waiting = {path: local_imports(path) & set(FILES) for path in FILES}
+    while leaves := [path for path, targets in waiting.items() if not targets & set(waiting)]:
+        for path in leaves:
+            del waiting[path]
+    assert sorted(str(path.relative_to(ROOT)) for path in waiting) == []
+
+
+def test_the_top_of_export_holds_folders_and_few_files() -> None:
+    assert len(list((ROOT / "export").glob("*.py"))) <= MOST_FILES_AT_THE_TOP
 
 
 def test_the_packages_that_are_installed_are_those_of_the_tree() -> None:

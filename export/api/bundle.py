@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import BundleError
+from ...errors import BundleError, InputError
 from ...runtime.bundle.bundle import Bundle as Folder
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.check.check_rows import CheckResult
+from ...runtime.open.select import TORCH, open_bundle
 from ...runtime.open.session import OpenBundle
 from ...runtime.spec import TensorSpec
 
@@ -52,7 +53,6 @@ class Bundle:
 
     def open(self, backend: str = "auto", **options: Any) -> OpenBundle:
         """A session that runs the bundle; arguments as of :func:`attnexport.open`."""
-        from .export import open_session
 
         return open_session(self, backend, **options)
 
@@ -94,3 +94,36 @@ class Bundle:
     def __repr__(self) -> str:
         takes = ", ".join(spec.describe() for spec in self.inputs)
         return f"<bundle {self.path}: {takes} -> {', '.join(spec.name for spec in self.outputs)}>"
+
+
+def open_session(
+    path: str | Path | Folder | Bundle,
+    backend: str = "auto",
+    *,
+    precision: str | None = None,
+    threads: int | None = None,
+    cuda_graph: bool = False,
+    strict: bool = False,
+    rebuild: bool = False,
+    model: torch.nn.Module | str | Path | None = None,
+) -> OpenBundle:
+    """Open a bundle to run it; see :func:`attnexport.runtime.open.select.open_bundle` for the backends.
+
+    ``rebuild`` builds the engine anew for what is here, where it was made for elsewhere, and opens that. ``backend="torch"``
+    runs the original in PyTorch: ``model`` is the module, or the file that the bundle was made from.
+    """
+    handle = path if isinstance(path, Bundle) else Bundle(path.path if isinstance(path, Folder) else path)
+    if backend == TORCH:
+        from .torch_session import open_torch
+
+        return open_torch(handle.folder, handle.module if model is None else model)
+    if model is not None:
+        raise InputError(f"a model is given with backend {backend!r}", "leave it out, or use backend='torch'")
+    options: dict[str, Any] = {
+        "precision": precision, "threads": threads, "cuda_graph": cuda_graph, "strict": strict,
+    }  # fmt: skip
+    if rebuild:
+        from ..rebuild import open_rebuilt
+
+        return open_rebuilt(handle.path, backend, options)
+    return open_bundle(handle.folder, backend, **options)

@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
-from ...runtime.bundle.bundle import Bundle as Folder
-from ...runtime.open.select import TORCH, open_bundle
-from ...runtime.open.session import OpenBundle
 from .bundle import Bundle
 
 if TYPE_CHECKING:
@@ -65,8 +62,9 @@ def export(
 
     from ...runtime.show.console import ConsoleReporter
     from ..pipeline import run
+    from ..source.module import source_of
     from .examples import samples_file
-    from .options import options_of, source_of
+    from .options import options_of
 
     with ExitStack() as stack:
         if isinstance(samples, Mapping):
@@ -80,41 +78,8 @@ def export(
             raise InputError(f"task {task!r} is given beside the file {module}", "store it with attnexport.save")
         if verbose and reporter is None:
             reporter = stack.enter_context(ConsoleReporter())
-        source = source_of(original, wished, task) if original is not None else None
+        source = source_of(original, wished.source, task) if original is not None else None
         result = run(wished, reporter, source)
     if result.bundle is None:  # run raises where nothing was kept
         raise RuntimeError("the export kept no bundle")
     return Bundle(result.bundle, module=original)
-
-
-def open_session(
-    path: str | Path | Folder | Bundle,
-    backend: str = "auto",
-    *,
-    precision: str | None = None,
-    threads: int | None = None,
-    cuda_graph: bool = False,
-    strict: bool = False,
-    rebuild: bool = False,
-    model: torch.nn.Module | str | Path | None = None,
-) -> OpenBundle:
-    """Open a bundle to run it; see :func:`attnexport.runtime.open_bundle.open_bundle` for the backends.
-
-    ``rebuild`` builds the engine anew for what is here, where it was made for elsewhere, and opens that. ``backend="torch"``
-    runs the original in PyTorch: ``model`` is the module, or the file that the bundle was made from.
-    """
-    handle = path if isinstance(path, Bundle) else Bundle(path.path if isinstance(path, Folder) else path)
-    if backend == TORCH:
-        from .torch_session import open_torch
-
-        return open_torch(handle, model)
-    if model is not None:
-        raise InputError(f"a model is given with backend {backend!r}", "leave it out, or use backend='torch'")
-    options: dict[str, Any] = {
-        "precision": precision, "threads": threads, "cuda_graph": cuda_graph, "strict": strict,
-    }  # fmt: skip
-    if rebuild:
-        from ..rebuild import open_rebuilt
-
-        return open_rebuilt(handle.path, backend, options)
-    return open_bundle(handle.folder, backend, **options)

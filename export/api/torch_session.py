@@ -5,22 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from ...errors import BundleError, InputError, StageError, first_line
-from ...runtime.bundle.bundle import sha256_of
+from ...runtime.bundle.bundle import Bundle, sha256_of
 from ...runtime.open.session import OpenBundle
 from ...runtime.sessions.feeding import host_array
 from ..source import SourceOptions, load
 from ..source.call import call
 from ..source.outputs import flatten
 from ..source.settle import settle
-
-if TYPE_CHECKING:
-    from .bundle import Bundle
 
 
 class TorchSession:
@@ -72,23 +69,22 @@ class TorchSession:
         return torch.from_numpy(array if array.flags.writeable else array.copy()).to(self.device)
 
 
-def open_torch(handle: Bundle, model: torch.nn.Module | str | Path | None) -> OpenBundle:
+def open_torch(bundle: Bundle, model: torch.nn.Module | str | Path | None) -> OpenBundle:
     """A bundle's original: the module that it was exported from here, one that is given, or the file that it came from.
 
     Raises InputError where none of them is at hand, BundleError for a file that is not the one that was exported.
     """
-    manifest = handle.manifest
+    manifest = bundle.manifest
     if manifest.parts:
         raise InputError(
-            f"{handle.path} holds encoder and step, and its original is no single graph", "run it in PyTorch"
+            f"{bundle.path} holds encoder and step, and its original is no single graph", "run it in PyTorch"
         )
-    given = model if model is not None else handle.module
-    if given is None:
+    if model is None:
         what = manifest.source.file or manifest.source.arch or manifest.name
         raise InputError(
-            f"{handle.path} holds no PyTorch module", f"give what it was exported from: model='{what}', or the module"
+            f"{bundle.path} holds no PyTorch module", f"give what it was exported from: model='{what}', or the module"
         )
-    module = given if isinstance(given, torch.nn.Module) else _loaded(handle, Path(given))
+    module = model if isinstance(model, torch.nn.Module) else _loaded(bundle, Path(model))
     names = [spec.name for spec in manifest.inputs]
     attention = {record.output for record in manifest.attention}
     outputs = [spec for spec in manifest.outputs if spec.name not in attention]
@@ -103,13 +99,13 @@ def open_torch(handle: Bundle, model: torch.nn.Module | str | Path | None) -> Op
     )  # fmt: skip
 
 
-def _loaded(handle: Bundle, path: Path) -> torch.nn.Module:
-    source = handle.manifest.source
+def _loaded(bundle: Bundle, path: Path) -> torch.nn.Module:
+    source = bundle.manifest.source
     if not path.is_file():
         raise InputError(f"model {path} does not exist", "give the file that the bundle was exported from")
     if source.sha256 and sha256_of(path) != source.sha256:
         raise BundleError(
-            f"{path} is not the file that {handle.path} was exported from (sha256 {source.sha256[:12]}…)",
+            f"{path} is not the file that {bundle.path} was exported from (sha256 {source.sha256[:12]}…)",
             f"give {source.file or 'that file'}",
         )
     own = source.kind in ("checkpoint", "onnx", "exported_program", "torchscript")

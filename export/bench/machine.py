@@ -7,8 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ... import __version__
 from ...runtime.bundle.bench_report import GpuState, Machine
+from ...version import __version__
 from .site import usable_cores
 
 _PACKAGES = (

@@ -17,10 +17,10 @@ from ...runtime.bundle.figures import rounding_floor
 from ..options import ExportOptions
 from ..pipeline import begin
 from ..progress import Reporter, Silent, Stages
-from ..reference.torch_model import Precision
+from ..reference.original import Precision
 from ..stages.eight_bits import EIGHT
 from ..stages.entry import enter
-from ..stages.write import fitting
+from ..stages.models import fitting
 from ..verify.blame import EIGHT_BITS, named
 from ..verify.cases import build_cases, draws
 from ..verify.locate import locate

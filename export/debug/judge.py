@@ -15,7 +15,8 @@ from ...runtime.check.compare import ErrorMeter
 from ...runtime.spec import TensorSpec
 from ..quantise import format_of
 from ..quantise.torch_error import own_error
-from ..reference.torch_model import Original, Precision, TorchOriginal
+from ..reference.original import Original, Precision
+from ..reference.torch_model import TorchOriginal
 from ..stages.eight_bits import EIGHT
 from ..verify.attribution import broken
 from ..verify.cases import Case

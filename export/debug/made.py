@@ -12,12 +12,13 @@ from ...errors import InputError
 from ...runtime.bundle.bundle import Bundle, sha256_of
 from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec
-from ..reference.torch_model import Precision
+from ..reference.original import Precision
 from ..source import Source
 from ..stages.eight_bits import EIGHT, to_eight_bits
 from ..stages.entry import Entered
+from ..stages.job import Job
+from ..stages.models import FP32, TYPED, output_specs, sixteen_bits
 from ..stages.rewrite import Plan, find_windows, lower_for
-from ..stages.write import FP32, TYPED, Job, output_specs, sixteen_bits
 from ..verify.trail import Trail
 from .memory import free
 

@@ -46,3 +46,19 @@ def set_capabilities(config: Any, flavour: Flavour, wished: Sequence[str]) -> tu
         if not config.set_compute_capability(known[name], index):
             raise EngineError(f"{flavour.title} refuses compute capability {name}")
     return names
+
+
+FP8_SINCE = (8, 9)
+"""The first compute capability with FP8 products (Ada)."""
+
+
+def refuse_engine(precision: str, flavour: Flavour | None, capabilities: Sequence[str]) -> None:
+    """Say which GPUs have no FP8 before a model is read. Raises InputError naming the compute capability."""
+    if precision != "fp8" or flavour is None:
+        return
+    for name in capabilities:
+        major, _, minor = name.strip().partition(".")
+        if major.isdigit() and minor.isdigit() and (int(major), int(minor)) < FP8_SINCE:
+            raise InputError(
+                f"compute capability {name.strip()} has no FP8 products", "name 8.9 or later, or use --precision int8"
+            )

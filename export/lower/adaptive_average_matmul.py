@@ -15,8 +15,9 @@ import numpy as np
 
 from ..domain.adaptive_windows import windows
 from ..graph.builder import Dim, Emit, Value
+from ..graph.values import known
 from .adaptive_blocks import output_length
-from .lowering import LAUNCH, Lowering, Where, known
+from .lowering import LAUNCH, Lowering, Where
 from .unfold_slices import axis_refusal
 
 

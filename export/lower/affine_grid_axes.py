@@ -16,7 +16,8 @@ import numpy as np
 
 from ..domain.affine_grid import axis_positions
 from ..graph.builder import Dim, Emit, Value
-from .lowering import LAUNCH, Lowering, Where, constant_ints, known, rank_refusal
+from ..graph.values import constant_ints, known, rank_refusal
+from .lowering import LAUNCH, Lowering, Where
 
 
 def axes_of(node: Any) -> int:

@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import Emit, Value
+from ..graph.values import known
 from .affine_grid_axes import axes_of, length_of, positions_of, refuse
-from .lowering import LAUNCH, Lowering, known
+from .lowering import LAUNCH, Lowering
 
 
 def _cost(node: Any) -> float:

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Dim, Emit, Value
+from ..graph.values import known, rank_refusal
 from .col2im_pad_add import output_sizes
-from .lowering import LAUNCH, Lowering, Where, known, rank_refusal
+from .lowering import LAUNCH, Lowering, Where
 
 _SMALL = 16  # taps up to which one layer is faster than two, ONNX Runtime CPU
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import Emit, Value
-from .lowering import LAUNCH, Lowering, Where, rank_refusal
+from ..graph.values import rank_refusal
+from .lowering import LAUNCH, Lowering, Where
 
 
 def _refuse(node: Any, where: Where) -> str | None:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import Dim, Emit, Value
-from .lowering import LAUNCH, Lowering, Where, constant_ints, known, rank_refusal
+from ..graph.values import constant_ints, known, rank_refusal
+from .lowering import LAUNCH, Lowering, Where
 
 
 def output_sizes(emit: Emit, node: Any) -> list[Dim]:

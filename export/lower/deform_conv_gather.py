@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Dim, Emit, Value
-from .lowering import LAUNCH, Lowering, Where, known, rank_refusal
+from ..graph.values import known, rank_refusal
+from .lowering import LAUNCH, Lowering, Where
 from .sampling import Axis, corners_of, product_of, starts_of, weighted_sum
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import onnx_graphsurgeon as gs
 
 from ..graph.builder import Emit, Value
-from .lowering import LAUNCH, Lowering, Where, known
+from ..graph.values import known
+from .lowering import LAUNCH, Lowering, Where
 
 
 def _refuse(node: Any, where: Where) -> str | None:

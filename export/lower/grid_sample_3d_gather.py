@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .lowering import Lowering, Where, known, rank_refusal
+from ..graph.values import known, rank_refusal
+from .lowering import Lowering, Where
 from .sampling import sample_by_gather
 
 _PASSES = {"bilinear": (55.0, 350.0), "nearest": (8.0, 60.0)}  # as in grid_sample_gather.py

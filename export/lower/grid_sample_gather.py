@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .lowering import Lowering, Where, known, rank_refusal
+from ..graph.values import known, rank_refusal
+from .lowering import Lowering, Where
 from .sampling import sample_by_gather
 
 _PASSES = {"bilinear": (12.0, 190.0), "nearest": (8.0, 90.0), "bicubic": (36.0, 800.0)}

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Emit, Value
-from .lowering import LAUNCH, Lowering, Where, known, rank_refusal
+from ..graph.values import known, rank_refusal
+from .lowering import LAUNCH, Lowering, Where
 
 _FAR = 1000.0  # (1000 + 1)/2 * size lies outside the image, by more than bicubic's reach, for every size over 1
 _REFLECTED = 1e9

@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import Emit, Value
+from ..graph.values import rank_refusal
 from .im2col_slices import columns_shape, padded
-from .lowering import LAUNCH, Lowering, Where, rank_refusal
+from .lowering import LAUNCH, Lowering, Where
 
 
 def _refuse(node: Any, where: Where) -> str | None:

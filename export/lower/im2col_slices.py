@@ -13,7 +13,8 @@ from math import prod
 from typing import Any
 
 from ..graph.builder import TO_END, Dim, Emit, Value
-from .lowering import LAUNCH, Lowering, Where, known, rank_refusal
+from ..graph.values import known, rank_refusal
+from .lowering import LAUNCH, Lowering, Where
 
 
 def padded(emit: Emit, node: Any) -> Value:

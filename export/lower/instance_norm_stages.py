@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Emit, Value
-from .lowering import Lowering, Where, known, usual_shape
+from ..graph.values import known
+from .lowering import Lowering, Where, usual_shape
 
 LARGE = 1 << 14
 """Values in a map from which on the kernel's sums err by several times what PyTorch's do."""

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Emit, Value
+from ..graph.values import constant_values, known
 from .local_blocks import Array, Block, Blocks, masked
 from .local_correlation_shifts import composed, correlation_refusal
 from .local_cost import CORES, GPU, Machine, batch_of
 from .local_window import LEADING, given, lengths, window_of, window_refusal
-from .lowering import Lowering, Where, constant_values, known
+from .lowering import Lowering, Where
 
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 14, 16)
 """Positions along one axis of a block."""

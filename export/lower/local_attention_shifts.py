@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Emit, Value
+from ..graph.values import constant_values, known
 from .local_aggregate_shifts import weighted_sum
 from .local_correlation_shifts import correlation_refusal, tap_scores
 from .local_cost import CORES, GPU, Machine, shifted_values
 from .local_taps import Taps
 from .local_window import LEADING, given, lengths, window_of, window_refusal
-from .lowering import Lowering, Where, constant_values, known
+from .lowering import Lowering, Where
 
 MANY_HEADS = 32
 """From here on the scores of a 56 x 56 map leave the cache between two passes over them."""

@@ -14,13 +14,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import Emit, Value
+from ..graph.values import constant_values, known
 from .local_attention_shifts import attention_refusal, bias_by_tap, same_everywhere
 from .local_correlation_shifts import composed, relative_by_tap
 from .local_cost import CORES, GPU, Machine, shifted_values
 from .local_skew import Skew, columns_of, skew_refusal
 from .local_taps import Taps
 from .local_window import given, lengths, window_of
-from .lowering import Lowering, Where, constant_values, known
+from .lowering import Lowering, Where
 
 
 def _refuse(node: Any, where: Where) -> str | None:

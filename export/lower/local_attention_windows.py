@@ -13,12 +13,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import Emit, Value
+from ..graph.values import known
 from .local_attention_shifts import attention_refusal, bias_over_taps
 from .local_correlation_shifts import composed, transposed
 from .local_cost import CORES, GPU, Machine, shifted_values
 from .local_taps import Taps
 from .local_window import given, lengths, window_of
-from .lowering import Lowering, known
+from .lowering import Lowering
 
 
 def _cost(node: Any, machine: Machine = CORES) -> float:

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..graph.builder import Emit, Value
+from ..graph.values import constant_values, known
 from .local_cost import CPU, shifted_values
 from .local_taps import Taps
 from .local_window import given, lengths, window_of, window_refusal
-from .lowering import Lowering, Where, constant_values, known
+from .lowering import Lowering, Where
 
 COMPOSITIONS = ("product", "squared_difference", "absolute_difference")
 

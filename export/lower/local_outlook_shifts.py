@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import TO_END, Dim, Emit, Value
+from ..graph.values import known, rank_refusal
 from .local_cost import CPU, GPU, batch_of
 from .local_window import LEADING, LocalWindow, lengths, window_of
-from .lowering import Lowering, Where, known, rank_refusal
+from .lowering import Lowering, Where
 from .outlook_cells import Cells, Place
 
 

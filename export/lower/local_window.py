@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Value
-from .lowering import known, usual_shape
+from ..graph.values import known
+from .lowering import usual_shape
 
 LEADING = 3
 """Axes before the space axes: batch, heads, channels."""

@@ -10,10 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import onnx_graphsurgeon as gs
-
 from ..graph.builder import Emit, Value
 from ..targets import Family, target_of
 
@@ -60,33 +56,6 @@ class Lowering:
         return estimate(node)
 
 
-def rank_refusal(value: Value, rank: int, what: str) -> str | None:
-    """The reason to refuse a value whose rank is not known or is another."""
-    if value.shape is None:
-        return f"the rank of {what} is not known"
-    if len(value.shape) != rank:
-        return f"{what} has {len(value.shape)} axes, not {rank}"
-    return None
-
-
-def known(value: Value, axis: int) -> int | None:
-    """The length of an axis where it is a number."""
-    size = value.shape[axis] if value.shape is not None else None
-    return size if isinstance(size, int) else None
-
-
-def constant_values(value: Value | None) -> npt.NDArray[Any] | None:
-    """The array of a constant tensor; None when it is computed or, as an optional input, absent."""
-    if value is None:
-        return None
-    if isinstance(value, gs.Constant):
-        return np.asarray(value.values)
-    producer = value.inputs[0] if value.inputs else None
-    if producer is not None and producer.op == "Constant" and "value" in producer.attrs:
-        return np.asarray(producer.attrs["value"].values)
-    return None
-
-
 def note_usual_shapes(tensors: Iterable[Value], shapes: Mapping[str, Sequence[int]]) -> None:
     """Keep with each tensor the shape that it has at the optimum of every axis, for estimates."""
     for tensor in tensors:
@@ -98,9 +67,3 @@ def usual_shape(value: Value) -> list[int] | None:
     """The shape at the optimum, where it was noted."""
     shape: list[int] | None = getattr(value, "usual_shape", None)
     return shape
-
-
-def constant_ints(value: Value) -> list[int] | None:
-    """The numbers of a constant integer tensor; None when it is computed."""
-    values = constant_values(value)
-    return None if values is None else [int(number) for number in values.reshape(-1)]

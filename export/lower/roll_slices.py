@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import TO_END, Emit, Value
-from .lowering import LAUNCH, Lowering, Where, constant_ints, known
+from ..graph.values import constant_ints, known
+from .lowering import LAUNCH, Lowering, Where
 from .unfold_slices import axis_refusal
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Dim, Emit, Value
-from .lowering import constant_values
+from ..graph.values import constant_values
 
 
 @dataclass(frozen=True)

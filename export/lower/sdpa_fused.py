@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import Emit, Value
+from ..graph.values import known
 from ..targets import refusal
-from .lowering import LAUNCH, Lowering, Where, known
+from .lowering import LAUNCH, Lowering, Where
 from .sdpa import Parts, bias, empty_rows, scaled, zeroed
 
 _OPSET = 23

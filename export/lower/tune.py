@@ -26,7 +26,7 @@ from onnx import helper
 from ...errors import InputError
 from ...runtime.sessions.ort import OrtSession
 from ...runtime.spec import TensorSpec
-from ..cache import cache_file, read, write
+from ...runtime.user_cache import cache_folder, read_cache, write_cache
 from ..domain import DOMAIN, VERSION, register_schemas
 from ..progress import Reporter
 from ..simplify.settle_shapes import settle_shapes
@@ -74,8 +74,8 @@ class Tuner:
         self._shapes = shapes
         self._providers = PROVIDERS[prefer]
         self._reporter = reporter
-        self._cache = cache or cache_file("tune.json")
-        self._known: dict[str, dict[str, float]] = read(self._cache)
+        self._cache = cache or cache_folder("tune.json")
+        self._known: dict[str, dict[str, float]] = read_cache(self._cache)
 
     def times(self, node: Any, forms: Sequence[Lowering], where: Where) -> dict[str, float] | None:
         """Milliseconds of each form at the optimum, by name; None where a shape is not known."""
@@ -86,7 +86,7 @@ class Tuner:
         if key not in self._known:
             self._reporter.note(f"timing {len(forms)} forms of {node.op} {node.name}")
             self._known[key] = self._measured(model, forms, where)
-            write(self._cache, self._known)
+            write_cache(self._cache, self._known)
         return dict(self._known[key])
 
     def _alone(self, node: Any, opset: int) -> onnx.ModelProto | None:

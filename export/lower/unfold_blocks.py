@@ -13,8 +13,9 @@ from math import gcd
 from typing import Any
 
 from ..graph.builder import Dim, Emit, Value
+from ..graph.values import known
 from .im2col_slices import tap_bounds
-from .lowering import LAUNCH, Lowering, Where, known
+from .lowering import LAUNCH, Lowering, Where
 from .unfold_slices import axis_refusal
 
 

@@ -20,7 +20,7 @@ from ..precision.graph import GraphIndex
 from ..precision.halves import FP16
 from ..precision.policy import Decision, decide_in
 from ..progress import Reporter
-from ..reference.torch_model import Arrays, Original
+from ..reference.original import Arrays, Original
 from ..search.evidence import Evidence, Run
 from .calibrate import Method, ranges
 from .data import Feeds, Split, split

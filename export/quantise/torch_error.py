@@ -28,7 +28,8 @@ from ...errors import StageError
 from ...runtime.sessions.large_model import open_model
 from ...runtime.sessions.ort import OrtSession
 from ..reference.onnx_model import OnnxOriginal
-from ..reference.torch_model import Arrays, Original, TorchOriginal
+from ..reference.original import Arrays, Original
+from ..reference.torch_model import TorchOriginal
 from .calibrate import ranges
 from .formats import FP8, INT8, Format
 from .layers import find_layers

@@ -1,8 +1,9 @@
-"""PyTorch's 16-bit products as a GPU makes them: operands in FP16, sums in FP32, rounded once at the end.
+"""PyTorch's 16-bit products as a GPU computes them: operands in FP16, sums in FP32, one rounding at the end.
 
-Its CPU kernels compute just that, and give the same errors to three digits
-(tests/export/reference/test_fp16_sums.py), but on a processor without FP16 arithmetic 20 to 200 times slower than in FP32: a dilated convolution of 256 channels on 96 x 96 places took 24 s, and takes 0.13 s
-here. Attention in one call (``F.scaled_dot_product_attention``) is left to PyTorch, whose kernel rounds its weights before it applies them.
+PyTorch's CPU kernels compute the same and give the same errors to three digits (tests/export/reference/test_fp16_sums.py),
+but on a processor without FP16 arithmetic they are 20 to 200 times slower than in FP32: a dilated convolution of 256
+channels on 96 x 96 places took 24 s, and takes 0.13 s here. Attention in one call (``F.scaled_dot_product_attention``) is
+left to PyTorch, whose kernel rounds its weights before it applies them.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from ...runtime.sessions.large_model import open_model
 from ..domain.sampling import sample
 from ..precision.casts import to_half_model
 from ..quiet import quiet
-from .torch_model import Arrays, Precision
+from .original import Arrays, Precision
 
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 # Inputs that the standard types as float32 whatever the data is.
@@ -50,7 +50,7 @@ class GridSample(OpRun):
 
 
 class OnnxOriginal:
-    """See :class:`~.truth.Original`."""
+    """See :class:`~.original.Original`."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._model = model

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,23 +23,10 @@ from ..quiet import quiet
 from ..source.call import call
 from ..source.outputs import flatten
 from .fp16_sums import SumsInSingle
-
-Precision = Literal["float64", "float32", "float16", "bfloat16", "int8+float16", "fp8+float16"]
-Arrays = Mapping[str, np.ndarray]
+from .original import Arrays, Precision
 
 _SMALLER = (torch.float32, torch.float16, torch.bfloat16)
 _NARROWING = {torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16}
-
-
-class Original(Protocol):
-    """The model that was handed in, evaluated at a precision. Outputs by name, in order. ``notes``: what the user should know."""
-
-    notes: list[str]
-    further: dict[str, Callable[[Arrays], dict[str, np.ndarray]]]
-    """What evaluates it at precisions that need more than the model: 8 bits need ranges (truth_quantised.py)."""
-
-    def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
-        """FP64 results come as float64; the others in the dtypes that the model gives."""
 
 
 class _Widen(TorchFunctionMode):
@@ -65,7 +52,7 @@ def _widened(value: Any) -> Any:
 class TorchOriginal:
     """An ``nn.Module``, a ScriptModule or the module of an exported program.
 
-    ``names``: a name per flattened output. Feeds go where the names of ``inputs`` say (:mod:`.calling`).
+    ``names``: a name per flattened output. Feeds go where the names of ``inputs`` say (:mod:`..source.call`).
     """
 
     def __init__(self, module: torch.nn.Module, inputs: Sequence[str], names: Sequence[str]) -> None:

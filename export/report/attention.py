@@ -7,14 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...errors import AttnexportError
+from ...runtime.inputs.picture import shrink
 from ...runtime.metrics.psnr import is_image
 from ...runtime.show.map_panels import Panel, panels
+from ..verify.shown import Shown
 from . import show_values, words
-from .content import Graph
+from .graphs import Graph
 from .markup import Content as Html
 from .markup import Markup, join, tag
-from .png import grey, heat, png, shrink
-from .runs import Shown, pixels
+from .png import grey, heat, png
+from .runs import pixels
 from .tables import code, fold, table
 
 SHOWN = 4

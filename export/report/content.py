@@ -12,29 +12,10 @@ from ...runtime.bundle.bench_report import BenchReport
 from ...runtime.bundle.joined import joined
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.show.inspect import Inspection, arrange
+from .graphs import Graph
 
 if TYPE_CHECKING:
-    from .runs import Shown
-
-ENGINE = "engine-"
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One graph of the bundle: the whole of it (``name`` is empty), or a part such as ``encoder``."""
-
-    name: str
-    folder: Path
-    manifest: Manifest
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Its ONNX files, the FP32 model first."""
-        return tuple(self.manifest.operators)
-
-    def titled(self, what: str) -> str:
-        """``what``, with the part's name where there are parts."""
-        return f"{self.name}: {what}" if self.name else what
+    from ..verify.shown import Shown
 
 
 @dataclass(frozen=True)

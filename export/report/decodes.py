@@ -13,11 +13,11 @@ from ...runtime.bundle.golden import read_golden
 from ...runtime.bundle.sections import DecodeAgreement, DecodeRecord
 from ...runtime.check.check_decode import TOKENS, open_form
 from ...runtime.decode.agreement import as_rows
+from ..verify.shown import GOLDEN, SHOWN
 from . import show_values, words
 from .content import Content
 from .markup import Content as Html
 from .markup import Markup, join, tag
-from .runs import GOLDEN, SHOWN
 from .tables import RIGHT, section, table
 
 

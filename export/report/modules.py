@@ -11,8 +11,9 @@ from ...runtime.bundle.codec import decode
 from ..graph.origin import Origin
 from ..verify.module_error import ModuleError
 from . import words
-from .content import Content, Graph
+from .content import Content
 from .engines import css, stack
+from .graphs import Graph
 from .markup import Content as Html
 from .markup import Markup, join, tag
 from .onnx_files import nodes

@@ -7,12 +7,13 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from ... import __version__
 from ...errors import InputError
 from ...runtime.bundle.bench_report import BenchReport
 from ...runtime.bundle.bundle import Bundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.writer import BundleFolder
+from ...version import __version__
+from ..verify.shown import Shown
 from . import words
 from .content import Content
 from .decodes import decodes
@@ -24,7 +25,6 @@ from .markup import Markup, join, raw, tag
 from .modules import modules
 from .operators import operators
 from .rewrites import rewrites
-from .runs import Shown
 from .samples import samples
 from .verdicts import verdicts
 

@@ -8,9 +8,6 @@ import zlib
 
 import numpy as np
 
-MOST_SIDE = 96
-"""Pixels of the longer side at the most: a page holds many pictures, and noise does not compress."""
-
 _INFERNO = (
     (0, 0, 4), (22, 11, 57), (66, 10, 104), (106, 23, 110), (147, 38, 103), (188, 55, 84),
     (221, 81, 58), (243, 120, 25), (252, 165, 10), (246, 215, 70), (252, 255, 164),
@@ -34,21 +31,6 @@ def png(pixels: np.ndarray) -> str:
         for kind, value in chunks
     )
     return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def shrink(array: np.ndarray, most: int = MOST_SIDE) -> np.ndarray:
-    """(H, W, ...) with neither side above ``most``: the mean of each block; labels (integers) by their corner."""
-    step = -(-max(array.shape[:2]) // most)
-    if step <= 1:
-        return array
-    if array.dtype.kind != "f":
-        return array[::step, ::step]
-    height, width = (max(1, size // step) for size in array.shape[:2])
-    cut = array[: height * step, : width * step]
-    if cut.shape[0] < height * step or cut.shape[1] < width * step:
-        return array[::step, ::step]
-    blocks = cut.reshape(height, step, width, step, *array.shape[2:])
-    return np.asarray(blocks.mean(axis=(1, 3)))
 
 
 def grey(values: np.ndarray, low: float, high: float) -> np.ndarray:

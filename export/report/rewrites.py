@@ -6,7 +6,8 @@ from collections import Counter
 from pathlib import PurePosixPath
 
 from . import words
-from .content import Content, Graph
+from .content import Content
+from .graphs import Graph
 from .markup import Content as Html
 from .markup import Markup, join, tag
 from .onnx_files import node_names

@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...errors import AttnexportError
-from ...runtime.bundle.golden import GoldenCase, read_golden
-from ...runtime.sessions import Session
+from ...runtime.bundle.golden import read_golden
 from ...runtime.sessions.open import open_session
-from .content import ENGINE, Graph
-
-GOLDEN = "golden.npz"
-SHOWN = 6
-"""Samples of a batch that are shown at the most."""
-
-
-@dataclass(frozen=True)
-class Ran:
-    """One form's outputs, or why there are none. ``stage``: ``onnx-fp32``, ``emulated-fp16`` ..."""
-
-    stage: str
-    outputs: Mapping[str, np.ndarray]
-    failed: str = ""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A golden case with all that ran on it."""
-
-    case: GoldenCase
-    forms: tuple[Ran, ...]
-
-
-def choose(cases: Sequence[GoldenCase]) -> GoldenCase:
-    """The case that says most: real samples, else random ones of the usual size. ``cases`` is not empty."""
-    real = next((case for case in cases if case.name.startswith("samples")), None)
-    return real or next((case for case in cases if "opt" in case.name), cases[0])
-
-
-def ran_at_export(cases: Sequence[GoldenCase], forms: Iterable[tuple[str, Session]]) -> Shown | None:
-    """What verification's sessions give, so that the page need not open the models again; None without golden cases."""
-    if not cases:
-        return None
-    case = choose(cases)
-    known = dict(forms)
-    return Shown(case, tuple(_run(stage, known[stage], case) for stage in _wanted(known)))
+from ..verify.shown import GOLDEN, Ran, Shown, _run, _wanted, choose
+from .graphs import Graph
 
 
 def run_here(graph: Graph) -> Shown | None:
@@ -69,20 +31,6 @@ def run_here(graph: Graph) -> Shown | None:
         except AttnexportError as error:
             found.append(Ran(stage, {}, error.problem))
     return Shown(case, tuple(found))
-
-
-def _wanted(stages: Iterable[str]) -> list[str]:
-    """What runs on a CPU: ONNX Runtime for FP32, and the 16-bit model as hardware rounds it, else as ONNX Runtime does."""
-    found = [stage for stage in stages if not stage.startswith(ENGINE)]
-    emulated = any(stage.startswith("emulated") for stage in found)
-    return [stage for stage in found if stage == "onnx-fp32" or stage.startswith("emulated") == emulated]
-
-
-def _run(stage: str, session: Session, case: GoldenCase) -> Ran:
-    try:
-        return Ran(stage, session.run(case.feeds))
-    except AttnexportError as error:
-        return Ran(stage, {}, error.problem)
 
 
 def pixels(graph: Graph, value: np.ndarray) -> np.ndarray:

@@ -8,12 +8,14 @@ import numpy as np
 
 from ...runtime.metrics.psnr import is_image
 from ...runtime.spec import TensorSpec
+from ..verify.shown import SHOWN, Ran, Shown
 from . import show_values, words
 from .attention import attention
-from .content import Content, Graph
+from .content import Content
+from .graphs import Graph
 from .markup import Content as Html
 from .markup import Markup, join, tag
-from .runs import SHOWN, Ran, Shown, pixels, run_here
+from .runs import pixels, run_here
 from .sampled import sampled_images
 from .tables import code, fold, section, table
 

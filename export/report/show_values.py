@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...runtime.inputs.picture import shrink
 from . import words
 from .markup import Content as Html
 from .markup import Markup, join, tag
-from .png import grey, heat, labels, png, shrink
+from .png import grey, heat, labels, png
 from .tables import bar
 
 _TOP = 3

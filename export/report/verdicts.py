@@ -5,8 +5,9 @@ from __future__ import annotations
 from ...runtime.bundle.figures import ParityRecord
 from ...runtime.bundle.sections import EngineRecord
 from ...runtime.show.parity_text import headline
+from ..verify.shown import ENGINE
 from . import words
-from .content import ENGINE, Content
+from .content import Content
 from .latency import is_own
 from .markup import Content as Html
 from .markup import Markup, join, tag

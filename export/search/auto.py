@@ -11,7 +11,7 @@ from ...runtime.spec import TensorSpec
 from ..precision import PrecisionResult, convert
 from ..precision.policy import Decision
 from ..progress import Reporter
-from ..reference.torch_model import Original
+from ..reference.original import Original
 from .driver import Aim, search
 from .evidence import Evidence
 from .feeds import build_inputs

@@ -18,7 +18,7 @@ import numpy as np
 from ...runtime.bundle.figures import rounding_floor
 from ...runtime.check.compare import ErrorMeter
 from ...runtime.metrics.top import top_k
-from ..reference.torch_model import Original
+from ..reference.original import Original
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from ..cache import cache_file, read, write
+from ...runtime.user_cache import cache_folder, read_cache, write_cache
 from ..graph.skeleton import skeleton
 from .evidence import Evidence, Score
 
@@ -49,7 +49,7 @@ class Memory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._scores: dict[str, Any] = read(path)
+        self._scores: dict[str, Any] = read_cache(path)
         self._saved = time.monotonic()
         self._changed = False
 
@@ -57,7 +57,7 @@ class Memory:
     def of(cls, model: ModelProto, evidence: Evidence, folder: Path | None = None) -> Memory:
         """The memory of one search; ``folder`` is ``precision`` in the cache folder."""
         name = f"{key_of(model, evidence)}.json"
-        return cls(folder / name if folder is not None else cache_file(f"precision/{name}"))
+        return cls(folder / name if folder is not None else cache_folder(f"precision/{name}"))
 
     def get(self, key: str) -> Score | None:
         """A score from before; None where there is none, or what was kept is damaged."""
@@ -76,5 +76,5 @@ class Memory:
     def save(self) -> None:
         """Write what is new."""
         if self._changed:
-            write(self._path, self._scores)
+            write_cache(self._path, self._scores)
         self._saved, self._changed = time.monotonic(), False

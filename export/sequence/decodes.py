@@ -26,7 +26,8 @@ from ...runtime.decode.sequence import SequenceDecoder
 from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec
 from ..progress import Reporter
-from ..reference.torch_model import Precision, TorchOriginal
+from ..reference.original import Precision
+from ..reference.torch_model import TorchOriginal
 from .network import SequencePlan
 from .original import OriginalSession, original_of, sources
 

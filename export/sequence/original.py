@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...runtime.spec import TensorSpec
-from ..reference.torch_model import Precision, TorchOriginal
+from ..reference.original import Precision
+from ..reference.torch_model import TorchOriginal
 from ..source import Source
 
 

@@ -12,10 +12,11 @@ from ...runtime.device import cuda_device
 from ...runtime.inputs.samples import Samples
 from ..progress import Reporter, Stages
 from ..progress import StageRecord as StageRun
-from ..report.runs import Shown
 from ..source import Source
 from ..stages import manifest as record
-from ..stages.write import GOLDEN, Job, Written, export_source
+from ..stages.job import Job
+from ..stages.write import GOLDEN, Written, export_source
+from ..verify.shown import Shown
 from .decodes import summary, verify_decodes
 from .network import ENCODER, plan_of
 

@@ -17,7 +17,7 @@ import torch
 from ...errors import InputError
 from ...models import registry
 from ...models.count import count
-from ..cache import cache_file, read, write
+from ...runtime.user_cache import cache_folder, read_cache, write_cache
 from ..progress import Reporter, Silent
 
 CACHE = "counts.json"
@@ -71,7 +71,7 @@ def _counts(names: list[str], reporter: Reporter) -> dict[str, dict[str, int]]:
         reporter.progress(done / len(missing), f"counting {name}")
         kept[name] = asdict(count(registry.entry(name)))
     if missing:
-        write(cache_file(CACHE), {"key": key, "counts": kept})
+        write_cache(cache_folder(CACHE), {"key": key, "counts": kept})
     return kept
 
 
@@ -86,7 +86,7 @@ def _key() -> str:
 
 def _kept(key: str) -> dict[str, dict[str, int]]:
     """What is kept under ``key``: nothing where the file is damaged or of other code."""
-    content = read(cache_file(CACHE))
+    content = read_cache(cache_folder(CACHE))
     if content.get("key") != key:
         return {}
     try:

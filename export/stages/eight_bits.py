@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from onnx import ModelProto
 
-from ...errors import InputError
 from ...runtime.inputs.samples import Samples
-from ..engine.flavour import Flavour
 from ..options import ExportOptions
 from ..precision import PrecisionResult
 from ..progress import Reporter
-from ..quantise import FP8, format_of, quantise
+from ..quantise import format_of, quantise
 from ..quantise.torch_error import own_error
-from ..reference.torch_model import Precision
+from ..reference.original import Precision
 from .entry import Entered
 
 EIGHT: dict[str, Precision] = {"int8": "int8+float16", "fp8": "fp8+float16"}
 """PyTorch's own precision by ``--precision``."""
-FP8_SINCE = (8, 9)
-"""The first compute capability with FP8 products (Ada)."""
 
 
 def to_eight_bits(
@@ -34,7 +30,7 @@ def to_eight_bits(
 ) -> PrecisionResult:
     """The 8-bit form of a float32 model; the original learns what PyTorch makes of it in 8 bits.
 
-    Raises what :func:`~.precision.quantise.stage.quantise` raises.
+    Raises what :func:`~..quantise.stage.quantise` raises.
     """
     kind = format_of(options.precision)
     original = entered.original
@@ -47,15 +43,3 @@ def to_eight_bits(
     for text in made.summary:
         note(text)
     return made.result
-
-
-def refuse_engine(precision: str, flavour: Flavour | None, capabilities: Sequence[str]) -> None:
-    """Say which GPUs have no FP8 before a model is read. Raises InputError naming the compute capability."""
-    if precision != FP8.name or flavour is None:
-        return
-    for name in capabilities:
-        major, _, minor = name.strip().partition(".")
-        if major.isdigit() and minor.isdigit() and (int(major), int(minor)) < FP8_SINCE:
-            raise InputError(
-                f"compute capability {name.strip()} has no FP8 products", "name 8.9 or later, or use --precision int8"
-            )

@@ -19,7 +19,8 @@ from ..capture.tracing.trace import FixedAxisError, export_program, run_once, tr
 from ..progress import Reporter
 from ..quiet import quiet
 from ..reference.onnx_model import OnnxOriginal
-from ..reference.torch_model import Original, TorchOriginal
+from ..reference.original import Original
+from ..reference.torch_model import TorchOriginal
 from ..source import Source
 from ..source.attention_maps import WithMaps, describe_maps, give_maps
 from ..source.outputs import make_known, output_names

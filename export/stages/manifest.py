@@ -10,7 +10,6 @@ from pathlib import Path
 
 import onnx
 
-from ... import __version__
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.sections import (
     AttentionRecord,
@@ -26,6 +25,7 @@ from ...runtime.bundle.sections import (
 from ...runtime.bundle.sections import Precision as PrecisionSection
 from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec
+from ...version import __version__
 from ..graph.origin import Origins, origin_of
 from ..lower import Applied
 from ..precision import PrecisionResult

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from ...errors import InputError
 from ...runtime.bundle.codec import encode
 from ...runtime.bundle.figures import ParityRecord
 from ...runtime.bundle.golden import write_golden
@@ -19,39 +17,35 @@ from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.sections import EngineRecord
 from ...runtime.bundle.writer import BundleFolder
 from ...runtime.device import cuda_device
-from ...runtime.inputs.feeds import random_feeds
 from ...runtime.inputs.samples import Samples
 from ...runtime.sessions import Session
 from ...runtime.sessions.large_model import save_model
 from ...runtime.sessions.open import open_session
-from ...runtime.spec import POINTS, Axis, TensorSpec
+from ...runtime.spec import TensorSpec
 from ..engine.build import build_engine
 from ..engine.flavour import Flavour
 from ..engine.record import engine_file, engine_record
 from ..graph.origin import Origins
 from ..options import ExportOptions
-from ..precision import PrecisionResult, convert, half_type
-from ..progress import Reporter, Stages
-from ..recognise import Recognised
-from ..reference.torch_model import Original, Precision
-from ..report.runs import Shown, ran_at_export
-from ..report.sampled import image_input, keep_sampled
-from ..search import Aim, SearchReport, convert_by_search
+from ..precision import PrecisionResult, half_type
+from ..progress import Reporter
+from ..reference.original import Precision
+from ..search import SearchReport
 from ..source import Source
 from ..verify.attribution import Made
 from ..verify.cases import build_cases, draws, few_samples
 from ..verify.module_errors import look_inside
-from ..verify.verify import Form, verify
+from ..verify.sampled import image_input, keep_sampled
+from ..verify.shown import Shown, ran_at_export
+from ..verify.variant import Form
+from ..verify.verify import verify
 from . import manifest as record
 from .eight_bits import EIGHT, to_eight_bits
-from .entry import Entered, enter
+from .entry import enter
+from .job import Job
+from .models import FP32, HALF, TYPED, _found, _kept, fitting, output_specs, sixteen_bits
 from .rewrite import Plan, find_windows, lower_for
 
-FP32 = "model.onnx"
-HALF = {"fp16": "model.fp16.onnx", "bf16": "model.bf16.onnx"}
-"""The 16-bit model's file by ``--precision``."""
-TYPED = {**HALF, "int8": "model.int8.onnx", "fp8": "model.fp8.onnx"}
-"""The file of the model that is no FP32, by ``--precision``."""
 GOLDEN = "golden.npz"
 _TORCH: dict[str, Precision] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", **EIGHT}
 
@@ -78,27 +72,6 @@ class Written:
     manifest: Manifest
     failures: tuple[str, ...]
     ran: Mapping[str, Shown]
-
-
-@dataclass
-class Job:
-    """One export under way: what was asked for, the stages so far, and what the user should know of them."""
-
-    options: ExportOptions
-    reporter: Reporter
-    stages: Stages
-    flavour: Flavour | None
-    notes: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, options: ExportOptions, reporter: Reporter, flavour: Flavour | None) -> Job:
-        """A job with nothing done."""
-        return cls(options, reporter, Stages(reporter), flavour)
-
-    def note(self, text: str) -> None:
-        """Keep a fact for the manifest, and tell it."""
-        self.notes.append(text)
-        self.reporter.note(text)
 
 
 def export_source(job: Job, source: Source, samples: Samples | None, folder: BundleFolder) -> Written:
@@ -197,46 +170,6 @@ def _save(model: onnx.ModelProto, folder: BundleFolder, file: str, role: str) ->
         folder.add(data.name, "weights")
 
 
-def sixteen_bits(
-    job: Job,
-    model: onnx.ModelProto,
-    outputs: Sequence[TensorSpec],
-    entered: Entered,
-    task: str | None,
-    samples: Samples | None,
-) -> tuple[PrecisionResult, SearchReport | None]:
-    """The 16-bit model: with what the rules keep in FP32, or what a search does (``--precision auto``)."""
-    options, keep_io = job.options, job.options.io_precision == "fp32"
-    if options.precision != "auto":
-        kind = half_type(options.precision).name
-        return convert(model, keep_io=keep_io, precision=kind, backend=options.precision_backend), None
-    aim = Aim(options.precision_target or min(1.5, options.gate), options.gate, options.precision_time)
-    made, report = convert_by_search(
-        model,
-        entered.original,
-        entered.inputs,
-        outputs,
-        samples,
-        task,
-        aim,
-        job.reporter,
-        keep_io=keep_io,
-        seed=options.seed,
-    )
-    job.note(report.text)
-    return made, report
-
-
-def _kept(kept: dict[str, int], how: str) -> str:
-    return f", {how}: " + ", ".join(f"{n} {op}" for op, n in kept.items()) if kept else ""
-
-
-def _found(recognised: Recognised) -> str:
-    counts = Counter(entry.description for entry in recognised.found)
-    found = ", ".join(f"{count} {what}" for what, count in counts.items()) or "no local attention"
-    return found + (f"; {len(recognised.refused)} left as they are" if recognised.refused else "")
-
-
 def _engine(
     options: ExportOptions,
     flavour: Flavour,
@@ -284,38 +217,5 @@ def _open_forms(
         add(f"engine-{engine.precision}", engine.file, engine.precision, engine.flavour, "engine")
 
 
-def fitting(samples: Samples | None, inputs: Sequence[TensorSpec]) -> Samples | None:
-    """The samples, which lie along the first axis of the first input. Raises InputError where that has none."""
-    if samples is not None and not inputs[0].axes:
-        raise InputError(
-            f"input {inputs[0].name!r} is a scalar, so samples have no axis to lie along", "leave out --samples"
-        )
-    return samples
-
-
 def _worst(records: Sequence[ParityRecord]) -> str:
     return f"{max((r.gate.ratio for r in records), default=0.0):.2f}"
-
-
-def output_specs(entered: Entered, model: onnx.ModelProto, seed: int) -> tuple[TensorSpec, ...]:
-    """Names, dtypes and shapes of the outputs: measured on the original at each point, symbols from the graph."""
-    measured = [_shapes(entered.original, entered.inputs, point, seed) for point in POINTS]
-    symbols = {a.symbol for s in entered.inputs for a in s.axes if a.symbol is not None}
-    specs = []
-    for value, name in zip(model.graph.output, entered.output_names, strict=True):
-        axes = []
-        for i, dim in enumerate(value.type.tensor_type.shape.dim):
-            low, opt, high = (point[name][0][i] for point in measured)
-            if dim.HasField("dim_value") or (low == high and dim.dim_param not in symbols):
-                axes.append(Axis.fixed(opt))
-            else:
-                axes.append(Axis(min(low, opt, high), opt, max(low, opt, high), dim.dim_param or f"{name}_{i}"))
-        specs.append(TensorSpec(name, measured[1][name][1], tuple(axes)))
-    return tuple(specs)
-
-
-def _shapes(
-    original: Original, inputs: Sequence[TensorSpec], point: Any, seed: int
-) -> dict[str, tuple[tuple[int, ...], str]]:
-    results = original.run(random_feeds(inputs, point, seed=seed), "float32")
-    return {name: (array.shape, str(array.dtype)) for name, array in results.items()}

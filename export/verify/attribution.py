@@ -10,7 +10,7 @@ from ...errors import AttnexportError
 from ...runtime.bundle.attribution import Attribution, Blame
 from ...runtime.bundle.figures import rounding_floor
 from ...runtime.spec import TensorSpec
-from ..reference.torch_model import Original, Precision
+from ..reference.original import Original, Precision
 from .blame import explain, guilty
 from .chains import Chain, Made
 from .fault import Fault, broken
@@ -18,7 +18,7 @@ from .kernel import INEXACT, without_kernel
 from .measure import Measured, Steps, chosen
 
 if TYPE_CHECKING:
-    from .verify import Form
+    from .variant import Form
 
 __all__ = ["Fault", "Made", "Measured", "attribute", "broken", "chosen"]
 

@@ -13,7 +13,7 @@ from ...errors import AttnexportError
 from ...runtime.bundle.attribution import Blame, StepFigures
 from ...runtime.bundle.figures import rounding_floor
 from ..graph.origin import Origin
-from ..reference.torch_model import Original
+from ..reference.original import Original
 from .chains import Chain, Made, Step
 from .graphs import Flow
 from .locate import Place, locate, relative_error

@@ -17,12 +17,12 @@ import onnx
 
 from ..lower import LoweringResult
 from ..recognise import Recognised
-from ..reference.torch_model import Precision
+from ..reference.original import Precision
 from .trail import Trail
 
 if TYPE_CHECKING:
     from ..capture import Captured
-    from .verify import Form
+    from .variant import Form
 
 
 @dataclass(frozen=True)

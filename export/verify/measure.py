@@ -14,7 +14,7 @@ from ...runtime.bundle.attribution import StepFigures
 from ...runtime.bundle.figures import rounding_floor
 from ...runtime.check.compare import ErrorMeter
 from ...runtime.spec import TensorSpec
-from ..reference.torch_model import Precision
+from ..reference.original import Precision
 from .cases import Case
 from .chains import Chain, same_computation
 from .fault import broken

@@ -15,7 +15,7 @@ import onnx
 
 from ...errors import AttnexportError
 from ..graph.origin import origin_of
-from ..reference.torch_model import Original
+from ..reference.original import Original
 from .attribution import Made
 from .locate import relative_error
 from .module_error import TRUTH as TRUTH

@@ -11,7 +11,8 @@ import onnx
 
 from ..graph.origin import Origins, origin_of
 from ..reference.onnx_model import OnnxOriginal
-from ..reference.torch_model import Original, TorchOriginal
+from ..reference.original import Original
+from ..reference.torch_model import TorchOriginal
 from .graphs import run_once
 
 Feeds = Mapping[str, np.ndarray]

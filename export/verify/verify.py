@@ -14,26 +14,12 @@ from ...runtime.bundle.figures import Gate, ParityRecord
 from ...runtime.bundle.golden import GoldenCase
 from ...runtime.check.compare import ErrorMeter
 from ...runtime.metrics import Metric, Top, combined, metrics_for
-from ...runtime.sessions import Session
 from ...runtime.spec import TensorSpec
 from ..progress import Reporter
-from ..reference.torch_model import Original, Precision
+from ..reference.original import Original, Precision
 from .attribution import Fault, Made, Measured, attribute, broken, chosen
 from .cases import Case
-
-
-@dataclass(frozen=True)
-class Form:
-    """One exported form of the model. ``stage``: its name in the report; ``precision``: whose own PyTorch error it is held to.
-
-    ``step``: which stage's result it is (lower, cast, engine), as far as it shows what that stage computes.
-    """
-
-    stage: str
-    file: str
-    precision: Precision
-    session: Session
-    step: str = ""
+from .variant import Form
 
 
 @dataclass

@@ -118,3 +118,22 @@ def pillow() -> Any:
             "Pillow is not installed", "install it with: pip install 'attnexport[draw]'"
         ) from error
     return Image
+
+
+MOST_SIDE = 96
+"""Pixels of the longer side at the most: a report holds many pictures, and noise does not compress."""
+
+
+def shrink(array: np.ndarray, most: int = MOST_SIDE) -> np.ndarray:
+    """(H, W, ...) with neither side above ``most``: the mean of each block; labels (integers) by their corner."""
+    step = -(-max(array.shape[:2]) // most)
+    if step <= 1:
+        return array
+    if array.dtype.kind != "f":
+        return array[::step, ::step]
+    height, width = (max(1, size // step) for size in array.shape[:2])
+    cut = array[: height * step, : width * step]
+    if cut.shape[0] < height * step or cut.shape[1] < width * step:
+        return array[::step, ::step]
+    blocks = cut.reshape(height, step, width, step, *array.shape[2:])
+    return np.asarray(blocks.mean(axis=(1, 3)))

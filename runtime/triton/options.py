@@ -20,7 +20,7 @@ class RepositoryOptions:
 
     ``backend``: python, onnxruntime, tensorrt, or auto, which takes a native one where ``backends``, the directory of a Triton's
     backends, has it. ``session`` and ``precision`` are what the Python backend opens
-    (:func:`~attnexport.runtime.open_bundle.open_bundle`); ``precision`` also chooses a native backend's file. ``threads``
+    (:func:`~attnexport.runtime.open.select.open_bundle`); ``precision`` also chooses a native backend's file. ``threads``
     are ONNX Runtime's per operator; by default the cores shared among the instances.
 
     ``name`` replaces the bundle's own, ``version`` the next free number; ``keep`` versions are served, the newest ones, all of

@@ -68,7 +68,7 @@ def short_path(file: str) -> str:
     path = Path(file)
     if not path.is_absolute():
         return path.as_posix()
-    package = Path(__file__).resolve().parents[2]
+    package = Path(__file__).resolve().parents[3]
     roots = {Path(entry).resolve(): "" for entry in (*sys.path, ".") if Path(entry).is_dir()}
     roots[package] = "attnexport/"
     # The deepest: a virtual environment may lie inside the working folder or the package's own.

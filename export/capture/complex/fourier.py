@@ -17,7 +17,7 @@ from torch.fx import Node
 
 from ....errors import UnsupportedModelError
 from ..describe import describe_node
-from .rewrite import Emit, Parts, Rule
+from .emit import Emit, Parts, Rule
 
 aten = torch.ops.aten
 LONGEST = 1024

@@ -122,20 +122,20 @@ def test_the_original_of_a_file_is_held_to_its_hash(bundle: attnexport.Bundle, t
 
 @pytest.fixture(autouse=True)
 def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.chdir(Path(__file__).parents[3])
 
 
 def test_export_is_a_function_and_a_package_in_any_order() -> None:
     code = """
 import attnexport
 first = attnexport.export
-import attnexport.export.report
+import attnexport.export.progress
 assert attnexport.export is first and callable(first)
 from attnexport import export
-assert export is first and attnexport.export.report.Silent
+assert export is first and attnexport.export.progress.Silent
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert inspect.signature(attnexport.export.python_api.export).parameters.keys() >= {"module", "inputs", "trt"}  # type: ignore[attr-defined]
+    assert inspect.signature(attnexport.export.api.export.export).parameters.keys() >= {"module", "inputs", "trt"}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from attnexport.errors import StageError
-from attnexport.export.reference.torch_model import Precision, TorchOriginal
+from attnexport.export.reference.original import Precision
+from attnexport.export.reference.torch_model import TorchOriginal
 
 X = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
 

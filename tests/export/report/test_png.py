@@ -8,7 +8,8 @@ import io
 import numpy as np
 import pytest
 
-from attnexport.export.report.png import grey, heat, labels, png, shrink
+from attnexport.export.report.png import grey, heat, labels, png
+from attnexport.runtime.inputs.picture import shrink
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow reads the pictures")
 

@@ -111,7 +111,7 @@ def test_all_held_out_dates_are_pytorch_s_token_for_token(dates, precision, back
 def test_check_repeats_the_decodes_where_torch_is_not(dates) -> None:
     code = (
         "import sys, json; sys.modules['torch'] = None\n"
-        "from attnexport.runtime.check import check\n"
+        "from attnexport.runtime.check.check import check\n"
         f"result = check({str(dates.path)!r})\n"
         "print(json.dumps(result.to_json()))"
     )

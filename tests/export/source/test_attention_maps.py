@@ -18,7 +18,7 @@ from attnexport.export.source.attention_maps import WithMaps, describe_maps, giv
 from attnexport.models.attention.self_attention import SelfAttention
 from attnexport.models.attention.squeeze_excite import SqueezeExcite
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 FACTORY = """
 import torch

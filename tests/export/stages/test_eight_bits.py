@@ -16,7 +16,7 @@ from attnexport.cli import main
 from attnexport.models import registry
 from attnexport.runtime.bundle.bundle import Bundle
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 SAMPLES = EXAMPLES / "digits_samples.npz"
 RTX = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 

@@ -13,7 +13,8 @@ from attnexport.errors import StageError
 from attnexport.export.progress import Silent
 from attnexport.export.reference.torch_model import TorchOriginal
 from attnexport.export.verify.cases import build_cases, draws
-from attnexport.export.verify.verify import Form, Verification, verify
+from attnexport.export.verify.variant import Form
+from attnexport.export.verify.verify import Verification, verify
 from attnexport.runtime.inputs.samples import Samples
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec

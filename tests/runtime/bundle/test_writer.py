@@ -228,8 +228,8 @@ def test_a_living_writer_is_left_alone_and_the_first_to_commit_wins(tmp_path: Pa
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from attnexport.runtime import atomic, writer
-from attnexport.runtime.manifest import Manifest
+from attnexport.runtime.bundle import atomic, writer
+from attnexport.runtime.bundle.manifest import Manifest
 
 destination, manifest, point, moment = Path(sys.argv[1]), Manifest.loads(sys.stdin.read()), sys.argv[2], sys.argv[3]
 

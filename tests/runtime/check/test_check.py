@@ -232,7 +232,7 @@ sys.meta_path.insert(0, Block())
 import importlib.util
 real = importlib.util.find_spec
 importlib.util.find_spec = lambda n, *a: None if n == "onnx" else real(n, *a)
-from attnexport.runtime.check import check
+from attnexport.runtime.check.check import check
 notes = []
 result = check(sys.argv[1], notes.append)
 print([(r.stage, r.verdict, r.reason) for r in result.rows], result.passed, notes)

@@ -131,7 +131,7 @@ def test_without_pillow_it_says_what_to_install(tmp_path: Path) -> None:
 import sys
 sys.modules["PIL"] = None
 from attnexport.errors import MissingBackendError
-from attnexport.runtime.samples import load_samples
+from attnexport.runtime.inputs.samples import load_samples
 from attnexport.runtime.spec import Axis, TensorSpec
 try:
     load_samples(sys.argv[1], [TensorSpec("x", "float32", tuple(map(Axis.fixed, (1, 3, 6, 8))))])

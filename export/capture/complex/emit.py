@@ -1,0 +1,92 @@
+"""Writes real ATen calls in place of a complex one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+aten = torch.ops.aten
+
+
+Real = Any
+"""A node, a number, or None for zero."""
+
+
+Parts = tuple[Real, Real]
+
+
+class Emit:
+    """Writes nodes before the one that is being replaced; they keep its module and source line."""
+
+    def __init__(self, graph: torch.fx.Graph, parts: dict[Node, Parts]) -> None:
+        self._graph = graph
+        self._parts = parts
+        self.replaced: Node | None = None
+
+    def __call__(self, operator: Any, *args: Any, **kwargs: Any) -> Node:
+        """One call of an ATen operator."""
+        node = self._graph.call_function(operator, args, kwargs)
+        assert self.replaced is not None
+        node.meta = {
+            key: value for key, value in self.replaced.meta.items() if key in ("nn_module_stack", "stack_trace")
+        }
+        return node
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value of the program was complex and has parts now."""
+        return isinstance(value, Node) and value in self._parts
+
+    def parts(self, value: Any) -> Parts:
+        """The parts of an operand, complex or not."""
+        if isinstance(value, complex):
+            return value.real or None, value.imag or None
+        if self.holds(value):
+            return self._parts[value]
+        return value, None
+
+    def add(self, a: Real, b: Real) -> Real:
+        """a + b."""
+        if a is None or b is None:
+            return b if a is None else a
+        return self(aten.add.Tensor, a, b) if isinstance(a, Node) else self(aten.add.Tensor, b, a)
+
+    def sub(self, a: Real, b: Real) -> Real:
+        """a - b."""
+        return (
+            self.add(a, self.neg(b))
+            if a is None or not isinstance(a, Node)
+            else a
+            if b is None
+            else self(aten.sub.Tensor, a, b)
+        )
+
+    def neg(self, a: Real) -> Real:
+        """-a."""
+        return self(aten.neg.default, a) if isinstance(a, Node) else None if a is None else -a
+
+    def mul(self, a: Real, b: Real, product: Any = aten.mul.Tensor) -> Real:
+        """a times b, or another product of two tensors."""
+        if a is None or b is None:
+            return None
+        if isinstance(a, Node) or isinstance(b, Node):
+            return self(product, a, b) if isinstance(a, Node) else self(product, b, a)
+        return a * b
+
+    def times(self, z: Parts, w: Parts, product: Any = aten.mul.Tensor) -> Parts:
+        """The product of two complex numbers, or matrices of them."""
+        (a, b), (c, d) = z, w
+        return (
+            self.sub(self.mul(a, c, product), self.mul(b, d, product)),
+            self.add(self.mul(a, d, product), self.mul(b, c, product)),
+        )
+
+    def squared(self, z: Parts) -> Real:
+        """|z|^2."""
+        return self.add(self.mul(z[0], z[0]), self.mul(z[1], z[1]))
+
+
+Rule = Callable[..., Any]
+"""From Emit, the node and its arguments to Parts, or to a node where the result is real."""

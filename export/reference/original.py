@@ -1,0 +1,24 @@
+"""The interface of a reference: the model as the user passed it, run at any precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+import numpy as np
+
+Precision = Literal["float64", "float32", "float16", "bfloat16", "int8+float16", "fp8+float16"]
+
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Original(Protocol):
+    """The model that was handed in, evaluated at a precision. Outputs by name, in order. ``notes``: what the user should know."""
+
+    notes: list[str]
+    further: dict[str, Callable[[Arrays], dict[str, np.ndarray]]]
+    """What evaluates it at precisions that need more than the model: 8 bits need ranges (truth_quantised.py)."""
+
+    def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
+        """FP64 results come as float64; the others in the dtypes that the model gives."""
