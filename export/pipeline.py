@@ -73,7 +73,7 @@ def run(options: ExportOptions, reporter: Reporter | None = None, source: Source
 
 
 @dataclass(frozen=True)
-class Begun:
+class PreparedExport:
     """What every use of a model starts with. ``split``: it is exported as an encoder and a decoder step."""
 
     job: Job
@@ -82,7 +82,7 @@ class Begun:
     split: bool
 
 
-def begin(options: ExportOptions, reporter: Reporter, source: Source | None = None) -> Begun:
+def begin(options: ExportOptions, reporter: Reporter, source: Source | None = None) -> PreparedExport:
     """Read the model, unless ``source`` is one, and its samples. Raises InputError for what the user gave."""
     job = Job.of(options, reporter, find_flavour(options.trt) if options.trt is not None else None)
     Plan.of(options.target, job.flavour, options.precision)  # refuses a target before a large model is read
@@ -97,7 +97,7 @@ def begin(options: ExportOptions, reporter: Reporter, source: Source | None = No
         for text in (*source.notes, *(samples.notes if samples is not None else ())):
             job.note(text)
         stage.detail = f"{source.kind} {source.name}: {', '.join(s.describe() for s in source.inputs)}"
-    return Begun(job, source, samples, split)
+    return PreparedExport(job, source, samples, split)
 
 
 def _samples(options: ExportOptions, inputs: Sequence[TensorSpec]) -> Samples | None:

@@ -27,11 +27,11 @@ from ..verify.locate import locate
 from ..verify.sides import Side
 from ..verify.trail import Trail
 from .judge import Judged, Truth, few, judge
-from .made import Stage, names_of, prepared, stages, stages_of_bundle
 from .memory import free
 from .modules import Types, module_rows, tensor_rows
 from .reference import Reference
 from .reproduce import Part, smallest_part, write
+from .stages import Stage, names_of, prepared, stages, stages_of_bundle
 from .sweep import Compared, sweep
 from .taps import Taps
 

@@ -20,8 +20,8 @@ from ..reference.torch_model import TorchOriginal
 from ..stages.eight_bits import EIGHT
 from ..verify.attribution import broken
 from ..verify.cases import Case
-from .made import Stage
 from .memory import free
+from .stages import Stage
 from .taps import Taps
 
 

@@ -11,7 +11,7 @@ from ...errors import StageError
 from ...runtime.bundle.figures import rounding_floor
 from ..reference.onnx_model import OnnxOriginal
 from ..reference.torch_model import TorchOriginal
-from ..stages.entry import Entered
+from ..stages.entry import CapturedModel
 from ..verify.sides import ModuleSide, OnnxSide, Side
 from .program import ProgramSide
 from .sweep import difference
@@ -31,7 +31,7 @@ class Chosen:
 class Reference:
     """Makes the side for a case; it knows the captured graph's names, and keeps no graph."""
 
-    def __init__(self, entered: Entered) -> None:
+    def __init__(self, entered: CapturedModel) -> None:
         self._original = entered.original
         self._program = entered.captured.program
         self._outputs = entered.output_names

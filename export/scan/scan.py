@@ -15,7 +15,7 @@ from ..lower import lower
 from ..progress import Reporter, Stages
 from ..recognise import Recognised
 from ..source import Source, SourceOptions, load
-from ..stages.entry import Entered, enter, trace
+from ..stages.entry import CapturedModel, enter, trace
 from ..stages.rewrite import engine_target, find_windows
 from ..targets import NAMES, resolve
 from .finding import Finding, together
@@ -92,7 +92,7 @@ def _blocked(source: Source, seed: int) -> Iterator[Finding]:
     yield from blockers(trace(source, source.inputs, seed))
 
 
-def _findings(entered: Entered, recognised: Recognised, targets: tuple[str, ...]) -> Iterator[Finding]:
+def _findings(entered: CapturedModel, recognised: Recognised, targets: tuple[str, ...]) -> Iterator[Finding]:
     origins = entered.captured.origins
     yield from left(recognised, targets, origins)
     flavour = installed_flavour()

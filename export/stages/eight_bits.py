@@ -13,7 +13,7 @@ from ..progress import Reporter
 from ..quantise import format_of, quantise
 from ..quantise.torch_error import own_error
 from ..reference.original import Precision
-from .entry import Entered
+from .entry import CapturedModel
 
 EIGHT: dict[str, Precision] = {"int8": "int8+float16", "fp8": "fp8+float16"}
 """PyTorch's own precision by ``--precision``."""
@@ -22,7 +22,7 @@ EIGHT: dict[str, Precision] = {"int8": "int8+float16", "fp8": "fp8+float16"}
 def to_eight_bits(
     model: ModelProto,
     options: ExportOptions,
-    entered: Entered,
+    entered: CapturedModel,
     task: str | None,
     samples: Samples | None,
     reporter: Reporter,

@@ -27,7 +27,7 @@ from ..source.outputs import make_known, output_names
 
 
 @dataclass(frozen=True)
-class Entered:
+class CapturedModel:
     """A captured model with its original. ``inputs`` may be less dynamic than the source's, where a batch was only assumed.
 
     ``attention`` says which of the outputs are attention maps.
@@ -40,7 +40,9 @@ class Entered:
     attention: tuple[AttentionRecord, ...] = ()
 
 
-def enter(source: Source, outputs: Sequence[str], seed: int, reporter: Reporter, *, attention: bool = False) -> Entered:
+def enter(
+    source: Source, outputs: Sequence[str], seed: int, reporter: Reporter, *, attention: bool = False
+) -> CapturedModel:
     """Capture a source. ``outputs``: the names that the user wants, or none; with ``attention`` maps are outputs, too.
 
     A batch that nobody asked for is given up, with a note, when the model fixes it; one that was asked for is an error.
@@ -52,7 +54,7 @@ def enter(source: Source, outputs: Sequence[str], seed: int, reporter: Reporter,
                 "leave out --outputs attention",
             )
         names = tuple(output.name for output in source.onnx.graph.output)
-        return Entered(from_onnx(source.onnx), OnnxOriginal(source.onnx), source.inputs, names)
+        return CapturedModel(from_onnx(source.onnx), OnnxOriginal(source.onnx), source.inputs, names)
     if attention and source.module is not None:
         give_maps(source.module)
     try:
@@ -75,7 +77,7 @@ def trace(source: Source, inputs: tuple[TensorSpec, ...], seed: int) -> torch.ex
     return _program(source, source.module, inputs, feeds)
 
 
-def _enter_torch(source: Source, inputs: tuple[TensorSpec, ...], outputs: Sequence[str], seed: int) -> Entered:
+def _enter_torch(source: Source, inputs: tuple[TensorSpec, ...], outputs: Sequence[str], seed: int) -> CapturedModel:
     module = source.module
     if module is None:
         raise UnsupportedModelError(f"{source.name} holds no module")
@@ -94,7 +96,7 @@ def _enter_torch(source: Source, inputs: tuple[TensorSpec, ...], outputs: Sequen
     if windows := [record.module for record in attention if record.kind == "window"]:
         text = f"the local attention of {', '.join(windows)} is not fused into one operator: its weights are outputs"
         captured = replace(captured, notes=(*captured.notes, text))
-    return Entered(captured, original, inputs, names, attention)
+    return CapturedModel(captured, original, inputs, names, attention)
 
 
 def _program(

@@ -16,7 +16,7 @@ from ..precision import PrecisionResult, convert, half_type
 from ..recognise import Recognised
 from ..reference.original import Original
 from ..search import Aim, SearchReport, convert_by_search
-from .entry import Entered
+from .entry import CapturedModel
 from .job import Job
 
 FP32 = "model.onnx"
@@ -34,7 +34,7 @@ def sixteen_bits(
     job: Job,
     model: onnx.ModelProto,
     outputs: Sequence[TensorSpec],
-    entered: Entered,
+    entered: CapturedModel,
     task: str | None,
     samples: Samples | None,
 ) -> tuple[PrecisionResult, SearchReport | None]:
@@ -79,7 +79,7 @@ def fitting(samples: Samples | None, inputs: Sequence[TensorSpec]) -> Samples | 
     return samples
 
 
-def output_specs(entered: Entered, model: onnx.ModelProto, seed: int) -> tuple[TensorSpec, ...]:
+def output_specs(entered: CapturedModel, model: onnx.ModelProto, seed: int) -> tuple[TensorSpec, ...]:
     """Names, dtypes and shapes of the outputs: measured on the original at each point, symbols from the graph."""
     measured = [_shapes(entered.original, entered.inputs, point, seed) for point in POINTS]
     symbols = {a.symbol for s in entered.inputs for a in s.axes if a.symbol is not None}

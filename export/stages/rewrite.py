@@ -33,10 +33,10 @@ _EXACT_OPS = {form.op for form in EXACT}
 
 @dataclass(frozen=True)
 class Plan:
-    """What each model should be quick on: names of targets. ``half`` is None where no FP16 model is written."""
+    """What each model should be quick on: names of targets. ``typed_target`` is None if only an FP32 model is written."""
 
-    full: str
-    half: str | None
+    fp32_target: str
+    typed_target: str | None
 
     @classmethod
     def of(cls, wished: str | None, flavour: Flavour | None, precision: str) -> Plan:
@@ -76,10 +76,11 @@ def lower_for(
 
     With ``tune``, forms are timed for the targets that can be timed here. Raises InputError where none can.
     """
-    timeable = [name for name in (plan.full, plan.half) if name in PROVIDERS]
+    timeable = [name for name in (plan.fp32_target, plan.typed_target) if name in PROVIDERS]
     if tune and not timeable:
         raise InputError(
-            f"--tune cannot time forms for {plan.full}", f"give --target {' or '.join(PROVIDERS)}, or leave it out"
+            f"--tune cannot time forms for {plan.fp32_target}",
+            f"give --target {' or '.join(PROVIDERS)}, or leave it out",
         )
 
     # Shapes matter where there is a choice; shape inference of a large model takes its time.
@@ -94,10 +95,11 @@ def lower_for(
             reporter.note(f"--tune does not time {prefer}: its forms are chosen by estimate")
         return lower(recognised.model, NAMES, forms, prefer=prefer, measure=measure, shapes=shapes)
 
-    full = made(plan.full, (*LOWERINGS, *EXACT))
-    if plan.half is None:
+    full = made(plan.fp32_target, (*LOWERINGS, *EXACT))
+    if plan.typed_target is None:
         return full, None
     differs = any(
-        applied.op in _EXACT_OPS or (plan.half != plan.full and applied.op in _BY_MACHINE) for applied in full.applied
+        applied.op in _EXACT_OPS or (plan.typed_target != plan.fp32_target and applied.op in _BY_MACHINE)
+        for applied in full.applied
     )
-    return full, made(plan.half, LOWERINGS) if differs else full
+    return full, made(plan.typed_target, LOWERINGS) if differs else full

@@ -32,7 +32,7 @@ from ..progress import Reporter
 from ..reference.original import Precision
 from ..search import SearchReport
 from ..source import Source
-from ..verify.attribution import Made
+from ..verify.attribution import StageModels
 from ..verify.cases import build_cases, draws, few_samples
 from ..verify.module_errors import look_inside
 from ..verify.sampled import image_input, keep_sampled
@@ -96,25 +96,27 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
             stage.detail = _found(recognised)
             stage.facts["stands_for"] = {entry.node: len(entry.consumed) for entry in recognised.found}
         with stages.run("lower") as stage:
-            lowered, halved = lower_for(recognised, plan, inputs, options.tune, reporter)
+            lowered, typed_source = lower_for(recognised, plan, inputs, options.tune, reporter)
             rewritten = record.rewrites(lowered.applied, recognised, FP32, captured.origins)
-            if halved is not None and halved is not lowered:
-                rewritten += record.rewrites(halved.applied, recognised, TYPED[options.precision], captured.origins)
+            if typed_source is not None and typed_source is not lowered:
+                rewritten += record.rewrites(
+                    typed_source.applied, recognised, TYPED[options.precision], captured.origins
+                )
             _save(lowered.model, folder, FP32, "model-fp32")
             stage.detail = f"{len(lowered.model.graph.node)} standard nodes, {len(lowered.applied)} rewrites"
         counts = {FP32: record.operators(lowered.model)}
         half: PrecisionResult | None = None
         searched: SearchReport | None = None
         outputs = output_specs(entered, lowered.model, options.seed)
-        if halved is not None:
+        if typed_source is not None:
             with stages.run(options.precision) as stage:
                 file, kind = TYPED[options.precision], half_type("bf16" if options.precision == "bf16" else "fp16")
                 if options.precision in EIGHT:
                     real = fitting(samples, inputs)
-                    half = to_eight_bits(halved.model, options, entered, source.task, real, reporter, note)
+                    half = to_eight_bits(typed_source.model, options, entered, source.task, real, reporter, note)
                 else:
                     half, searched = sixteen_bits(
-                        job, halved.model, outputs, entered, source.task, fitting(samples, inputs)
+                        job, typed_source.model, outputs, entered, source.task, fitting(samples, inputs)
                     )
                 for text in half.warnings:
                     note(text)
@@ -138,7 +140,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
             forms = _Forms(stack, [])
             _open_forms(forms, folder.path, options.precision, outputs, engines, gpu, note)
             cases = build_cases(inputs, fitting(samples, inputs), options.seed, draws(outputs))
-            made = Made(captured, recognised, lowered, halved, half.model if half is not None else None)
+            made = StageModels(captured, recognised, lowered, typed_source, half.model if half is not None else None)
             maps = {entry.output for entry in entered.attention}
             verification = verify(
                 entered.original, forms.forms, cases, outputs, source.task, options.gate, reporter, made, maps

@@ -12,7 +12,7 @@ from ...runtime.bundle.figures import rounding_floor
 from ...runtime.spec import TensorSpec
 from ..reference.original import Original, Precision
 from .blame import explain, guilty
-from .chains import Chain, Made
+from .chains import Chain, StageModels
 from .fault import Fault, broken
 from .kernel import INEXACT, without_kernel
 from .measure import Measured, Steps, chosen
@@ -20,11 +20,11 @@ from .measure import Measured, Steps, chosen
 if TYPE_CHECKING:
     from .variant import Form
 
-__all__ = ["Fault", "Made", "Measured", "attribute", "broken", "chosen"]
+__all__ = ["Fault", "Measured", "StageModels", "attribute", "broken", "chosen"]
 
 
 def attribute(
-    made: Made,
+    made: StageModels,
     forms: Sequence[Form],
     original: Original,
     outputs: Sequence[TensorSpec],
@@ -70,7 +70,7 @@ def _chain_of(chains: Sequence[Chain], forms: Sequence[Form], fault: Fault) -> C
 
 
 def _blame(
-    made: Made,
+    made: StageModels,
     chain: Chain,
     forms: Sequence[Form],
     original: Original,

@@ -14,7 +14,7 @@ from ...runtime.bundle.attribution import Blame, StepFigures
 from ...runtime.bundle.figures import rounding_floor
 from ..graph.origin import Origin
 from ..reference.original import Original
-from .chains import Chain, Made, Step
+from .chains import Chain, StageModels, Step
 from .graphs import Flow
 from .locate import Place, locate, relative_error
 from .sides import Feeds, GraphSide, Side, reference
@@ -32,7 +32,7 @@ def guilty(steps: Sequence[StepFigures], allowed: float) -> StepFigures:
     return max(steps[: over + 1], key=lambda step: step.added)
 
 
-def explain(made: Made, chain: Chain, stage: str, output: str, original: Original, feeds: Feeds) -> Blame:
+def explain(made: StageModels, chain: Chain, stage: str, output: str, original: Original, feeds: Feeds) -> Blame:
     """``stage`` with the module and the line that its error comes in at, as far as they can be found."""
     index = next(i for i, step in enumerate(chain.steps) if step.stage == stage)
     step = chain.steps[index]
@@ -48,7 +48,9 @@ def explain(made: Made, chain: Chain, stage: str, output: str, original: Origina
     return named(made.trail, stage, flow, place)
 
 
-def _search(made: Made, step: Step, before: Step | None, output: str, original: Original, feeds: Feeds) -> Place | None:
+def _search(
+    made: StageModels, step: Step, before: Step | None, output: str, original: Original, feeds: Feeds
+) -> Place | None:
     assert step.model is not None
     mine = GraphSide(step.model, feeds, typed=step.stage == "cast")
     theirs: Side | None

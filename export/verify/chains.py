@@ -45,13 +45,13 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Made:
-    """What the stages of one export have made. ``halved`` is the FP32 graph that ``typed`` was converted from."""
+class StageModels:
+    """What the stages of one export have made. ``typed_source`` is the FP32 graph that ``typed`` was converted from."""
 
     captured: Captured
     recognised: Recognised
     lowered: LoweringResult
-    halved: LoweringResult | None = None
+    typed_source: LoweringResult | None = None
     typed: onnx.ModelProto | None = None
 
     @cached_property
@@ -59,7 +59,7 @@ class Made:
         """Where the nodes of any of the models came from."""
         trail = Trail(self.captured.origins)
         trail.recognised(self.recognised)
-        for result in (self.lowered, self.halved):
+        for result in (self.lowered, self.typed_source):
             if result is not None:
                 trail.lowered(result.applied)
         return trail
@@ -76,7 +76,7 @@ class Made:
             if precision == "float32":
                 steps = [*start, Step("lower", "float32", self.lowered.model, at.get(("lower", "float32")))]
             else:
-                half = self.halved or self.lowered
+                half = self.typed_source or self.lowered
                 run = at.get(("lower", "float32")) if half is self.lowered else None
                 steps = [*start, Step("lower", "float32", half.model, run)]
                 steps.append(Step("cast", precision, self.typed, at.get(("cast", precision))))

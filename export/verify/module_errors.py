@@ -16,7 +16,7 @@ import onnx
 from ...errors import AttnexportError
 from ..graph.origin import origin_of
 from ..reference.original import Original
-from .attribution import Made
+from .attribution import StageModels
 from .locate import relative_error
 from .module_error import TRUTH as TRUTH
 from .module_error import ModuleError
@@ -42,7 +42,7 @@ class Inside:
     sampled: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
-def look_inside(made: Made, original: Original, feeds: Mapping[str, np.ndarray], typed_form: str) -> Inside:
+def look_inside(made: StageModels, original: Original, feeds: Mapping[str, np.ndarray], typed_form: str) -> Inside:
     """Compare the modules of a network on one set of inputs.
 
     Nothing for an original that shows only its outputs. ``typed_form`` names the emulated form. A form whose inner tensors ONNX Runtime
@@ -140,7 +140,7 @@ class _Look:
                 self.truth[name] = true.copy()
 
 
-def _ends(made: Made, known: Collection[str]) -> dict[str, str]:
+def _ends(made: StageModels, known: Collection[str]) -> dict[str, str]:
     """The last tensor of each module that is read outside of it, by the module's path, in the order in which the modules end."""
     graph = made.captured.model.graph
     place: dict[str, str] = {}
@@ -162,6 +162,6 @@ def _ends(made: Made, known: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _entry(made: Made, path: str, errors: dict[str, float]) -> ModuleError:
+def _entry(made: StageModels, path: str, errors: dict[str, float]) -> ModuleError:
     own = next((o for o in made.captured.origins.values() if o.module == path), None)
     return ModuleError(path, own.kind if own else "", own.source if own else "", errors)

@@ -17,7 +17,7 @@ from ...runtime.metrics import Metric, Top, combined, metrics_for
 from ...runtime.spec import TensorSpec
 from ..progress import Reporter
 from ..reference.original import Original, Precision
-from .attribution import Fault, Made, Measured, attribute, broken, chosen
+from .attribution import Fault, Measured, StageModels, attribute, broken, chosen
 from .cases import Case
 from .variant import Form
 
@@ -69,7 +69,7 @@ def verify(
     task: str | None,
     factor: float,
     reporter: Reporter,
-    made: Made | None = None,
+    made: StageModels | None = None,
     maps: Collection[str] = (),
 ) -> Verification:
     """Run every form on every case.

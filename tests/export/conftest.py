@@ -14,7 +14,7 @@ from onnx import ModelProto, TensorProto
 from attnexport.export.progress import Silent
 from attnexport.export.source import Source, SourceOptions
 from attnexport.export.source.specs import forward_parameters, resolve
-from attnexport.export.stages.entry import Entered, enter
+from attnexport.export.stages.entry import CapturedModel, enter
 from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.runtime.inputs.feeds import profile_points, random_feeds
 from attnexport.runtime.sessions.emulated import EmulatedSession
@@ -23,7 +23,7 @@ from attnexport.runtime.sessions.ort import OrtSession
 NAMES = {TensorProto.FLOAT: "f32", TensorProto.FLOAT16: "f16", TensorProto.BFLOAT16: "bf16"}
 
 
-def _entered(module: torch.nn.Module, *inputs: str, dynamic: tuple[str, ...] = ()) -> Entered:
+def _entered(module: torch.nn.Module, *inputs: str, dynamic: tuple[str, ...] = ()) -> CapturedModel:
     module.eval()
     specs, explicit = resolve(SourceOptions(inputs=inputs, dynamic=dynamic), forward_parameters(module.forward))
     source = Source("factory", None, "net", None, module, None, None, specs, explicit_dynamic=explicit)
@@ -51,7 +51,7 @@ def _parity(module: torch.nn.Module, *inputs: str, dynamic: tuple[str, ...] = ()
 
 
 @pytest.fixture
-def entered() -> Callable[..., Entered]:
+def entered() -> Callable[..., CapturedModel]:
     """``entered(module, "x=2x3x8", dynamic=("x:1=2:8:16",))``: a module as it enters the pipeline."""
     return _entered
 

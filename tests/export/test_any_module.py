@@ -14,7 +14,7 @@ from attnexport.errors import InputError
 from attnexport.export.progress import Silent
 from attnexport.export.source import SourceOptions, load
 from attnexport.export.source.outputs import make_known, output_names
-from attnexport.export.stages.entry import Entered, enter
+from attnexport.export.stages.entry import CapturedModel, enter
 from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 
@@ -66,7 +66,7 @@ class Nested(nn.Module):
         return {"z": self.layer(batch["image"]) + batch["bias"], "a": Pair(maps[0] * maps[1], {"k": maps[0]})}
 
 
-def entered(factory: str, *inputs: str, dynamic: tuple[str, ...] = ()) -> Entered:
+def entered(factory: str, *inputs: str, dynamic: tuple[str, ...] = ()) -> CapturedModel:
     source = load(
         None, SourceOptions(factory=f"{__name__}:{factory}", own_weights=True, inputs=inputs, dynamic=dynamic)
     )
@@ -75,7 +75,7 @@ def entered(factory: str, *inputs: str, dynamic: tuple[str, ...] = ()) -> Entere
     return enter(source, (), 0, Silent())
 
 
-def agrees(found: Entered, sizes: dict[str, int]) -> None:
+def agrees(found: CapturedModel, sizes: dict[str, int]) -> None:
     """The captured graph on ONNX Runtime against the module in FP64."""
     feeds = random_feeds(found.inputs, sizes, seed=1)
     truth = found.original.run(feeds, "float64")

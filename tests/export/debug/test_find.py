@@ -14,7 +14,8 @@ import pytest
 from onnx import numpy_helper
 
 from attnexport.errors import InputError
-from attnexport.export.debug import find, made
+from attnexport.export.debug import find
+from attnexport.export.debug import stages as made
 from attnexport.export.debug.judge import few
 from attnexport.export.stages import write as stages
 from attnexport.export.verify.cases import Case

@@ -15,7 +15,7 @@ from ...runtime.spec import TensorSpec
 from ..reference.original import Precision
 from ..source import Source
 from ..stages.eight_bits import EIGHT, to_eight_bits
-from ..stages.entry import Entered
+from ..stages.entry import CapturedModel
 from ..stages.job import Job
 from ..stages.models import FP32, TYPED, output_specs, sixteen_bits
 from ..stages.rewrite import Plan, find_windows, lower_for
@@ -46,13 +46,13 @@ class Prepared:
     """A captured model and what is known of its outputs; the captured graph is handed on to the first stage."""
 
     source: Source
-    entered: Entered
+    entered: CapturedModel
     outputs: tuple[TensorSpec, ...]
     trail: Trail
     samples: Samples | None
 
 
-def prepared(job: Job, source: Source, entered: Entered, samples: Samples | None) -> Prepared:
+def prepared(job: Job, source: Source, entered: CapturedModel, samples: Samples | None) -> Prepared:
     """What every stage is held to."""
     outputs = output_specs(entered, entered.captured.model, job.options.seed)
     return Prepared(source, entered, outputs, Trail(entered.captured.origins), samples)
@@ -76,28 +76,30 @@ def stages(job: Job, ready: Prepared) -> Iterator[Stage]:
     yield Stage("rewrite", "float32", recognised.model)
     with job.stages.run("lower") as stage:
         plan = Plan.of(job.options.target, job.flavour, form)
-        lowered, halved = lower_for(recognised, plan, ready.entered.inputs, job.options.tune, job.reporter)
+        lowered, typed_source = lower_for(recognised, plan, ready.entered.inputs, job.options.tune, job.reporter)
         ready.trail.lowered(lowered.applied)
         stage.detail = f"{len(lowered.model.graph.node)} standard nodes"
     del recognised
     free()
-    same = halved is lowered
+    same = typed_source is lowered
     yield Stage("lower", "float32", lowered.model)
     del lowered
-    if halved is None:
+    if typed_source is None:
         return
     if not same:
-        ready.trail.lowered(halved.applied)
-        yield Stage(f"lower-{form}", "float32", halved.model)
+        ready.trail.lowered(typed_source.applied)
+        yield Stage(f"lower-{form}", "float32", typed_source.model)
     with job.stages.run(form) as stage:
         if form in EIGHT:
             made = to_eight_bits(
-                halved.model, job.options, ready.entered, ready.source.task, ready.samples, job.reporter, job.note
+                typed_source.model, job.options, ready.entered, ready.source.task, ready.samples, job.reporter, job.note
             )
         else:
-            made, _ = sixteen_bits(job, halved.model, ready.outputs, ready.entered, ready.source.task, ready.samples)
+            made, _ = sixteen_bits(
+                job, typed_source.model, ready.outputs, ready.entered, ready.source.task, ready.samples
+            )
         stage.detail = f"{made.counts.half_nodes} nodes in {form.upper()}, {made.counts.fp32_nodes} in FP32"
-    del halved
+    del typed_source
     free()
     yield Stage(form, PRECISION[form], made.model, typed=True)
 
