@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 
 @dataclass
-class StageRecord:
+class StageRun:
     """One stage as it was run: wall time in seconds, one line of what it did, and figures that the manifest keeps beside it."""
 
     name: str
@@ -31,7 +31,7 @@ class Reporter(Protocol):
     def progress(self, done: float, text: str) -> None:
         """How far the running stage is, 0.0 to 1.0, and what it does at this moment. May come from another thread."""
 
-    def finished(self, record: StageRecord) -> None:
+    def finished(self, record: StageRun) -> None:
         """The stage is done."""
 
 
@@ -51,7 +51,7 @@ class Silent:
     def progress(self, done: float, text: str) -> None:
         """Nothing to show."""
 
-    def finished(self, record: StageRecord) -> None:
+    def finished(self, record: StageRun) -> None:
         """Nothing to show."""
 
 
@@ -60,12 +60,12 @@ class Stages:
     """Runs the stages of one export: times each and tells the reporter."""
 
     reporter: Reporter
-    records: list[StageRecord] = field(default_factory=list)
+    records: list[StageRun] = field(default_factory=list)
 
     @contextmanager
-    def run(self, name: str) -> Iterator[StageRecord]:
+    def run(self, name: str) -> Iterator[StageRun]:
         """Time the block; it fills ``detail``. A block that raises is not recorded."""
-        record = StageRecord(name)
+        record = StageRun(name)
         self.reporter.started(name)
         start = time.perf_counter()
         yield record

@@ -29,11 +29,11 @@ from ..verify.trail import Trail
 from .judge import Judged, Truth, few, judge
 from .memory import free
 from .modules import Types, module_rows, tensor_rows
-from .reference import Reference
-from .reproduce import Part, smallest_part, write
+from .reference import OriginalTensors
+from .reproduce import FaultyPart, smallest_part, write
 from .stages import Stage, names_of, prepared, stages, stages_of_bundle
 from .sweep import Compared, sweep
-from .taps import Taps
+from .taps import TensorReader
 
 REPORT = "divergence.json"
 
@@ -68,12 +68,12 @@ def debug(
         entered = enter(source, options.outputs, options.seed, reporter, attention=options.attention)
         record.detail = f"{len(entered.captured.model.graph.node)} nodes"
     ready = prepared(job, source, entered, fitting(begun.samples, entered.inputs))
-    reference = Reference(entered)
+    reference = OriginalTensors(entered)
     cases = few(build_cases(entered.inputs, ready.samples, options.seed, draws(ready.outputs)))
     truth = Truth(entered.original, cases, ready.outputs, options.gate)
     del entered
     made = stages(job, ready) if bundle is None else stages_of_bundle(job, bundle)
-    look = _Look(truth, reference, ready.trail, job.stages, reporter, folder, replace)
+    look = _StageSearch(truth, reference, ready.trail, job.stages, reporter, folder, replace)
     opened = look.first_failing(made, stage)
     with opened.taps:
         return look.report(opened)
@@ -85,18 +85,18 @@ class _Opened:
 
     name: str
     precision: Precision
-    taps: Taps
+    taps: TensorReader
     judged: Judged
     by_runtime: bool
     """It fails, and is right as it is written: by what ONNX Runtime's optimisations make of it."""
 
 
 @dataclass(frozen=True)
-class _Look:
+class _StageSearch:
     """One search under way."""
 
     truth: Truth
-    reference: Reference
+    reference: OriginalTensors
     trail: Trail
     stages: Stages
     reporter: Reporter
@@ -123,7 +123,7 @@ class _Look:
     def _open(self, stage: Stage) -> _Opened:
         with self.stages.run(f"{stage.name}?") as record:
             self._check(stage)
-            taps = Taps(stage.model, typed=stage.typed)
+            taps = TensorReader(stage.model, typed=stage.typed)
             judged, by_runtime = judge(stage, taps, self.truth), False
             if stage.shipped and not judged.failed:
                 # As it is shipped: ONNX Runtime changes a graph before it runs it.
@@ -202,7 +202,7 @@ class _Look:
             return found
         return dataclasses.replace(found, place=Blame(opened.name))
 
-    def _write(self, part: Part, found: Divergence, title: str, allowed: float) -> Reproducer:
+    def _write(self, part: FaultyPart, found: Divergence, title: str, allowed: float) -> Reproducer:
         assert self.folder is not None
         partial = PartialDirectory(self.folder.absolute())
         try:

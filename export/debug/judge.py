@@ -22,7 +22,7 @@ from ..verify.attribution import broken
 from ..verify.cases import Case
 from .memory import free
 from .stages import Stage
-from .taps import Taps
+from .taps import TensorReader
 
 
 def few(cases: Sequence[Case]) -> list[Case]:
@@ -91,7 +91,7 @@ class Judged:
         return tuple(one for one in self.outputs if one.fault)
 
 
-def judge(stage: Stage, taps: Taps, truth: Truth, *, optimize: bool = False) -> Judged:
+def judge(stage: Stage, taps: TensorReader, truth: Truth, *, optimize: bool = False) -> Judged:
     """Hold a stage to the gate of the export: PyTorch's own error at that precision, times the factor.
 
     Random inputs and samples are judged apart, as the export does. The case is the smallest on which a failing output

@@ -8,7 +8,7 @@ import onnx
 import onnx.shape_inference
 from onnx import TensorProto
 
-from ...runtime.bundle.divergence import ModuleError, TensorError
+from ...runtime.bundle.divergence import ModuleDivergence, TensorError
 from ..graph.origin import Origin
 from ..graph.skeleton import skeleton
 from ..verify.blame import RETYPING
@@ -71,7 +71,7 @@ def tensor_rows(flow: Flow, compared: Mapping[str, Compared], trail: Trail, type
 
 def module_rows(
     model: onnx.ModelProto, flow: Flow, compared: Mapping[str, Compared], trail: Trail, types: Types
-) -> tuple[ModuleError, ...]:
+) -> tuple[ModuleDivergence, ...]:
     """One entry for each module with nodes of its own, in the order in which they are first computed."""
     graph = model.graph
     homes = _homes(graph, flow, trail)
@@ -98,7 +98,7 @@ def module_rows(
         leaving = [error for name in crossing if (error := _error(flow, seen, name)) is not None]
         computed = sorted({kind for name in made if (kind := types.of(name))} or {"fp32"})
         rows.append(
-            ModuleError(
+            ModuleDivergence(
                 module, first[module].kind, first[module].source, len(own), len(made & set(compared)),
                 _largest(entering), _largest(leaving), "+".join(computed),
             )

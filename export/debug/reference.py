@@ -28,7 +28,7 @@ class Chosen:
     notes: tuple[str, ...] = ()
 
 
-class Reference:
+class OriginalTensors:
     """Makes the side for a case; it knows the captured graph's names, and keeps no graph."""
 
     def __init__(self, entered: CapturedModel) -> None:

@@ -27,14 +27,14 @@ from ..verify.sides import Side
 from .cut import border, cut
 from .modules import Types
 from .sweep import Compared, difference
-from .taps import Taps
+from .taps import TensorReader
 
 MODEL, TYPED, DATA, SCRIPT = "part.onnx", "part.typed.onnx", "data.npz", "reproduce.py"
 _EXPECTED = "expected"
 
 
 @dataclass(frozen=True)
-class Part:
+class FaultyPart:
     """A part of the graph with what goes in and what has to come out, and the error that it makes of it."""
 
     model: onnx.ModelProto
@@ -46,14 +46,14 @@ class Part:
 
 
 def smallest_part(
-    taps: Taps,
+    taps: TensorReader,
     truth: Side,
     feeds: Mapping[str, np.ndarray],
     place: Place,
     compared: Mapping[str, Compared],
     types: Types,
     allowed: float,
-) -> Part | None:
+) -> FaultyPart | None:
     """The smallest part that errs by more than ``allowed`` alone; None where no part of the graph can be cut out and does."""
     flow = taps.flow
     # Fed with the original's, a part may begin at any tensor that is known there, right or wrong in the stage.
@@ -62,7 +62,7 @@ def smallest_part(
         key=flow.order.__getitem__,
     )
 
-    def failing(back: int) -> Part | None:
+    def failing(back: int) -> FaultyPart | None:
         """The part that begins ``back`` tensors before the place, if it errs by too much."""
         region = flow.behind(place.tensor, set(known[: len(known) - back])) if back else place.region
         part = _part(taps, truth, feeds, region, place.tensor, types)
@@ -84,8 +84,8 @@ def smallest_part(
 
 
 def _part(
-    taps: Taps, truth: Side, feeds: Mapping[str, np.ndarray], region: Collection[str], tensor: str, types: Types
-) -> Part | None:
+    taps: TensorReader, truth: Side, feeds: Mapping[str, np.ndarray], region: Collection[str], tensor: str, types: Types
+) -> FaultyPart | None:
     flow, graph = taps.flow, taps.light.graph
     weights = {weight.name for weight in graph.initializer}
     data, sizes = ((names - weights) for names in border(flow, region))
@@ -111,7 +111,7 @@ def _part(
         return None
     figures = difference(got.astype(np.float64), right[tensor])
     relative = figures.relative if figures is not None else float("inf")
-    return Part(model, part if taps.typed else None, tensor, given, right[tensor], relative)
+    return FaultyPart(model, part if taps.typed else None, tensor, given, right[tensor], relative)
 
 
 def _nearest(truth: Side, got: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -137,7 +137,7 @@ def _stored(array: np.ndarray, kind: str) -> np.ndarray:
         return array.astype(np.float16 if kind == "fp16" else np.float32)
 
 
-def write(part: Part, folder: Path, name: Path, title: str, allowed: float) -> Reproducer:
+def write(part: FaultyPart, folder: Path, name: Path, title: str, allowed: float) -> Reproducer:
     """Write the part, its data and the script into ``folder``, which will be called ``name``."""
     onnx.save(part.model, folder / MODEL)
     if part.typed is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from ...runtime.bundle.figures import Figures
 from ...runtime.check.compare import ErrorMeter
 from ..verify.sides import Side
-from .taps import Taps
+from .taps import TensorReader
 
 CHUNK_BYTES = 64 << 20
 """The stage's tensors that are held at once. A larger one is looked at alone."""
@@ -40,7 +40,7 @@ class Compared:
 
 
 def sweep(
-    taps: Taps, truth: Side, feeds: Mapping[str, np.ndarray], progress: Progress, chunk_bytes: int | None = None
+    taps: TensorReader, truth: Side, feeds: Mapping[str, np.ndarray], progress: Progress, chunk_bytes: int | None = None
 ) -> dict[str, Compared]:
     """All tensors that both sides have, of one shape, in the order of the stage's graph."""
     found: dict[str, Compared] = {}
@@ -54,7 +54,7 @@ def sweep(
     return {name: found[name] for name in taps.flow.maker if name in found}
 
 
-def _sizes(taps: Taps, truth: Side) -> dict[str, int]:
+def _sizes(taps: TensorReader, truth: Side) -> dict[str, int]:
     """Bytes that each shared tensor takes in FP32, in the order of the graph; one run of the original."""
     elements: dict[str, int] = {}
 
@@ -78,7 +78,9 @@ def _chunks(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:
         yield chunk
 
 
-def _compare(taps: Taps, truth: Side, feeds: Mapping[str, np.ndarray], chunk: Sequence[str]) -> dict[str, Compared]:
+def _compare(
+    taps: TensorReader, truth: Side, feeds: Mapping[str, np.ndarray], chunk: Sequence[str]
+) -> dict[str, Compared]:
     got = taps.run(feeds, chunk)
     found: dict[str, Compared] = {}
 

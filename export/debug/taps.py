@@ -23,7 +23,7 @@ from ..verify.graphs import Flow, runnable
 WEIGHTS = "weights"
 
 
-class Taps:
+class TensorReader:
     """The tensors of a model's main graph as ONNX Runtime computes them; ``typed`` models under emulation.
 
     ``light`` is the model with its large weights in ``folder``, which is there until the object is closed; the model
@@ -65,7 +65,7 @@ class Taps:
         """Remove the weights."""
         self._kept.cleanup()
 
-    def __enter__(self) -> Taps:
+    def __enter__(self) -> TensorReader:
         return self
 
     def __exit__(

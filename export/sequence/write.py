@@ -10,8 +10,7 @@ from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.writer import BundleFolder
 from ...runtime.device import cuda_device
 from ...runtime.inputs.samples import Samples
-from ..progress import Reporter, Stages
-from ..progress import StageRecord as StageRun
+from ..progress import Reporter, StageRun, Stages
 from ..source import Source
 from ..stages import manifest as record
 from ..stages.job import Job

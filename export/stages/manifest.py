@@ -19,7 +19,7 @@ from ...runtime.bundle.sections import (
     RewriteRecord,
     SamplesRecord,
     SearchRecord,
-    Source,
+    SourceRecord,
     StageRecord,
 )
 from ...runtime.bundle.sections import Precision as PrecisionSection
@@ -29,10 +29,10 @@ from ...version import __version__
 from ..graph.origin import Origins, origin_of
 from ..lower import Applied
 from ..precision import PrecisionResult
-from ..progress import StageRecord as StageRun
+from ..progress import StageRun
 from ..recognise import Recognised
 from ..search import SearchReport
-from ..source import Source as LoadedSource
+from ..source import Source
 from ..verify.verify import Verification
 
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnx-graphsurgeon", "onnxruntime", "onnxruntime-gpu", "numpy")
@@ -116,7 +116,7 @@ def samples(loaded: Samples | None, path: Path | None) -> SamplesRecord | None:
 
 
 def manifest(
-    source: LoadedSource,
+    source: Source,
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     task: str | None,
@@ -146,7 +146,7 @@ def manifest(
 
 
 def base(
-    source: LoadedSource,
+    source: Source,
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     task: str | None,
@@ -158,7 +158,7 @@ def base(
     return Manifest(
         name=source.name,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        source=Source(
+        source=SourceRecord(
             kind=source.kind,
             file=source.path.name if source.path is not None else "",
             sha256=source.sha256 or "",

@@ -44,7 +44,7 @@ class TensorError:
 
 
 @dataclass(frozen=True)
-class ModuleError:
+class ModuleDivergence:
     """One module, by the nodes that are its own: the largest relative error among the tensors that come in and that go out.
 
     ``entering`` is None where nothing that comes in could be compared (the model's inputs are exact: 0), ``leaving``
@@ -98,7 +98,7 @@ class Divergence:
     case: str
     reference: str
     outputs: tuple[OutputError, ...]
-    modules: tuple[ModuleError, ...]
+    modules: tuple[ModuleDivergence, ...]
     tensors: tuple[TensorError, ...]
     place: Blame | None = None
     tensor: str = ""

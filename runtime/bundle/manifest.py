@@ -20,7 +20,7 @@ from .sections import (
     Precision,
     RewriteRecord,
     SamplesRecord,
-    Source,
+    SourceRecord,
     StageRecord,
 )
 
@@ -43,7 +43,7 @@ class Manifest:
 
     name: str
     created: str
-    source: Source
+    source: SourceRecord
     tools: dict[str, str]
     gpu: Gpu | None
     inputs: tuple[TensorSpec, ...]

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceRecord:
     """What was handed in. ``kind``: checkpoint, state-dict, pt2, torchscript, pickle, onnx; ``file``: its name."""
 
     kind: str

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..bundle.divergence import Divergence, ModuleError, TensorError
+from ..bundle.divergence import Divergence, ModuleDivergence, TensorError
 
 AROUND = 6
 """Modules before and after the place, and as many of the largest growth where nothing fails."""
@@ -41,7 +41,7 @@ def print_divergence(console: Console, found: Divergence, *, every: bool, tensor
         console.print(f"    {escape(made.command)}")
 
 
-def around(found: Divergence) -> Sequence[ModuleError]:
+def around(found: Divergence) -> Sequence[ModuleDivergence]:
     """The modules next to the place; without one, those whose error grows most, in their order."""
     if len(found.modules) <= 2 * AROUND + 1:
         return found.modules
@@ -57,11 +57,11 @@ def number(value: float | None) -> str:
     return "-" if value is None else "inf" if math.isinf(value) else "nan" if math.isnan(value) else f"{value:.1e}"
 
 
-def _is_place(row: ModuleError, found: Divergence) -> bool:
+def _is_place(row: ModuleDivergence, found: Divergence) -> bool:
     return found.place is not None and row.module == found.place.module
 
 
-def _modules(rows: Sequence[ModuleError], found: Divergence) -> Table:
+def _modules(rows: Sequence[ModuleDivergence], found: Divergence) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("module", overflow="fold")
     table.add_column("line", style="dim", overflow="fold")

@@ -23,7 +23,7 @@ from attnexport.runtime.bundle.bundle import Bundle
 from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
 from attnexport.runtime.bundle.golden import GoldenCase, write_golden
 from attnexport.runtime.bundle.manifest import Manifest
-from attnexport.runtime.bundle.sections import DecodeAgreement, DecodeRecord, EngineRecord, RewriteRecord, Source
+from attnexport.runtime.bundle.sections import DecodeAgreement, DecodeRecord, EngineRecord, RewriteRecord, SourceRecord
 from attnexport.runtime.bundle.writer import BundleFolder, BundleWriter
 from attnexport.runtime.check.check import check
 from attnexport.runtime.check.check_rows import CheckResult, CheckRow
@@ -77,7 +77,7 @@ def _fill(folder: BundleFolder, engines: tuple[EngineRecord, ...] = ()) -> Manif
     parity = [_record("onnx-fp32", "model.onnx", "float32"), _record("onnx-fp16", "model.fp16.onnx", "float16")]
     parity += [_record(f"engine-{engine.precision}", engine.file, "float16") for engine in engines]
     return Manifest(
-        name="net", created="2026-11-05T10:00:00+00:00", source=Source("checkpoint", "net.pt", "0" * 64),
+        name="net", created="2026-11-05T10:00:00+00:00", source=SourceRecord("checkpoint", "net.pt", "0" * 64),
         tools={}, gpu=None, inputs=(specs[0],), outputs=(specs[1],), task=None, engines=engines, parity=tuple(parity),
         rewrites=(RewriteRecord("act.gate/Mul", "Mul", "own", (), module="act.gate", source="net.py:7"),),
         notes=("engines/fp16.rtx-1.2.0.engine was not run: no GPU is here", "the weights are random"),

@@ -22,7 +22,7 @@ from attnexport.runtime.bundle.sections import (
     KeptNode,
     Precision,
     RewriteRecord,
-    Source,
+    SourceRecord,
     StageRecord,
 )
 from attnexport.runtime.bundle.writer import BundleWriter
@@ -37,7 +37,7 @@ def plain() -> Manifest:
     return Manifest(
         name="net",
         created="2026-11-05T10:00:00+00:00",
-        source=Source("checkpoint", "net.pt", "0" * 64),
+        source=SourceRecord("checkpoint", "net.pt", "0" * 64),
         tools={"attnexport": "0.1.0"},
         gpu=None,
         inputs=(TensorSpec("x", "float32", (BATCH, Axis.fixed(3))),),
@@ -56,7 +56,7 @@ def full(plain: Manifest) -> Manifest:
     figures = Figures(1e-7, 3e-7, 2e-7, 1.0, 0.5, 24)
     return replace(
         plain,
-        source=Source("state-dict", "net.pth", "a" * 64, "digits_sasa", ("prefix module. stripped",)),
+        source=SourceRecord("state-dict", "net.pth", "a" * 64, "digits_sasa", ("prefix module. stripped",)),
         gpu=Gpu("NVIDIA L4", "8.9"),
         task="classification",
         files={

@@ -27,7 +27,7 @@ import pytest
 from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
 from attnexport.runtime.bundle.golden import GoldenCase, write_golden
 from attnexport.runtime.bundle.manifest import Manifest
-from attnexport.runtime.bundle.sections import Source
+from attnexport.runtime.bundle.sections import SourceRecord
 from attnexport.runtime.bundle.writer import BundleWriter
 from attnexport.runtime.spec import Axis, TensorSpec
 
@@ -125,7 +125,7 @@ def write_bundle(
     replace: bool = False,
 ) -> Path:
     manifest = Manifest(
-        name=path.stem, created="2026-11-21T10:00:00+00:00", source=Source("onnx", "model.onnx", "0" * 64),
+        name=path.stem, created="2026-11-21T10:00:00+00:00", source=SourceRecord("onnx", "model.onnx", "0" * 64),
         tools={"attnexport": "0.1.0"}, gpu=None, inputs=inputs, outputs=outputs, task=None,
         parity=tuple(_parity(spec.name, 2.0) for spec in outputs),
     )  # fmt: skip

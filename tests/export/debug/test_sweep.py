@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from attnexport.export.debug.modules import Types, module_rows, tensor_rows
 from attnexport.export.debug.reproduce import smallest_part
 from attnexport.export.debug.sweep import sweep
-from attnexport.export.debug.taps import Taps
+from attnexport.export.debug.taps import TensorReader
 from attnexport.export.graph.origin import Origin
 from attnexport.export.verify.locate import Place, locate
 from attnexport.export.verify.sides import See, Side
@@ -63,7 +63,7 @@ def test_every_tensor_is_compared_whatever_the_chunk_and_no_more_is_held(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, feeds, truth = chain(9, 1.01)
-    with Taps(model) as taps:
+    with TensorReader(model) as taps:
         held: list[int] = []
         run = taps.run
 
@@ -95,7 +95,7 @@ def test_what_is_of_another_shape_is_left_out_and_whole_numbers_and_infinities_c
     truth = Held(
         {"scaled": np.ones((2, SIZE)), "whole": np.full(SIZE, 4), "y": np.full(SIZE, 3.0), "other": np.ones(1)}
     )
-    with Taps(model) as taps:
+    with TensorReader(model) as taps:
         found = sweep(taps, truth, {"x": x}, quiet)
     assert set(found) == {"whole", "y"}
     assert found["whole"].error == 0.5
@@ -107,7 +107,7 @@ def test_weights_are_in_a_file_while_the_taps_are_open_and_gone_afterwards() -> 
     model, feeds, _ = chain(2, 3.0)
     (weight,) = model.graph.initializer
     weight.CopyFrom(numpy_helper.from_array(np.full((SIZE * SIZE, 1), 3, np.float32).reshape(SIZE, SIZE), "w"))
-    with Taps(model) as taps:
+    with TensorReader(model) as taps:
         folder: Path = taps.folder
         assert taps.light.ByteSize() < 1000 < (folder / "weights").stat().st_size
         assert taps.run(feeds, ["t0"])["t0"] == pytest.approx(np.tile(feeds["x"] * 3, (SIZE, 1)))
@@ -121,7 +121,7 @@ def test_errors_by_module_are_those_of_what_crosses_its_border() -> None:
     model, feeds, truth = chain(9, 1.01)
     del truth.arrays["t2"]
     truth.names -= {"t2"}
-    with Taps(model) as taps:
+    with TensorReader(model) as taps:
         found = sweep(taps, truth, feeds, quiet)
         types = Types(taps.light, typed=False)
         rows = module_rows(taps.light, taps.flow, found, Trail(ORIGINS), types)
@@ -151,7 +151,7 @@ def test_types_are_those_that_the_nodes_of_a_typed_model_make() -> None:
 
 
 def part_of(model: onnx.ModelProto, feeds: Any, truth: Held, allowed: float) -> tuple[Any, Place]:
-    with Taps(model) as taps:
+    with TensorReader(model) as taps:
         found = sweep(taps, truth, feeds, quiet)
         output = model.graph.output[0].name
         place = locate(taps.flow, set(found), output, lambda names: {n: found[n].error for n in names}, 2.0**-24)
@@ -174,7 +174,7 @@ def test_one_wrong_node_is_cut_out_alone() -> None:
 
 def test_an_error_that_nodes_add_up_to_is_cut_out_with_as_many_as_it_takes() -> None:
     model, feeds, truth = chain(40, 1.000095)
-    with Taps(model) as taps:
+    with TensorReader(model) as taps:
         found = sweep(taps, truth, feeds, quiet)
         place = Place("t20", frozenset({"t20"}))
         part = smallest_part(taps, truth, feeds, place, found, Types(taps.light, typed=False), 5e-4)
@@ -186,7 +186,7 @@ def test_an_error_that_nodes_add_up_to_is_cut_out_with_as_many_as_it_takes() -> 
 
 def test_where_nothing_fails_alone_there_is_no_part() -> None:
     model, feeds, truth = chain(6, 1.0001)
-    with Taps(model) as taps:
+    with TensorReader(model) as taps:
         found = sweep(taps, truth, feeds, quiet)
         place = Place("t5", frozenset({"t5"}))
         assert smallest_part(taps, truth, feeds, place, found, Types(taps.light, typed=False), 1e-2) is None

@@ -16,7 +16,7 @@ from attnexport.export.probe.case import Case
 from attnexport.export.probe.on_ort import OrtProbe
 from attnexport.export.probe.on_tensorrt import TensorRTProbe
 from attnexport.export.probe.outcome import judge
-from attnexport.export.progress import Silent, StageRecord
+from attnexport.export.progress import Silent, StageRun
 from attnexport.export.targets import Row
 from attnexport.export.targets.matrix import SHIPPED, load, shipped
 
@@ -121,12 +121,12 @@ class Listening(Silent):
     def __init__(self) -> None:
         super().__init__()
         self.said: list[str] = []
-        self.records: list[StageRecord] = []
+        self.records: list[StageRun] = []
 
     def progress(self, done: float, text: str) -> None:
         self.said.append(f"{done:.2f} {text}")
 
-    def finished(self, record: StageRecord) -> None:
+    def finished(self, record: StageRun) -> None:
         self.records.append(record)
 
 

@@ -11,14 +11,14 @@ import pytest
 from rich.console import Console
 
 from attnexport.runtime.bundle.attribution import Blame
-from attnexport.runtime.bundle.divergence import Divergence, ModuleError, OutputError, Reproducer, TensorError
+from attnexport.runtime.bundle.divergence import Divergence, ModuleDivergence, OutputError, Reproducer, TensorError
 from attnexport.runtime.show.divergence_table import around, number, print_divergence
 
 INF = float("inf")
 
 
-def row(name: str, entering: float | None, leaving: float | None) -> ModuleError:
-    return ModuleError(name, "Part", f"net.py:{name}", 1, 1, entering, leaving, "fp32")
+def row(name: str, entering: float | None, leaving: float | None) -> ModuleDivergence:
+    return ModuleDivergence(name, "Part", f"net.py:{name}", 1, 1, entering, leaving, "fp32")
 
 
 @pytest.mark.parametrize(

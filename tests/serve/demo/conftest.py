@@ -23,7 +23,7 @@ from attnexport.benchmarks.chromium import NAMES, Browser, find_browser
 from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
 from attnexport.runtime.bundle.golden import GoldenCase, write_golden
 from attnexport.runtime.bundle.manifest import Manifest
-from attnexport.runtime.bundle.sections import AttentionRecord, SamplesRecord, Source
+from attnexport.runtime.bundle.sections import AttentionRecord, SamplesRecord, SourceRecord
 from attnexport.runtime.bundle.writer import BundleWriter
 from attnexport.runtime.spec import Axis, TensorSpec
 
@@ -93,7 +93,7 @@ def _write(
     (name, x), *_ = feeds.items()
     truth = oracle(x)
     manifest = Manifest(
-        name=path.stem, created="2026-11-21T10:00:00+00:00", source=Source("onnx", "model.onnx", "0" * 64),
+        name=path.stem, created="2026-11-21T10:00:00+00:00", source=SourceRecord("onnx", "model.onnx", "0" * 64),
         tools={"attnexport": "0.1.0"}, gpu=None, task=None,
         inputs=(TensorSpec(name, x.dtype.name, (BATCH, *map(Axis.fixed, x.shape[1:]))),),
         outputs=tuple(TensorSpec(out, "float32", (BATCH, *map(Axis.fixed, dims[out]))) for out in truth),
