@@ -18,7 +18,7 @@ from typing import Any
 from attnexport.export.engine import EngineOptions, Flavour, build_engine, find_flavour
 from attnexport.export.engine.memory import engine_memory
 from attnexport.export.progress import Silent
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.codec import encode_fields
 from attnexport.runtime.show.console import size
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -33,7 +33,7 @@ def at_batch(specs: Sequence[TensorSpec], symbol: str, largest: int) -> list[Ten
     return [replace(spec, axes=tuple(map(axis, spec.axes))) for spec in specs]
 
 
-def measure(bundle: Bundle, model: str, largest: int, flavour: Flavour) -> dict[str, Any]:
+def measure(bundle: StoredBundle, model: str, largest: int, flavour: Flavour) -> dict[str, Any]:
     """One row: an engine of the model ``model`` for batches of up to ``largest``."""
     manifest = bundle.manifest
     symbol = manifest.inputs[0].axes[0].symbol
@@ -70,7 +70,7 @@ def main() -> None:
         "| bundle | batch | plan | weights | activations | inputs, outputs | one thread |\n|---|---|---|---|---|---|---|"
     )
     for path in options.bundles:
-        bundle = Bundle.open(path)
+        bundle = StoredBundle.open(path)
         model = (bundle.with_role("model-fp16") or bundle.with_role("model-fp32"))[0]
         for largest in map(int, options.batch.split(",")):
             row = measure(bundle, model, largest, flavour)

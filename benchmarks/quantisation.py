@@ -19,7 +19,7 @@ from typing import Any
 from attnexport.benchmarks.marks import put
 from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import run
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NETWORKS = ("digits_stn_cbam", "digits_sasa", "digits_lrnet")
@@ -62,7 +62,7 @@ def measure(network: str, precision: str, method: str) -> Row:
         made = run(ExportOptions(**options))
         taken = time.perf_counter() - started
         assert made.bundle is not None, made.failures
-        bundle = Bundle.open(made.bundle)
+        bundle = StoredBundle.open(made.bundle)
         manifest = bundle.manifest
         stages = {stage.name: stage.seconds for stage in manifest.stages}
         record = next(one for one in manifest.parity if one.stage == f"emulated-{precision}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attnexport.benchmarks.chromium import Browser, find_browser
 from attnexport.export.report.page import write_page
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 
 OPENINGS = 9
 
@@ -28,7 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         browser = Browser(program, Path(folder) / "profile")
         for path in parser.parse_args().bundles:
-            bundle = Bundle.open(path)
+            bundle = StoredBundle.open(path)
             start = time.perf_counter()
             page = write_page(bundle, Path(folder) / "page.html")
             wrote = time.perf_counter() - start

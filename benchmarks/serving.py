@@ -29,7 +29,7 @@ import numpy as np
 
 import attnexport
 from attnexport.benchmarks.marks import put
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.serve.child import Child
 from attnexport.runtime.serve.endpoints import Endpoints, find_endpoints
@@ -141,7 +141,7 @@ def bare(bundle: Path, models: RepositoryOptions, folder: Path) -> Iterator[Runn
     (written,) = write_repository([bundle], folder / "repository", models)
     version = written.folder / str(written.version)
     shutil.copy(HERE / "serving_bare_model.py", version / "model.py")
-    shutil.copy(Bundle.open(bundle).file("model.onnx"), version / "model.onnx")
+    shutil.copy(StoredBundle.open(bundle).file("model.onnx"), version / "model.onnx")
     endpoints = find_endpoints(ServeOptions((bundle,), http_port=0, grpc_port=0, metrics_port=0))
     triton = find_triton(None, lambda *_, **__: None)
     command = [
@@ -225,7 +225,9 @@ def measure(
 def one_row(bundle: Path, folder: Path) -> Path:
     """A request of the clients as a file: the bundle's inputs with one row."""
     feeds = folder / "feeds.npz"
-    arrays: Any = {name: array[:1] for name, array in random_feeds(Bundle.open(bundle).manifest.inputs, "min").items()}
+    arrays: Any = {
+        name: array[:1] for name, array in random_feeds(StoredBundle.open(bundle).manifest.inputs, "min").items()
+    }
     np.savez(feeds, **arrays)
     return feeds
 

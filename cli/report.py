@@ -18,10 +18,10 @@ def report(
     """Write a bundle's report again: one page that opens anywhere. The one inside the bundle stays as it was sealed."""
     from ..export.report.page import write_page
     from ..runtime.bundle.bench_report import BenchReport
-    from ..runtime.bundle.bundle import Bundle
+    from ..runtime.bundle.bundle import StoredBundle
     from ..runtime.show.console import show_page
 
-    opened = Bundle.open(bundle)
+    opened = StoredBundle.open(bundle)
     measured = BenchReport.read(bench) if bench is not None else None
     path = write_page(opened, out or Path(f"{opened.manifest.name}.html"), measured)
     show_page(path, as_json=json_output)

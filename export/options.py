@@ -15,7 +15,7 @@ from .engine.options import parse_bytes as parse_bytes
 from .source import SourceOptions, parse_kwargs
 
 TrtWish = Literal["auto", "rtx", "enterprise"]
-Form = Literal["fp16", "bf16", "fp32", "int8", "fp8"]
+ModelType = Literal["fp16", "bf16", "fp32", "int8", "fp8"]
 Precision = Literal["auto", "fp16", "bf16", "fp32", "int8", "fp8"]
 IoPrecision = Literal["fp32", "same"]
 PrecisionBackend = Literal["own", "autocast"]
@@ -52,9 +52,14 @@ class ExportOptions:
     engine: EngineOptions = field(default_factory=EngineOptions)
 
     @property
-    def form(self) -> Form:
-        """The type that ``precision`` comes to: a search makes FP16."""
+    def model_type(self) -> ModelType:
+        """The type of the typed model: FP16 for ``auto``, else ``precision``."""
         return "fp16" if self.precision == "auto" else self.precision
+
+    @property
+    def searches(self) -> bool:
+        """Whether a search decides which operators stay FP32 (``--precision auto``)."""
+        return self.precision == "auto"
 
     @classmethod
     def from_strings(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ForeignEngineError, InputError, MissingBackendError, ParityError
-from ..runtime.bundle.bundle import MANIFEST, Bundle
+from ..runtime.bundle.bundle import MANIFEST, StoredBundle
 from ..runtime.bundle.codec import encode_fields
 from ..runtime.bundle.manifest import Manifest
 from ..runtime.bundle.sections import EngineRecord, StageRecord
@@ -80,7 +80,7 @@ def rebuild(
     without TensorRT or onnx, EngineError where TensorRT refuses, ParityError where a new engine fails its gate.
     """
     reporter = reporter or Silent()
-    bundle = Bundle.open(path)
+    bundle = StoredBundle.open(path)
     bundle.verify_files()
     flavour = find_flavour(trt)  # type: ignore[arg-type]  # it refuses other words
     reporter.note(f"{flavour.title}: {flavour.reason}")
@@ -147,7 +147,7 @@ def rebuild_foreign(path: str | Path, reporter: Reporter) -> Rebuilt | None:
         raise MissingBackendError(
             "no GPU is here to build engines for", "leave out --rebuild, or use attnexport rebuild"
         )
-    bundle = Bundle.open(path)
+    bundle = StoredBundle.open(path)
     holders = [bundle, *(bundle.part(name) for name in bundle.manifest.parts)]
     try:
         for holder in holders:
@@ -175,7 +175,7 @@ class _Work:
         self.engines: list[EngineRecord] = []
         self.written: list[str] = []
 
-    def bundle(self, bundle: Bundle, folder: BundleFolder) -> tuple[Manifest, dict[str, str]]:
+    def bundle(self, bundle: StoredBundle, folder: BundleFolder) -> tuple[Manifest, dict[str, str]]:
         """Copy and rebuild one bundle into ``folder``: its new manifest, and the roles of its files."""
         parts = bundle.manifest.parts
         if not parts:
@@ -194,7 +194,7 @@ class _Work:
             manifest = replace(manifest, decode=replace(manifest.decode, parity=kept))
         return self._said(manifest, self.engines[began:], 0.0), roles
 
-    def _graph(self, bundle: Bundle, folder: BundleFolder, prefix: str = "") -> tuple[Manifest, dict[str, str]]:
+    def _graph(self, bundle: StoredBundle, folder: BundleFolder, prefix: str = "") -> tuple[Manifest, dict[str, str]]:
         models = self._models(bundle)
         old = [e for e in bundle.manifest.engines if e.precision in models]
         gone = {engine.file for engine in old}
@@ -227,7 +227,7 @@ class _Work:
         stages = (*manifest.stages, StageRecord("rebuild", round(seconds, 3), {"text": text}))
         return replace(manifest, stages=stages, notes=(*notes, f"engines rebuilt: {text}"))
 
-    def _models(self, bundle: Bundle) -> dict[str, str]:
+    def _models(self, bundle: StoredBundle) -> dict[str, str]:
         """The model file to build from, by precision."""
         if self.precision is None and bundle.manifest.engines:
             wanted = [engine.precision for engine in bundle.manifest.engines]
@@ -250,11 +250,11 @@ def _page(folder: BundleFolder, manifest: Manifest, roles: Mapping[str, str]) ->
         return
     from .report.page import add_page
 
-    parts = {name: Bundle.open(folder.path / inside).manifest for name, inside in manifest.parts.items()}
+    parts = {name: StoredBundle.open(folder.path / inside).manifest for name, inside in manifest.parts.items()}
     add_page(folder, manifest, parts, {})
 
 
-def _copy(bundle: Bundle, folder: Path, roles: Mapping[str, str], link: bool) -> None:
+def _copy(bundle: StoredBundle, folder: Path, roles: Mapping[str, str], link: bool) -> None:
     """The files of these names; ``link``: without a copy where the file system can, but for the report, which is rewritten."""
     for name in roles:
         target = folder / name

@@ -18,7 +18,7 @@ from torch import nn
 from attnexport.cli import main
 from attnexport.export.source import SourceOptions, load
 from attnexport.models import registry
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.inputs.feeds import batches
 from attnexport.runtime.sessions import Session
 from attnexport.runtime.sessions.emulated import EmulatedSession
@@ -38,14 +38,14 @@ def run(*argv: str | Path) -> int:
 
 
 @pytest.fixture(scope="module", params=DIGITS)
-def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> StoredBundle:
     out = tmp_path_factory.mktemp("bundles") / f"{request.param}.attn"
     model = EXAMPLES / f"{request.param}.pt"
     assert run(model, "--trt=rtx", "--samples", SAMPLES, "--out", out, "--quiet") == 0
-    return Bundle.open(out)
+    return StoredBundle.open(out)
 
 
-def test_a_bundle_holds_both_models_an_engine_and_golden_cases(bundle: Bundle) -> None:
+def test_a_bundle_holds_both_models_an_engine_and_golden_cases(bundle: StoredBundle) -> None:
     files = {name: record.role for name, record in bundle.manifest.files.items()}
     engine = next(name for name, role in files.items() if role == "engine")
     # A spatial transformer's report shows what it samples.
@@ -79,7 +79,7 @@ def test_a_bundle_holds_both_models_an_engine_and_golden_cases(bundle: Bundle) -
     ]
 
 
-def test_only_standard_operators_that_tensorrt_runs_are_left(bundle: Bundle) -> None:
+def test_only_standard_operators_that_tensorrt_runs_are_left(bundle: StoredBundle) -> None:
     for name in ("model.onnx", "model.fp16.onnx"):
         model = onnx.load(bundle.file(name))
         onnx.checker.check_model(model, full_check=True)
@@ -91,7 +91,7 @@ def test_only_standard_operators_that_tensorrt_runs_are_left(bundle: Bundle) -> 
         assert x.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
 
 
-def test_fp32_errs_at_most_twice_as_much_as_pytorch_and_fp16_is_held_under_emulation(bundle: Bundle) -> None:
+def test_fp32_errs_at_most_twice_as_much_as_pytorch_and_fp16_is_held_under_emulation(bundle: StoredBundle) -> None:
     records = {record.stage: record for record in bundle.manifest.parity}
     assert set(records) == {"onnx-fp32", "onnx-fp16", "emulated-fp16"}
     for record in records.values():
@@ -105,7 +105,7 @@ def test_fp32_errs_at_most_twice_as_much_as_pytorch_and_fp16_is_held_under_emula
 
 
 @pytest.mark.parametrize("size", [1, 7, 16])
-def test_top1_agrees_with_fp64_over_all_held_out_samples_at_every_batch_size(bundle: Bundle, size: int) -> None:
+def test_top1_agrees_with_fp64_over_all_held_out_samples_at_every_batch_size(bundle: StoredBundle, size: int) -> None:
     with np.load(SAMPLES) as held:
         x = {"x": held["x"]}
     source = load(EXAMPLES / f"{bundle.manifest.name}.pt", SourceOptions())
@@ -123,7 +123,7 @@ def test_top1_agrees_with_fp64_over_all_held_out_samples_at_every_batch_size(bun
     assert agreement(EmulatedSession(bundle.file("model.fp16.onnx"))) >= 0.995
 
 
-def test_the_engine_is_described_by_layer_with_its_profile(bundle: Bundle) -> None:
+def test_the_engine_is_described_by_layer_with_its_profile(bundle: StoredBundle) -> None:
     (engine,) = bundle.manifest.engines
     assert (engine.flavour, engine.precision) == ("rtx", "fp16")
     assert engine.profiles == ({"x": {"min": [1, 3, 32, 32], "opt": [4, 3, 32, 32], "max": [16, 3, 32, 32]}},)
@@ -133,7 +133,7 @@ def test_the_engine_is_described_by_layer_with_its_profile(bundle: Bundle) -> No
     assert any(layer["modules"] for layer in engine.layers)
 
 
-def test_rewrites_and_precisions_name_modules_and_reasons_and_no_path_of_this_machine(bundle: Bundle) -> None:
+def test_rewrites_and_precisions_name_modules_and_reasons_and_no_path_of_this_machine(bundle: StoredBundle) -> None:
     operators = {r.op for r in bundle.manifest.rewrites}
     assert (
         operators
@@ -163,7 +163,9 @@ main(sys.argv[1:])
 """
 
 
-def test_a_bundle_is_proved_again_without_torch_and_refused_once_it_is_touched(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_bundle_is_proved_again_without_torch_and_refused_once_it_is_touched(
+    bundle: StoredBundle, tmp_path: Path
+) -> None:
     command = [sys.executable, "-c", BLOCKED, "check", "--json"]
     done = subprocess.run([*command, str(bundle.path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
@@ -181,7 +183,7 @@ def test_a_bundle_is_proved_again_without_torch_and_refused_once_it_is_touched(b
     assert "model.onnx" in json.loads(done.stdout)["error"]
 
 
-def test_inspect_and_check_speak_to_people(bundle: Bundle, capfd: pytest.CaptureFixture[str]) -> None:
+def test_inspect_and_check_speak_to_people(bundle: StoredBundle, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("inspect", bundle.path, "--layers") == 0
     shown = capfd.readouterr().out
     for words in ("rewrites", "operators", "engine", "parity", "features.", "attention/"):
@@ -257,7 +259,7 @@ def test_every_form_of_a_model_becomes_a_bundle(
     assert code == 0, err + out
     result = json.loads(out)
     assert result["passed"]
-    manifest = Bundle.open("net.attn").manifest
+    manifest = StoredBundle.open("net.attn").manifest
     assert manifest.inputs[0].axes[0].symbol is not None
     assert len(manifest.engines) == 1
     found = {(r.model, r.op) for r in manifest.rewrites}
@@ -283,7 +285,7 @@ def test_a_failed_gate_exits_1_and_leaves_nothing_unless_asked(
     assert list(tmp_path.iterdir()) == []
     assert run(*words, "--keep-failed") == 1
     assert "FAIL" in capfd.readouterr().out
-    (record,) = Bundle.open("x.attn").manifest.parity
+    (record,) = StoredBundle.open("x.attn").manifest.parity
     assert not record.gate.passed
 
 
@@ -332,4 +334,4 @@ def test_an_architecture_exports_from_its_name_alone(tmp_path: Path, monkeypatch
     assert len(small) == 3
     for name in small:
         assert run("--arch", name, "--random-weights", "--quiet") == 0
-        assert Bundle.open(f"{name}.attn").manifest.source.arch == name
+        assert StoredBundle.open(f"{name}.attn").manifest.source.arch == name

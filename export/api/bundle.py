@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BundleError, InputError
-from ...runtime.bundle.bundle import Bundle as Folder
+from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.check.check_rows import CheckResult
 from ...runtime.open.select import TORCH, open_bundle
@@ -28,7 +28,7 @@ class Bundle:
 
     def __init__(self, path: str | Path, *, module: torch.nn.Module | None = None) -> None:
         """Read the manifest. Raises BundleError for what is no bundle."""
-        self.folder = Folder.open(path)
+        self.folder = StoredBundle.open(path)
         self.module = module
 
     @property
@@ -97,7 +97,7 @@ class Bundle:
 
 
 def open_session(
-    path: str | Path | Folder | Bundle,
+    path: str | Path | StoredBundle | Bundle,
     backend: str = "auto",
     *,
     precision: str | None = None,
@@ -112,7 +112,7 @@ def open_session(
     ``rebuild`` builds the engine anew for what is here, where it was made for elsewhere, and opens that. ``backend="torch"``
     runs the original in PyTorch: ``model`` is the module, or the file that the bundle was made from.
     """
-    handle = path if isinstance(path, Bundle) else Bundle(path.path if isinstance(path, Folder) else path)
+    handle = path if isinstance(path, Bundle) else Bundle(path.path if isinstance(path, StoredBundle) else path)
     if backend == TORCH:
         from .torch_session import open_torch
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...errors import BundleError, InputError, StageError, first_line
-from ...runtime.bundle.bundle import Bundle, sha256_of
+from ...runtime.bundle.bundle import StoredBundle, sha256_of
 from ...runtime.open.session import OpenBundle
 from ...runtime.sessions.feeding import host_array
 from ..source import SourceOptions, load
@@ -69,7 +69,7 @@ class TorchSession:
         return torch.from_numpy(array if array.flags.writeable else array.copy()).to(self.device)
 
 
-def open_torch(bundle: Bundle, model: torch.nn.Module | str | Path | None) -> OpenBundle:
+def open_torch(bundle: StoredBundle, model: torch.nn.Module | str | Path | None) -> OpenBundle:
     """A bundle's original: the module that it was exported from here, one that is given, or the file that it came from.
 
     Raises InputError where none of them is at hand, BundleError for a file that is not the one that was exported.
@@ -99,7 +99,7 @@ def open_torch(bundle: Bundle, model: torch.nn.Module | str | Path | None) -> Op
     )  # fmt: skip
 
 
-def _loaded(bundle: Bundle, path: Path) -> torch.nn.Module:
+def _loaded(bundle: StoredBundle, path: Path) -> torch.nn.Module:
     source = bundle.manifest.source
     if not path.is_file():
         raise InputError(f"model {path} does not exist", "give the file that the bundle was exported from")

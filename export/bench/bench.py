@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InputError, StageError
 from ...runtime.bundle.bench_report import MEASURED, BenchReport, GpuState, Settings
-from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.manifest import Manifest
 from ..progress import Reporter, Silent
 from .entry import Entry, check_names, entries
@@ -56,7 +56,7 @@ def bench(
                 said = "; ".join(f"{entry.contender.name}: {entry.reason}" for entry in found if entry.reason)
                 raise StageError("bench", f"no contender could be measured: {said}")
             gpu = watch.state if watch is not None else None
-            manifest = Bundle.open(measured.bundle).manifest
+            manifest = StoredBundle.open(measured.bundle).manifest
             return BenchReport(
                 name=measured.name,
                 created=datetime.now(timezone.utc).isoformat(timespec="seconds"),

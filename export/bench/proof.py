@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...errors import ParityError, StageError
-from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.check.compare import ErrorMeter, check_outputs
 from ...runtime.sessions.ort import OrtSession
 from ...runtime.spec import TensorSpec
@@ -28,7 +28,7 @@ class Reference:
             raise StageError("bench", f"{subject.bundle} has no FP32 model", "export it again")
         self._session = OrtSession(path, threads=threads)
         self._specs = subject.outputs
-        for case in Bundle.open(subject.bundle).golden()[:1]:
+        for case in StoredBundle.open(subject.bundle).golden()[:1]:
             truth = {spec.name: case.truth[spec.name] for spec in self._specs}
             difference(self._specs, self.outputs(case.feeds), truth, "float32", path.name)
 

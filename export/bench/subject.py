@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
-from ...runtime.bundle.bundle import Bundle, sha256_of
+from ...runtime.bundle.bundle import StoredBundle, sha256_of
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.spec import TensorSpec
 
@@ -40,9 +40,9 @@ class Original:
     @classmethod
     def of_file(cls, path: Path | None, options: SourceOptions) -> Original:
         """A model as the export loads it."""
-        from ..source.sniff import Form, sniff
+        from ..source.sniff import FileFormat, sniff
 
-        is_graph = path is not None and sniff(path) is Form.ONNX
+        is_graph = path is not None and sniff(path) is FileFormat.ONNX
         return cls(pickle.dumps((path, options)), path if is_graph else None)
 
     @classmethod
@@ -88,7 +88,7 @@ class Subject:
 
     def file(self, role: str) -> Path | None:
         """The bundle's first file of a role; None where it has none."""
-        bundle = Bundle.open(self.bundle)
+        bundle = StoredBundle.open(self.bundle)
         names = bundle.with_role(role)
         return bundle.file(names[0]) if names else None
 
@@ -109,11 +109,13 @@ def subject(options: BenchOptions, reporter: Reporter, module: torch.nn.Module |
             from ..pipeline import run
 
             run(replace(model, out=folder / "model.attn", whole=True), reporter)
-            yield _subject(Bundle.open(folder / "model.attn"), folder, Original.of_file(model.model, model.source))
+            yield _subject(
+                StoredBundle.open(folder / "model.attn"), folder, Original.of_file(model.model, model.source)
+            )
 
 
 def _of_bundle(path: Path, model: ExportOptions | None, folder: Path, module: torch.nn.Module | None) -> Subject:
-    bundle = Bundle.open(path)
+    bundle = StoredBundle.open(path)
     manifest = bundle.manifest
     if manifest.parts:
         part = next(iter(manifest.parts.values()))
@@ -130,7 +132,7 @@ def _of_bundle(path: Path, model: ExportOptions | None, folder: Path, module: to
     return _subject(bundle, folder, None, f"it needs the original model: add --model {manifest.source.file or 'MODEL'}")
 
 
-def _subject(bundle: Bundle, folder: Path, original: Original | None, missing: str = "") -> Subject:
+def _subject(bundle: StoredBundle, folder: Path, original: Original | None, missing: str = "") -> Subject:
     manifest = bundle.manifest
     maps = {record.output for record in manifest.attention}
     outputs = tuple(spec for spec in manifest.outputs if spec.name not in maps)

@@ -58,8 +58,10 @@ def debug(
     reporter = reporter or Silent()
     if folder is not None and folder.exists() and not replace:
         raise InputError(f"{folder} is already there", "replace it with --force, or name another with --out")
-    if stage is not None and bundle is None and stage not in names_of(options.form):
-        raise InputError(f"--stage {stage} is none of this export's", f"use one of {', '.join(names_of(options.form))}")
+    if stage is not None and bundle is None and stage not in names_of(options.model_type):
+        raise InputError(
+            f"--stage {stage} is none of this export's", f"use one of {', '.join(names_of(options.model_type))}"
+        )
     begun = begin(options, reporter)
     job, source = begun.job, begun.source
     if begun.split:

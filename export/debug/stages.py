@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from ...errors import InputError
-from ...runtime.bundle.bundle import Bundle, sha256_of
+from ...runtime.bundle.bundle import StoredBundle, sha256_of
 from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec
 from ..reference.original import Precision
@@ -63,7 +63,7 @@ def stages(job: Job, ready: Prepared) -> Iterator[Stage]:
 
     ``ready.trail`` learns of each rewrite on the way. Raises what the stages raise.
     """
-    form = job.options.form
+    form = job.options.model_type
     captured = ready.entered.captured
     yield Stage("capture", "float32", captured.model)
     with job.stages.run("recognise") as stage:
@@ -109,7 +109,7 @@ def stages_of_bundle(job: Job, path: Path) -> Iterator[Stage]:
 
     Raises BundleError for what is no bundle, InputError for one of several parts.
     """
-    bundle = Bundle.open(path)
+    bundle = StoredBundle.open(path)
     if bundle.manifest.parts:
         raise InputError(f"{path} has parts ({', '.join(bundle.manifest.parts)})", "look into the model itself")
     held: list[tuple[str, Precision, str]] = [("lower", "float32", FP32)]

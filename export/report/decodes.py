@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from ...errors import AttnexportError
-from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.golden import read_golden
 from ...runtime.bundle.sections import DecodeAgreement, DecodeRecord
 from ...runtime.check.check_decode import TOKENS, open_form
@@ -69,7 +69,7 @@ def _decode(content: Content, facts: DecodeRecord, record: DecodeAgreement, sour
     """The tokens of each source, or why there are none."""
     try:
         with ExitStack() as stack:
-            parts = {graph.name: Bundle.open(graph.folder) for graph in content.graphs}
+            parts = {graph.name: StoredBundle.open(graph.folder) for graph in content.graphs}
             decoder, _ = open_form(parts, facts, record, stack, lambda _: None)
             return as_rows(decoder.greedy(source), facts.end, facts.limit)
     except AttnexportError as error:

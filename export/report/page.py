@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...runtime.bundle.bench_report import BenchReport
-from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.writer import BundleFolder
 from ...version import __version__
@@ -101,7 +101,7 @@ def add_page(folder: BundleFolder, manifest: Manifest, parts: Mapping[str, Manif
     return f"{REPORT}, {words.size(len(page))}"
 
 
-def write_page(bundle: Bundle, out: Path, bench: BenchReport | None = None) -> Path:
+def write_page(bundle: StoredBundle, out: Path, bench: BenchReport | None = None) -> Path:
     """Write the page of a finished bundle anew, elsewhere; the one inside the bundle is sealed with it.
 
     Raises InputError for an ``out`` inside the bundle or in no folder, and for a benchmark of another model.
@@ -117,7 +117,7 @@ def write_page(bundle: Bundle, out: Path, bench: BenchReport | None = None) -> P
     return out
 
 
-def _same_model(bundle: Bundle, bench: BenchReport) -> None:
+def _same_model(bundle: StoredBundle, bench: BenchReport) -> None:
     known = {record.sha256 for record in bundle.manifest.files.values()}
     for name in bundle.manifest.parts:
         known |= {record.sha256 for record in bundle.part(name).manifest.files.values()}

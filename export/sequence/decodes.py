@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.figures import ParityRecord, rounding_floor
 from ...runtime.bundle.golden import GoldenCase
 from ...runtime.bundle.sections import DecodeAgreement, DecodeRecord
@@ -51,7 +51,7 @@ class Decodes:
 
 def verify_decodes(
     plan: SequencePlan,
-    parts: Mapping[str, Bundle],
+    parts: Mapping[str, StoredBundle],
     samples: Samples | None,
     factor: float,
     seed: int,
@@ -101,13 +101,13 @@ def _original(
     originals: Mapping[str, TorchOriginal],
     precision: Precision,
     facts: DecodeRecord,
-    parts: Mapping[str, Bundle],
+    parts: Mapping[str, StoredBundle],
 ) -> SequenceDecoder:
     encoder, step = (OriginalSession(originals[name], part, precision) for name, part in plan.parts.items())
     return SequenceDecoder(encoder, step, facts, *batches(parts))
 
 
-def _forms(parts: Mapping[str, Bundle]) -> Iterator[tuple[str, dict[str, str], Precision]]:
+def _forms(parts: Mapping[str, StoredBundle]) -> Iterator[tuple[str, dict[str, str], Precision]]:
     """Stage, files and precision of every form in which both parts were verified."""
     by_stage: list[dict[str, ParityRecord]] = [{r.stage: r for r in part.manifest.parity} for part in parts.values()]
     for stage, record in by_stage[0].items():

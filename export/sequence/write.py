@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ...runtime.bundle.bundle import MANIFEST, Bundle
+from ...runtime.bundle.bundle import MANIFEST, StoredBundle
 from ...runtime.bundle.golden import write_golden
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.writer import BundleFolder
@@ -59,7 +59,7 @@ def export_sequence(job: Job, source: Source, samples: Samples | None, folder: B
             "the step gives its attention over the source as the output 'attention': --outputs attention adds nothing"
         )
     failures: list[str] = []
-    parts: dict[str, Bundle] = {}
+    parts: dict[str, StoredBundle] = {}
     ran: dict[str, Shown] = {}
     for name, part in plan.parts.items():
         reporter = _Named(job.reporter, name)

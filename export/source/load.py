@@ -19,14 +19,14 @@ from .inputs import parse_dynamic, parse_inputs
 from .script import parameters as script_parameters
 from .script import read_torchscript
 from .settle import check_weights, settle
-from .sniff import Form, sniff
+from .sniff import FileFormat, sniff
 from .specs import forward_parameters, resolve
 from .torchfile import find_module, read_safetensors, read_torch
 from .weights import Weights, adopt, extract
 from .words import near_miss
 
 # The forms that bring their own architecture.
-_WHOLE = (Form.ONNX, Form.EXPORTED, Form.TORCHSCRIPT)
+_WHOLE = (FileFormat.ONNX, FileFormat.EXPORTED, FileFormat.TORCHSCRIPT)
 
 
 def load(path: Path | None, options: SourceOptions) -> Source:
@@ -44,7 +44,7 @@ def load(path: Path | None, options: SourceOptions) -> Source:
         raise InputError(
             f"{path} brings its own architecture ({form.value}), and {option} is given", f"leave {option} out"
         )
-    readers = {Form.ONNX: _onnx, Form.EXPORTED: _exported, Form.TORCHSCRIPT: _torchscript}
+    readers = {FileFormat.ONNX: _onnx, FileFormat.EXPORTED: _exported, FileFormat.TORCHSCRIPT: _torchscript}
     source = readers.get(form, _weights)(path, options, form)
     source.sha256 = _sha256(path)
     return source
@@ -105,7 +105,7 @@ def _source(
     )
 
 
-def _onnx(path: Path, options: SourceOptions, form: Form) -> Source:
+def _onnx(path: Path, options: SourceOptions, form: FileFormat) -> Source:
     from .graph import read_onnx
     from .graph_inputs import onnx_inputs
 
@@ -118,7 +118,7 @@ def _onnx(path: Path, options: SourceOptions, form: Form) -> Source:
     return source
 
 
-def _exported(path: Path, options: SourceOptions, form: Form) -> Source:
+def _exported(path: Path, options: SourceOptions, form: FileFormat) -> Source:
     notes: list[str] = []
     program = read_exported(path, allow_pickle=options.allow_pickle)
     inputs = exported_inputs(program, options, path)
@@ -131,7 +131,7 @@ def _exported(path: Path, options: SourceOptions, form: Form) -> Source:
     return source
 
 
-def _torchscript(path: Path, options: SourceOptions, form: Form) -> Source:
+def _torchscript(path: Path, options: SourceOptions, form: FileFormat) -> Source:
     notes: list[str] = []
     module = read_torchscript(path)
     check_weights(module, str(path), needed=False)
@@ -140,9 +140,9 @@ def _torchscript(path: Path, options: SourceOptions, form: Form) -> Source:
     return _source("torchscript", path, inputs, notes, module=module, arch=str(module.original_name))
 
 
-def _weights(path: Path, options: SourceOptions, form: Form) -> Source:
+def _weights(path: Path, options: SourceOptions, form: FileFormat) -> Source:
     """A file of torch.save or safetensors: a checkpoint of ours, a pickled module, or a state dict."""
-    if form is Form.SAFETENSORS:
+    if form is FileFormat.SAFETENSORS:
         return _state_dict(path, read_safetensors(path), options, [])
     content = read_torch(path, form, allow_pickle=options.allow_pickle)
     if checkpoint.is_checkpoint(content):

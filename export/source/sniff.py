@@ -12,7 +12,7 @@ from ...errors import InputError
 from .pickles import is_pickle
 
 
-class Form(Enum):
+class FileFormat(Enum):
     """The forms that can be loaded."""
 
     TORCH = "zip written by torch.save"
@@ -47,7 +47,7 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
 )  # fmt: skip
 
 
-def sniff(path: Path) -> Form:
+def sniff(path: Path) -> FileFormat:
     """The form of a file. Raises InputError for what is missing, unreadable, or no model, saying what it is instead."""
     head = _read_head(path)
     if not head:
@@ -61,11 +61,11 @@ def sniff(path: Path) -> Form:
     if head.startswith(b"PK"):
         return _sniff_zip(path)
     if _is_safetensors(path, head):
-        return Form.SAFETENSORS
+        return FileFormat.SAFETENSORS
     if path.suffix.lower() == ".onnx" or (head[0] == 0x08 and head[1:2] < b"\x20"):
-        return Form.ONNX
+        return FileFormat.ONNX
     if is_pickle(path):
-        return Form.LEGACY
+        return FileFormat.LEGACY
     if head[:1] == b"\x80":
         raise InputError(f"{path} is a damaged or truncated pickle", "copy or download it again")
     if text.startswith((b"{", b"[", b"<?xml")):
@@ -114,7 +114,7 @@ def _directory(path: Path) -> InputError:
     return InputError(f"{path} is a directory", f"give a file in it: {', '.join(inside[:3])}" if inside else _USABLE)
 
 
-def _sniff_zip(path: Path) -> Form:
+def _sniff_zip(path: Path) -> FileFormat:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -125,11 +125,11 @@ def _sniff_zip(path: Path) -> Form:
         any(n.startswith("models/") and n.endswith(".json") for n in inner)
         or "serialized_exported_program.json" in inner
     ):
-        return Form.EXPORTED
+        return FileFormat.EXPORTED
     if "constants.pkl" in inner and any(n.startswith("code/") for n in inner):
-        return Form.TORCHSCRIPT
+        return FileFormat.TORCHSCRIPT
     if "data.pkl" in inner:
-        return Form.TORCH
+        return FileFormat.TORCH
     if "data/aotinductor" in " ".join(inner):
         raise InputError(f"{path} is a compiled AOTInductor package", "give the .pt2 that torch.export.save writes")
     if names and all(n.endswith(".npy") for n in names):

@@ -13,18 +13,18 @@ import torch
 
 from ...errors import InputError, MissingBackendError
 from .pickles import pickle_globals, refusal
-from .sniff import Form
+from .sniff import FileFormat
 from .weights import NESTS, Weights
 from .words import reason
 
 
-def read_torch(path: Path, form: Form, *, allow_pickle: bool) -> Any:
+def read_torch(path: Path, form: FileFormat, *, allow_pickle: bool) -> Any:
     """The content of a ``torch.save`` file, tensors on the CPU and, where the format can, mapped from the file.
 
     Only plain containers and tensors are built (``weights_only=True``). What needs more is refused with the names that
     it would import; with ``allow_pickle`` it is unpickled in full.
     """
-    mmap = form is Form.TORCH and _stored(path)
+    mmap = form is FileFormat.TORCH and _stored(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

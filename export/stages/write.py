@@ -80,7 +80,7 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
     Failed gates are in the result, not raised. Raises InputError and StageError as :func:`run` does.
     """
     options, reporter, stages, note, flavour = job.options, job.reporter, job.stages, job.note, job.flavour
-    options = replace(options, precision=options.form)
+    options = replace(options, precision=options.model_type)
     plan = Plan.of(options.target, flavour, options.precision)
     with ExitStack() as stack:
         with stages.run("capture") as stage:

@@ -16,14 +16,14 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Bundle:
+class StoredBundle:
     """An opened bundle: its directory and its manifest. Nothing of the files has been read yet."""
 
     path: Path
     manifest: Manifest
 
     @classmethod
-    def open(cls, path: str | Path) -> Bundle:
+    def open(cls, path: str | Path) -> StoredBundle:
         """Read the manifest and hold every path in it to the directory.
 
         Raises BundleError where the directory or manifest is missing, the manifest is no JSON, of another schema or
@@ -73,12 +73,12 @@ class Bundle:
             raise BundleError(f"file {relative!r} of {self.path} is missing", "copy the whole bundle again")
         return found
 
-    def part(self, name: str) -> Bundle:
+    def part(self, name: str) -> StoredBundle:
         """A part, opened as the bundle that it is. Raises BundleError where there is none of that name."""
         parts = self.manifest.parts
         if name not in parts:
             raise BundleError(f"{self.path} has no part {name!r}", f"it has {', '.join(parts) or 'none'}")
-        return Bundle.open(self.path / parts[name])
+        return StoredBundle.open(self.path / parts[name])
 
     def with_role(self, role: str) -> list[str]:
         """The listed paths of a role, in the manifest's order."""

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from ...errors import BundleError, InputError
 from .atomic import NO_SPACE, PartialDirectory, publish, sweep, sync_tree
-from .bundle import MANIFEST, Bundle, files_below, sha256_of
+from .bundle import MANIFEST, StoredBundle, files_below, sha256_of
 from .manifest import FORMAT, Manifest
 from .sections import FileRecord
 
@@ -33,14 +33,14 @@ class BundleFolder:
         """Give a file, relative to ``path`` with forward slashes, its role; one without has the role ``other``."""
         self._roles[relative] = role
 
-    def seal(self, manifest: Manifest, roles: Mapping[str, str] | None = None) -> Bundle:
+    def seal(self, manifest: Manifest, roles: Mapping[str, str] | None = None) -> StoredBundle:
         """Record size and hash of every file and write the manifest.
 
         Raises BundleError for a file that was announced and not written or is a link, OSError where it cannot be written.
         """
         files = self._records({**self._roles, **(roles or {})})
         (self.path / MANIFEST).write_text(with_changes(manifest, files=files).dumps(), encoding="utf-8")
-        return Bundle.open(self.path)  # what is published can be opened
+        return StoredBundle.open(self.path)  # what is published can be opened
 
     def _records(self, roles: Mapping[str, str]) -> dict[str, FileRecord]:
         found = [name for name in files_below(self.path) if name != MANIFEST]
@@ -111,7 +111,7 @@ class BundleWriter(BundleFolder):
         if not self._replace:
             raise InputError(f"bundle {self.destination} exists", "replace it with --force, or give another --out")
 
-    def commit(self, manifest: Manifest, roles: Mapping[str, str] | None = None) -> Bundle:
+    def commit(self, manifest: Manifest, roles: Mapping[str, str] | None = None) -> StoredBundle:
         """Record size and hash of every file, write the manifest, sync, and rename into place.
 
         Returns the bundle at its destination. Raises BundleError for a file that was announced and not written or is
@@ -125,7 +125,7 @@ class BundleWriter(BundleFolder):
         except OSError as error:
             raise self._refusal(error) from error
         self._close(remove=False)
-        return Bundle.open(self.destination)
+        return StoredBundle.open(self.destination)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

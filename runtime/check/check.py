@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import AttnexportError, BundleError, ForeignEngineError, MissingBackendError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..bundle.figures import Figures, Gate, ParityRecord
 from ..bundle.golden import GoldenCase
 from ..open.engine_binding import check_engine
@@ -31,7 +31,7 @@ def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> Che
 
     A failed gate is a row, not an exception. Raises BundleError for a bundle that is damaged or holds nothing to check.
     """
-    bundle = Bundle.open(path)
+    bundle = StoredBundle.open(path)
     bundle.verify_files()
     if not bundle.manifest.parts:
         cases = bundle.golden()
@@ -51,7 +51,7 @@ def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> Che
     return CheckResult(str(path), count, len(bundle.manifest.files), tuple(rows))
 
 
-def _check_models(bundle: Bundle, cases: Sequence[GoldenCase], note: Callable[[str], None]) -> list[CheckRow]:
+def _check_models(bundle: StoredBundle, cases: Sequence[GoldenCase], note: Callable[[str], None]) -> list[CheckRow]:
     """The rows of a bundle of one graph."""
     for engine in bundle.manifest.engines:
         check_engine(bundle, engine)
@@ -67,7 +67,7 @@ def _check_models(bundle: Bundle, cases: Sequence[GoldenCase], note: Callable[[s
     return [row for records in stages.values() for row in _check_stage(bundle, records, cases, note)]
 
 
-def _check_case(bundle: Bundle, case: GoldenCase) -> None:
+def _check_case(bundle: StoredBundle, case: GoldenCase) -> None:
     """Golden cases must be cases of this model."""
     try:
         check_feeds(bundle.manifest.inputs, case.feeds)
@@ -82,7 +82,7 @@ def _check_case(bundle: Bundle, case: GoldenCase) -> None:
         )
 
 
-def _unproved_engines(bundle: Bundle) -> list[ParityRecord]:
+def _unproved_engines(bundle: StoredBundle) -> list[ParityRecord]:
     """Engines that were built where no GPU was: held to what the models of their precision are held to."""
     proved = {record.file for record in bundle.manifest.parity}
     found = []
@@ -98,7 +98,7 @@ def _unproved_engines(bundle: Bundle) -> list[ParityRecord]:
 
 
 def _check_stage(
-    bundle: Bundle, records: Sequence[ParityRecord], cases: Sequence[GoldenCase], note: Callable[[str], None]
+    bundle: StoredBundle, records: Sequence[ParityRecord], cases: Sequence[GoldenCase], note: Callable[[str], None]
 ) -> list[CheckRow]:
     stage, file = records[0].stage, records[0].file
     try:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import AttnexportError, BundleError, MissingBackendError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..bundle.golden import GoldenCase
 from ..bundle.sections import DecodeAgreement, DecodeRecord
 from ..decode.agreement import Agreement, agree, as_rows
@@ -27,7 +27,7 @@ TOKENS, MARGINS = "tokens", "margins"
 """The truth of a golden decode: (N, limit) int64, ended rows filled with the end; (N, limit) float64."""
 
 
-def check_decodes(bundle: Bundle, note: Callable[[str], None]) -> list[CheckRow]:
+def check_decodes(bundle: StoredBundle, note: Callable[[str], None]) -> list[CheckRow]:
     """A row for each form that decoded when the bundle was made, and for engines that no GPU has run yet.
 
     Raises BundleError where the golden decodes are not those of this bundle.
@@ -42,7 +42,7 @@ def check_decodes(bundle: Bundle, note: Callable[[str], None]) -> list[CheckRow]
     return [_check(parts, facts, record, cases, note) for record in (*records, *_unproved(parts, records))]
 
 
-def _check_case(bundle: Bundle, facts: DecodeRecord, case: GoldenCase) -> None:
+def _check_case(bundle: StoredBundle, facts: DecodeRecord, case: GoldenCase) -> None:
     where = f"golden case {case.name!r} of {bundle.path}"
     source = next(iter(case.feeds.values()))
     tokens, margins = case.truth.get(TOKENS), case.truth.get(MARGINS)
@@ -52,7 +52,7 @@ def _check_case(bundle: Bundle, facts: DecodeRecord, case: GoldenCase) -> None:
         raise BundleError(f"{where} has tokens {tokens.shape} and margins {margins.shape}", "export the bundle again")
 
 
-def _unproved(parts: Mapping[str, Bundle], records: Sequence[DecodeAgreement]) -> list[DecodeAgreement]:
+def _unproved(parts: Mapping[str, StoredBundle], records: Sequence[DecodeAgreement]) -> list[DecodeAgreement]:
     """Engines that were built where no GPU was: held to the ties of the models of their precision."""
     found = []
     proved = {file for record in records for file in record.files.values()}
@@ -68,7 +68,7 @@ def _unproved(parts: Mapping[str, Bundle], records: Sequence[DecodeAgreement]) -
 
 
 def _check(
-    parts: Mapping[str, Bundle],
+    parts: Mapping[str, StoredBundle],
     facts: DecodeRecord,
     record: DecodeAgreement,
     cases: Sequence[GoldenCase],
@@ -95,7 +95,7 @@ def _check(
 
 
 def open_form(
-    parts: Mapping[str, Bundle],
+    parts: Mapping[str, StoredBundle],
     facts: DecodeRecord,
     record: DecodeAgreement,
     stack: ExitStack,

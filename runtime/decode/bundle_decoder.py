@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ...errors import BundleError, InputError, MissingBackendError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..bundle.sections import DecodeRecord
 from ..open.stage_session import EMULATED, open_stage
 from ..sessions import Session
@@ -25,7 +25,7 @@ class BundleDecoder(SequenceDecoder):
     ``precision`` is that of the models which it runs, ``how`` says what runs them.
     """
 
-    def __init__(self, bundle: Bundle, precision: str, backend: str, note: Callable[[str], None]) -> None:
+    def __init__(self, bundle: StoredBundle, precision: str, backend: str, note: Callable[[str], None]) -> None:
         facts, parts = parts_of(bundle)
         with ExitStack() as stack:
             sessions: list[Session] = []
@@ -73,14 +73,14 @@ def open_decoder(
         raise InputError(f"backend {backend!r} is not known", f"use one of {', '.join(BACKENDS)}")
     if precision not in (None, *PRECISIONS):
         raise InputError(f"precision {precision!r} is not known", f"use one of {', '.join(PRECISIONS)}")
-    bundle = Bundle.open(path)
+    bundle = StoredBundle.open(path)
     if precision is None:
         _, parts = parts_of(bundle)
         precision = "fp16" if all(part.with_role("model-fp16") for part in parts.values()) else "fp32"
     return BundleDecoder(bundle, precision, backend, note)
 
 
-def parts_of(bundle: Bundle) -> tuple[DecodeRecord, dict[str, Bundle]]:
+def parts_of(bundle: StoredBundle) -> tuple[DecodeRecord, dict[str, StoredBundle]]:
     """What the manifest says of decoding, with encoder and step. Raises InputError for a bundle of one graph."""
     facts = bundle.manifest.decode
     if facts is None:
@@ -91,7 +91,7 @@ def parts_of(bundle: Bundle) -> tuple[DecodeRecord, dict[str, Bundle]]:
     return facts, {name: bundle.part(name) for name in (ENCODER, STEP)}
 
 
-def batches(parts: Mapping[str, Bundle]) -> tuple[TensorSpec, Axis]:
+def batches(parts: Mapping[str, StoredBundle]) -> tuple[TensorSpec, Axis]:
     """The encoder's input, and the batch that the step takes. Raises BundleError where a part takes nothing."""
     found = [part.manifest.inputs for part in parts.values()]
     if not all(inputs and inputs[0].axes for inputs in found):
@@ -100,7 +100,7 @@ def batches(parts: Mapping[str, Bundle]) -> tuple[TensorSpec, Axis]:
     return encoder[0], step[0].axes[0]
 
 
-def _file(part: Bundle, precision: str, backend: str) -> str:
+def _file(part: StoredBundle, precision: str, backend: str) -> str:
     """The file of a part that ``backend`` runs. Raises InputError where it has none."""
     if backend == "tensorrt":
         files = [engine.file for engine in part.manifest.engines if engine.precision == precision]

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from ...errors import BundleError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..bundle.sections import EngineRecord
 
 _WORDS = "attnexport model sha256:"
@@ -35,7 +35,7 @@ def built_from(plan: Path) -> str | None:
     return found[1].decode() if found is not None else None
 
 
-def check_engine(bundle: Bundle, record: EngineRecord) -> None:
+def check_engine(bundle: StoredBundle, record: EngineRecord) -> None:
     """Hold an engine to the bundle's own model. Raises BundleError where either its record or its plan is of another."""
     if not record.model:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import AttnexportError, BundleError, ForeignEngineError, InputError, MissingBackendError, StageError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..bundle.sections import EngineRecord
 from ..sessions import Session
 from ..sessions.emulated import EmulatedSession
@@ -27,7 +27,7 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 
 
 def open_bundle(
-    path: str | Path | Bundle,
+    path: str | Path | StoredBundle,
     backend: str = "auto",
     *,
     precision: str | None = None,
@@ -56,7 +56,7 @@ def open_bundle(
         raise InputError(f"backend {backend!r} is not known", f"use one of {', '.join(BACKENDS)}")
     if precision not in (None, *PRECISIONS):
         raise InputError(f"precision {precision!r} is not known", f"use one of {', '.join(PRECISIONS)}")
-    bundle = path if isinstance(path, Bundle) else Bundle.open(path)
+    bundle = path if isinstance(path, StoredBundle) else StoredBundle.open(path)
     if parts := bundle.manifest.parts:
         raise InputError(
             f"{bundle.path} holds several graphs, {', '.join(parts)}, and no single one to run",
@@ -70,7 +70,7 @@ class _Opener:
     """One bundle, and how it is to be opened; ``notes`` gathers what the user should know."""
 
     def __init__(
-        self, bundle: Bundle, precision: str | None, threads: int | None, cuda_graph: bool, strict: bool
+        self, bundle: StoredBundle, precision: str | None, threads: int | None, cuda_graph: bool, strict: bool
     ) -> None:
         self.bundle, self.precision, self.threads = bundle, precision, threads
         self.cuda_graph, self.strict = cuda_graph, strict

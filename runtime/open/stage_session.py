@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Callable
 
 from ...errors import MissingBackendError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..sessions import Session
 from ..sessions.open import open_session
 from .engine_fit import Here, check_fit
@@ -14,7 +14,7 @@ from .engine_fit import Here, check_fit
 EMULATED = "emulated"  # how the stages are named that round to FP16 or BF16 after every node, as a GPU does
 
 
-def open_stage(bundle: Bundle, stage: str, file: str, note: Callable[[str], None]) -> tuple[Session, str]:
+def open_stage(bundle: StoredBundle, stage: str, file: str, note: Callable[[str], None]) -> tuple[Session, str]:
     """A session for a stage's file, in the types of the bundle, and what it is, in words.
 
     Raises MissingBackendError for what only is not here, ForeignEngineError for an engine that was made for elsewhere.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import BundleError, ParityError
-from ..bundle.bundle import MANIFEST, Bundle, sha256_of
+from ..bundle.bundle import MANIFEST, StoredBundle, sha256_of
 from ..bundle.figures import Gate, ParityRecord
 from ..bundle.golden import GoldenCase
 from ..check.check_decode import MARGINS, TOKENS, joined
@@ -51,7 +51,7 @@ class Subject:
     def __init__(self, written: WrittenModel) -> None:
         self.written = written
         self.config: Any = parse((written.folder / "config.pbtxt").read_text(encoding="utf-8"), "config.pbtxt")
-        self.bundle = Bundle.open(written.bundle)
+        self.bundle = StoredBundle.open(written.bundle)
         self.cases = self.bundle.golden()
         self.digest = digest_of(written.bundle)
 

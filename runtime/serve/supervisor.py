@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from ...errors import AttnexportError, StageError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..device import cuda_device
 from ..triton.options import WrittenModel
 from ..triton.repository import write_repository
@@ -78,7 +78,7 @@ class Supervisor:
             try:
                 self._endpoints = find_endpoints(self._options)
                 for path in self._options.bundles:
-                    Bundle.open(path)  # before anything is installed or copied
+                    StoredBundle.open(path)  # before anything is installed or copied
                 self._folder = stack.enter_context(RunFolder())
                 triton = find_triton(self._options.triton, self._say)
                 self._subjects = self._write(triton)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import BundleError, InputError, MissingBackendError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..inputs.picture import read_picture
 from ..sessions.ort import OrtSession
 from .map_panels import Panel, panels
@@ -39,7 +39,7 @@ def draw_attention(
     one per channel. Returns the path. Raises InputError for a bundle without maps or whose input is no image, for a
     file that is no image, and for an ``out`` that cannot be written; MissingBackendError without matplotlib or Pillow.
     """
-    opened = Bundle.open(bundle)
+    opened = StoredBundle.open(bundle)
     manifest = opened.manifest
     if not manifest.attention:
         raise InputError(f"{bundle} has no attention maps", "export it again with --outputs attention")

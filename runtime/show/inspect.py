@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bundle.attribution import Attribution
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..bundle.codec import encode_fields
 from ..bundle.joined import joined
 from ..bundle.manifest import Manifest
@@ -122,8 +122,8 @@ class Inspection:
 
 
 def inspect(path: str | Path) -> Inspection:
-    """Arrange a bundle's manifest, and those of its parts. Raises BundleError as :meth:`Bundle.open` does; reads no other file."""
-    bundle = Bundle.open(path)
+    """Arrange a bundle's manifest, and those of its parts. Raises BundleError as :meth:`StoredBundle.open` does; reads no other file."""
+    bundle = StoredBundle.open(path)
     return arrange(str(path), bundle.manifest, {name: bundle.part(name).manifest for name in bundle.manifest.parts})
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..bundle.sections import EngineRecord
 from ..open.engine_fit import TITLES
 from ..open.select import PRECISIONS
@@ -38,7 +38,7 @@ class Choice:
     note: str = ""
 
 
-def choose_backend(bundle: Bundle, options: RepositoryOptions) -> Choice:
+def choose_backend(bundle: StoredBundle, options: RepositoryOptions) -> Choice:
     """The backend for a bundle of one graph.
 
     ``auto`` takes tensorrt for an engine of enterprise TensorRT, and onnxruntime for a bundle without an engine, where the Triton
@@ -79,13 +79,13 @@ def offered_backends(folder: Path | None) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
 
 
-def _python(bundle: Bundle, options: RepositoryOptions) -> Choice:
+def _python(bundle: StoredBundle, options: RepositoryOptions) -> Choice:
     manifest = bundle.manifest
     session = "the session that fits best" if options.session == "auto" else options.session
     return Choice(PYTHON, f"attnexport, {session}", manifest.inputs, manifest.outputs)
 
 
-def _native(bundle: Bundle, backend: str, options: RepositoryOptions) -> Choice:
+def _native(bundle: StoredBundle, backend: str, options: RepositoryOptions) -> Choice:
     if options.session != "auto" or options.threads is not None:
         raise InputError(
             f"--session and --threads belong to the Python backend, and the backend is {backend}",
@@ -109,11 +109,11 @@ def _native(bundle: Bundle, backend: str, options: RepositoryOptions) -> Choice:
     return Choice(backend, why, inputs, outputs, file, _NATIVE_FILES[backend], note)
 
 
-def _engines(bundle: Bundle, options: RepositoryOptions) -> list[EngineRecord]:
+def _engines(bundle: StoredBundle, options: RepositoryOptions) -> list[EngineRecord]:
     return [e for e in bundle.manifest.engines if options.precision in (None, e.precision)]
 
 
-def _enterprise(bundle: Bundle, options: RepositoryOptions) -> EngineRecord:
+def _enterprise(bundle: StoredBundle, options: RepositoryOptions) -> EngineRecord:
     engines = _engines(bundle, options)
     if fitting := [e for e in engines if e.flavour == "enterprise"]:
         return fitting[0]
@@ -127,12 +127,12 @@ def _enterprise(bundle: Bundle, options: RepositoryOptions) -> EngineRecord:
     )
 
 
-def _least_batch(bundle: Bundle, options: RepositoryOptions) -> int:
+def _least_batch(bundle: StoredBundle, options: RepositoryOptions) -> int:
     batch, _ = find_batch(bundle.manifest.inputs, bundle.manifest.outputs, options.batch_axis)
     return batch.min if batch is not None else 1
 
 
-def _model(bundle: Bundle, options: RepositoryOptions) -> tuple[str, str]:
+def _model(bundle: StoredBundle, options: RepositoryOptions) -> tuple[str, str]:
     """The ONNX file for a native backend: of the precision that was asked for, else FP16 on a GPU and FP32 elsewhere."""
     has = {p: bundle.with_role(f"model-{p}") for p in PRECISIONS}
     small = [p for p in PRECISIONS[1:] if has[p]]
@@ -144,7 +144,7 @@ def _model(bundle: Bundle, options: RepositoryOptions) -> tuple[str, str]:
     return has[wanted][0], wanted
 
 
-def _own_border(bundle: Bundle, model: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def _own_border(bundle: StoredBundle, model: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """The bundle's tensors in the types of a model's own border, which are others under ``--io-precision same``."""
     manifest = bundle.manifest
     with OrtSession(bundle.file(model), optimize=False, threads=1) as session:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bundle.bundle import MANIFEST, Bundle
+from ..bundle.bundle import MANIFEST, StoredBundle
 from .backend import PYTHON, Choice, choose_backend
 from .border import Border
 from .config import Config, add_parameters, model_config, to_text
@@ -53,7 +53,7 @@ class Draft:
 
 
 def draft_model(
-    bundle: Bundle,
+    bundle: StoredBundle,
     name: str,
     version: int,
     staging: Path,
@@ -83,7 +83,7 @@ def draft_model(
     return Draft(name, version, folder, config, bundle.path, role, choice.why, tuple(notes))
 
 
-def write_python(bundle: Bundle, name: str, into: Path, base: str) -> None:
+def write_python(bundle: StoredBundle, name: str, into: Path, base: str) -> None:
     """``model.py`` over the class ``base``, and the bundle beside it, whole."""
     beside = f"{name}.attn"
     copy_bundle(bundle, into / beside)
@@ -98,14 +98,14 @@ def session_parameters(options: RepositoryOptions) -> dict[str, object]:
     }  # fmt: skip
 
 
-def copy_bundle(bundle: Bundle, to: Path) -> None:
+def copy_bundle(bundle: StoredBundle, to: Path) -> None:
     """The files that the manifest lists, and the manifest."""
     for relative in (*bundle.manifest.files, MANIFEST):
         (to / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(bundle.path / relative, to / relative)
 
 
-def _copy_native(bundle: Bundle, choice: Choice, into: Path) -> None:
+def _copy_native(bundle: StoredBundle, choice: Choice, into: Path) -> None:
     """The file under the name that Triton looks for; its weights, where they lie beside it, under the name that it has for them."""
     shutil.copy(bundle.file(choice.file), into / choice.renamed)
     for weights in bundle.with_role("weights"):

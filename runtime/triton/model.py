@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import AttnexportError, InputError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..open.select import open_bundle
 from ..spec import Axis, TensorSpec
 from .border import find_batch
@@ -27,7 +27,7 @@ class ServedModel:
     bundle: Path
     """The bundle beside ``model.py``."""
 
-    def open(self, bundle: Bundle, parameters: Mapping[str, str], threads: int | None) -> Served:
+    def open(self, bundle: StoredBundle, parameters: Mapping[str, str], threads: int | None) -> Served:
         """Open what is to be run."""
         raise NotImplementedError
 
@@ -36,7 +36,7 @@ class ServedModel:
         self._pb = importlib.import_module("triton_python_backend_utils")
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
-        bundle = Bundle.open(self.bundle)
+        bundle = StoredBundle.open(self.bundle)
         bundle.verify_files()
         self._served = self.open(bundle, parameters, threads_for(config, parameters))
         self._group = Grouping(
@@ -86,7 +86,7 @@ class Served:
 class BundleModel(ServedModel):
     """A bundle of one graph, on any session that ``attnexport.open`` knows."""
 
-    def open(self, bundle: Bundle, parameters: Mapping[str, str], threads: int | None) -> Served:
+    def open(self, bundle: StoredBundle, parameters: Mapping[str, str], threads: int | None) -> Served:
         """The bundle, open."""
         opened = open_bundle(
             bundle, parameters.get(SESSION, "auto"), precision=parameters.get(PRECISION), threads=threads

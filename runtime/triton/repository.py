@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ..bundle.atomic import NO_SPACE, PartialDirectory, sweep, sync_tree
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from .config import schema
 from .draft import Draft, draft_model
 from .lint import check, version_numbers
@@ -35,7 +35,7 @@ def write_repository(
     schema()
     if not bundles:
         raise InputError("no bundle is given", "name one: attnexport triton NAME.attn --out REPO")
-    opened = [Bundle.open(path) for path in bundles]
+    opened = [StoredBundle.open(path) for path in bundles]
     names = [options.name or bundle.path.absolute().stem for bundle in opened]
     _check_names([model for name, bundle in zip(names, opened, strict=True) for model in names_of(name, bundle)])
     for bundle in opened:
@@ -58,7 +58,7 @@ def write_repository(
     )  # fmt: skip
 
 
-def _draft(bundle: Bundle, name: str, out: Path, staging: Path, options: RepositoryOptions) -> list[Draft]:
+def _draft(bundle: StoredBundle, name: str, out: Path, staging: Path, options: RepositoryOptions) -> list[Draft]:
     there = [number for model in names_of(name, bundle) for number in version_numbers(out / model)]
     version = options.version or max(there, default=0) + 1
     if bundle.manifest.parts:

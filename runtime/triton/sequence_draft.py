@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InputError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
 from ..spec import Axis, TensorSpec
 from .border import Border
@@ -26,12 +26,14 @@ _PARTS_KEPT = 2
 """Versions of the parts that are served: while one ensemble replaces another, both need theirs."""
 
 
-def names_of(name: str, bundle: Bundle) -> tuple[str, ...]:
+def names_of(name: str, bundle: StoredBundle) -> tuple[str, ...]:
     """The models that a bundle becomes."""
     return (name,) if not bundle.manifest.parts else (f"{name}_{ENCODER}", f"{name}_{DECODE}", name)
 
 
-def draft_sequence(bundle: Bundle, name: str, version: int, staging: Path, options: RepositoryOptions) -> list[Draft]:
+def draft_sequence(
+    bundle: StoredBundle, name: str, version: int, staging: Path, options: RepositoryOptions
+) -> list[Draft]:
     """Stage the three models, the ensemble last."""
     _, parts = parts_of(bundle)
     encoder_name, decode_name, _ = names_of(name, bundle)
@@ -44,7 +46,7 @@ def draft_sequence(bundle: Bundle, name: str, version: int, staging: Path, optio
     return [encoder, decode, _draft_ensemble(bundle, name, version, staging, (encoder.config, decode.config), options)]
 
 
-def _draft_decode(bundle: Bundle, name: str, version: int, staging: Path, options: RepositoryOptions) -> Draft:
+def _draft_decode(bundle: StoredBundle, name: str, version: int, staging: Path, options: RepositoryOptions) -> Draft:
     facts, parts = parts_of(bundle)
     inputs, batch = decode_inputs(parts), decode_batch(parts, options.beam)
     border = Border.of(_batched(inputs, batch), decode_outputs(facts, batch), options.batch_axis)
@@ -64,7 +66,12 @@ def _draft_decode(bundle: Bundle, name: str, version: int, staging: Path, option
 
 
 def _draft_ensemble(
-    bundle: Bundle, name: str, version: int, staging: Path, steps: tuple[Config, Config], options: RepositoryOptions
+    bundle: StoredBundle,
+    name: str,
+    version: int,
+    staging: Path,
+    steps: tuple[Config, Config],
+    options: RepositoryOptions,
 ) -> Draft:
     facts, parts = parts_of(bundle)
     encoder, decode = steps

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...errors import BundleError, InputError
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import StoredBundle
 from ..bundle.sections import DecodeRecord
 from ..decode.beam import beam_search
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
@@ -28,7 +28,7 @@ LENGTH, LOG_PROBABILITY, FINISHED, TOKENS = "length", "log_probability", "finish
 class EncoderModel(BundleModel):
     """An encoder. A token that it does not know is refused, where a graph would read another one's row."""
 
-    def open(self, bundle: Bundle, parameters: Mapping[str, str], threads: int | None) -> Served:
+    def open(self, bundle: StoredBundle, parameters: Mapping[str, str], threads: int | None) -> Served:
         """The bundle, open."""
         served = super().open(bundle, parameters, threads)
         run = served.run
@@ -45,7 +45,7 @@ class EncoderModel(BundleModel):
 class DecodeModel(ServedModel):
     """Memory and first state in, tokens out: the search of :mod:`..decode` over the step of a bundle."""
 
-    def open(self, bundle: Bundle, parameters: Mapping[str, str], threads: int | None) -> Served:
+    def open(self, bundle: StoredBundle, parameters: Mapping[str, str], threads: int | None) -> Served:
         """The step, open, and a search around it."""
         facts, parts = parts_of(bundle)
         inputs, width = decode_inputs(parts), int(parameters.get(BEAM, "1"))
@@ -112,7 +112,7 @@ def decode_outputs(facts: DecodeRecord, batch: Axis) -> tuple[TensorSpec, ...]:
     )
 
 
-def decode_inputs(parts: Mapping[str, Bundle]) -> tuple[TensorSpec, ...]:
+def decode_inputs(parts: Mapping[str, StoredBundle]) -> tuple[TensorSpec, ...]:
     """What the encoder gives and the step takes: memory and first state. Raises BundleError where they do not fit."""
     given = {spec.name: spec for spec in parts[ENCODER].manifest.outputs}
     taken = [spec for spec in parts[STEP].manifest.inputs if spec.name != TOKEN]
@@ -130,7 +130,7 @@ def decode_inputs(parts: Mapping[str, Bundle]) -> tuple[TensorSpec, ...]:
     return tuple(sorted(taken, key=lambda spec: spec.name in carried))
 
 
-def decode_batch(parts: Mapping[str, Bundle], width: int) -> Axis:
+def decode_batch(parts: Mapping[str, StoredBundle], width: int) -> Axis:
     """How many rows are decoded at once, where the step runs ``width`` for each. Raises InputError where none fits."""
     rows = parts[STEP].manifest.inputs[0].axes[0]
     least, most = -(-rows.min // width), rows.max // width

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 
 TUTORIAL = Path(__file__).parents[2] / "examples" / "tutorial.py"
 
@@ -28,7 +28,7 @@ def test_the_tutorial_runs_from_training_to_the_report(tmp_path: Path) -> None:
         assert re.search(rf"{contender}: \d+\.\d\d ms", said)
     (right,) = re.findall(r"(\d+) of 60 digits are right", said)
     assert int(right) > 50, "it was trained on these"
-    bundle = Bundle.open(tmp_path / "digits.attn")
+    bundle = StoredBundle.open(tmp_path / "digits.attn")
     bundle.verify_files()
     assert bundle.manifest.task == "classification"
     assert bundle.manifest.samples is not None

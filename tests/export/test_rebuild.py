@@ -19,7 +19,7 @@ from attnexport.export import rebuild as module
 from attnexport.export.engine import EngineOptions, Flavour, find_flavour, timing_cache
 from attnexport.export.progress import Silent
 from attnexport.export.rebuild import cache_beside, open_rebuilt, rebuild, rebuild_foreign
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
 from attnexport.runtime.bundle.golden import GoldenCase, write_golden
 from attnexport.runtime.bundle.manifest import Manifest
@@ -97,10 +97,10 @@ def make(tmp_path: Path) -> Make:
 @no_gpu
 def test_the_engine_is_replaced_and_all_else_stays(make: Make) -> None:
     path = make()
-    before = Bundle.open(path)
+    before = StoredBundle.open(path)
     said = Silent()
     done = rebuild(path, trt="rtx", reporter=said)
-    after = Bundle.open(path)
+    after = StoredBundle.open(path)
     after.verify_files()
     new = f"engines/fp16.rtx-{'.'.join(rtx.__version__.split('.')[:3])}.engine"
     assert sorted(after.manifest.files) == sorted([*(set(before.manifest.files) - {OLD.file}), new])
@@ -140,7 +140,7 @@ def test_another_bundle_can_be_written_instead(make: Make, tmp_path: Path) -> No
     before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
     rebuild(path, trt="rtx", precision="fp32", out=tmp_path / "other.attn")
     assert {p: p.read_bytes() for p in path.rglob("*") if p.is_file()} == before
-    other = Bundle.open(tmp_path / "other.attn")
+    other = StoredBundle.open(tmp_path / "other.attn")
     other.verify_files()
     assert sorted(e.precision for e in other.manifest.engines) == ["fp16", "fp32"], (
         "another precision is one more engine"
@@ -149,7 +149,7 @@ def test_another_bundle_can_be_written_instead(make: Make, tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"bundle .*other\.attn exists"):
         rebuild(path, trt="rtx", out=tmp_path / "other.attn")
     rebuild(path, trt="rtx", out=tmp_path / "other.attn", force=True)
-    assert [e.precision for e in Bundle.open(tmp_path / "other.attn").manifest.engines] == ["fp16"]
+    assert [e.precision for e in StoredBundle.open(tmp_path / "other.attn").manifest.engines] == ["fp16"]
 
 
 @no_gpu
@@ -178,10 +178,10 @@ def test_what_cannot_be_built_leaves_the_bundle_as_it_was(make: Make, monkeypatc
 def test_a_new_engine_that_fails_its_gate_is_not_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make()
     manifest = (path / "manifest.json").read_bytes()
-    asked: list[Bundle] = []
+    asked: list[StoredBundle] = []
 
     def checked(folder: Path, note: Any) -> CheckResult:
-        asked.append(Bundle.open(folder))
+        asked.append(StoredBundle.open(folder))
         asked[0].verify_files()
         file = asked[0].manifest.engines[0].file
         row = CheckRow("engine-fp16", file, "y", 1.0, 1.0, 9.0, 2.0, "failed", "errs 9 times as much", "TensorRT, rtx")
@@ -218,7 +218,7 @@ def test_the_parts_of_a_bundle_are_rebuilt_each(tmp_path: Path) -> None:
         )  # fmt: skip
         writer.commit(whole)
     done = rebuild(tmp_path / "seq.attn", trt="rtx")
-    bundle = Bundle.open(tmp_path / "seq.attn")
+    bundle = StoredBundle.open(tmp_path / "seq.attn")
     bundle.verify_files()
     assert len(done.engines) == 2
     for name in ("encoder", "step"):
@@ -278,7 +278,7 @@ def test_memory_is_recorded_and_shown(make: Make, capsys: pytest.CaptureFixture[
     (profile,) = memory.profiles
     assert (profile.inputs, profile.outputs) == (4 * 3 * 2, 4 * 3 * 2), "FP16 at its border, four rows of three"
     assert inspect(path).engines[0].memory == memory
-    assert memory.describe(size)[0].partition(":")[0] in Bundle.open(path).file("report.html").read_text()
+    assert memory.describe(size)[0].partition(":")[0] in StoredBundle.open(path).file("report.html").read_text()
     (line,) = memory.describe(size)
     show_rebuilt(done.to_json(), as_json=False)
     assert line in capsys.readouterr().out
@@ -312,7 +312,7 @@ def test_the_timing_cache_lies_beside_the_bundle_and_is_used_again(
     assert done.timing_cache == cache == cache_beside(path)
     assert done.to_json()["timing_cache"] == str(cache)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.attn", "net.attn.timing-cache"]
-    Bundle.open(path).verify_files()
+    StoredBundle.open(path).verify_files()
     first = cache.read_bytes()
     assert first
     assert read == [None]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....errors import AttnexportError, InputError, StageError
-from ....runtime.bundle.bundle import Bundle
+from ....runtime.bundle.bundle import StoredBundle
 from ....runtime.bundle.sections import EngineRecord
 from ....runtime.device import cuda_device
 from ....runtime.open.engine_binding import check_engine
@@ -27,7 +27,7 @@ class TensorRtRunner:
     """A loaded engine with one execution context, in its first profile. Raises StageError where TensorRT refuses it."""
 
     def __init__(self, record: EngineRecord, site: Site) -> None:
-        bundle = Bundle.open(site.subject.bundle)
+        bundle = StoredBundle.open(site.subject.bundle)
         check_engine(bundle, record)
         module = load_library(record.flavour)
         tf32 = "on" if record.detail.get("tf32") else "off"
@@ -92,7 +92,7 @@ class TensorRtRunner:
 
 
 def _record(site: Site) -> EngineRecord | None:
-    return next(iter(Bundle.open(site.subject.bundle).manifest.engines), None)
+    return next(iter(StoredBundle.open(site.subject.bundle).manifest.engines), None)
 
 
 def _precision(site: Site) -> str:
@@ -108,7 +108,7 @@ def _absent(site: Site) -> str | None:
         return "the bundle has no engine: export it with --trt"
     try:
         if here is not None:
-            check_fit(site.subject.bundle, record, Bundle.open(site.subject.bundle).manifest.gpu, here)
+            check_fit(site.subject.bundle, record, StoredBundle.open(site.subject.bundle).manifest.gpu, here)
     except AttnexportError as error:
         return f"{error.problem}; {error.remedy}"
     return None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import InputError
-from ...bundle.bundle import Bundle
+from ...bundle.bundle import StoredBundle
 from ...bundle.sections import AttentionRecord
 from ...inputs.picture import Picture, Scale, image_size
 from ...spec import TensorSpec
@@ -71,7 +71,7 @@ def look_over(written: Sequence[WrittenModel]) -> tuple[list[Shown], list[Left]]
     for model in written:
         if model.role not in ("model", "ensemble"):
             continue  # a part of another one, which clients do not call
-        bundle = Bundle.open(model.bundle)
+        bundle = StoredBundle.open(model.bundle)
         try:
             shown.append(_shown(model, bundle))
         except InputError as error:
@@ -79,7 +79,7 @@ def look_over(written: Sequence[WrittenModel]) -> tuple[list[Shown], list[Left]]
     return shown, left
 
 
-def _shown(model: WrittenModel, bundle: Bundle) -> Shown:
+def _shown(model: WrittenModel, bundle: StoredBundle) -> Shown:
     manifest = bundle.manifest
     if manifest.parts:
         raise InputError("it is an encoder-decoder network, which takes no image", "call it with a client")
@@ -97,7 +97,7 @@ def _shown(model: WrittenModel, bundle: Bundle) -> Shown:
     )  # fmt: skip
 
 
-def _examples(bundle: Bundle, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _examples(bundle: StoredBundle, name: str, shape: tuple[int, ...]) -> np.ndarray:
     """The first real samples among the golden inputs that have the optimum's size."""
     if bundle.manifest.samples is not None:
         for case in bundle.golden():

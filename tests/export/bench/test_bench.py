@@ -18,7 +18,7 @@ from attnexport.export.bench import rounds as rounds_module
 from attnexport.export.bench.subject import subject
 from attnexport.export.options import ExportOptions
 from attnexport.export.progress import Silent
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.sections import AttentionRecord
 
 QUICK = {"rounds": 5, "seconds": 1.0, "threads": 1, "memory": False, "device": "cpu"}
@@ -264,7 +264,7 @@ def test_where_everyone_is_wrong_there_is_nothing_to_report(small_bundle: Path) 
 def test_maps_that_only_the_export_gives_are_no_outputs_to_hold_anyone_to(small_bundle: Path, tmp_path: Path) -> None:
     """A bundle whose one output is said to be an attention map: PyTorch's contenders are not asked for it."""
     copied = Path(shutil.copytree(small_bundle, tmp_path / "maps.attn"))
-    manifest = Bundle.open(copied).manifest
+    manifest = StoredBundle.open(copied).manifest
     mapped = replace(manifest, attention=(AttentionRecord("output", "query", "Small", "tokens"),))
     (copied / "manifest.json").write_text(mapped.dumps(), encoding="utf-8")
     with subject(BenchOptions(copied), Silent()) as found:

@@ -12,7 +12,7 @@ import pytest
 
 from attnexport.cli import main
 from attnexport.export.bench import BenchReport
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.sections import FileRecord
 
 QUICK = ["--rounds", "5", "--seconds", "1", "--threads", "1", "--batch", "2", "--device", "cpu", "--no-memory"]
@@ -38,7 +38,7 @@ def test_tables_a_file_and_a_picture(small_bundle: Path, tmp_path: Path, capfd: 
     report = BenchReport.read(file)
     assert [timing.contender for timing in report.points[0].timings] == ["attnexport"]
     assert (report.name, report.source, report.model_sha256) == (
-        "small", "small.pt", Bundle.open(small_bundle).manifest.files["model.onnx"].sha256,
+        "small", "small.pt", StoredBundle.open(small_bundle).manifest.files["model.onnx"].sha256,
     )  # fmt: skip
     assert picture.stat().st_size > 1000
 
@@ -104,7 +104,7 @@ def test_nothing_is_given(capfd: pytest.CaptureFixture[str]) -> None:
 def test_of_several_graphs_one_is_measured(
     small_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = Bundle.open(small_bundle).manifest
+    manifest = StoredBundle.open(small_bundle).manifest
     parts = {name: f"parts/{name}" for name in ("encoder", "step")}
     files = {f"{folder}/manifest.json": FileRecord("0" * 64, 1, "part") for folder in parts.values()}
     whole = replace(manifest, parts=parts, files=files, parity=(), attribution=())

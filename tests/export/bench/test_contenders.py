@@ -20,14 +20,14 @@ from attnexport.export.bench.contenders.on_cuda import CPU, CUDA, BoundRunner
 from attnexport.export.bench.contenders.on_tensorrt import TensorRtRunner
 from attnexport.export.bench.site import Site
 from attnexport.export.bench.subject import Subject
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.sections import EngineRecord
 from attnexport.runtime.cuda import Context, Driver
 
 
 @pytest.fixture
 def site(small_bundle: Path, tmp_path: Path) -> Iterator[Site]:
-    manifest = Bundle.open(small_bundle).manifest
+    manifest = StoredBundle.open(small_bundle).manifest
     made = Site(Subject("small", small_bundle, tmp_path, manifest.inputs, manifest.outputs, None, "no model"), "cpu", 1)
     yield made
     made.close()

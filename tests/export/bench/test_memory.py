@@ -13,7 +13,7 @@ import pytest
 from attnexport.export.bench.memory import Job, run_alone
 from attnexport.export.bench.subject import Original, Subject
 from attnexport.export.source import SourceOptions
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 
 MEGABYTE = 1 << 20
 
@@ -21,7 +21,7 @@ MEGABYTE = 1 << 20
 @pytest.fixture
 def job(small_bundle: Path, factories: str, tmp_path: Path) -> Job:
     """The bundle's own model at two batches; its original is what the tests replace."""
-    manifest = Bundle.open(small_bundle).manifest
+    manifest = StoredBundle.open(small_bundle).manifest
     options = SourceOptions(factory=f"{factories}:Small", own_weights=True, inputs=("x=2x8x6",))
     subject = Subject(
         "small", small_bundle, tmp_path, manifest.inputs, manifest.outputs, Original.of_file(None, options)

@@ -14,7 +14,7 @@ import attnexport
 from attnexport.benchmarks.chromium import NAMES, Browser, find_browser
 from attnexport.export.stages import write as stages
 from attnexport.export.verify.module_errors import Inside, look_inside
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ class Net(torch.nn.Module):
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, tuple[Any, ...]]:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoredBundle, tuple[Any, ...]]:
     """A real export, with an engine, real samples and two outputs; and what :func:`look_inside` was given in it."""
     out = tmp_path_factory.mktemp("report") / "net.attn"
     samples = {"x": np.random.default_rng(0).random((5, 1, 16, 16), np.float32)}
@@ -76,11 +76,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, tuple[An
         patch.setattr(stages, "look_inside", looked)
         inputs = {"x": torch.zeros(1, 1, 16, 16)}
         attnexport.export(Net(), inputs, out=out, trt="rtx", samples=samples, task="classification")
-    return Bundle.open(out), given[0]
+    return StoredBundle.open(out), given[0]
 
 
 @pytest.fixture(scope="session")
-def bundle(exported: tuple[Bundle, tuple[Any, ...]]) -> Bundle:
+def bundle(exported: tuple[StoredBundle, tuple[Any, ...]]) -> StoredBundle:
     return exported[0]
 
 
@@ -95,5 +95,5 @@ def nasty() -> str:
 
 
 @pytest.fixture(scope="session")
-def page(bundle: Bundle) -> str:
+def page(bundle: StoredBundle) -> str:
     return bundle.file("report.html").read_text(encoding="utf-8")

@@ -9,11 +9,11 @@ import pytest
 
 from attnexport.benchmarks.chromium import Browser
 from attnexport.export.report.page import write_page
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 
 
 @pytest.fixture
-def opened(browser: Browser, bundle: Bundle) -> Browser:
+def opened(browser: Browser, bundle: StoredBundle) -> Browser:
     browser.open(bundle.file("report.html"))
     browser.run("localStorage.clear()")
     return browser
@@ -25,13 +25,13 @@ def visible(browser: Browser, selector: str) -> int:
     return int(browser.run(f"[...document.querySelectorAll({selector!r})].filter({drawn}).length"))
 
 
-def test_it_opens_by_itself_and_the_console_stays_empty(opened: Browser, bundle: Bundle) -> None:
+def test_it_opens_by_itself_and_the_console_stays_empty(opened: Browser, bundle: StoredBundle) -> None:
     assert opened.requests() == [bundle.file("report.html").resolve().as_uri()]
     assert opened.complaints() == []
     assert opened.run("document.title") == "Net: attnexport report"
 
 
-def test_verdicts_come_first_with_the_figures_of_the_manifest(opened: Browser, bundle: Bundle) -> None:
+def test_verdicts_come_first_with_the_figures_of_the_manifest(opened: Browser, bundle: StoredBundle) -> None:
     sections = opened.run("[...document.querySelectorAll('main section')].map(s => s.id)")
     assert sections == ["verdicts", "errors", "samples", "rewrites", "modules", "operators", "engines", "environment"]
     shown = opened.run("document.querySelector('#verdicts').innerText")
@@ -93,7 +93,7 @@ GROUND = "getComputedStyle(document.body).backgroundColor"
 
 
 def test_light_and_dark_follow_the_system_until_the_switch_is_used_and_are_remembered(
-    browser: Browser, bundle: Bundle
+    browser: Browser, bundle: StoredBundle
 ) -> None:
     report = bundle.file("report.html")
     browser.open(report)
@@ -111,7 +111,7 @@ def test_light_and_dark_follow_the_system_until_the_switch_is_used_and_are_remem
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_text_stands_out_from_its_ground_in_light_and_dark(browser: Browser, bundle: Bundle, dark: bool) -> None:
+def test_text_stands_out_from_its_ground_in_light_and_dark(browser: Browser, bundle: StoredBundle, dark: bool) -> None:
     """4.5:1 is what WCAG asks of small text."""
     browser.open(bundle.file("report.html"), dark=dark)
     browser.run("document.querySelectorAll('details').forEach(d => { d.open = true; })")
@@ -136,7 +136,7 @@ def test_text_stands_out_from_its_ground_in_light_and_dark(browser: Browser, bun
     assert worst[0] >= 4.5, worst
 
 
-def test_it_prints_in_light_on_paper_with_short_tables_open(browser: Browser, bundle: Bundle) -> None:
+def test_it_prints_in_light_on_paper_with_short_tables_open(browser: Browser, bundle: StoredBundle) -> None:
     browser.open(bundle.file("report.html"), dark=True)
     pdf = browser.pdf()
     assert pdf.startswith(b"%PDF-")
@@ -149,7 +149,7 @@ def test_it_prints_in_light_on_paper_with_short_tables_open(browser: Browser, bu
     assert zlib.crc32(pdf) and browser.complaints() == []
 
 
-def test_a_page_that_is_written_again_shows_the_same(opened: Browser, bundle: Bundle, tmp_path: Path) -> None:
+def test_a_page_that_is_written_again_shows_the_same(opened: Browser, bundle: StoredBundle, tmp_path: Path) -> None:
     read = "[...document.querySelectorAll('main section:not(#environment)')].map(s => s.textContent)"
     sealed = opened.run(read)
     opened.open(write_page(bundle, tmp_path / "again.html"))

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from attnexport.errors import StageError
 from attnexport.export.verify import module_errors
 from attnexport.export.verify.module_errors import TRUTH, look_inside
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 
 
 def relative(got: np.ndarray, truth: np.ndarray) -> float:
@@ -23,11 +23,11 @@ def relative(got: np.ndarray, truth: np.ndarray) -> float:
 
 
 @pytest.fixture
-def given(exported: tuple[Bundle, tuple[Any, ...]]) -> tuple[Any, ...]:
+def given(exported: tuple[StoredBundle, tuple[Any, ...]]) -> tuple[Any, ...]:
     return exported[1]
 
 
-def test_the_module_that_gives_an_output_has_the_outputs_error(bundle: Bundle, given: tuple[Any, ...]) -> None:
+def test_the_module_that_gives_an_output_has_the_outputs_error(bundle: StoredBundle, given: tuple[Any, ...]) -> None:
     found = {error.module: error.errors for error in look_inside(*given).errors}
     case = next(c for c in bundle.golden() if c.name.startswith("samples"))
     np.testing.assert_array_equal(given[2]["x"], case.feeds["x"])

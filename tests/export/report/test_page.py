@@ -27,7 +27,7 @@ from attnexport.runtime.bundle.bench_report import (
     Settings,
     Timing,
 )
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.figures import Gate
 from attnexport.runtime.bundle.sections import RewriteRecord
 
@@ -79,7 +79,7 @@ def read(page: str) -> Page:
     return Page(page)
 
 
-def again(bundle: Bundle, **changes: Any) -> Page:
+def again(bundle: StoredBundle, **changes: Any) -> Page:
     """The page of a bundle whose manifest says something else."""
     return Page(render(bundle.path, replace(bundle.manifest, **changes), {}))
 
@@ -91,16 +91,16 @@ def test_every_element_is_closed_and_nothing_is_fetched(read: Page, page: str) -
     assert "default-src &#x27;none&#x27;" in page
 
 
-def test_no_machine_is_named(page: str, bundle: Bundle) -> None:
+def test_no_machine_is_named(page: str, bundle: StoredBundle) -> None:
     assert str(bundle.path.parent) not in page and str(Path.home()) not in page
 
 
-def test_the_page_is_sealed_with_its_bundle(bundle: Bundle) -> None:
+def test_the_page_is_sealed_with_its_bundle(bundle: StoredBundle) -> None:
     assert bundle.manifest.files["report.html"].role == "report"
     bundle.verify_files()
 
 
-def test_stages_give_their_figures_and_ratios(read: Page, bundle: Bundle) -> None:
+def test_stages_give_their_figures_and_ratios(read: Page, bundle: StoredBundle) -> None:
     found = [row for row in read.rows["errors"] if len(row) == 10][1:]
     wanted = [
         (entry.output, step.stage, f"{step.ratio:.2f}×")
@@ -116,7 +116,7 @@ def test_rewrites_say_what_they_stood_for_and_what_stands_there_now(read: Page) 
     assert rows["GridSample", "model.fp16.onnx"][:2] == ["grid_sample_native", "1"]
 
 
-def test_operators_are_counted_before_and_after(read: Page, bundle: Bundle) -> None:
+def test_operators_are_counted_before_and_after(read: Page, bundle: StoredBundle) -> None:
     head, *rows = read.rows["operators"]
     assert head[:4] == ["operator", "captured", "model.onnx", "model.fp16.onnx"]
     shown = {row[0]: row[1:4] for row in rows}
@@ -127,14 +127,14 @@ def test_operators_are_counted_before_and_after(read: Page, bundle: Bundle) -> N
     assert len(rows) == len({op for counts in (captured, *bundle.manifest.operators.values()) for op in counts})
 
 
-def test_layers_are_listed_with_their_precisions(read: Page, bundle: Bundle) -> None:
+def test_layers_are_listed_with_their_precisions(read: Page, bundle: StoredBundle) -> None:
     (engine,) = bundle.manifest.engines
     rows = [row for row in read.rows["engines"] if len(row) == 6][1:]
     assert [row[1] for row in rows] == [layer["name"] for layer in engine.layers]
     assert {row[3] for row in rows} == {"FP16", "FP32", "other"}
 
 
-def test_modules_have_the_errors_and_precisions_of_their_nodes(read: Page, bundle: Bundle, nasty: str) -> None:
+def test_modules_have_the_errors_and_precisions_of_their_nodes(read: Page, bundle: StoredBundle, nasty: str) -> None:
     head, *rows = [row for row in read.rows["modules"] if len(row) == 6]
     assert head == ["module", "class", "nodes", "precision", "FP32, ONNX Runtime", "FP16 as a GPU rounds"]
     shown = {row[0]: row for row in rows}
@@ -150,7 +150,7 @@ def test_modules_have_the_errors_and_precisions_of_their_nodes(read: Page, bundl
     )
 
 
-def test_samples_show_what_onnxruntime_gives_beside_pytorch(read: Page, bundle: Bundle) -> None:
+def test_samples_show_what_onnxruntime_gives_beside_pytorch(read: Page, bundle: StoredBundle) -> None:
     case = next(c for c in bundle.golden() if c.name.startswith("samples"))
     session = onnxruntime.InferenceSession(str(bundle.file("model.onnx")))
     logits = session.run(["logits"], dict(case.feeds))[0].astype(np.float64)
@@ -164,7 +164,7 @@ def test_samples_show_what_onnxruntime_gives_beside_pytorch(read: Page, bundle: 
         assert row[2].endswith("same class") and row[3].endswith("same class")
 
 
-def test_the_sampled_images_are_those_of_the_transformer(bundle: Bundle, net: Any) -> None:
+def test_the_sampled_images_are_those_of_the_transformer(bundle: StoredBundle, net: Any) -> None:
     """Computed anew by the module itself, in FP64."""
     import torch
 
@@ -181,7 +181,7 @@ def test_the_sampled_images_are_those_of_the_transformer(bundle: Bundle, net: An
         assert sorted(kept.files) == ["emulated-fp16/look", "input", "onnx-fp32/look", "truth/look"]
 
 
-def test_a_failed_gate_is_the_first_thing_that_is_said(bundle: Bundle) -> None:
+def test_a_failed_gate_is_the_first_thing_that_is_said(bundle: StoredBundle) -> None:
     first = bundle.manifest.parity[0]
     bad = replace(first, gate=Gate(first.gate.own_rms, first.gate.floor, 2.0, 7.125, False))
     shown = again(bundle, parity=(bad, *bundle.manifest.parity[1:]))
@@ -190,7 +190,7 @@ def test_a_failed_gate_is_the_first_thing_that_is_said(bundle: Bundle) -> None:
     assert shown.rows["verdicts"][1][1] == "fail"
 
 
-def test_outputs_by_the_dozen_fold_away_behind_the_worst_of_each_form(bundle: Bundle) -> None:
+def test_outputs_by_the_dozen_fold_away_behind_the_worst_of_each_form(bundle: StoredBundle) -> None:
     record = bundle.manifest.parity[0]
     many = tuple(
         replace(record, output=f"out{i}", gate=replace(record.gate, ratio=i / 10, passed=True)) for i in range(FEW + 1)
@@ -200,7 +200,7 @@ def test_outputs_by_the_dozen_fold_away_behind_the_worst_of_each_form(bundle: Bu
     assert len(rows) == 2 + len(bundle.manifest.engines) + 1 + FEW + 1
 
 
-def test_names_that_would_be_html_are_text(bundle: Bundle) -> None:
+def test_names_that_would_be_html_are_text(bundle: StoredBundle) -> None:
     evil = "</section><img src=x onerror=alert(1)>"
     record = RewriteRecord(evil, evil, evil, (evil,), {evil: evil}, evil, evil, "model.onnx", evil, {evil: 1.0})
     shown = again(bundle, name=evil, rewrites=(record,), notes=(evil,), tools={evil: evil}, task=None)
@@ -209,14 +209,14 @@ def test_names_that_would_be_html_are_text(bundle: Bundle) -> None:
     assert shown.texts["rewrites"].count(evil) >= 5
 
 
-def test_what_is_missing_is_left_out(bundle: Bundle) -> None:
+def test_what_is_missing_is_left_out(bundle: StoredBundle) -> None:
     stages = tuple(replace(stage, detail={"text": "as before"}) for stage in bundle.manifest.stages)
     shown = again(bundle, engines=(), attribution=(), rewrites=(), stages=stages, samples=None)
     assert list(shown.rows) == ["verdicts", "samples", "rewrites", "modules", "operators", "environment"]
     assert "standard operators only" in shown.texts["rewrites"]
 
 
-def test_a_damaged_file_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(bundle: StoredBundle, tmp_path: Path) -> None:
     import shutil
 
     broken = tmp_path / "broken.attn"
@@ -226,7 +226,7 @@ def test_a_damaged_file_is_refused(bundle: Bundle, tmp_path: Path) -> None:
         render(broken, bundle.manifest, {})
 
 
-def test_a_model_that_cannot_run_says_so_on_the_page(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_model_that_cannot_run_says_so_on_the_page(bundle: StoredBundle, tmp_path: Path) -> None:
     import shutil
 
     broken = tmp_path / "broken.attn"
@@ -237,7 +237,7 @@ def test_a_model_that_cannot_run_says_so_on_the_page(bundle: Bundle, tmp_path: P
     assert shown.rows["verdicts"][1][6] == "–"
 
 
-def bench_of(bundle: Bundle, sha256: str = "") -> BenchReport:
+def bench_of(bundle: StoredBundle, sha256: str = "") -> BenchReport:
     interval = Interval
 
     def timing(name: str, median: float, ratio: float | None) -> Timing:
@@ -258,7 +258,7 @@ def bench_of(bundle: Bundle, sha256: str = "") -> BenchReport:
     )  # fmt: skip
 
 
-def test_a_benchmark_is_drawn_with_its_intervals_and_ratios(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_benchmark_is_drawn_with_its_intervals_and_ratios(bundle: StoredBundle, tmp_path: Path) -> None:
     html = write_page(bundle, tmp_path / "page.html", bench_of(bundle)).read_text(encoding="utf-8")
     shown = Page(html)
     assert "Medians of 9 interleaved rounds on a CPU, 1 thread" in shown.texts["latency"]
@@ -283,14 +283,14 @@ def test_a_benchmark_is_drawn_with_its_intervals_and_ratios(bundle: Bundle, tmp_
     assert bars[0] / bars[1] == pytest.approx(8.0 / 2.5, rel=1e-2)
 
 
-def test_a_benchmark_of_another_model_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_benchmark_of_another_model_is_refused(bundle: StoredBundle, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"of a model with sha256 ffffffffffff…, which .* does not hold"):
         write_page(bundle, tmp_path / "page.html", bench_of(bundle, "f" * 64))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_writes_the_page_with_the_benchmark(
-    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bundle: StoredBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     bench_of(bundle).write(tmp_path / "bench.json")
@@ -309,12 +309,12 @@ def test_the_command_writes_the_page_with_the_benchmark(
         ("nowhere/page.html", "is no file that can be written"),
     ],
 )
-def test_a_page_goes_only_where_it_may(bundle: Bundle, out: str, said: str) -> None:
+def test_a_page_goes_only_where_it_may(bundle: StoredBundle, out: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         write_page(bundle, bundle.path.parent / out)
 
 
-def test_a_model_of_600_nodes_stays_under_two_megabytes(bundle: Bundle) -> None:
+def test_a_model_of_600_nodes_stays_under_two_megabytes(bundle: StoredBundle) -> None:
     """With every list as long as such a model's: layers, kept nodes, rewrites and modules."""
     manifest = bundle.manifest
     (engine,) = manifest.engines

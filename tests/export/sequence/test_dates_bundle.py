@@ -22,7 +22,7 @@ from attnexport.export.pipeline import ExportResult, run
 from attnexport.export.source import checkpoint
 from attnexport.models import registry
 from attnexport.models.seq2seq import END, START, EncoderDecoder
-from attnexport.runtime.bundle.bundle import Bundle, sha256_of
+from attnexport.runtime.bundle.bundle import StoredBundle, sha256_of
 from attnexport.runtime.bundle.golden import GoldenCase, read_golden, write_golden
 from attnexport.runtime.check.check import check
 from attnexport.runtime.decode import open_decoder
@@ -65,7 +65,7 @@ def written_by_pytorch(source: np.ndarray) -> list[tuple[int, ...]]:
 def test_one_bundle_holds_two_whole_ones_and_their_decodes(dates) -> None:
     made: ExportResult = dates.made
     assert made.passed
-    whole = Bundle.open(dates.path)
+    whole = StoredBundle.open(dates.path)
     whole.verify_files()
     assert whole.manifest.parts == {"encoder": "encoder", "step": "step"}
     for name in ("encoder", "step"):
@@ -178,7 +178,7 @@ def test_the_report_shows_both_parts_and_dates_token_by_token(dates) -> None:
         return "".join(f"<span>{token}</span>" for token in tokens)
 
     page = (dates.path / "report.html").read_text(encoding="utf-8")
-    assert Bundle.open(dates.path).manifest.files["report.html"].role == "report"
+    assert StoredBundle.open(dates.path).manifest.files["report.html"].role == "report"
     sections = re.findall(r'<section id="(\w+)">', page)
     assert sections == [
         "verdicts", "errors", "decodes", "samples", "rewrites", "modules", "operators", "engines", "environment"

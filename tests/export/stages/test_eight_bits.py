@@ -14,7 +14,7 @@ from torch import nn
 
 from attnexport.cli import main
 from attnexport.models import registry
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 SAMPLES = EXAMPLES / "digits_samples.npz"
@@ -34,7 +34,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> str:
     return capsys.readouterr().err.strip().removeprefix("attnexport: ")
 
 
-def typed_nodes(bundle: Bundle, file: str) -> Sequence[onnx.NodeProto]:
+def typed_nodes(bundle: StoredBundle, file: str) -> Sequence[onnx.NodeProto]:
     nodes: Sequence[onnx.NodeProto] = onnx.load(bundle.file(file)).graph.node
     return nodes
 
@@ -63,7 +63,7 @@ def test_a_trained_network_keeps_its_classes_and_its_accuracy(
         run(EXAMPLES / f"{name}.pt", "--trt=rtx", "--precision", precision, "--samples", SAMPLES, "-o", out, "--quiet")
         == 0
     )
-    bundle = Bundle.open(out)
+    bundle = StoredBundle.open(out)
     manifest = bundle.manifest
     assert {f"model.{precision}.onnx", "model.onnx"} <= set(manifest.files)
     assert manifest.files[f"model.{precision}.onnx"].role == f"model-{precision}"
@@ -106,7 +106,7 @@ def test_a_reduced_network_of_the_registry_passes_its_gates(arch: str, precision
         "--quiet",
     ]
     assert run(*words, "--precision", precision) == 0
-    manifest = Bundle.open(out).manifest
+    manifest = StoredBundle.open(out).manifest
     assert manifest.precision.counts["quantised"] >= 10
     assert any("is not to be trusted: give real ones with --samples" in note for note in manifest.notes)
     assert all(record.gate.passed for record in manifest.parity)
@@ -148,7 +148,7 @@ def test_a_planted_sensitive_layer_is_left_in_fp16_and_named(planted: Path, tmp_
     model, samples = planted / "planted.pt2", planted / "real.npz"
     words = ["--precision", "int8", "--calibration", "minmax", "--quiet"]
     assert run(model, *words, "--samples", samples, "-o", out) == 0
-    bundle = Bundle.open(out)
+    bundle = StoredBundle.open(out)
     (kept,) = [one for one in bundle.manifest.precision.kept if one.reason.startswith("sensitive")]
     assert kept.module == "layers.2"
     assert "% of the squared error of all layers in INT8: it computes in FP16" in kept.reason

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import BundleError
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 
 Make = Callable[[], Path]
 
@@ -26,7 +26,7 @@ def _edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def test_a_good_bundle_opens_verifies_and_gives_its_golden_cases(make_bundle: Make) -> None:
-    bundle = Bundle.open(make_bundle())
+    bundle = StoredBundle.open(make_bundle())
     bundle.verify_files()
     assert {n: r.role for n, r in bundle.manifest.files.items()} == {
         "engines/net.plan": "engine",
@@ -42,7 +42,7 @@ def test_a_good_bundle_opens_verifies_and_gives_its_golden_cases(make_bundle: Ma
 
 def test_a_bundle_opens_through_a_link_to_its_directory(make_bundle: Make, tmp_path: Path) -> None:
     (tmp_path / "current").symlink_to(make_bundle())
-    Bundle.open(tmp_path / "current").verify_files()
+    StoredBundle.open(tmp_path / "current").verify_files()
 
 
 def test_what_is_no_bundle_is_said(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_what_is_no_bundle_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for name, problem in (("gone", "does not exist"), ("file", "is a file"), ("empty", "has no manifest.json")):
         with pytest.raises(BundleError, match=problem):
-            Bundle.open(tmp_path / name)
+            StoredBundle.open(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[]"], ids=["empty", "truncated", "not-utf8", "list"])
@@ -58,14 +58,14 @@ def test_a_damaged_manifest_names_the_bundle(make_bundle: Make, content: bytes) 
     path = make_bundle()
     (path / "manifest.json").write_bytes(content)
     with pytest.raises(BundleError) as caught:
-        Bundle.open(path)
+        StoredBundle.open(path)
     assert str(path) in caught.value.problem
 
 
 def test_a_manifest_that_is_a_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.attn" / "manifest.json").mkdir(parents=True)
     with pytest.raises(BundleError, match="cannot be read"):
-        Bundle.open(tmp_path / "net.attn")
+        StoredBundle.open(tmp_path / "net.attn")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_path_that_could_leave_the_bundle_is_refused(make_bundle: Make, name: 
     path = make_bundle()
     _edit(path, lambda v: v["files"].update({name: v["files"]["model.onnx"]}))
     with pytest.raises(BundleError, match="is refused"):
-        Bundle.open(path)
+        StoredBundle.open(path)
 
 
 @pytest.mark.parametrize("where", ["model.onnx", "engines"])
@@ -87,21 +87,21 @@ def test_a_symbolic_link_out_of_the_bundle_is_refused(make_bundle: Make, tmp_pat
     (path / where).rename(outside)
     (path / where).symlink_to(outside)
     with pytest.raises(BundleError, match="leads out of the bundle"):
-        Bundle.open(path)
+        StoredBundle.open(path)
 
 
 def test_a_section_that_names_an_unlisted_file_is_refused(make_bundle: Make, full: Any) -> None:
     path = make_bundle()
     _edit(path, lambda v: v.update(parity=full.to_json()["parity"]))
-    Bundle.open(path)  # model.onnx is listed
+    StoredBundle.open(path)  # model.onnx is listed
     _edit(path, lambda v: v["parity"][0].update(file="../model.onnx"))
     with pytest.raises(BundleError, match=r"stage 'onnx-fp32' of the parity section names file '\.\./model\.onnx'"):
-        Bundle.open(path)
+        StoredBundle.open(path)
 
 
 def test_verify_files_tells_missing_changed_resized_and_extra_apart(make_bundle: Make) -> None:
     path = make_bundle()
-    bundle = Bundle.open(path)
+    bundle = StoredBundle.open(path)
     model = path / "model.onnx"
     model.write_bytes(b"MODEL")
     with pytest.raises(BundleError, match=r"'model\.onnx' .* has changed: sha256"):
@@ -122,12 +122,12 @@ def test_a_dangling_link_beside_the_files_is_extra(make_bundle: Make) -> None:
     path = make_bundle()
     (path / "link").symlink_to("nowhere")
     with pytest.raises(BundleError, match=r"'link' .* is not listed"):
-        Bundle.open(path).verify_files()
+        StoredBundle.open(path).verify_files()
 
 
 def test_an_unlisted_file_is_not_handed_out(make_bundle: Make) -> None:
     with pytest.raises(BundleError, match="lists no file 'secret'"):
-        Bundle.open(make_bundle()).file("secret")
+        StoredBundle.open(make_bundle()).file("secret")
 
 
 class _Plants:
@@ -151,7 +151,7 @@ def test_a_pickle_in_golden_is_never_run(make_bundle: Make, tmp_path: Path, as_n
         else:
             pickle.dump(evil, stream)
     with pytest.raises(BundleError, match="cannot be read"):
-        Bundle.open(path).golden()
+        StoredBundle.open(path).golden()
     assert not planted.exists()
 
 
@@ -159,4 +159,4 @@ def test_a_bundle_without_golden_cases_says_so(make_bundle: Make) -> None:
     path = make_bundle()
     _edit(path, lambda v: v["files"].pop("golden.npz"))
     with pytest.raises(BundleError, match="has no golden cases"):
-        Bundle.open(path).golden()
+        StoredBundle.open(path).golden()

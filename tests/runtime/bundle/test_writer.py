@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from attnexport.errors import AttnexportError, BundleError, InputError
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.manifest import Manifest
 from attnexport.runtime.bundle.writer import BundleWriter
 
 
-def _write(destination: Path, manifest: Manifest, content: bytes = b"model", *, replace: bool = False) -> Bundle:
+def _write(destination: Path, manifest: Manifest, content: bytes = b"model", *, replace: bool = False) -> StoredBundle:
     with BundleWriter(destination, replace=replace) as writer:
         (writer.path / "model.onnx").write_bytes(content)
         writer.add("model.onnx", "model-fp32")
@@ -43,7 +43,7 @@ def test_commit_records_size_hash_and_role_of_every_file(tmp_path: Path, plain: 
     assert (record.role, record.bytes, record.sha256) == ("model-fp32", 5, hashlib.sha256(b"model").hexdigest())
     assert bundle.manifest.files["engines/a.plan"].role == "other"
     assert bundle.manifest.files.keys() == {"model.onnx", "engines/a.plan"}
-    Bundle.open(tmp_path / "net.attn").verify_files()
+    StoredBundle.open(tmp_path / "net.attn").verify_files()
 
 
 def test_the_partial_directory_is_a_hidden_sibling_with_the_process_id(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_failed_replacement_keeps_the_old_bundle(tmp_path: Path, plain: Manife
     with pytest.raises(ZeroDivisionError), BundleWriter(destination, replace=True) as writer:
         (writer.path / "model.onnx").write_bytes(b"new")
         raise ZeroDivisionError
-    Bundle.open(destination).verify_files()
+    StoredBundle.open(destination).verify_files()
     assert (destination / "model.onnx").read_bytes() == b"old"
     assert _names(tmp_path) == ["net.attn"]
 
@@ -291,7 +291,7 @@ def test_kill_9_leaves_the_old_bundle_the_new_one_or_none(
 
     published = point in ("_exchange", "publish") and moment == "after"
     if destination.exists():
-        Bundle.open(destination).verify_files()
+        StoredBundle.open(destination).verify_files()
         assert (destination / "model.onnx").read_bytes() == (b"new" if published else b"old")
     else:
         assert not published

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from attnexport.errors import BundleError
-from attnexport.runtime.bundle.bundle import Bundle, sha256_of
+from attnexport.runtime.bundle.bundle import StoredBundle, sha256_of
 from attnexport.runtime.bundle.manifest import Manifest
 from attnexport.runtime.bundle.sections import EngineRecord
 from attnexport.runtime.bundle.writer import BundleWriter
@@ -25,8 +25,8 @@ def _sha(path: Path, content: bytes) -> str:
 
 
 @pytest.fixture
-def make(tmp_path: Path, plain: Manifest) -> Callable[..., tuple[Bundle, EngineRecord]]:
-    def write(recorded: bytes, in_plan: bytes | None, model: str = "model.onnx") -> tuple[Bundle, EngineRecord]:
+def make(tmp_path: Path, plain: Manifest) -> Callable[..., tuple[StoredBundle, EngineRecord]]:
+    def write(recorded: bytes, in_plan: bytes | None, model: str = "model.onnx") -> tuple[StoredBundle, EngineRecord]:
         tag = network_name(_sha(tmp_path, in_plan)).encode() if in_plan is not None else b""
         record = EngineRecord(
             ENGINE, "rtx", "1.7.1", "fp32", None, (), (), 1.0, 4, model=model, model_sha256=_sha(tmp_path, recorded)
@@ -43,7 +43,7 @@ def make(tmp_path: Path, plain: Manifest) -> Callable[..., tuple[Bundle, EngineR
 
 @pytest.mark.parametrize("in_plan", [MINE, None])
 def test_an_engine_of_the_bundles_model_is_taken(
-    make: Callable[..., tuple[Bundle, EngineRecord]], in_plan: bytes | None
+    make: Callable[..., tuple[StoredBundle, EngineRecord]], in_plan: bytes | None
 ) -> None:
     check_engine(*make(MINE, in_plan))
 
@@ -57,7 +57,11 @@ def test_an_engine_of_the_bundles_model_is_taken(
     ],
 )
 def test_an_engine_of_another_model_is_refused(
-    make: Callable[..., tuple[Bundle, EngineRecord]], recorded: bytes, in_plan: bytes | None, model: str, problem: str
+    make: Callable[..., tuple[StoredBundle, EngineRecord]],
+    recorded: bytes,
+    in_plan: bytes | None,
+    model: str,
+    problem: str,
 ) -> None:
     with pytest.raises(BundleError, match=problem):
         check_engine(*make(recorded, in_plan, model))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import ForeignEngineError, InputError, MissingBackendError, StageError
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.manifest import Manifest
 from attnexport.runtime.bundle.sections import EngineRecord
 from attnexport.runtime.bundle.writer import BundleWriter
@@ -153,7 +153,7 @@ def test_a_bundle_without_a_small_model_has_nothing_to_emulate(make: Make) -> No
 
 
 def test_a_bundle_of_several_graphs_is_opened_by_part(tmp_path: Path, plain: Manifest) -> None:
-    bundle = Bundle(tmp_path, replace(plain, parts={"encoder": "encoder", "step": "step"}))
+    bundle = StoredBundle(tmp_path, replace(plain, parts={"encoder": "encoder", "step": "step"}))
     with pytest.raises(
         InputError, match=r"holds several graphs, encoder, step.*open one of them, .*/encoder, or decode"
     ):

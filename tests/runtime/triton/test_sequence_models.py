@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.decode import open_decoder
 from attnexport.runtime.decode.bundle_decoder import parts_of
 from attnexport.runtime.triton.config import parse
@@ -32,13 +32,13 @@ def config_of(folder: Path) -> Any:
 
 
 def sources(bundle: Path, rows: int) -> np.ndarray:
-    (case, *_) = Bundle.open(bundle).golden()
+    (case, *_) = StoredBundle.open(bundle).golden()
     return case.feeds["source"][:rows]
 
 
 def encoded(bundle: Path, rows: int) -> dict[str, np.ndarray]:
     """What the encoder gives, and the decode loop takes."""
-    served = EncoderModel().open(parts_of(Bundle.open(bundle))[1]["encoder"], {}, 1)
+    served = EncoderModel().open(parts_of(StoredBundle.open(bundle))[1]["encoder"], {}, 1)
     try:
         return dict(served.run({"source": sources(bundle, rows)}))
     finally:
@@ -88,7 +88,7 @@ def test_a_version_is_free_in_all_three_models(bundle, tmp_path):
 
 @pytest.mark.parametrize("beam", [1, 3])
 def test_encoder_and_decode_loop_give_the_tokens_of_the_bundles_own_decoder(bundle, beam):
-    opened = Bundle.open(bundle)
+    opened = StoredBundle.open(bundle)
     decode = DecodeModel().open(opened, {"beam": str(beam)}, 1)
     rows, feeds = 5, encoded(bundle, 5)
     group = Grouping(decode.run, decode.inputs, decode.batch)
@@ -112,7 +112,7 @@ def test_encoder_and_decode_loop_give_the_tokens_of_the_bundles_own_decoder(bund
 
 
 def test_rows_decode_as_they_would_alone_whatever_they_are_grouped_with(bundle):
-    served = DecodeModel().open(Bundle.open(bundle), {}, 1)
+    served = DecodeModel().open(StoredBundle.open(bundle), {}, 1)
     feeds = encoded(bundle, 4)
     requests = [{name: array[i : i + 1] for name, array in feeds.items()} for i in range(4)]
     group = Grouping(served.run, served.inputs, served.batch)
@@ -126,7 +126,7 @@ def test_rows_decode_as_they_would_alone_whatever_they_are_grouped_with(bundle):
 
 @pytest.mark.parametrize("token", [-1, 9, 10**12])
 def test_a_token_that_the_encoder_does_not_know_is_refused_and_its_neighbour_is_not(bundle, token):
-    served = EncoderModel().open(parts_of(Bundle.open(bundle))[1]["encoder"], {}, 1)
+    served = EncoderModel().open(parts_of(StoredBundle.open(bundle))[1]["encoder"], {}, 1)
     good = sources(bundle, 1)
     bad = good.copy()
     bad[0, 3] = token
@@ -137,7 +137,7 @@ def test_a_token_that_the_encoder_does_not_know_is_refused_and_its_neighbour_is_
 
 
 def test_a_beam_takes_fewer_rows_at_once_and_one_that_is_too_wide_is_refused(bundle, tmp_path):
-    _, parts = parts_of(Bundle.open(bundle))
+    _, parts = parts_of(StoredBundle.open(bundle))
     assert [decode_batch(parts, width).max for width in (1, 2, 4, 6)] == [6, 3, 1, 1]
     written = write_repository([bundle], tmp_path / "repo", RepositoryOptions(beam=2))
     assert [model.max_batch for model in written] == [6, 3, 3]

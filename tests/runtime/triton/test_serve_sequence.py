@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from attnexport.runtime.bundle.bundle import Bundle, sha256_of
+from attnexport.runtime.bundle.bundle import StoredBundle, sha256_of
 from attnexport.runtime.bundle.golden import write_golden
 from attnexport.runtime.decode import open_decoder
 from attnexport.runtime.decode.agreement import as_rows
@@ -27,7 +27,7 @@ if sys.platform != "linux":
 @pytest.fixture
 def true_bundle(sequence_bundle: Path) -> Path:
     """The bundle with the tokens that it really writes as its golden ones; as it is, they are all ones."""
-    (case,) = Bundle.open(sequence_bundle).golden()
+    (case,) = StoredBundle.open(sequence_bundle).golden()
     with open_decoder(sequence_bundle, precision="fp32") as decoder:
         facts = decoder.facts
         tokens = as_rows(decoder.greedy(case.feeds["source"]), facts.end, facts.limit)
@@ -68,7 +68,7 @@ def test_a_sequence_model_that_writes_other_tokens_is_not_served(sequence_bundle
 
 
 def test_a_sequence_model_is_proved_token_for_token_and_reloaded(true_bundle: Path) -> None:
-    (case,) = Bundle.open(true_bundle).golden()
+    (case,) = StoredBundle.open(true_bundle).golden()
     source, tokens = case.feeds["source"], case.truth["tokens"]
     with serving(true_bundle) as serve:
         proved = wait_for(serve, "proved")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import BundleError, InputError
-from attnexport.runtime.bundle.bundle import Bundle
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.sections import FileRecord
 from attnexport.runtime.serve.demo.shown import Left, Shown, look_over
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -44,7 +44,7 @@ def test_an_encoder_decoder_network_and_one_of_several_inputs_are_left(bundles: 
     }
     for name, change in changes.items():
         shutil.copytree(bundles[1], tmp_path / f"{name}.attn")
-        changed = replace(Bundle.open(bundles[1]).manifest, **change)
+        changed = replace(StoredBundle.open(bundles[1]).manifest, **change)
         (tmp_path / f"{name}.attn" / "manifest.json").write_text(changed.dumps())
     assert look_over([written(tmp_path / "sequence.attn", "ensemble"), written(tmp_path / "pair.attn")]) == ([], [
         Left("sequence", "it is an encoder-decoder network, which takes no image"),
