@@ -1,6 +1,6 @@
 """``--precision auto`` on the five networks of precision_nets.py, beside the rules alone and a plain conversion.
 
-    python -m attnexport.benchmarks.precision_search --json benchmarks/precision_search.json [--doc docs/precision.md] [NET ...]
+    python -m attnexport.benchmarks.precision_search --json benchmarks/precision_search.json [--doc docs/benchmarks.md] [NET ...]
 
 Errors are max|err| / max|truth| under emulation, over 64 inputs that no search has seen. Each network is searched to
 the tolerance of the table that it is held to, and with the default target of 1.5 times PyTorch's own error. Nodes are

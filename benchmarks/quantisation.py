@@ -1,6 +1,6 @@
 """INT8 and FP8 of the digits networks, beside FP16: size, error, accuracy, by the way in which ranges are found.
 
-    python -m attnexport.benchmarks.quantisation [--json FILE] [--doc docs/quantisation.md]
+    python -m attnexport.benchmarks.quantisation [--json FILE] [--doc docs/benchmarks.md]
 
 Each row is an export with --samples of 360 real digits; error and accuracy are its own report's, under emulation. Error is
 the rms of the samples' logits against the original in FP64, as a part of their rms, and as a multiple of PyTorch's own.
@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 NETWORKS = ("digits_stn_cbam", "digits_sasa", "digits_lrnet")
 FORMS = (
     ("fp16", "auto"),
-    *((precision, method) for precision in ("int8", "fp8") for method in ("minmax", "percentile", "entropy", "auto")),
+    *((precision, method) for precision in ("int8", "fp8") for method in ("minmax", "percentile", "auto")),
 )
 BEGIN, END = "<!-- quantisation.json -->", "<!-- end -->"
 
@@ -78,7 +78,7 @@ def measure(network: str, precision: str, method: str) -> Row:
 
 
 def table(rows: list[Row]) -> str:
-    """The table of docs/quantisation.md."""
+    """The table of docs/benchmarks.md."""
     lines = [
         "| network | precision, ranges | file | layers in 8 bits | error | x PyTorch's own | accuracy, original's | stage |",
         "|---|---|---|---|---|---|---|---|",

@@ -28,12 +28,9 @@ def export(
     io_precision: Annotated[
         str, typer.Option(help="fp32: inputs and outputs of the 16-bit model are FP32; same: FP16 as inside.")
     ] = "fp32",
-    precision_backend: Annotated[
-        str, typer.Option(help="What inserts the casts of fp16 and bf16: own, or autocast (NVIDIA Model Optimizer).")
-    ] = "own",
     calibration: Annotated[
         str,
-        typer.Option(help="Ranges of int8 and fp8: minmax, percentile, entropy, or auto for the better of the first."),
+        typer.Option(help="How int8 and fp8 find ranges: minmax, percentile, or auto for the better of the two."),
     ] = "auto",
     target: Annotated[
         str | None,
@@ -101,7 +98,7 @@ def export(
     from ..runtime.show.console import ConsoleReporter, show_result
 
     options = ExportOptions.from_strings(
-        model=model, out=out, force=force, trt=trt, precision=precision, io_precision=io_precision, precision_backend=precision_backend,
+        model=model, out=out, force=force, trt=trt, precision=precision, io_precision=io_precision,
         calibration=calibration, target=target, tune=tune, arch=arch,
         factory=factory, kwargs=kwargs, random_weights=random_weights, allow_pickle=allow_pickle, inputs=inputs or (),
         dynamic=dynamic or (), static=static, precision_target=precision_target, precision_time=precision_time,

@@ -18,8 +18,7 @@ TrtWish = Literal["auto", "rtx", "enterprise"]
 ModelType = Literal["fp16", "bf16", "fp32", "int8", "fp8"]
 Precision = Literal["auto", "fp16", "bf16", "fp32", "int8", "fp8"]
 IoPrecision = Literal["fp32", "same"]
-PrecisionBackend = Literal["own", "autocast"]
-Calibration = Literal["auto", "minmax", "percentile", "entropy"]
+Calibration = Literal["auto", "minmax", "percentile"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,6 @@ class ExportOptions:
     precision_target: float | None = None
     precision_time: float = 120.0
     io_precision: IoPrecision = "fp32"
-    precision_backend: PrecisionBackend = "own"
     calibration: Calibration = "auto"
     target: str | None = None
     tune: bool = False
@@ -69,7 +67,6 @@ class ExportOptions:
         trt: str | None,
         precision: str,
         io_precision: str = "fp32",
-        precision_backend: str = "own",
         calibration: str = "auto",
         kwargs: str,
         workspace: str | None,
@@ -111,12 +108,6 @@ class ExportOptions:
             raise InputError(
                 "--calibration belongs to --precision int8 and fp8", "leave it out, or quantise with --precision int8"
             )
-        if precision_backend not in ("own", "autocast"):
-            raise InputError(f"--precision-backend {precision_backend} is not known", "use own or autocast")
-        if precision_backend == "autocast" and precision not in ("fp16", "bf16"):
-            raise InputError(
-                f"--precision-backend autocast does not go with --precision {precision}", "add --precision fp16 or bf16"
-            )
         if (precision, io_precision) == ("bf16", "same"):
             raise InputError(
                 "--io-precision same does not go with --precision bf16: NumPy has no bfloat16, so no array could be fed",
@@ -148,7 +139,6 @@ class ExportOptions:
             trt=trt,  # type: ignore[arg-type]  # narrowed by the test above
             precision=precision,  # type: ignore[arg-type]
             io_precision=io_precision,  # type: ignore[arg-type]
-            precision_backend=precision_backend,  # type: ignore[arg-type]
             calibration=calibration,  # type: ignore[arg-type]
             gate=gate,
             source=SourceOptions(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from onnx import ModelProto, TensorProto
 
-from .autocast import autocast
 from .casts import insert_casts, to_fp16, to_half_model
 from .graph import GraphIndex, normalise
 from .halves import HalfName, HalfType, half_type
@@ -16,7 +14,6 @@ from .opset import prepared
 from .policy import Decision, Severity, decide, decide_in
 
 __all__ = [
-    "Backend",
     "Counts",
     "Decision",
     "HalfName",
@@ -28,9 +25,6 @@ __all__ = [
     "to_fp16",
     "to_half_model",
 ]
-
-
-Backend = Literal["own", "autocast"]
 
 
 @dataclass(frozen=True)
@@ -61,12 +55,10 @@ def convert(
     extra_keep: Collection[str] = (),
     decisions: Sequence[Decision] | None = None,
     precision: HalfName = "fp16",
-    backend: Backend = "own",
 ) -> PrecisionResult:
     """A strongly typed model of a 16-bit type by the static policy; ``extra_keep`` names further nodes that stay FP32.
 
-    ``decisions`` takes the policy's place, with its reasons: what a search decided. ``backend`` says what inserts the
-    casts: this package, or NVIDIA's AutoCast (see ``autocast``).
+    ``decisions`` takes the policy's place, with its reasons: what a search decided.
 
     Takes a float32 model of standard operators, opset 13 to 23, and does not change it. ``keep_io`` keeps float32
     inputs and outputs. Raises InputError for a model or a name that cannot be used, StageError where inference or the
@@ -84,8 +76,7 @@ def convert(
     ]
     warnings: list[str] = []
     keep = [*decided, *(decision.node for decision in asked)]
-    own = backend == "own"
-    typed = insert_casts(index, keep, keep_io, warnings, half) if own else autocast(index, keep, keep_io, half)
+    typed = insert_casts(index, keep, keep_io, warnings, half)
     return PrecisionResult(typed, (*decisions, *asked), count(typed, half), tuple(warnings), half.numpy_name)
 
 

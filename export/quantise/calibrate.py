@@ -2,7 +2,6 @@
 
     minmax        the largest magnitude
     percentile    what 99.99 % of the values stay within
-    entropy       the cut-off whose histogram in 128 steps keeps most of the information (Kullback-Leibler)
 
 The histograms and cut-offs are ONNX Runtime's (``onnxruntime.quantization.calibrate``), the tools that its
 ``quantize_static`` uses; the model is run as it is written, without graph optimisations.
@@ -20,8 +19,8 @@ from ...errors import InputError, StageError
 from ...runtime.sessions.large_model import open_model
 from ..quiet import quiet
 
-Method = Literal["minmax", "percentile", "entropy"]
-METHODS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
+Method = Literal["minmax", "percentile"]
+METHODS: tuple[Method, ...] = ("minmax", "percentile")
 _PERCENTILE = 99.99
 _BINS = 2048
 _STEPS = 128

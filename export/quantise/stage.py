@@ -32,9 +32,9 @@ from .pairs import with_pairs
 from .sensitive import LayerTrials, Sensitive, find_sensitive, reason_of
 from .toggle import toggle_graph
 
-Calibration = Literal["auto", "minmax", "percentile", "entropy"]
+Calibration = Literal["auto", "minmax", "percentile"]
 _AUTO: tuple[Method, ...] = ("minmax", "percentile")
-"""What ``auto`` tries; entropy takes fifty times as long and was never the best (docs/quantisation.md)."""
+"""The methods that ``auto`` compares."""
 
 OwnError = Callable[[Sequence[Arrays], Collection[str]], Callable[[Arrays], dict[str, np.ndarray]]]
 

@@ -42,7 +42,7 @@ def sixteen_bits(
     options, keep_io = job.options, job.options.io_precision == "fp32"
     if options.precision != "auto":
         kind = half_type(options.precision).name
-        return convert(model, keep_io=keep_io, precision=kind, backend=options.precision_backend), None
+        return convert(model, keep_io=keep_io, precision=kind), None
     aim = Aim(options.precision_target or min(1.5, options.gate), options.gate, options.precision_time)
     made, report = convert_by_search(
         model,

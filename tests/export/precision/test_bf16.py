@@ -9,6 +9,7 @@ import torch
 from onnx import numpy_helper
 
 from attnexport.errors import InputError
+from attnexport.export.options import ExportOptions
 from attnexport.export.precision import convert, decide, to_half_model
 
 SHELL = "g ({}) => ({}) <float big = {{1e9}}, float tiny = {{1e-12}}, float[3] w = {{0.1, 3.3, 300.7}}, int64[1] last = {{1}}> {{ {} }}"
@@ -66,3 +67,17 @@ def test_functions_survive_a_raised_opset(types):
 def test_another_type_is_refused(model):
     with pytest.raises(InputError, match=r"precision 'fp12' is not a 16-bit type\. use one of fp16, bf16"):
         convert(build(model, "float[3] x", "float[3] y", "y = Relu(x)"), precision="fp12")
+
+
+@pytest.mark.parametrize(
+    ("precision", "io_precision", "message"),
+    [
+        ("bf16", "same", "NumPy has no bfloat16, so no array could be fed"),
+        ("fp16", "fp16", "--io-precision fp16 is not known. use fp32 or same"),
+    ],
+)
+def test_io_precision_must_fit_the_precision(precision, io_precision, message, tmp_path):
+    words = {"precision": precision, "io_precision": io_precision}
+    with pytest.raises(InputError) as caught:
+        ExportOptions.from_strings(model=tmp_path / "m.pt", trt=None, kwargs="{}", workspace=None, gate=2.0, **words)
+    assert message in str(caught.value)

@@ -1,13 +1,9 @@
-"""Ranges, against NumPy and against ONNX Runtime's own calibrators."""
+"""Ranges compared with NumPy."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import onnx
 import pytest
-from onnxruntime.quantization import CalibrationMethod, create_calibrator
 
 from attnexport.errors import InputError, StageError
 from attnexport.export.quantise.calibrate import ranges
@@ -32,29 +28,6 @@ def test_percentile_is_numpys(index, feeds, run, tapped, capfd) -> None:
         assert np.mean(values <= got[name] - 2 * step) < 0.9999, name
 
 
-class Reader:
-    def __init__(self, feeds) -> None:
-        self.left = list(feeds)
-
-    def get_next(self):
-        return self.left.pop(0) if self.left else None
-
-
-def test_entropy_is_that_of_onnx_runtimes_calibrator(index, feeds, tmp_path: Path) -> None:
-    onnx.save(index.model, tmp_path / "model.onnx")
-    calibrator = create_calibrator(
-        tmp_path / "model.onnx", ["Conv"], str(tmp_path / "augmented.onnx"), CalibrationMethod.Entropy,
-        extra_options={"num_bins": 2048, "num_quantized_bins": 128, "symmetric": True},
-    )  # fmt: skip
-    for feed in feeds:
-        calibrator.collect_data(Reader([feed]))
-    want = calibrator.compute_data().data
-    got = ranges(index.model, ["x", "r"], feeds, "entropy")
-    for name in ("x", "r"):
-        low, high = want[name].range_value
-        assert got[name] == pytest.approx(max(abs(float(low)), abs(float(high))), rel=1e-6)
-
-
 def test_a_tensor_that_is_never_anything_has_no_range(made, feeds) -> None:
     model = made(
         "net (float[N,3,8,8] x) => (float[N,3,8,8] y) { z = Mul(x, zero)  y = Relu(z) }", {"zero": np.zeros(1, "f4")}
@@ -66,7 +39,7 @@ def test_a_tensor_that_is_never_anything_has_no_range(made, feeds) -> None:
 
 
 def test_refusals(index, feeds, made) -> None:
-    with pytest.raises(InputError, match=r"--calibration mean is not known\. use one of minmax, percentile, entropy"):
+    with pytest.raises(InputError, match=r"--calibration mean is not known\. use one of minmax, percentile"):
         ranges(index.model, TENSORS, feeds, "mean")
     with pytest.raises(InputError, match="there are no inputs to calibrate on"):
         ranges(index.model, TENSORS, [], "minmax")
