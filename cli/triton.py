@@ -52,7 +52,7 @@ def triton(
     """Write bundles as models of a Triton repository: configuration, batching, warm-up, versions."""
     from ..runtime.triton.options import RepositoryOptions
     from ..runtime.triton.repository import write_repository
-    from ..runtime.triton.shown import show_models
+    from ..runtime.triton.table import show_models
 
     options = RepositoryOptions(
         backend=backend, session=session, precision=precision, threads=threads, name=name, version=version, keep=keep,

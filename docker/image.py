@@ -19,14 +19,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from attnexport.docker.image_engines import Engine, find_engine
+from attnexport.docker.image_engines import ImageEngine, find_engine
 
 ROOT = Path(__file__).resolve().parents[1]
 MATRIX = ("tests/serve/test_clients.py", "--deselect", "tests/serve/test_clients.py::test_the_line_to_type_is_answered")
 """All but the test of a command that names a file on the server's side, which is inside the image."""
 
 
-def build(engine: Engine) -> None:
+def build(engine: ImageEngine) -> None:
     """Build it, and say how long that took and what it weighs."""
     began = time.monotonic()
     engine.build(ROOT)
@@ -34,7 +34,7 @@ def build(engine: Engine) -> None:
     print(f"image: {engine.image}, {engine.size() / 1e6:.0f} MB, built by {engine.name} in {seconds:.0f} s", flush=True)
 
 
-def serve(engine: Engine, words: Sequence[str]) -> int:
+def serve(engine: ImageEngine, words: Sequence[str]) -> int:
     """Serve copies of the bundles among ``words`` until a signal, which is passed on; gives the server's exit code."""
     options = [word for word in words if not word.endswith(".attn")]
     with tempfile.TemporaryDirectory(prefix="attnexport-image-") as folder:

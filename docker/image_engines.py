@@ -20,7 +20,7 @@ DOCKERFILE = "docker/cpu.Dockerfile"
 CONFINED = FOLDER / "confined.sh"
 
 
-class Engine(Protocol):
+class ImageEngine(Protocol):
     """A way to build the CPU image and to run it."""
 
     name: str
@@ -41,7 +41,7 @@ class Engine(Protocol):
         """Pass a signal on to what runs in the image."""
 
 
-def find_engine() -> Engine:
+def find_engine() -> ImageEngine:
     """Docker or Podman where its engine answers, else buildah. Ends the program where none of them can be had."""
     for name in ("docker", "podman"):
         if shutil.which(name) and subprocess.run([name, "info"], capture_output=True, check=False).returncode == 0:
@@ -70,18 +70,18 @@ class Container:
         self.name = name
 
     def build(self, context: Path) -> None:
-        """See :class:`Engine`."""
+        """See :class:`ImageEngine`."""
         run(self.name, "build", "--file", str(context / DOCKERFILE), "--tag", self.image, str(context))
 
     def size(self) -> int:
-        """See :class:`Engine`."""
+        """See :class:`ImageEngine`."""
         return int(run(self.name, "image", "inspect", "--format", "{{.Size}}", self.image, capture=True))
 
     @contextmanager
     def running(
         self, models: Path, options: Sequence[str], command: Sequence[str] = ()
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """See :class:`Engine`."""
+        """See :class:`ImageEngine`."""
         confined = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
         variables = [word for pair in passed_on().items() for word in ("--env", "=".join(pair))]
         words = ("run", "--rm", "--network", "host", "--volume", f"{models}:/models:ro", *confined, *variables)
@@ -90,7 +90,7 @@ class Container:
             yield process
 
     def tell(self, process: subprocess.Popen[bytes], number: int) -> None:
-        """See :class:`Engine`; the client passes signals on by itself."""
+        """See :class:`ImageEngine`; the client passes signals on by itself."""
         process.send_signal(number)
 
 
@@ -101,7 +101,7 @@ class Buildah:
     image = "localhost/attnexport/cpu"
 
     def build(self, context: Path) -> None:
-        """See :class:`Engine`."""
+        """See :class:`ImageEngine`."""
         make_base()
         with pip_mounts() as mounts:
             volumes = [word for mount in mounts for word in ("--volume", f"{mount}:ro")]
@@ -123,7 +123,7 @@ class Buildah:
             )
 
     def size(self) -> int:
-        """See :class:`Engine`."""
+        """See :class:`ImageEngine`."""
         (found,) = json.loads(run("buildah", "images", "--json", self.image, capture=True))
         number, unit = found["size"].split()
         return round(float(number) * {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit])
@@ -132,7 +132,7 @@ class Buildah:
     def running(
         self, models: Path, options: Sequence[str], command: Sequence[str] = ()
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """See :class:`Engine`."""
+        """See :class:`ImageEngine`."""
         config = json.loads(run("buildah", "inspect", "--type", "image", self.image, capture=True))["OCIv1"]["config"]
         variables = [*config["Env"], *("=".join(pair) for pair in passed_on().items())]
         user = config["User"].partition(":")[0]
@@ -148,6 +148,6 @@ class Buildah:
             run("buildah", "rm", container, capture=True)
 
     def tell(self, process: subprocess.Popen[bytes], number: int) -> None:
-        """See :class:`Engine`; unshare itself takes no signals while what it started lives."""
+        """See :class:`ImageEngine`; unshare itself takes no signals while what it started lives."""
         for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
             os.kill(int(child), signal.Signals(number))

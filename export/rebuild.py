@@ -24,7 +24,7 @@ from ..runtime.check.check_rows import FAILED, CheckResult
 from ..runtime.device import cuda_device
 from ..runtime.open.engine_fit import Here, check_fit
 from ..runtime.open.select import open_bundle
-from ..runtime.open.session import OpenBundle
+from ..runtime.open.session import BundleSession
 from ..runtime.sessions.trt_library import portable, supports
 from ..runtime.spec import TensorSpec
 from .engine import EngineOptions
@@ -128,7 +128,7 @@ def cache_beside(bundle: Path) -> Path:
     return whole.with_name(f"{whole.name}.timing-cache")
 
 
-def open_rebuilt(path: Path, backend: str, options: Mapping[str, Any]) -> OpenBundle:
+def open_rebuilt(path: Path, backend: str, options: Mapping[str, Any]) -> BundleSession:
     """Open a bundle, its engines built anew first where they were made for elsewhere. Raises what either raises."""
     try:
         return open_bundle(path, backend, **options)

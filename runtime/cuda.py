@@ -55,7 +55,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Driver:
+class CudaDriver:
     """An initialised CUDA driver. Raises MissingBackendError where there is none, or it finds no GPU."""
 
     def __init__(self, library: str | None = None) -> None:
@@ -112,10 +112,10 @@ class Driver:
         return ".".join(parts)
 
 
-class Context:
+class CudaContext:
     """The first GPU's primary context with one stream, and the buffers and graphs made in it; ``close`` frees all of it."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: CudaDriver) -> None:
         self._driver = driver
         self._buffers: dict[int, int] = {}
         self._pinned: set[int] = set()
@@ -238,7 +238,7 @@ class Context:
 class DeviceMemory:
     """Device memory that frees itself with its last user, and keeps the primary context until then."""
 
-    def __init__(self, driver: Driver, size: int) -> None:
+    def __init__(self, driver: CudaDriver, size: int) -> None:
         self._driver = driver
         self._context, address = _HANDLE(), _ADDRESS()
         driver.call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), driver.device)
@@ -257,7 +257,7 @@ class DeviceMemory:
         self._driver.call("cuMemcpyDtoH_v2", array.ctypes.data, self.address, array.nbytes)
 
 
-def _release(driver: Driver, context: ctypes.c_void_p, address: int) -> None:
+def _release(driver: CudaDriver, context: ctypes.c_void_p, address: int) -> None:
     driver.call("cuCtxSetCurrent", context)
     driver.call("cuMemFree_v2", address)
     driver.call("cuDevicePrimaryCtxRelease_v2", driver.device)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..errors import AttnexportError
-from .cuda import Driver
+from .cuda import CudaDriver
 
 
 def cuda_device() -> tuple[str, str] | None:
     """Name and compute capability (``8.9``) of the first GPU, None where there is no GPU or driver."""
     try:
-        driver = Driver()
+        driver = CudaDriver()
         return driver.name(), driver.compute_capability()
     except AttnexportError:
         return None

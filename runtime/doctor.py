@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import AttnexportError
 from .bundle.codec import encode_fields
-from .cuda import Driver
+from .cuda import CudaDriver
 from .sessions.ort import OrtSession
 
 Status = Literal["ok", "missing", "broken"]
@@ -30,7 +30,7 @@ _NEGATE = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class Component:
     """One component or target. ``detail`` says what it can do here, ``remedy`` how to get what is missing."""
 
     component: str
@@ -44,7 +44,7 @@ class Finding:
         return encode_fields(self)
 
 
-def diagnose() -> list[Finding]:
+def diagnose() -> list[Component]:
     """Components first, then the targets, whose names begin with ``target ``. Never raises for a broken library."""
     ort = _library("onnxruntime", ("onnxruntime-gpu", "onnxruntime"), "pip install attnexport")
     enterprise = _library("tensorrt", ("tensorrt",), _pip("trt"))
@@ -72,12 +72,12 @@ def _pip(extra: str) -> str:
     return f"pip install 'attnexport[{extra}]'"
 
 
-def _python() -> Finding:
+def _python() -> Component:
     where = f"{platform.python_implementation()} on {platform.system()} {platform.machine()}"
     if OLDEST <= sys.version_info[:2] <= NEWEST:
-        return Finding("python", "ok", platform.python_version(), where)
+        return Component("python", "ok", platform.python_version(), where)
     supported = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
-    return Finding(
+    return Component(
         "python", "broken", platform.python_version(), f"{where}; supported: {supported}", f"use {supported}"
     )
 
@@ -92,14 +92,14 @@ def _version(distributions: tuple[str, ...]) -> tuple[str, str] | None:
     return None
 
 
-def _installed(component: str, distributions: tuple[str, ...], remedy: str) -> Finding:
+def _installed(component: str, distributions: tuple[str, ...], remedy: str) -> Component:
     found = _version(distributions)
     if found is None:
-        return Finding(component, "missing", "", "not installed", remedy)
-    return Finding(component, "ok", found[1], f"package {found[0]}" if found[0] != component else "installed")
+        return Component(component, "missing", "", "not installed", remedy)
+    return Component(component, "ok", found[1], f"package {found[0]}" if found[0] != component else "installed")
 
 
-def _library(module: str, distributions: tuple[str, ...], remedy: str) -> Finding:
+def _library(module: str, distributions: tuple[str, ...], remedy: str) -> Component:
     """As :func:`_installed`, and loaded for proof."""
     finding = _installed(module, distributions, remedy)
     try:
@@ -109,59 +109,59 @@ def _library(module: str, distributions: tuple[str, ...], remedy: str) -> Findin
             return finding
         reason = AttnexportError(str(error) or type(error).__name__).problem
         again = remedy.replace("pip install", "pip install --force-reinstall")
-        return Finding(module, "broken", finding.version, f"does not load: {reason[:200]}", again)
+        return Component(module, "broken", finding.version, f"does not load: {reason[:200]}", again)
     version = finding.version or str(getattr(loaded, "__version__", ""))
-    return Finding(module, "ok", version, finding.detail if finding.status == "ok" else "installed")
+    return Component(module, "ok", version, finding.detail if finding.status == "ok" else "installed")
 
 
 def _providers() -> list[str]:
     return list(importlib.import_module("onnxruntime").get_available_providers())
 
 
-def _with_providers(ort: Finding) -> Finding:
+def _with_providers(ort: Component) -> Component:
     if ort.status != "ok":
         return ort
     names = ", ".join(p.removesuffix("ExecutionProvider") for p in _providers())
-    return Finding(ort.component, "ok", ort.version, f"{ort.detail}; providers {names}")
+    return Component(ort.component, "ok", ort.version, f"{ort.detail}; providers {names}")
 
 
-def _gpu() -> tuple[Finding, str]:
+def _gpu() -> tuple[Component, str]:
     """The GPU, and its compute capability (empty where there is none)."""
     try:
-        driver = Driver()
+        driver = CudaDriver()
         capability = driver.compute_capability()
         detail = f"{driver.name()}, compute capability {capability}"
-        return Finding("gpu", "ok", f"CUDA {driver.version()}", detail), capability
+        return Component("gpu", "ok", f"CUDA {driver.version()}", detail), capability
     except AttnexportError as error:
-        return Finding("gpu", "missing", "", error.problem, error.remedy), ""
+        return Component("gpu", "missing", "", error.problem, error.remedy), ""
 
 
-def _target(name: str, lacks: list[Finding], detail: str, version: str = "") -> Finding:
+def _target(name: str, lacks: list[Component], detail: str, version: str = "") -> Component:
     """A target stands on ``lacks``: broken where one of those is, missing where one is not there."""
     bad = [f for f in lacks if f.status != "ok"]
     if not bad:
-        return Finding(f"target {name}", "ok", version, detail)
+        return Component(f"target {name}", "ok", version, detail)
     said = [f"{f.component} is missing" if f.status == "missing" else f"{f.component}: {f.detail}" for f in bad]
     status: Status = "broken" if any(f.status == "broken" for f in bad) else "missing"
-    return Finding(f"target {name}", status, version, "; ".join(said), bad[0].remedy)
+    return Component(f"target {name}", status, version, "; ".join(said), bad[0].remedy)
 
 
-def _target_export(exporters: list[Finding]) -> Finding:
+def _target_export(exporters: list[Component]) -> Component:
     return _target("export", exporters, "models can be exported here")
 
 
-def _target_ort_cpu(ort: Finding) -> Finding:
+def _target_ort_cpu(ort: Component) -> Component:
     return _target("ort-cpu", [ort, *_probe(ort, "CPU")], "runs a model here", ort.version)
 
 
-def _target_ort_cuda(ort: Finding, gpu: Finding) -> Finding:
+def _target_ort_cuda(ort: Component, gpu: Component) -> Component:
     lacks = [ort, gpu]
     if ort.status == gpu.status == "ok":
         lacks += _probe(ort, "CUDA")
     return _target("ort-cuda", lacks, "runs a model here", ort.version)
 
 
-def _probe(ort: Finding, provider: str) -> list[Finding]:
+def _probe(ort: Component, provider: str) -> list[Component]:
     """What stands against running a model with a provider: it may be listed and still lack its libraries."""
     if ort.status != "ok":
         return []
@@ -170,22 +170,24 @@ def _probe(ort: Finding, provider: str) -> list[Finding]:
         with OrtSession(_NEGATE, providers=[f"{provider}ExecutionProvider"]) as session:
             session.run({"x": np.ones(1, np.float32)})
     except AttnexportError as error:
-        return [Finding("onnxruntime", "broken", ort.version, error.problem, "pip install onnxruntime-gpu[cuda,cudnn]")]
+        return [
+            Component("onnxruntime", "broken", ort.version, error.problem, "pip install onnxruntime-gpu[cuda,cudnn]")
+        ]
     return []
 
 
-def _target_enterprise(library: Finding, gpu: Finding) -> Finding:
+def _target_enterprise(library: Component, gpu: Component) -> Component:
     return _target("tensorrt", [library, gpu], "builds and runs engines here", library.version)
 
 
-def _target_rtx(library: Finding, gpu: Finding, capability: str) -> Finding:
+def _target_rtx(library: Component, gpu: Component, capability: str) -> Component:
     if library.status != "ok":
         return _target("tensorrt-rtx", [library], "", library.version)
     if gpu.status != "ok":
         detail = "builds engines here; running them needs an RTX GPU, and no GPU is here"
-        return Finding("target tensorrt-rtx", "ok", library.version, detail, gpu.remedy)
+        return Component("target tensorrt-rtx", "ok", library.version, detail, gpu.remedy)
     known = importlib.import_module("tensorrt_rtx").ComputeCapability.__members__
     if f"SM{capability.replace('.', '')}" in known:
-        return Finding("target tensorrt-rtx", "ok", library.version, "builds and runs engines here")
+        return Component("target tensorrt-rtx", "ok", library.version, "builds and runs engines here")
     detail = f"builds engines here; this GPU (compute capability {capability}) runs none of them"
-    return Finding("target tensorrt-rtx", "ok", library.version, detail, f"enterprise TensorRT: {_pip('trt')}")
+    return Component("target tensorrt-rtx", "ok", library.version, detail, f"enterprise TensorRT: {_pip('trt')}")

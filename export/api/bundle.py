@@ -11,7 +11,7 @@ from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.check.check_rows import CheckResult
 from ...runtime.open.select import TORCH, open_bundle
-from ...runtime.open.session import OpenBundle
+from ...runtime.open.session import BundleSession
 from ...runtime.spec import TensorSpec
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Bundle:
         """The outputs, likewise."""
         return self.manifest.outputs
 
-    def open(self, backend: str = "auto", **options: Any) -> OpenBundle:
+    def open(self, backend: str = "auto", **options: Any) -> BundleSession:
         """A session that runs the bundle; arguments as of :func:`attnexport.open`."""
 
         return open_session(self, backend, **options)
@@ -106,7 +106,7 @@ def open_session(
     strict: bool = False,
     rebuild: bool = False,
     model: torch.nn.Module | str | Path | None = None,
-) -> OpenBundle:
+) -> BundleSession:
     """Open a bundle to run it; see :func:`attnexport.runtime.open.select.open_bundle` for the backends.
 
     ``rebuild`` builds the engine anew for what is here, where it was made for elsewhere, and opens that. ``backend="torch"``

@@ -12,7 +12,7 @@ import torch
 
 from ...errors import BundleError, InputError, StageError, first_line
 from ...runtime.bundle.bundle import StoredBundle, sha256_of
-from ...runtime.open.session import OpenBundle
+from ...runtime.open.session import BundleSession
 from ...runtime.sessions.feeding import host_array
 from ..source import SourceOptions, load
 from ..source.call import call
@@ -69,7 +69,7 @@ class TorchSession:
         return torch.from_numpy(array if array.flags.writeable else array.copy()).to(self.device)
 
 
-def open_torch(bundle: StoredBundle, model: torch.nn.Module | str | Path | None) -> OpenBundle:
+def open_torch(bundle: StoredBundle, model: torch.nn.Module | str | Path | None) -> BundleSession:
     """A bundle's original: the module that it was exported from here, one that is given, or the file that it came from.
 
     Raises InputError where none of them is at hand, BundleError for a file that is not the one that was exported.
@@ -92,7 +92,7 @@ def open_torch(bundle: StoredBundle, model: torch.nn.Module | str | Path | None)
     notes = (
         (f"attention maps are outputs of the bundle, not of its original: {', '.join(attention)}",) if attention else ()
     )
-    return OpenBundle(
+    return BundleSession(
         session, manifest.inputs, tuple(outputs), backend="torch", file=manifest.source.file or manifest.name,
         how=f"torch {torch.__version__}, {session.device.type}", notes=notes,
         takes_devices=session.device.type != "cpu",

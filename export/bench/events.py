@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 
-from ...runtime.cuda import Context, Driver
+from ...runtime.cuda import CudaContext, CudaDriver
 from .rounds import Run
 
 
@@ -20,8 +20,8 @@ class EventClock:
     settle = 0.0
     """A GPU that rests lowers its clocks."""
 
-    def __init__(self, context: Context, driver: Driver | None = None) -> None:
-        self._driver = driver or Driver()
+    def __init__(self, context: CudaContext, driver: CudaDriver | None = None) -> None:
+        self._driver = driver or CudaDriver()
         self._context = context
         context.make_current()
         self._start, self._end = self._event(), self._event()
@@ -44,9 +44,9 @@ class EventClock:
         return milliseconds.value / 1e3
 
 
-def free_memory(context: Context, driver: Driver | None = None) -> int:
+def free_memory(context: CudaContext, driver: CudaDriver | None = None) -> int:
     """Bytes of the GPU's memory that nobody holds."""
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     context.make_current()
-    (driver or Driver()).call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+    (driver or CudaDriver()).call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
     return free.value

@@ -17,7 +17,7 @@ from .subject import Subject
 if TYPE_CHECKING:
     import torch
 
-    from ...runtime.cuda import Context
+    from ...runtime.cuda import CudaContext
     from .options import Device
 
 
@@ -71,11 +71,11 @@ class Site:
         return module.to(self.device)
 
     @cached_property
-    def cuda(self) -> Context:
+    def cuda(self) -> CudaContext:
         """The GPU's context and the one stream that every contender computes on. Raises MissingBackendError without a GPU."""
-        from ...runtime.cuda import Context, Driver
+        from ...runtime.cuda import CudaContext, CudaDriver
 
-        context = Context(Driver())
+        context = CudaContext(CudaDriver())
         self._undo.callback(context.close)
         return context
 

@@ -16,7 +16,7 @@ from onnx import ModelProto
 
 from ...runtime.sessions.emulated import emulate
 from ...runtime.sessions.large_model import on_disk
-from ...runtime.sessions.open import Border
+from ...runtime.sessions.open import CastSession
 from ...runtime.sessions.ort import OrtSession
 from ..verify.graphs import Flow, runnable
 
@@ -57,7 +57,7 @@ class TensorReader:
         path = self.folder / "model.onnx"
         path.write_bytes(tapped.SerializeToString())
         with OrtSession(path, optimize=optimize, spin=False) as session:
-            border = Border(session, session.input_dtypes, {})
+            border = CastSession(session, session.input_dtypes, {})
             for feeds in cases:
                 yield border.run(feeds)
 

@@ -10,7 +10,7 @@ import onnx.inliner
 
 from ...runtime.sessions.emulated import emulate
 from ...runtime.sessions.large_model import open_model as open_in_ort
-from ...runtime.sessions.open import Border
+from ...runtime.sessions.open import CastSession
 from ...runtime.sessions.ort import OrtSession
 from ..domain import DOMAIN, add_bodies, domain_nodes
 from ..precision.graph import opset_of
@@ -60,7 +60,7 @@ def run_once(
     Raises StageError where ONNX Runtime does not take the model.
     """
     with open_model(model, tensors, typed=typed) as session:
-        return Border(session, session.input_dtypes, {}).run(feeds)
+        return CastSession(session, session.input_dtypes, {}).run(feeds)
 
 
 def open_model(model: onnx.ModelProto, tensors: Sequence[str] | None = None, *, typed: bool = False) -> OrtSession:

@@ -9,7 +9,7 @@ from ..bundle.bundle import StoredBundle
 from ..bundle.sections import EngineRecord
 from ..sessions import Session
 from ..sessions.emulated import EmulatedSession
-from ..sessions.open import Border
+from ..sessions.open import CastSession
 from ..sessions.ort import OrtSession
 from ..sessions.placement import Placement
 from ..sessions.providers import CHAINS, chain
@@ -17,7 +17,7 @@ from ..sessions.tensorrt import TensorRTSession
 from ..user_cache import cache_folder
 from .engine_binding import check_engine
 from .engine_fit import TITLES, Here, check_fit
-from .session import OpenBundle
+from .session import BundleSession
 
 EMULATED, TORCH = "emulated", "torch"
 ENGINES = {"tensorrt": "enterprise", "tensorrt-rtx": "rtx"}
@@ -34,7 +34,7 @@ def open_bundle(
     threads: int | None = None,
     cuda_graph: bool = False,
     strict: bool = False,
-) -> OpenBundle:
+) -> BundleSession:
     """Open a bundle on one of ``BACKENDS``.
 
     ``auto`` takes an engine that was made for what is here, else ONNX Runtime on the GPU, else on the CPU; ``notes`` of what it
@@ -76,7 +76,7 @@ class _Opener:
         self.cuda_graph, self.strict = cuda_graph, strict
         self.notes: list[str] = []
 
-    def auto(self) -> OpenBundle:
+    def auto(self) -> BundleSession:
         engines = self._engines()
         here = Here.look()
         if here is None:
@@ -98,7 +98,7 @@ class _Opener:
             self.notes.append(f"{here.gpu[0]} is not used by ONNX Runtime: {error.problem}")
             return self._ort("ort-cpu")
 
-    def named(self, backend: str) -> OpenBundle:
+    def named(self, backend: str) -> BundleSession:
         if backend in CHAINS:
             return self._ort(backend)
         if backend == EMULATED:
@@ -123,7 +123,7 @@ class _Opener:
     def _engines(self) -> list[EngineRecord]:
         return [e for e in self.bundle.manifest.engines if self.precision in (None, e.precision)]
 
-    def _engine(self, engines: list[EngineRecord], here: Here) -> OpenBundle:
+    def _engine(self, engines: list[EngineRecord], here: Here) -> BundleSession:
         """The first engine that fits. Raises what stands against the first where none does."""
         refusals: list[AttnexportError] = []
         for record in engines:
@@ -141,7 +141,7 @@ class _Opener:
             return self._opened(session, backend, record.file, how)
         raise refusals[0]
 
-    def _ort(self, backend: str) -> OpenBundle:
+    def _ort(self, backend: str) -> BundleSession:
         file, precision = self._model(on_gpu=backend != "ort-cpu")
         inputs = self.bundle.manifest.inputs
         cache = cache_folder("providers") if backend in ("ort-tensorrt", "ort-tensorrt-rtx") else None
@@ -176,14 +176,14 @@ class _Opener:
         file: str,
         how: str,
         placement: Placement | None = None,
-    ) -> OpenBundle:
+    ) -> BundleSession:
         """With casts at its border where the file has other types than the bundle (16 bits, ``--io-precision same``)."""
         manifest = self.bundle.manifest
         types = {spec.name: spec.dtype for spec in (*manifest.inputs, *manifest.outputs)}
         bordered: Session = session
         if {**session.input_dtypes, **session.output_dtypes} != types:
-            bordered = Border(session, session.input_dtypes, {s.name: s.dtype for s in manifest.outputs})
-        return OpenBundle(
+            bordered = CastSession(session, session.input_dtypes, {s.name: s.dtype for s in manifest.outputs})
+        return BundleSession(
             bordered,
             manifest.inputs,
             manifest.outputs,

@@ -17,7 +17,7 @@ from ..spec import TensorSpec, check_feeds
 _Free = tuple[str, int, int, int, tuple[tuple[str, int], ...]]
 
 
-class OpenBundle:
+class BundleSession:
     """What :func:`attnexport.open` gives. Use it in a ``with`` block, or close it::
 
         with attnexport.open("digits.attn") as session:
@@ -98,7 +98,7 @@ class OpenBundle:
             self._session = None
             self._quick = False
 
-    def __enter__(self) -> OpenBundle:
+    def __enter__(self) -> BundleSession:
         return self
 
     def __exit__(self, *_: object) -> None:

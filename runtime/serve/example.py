@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from .endpoints import Endpoints
-from .prove import PROVED, Subject, as_declared
+from .verify import CLIENT_ROLES, DeployedModel, as_declared
 
 _MOST = 1 << 20
 """Numbers in a file that is still JSON to look at."""
 _NAMES = {"f": "FP", "i": "INT", "u": "UINT", "b": "BOOL"}
 
 
-def write_example(subject: Subject, endpoints: Endpoints, folder: Path) -> tuple[str, str] | None:
+def write_example(subject: DeployedModel, endpoints: Endpoints, folder: Path) -> tuple[str, str] | None:
     """The command, and what the answer should say, empty where it is too much to say; None where there is no such request.
 
     A classifier is asked for its best class, which comes as ``score:number`` with the label where there is one.
     """
-    if subject.written.role not in PROVED:
+    if subject.written.role not in CLIENT_ROLES:
         return None
     case = min(subject.cases, key=lambda one: sum(array.size for array in one.feeds.values()))
     feeds = {

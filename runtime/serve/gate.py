@@ -18,7 +18,7 @@ GATE = "attnexport_gate_"
 """How the names of gates begin."""
 
 
-class Gate:
+class ReadinessGate:
     """Readiness of one server. It starts closed: name :attr:`name` among the models to be loaded."""
 
     def __init__(self, folder: Path) -> None:

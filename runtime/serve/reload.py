@@ -16,10 +16,10 @@ from ...errors import AttnexportError, StageError
 from ..triton.options import RepositoryOptions
 from ..triton.repository import write_repository
 from .admin import Admin
-from .gate import Gate
+from .gate import ReadinessGate
 from .log import Says
-from .prove import PROVED, Subject, digest_of
 from .run_folder import RunFolder
+from .verify import CLIENT_ROLES, DeployedModel, digest_of
 
 
 class Reloader:
@@ -29,20 +29,20 @@ class Reloader:
         self,
         folder: RunFolder,
         models: RepositoryOptions,
-        gate: Gate,
+        gate: ReadinessGate,
         admin: Callable[[], Admin],
-        prove: Callable[[Sequence[Subject]], None],
+        prove: Callable[[Sequence[DeployedModel]], None],
         say: Says,
     ) -> None:
         self._folder, self._models, self._gate = folder, models, gate
         self._admin, self._prove, self._say = admin, prove, say
 
-    def reload(self, served: Sequence[Subject]) -> list[Subject]:
+    def reload(self, served: Sequence[DeployedModel]) -> list[DeployedModel]:
         """What is served from now on. A bundle that cannot be is said, and its old version stays."""
-        result: list[Subject] = []
+        result: list[DeployedModel] = []
         for bundle in dict.fromkeys(subject.written.bundle for subject in served):
             old = [subject for subject in served if subject.written.bundle == bundle]
-            name, version = next((s.written.name, s.written.version) for s in old if s.written.role in PROVED)
+            name, version = next((s.written.name, s.written.version) for s in old if s.written.role in CLIENT_ROLES)
             try:
                 if digest_of(bundle) == old[0].digest:
                     self._say(
@@ -64,10 +64,10 @@ class Reloader:
                 result += fresh
         return result
 
-    def _try(self, bundle: Path, name: str, served: Sequence[Subject]) -> None:
+    def _try(self, bundle: Path, name: str, served: Sequence[DeployedModel]) -> None:
         """Load the bundle beside what is served, and prove it; nothing of it stays."""
         models = replace(self._models, name=f"{name}_candidate")
-        subjects = [Subject(model) for model in write_repository([bundle], self._folder.candidates, models)]
+        subjects = [DeployedModel(model) for model in write_repository([bundle], self._folder.candidates, models)]
         names = [subject.written.name for subject in subjects]
         try:
             with self._admin() as admin:
@@ -85,10 +85,10 @@ class Reloader:
                     for one in names:
                         self._gate.forgive(admin, one, served[0].config)
 
-    def _exchange(self, bundle: Path) -> list[Subject]:
+    def _exchange(self, bundle: Path) -> list[DeployedModel]:
         """Add the version, and let it take over; where that fails it is removed again."""
         before = {path: path.read_bytes() for path in self._folder.repository.glob("*/config.pbtxt")}
-        subjects = [Subject(model) for model in write_repository([bundle], self._folder.repository, self._models)]
+        subjects = [DeployedModel(model) for model in write_repository([bundle], self._folder.repository, self._models)]
         try:
             with self._admin() as admin:
                 for subject in subjects:

@@ -21,13 +21,13 @@ from .admin import HEADER, RESTRICTED, Admin
 from .child import Child
 from .endpoints import Endpoints, find_endpoints
 from .example import write_example
-from .gate import Gate
+from .gate import ReadinessGate
 from .log import Says
 from .options import ServeOptions
 from .program import Triton, find_triton
-from .prove import PROVED, Subject
 from .reload import Reloader
 from .run_folder import RunFolder
+from .verify import CLIENT_ROLES, DeployedModel
 from .wire import PROTOCOLS, Wire
 
 _BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -89,7 +89,7 @@ class Supervisor:
                 self._say("info", "stopped", "stopped before it was ready")
                 return 0
 
-    def _write(self, triton: Triton) -> list[Subject]:
+    def _write(self, triton: Triton) -> list[DeployedModel]:
         self._models = replace(self._options.models, backends=triton.backends)
         written = write_repository(self._options.bundles, self._folder.repository, self._models)
         for model in written:
@@ -99,7 +99,7 @@ class Supervisor:
             )  # fmt: skip
             for note in model.notes:
                 self._say("warning", "note", f"{model.name}: {note}", model=model.name)
-        return [Subject(model) for model in written]
+        return [DeployedModel(model) for model in written]
 
     def _supervise(self, triton: Triton) -> int:
         failures = 0
@@ -140,7 +140,7 @@ class Supervisor:
                 return 0
 
     def _start(self, triton: Triton) -> Child:
-        self._gate = Gate(self._folder.gates)
+        self._gate = ReadinessGate(self._folder.gates)
         packages = self._folder.packages
         child = Child(self._command(triton), triton.environment(packages), packages, self._say)
         self._say(
@@ -196,7 +196,7 @@ class Supervisor:
                     raise StageError("serve", problem, "look at the log above")
                 self._sleep(0.05)
         urls = self._endpoints.to_json()
-        names = [subject.written.name for subject in self._subjects if subject.written.role in PROVED]
+        names = [subject.written.name for subject in self._subjects if subject.written.role in CLIENT_ROLES]
         self._say(
             "info", "ready", f"{', '.join(names)} on {urls['http']}, gRPC {urls['grpc']}, metrics {urls['metrics']}",
             models=names, seconds=round(time.monotonic() - began, 3), **urls,
@@ -226,14 +226,14 @@ class Supervisor:
                     "serve", f"model {name!r} cannot be loaded: {reason}", "try attnexport check on its bundle"
                 )
 
-    def _prove_all(self, child: Child, subjects: Sequence[Subject]) -> None:
+    def _prove_all(self, child: Child, subjects: Sequence[DeployedModel]) -> None:
         for protocol in PROTOCOLS:
             with Wire(self._endpoints, protocol, self._options.start) as wire:
                 for subject in subjects:
                     self._prove(subject, wire, child)
                     self._still_starting(child)
 
-    def _prove(self, subject: Subject, wire: Wire, child: Child) -> None:
+    def _prove(self, subject: DeployedModel, wire: Wire, child: Child) -> None:
         name, version = subject.written.name, subject.written.version
         file, how = child.files.get((name, str(version)), (None, subject.written.how))
         proof = subject.prove(wire, file, lambda: bool(self._signals))

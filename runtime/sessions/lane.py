@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError, StageError
-from ..cuda import Context, DeviceMemory, Driver
+from ..cuda import CudaContext, CudaDriver, DeviceMemory
 from .dlpack import Borrowed, DeviceArray, borrow, on_device
 from .feeding import host_array
 from .profiles import Profile, Shape, choose_profile
@@ -40,7 +40,7 @@ class Lane:
 
     def __init__(
         self,
-        driver: Driver,
+        driver: CudaDriver,
         execution: Any,
         bindings: Sequence[Binding],
         profiles: Sequence[Profile],
@@ -54,7 +54,7 @@ class Lane:
         self._inputs = [b for b in bindings if b.is_input]
         self._outputs = [b for b in bindings if not b.is_input]
         self._profiles, self._name, self._record = profiles, engine, graphs
-        self.context = Context(driver)
+        self.context = CudaContext(driver)
         self._buffers = {b.name: _Buffer() for b in bindings}
         self._profile = int(execution.active_optimization_profile)  # 0 in an engine's first context, none in the others
         self._reserved: set[int] = set()

@@ -39,10 +39,10 @@ def open_session(
         session = TensorRTSession(path, backend)
     if outputs is None:
         return session
-    return Border(session, session.input_dtypes, outputs)
+    return CastSession(session, session.input_dtypes, outputs)
 
 
-class Border:
+class CastSession:
     """A session that takes floats of any type, and gives floats of the types that are wanted."""
 
     def __init__(self, session: Session, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> None:
@@ -59,7 +59,7 @@ class Border:
         """Close the session."""
         self._session.close()
 
-    def __enter__(self) -> Border:
+    def __enter__(self) -> CastSession:
         return self
 
     def __exit__(self, *_: object) -> None:

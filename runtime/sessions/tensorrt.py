@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import BundleError, InputError, StageError
-from ..cuda import Context, Driver
+from ..cuda import CudaContext, CudaDriver
 from .dlpack import DeviceArray
 from .lane import Binding, Lane
 from .profiles import Profile
@@ -40,11 +40,11 @@ class TensorRTSession:
         self._name = "the engine" if isinstance(engine, bytes) else Path(engine).name
         plan = engine if isinstance(engine, bytes) else _read(Path(engine))
         module = load_library(flavour)
-        self._driver = Driver()
+        self._driver = CudaDriver()
         name, capability = self._driver.name(), self._driver.compute_capability()
         check_supported(module, name, capability)
         self._log = collector(module)
-        self._context = Context(self._driver)
+        self._context = CudaContext(self._driver)
         self._cache: RuntimeCache | None = None
         self._graphs = cuda_graph
         self._lock = threading.Lock()

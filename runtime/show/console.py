@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..bundle.divergence import Divergence
     from ..check.check_rows import CheckResult
     from ..decode.hypothesis import Hypothesis
-    from ..doctor import Finding
+    from ..doctor import Component
     from .inspect import Inspection
 
 PASS, FAIL = "[green]pass[/]", "[bold red]FAIL[/]"
@@ -334,7 +334,7 @@ def _show_engines(console: Console, found: Inspection, layers: bool) -> None:
         console.print("    every layer: add --layers")
 
 
-def show_diagnosis(findings: Sequence[Finding], *, as_json: bool) -> None:
+def show_diagnosis(findings: Sequence[Component], *, as_json: bool) -> None:
     """Print what is installed and which targets work here, then what to type for the rest."""
     if as_json:
         print_json([finding.to_json() for finding in findings])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...errors import InputError, MissingBackendError, first_line
-from .border import Border, Tensor
+from .model_tensors import ModelTensors, Tensor
 from .options import RepositoryOptions
 
 Config = Any
@@ -28,7 +28,7 @@ def schema() -> Any:
         ) from error
 
 
-def model_config(name: str, backend: str, border: Border, options: RepositoryOptions) -> Config:
+def model_config(name: str, backend: str, border: ModelTensors, options: RepositoryOptions) -> Config:
     """The configuration of a model by one backend: tensors, batching, instances, versions."""
     pb = schema()
     config = pb.ModelConfig(name=name, backend=backend, max_batch_size=border.max_batch)

@@ -11,11 +11,11 @@ import numpy as np
 
 from ..bundle.bundle import MANIFEST, StoredBundle
 from .backend import PYTHON, Choice, choose_backend
-from .border import Border
 from .config import Config, add_parameters, model_config, to_text
 from .labels import add_labels, class_names
 from .lint import CONFIG
 from .model import BATCH_AXIS, PRECISION, SESSION, THREADS
+from .model_tensors import ModelTensors
 from .options import RepositoryOptions
 from .warmup import add_warmup
 
@@ -64,7 +64,7 @@ def draft_model(
 ) -> Draft:
     """Stage a bundle of one graph on the backend that is chosen for it."""
     choice = choose_backend(bundle, options)
-    border = Border.of(choice.inputs, choice.outputs, options.batch_axis).capped(options.max_batch)
+    border = ModelTensors.of(choice.inputs, choice.outputs, options.batch_axis).capped(options.max_batch)
     notes = [note for note in (choice.note, border.note) if note]
     config = model_config(name, choice.backend, border, options)
     folder = staging / name

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ...errors import InputError
 from ..bundle.manifest import Manifest
-from .border import Tensor
 from .config import Config
+from .model_tensors import Tensor
 
 
 def class_names(manifest: Manifest, file: Path | None) -> list[str]:

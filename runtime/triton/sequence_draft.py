@@ -14,9 +14,9 @@ from ...errors import InputError
 from ..bundle.bundle import StoredBundle
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
 from ..spec import Axis, TensorSpec
-from .border import Border
 from .config import Config, add_parameters, add_tensors, add_version_policy, model_config, schema
 from .draft import Draft, draft_model, session_parameters, write_config, write_python
+from .model_tensors import ModelTensors
 from .options import RepositoryOptions
 from .sequence_model import BEAM, decode_batch, decode_inputs, decode_outputs
 from .warmup import add_warmup
@@ -49,7 +49,7 @@ def draft_sequence(
 def _draft_decode(bundle: StoredBundle, name: str, version: int, staging: Path, options: RepositoryOptions) -> Draft:
     facts, parts = parts_of(bundle)
     inputs, batch = decode_inputs(parts), decode_batch(parts, options.beam)
-    border = Border.of(_batched(inputs, batch), decode_outputs(facts, batch), options.batch_axis)
+    border = ModelTensors.of(_batched(inputs, batch), decode_outputs(facts, batch), options.batch_axis)
     if options.max_batch is not None:
         border = border.capped(min(options.max_batch, batch.max))
     config = model_config(name, "python", border, options)
@@ -84,7 +84,7 @@ def _draft_ensemble(
             f"theirs is {batch.symbol!r}: leave out --batch-axis, or export the bundle again",
         )
     rows = replace(batch, opt=min(batch.opt, most), max=most)
-    border = Border.of(_batched(source, rows), decode_outputs(facts, rows), options.batch_axis)
+    border = ModelTensors.of(_batched(source, rows), decode_outputs(facts, rows), options.batch_axis)
     config = schema().ModelConfig(name=name, platform="ensemble", max_batch_size=border.max_batch)
     add_tensors(config, border.inputs, border.outputs)
     add_version_policy(config, 1)

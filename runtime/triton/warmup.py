@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ..spec import POINTS, TensorSpec
-from .border import TYPES
 from .config import Config, schema
 from .lint import WARMUP
+from .model_tensors import TYPES
 
 
 def add_warmup(

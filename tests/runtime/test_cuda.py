@@ -13,20 +13,20 @@ import pytest
 
 from attnexport.errors import MissingBackendError, StageError
 from attnexport.runtime import device
-from attnexport.runtime.cuda import Context, DeviceMemory, Driver
+from attnexport.runtime.cuda import CudaContext, CudaDriver, DeviceMemory
 
 
 @pytest.fixture(scope="module")
-def driver(host_driver: str) -> Driver:
-    return Driver(host_driver)
+def driver(host_driver: str) -> CudaDriver:
+    return CudaDriver(host_driver)
 
 
-def test_the_device_is_described(driver: Driver) -> None:
+def test_the_device_is_described(driver: CudaDriver) -> None:
     assert (driver.name(), driver.compute_capability(), driver.version()) == ("NVIDIA Host", "12.1", "12.8")
 
 
-def test_memory_makes_the_round_trip_and_is_given_back(driver: Driver) -> None:
-    context = Context(driver)
+def test_memory_makes_the_round_trip_and_is_given_back(driver: CudaDriver) -> None:
+    context = CudaContext(driver)
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=(3, 5)).astype(np.float16), np.zeros((0,), np.float32), np.arange(9)]
     addresses = [context.allocate(a.nbytes) for a in arrays]
@@ -46,8 +46,8 @@ def test_memory_makes_the_round_trip_and_is_given_back(driver: Driver) -> None:
     assert (driver._library.test_live(), driver._library.test_contexts()) == (0, 0)
 
 
-def test_pinned_memory_carries_copies_in_the_order_of_the_stream(driver: Driver) -> None:
-    context = Context(driver)
+def test_pinned_memory_carries_copies_in_the_order_of_the_stream(driver: CudaDriver) -> None:
+    context = CudaContext(driver)
     host, back, spare = context.pin(12), context.pin(12), context.pin(4)
     assert (host.shape, host.dtype, driver._library.test_pinned()) == ((12,), np.uint8, 3)
     device, other = context.allocate(12), context.allocate(12)
@@ -64,8 +64,8 @@ def test_pinned_memory_carries_copies_in_the_order_of_the_stream(driver: Driver)
     assert driver._library.test_pinned() == 0
 
 
-def test_recorded_work_runs_when_it_is_launched_and_not_before(driver: Driver) -> None:
-    context = Context(driver)
+def test_recorded_work_runs_when_it_is_launched_and_not_before(driver: CudaDriver) -> None:
+    context = CudaContext(driver)
     host, back, device = context.pin(4), context.pin(4), context.allocate(4)
     host[:], back[:] = 1, 0
 
@@ -85,8 +85,8 @@ def test_recorded_work_runs_when_it_is_launched_and_not_before(driver: Driver) -
     assert (driver._library.test_graphs(), driver._library.test_live()) == (0, 0)
 
 
-def test_a_recording_that_fails_ends_the_capture(driver: Driver) -> None:
-    context = Context(driver)
+def test_a_recording_that_fails_ends_the_capture(driver: CudaDriver) -> None:
+    context = CudaContext(driver)
 
     def work() -> None:
         raise StageError("tensorrt", "not recordable")
@@ -101,10 +101,10 @@ def test_a_recording_that_fails_ends_the_capture(driver: Driver) -> None:
     context.close()
 
 
-def test_device_memory_lives_as_long_as_its_users_and_keeps_the_context(driver: Driver) -> None:
+def test_device_memory_lives_as_long_as_its_users_and_keeps_the_context(driver: CudaDriver) -> None:
     memory = DeviceMemory(driver, 8)
     assert (driver._library.test_live(), driver._library.test_contexts()) == (1, 1)
-    context = Context(driver)
+    context = CudaContext(driver)
     context.upload(memory.address, np.array([5], np.int64))
     context.close()
     back = np.zeros(1, np.int64)
@@ -117,8 +117,8 @@ def test_device_memory_lives_as_long_as_its_users_and_keeps_the_context(driver: 
     assert driver._library.test_contexts() == 0
 
 
-def test_a_failed_call_speaks_the_drivers_words(driver: Driver) -> None:
-    context = Context(driver)
+def test_a_failed_call_speaks_the_drivers_words(driver: CudaDriver) -> None:
+    context = CudaContext(driver)
     with pytest.raises(StageError, match=r"cuda: cuMemAlloc_v2 failed: out of memory \(2\)"):
         context.allocate(1 << 41)
     context.close()
@@ -127,9 +127,9 @@ def test_a_failed_call_speaks_the_drivers_words(driver: Driver) -> None:
 
 
 def test_a_context_that_cannot_be_made_is_released(tmp_path: Path, compile_library: Callable[..., str]) -> None:
-    driver = Driver(compile_library(tmp_path, "streamless", stream=2))
+    driver = CudaDriver(compile_library(tmp_path, "streamless", stream=2))
     with pytest.raises(StageError, match="cuStreamCreate failed"):
-        Context(driver)
+        CudaContext(driver)
     assert driver._library.test_contexts() == 0
 
 
@@ -145,21 +145,21 @@ def test_a_driver_without_a_gpu_is_a_missing_backend(
     tmp_path: Path, init: int, count: int, words: str, compile_library: Callable[..., str]
 ) -> None:
     with pytest.raises(MissingBackendError, match=words):
-        Driver(compile_library(tmp_path, "bad", init, count))
+        CudaDriver(compile_library(tmp_path, "bad", init, count))
 
 
 def test_a_library_that_is_missing_or_another_is_a_missing_backend(
     tmp_path: Path, compile_library: Callable[..., str]
 ) -> None:
     with pytest.raises(MissingBackendError, match="no CUDA driver here"):
-        Driver(str(tmp_path / "libgone.so.1"))
+        CudaDriver(str(tmp_path / "libgone.so.1"))
     with pytest.raises(MissingBackendError, match=r"no CUDA driver here .*cuInit"):
-        Driver(compile_library(tmp_path, "other", code="int other(void) { return 0; }"))
+        CudaDriver(compile_library(tmp_path, "other", code="int other(void) { return 0; }"))
 
 
 def test_cuda_device_is_the_gpu_or_none() -> None:
     try:
-        real = Driver()
+        real = CudaDriver()
     except MissingBackendError:
         assert device.cuda_device() is None
     else:

@@ -15,7 +15,7 @@ import pytest
 from attnexport.errors import MissingBackendError
 from attnexport.runtime import doctor
 from attnexport.runtime.device import cuda_device
-from attnexport.runtime.doctor import Finding, diagnose
+from attnexport.runtime.doctor import Component, diagnose
 
 COMPONENTS = [
     "python", "numpy", "onnxruntime", "torch", "onnx", "onnxscript", "onnx-graphsurgeon", "tensorrt", "tensorrt_rtx",
@@ -25,22 +25,22 @@ TARGETS = ["target export", "target ort-cpu", "target ort-cuda", "target tensorr
 
 
 @pytest.fixture
-def found() -> dict[str, Finding]:
+def found() -> dict[str, Component]:
     return {f.component: f for f in diagnose()}
 
 
-def test_every_component_and_target_is_named_in_order(found: dict[str, Finding]) -> None:
+def test_every_component_and_target_is_named_in_order(found: dict[str, Component]) -> None:
     assert list(found) == COMPONENTS + TARGETS
 
 
-def test_versions_are_those_installed(found: dict[str, Finding]) -> None:
+def test_versions_are_those_installed(found: dict[str, Component]) -> None:
     assert found["python"].version == platform.python_version()
     assert found["numpy"].version == np.__version__
     assert found["torch"].version == metadata.version("torch")
     assert "CPU" in found["onnxruntime"].detail
 
 
-def test_whatever_is_not_ok_has_a_remedy_and_one_line(found: dict[str, Finding]) -> None:
+def test_whatever_is_not_ok_has_a_remedy_and_one_line(found: dict[str, Component]) -> None:
     for finding in found.values():
         assert finding.status in ("ok", "missing", "broken")
         assert finding.status == "ok" or finding.remedy, finding
@@ -48,12 +48,12 @@ def test_whatever_is_not_ok_has_a_remedy_and_one_line(found: dict[str, Finding])
         json.dumps(finding.to_json())
 
 
-def test_the_cpu_target_ran_a_model(found: dict[str, Finding]) -> None:
+def test_the_cpu_target_ran_a_model(found: dict[str, Component]) -> None:
     assert (found["target ort-cpu"].status, found["target ort-cpu"].detail) == ("ok", "runs a model here")
 
 
 @pytest.mark.skipif(cuda_device() is not None, reason="a GPU is here")
-def test_without_a_gpu_the_targets_say_what_still_works(found: dict[str, Finding]) -> None:
+def test_without_a_gpu_the_targets_say_what_still_works(found: dict[str, Component]) -> None:
     pytest.importorskip("tensorrt_rtx")
     assert found["gpu"].status == "missing"
     assert found["target ort-cuda"].status == "missing"
@@ -122,7 +122,7 @@ def test_rtx_runs_on_the_gpus_that_it_lists(monkeypatch: pytest.MonkeyPatch, cap
     pytest.importorskip("tensorrt_rtx")
     monkeypatch.setattr(doctor, "Driver", type("Driver", (_FakeDriver,), {"capability": capability}))
     found = {f.component: f for f in diagnose()}
-    assert found["gpu"] == Finding("gpu", "ok", "CUDA 12.8", f"NVIDIA X, compute capability {capability}")
+    assert found["gpu"] == Component("gpu", "ok", "CUDA 12.8", f"NVIDIA X, compute capability {capability}")
     assert found["target tensorrt-rtx"].detail == detail
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import BundleError, InputError
-from attnexport.runtime.cuda import Driver
+from attnexport.runtime.cuda import CudaDriver
 from attnexport.runtime.sessions import dlpack
 from attnexport.runtime.sessions.tensorrt import TensorRTSession
 
@@ -43,12 +43,12 @@ Open = Callable[..., tuple[TensorRTSession, Any]]
 
 
 @pytest.fixture
-def driver(host_driver: str) -> Driver:
-    return Driver(host_driver)
+def driver(host_driver: str) -> CudaDriver:
+    return CudaDriver(host_driver)
 
 
 @pytest.fixture
-def opened(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> Open:
+def opened(driver: CudaDriver, monkeypatch: pytest.MonkeyPatch) -> Open:
     """``opened(profiles, rtx=..., **options)``: a session over y = 3 x, and what it has done so far."""
     monkeypatch.setattr("attnexport.runtime.sessions.tensorrt.Driver", lambda: driver)
 
@@ -67,13 +67,13 @@ def _x(batch: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed + batch).normal(size=(batch, 3)).astype(np.float32)
 
 
-def _freed(driver: Driver) -> bool:
+def _freed(driver: CudaDriver) -> bool:
     gc.collect()
     library = driver._library
     return (library.test_live(), library.test_contexts(), library.test_pinned(), library.test_graphs()) == (0, 0, 0, 0)
 
 
-def test_results_are_right_and_everything_is_given_back(opened: Open, driver: Driver) -> None:
+def test_results_are_right_and_everything_is_given_back(opened: Open, driver: CudaDriver) -> None:
     session, _ = opened()
     assert (session.input_names, session.output_names) == (("x",), ("y",))
     assert (session.input_dtypes, session.output_dtypes) == ({"x": "float32"}, {"y": "float32"})
@@ -88,7 +88,7 @@ def test_results_are_right_and_everything_is_given_back(opened: Open, driver: Dr
         session.run({"x": _x(2)})
 
 
-def test_buffers_are_made_once_for_the_largest_shapes(opened: Open, driver: Driver) -> None:
+def test_buffers_are_made_once_for_the_largest_shapes(opened: Open, driver: CudaDriver) -> None:
     session, seen = opened()
     session.run({"x": _x(1)})
     held, bound = driver._library.test_live(), len(seen.addresses)
@@ -145,7 +145,7 @@ def test_wrong_inputs_are_named_and_do_no_harm(opened: Open, feeds: dict[str, An
 
 
 def test_a_plan_that_is_refused_leaves_nothing_behind(
-    opened: Open, driver: Driver, monkeypatch: pytest.MonkeyPatch
+    opened: Open, driver: CudaDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened()[0].close()
     with pytest.raises(BundleError, match=r"cannot be loaded by tensorrt 11\.1\.0 on NVIDIA Host, .* 12\.1: bad magic"):
@@ -153,7 +153,7 @@ def test_a_plan_that_is_refused_leaves_nothing_behind(
     assert _freed(driver)
 
 
-def test_a_graph_is_recorded_for_shapes_that_come_again_and_replayed(opened: Open, driver: Driver) -> None:
+def test_a_graph_is_recorded_for_shapes_that_come_again_and_replayed(opened: Open, driver: CudaDriver) -> None:
     session, seen = opened(cuda_graph=True)
     launched = driver._library.test_launches()
     for seed in range(5):  # as it is, recorded and launched, launched …
@@ -166,7 +166,7 @@ def test_a_graph_is_recorded_for_shapes_that_come_again_and_replayed(opened: Ope
     assert _freed(driver)
 
 
-def test_without_graphs_every_run_is_executed(opened: Open, driver: Driver) -> None:
+def test_without_graphs_every_run_is_executed(opened: Open, driver: CudaDriver) -> None:
     session, seen = opened()
     launched = driver._library.test_launches()
     for _ in range(3):
@@ -177,13 +177,13 @@ def test_without_graphs_every_run_is_executed(opened: Open, driver: Driver) -> N
 
 def test_work_that_cannot_be_recorded_runs_as_it_is(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     from attnexport.errors import StageError
-    from attnexport.runtime.cuda import Context
+    from attnexport.runtime.cuda import CudaContext
 
-    def refuse(self: Context, work: Any) -> int:
+    def refuse(self: CudaContext, work: Any) -> int:
         raise StageError("cuda", "cuStreamEndCapture failed: operation not permitted")
 
     session, seen = opened(cuda_graph=True)
-    monkeypatch.setattr(Context, "record", refuse)
+    monkeypatch.setattr(CudaContext, "record", refuse)
     for seed in range(4):
         np.testing.assert_array_equal(session.run({"x": _x(2, seed)})["y"], 3 * _x(2, seed))
     assert seen.executions == 4
@@ -211,7 +211,7 @@ def _aligned(batch: int, offset: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("offset", [0, 4])
-def test_tensors_on_the_gpu_are_read_where_they_lie(opened: Open, driver: Driver, offset: int) -> None:
+def test_tensors_on_the_gpu_are_read_where_they_lie(opened: Open, driver: CudaDriver, offset: int) -> None:
     session, seen = opened(cuda_graph=True)
     tensor = _aligned(2, offset)
     tensor[:] = _x(2)
@@ -226,7 +226,7 @@ def test_tensors_on_the_gpu_are_read_where_they_lie(opened: Open, driver: Driver
     session.close()
 
 
-def test_outputs_can_stay_on_the_device_and_outlive_the_session(opened: Open, driver: Driver) -> None:
+def test_outputs_can_stay_on_the_device_and_outlive_the_session(opened: Open, driver: CudaDriver) -> None:
     session, _ = opened()
     first, second = (session.run_on_device({"x": _x(b)})["y"] for b in (2, 4))
     assert (first.shape, first.dtype, first.nbytes) == ((2, 3), np.float32, 24)
@@ -243,7 +243,7 @@ def test_outputs_can_stay_on_the_device_and_outlive_the_session(opened: Open, dr
     assert _freed(driver)
 
 
-def test_every_thread_has_its_own_execution_context(opened: Open, driver: Driver) -> None:
+def test_every_thread_has_its_own_execution_context(opened: Open, driver: CudaDriver) -> None:
     session, seen = opened()
     ready = threading.Barrier(4)
 
@@ -261,7 +261,7 @@ def test_every_thread_has_its_own_execution_context(opened: Open, driver: Driver
     assert _freed(driver)
 
 
-def test_rtx_records_graphs_itself(opened: Open, driver: Driver) -> None:
+def test_rtx_records_graphs_itself(opened: Open, driver: CudaDriver) -> None:
     launched = driver._library.test_launches()
     for wanted, strategy in ((True, "WHOLE"), (False, "DISABLED")):
         session, seen = opened(rtx=True, cuda_graph=wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....runtime.sessions.open import Border
+from ....runtime.sessions.open import CastSession
 from ....runtime.sessions.ort import OrtSession
 from .contender import Call, Feeds, Runner
 
@@ -23,7 +23,7 @@ class OrtRunner:
         wanted = {spec.name: spec.dtype for spec in site.subject.outputs}
         given = {spec.name: spec.dtype for spec in site.subject.inputs}
         same = self._session.input_dtypes == given and wanted.items() <= self._session.output_dtypes.items()
-        self._runs = self._session if same else Border(self._session, self._session.input_dtypes, wanted)
+        self._runs = self._session if same else CastSession(self._session, self._session.input_dtypes, wanted)
         self._names = tuple(wanted)
 
     def call(self, feeds: Feeds) -> Call:

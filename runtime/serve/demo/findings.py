@@ -10,14 +10,14 @@ import numpy as np
 
 from ...inputs.picture import Picture
 from ...show.map_panels import Panel, panels
-from .shown import Shown
+from .image_models import ImageModel
 
 TOP = 5
 _MOST_CLASSES = 256
 """Of a mask: its pixels travel as bytes."""
 
 
-def findings(model: Shown, picture: Picture, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def findings(model: ImageModel, picture: Picture, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Plain JSON: ``image`` as the model sees it, each output by what it is, and a panel for each attention map.
 
     Raises InputError for an attention map that does not fit what the bundle says of it.
@@ -37,7 +37,7 @@ def image(pixels: np.ndarray) -> dict[str, Any]:
     return {"width": width, "height": height, "rgb": _packed(np.rint(np.clip(pixels, 0, 1) * 255))}
 
 
-def _output(model: Shown, picture: Picture, name: str, value: np.ndarray) -> dict[str, Any]:
+def _output(model: ImageModel, picture: Picture, name: str, value: np.ndarray) -> dict[str, Any]:
     """What an output is, by its task and shape: scores of classes, a class for each pixel, a picture, or numbers."""
     one = value[0].astype(np.float64) if value.ndim else value.astype(np.float64)
     if not np.isfinite(one).all() or value.dtype.kind not in "fiu":

@@ -27,7 +27,7 @@ from ..endpoints import Endpoints, refused
 from ..log import Says
 from ..wire import Wire
 from .findings import findings, image
-from .shown import Left, Shown, look_over
+from .image_models import HiddenModel, ImageModel, image_models
 
 PAGES = {
     "/": ("page.html", "text/html; charset=utf-8"),
@@ -51,7 +51,7 @@ AT_ONCE = 4
 PATIENCE = 60.0
 
 
-class Refused(Exception):
+class HttpError(Exception):
     """A request that is answered with a status and one line."""
 
     def __init__(self, status: HTTPStatus, text: str) -> None:
@@ -70,8 +70,8 @@ class Demo:
         self._say = say
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._endpoints: Endpoints | None = None
-        self._models: dict[str, Shown] = {}
-        self._left: list[Left] = []
+        self._models: dict[str, ImageModel] = {}
+        self._left: list[HiddenModel] = []
         try:
             self._server = _server(host)((host, port), _handler(self))
         except OSError as error:
@@ -89,7 +89,7 @@ class Demo:
     def ready(self, endpoints: Endpoints, written: Sequence[WrittenModel]) -> None:
         """Begin to show what is served; called again, once more with what is served then. A page that cannot is no end of the server."""
         try:
-            shown, self._left = look_over(written)
+            shown, self._left = image_models(written)
         except AttnexportError as error:
             self._say("error", "demo", f"the page stays as it was: {error}")
             return
@@ -116,7 +116,7 @@ class Demo:
         """
         model = self._model(name)
         if not self._turns.acquire(blocking=False):
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, f"{AT_ONCE} images are being looked at; try again")
+            raise HttpError(HTTPStatus.SERVICE_UNAVAILABLE, f"{AT_ONCE} images are being looked at; try again")
         try:
             picture = _picture(model, body, words)
             assert self._endpoints is not None, "nothing is asked before the server is ready"
@@ -167,13 +167,13 @@ class Demo:
     ) -> None:
         self.close()
 
-    def _model(self, name: str) -> Shown:
+    def _model(self, name: str) -> ImageModel:
         if name not in self._models:
-            raise Refused(HTTPStatus.NOT_FOUND, f"no model {name!r} is shown here")
+            raise HttpError(HTTPStatus.NOT_FOUND, f"no model {name!r} is shown here")
         return self._models[name]
 
 
-def _picture(model: Shown, body: bytes, words: dict[str, str]) -> Picture:
+def _picture(model: ImageModel, body: bytes, words: dict[str, str]) -> Picture:
     if "example" in words:
         if not words["example"].isdecimal():
             raise InputError(f"{words['example']!r} is no number of an example", "give 0 or above")
@@ -212,19 +212,19 @@ def _handler(demo: Demo) -> type[BaseHTTPRequestHandler]:
             if path == "/example":
                 index = words.get("index", "")
                 return _json(demo.example(words.get("model", ""), int(index) if index.isdecimal() else -1))
-            raise Refused(HTTPStatus.NOT_FOUND, f"{path} is not here")
+            raise HttpError(HTTPStatus.NOT_FOUND, f"{path} is not here")
 
         def _post(self, path: str, words: dict[str, str]) -> tuple[bytes, str]:
             if path != "/look":
-                raise Refused(HTTPStatus.NOT_FOUND, f"{path} is not here")
+                raise HttpError(HTTPStatus.NOT_FOUND, f"{path} is not here")
             return _json(demo.look(words.get("model", ""), self._body(), words))
 
         def _body(self) -> bytes:
             length = self.headers.get("Content-Length", "")
             if not length.isdecimal():
-                raise Refused(HTTPStatus.LENGTH_REQUIRED, "a request says how long it is")
+                raise HttpError(HTTPStatus.LENGTH_REQUIRED, "a request says how long it is")
             if int(length) > LARGEST:
-                raise Refused(
+                raise HttpError(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the file has {int(length)} bytes, more than {LARGEST}"
                 )
             return self.rfile.read(int(length))
@@ -235,9 +235,9 @@ def _handler(demo: Demo) -> type[BaseHTTPRequestHandler]:
             status = HTTPStatus.OK
             try:
                 if not demo.allows(self.headers.get("Host", ""), self.headers.get("Origin")):
-                    raise Refused(HTTPStatus.FORBIDDEN, "this page answers its own site alone")
+                    raise HttpError(HTTPStatus.FORBIDDEN, "this page answers its own site alone")
                 body, kind = work(address.path, words)
-            except Refused as error:
+            except HttpError as error:
                 status, (body, kind) = error.status, _json({"error": str(error)})
             except AttnexportError as error:
                 status = HTTPStatus.BAD_REQUEST if isinstance(error, InputError) else HTTPStatus.BAD_GATEWAY

@@ -23,7 +23,7 @@ from attnexport.runtime.bundle.bench_report import (
     Target,
     Timing,
 )
-from attnexport.runtime.cuda import _SIGNATURES, Driver
+from attnexport.runtime.cuda import _SIGNATURES, CudaDriver
 from attnexport.runtime.spec import Axis, TensorSpec
 
 FACTORIES = """
@@ -117,7 +117,7 @@ void work(int steps) { clock_ += steps; }
 
 
 @pytest.fixture(scope="session")
-def host_driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
+def host_driver(tmp_path_factory: pytest.TempPathFactory) -> CudaDriver:
     """A CUDA driver whose device memory is the host's, and whose clock is moved by ``work``; compiled from C."""
     compiler = shutil.which("cc")
     if compiler is None:
@@ -128,7 +128,7 @@ def host_driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
     subprocess.run(
         [compiler, "-w", "-shared", "-fPIC", str(folder / "driver.c"), "-o", str(folder / "driver.so")], check=True
     )
-    return Driver(str(folder / "driver.so"))
+    return CudaDriver(str(folder / "driver.so"))
 
 
 @pytest.fixture

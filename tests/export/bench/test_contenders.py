@@ -22,7 +22,7 @@ from attnexport.export.bench.site import Site
 from attnexport.export.bench.subject import Subject
 from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.sections import EngineRecord
-from attnexport.runtime.cuda import Context, Driver
+from attnexport.runtime.cuda import CudaContext, CudaDriver
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ RECORD = EngineRecord("model.onnx", "rtx", "1.7.1", "fp16", None, (), (), 1.0, 9
 
 
 @pytest.fixture
-def on_host(site: Site, host_driver: Driver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def on_host(site: Site, host_driver: CudaDriver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """A site whose GPU is the host, and a TensorRT that loads the formula."""
     found = Engine()
     library: Any = SimpleNamespace(
@@ -132,13 +132,13 @@ def on_host(site: Site, host_driver: Driver, monkeypatch: pytest.MonkeyPatch) ->
     )
     monkeypatch.setattr(on_tensorrt, "load_library", lambda flavour: library)
     monkeypatch.setattr(on_tensorrt, "collector", lambda module: SimpleNamespace(first=lambda: "TensorRT says no"))
-    site.__dict__["cuda"] = Context(host_driver)
+    site.__dict__["cuda"] = CudaContext(host_driver)
     yield found
     site.cuda.close()
     assert host_driver._library.test_live() == 0, "all memory was given back"
 
 
-def test_an_engine_is_bound_on_the_sites_stream(site: Site, on_host: Engine, host_driver: Driver) -> None:
+def test_an_engine_is_bound_on_the_sites_stream(site: Site, on_host: Engine, host_driver: CudaDriver) -> None:
     runner = TensorRtRunner(RECORD, site)
     assert runner.notes == ("model.onnx computes in fp16, TF32 off",)
     for batch in (1, 4, 2):

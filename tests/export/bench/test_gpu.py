@@ -13,7 +13,7 @@ import pytest
 from attnexport.export.bench.events import EventClock, free_memory
 from attnexport.export.bench.gpu import GpuWatch, read_state
 from attnexport.runtime.bundle.bench_report import Interval
-from attnexport.runtime.cuda import Context, Driver
+from attnexport.runtime.cuda import CudaContext, CudaDriver
 
 STATIC = "NVIDIA L4, 8.9, 570.124.06, 2040, 72.00\n"
 MOVING = """210, 405, 16.92, 44, 0x0000000000000001
@@ -63,12 +63,12 @@ def test_without_nvidia_smi_there_is_no_state(tmp_path: Path, monkeypatch: pytes
     assert watch.state is None
 
 
-def test_events_stand_on_either_side_of_the_call(host_driver: Driver) -> None:
-    clock = EventClock(Context(host_driver), host_driver)
+def test_events_stand_on_either_side_of_the_call(host_driver: CudaDriver) -> None:
+    clock = EventClock(CudaContext(host_driver), host_driver)
     assert clock.settle == 0.0
     for steps in (4, 0, 7):
         assert clock.time(lambda steps=steps: host_driver._library.work(steps)) == pytest.approx(steps * 0.5e-3)
 
 
-def test_the_gpus_free_memory(host_driver: Driver) -> None:
-    assert free_memory(Context(host_driver), host_driver) == 5_000_000_000
+def test_the_gpus_free_memory(host_driver: CudaDriver) -> None:
+    assert free_memory(CudaContext(host_driver), host_driver) == 5_000_000_000

@@ -14,16 +14,16 @@ from attnexport.errors import InputError
 from attnexport.runtime.bundle.sections import AttentionRecord
 from attnexport.runtime.inputs.picture import Picture, Scale
 from attnexport.runtime.serve.demo.findings import findings
-from attnexport.runtime.serve.demo.shown import Shown
+from attnexport.runtime.serve.demo.image_models import ImageModel
 from attnexport.runtime.spec import Axis, TensorSpec
 
 SPEC = TensorSpec("x", "float32", (Axis(1, 1, 1, "batch"), *map(Axis.fixed, (3, 4, 6))))
 SEEN = np.random.default_rng(0).random((4, 6, 3))
 PICTURE = Picture(SEEN, SEEN.transpose(2, 0, 1)[None].astype(np.float32))
-MODEL = Shown("net", 1, SPEC, Scale(), True, None, (), (), np.empty((0, 3, 4, 6), np.float32))
+MODEL = ImageModel("net", 1, SPEC, Scale(), True, None, (), (), np.empty((0, 3, 4, 6), np.float32))
 
 
-def found(value: Any, model: Shown = MODEL, name: str = "y") -> dict[str, Any]:
+def found(value: Any, model: ImageModel = MODEL, name: str = "y") -> dict[str, Any]:
     told = json.loads(json.dumps(findings(model, PICTURE, {name: value}), allow_nan=False))
     (output,) = told["outputs"]
     assert output["name"] == name

@@ -21,18 +21,18 @@ from ..check.compare import ErrorMeter, check_outputs
 from ..decode.agreement import agree
 from ..decode.bundle_decoder import parts_of
 from ..spec import TensorSpec
-from ..triton.border import TYPES
 from ..triton.config import parse
+from ..triton.model_tensors import TYPES
 from ..triton.options import WrittenModel
 from .wire import Wire
 
-PROVED = ("model", "ensemble")
+CLIENT_ROLES = ("model", "ensemble")
 """Roles of models that clients call. The encoder and the decode loop of a sequence model are proved through its ensemble."""
 _DTYPES = {word: name for name, word in TYPES.items()}
 
 
 @dataclass(frozen=True)
-class Proof:
+class Verification:
     """What was proved of one model: how many golden cases, by which protocol, and how well they were answered, in words."""
 
     model: str
@@ -42,7 +42,7 @@ class Proof:
     held: str
 
 
-class Subject:
+class DeployedModel:
     """A model that was written, with its configuration and its bundle's golden cases.
 
     Raises BundleError for a bundle without golden cases.
@@ -61,13 +61,13 @@ class Subject:
         found = self.written.folder / str(self.written.version) / "model.py"
         return (found,) if found.is_file() else ()
 
-    def prove(self, wire: Wire, file: str | None, stop: Callable[[], bool]) -> Proof | None:
+    def prove(self, wire: Wire, file: str | None, stop: Callable[[], bool]) -> Verification | None:
         """Hold the model to its golden cases, all of them over HTTP and the first over gRPC; None for a part of a sequence model.
 
         ``file`` is what the model says that it runs, ``stop`` whether to leave off: then the proof is of fewer cases.
         Raises ParityError for an answer that is wrong, StageError for none.
         """
-        if self.written.role not in PROVED:
+        if self.written.role not in CLIENT_ROLES:
             return None
         cases = self.cases if wire.protocol == "http" else self.cases[:1]
         done: list[tuple[GoldenCase, dict[str, np.ndarray]]] = []
@@ -76,7 +76,7 @@ class Subject:
                 break
             done.append((case, self._ask(wire, case.feeds)))
         held = self._hold_tokens(done) if self.written.role == "ensemble" else self._hold_values(done, wire, file)
-        return Proof(self.written.name, self.written.version, wire.protocol, len(done), held)
+        return Verification(self.written.name, self.written.version, wire.protocol, len(done), held)
 
     def _ask(self, wire: Wire, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Send one golden case, in as many requests as the model's largest batch makes of it."""

@@ -13,7 +13,7 @@ import pytest
 from attnexport.errors import BundleError, InputError
 from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.sections import FileRecord
-from attnexport.runtime.serve.demo.shown import Left, Shown, look_over
+from attnexport.runtime.serve.demo.image_models import HiddenModel, ImageModel, image_models
 from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton.options import WrittenModel
 
@@ -23,17 +23,17 @@ def written(bundle: Path, role: str = "model") -> WrittenModel:
 
 
 @pytest.fixture
-def signs(bundles: list[Path]) -> Shown:
-    (model,), _ = look_over([written(bundles[0])])
+def signs(bundles: list[Path]) -> ImageModel:
+    (model,), _ = image_models([written(bundles[0])])
     return model
 
 
 def test_models_of_one_image_are_shown_and_the_others_left_with_a_reason(bundles: list[Path]) -> None:
-    shown, left = look_over([written(bundle) for bundle in bundles])
+    shown, left = image_models([written(bundle) for bundle in bundles])
     assert [(model.name, model.version, model.task) for model in shown] == [
         ("signs", 3, "classification"), ("cut", 3, "segmentation"),
     ]  # fmt: skip
-    assert left == [Left("tokens", "the model takes ids int64 [batch=1:2:4, 4], which is no image")]
+    assert left == [HiddenModel("tokens", "the model takes ids int64 [batch=1:2:4, 4], which is no image")]
 
 
 def test_an_encoder_decoder_network_and_one_of_several_inputs_are_left(bundles: list[Path], tmp_path: Path) -> None:
@@ -46,22 +46,22 @@ def test_an_encoder_decoder_network_and_one_of_several_inputs_are_left(bundles: 
         shutil.copytree(bundles[1], tmp_path / f"{name}.attn")
         changed = replace(StoredBundle.open(bundles[1]).manifest, **change)
         (tmp_path / f"{name}.attn" / "manifest.json").write_text(changed.dumps())
-    assert look_over([written(tmp_path / "sequence.attn", "ensemble"), written(tmp_path / "pair.attn")]) == ([], [
-        Left("sequence", "it is an encoder-decoder network, which takes no image"),
-        Left("pair", "the model takes a float32 [2], b int64 [], and an image is one input"),
+    assert image_models([written(tmp_path / "sequence.attn", "ensemble"), written(tmp_path / "pair.attn")]) == ([], [
+        HiddenModel("sequence", "it is an encoder-decoder network, which takes no image"),
+        HiddenModel("pair", "the model takes a float32 [2], b int64 [], and an image is one input"),
     ])  # fmt: skip
 
 
 def test_a_part_that_clients_do_not_call_is_neither(bundles: list[Path]) -> None:
-    assert look_over([written(bundles[0], "encoder")]) == ([], [])
+    assert image_models([written(bundles[0], "encoder")]) == ([], [])
 
 
 def test_the_scale_and_the_names_are_those_of_the_images_that_the_bundle_was_proved_on(
-    signs: Shown, bundles: list[Path], demo_tools: Any
+    signs: ImageModel, bundles: list[Path], demo_tools: Any
 ) -> None:
     assert (signs.scale.mean, signs.scale.std, signs.known) == (demo_tools.MEAN, demo_tools.STD, True)
     assert signs.classes == demo_tools.CLASSES
-    (cut,), _ = look_over([written(bundles[1])])
+    (cut,), _ = image_models([written(bundles[1])])
     assert (cut.scale.mean, cut.scale.std, cut.known, cut.classes) == ((0.0,), (1.0,), False, ())
     assert signs.to_json() == {
         "name": "signs", "version": 3, "channels": 3, "height": 8, "width": 8, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4],
@@ -69,7 +69,7 @@ def test_the_scale_and_the_names_are_those_of_the_images_that_the_bundle_was_pro
     }  # fmt: skip
 
 
-def test_examples_are_real_samples_and_look_as_they_did(signs: Shown, bundles: list[Path]) -> None:
+def test_examples_are_real_samples_and_look_as_they_did(signs: ImageModel, bundles: list[Path]) -> None:
     with np.load(bundles[0] / "golden.npz") as golden:
         x = golden["feed/1/x"]
     one = signs.example(1)
@@ -79,10 +79,10 @@ def test_examples_are_real_samples_and_look_as_they_did(signs: Shown, bundles: l
     for index in (-1, 2):
         with pytest.raises(InputError, match=rf"signs has no example {index}\. it has 2"):
             signs.example(index)
-    (cut,), _ = look_over([written(bundles[1])])
+    (cut,), _ = image_models([written(bundles[1])])
     assert len(cut.examples) == 0, "random inputs are no examples"
 
 
 def test_a_bundle_that_has_gone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="does not exist"):
-        look_over([written(tmp_path / "gone.attn")])
+        image_models([written(tmp_path / "gone.attn")])

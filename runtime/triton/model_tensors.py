@@ -35,7 +35,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Border:
+class ModelTensors:
     """What a model takes and gives. ``batch`` is the range of the axis that requests are grouped along, None where they stay apart."""
 
     inputs: tuple[Tensor, ...]
@@ -49,7 +49,7 @@ class Border:
         return self.batch.max if self.batch is not None else 0
 
     @classmethod
-    def of(cls, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], symbol: str) -> Border:
+    def of(cls, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], symbol: str) -> ModelTensors:
         """The border of a graph whose rows, along axes named ``symbol``, do not know of each other."""
         batch, why = find_batch(inputs, outputs, symbol)
         batched = batch is not None
@@ -60,7 +60,7 @@ class Border:
             why and f"requests are not grouped: {why}",
         )
 
-    def capped(self, most: int | None) -> Border:
+    def capped(self, most: int | None) -> ModelTensors:
         """With batches of ``most`` rows. Raises InputError where the model takes fewer, or does not group requests."""
         if most is None:
             return self

@@ -19,7 +19,7 @@ MOST_EXAMPLES = 12
 
 
 @dataclass(frozen=True)
-class Shown:
+class ImageModel:
     """A model that takes one image.
 
     ``scale`` is how pixels become its input; ``known``: the bundle says so, by the images that its parity was proved on. ``classes`` are
@@ -57,17 +57,17 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Left:
+class HiddenModel:
     """A served model that the page cannot show, and why."""
 
     name: str
     reason: str
 
 
-def look_over(written: Sequence[WrittenModel]) -> tuple[list[Shown], list[Left]]:
+def image_models(written: Sequence[WrittenModel]) -> tuple[list[ImageModel], list[HiddenModel]]:
     """Sort what is served. Raises BundleError for a bundle that is damaged."""
-    shown: list[Shown] = []
-    left: list[Left] = []
+    shown: list[ImageModel] = []
+    left: list[HiddenModel] = []
     for model in written:
         if model.role not in ("model", "ensemble"):
             continue  # a part of another one, which clients do not call
@@ -75,11 +75,11 @@ def look_over(written: Sequence[WrittenModel]) -> tuple[list[Shown], list[Left]]
         try:
             shown.append(_shown(model, bundle))
         except InputError as error:
-            left.append(Left(model.name, error.problem))
+            left.append(HiddenModel(model.name, error.problem))
     return shown, left
 
 
-def _shown(model: WrittenModel, bundle: StoredBundle) -> Shown:
+def _shown(model: WrittenModel, bundle: StoredBundle) -> ImageModel:
     manifest = bundle.manifest
     if manifest.parts:
         raise InputError("it is an encoder-decoder network, which takes no image", "call it with a client")
@@ -91,7 +91,7 @@ def _shown(model: WrittenModel, bundle: StoredBundle) -> Shown:
     said: dict[str, Any] = manifest.samples.images if manifest.samples is not None else {}
     scale = Scale(tuple(said.get("mean", (0.0,))), tuple(said.get("std", (1.0,))))
     scale.check(channels)
-    return Shown(
+    return ImageModel(
         model.name, model.version, spec, scale, bool(said), manifest.task, tuple(map(str, said.get("classes", ()))),
         manifest.attention, _examples(bundle, spec.name, (channels, height, width)),
     )  # fmt: skip
