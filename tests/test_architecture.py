@@ -170,7 +170,7 @@ def test_the_packages_that_are_installed_are_those_of_the_tree() -> None:
 RULE_MARKS = {
     "export/domain": "SCHEMA = ",
     "export/lower": "LOWERING = ",
-    "export/precision/rules": "",
+    "export/precision/rules": "RULE = ",
     "export/raising": "def match(",
 }
 """What makes a file of these folders a rule, and not something that rules share."""

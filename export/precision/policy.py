@@ -1,8 +1,8 @@
-"""The static policy: which nodes stay FP32 by rule, with the reason of each.
+"""The static policy: which nodes stay FP32 by rule, and the reason for each.
 
-A rule is a ``hazard`` or a ``caution``. A hazard must hold whatever was measured: the low type is wrong there by
-structure, or overflows on data that no sample may have shown, or inside a kernel, where emulation does not look. A
-caution usually costs little to keep and matters for some data only: a measurement may drop it.
+A rule is a ``hazard`` or a ``caution``. A hazard always applies: the 16-bit type is wrong there by structure, or it
+overflows on data that samples may not contain, or the error is inside a kernel, where emulation cannot show it. A caution
+usually costs little and matters for some data only: a measurement may overrule it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,16 @@ from .graph import GraphIndex, normalise
 from .halves import FP16, HalfName, HalfType, half_type
 from .operators import moves_data
 from .opset import prepared
-from .rules import RULES, constants, infinities, partial_masks
-
-# Where is data movement, but not where a mask is what it chooses.
-_MASKS = (constants, infinities, partial_masks)
+from .rules import RULES, RuleSeverity
 
 Severity = Literal["hazard", "caution", "asked", "measured"]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A node that stays FP32, the rule that says so, and the reason in a user's words.
+    """A node that stays FP32, the rule that decided it, and the reason in plain words.
 
-    ``severity``: the rule's class, ``asked`` where the caller named the node, ``measured`` where a search found it.
+    ``severity`` is the rule's, ``asked`` if the caller named the node, or ``measured`` if a search found it.
     """
 
     node: str
@@ -37,28 +34,23 @@ class Decision:
     severity: Severity = "hazard"
 
 
-def decide(
-    model: ModelProto, only: Literal["hazard", "caution"] | None = None, precision: HalfName = "fp16"
-) -> list[Decision]:
-    """The nodes of a float32 model that stay FP32, in graph order, each by the first rule that names it.
+def decide(model: ModelProto, only: RuleSeverity | None = None, precision: HalfName = "fp16") -> list[Decision]:
+    """Return the nodes of a float32 model that stay FP32, in graph order, each with the first rule that finds it.
 
-    ``only`` gives those of one class; a node that rules of both classes name is a hazard. ``model`` is as ``to_fp16``
-    takes it; nodes without a name are named as ``normalise`` does. Raises what it raises.
+    ``only`` selects the decisions of one severity; a node that rules of both severities find is a hazard. ``model`` is
+    as in ``to_half_model``; nodes without a name get the names that ``normalise`` gives. Raises what ``normalise`` raises.
     """
     half = half_type(precision)
     return decide_in(GraphIndex(normalise(prepared(model, half))), only, half)
 
 
-def decide_in(
-    index: GraphIndex, only: Literal["hazard", "caution"] | None = None, half: HalfType = FP16
-) -> list[Decision]:
-    """``decide`` on a normalised model."""
-    chosen: dict[str, Decision] = {}
+def decide_in(index: GraphIndex, only: RuleSeverity | None = None, half: HalfType = FP16) -> list[Decision]:
+    """``decide`` for a normalised model."""
+    decisions: dict[str, Decision] = {}
     for rule in RULES:
-        name = rule.__name__.rpartition(".")[2]
         for node, reason in rule.find(index, half):
-            matters = index.touches_single(node) and (rule in _MASKS or not moves_data(node))
-            if matters and node.name not in chosen:
-                chosen[node.name] = Decision(node.name, name, reason, rule.SEVERITY)
-    found = [chosen[node.name] for node in index.nodes if node.name in chosen]
-    return [decision for decision in found if only in (None, decision.severity)]
+            matters = index.touches_single(node) and (rule.masks or not moves_data(node))
+            if matters and node.name not in decisions:
+                decisions[node.name] = Decision(node.name, rule.name, reason, rule.severity)
+    ordered = [decisions[node.name] for node in index.nodes if node.name in decisions]
+    return [decision for decision in ordered if only in (None, decision.severity)]

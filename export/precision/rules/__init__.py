@@ -1,12 +1,6 @@
-"""The rules of the static precision policy, in the order in which their reasons are given: hazards before cautions.
-
-A rule is a module with ``SEVERITY`` (see ``policy``) and ``find(index)``, which yields the nodes that stay FP32 and
-why. A node may be yielded more than once.
-"""
+"""The precision rules. A node gets the reason of the first rule in ``RULES`` that finds it: hazards come before cautions."""
 
 from __future__ import annotations
-
-from types import ModuleType
 
 from . import (
     accumulations,
@@ -23,18 +17,23 @@ from . import (
     reductions,
     softmax,
 )
+from .rule import PrecisionRule, RuleSeverity
 
-HAZARDS: tuple[ModuleType, ...] = (
-    bodies,
-    recurrent,
-    coordinates,
-    positions,
-    constants,
-    gram,
-    long_softmax,
-    accumulations,
+__all__ = ["RULES", "PrecisionRule", "RuleSeverity"]
+
+RULES: tuple[PrecisionRule, ...] = (
+    bodies.RULE,
+    recurrent.RULE,
+    coordinates.RULE,
+    positions.RULE,
+    constants.RULE,
+    gram.RULE,
+    long_softmax.RULE,
+    accumulations.RULE,
+    partial_masks.RULE,
+    infinities.RULE,
+    softmax.RULE,
+    normalisation.RULE,
+    reductions.RULE,
 )
-CAUTIONS: tuple[ModuleType, ...] = (partial_masks, infinities, softmax, normalisation, reductions)
-RULES: tuple[ModuleType, ...] = (*HAZARDS, *CAUTIONS)
-
-__all__ = ["CAUTIONS", "HAZARDS", "RULES"]
+"""To add a rule: a file with a ``RULE`` and a line here (docs/design.md)."""

@@ -9,18 +9,13 @@ on tensor cores.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from onnx import NodeProto
-
 from ..graph import GraphIndex
 from ..halves import HalfType
 from ..walk import SUMS, reduced_elements
+from .rule import Matches, PrecisionRule
 
-SEVERITY = "hazard"
 
-
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield long sums and running sums."""
     long = half.counts_to
     for node in index.nodes:
@@ -35,3 +30,6 @@ def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
                 )
             elif terms > long:
                 yield node, f"it sums over {terms} elements; beyond {long} a sum in {half.title} stops growing"
+
+
+RULE = PrecisionRule("accumulations", "hazard", find)

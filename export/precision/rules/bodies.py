@@ -8,21 +8,19 @@ is worth untangling them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from onnx import NodeProto
-
 from ..graph import GraphIndex, subgraphs
 from ..halves import HalfType
 from ..operators import Slots
+from .rule import Matches, PrecisionRule
 
-SEVERITY = "hazard"
 
-
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield the float32 nodes that have bodies or no 16-bit form."""
     for node in index.nodes:
         if any(True for _ in subgraphs(node)):
             yield node, f"the bodies of {node.op_type} stay FP32 as a whole"
         elif not Slots(index, node, half).any_half:
             yield node, f"{node.op_type} has no {half.title} form"
+
+
+RULE = PrecisionRule("bodies", "hazard", find)

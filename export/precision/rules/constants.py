@@ -12,8 +12,6 @@ and elementwise operators, an epsilon until what it guards has been divided by.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from onnx import NodeProto
 
@@ -22,14 +20,13 @@ from ..graph import GraphIndex
 from ..halves import HalfType
 from ..masks import carriers, is_partial
 from ..walk import is_denominator, users
-
-SEVERITY = "hazard"
+from .rule import Matches, PrecisionRule
 
 _CARRY_EPSILON = frozenset({"Abs", "Max", "Neg", "Pow", "Reciprocal", "Sqrt"})
 _GUARDED = frozenset({"Log", "Pow", "Reciprocal", "Sqrt"})
 
 
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield nodes with a constant that FP16 cannot hold, and the nodes that need its exact value."""
     extents: dict[str, Extent] = {}
     for node in index.nodes:
@@ -56,9 +53,7 @@ def _is_bias(index: GraphIndex, node: NodeProto, name: str) -> bool:
     return any(position < len(node.input) and node.input[position] == name for position in positions)
 
 
-def _judge(
-    index: GraphIndex, node: NodeProto, name: str, size: Extent, half: HalfType
-) -> Iterator[tuple[NodeProto, str]]:
+def _judge(index: GraphIndex, node: NodeProto, name: str, size: Extent, half: HalfType) -> Matches:
     bound = node.op_type == "Clip" and name != node.input[0]
     if size.overflows(half) and not bound and not is_partial(index, node, name, half):
         yield node, f"constant {name!r} reaches {size.largest:.4g}; {half.title} ends at {half.largest:.5g}"
@@ -73,7 +68,7 @@ def _judge(
         yield from _epsilon(index, node, name, half)
 
 
-def _epsilon(index: GraphIndex, start: NodeProto, name: str, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def _epsilon(index: GraphIndex, start: NodeProto, name: str, half: HalfType) -> Matches:
     """From an epsilon to the division, logarithm or power that it guards."""
     reason = f"it depends on constant {name!r}, which guards a division, a root or a logarithm and would vanish in {half.title}"
     pending, seen = [start], {start.name}
@@ -88,3 +83,6 @@ def _epsilon(index: GraphIndex, start: NodeProto, name: str, half: HalfType) -> 
             yield user, reason
             if user.op_type in _CARRY_EPSILON:
                 pending.append(user)
+
+
+RULE = PrecisionRule("constants", "hazard", find, masks=True)

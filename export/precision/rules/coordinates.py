@@ -16,16 +16,13 @@ image is cast too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from onnx import NodeProto, TensorProto
 
 from ..graph import GraphIndex
 from ..halves import HalfType
 from ..operators import ELEMENTWISE, is_integer, moves_data
 from ..walk import contracted, origin, reduced_elements
-
-SEVERITY = "hazard"
+from .rule import Matches, PrecisionRule
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
 _RESAMPLING = frozenset({"AffineGrid", "AveragePool", "Cast", "CumSum", "Resize"})
@@ -47,7 +44,7 @@ _MARKED = "it puts the mark of positions that are not finite on what was sampled
 _WEIGHT = "it works on sampling positions alone (interpolation weights come from small differences of large numbers)"
 
 
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield GridSample nodes, the chains behind coordinates and indices, and what is computed from them alone."""
     inner: set[str] = set()
     positions: set[str] = set()
@@ -78,9 +75,7 @@ def _zeros(index: GraphIndex, name: str) -> bool:
     return value is not None and not value.any()
 
 
-def _chain(
-    index: GraphIndex, start: str, reason: str, inner: set[str], seen: set[str]
-) -> Iterator[tuple[NodeProto, str]]:
+def _chain(index: GraphIndex, start: str, reason: str, inner: set[str], seen: set[str]) -> Matches:
     """Walk back from a tensor; ``inner`` collects what the chain makes behind its first layer, ``seen`` all tensors on it."""
     pending = [start]
     seen.add(start)
@@ -125,3 +120,6 @@ def _becomes_index(index: GraphIndex, cast: NodeProto) -> bool:
             seen.update(fresh)
             pending += fresh
     return False
+
+
+RULE = PrecisionRule("coordinates", "hazard", find)

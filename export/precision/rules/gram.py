@@ -17,8 +17,8 @@ from ..graph import GraphIndex
 from ..halves import BF16, HalfType
 from ..operators import moves_data
 from ..walk import contracted, users
+from .rule import Matches, PrecisionRule
 
-SEVERITY = "hazard"
 FEW = 256
 
 _PRODUCTS = frozenset({"Einsum", "Gemm", "MatMul"})
@@ -26,7 +26,7 @@ _SCORES = frozenset({"Add", "Div", "Max", "Min", "Mul", "Neg", "ReduceMax", "Red
 _ENDS = frozenset({"LogSoftmax", "Softmax"})
 
 
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield products of a tensor with itself, and what is computed from them up to a softmax."""
     if half is BF16:
         return
@@ -68,3 +68,6 @@ def _scores(index: GraphIndex, start: NodeProto) -> Iterator[NodeProto]:
             yield user
             if user.op_type in _SCORES:
                 pending.append(user)
+
+
+RULE = PrecisionRule("gram", "hazard", find)

@@ -7,19 +7,14 @@ Only a score beyond 65504 meets the NaN, and such a score is wrong in FP16 witho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from onnx import NodeProto
-
 from ..constants import extent
 from ..graph import GraphIndex
 from ..halves import HalfType
 from ..masks import MASKING, carriers
+from .rule import Matches, PrecisionRule
 
-SEVERITY = "caution"
 
-
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield nodes that add or choose an infinite constant, and what is computed from those."""
     for node in index.nodes:
         if node.op_type not in MASKING:
@@ -29,3 +24,6 @@ def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
                 yield node, f"constant {name!r} is infinite: in {half.title} an overflowed value plus it would be NaN"
                 for user in carriers(index, node):
                     yield user, f"it carries the large values that constant {name!r} brings in"
+
+
+RULE = PrecisionRule("infinities", "caution", find, masks=True)

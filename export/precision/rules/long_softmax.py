@@ -8,22 +8,19 @@ ends at 65504 (a map of 256x256 keys has 65,536). It is inside one kernel, where
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from onnx import NodeProto
 
 from ..graph import GraphIndex, attribute
 from ..halves import HalfType
 from ..walk import reduced_elements
+from .rule import Matches, PrecisionRule
 from .softmax import spelled
-
-SEVERITY = "hazard"
 
 _REDUCING = frozenset({"ReduceLogSum", "ReduceLogSumExp"})
 _ALONG_AXIS = frozenset({"LogSoftmax", "Softmax"})
 
 
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield softmax operators over many keys, and the nodes of spelled-out ones whose sum is that long."""
     for node in index.nodes:
         if node.op_type in _ALONG_AXIS:
@@ -56,3 +53,6 @@ def _reason(keys: int | None, half: HalfType) -> str:
     return (
         f"a softmax over {keys} keys; beyond {long} a normaliser in {half.title} stops growing" if keys > long else ""
     )
+
+
+RULE = PrecisionRule("long_softmax", "hazard", find)

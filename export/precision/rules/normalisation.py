@@ -17,8 +17,7 @@ from onnx import NodeProto
 from ..graph import GraphIndex, words
 from ..halves import HalfType
 from ..walk import is_denominator, is_square, maker, users
-
-SEVERITY = "caution"
+from .rule import Matches, PrecisionRule
 
 _WHOLE = words(
     "GlobalLpPool GroupNormalization InstanceNormalization LayerNormalization LpNormalization LpPool "
@@ -35,7 +34,7 @@ _STATISTICS = {
 }
 
 
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield normalisation operators, and the statistics of spelled-out ones with what is divided by them."""
     reason = _STATISTICS[half.name]
     for node in index.nodes:
@@ -111,3 +110,6 @@ def _is_inverse(index: GraphIndex, node: NodeProto) -> bool:
 
 def _divides_by_constant(index: GraphIndex, node: NodeProto) -> bool:
     return node.op_type == "Div" and node.input[1] in index.constants
+
+
+RULE = PrecisionRule("normalisation", "caution", find)

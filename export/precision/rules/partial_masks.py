@@ -8,20 +8,15 @@ hidden score beyond 32752 would come back, and that the sum has three digits: a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from onnx import NodeProto
-
 from ..graph import GraphIndex
 from ..halves import HalfType
 from ..masks import carriers, is_partial
-
-SEVERITY = "caution"
+from .rule import Matches, PrecisionRule
 
 _CARRIES = "it carries the large values that the mask {name!r} brings in"
 
 
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield nodes that put a partial mask on scores, and what is computed from those."""
     for node in index.nodes:
         for name in node.input:
@@ -29,3 +24,6 @@ def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
                 yield node, f"the mask {name!r} is beyond {half.title} where it hides"
                 for user in carriers(index, node):
                     yield user, _CARRIES.format(name=name)
+
+
+RULE = PrecisionRule("partial_masks", "caution", find, masks=True)

@@ -12,22 +12,19 @@ get the same code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from onnx import NodeProto
 
 from ..graph import GraphIndex
 from ..halves import HalfType
 from ..operators import ELEMENTWISE, is_integer, moves_data
 from ..walk import contracted
-
-SEVERITY = "hazard"
+from .rule import Matches, PrecisionRule
 
 _COUNTED = frozenset({"CumSum", "Range"})
 _PRODUCTS = frozenset({"Einsum", "Gemm", "MatMul"})
 
 
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield the sines and cosines of positions, and what their angles are computed by."""
     for node in index.nodes:
         if node.op_type not in ("Cos", "Sin"):
@@ -69,3 +66,6 @@ def _angle(index: GraphIndex, start: str) -> list[NodeProto] | None:
         seen.update(fresh)
         pending += [name for name in fresh if name not in index.constants]
     return found if counted else None
+
+
+RULE = PrecisionRule("positions", "hazard", find)

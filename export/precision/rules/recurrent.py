@@ -8,20 +8,18 @@ after another is bound by latency.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from onnx import NodeProto
-
 from ..graph import GraphIndex
 from ..halves import HalfType
-
-SEVERITY = "hazard"
+from .rule import Matches, PrecisionRule
 
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 
 
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield recurrent operators."""
     for node in index.nodes:
         if node.op_type in _RECURRENT:
             yield node, f"the state of {node.op_type} goes through every step, where {half.title} rounding adds up"
+
+
+RULE = PrecisionRule("recurrent", "hazard", find)

@@ -8,21 +8,19 @@ says what happens beyond 2048).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from onnx import NodeProto
-
 from ..graph import GraphIndex
 from ..halves import HalfType
 from ..walk import SUMS, reduced_elements
+from .rule import Matches, PrecisionRule
 
-SEVERITY = "caution"
 
-
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield long reductions."""
     long = half.counts_to // 2
     for node in index.nodes:
         terms = reduced_elements(index, node) if node.op_type in SUMS else None
         if terms is not None and terms > long:
             yield node, f"it sums over {terms} elements; beyond {long} {half.title} loses terms"
+
+
+RULE = PrecisionRule("reductions", "caution", find)

@@ -17,8 +17,7 @@ from onnx import NodeProto
 from ..graph import GraphIndex
 from ..halves import HalfType
 from ..walk import is_denominator, maker, users
-
-SEVERITY = "caution"
+from .rule import Matches, PrecisionRule
 
 _WHOLE = frozenset({"LogSoftmax", "ReduceLogSum", "ReduceLogSumExp", "Softmax"})
 _MAXIMA = frozenset({"Max", "ReduceMax"})
@@ -28,7 +27,7 @@ _ENDS = frozenset({"Log", "Reciprocal"})
 _REASON = "the exponentials of a softmax and their sum need more range and digits than {half.title} has"
 
 
-def find(index: GraphIndex, half: HalfType) -> Iterator[tuple[NodeProto, str]]:
+def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield softmax operators and the nodes of spelled-out ones."""
     reason = _REASON.format(half=half)
     for node in index.nodes:
@@ -81,3 +80,6 @@ def _shift(index: GraphIndex, exp: NodeProto) -> Iterator[NodeProto]:
         if node is not None and node.op_type in _MAXIMA:
             yield node
             pending += index.single_inputs(node)
+
+
+RULE = PrecisionRule("softmax", "caution", find)
