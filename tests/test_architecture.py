@@ -78,11 +78,11 @@ def test_heavy_libraries_are_imported_where_they_belong(path: Path) -> None:
 
 LAYERS = {
     "export": (
-        ("progress", "quiet", "domain", "graph", "targets"),
-        ("engine", "precision", "raising", "recognise", "source"),
+        ("progress", "quiet", "domain", "forward", "graph", "targets"),
+        ("engine", "precision", "raising", "recognise"),
         ("options", "probe", "reference", "simplify"),
         ("capture", "lower", "search"),
-        ("quantise", "verify"),
+        ("quantise", "source", "verify"),
         ("report", "stages"),
         ("rebuild", "scan", "sequence"),
         ("pipeline",),

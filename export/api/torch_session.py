@@ -14,9 +14,9 @@ from ...errors import BundleError, InputError, StageError, first_line
 from ...runtime.bundle.bundle import StoredBundle, sha256_of
 from ...runtime.open.session import BundleSession
 from ...runtime.sessions.feeding import host_array
+from ..forward.call import call
+from ..forward.outputs import flatten
 from ..source import SourceOptions, load
-from ..source.call import call
-from ..source.outputs import flatten
 from ..source.settle import settle
 
 

@@ -19,9 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from ...errors import StageError, first_line
+from ..forward.call import call
+from ..forward.outputs import flatten
 from ..quiet import quiet
-from ..source.call import call
-from ..source.outputs import flatten
 from .fp16_sums import SumsInSingle
 from .original import Arrays, Precision
 
@@ -52,7 +52,7 @@ def _widened(value: Any) -> Any:
 class TorchOriginal:
     """An ``nn.Module``, a ScriptModule or the module of an exported program.
 
-    ``names``: a name per flattened output. Feeds go where the names of ``inputs`` say (:mod:`..source.call`).
+    ``names``: a name per flattened output. Feeds go where the names of ``inputs`` say (:mod:`..forward.call`).
     """
 
     def __init__(self, module: torch.nn.Module, inputs: Sequence[str], names: Sequence[str]) -> None:

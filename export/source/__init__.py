@@ -5,8 +5,8 @@ Every form is told by its content. No code in a file runs unless ``allow_pickle`
 
 from __future__ import annotations
 
-from .base import Kind, Source, SourceOptions
-from .factory import parse_kwargs
+from ..options import SourceOptions
+from .base import Kind, Source
 from .load import load
 
-__all__ = ["Kind", "Source", "SourceOptions", "load", "parse_kwargs"]
+__all__ = ["Kind", "Source", "SourceOptions", "load"]

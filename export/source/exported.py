@@ -15,8 +15,8 @@ from torch.export.graph_signature import InputKind, TensorArgument
 
 from ...errors import InputError
 from ...runtime.spec import Axis, TensorSpec
+from ..options import SourceOptions
 from .archive import checked_archive
-from .base import SourceOptions
 from .inputs import BATCH, parse_dynamic, parse_inputs, symbol_for
 from .specs import batch_axis, known_input, resolve
 from .words import reason

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,21 +17,6 @@ from ...models import registry
 from .words import near_miss, reason
 
 SEED = 0
-
-
-def parse_kwargs(text: str) -> dict[str, Any]:
-    """Read ``--kwargs``. Raises InputError for anything but a JSON object."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"--kwargs {text!r} is not JSON: {error}", """write for example --kwargs '{"depth": 2}'"""
-        ) from error
-    if not isinstance(value, dict):
-        raise InputError(
-            f"--kwargs {text!r} is a JSON {type(value).__name__}", """write an object: --kwargs '{"depth": 2}'"""
-        )
-    return value
 
 
 def from_registry(name: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:

@@ -11,8 +11,9 @@ import torch
 from ...errors import InputError
 from ...models import registry
 from ...runtime.spec import TensorSpec
+from ..options import SourceOptions
 from . import checkpoint
-from .base import Kind, Source, SourceOptions
+from .base import Kind, Source
 from .exported import exported_inputs, read_exported
 from .factory import from_factory, from_registry
 from .inputs import parse_dynamic, parse_inputs

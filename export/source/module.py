@@ -8,7 +8,8 @@ import re
 import torch
 
 from ...errors import InputError, first_line
-from .base import Source, SourceOptions
+from ..options import SourceOptions
+from .base import Source
 from .settle import check_weights, settle
 from .specs import forward_parameters, resolve
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...runtime.spec import Axis, TensorSpec
-from .base import SourceOptions
+from ..options import SourceOptions
 from .inputs import BATCH, DynamicArgument, InputArgument, parse_dynamic, parse_inputs, symbol_for
 from .words import near_miss
 

@@ -16,6 +16,7 @@ from ..capture import Captured
 from ..capture.from_onnx import from_onnx
 from ..capture.to_onnx import to_onnx
 from ..capture.tracing.trace import FixedAxisError, export_program, run_once, trace_sizes
+from ..forward.outputs import make_known, output_names
 from ..progress import Reporter
 from ..quiet import quiet
 from ..reference.onnx_model import OnnxOriginal
@@ -23,7 +24,6 @@ from ..reference.original import Original
 from ..reference.torch_model import TorchOriginal
 from ..source import Source
 from ..source.attention_maps import WithMaps, describe_maps, give_maps
-from ..source.outputs import make_known, output_names
 
 
 @dataclass(frozen=True)

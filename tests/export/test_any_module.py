@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from attnexport.errors import InputError
+from attnexport.export.forward.outputs import make_known, output_names
 from attnexport.export.progress import Silent
 from attnexport.export.source import SourceOptions, load
-from attnexport.export.source.outputs import make_known, output_names
 from attnexport.export.stages.entry import CapturedModel, enter
 from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession

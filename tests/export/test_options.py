@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.export.options import ExportOptions, parse_bytes
+from attnexport.export.engine.options import parse_bytes
+from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import destination
 from attnexport.export.source import SourceOptions
 

@@ -17,8 +17,8 @@ def torch_call(site: Site, function: Callable[..., Any], feeds: Feeds) -> Call:
     """The module, or what takes its arguments, on copies of the inputs: without autograd, on the site's stream where it has one."""
     import torch
 
-    from ...source.call import arrange
-    from ...source.outputs import flatten
+    from ...forward.call import arrange
+    from ...forward.outputs import flatten
 
     inputs = [spec.name for spec in site.subject.inputs]
     given = [torch.tensor(feeds[name], device=site.device) for name in inputs]

@@ -71,8 +71,8 @@ def _export(site: Site, path: Path, feeds: Feeds, *, free: bool) -> None:
     """Raises StageError with what torch.onnx says."""
     import torch
 
+    from ...forward.call import arrange, by_argument
     from ...quiet import quiet
-    from ...source.call import arrange, by_argument
 
     inputs = site.subject.inputs
     names = [spec.name for spec in inputs]

@@ -18,8 +18,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from ...forward.call import call
 from ...quiet import quiet
-from ...source.call import call
 from . import python_sizes
 from .kept_state import kept_state
 

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils._sympy.value_ranges import ValueRanges
 
 from ....runtime.spec import TensorSpec
-from ...source.call import arrange
+from ...forward.call import arrange
 
 
 @contextmanager

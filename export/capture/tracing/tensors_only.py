@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ...source.outputs import flatten
+from ...forward.outputs import flatten
 
 
 @contextmanager

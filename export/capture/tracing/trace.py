@@ -13,9 +13,9 @@ import torch
 from ....errors import InputError, UnsupportedModelError, first_line
 from ....runtime.inputs.feeds import random_feeds, symbol_axes
 from ....runtime.spec import TensorSpec
+from ...forward.call import arrange, by_argument, call
 from ...graph.origin import Origin
 from ...quiet import quiet
-from ...source.call import arrange, by_argument, call
 from ..cleanup.naming import short_path
 from ..translations import linear_systems as translate_linear_systems
 from . import affine_grid_op, linspace_sizes

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..errors import InputError
-from ..runtime.inputs.picture import Scale, numbers
-from .engine import EngineOptions
-from .engine.options import parse_bytes as parse_bytes
-from .source import SourceOptions, parse_kwargs
+from ...errors import InputError
+from ...runtime.inputs.picture import Scale, numbers
+from ..engine import EngineOptions
+from .source_options import SourceOptions, parse_kwargs
 
 TrtWish = Literal["auto", "rtx", "enterprise"]
 ModelType = Literal["fp16", "bf16", "fp32", "int8", "fp8"]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from attnexport.errors import InputError
-from attnexport.export.source.call import arrange, by_argument, call
+from attnexport.export.forward.call import arrange, by_argument, call
 
 
 class Named(nn.Module):
