@@ -43,11 +43,11 @@ def from_onnx(model: onnx.ModelProto) -> Captured:
         ) from error
     windows = raise_windows(proto)
     # Behind windows, axes are followed: shapes must be as well known as they can be.
-    proto = settle_shapes(windows.model) if windows.counts else windows.model
+    proto = settle_shapes(windows.model).model if windows.counts else windows.model
     standard = Counter(_raise(proto.graph))
     if standard and not windows.counts:
         proto.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))
-    notes = tuple(f"windows of node {name!r} stay as they are: {reason}" for name, reason in windows.refused.items())
+    notes = tuple(f"windows of node {left.node!r} stay as they are: {left.reason}" for left in windows.refused)
     return Captured(proto, origins, dict(standard + Counter(windows.counts)), notes)
 
 

@@ -49,7 +49,7 @@ def opt_shapes(model: onnx.ModelProto, inputs: Sequence[TensorSpec]) -> dict[str
             dim.dim_value = axis.opt
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
-    inferred = settle_shapes(fixed).graph  # inference alone stops at a Reshape to computed sizes
+    inferred = settle_shapes(fixed).model.graph  # inference alone stops at a Reshape to computed sizes
     shapes = {}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
         dims = value.type.tensor_type.shape.dim

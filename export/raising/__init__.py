@@ -16,6 +16,7 @@ from onnx import helper
 
 from ..domain import DOMAIN, VERSION
 from ..graph.builder import Emit
+from ..graph.rewrites import Refusal, Rewrite
 from ..graph.skeleton import inferred
 from . import (
     gathered_im2col,
@@ -34,57 +35,60 @@ from .rule import Raise, Rule
 __all__ = ["RULES", "Raised", "raise_windows"]
 
 # The larger spelling first: what it takes, the smaller one no longer sees.
-RULES: tuple[Rule, ...] = (
-    gathered_im2col.match,
-    gathered_unfold.match,
-    strided_gather.match,
-    one_hot_conv.match,
-    stacked_windows.match,
-    sliced_windows.match,
-    shifted_branches.match,
-    shifted_sum.match,
-)
+RULES: dict[str, Rule] = {
+    "gathered_im2col": gathered_im2col.match,
+    "gathered_unfold": gathered_unfold.match,
+    "strided_gather": strided_gather.match,
+    "one_hot_conv": one_hot_conv.match,
+    "stacked_windows": stacked_windows.match,
+    "sliced_windows": sliced_windows.match,
+    "shifted_branches": shifted_branches.match,
+    "shifted_sum": shifted_sum.match,
+}
 
 
 @dataclass(frozen=True)
 class Raised:
-    """The model, how many of each operator were raised, and why what looks like windows was not, by node name."""
+    """The model, the number of raised operators by name, the rewrites applied, and those refused with the reason."""
 
     model: onnx.ModelProto
     counts: dict[str, int] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    applied: tuple[Rewrite, ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
 
 def raise_windows(model: onnx.ModelProto) -> Raised:
-    """Raise what the rules prove in the main graph. ``model`` is not changed; without a match it is returned as it is."""
+    """Raise the windows of the main graph. ``model`` is not changed; it is returned if no rule matches."""
     if not possible(model):
         return Raised(model)
     graph = gs.import_onnx(_inferred(model))
     if settle_pads(graph):  # shapes behind these Pads were not known before
         graph = gs.import_onnx(_inferred(gs.export_onnx(graph.cleanup())))
     counts: Counter[str] = Counter()
-    refused: dict[str, str] = {}
+    applied: list[Rewrite] = []
+    refused: dict[str, Refusal] = {}
     taken = {node.name for node in graph.nodes} | set(graph.tensors())
-    for rule in RULES:
+    for rule, match in RULES.items():
         before = counts.total()
         for node in list(graph.nodes):
-            found = rule(node)
-            if isinstance(found, str):
-                refused[node.name] = found
-            elif found is not None:
-                _replace(graph, found, taken)
-                counts.update(found.ops)
+            match_result = match(node)
+            if isinstance(match_result, str):
+                refused[node.name] = Refusal(rule, node.name, match_result)
+            elif match_result is not None:
+                applied.append(Rewrite(rule, node.name, ", ".join(match_result.ops)))
+                _replace(graph, match_result, taken)
+                counts.update(match_result.ops)
         if counts.total() > before:
             graph.cleanup()
     names = {node.name for node in graph.nodes}
-    refused = {name: reason for name, reason in refused.items() if name in names}
+    left = tuple(refusal for refusal in refused.values() if refusal.node in names)
     if not counts:
-        return Raised(model, {}, refused)
+        return Raised(model, {}, (), left)
     graph.toposort()
     imports = [o for o in model.opset_import if o.domain != DOMAIN] + [helper.make_opsetid(DOMAIN, VERSION)]
     raised = gs.export_onnx(graph, opset_imports=imports)
     raised.ir_version, raised.producer_name = model.ir_version, model.producer_name
-    return Raised(raised, dict(counts), refused)
+    return Raised(raised, dict(counts), tuple(applied), left)
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:

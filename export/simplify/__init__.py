@@ -1,1 +1,36 @@
-"""Rewrites of the captured graph that hold for every target, before windows are recognised."""
+"""Rewrites of standard operators that prepare a captured graph for the stages after it.
+
+Einsum equations get the letters that TensorRT reads, ReLUs move to the layers that fuse with them, computed Reshape sizes become
+constants, and writes at the places of a mask become Where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx
+
+from .einsum_letters import einsum_letters
+from .masked_writes import masked_writes
+from .relu_before_pool import relu_before_pool
+from .settle_shapes import settle_shapes
+from .simplified import Simplified
+
+__all__ = ["PASSES", "Simplified", "simplify"]
+
+PASSES: tuple[Callable[[onnx.ModelProto], Simplified], ...] = (
+    einsum_letters,
+    relu_before_pool,
+    settle_shapes,
+    masked_writes,
+)
+"""All passes, in the order in which they run."""
+
+
+def simplify(model: onnx.ModelProto) -> Simplified:
+    """Run all passes. ``model`` is not changed. ``refused`` lists the nodes that a pass matched but left, with the reason."""
+    result = Simplified(model)
+    for run in PASSES:
+        step = run(result.model)
+        result = Simplified(step.model, result.applied + step.applied, result.refused + step.refused)
+    return result

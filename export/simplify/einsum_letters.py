@@ -1,10 +1,10 @@
-"""Einsum's axes by small letters, without spaces, its result spelled out where letters are large.
+"""Rewrite Einsum equations in small letters without spaces, with the result spelled out when letters are large.
 
     "B H I D, B H J D -> B H I J"  ->  "abcd,abed->abce"          "bA,Ac"  ->  "ab,bc->ca"
 
-TensorRT's parser takes [a-z,.->] alone: torchvision's MaxVit was refused ("Invalid character(s) in Einsum equation"). An equation
-without ``->`` has its result's axes in the alphabet's order, capitals first in PyTorch and NumPy, so that order is written down before
-the letters change. Refused, and left as it is: more than 26 axes.
+TensorRT's parser reads only [a-z,.->]: it refused torchvision's MaxVit ("Invalid character(s) in Einsum equation"). In an
+equation without ``->`` the result's axes are in alphabetical order, capitals first in PyTorch and NumPy. The pass writes
+that order down before it changes the letters. It refuses more than 26 axes.
 """
 
 from __future__ import annotations
@@ -16,20 +16,33 @@ from string import ascii_lowercase
 
 import onnx
 
+from ..graph.rewrites import Refusal, Rewrite
+from .simplified import Simplified
 
-def einsum_letters(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with such equations spelled anew, in bodies too. ``model`` is not changed; where there is none, it is returned."""
-    if not any(small_letters(a.s.decode()) != a.s.decode() for a in _equations(model.graph)):
-        return model
+_RULE = "einsum_letters"
+
+
+def einsum_letters(model: onnx.ModelProto) -> Simplified:
+    """Rewrite such equations, in bodies too. ``model`` is not changed; it is returned if no equation has to change."""
+    applied, refused = [], []
+    for name, attribute in _equations(model.graph):
+        before = attribute.s.decode()
+        after = small_letters(before)
+        if after != before:
+            applied.append(Rewrite(_RULE, name, f"{before} -> {after}"))
+        elif before != before.lower():
+            refused.append(Refusal(_RULE, name, f"it has more than {len(ascii_lowercase)} axes"))
+    if not applied:
+        return Simplified(model, (), tuple(refused))
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    for attribute in _equations(changed.graph):
+    for _, attribute in _equations(changed.graph):
         attribute.s = small_letters(attribute.s.decode()).encode()
-    return changed
+    return Simplified(changed, tuple(applied), tuple(refused))
 
 
 def small_letters(equation: str) -> str:
-    """The same equation; one that TensorRT takes stays as it is."""
+    """The same equation as TensorRT reads it; unchanged if it is in small letters already or has more than 26 axes."""
     spelled = re.sub(r"\s", "", equation)
     if spelled == spelled.lower():
         return spelled
@@ -42,15 +55,16 @@ def small_letters(equation: str) -> str:
 
 
 def _result(operands: str) -> str:
-    """The axes that occur once, in ASCII's order, behind those of an ellipsis."""
+    """The axes that occur once, in ASCII order, behind those of an ellipsis."""
     once = (letter for letter, times in Counter(re.findall("[A-Za-z]", operands)).items() if times == 1)
     return ("..." if "..." in operands else "") + "".join(sorted(once))
 
 
-def _equations(graph: onnx.GraphProto) -> Iterator[onnx.AttributeProto]:
+def _equations(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.AttributeProto]]:
+    """The name of each Einsum and its equation."""
     for node in graph.node:
         for attribute in node.attribute:
             if node.op_type == "Einsum" and attribute.name == "equation":
-                yield attribute
+                yield node.name or node.output[0], attribute
             for body in (attribute.g, *attribute.graphs):
                 yield from _equations(body)

@@ -1,13 +1,16 @@
-"""Writing where a mask says becomes choosing: ``r[m] = v[m] * 2`` computes v * 2 everywhere and takes it where m is true.
+"""Replace writes at the places of a mask by Where.
+
+``r[m] = v[m] * 2`` becomes ``where(m, v * 2, r)``: v * 2 is computed everywhere and used where m is true.
 
     i = Transpose(NonZero(m));  ScatterND(r, i, f(GatherND(v, i), ...))   ->   Where(m, f(v, ...), r)
 
-f is any chain of elementwise operators, of numbers and of values gathered by the same mask. NonZero's size depends on data: TensorRT-RTX
-has none ("plugin creator version 1 was not found"), and other engines wait for the size before they go on. Colour conversions are full
-of such writes. What f gives outside the mask, NaN or infinity included, is not taken.
+f is any chain of elementwise operators on numbers and on values gathered by the same mask. The size of NonZero's output
+depends on data: TensorRT-RTX has no NonZero ("plugin creator version 1 was not found"), and other engines wait for the size
+before they continue. Colour conversions are full of such writes. Results of f outside the mask, NaN or infinity
+included, are not used.
 
-Refused, and left as it is: values gathered by another mask, or not elementwise; whole numbers that are divided, since a 0 outside the
-mask would stop the program; shapes that are not known to be the mask's.
+The pass refuses values gathered by another mask, operators that are not elementwise, divisions of integers (a 0 outside
+the mask would stop the program), and shapes that are not known to be the mask's.
 """
 
 from __future__ import annotations
@@ -19,37 +22,57 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from ..graph.rewrites import Refusal, Rewrite
 from ..graph.roundtrip import edited
+from .simplified import Simplified
 
 _ELEMENTWISE = {
     "Abs", "Add", "And", "Atan", "Cast", "Ceil", "Clip", "Cos", "Equal", "Erf", "Exp", "Floor", "Greater", "GreaterOrEqual", "Identity",
     "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Min", "Mul", "Neg", "Not", "Or", "Pow", "Reciprocal", "Relu", "Round", "Sigmoid",
     "Sign", "Sin", "Softplus", "Sqrt", "Sub", "Tan", "Tanh", "Where",
 }  # fmt: skip
-_FLOATS_ALONE = {"Div", "Mod"}
+_FLOATS_ONLY = {"Div", "Mod"}
+_RULE = "masked_writes"
 
 
-def masked_writes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with such writes as Where, under the names of the ScatterNDs.
-
-    ``model`` is not changed; where there is none, it is returned.
-    """
+def masked_writes(model: onnx.ModelProto) -> Simplified:
+    """Replace such ScatterNDs by Wheres of the same name. ``model`` is not changed; it is returned if nothing is replaced."""
     if not {"NonZero", "ScatterND"} <= {node.op_type for node in model.graph.node}:
-        return model
+        return Simplified(model)
     graph = gs.import_onnx(model)
     known: dict[tuple[str, str], Any] = {}
-    writes = [write for node in graph.nodes if node.op == "ScatterND" and (write := _Write.of(node, known)) is not None]
-    changed = [write.choose(graph) for write in writes]
-    if not any(changed):
-        return model
+    applied, refused = [], []
+    for node in [node for node in graph.nodes if node.op == "ScatterND"]:
+        mask = _mask(node.inputs[1])
+        if mask is None:
+            continue
+        name = node.name or node.outputs[0].name
+        mask = _narrow(mask, node.inputs[0])
+        reason = _refuse(node, mask)
+        if reason is None and not _Write(node, mask, known).choose(graph):
+            reason = "its values are not computed elementwise from values of the same mask"
+        if reason is None:
+            applied.append(Rewrite(_RULE, name, f"Where of {mask.name}"))
+        else:
+            refused.append(Refusal(_RULE, name, reason))
+    if not applied:
+        return Simplified(model, (), tuple(refused))
     graph.cleanup().toposort()
-    return edited(graph, model)
+    return Simplified(edited(graph, model), tuple(applied), tuple(refused))
+
+
+def _refuse(node: Any, mask: Any) -> str | None:
+    if node.attrs.get("reduction", "none") != "none":
+        return "it reduces values instead of writing them"
+    if not _covers(mask, node.inputs[0]):
+        return "the mask's axes are not known to be the first axes of the data"
+    return None
 
 
 class _Write:
-    """A ScatterND at the places of a mask, all of whose axes are the first ones of the data.
+    """A ScatterND at the places of a mask whose axes are the first axes of the data.
 
-    ``known``: what earlier writes have everywhere, by the mask's name and the value's.
+    ``known`` holds the values that earlier writes compute everywhere, by the names of mask and value.
     """
 
     def __init__(self, node: Any, mask: Any, known: dict[tuple[str, str], Any]) -> None:
@@ -57,17 +80,10 @@ class _Write:
         self.data, _, self.values = node.inputs
         self.rest = tuple(self.data.shape[len(mask.shape) :])
         self._new: dict[tuple[str, str], Any] = {}
-        self._made: list[Any] = []
-
-    @classmethod
-    def of(cls, node: Any, known: dict[tuple[str, str], Any]) -> _Write | None:
-        """None where something else than a mask says where."""
-        mask = _narrow(_mask(node.inputs[1]), node.inputs[0])
-        plain = node.attrs.get("reduction", "none") == "none"
-        return cls(node, mask, known) if mask is not None and plain and _covers(mask, node.inputs[0]) else None
+        self._nodes: list[Any] = []
 
     def choose(self, graph: Any) -> bool:
-        """Put Where in place of the write, if its values can be had everywhere."""
+        """Turn the write into Where; return False and change nothing if its values cannot be computed everywhere."""
         whole = self._everywhere(self._spread(self.values))
         if whole is None:
             return False
@@ -75,16 +91,16 @@ class _Write:
         if self.rest:
             axes = np.arange(len(self.mask.shape), len(self.data.shape))
             condition = gs.Variable(f"{self.node.name}/mask", np.bool_, [*self.mask.shape, *[1] * len(self.rest)])
-            given = [self.mask, gs.Constant(f"{self.node.name}/axes", axes)]
-            self._made.append(gs.Node("Unsqueeze", f"{self.node.name}/mask", inputs=given, outputs=[condition]))
-        graph.nodes.extend(self._made)
+            inputs = [self.mask, gs.Constant(f"{self.node.name}/axes", axes)]
+            self._nodes.append(gs.Node("Unsqueeze", f"{self.node.name}/mask", inputs=inputs, outputs=[condition]))
+        graph.nodes.extend(self._nodes)
         self._known.update(self._new)
         self.node.op, self.node.attrs = "Where", {}
         self.node.inputs = [condition, whole, self.data]
         return True
 
     def _spread(self, value: Any) -> Any:
-        """The values before an exporter brought them to the shape of what is written, (number of places, rest...)."""
+        """The values before an exporter expanded them to the shape of the write, (number of places, rest...)."""
         while (node := _producer(value)) is not None and node.op in ("Expand", "Reshape"):
             before = node.inputs[0]
             if _size(before) != 1 and not (
@@ -97,7 +113,10 @@ class _Write:
         return value
 
     def _everywhere(self, value: Any) -> Any:
-        """The value at all places, of which ``value`` has those of the mask; a single number as it is; None where it cannot be had."""
+        """Compute ``value``, which covers the places of the mask, at all places. None if that is not possible.
+
+        A single number is returned unchanged.
+        """
         if _size(value) == 1 and len(value.shape) <= 1:
             return value
         key = (self.mask.name, value.name)
@@ -110,14 +129,14 @@ class _Write:
             same = not node.attrs.get("batch_dims", 0) and _mask(node.inputs[1]) is self.mask
             return node.inputs[0] if same and self._alike(node.inputs[0]) else None
         floats = value.dtype is not None and np.dtype(value.dtype).kind == "f"
-        if node.op not in _ELEMENTWISE and not (node.op in _FLOATS_ALONE and floats):
+        if node.op not in _ELEMENTWISE and not (node.op in _FLOATS_ONLY and floats):
             return None
-        inputs = [each if each.is_empty() else self._everywhere(each) for each in node.inputs]
-        if any(each is None for each in inputs):
+        inputs = [x if x.is_empty() else self._everywhere(x) for x in node.inputs]
+        if any(x is None for x in inputs):
             return None
         name = f"{node.name}/everywhere"
         whole = gs.Variable(name, value.dtype, [*self.mask.shape, *self.rest])
-        self._made.append(gs.Node(node.op, name, dict(node.attrs), inputs, [whole]))
+        self._nodes.append(gs.Node(node.op, name, dict(node.attrs), inputs, [whole]))
         self._new[key] = whole
         return whole
 
@@ -126,7 +145,7 @@ class _Write:
 
 
 def _mask(places: Any) -> Any:
-    """The mask whose true places these are; None where they come from elsewhere."""
+    """The mask whose true places these are; None if they are computed in another way."""
     transpose = _producer(places)
     if transpose is None or transpose.op != "Transpose" or list(transpose.attrs.get("perm", [1, 0])) != [1, 0]:
         return None
@@ -136,8 +155,8 @@ def _mask(places: Any) -> Any:
 
 
 def _narrow(mask: Any, data: Any) -> Any:
-    """The mask before it was brought to the shape of the data: that has its axes first, and the mask is the same along the others."""
-    if mask is None or (expand := _producer(mask)) is None or expand.op != "Expand" or data.shape is None:
+    """The mask before it was expanded to the shape of the data along the data's last axes."""
+    if (expand := _producer(mask)) is None or expand.op != "Expand" or data.shape is None:
         return mask
     narrow = expand.inputs[0]
     while (node := _producer(narrow)) is not None and node.op == "Unsqueeze" and narrow.shape and narrow.shape[-1] == 1:
@@ -157,6 +176,6 @@ def _producer(value: Any) -> Any:
 
 
 def _size(value: Any) -> int | None:
-    """How many numbers there are, where that is known."""
+    """The number of values; None if it is not known."""
     known = value.shape is not None and all(isinstance(axis, int) for axis in value.shape)
     return prod(value.shape) if known else None

@@ -20,10 +20,7 @@ from ..lower.tune import PROVIDERS, Tuner, opt_shapes
 from ..progress import Reporter
 from ..raising import raise_windows
 from ..recognise import Recognised, recognise
-from ..simplify.einsum_letters import einsum_letters
-from ..simplify.masked_writes import masked_writes
-from ..simplify.relu_before_pool import relu_before_pool
-from ..simplify.settle_shapes import settle_shapes
+from ..simplify import simplify
 from ..targets import NAMES, resolve
 
 _BY_MACHINE = {form.op for form in LOWERINGS if form.gpu_cost is not None}
@@ -63,7 +60,7 @@ def find_windows(model: onnx.ModelProto) -> Recognised:
     that they compute, and writes at the places of a mask become choices.
     A loop over shifts of which nothing was recognised stays the loop that it was: its windows would hold all taps at once.
     """
-    model = masked_writes(settle_shapes(relu_before_pool(einsum_letters(model))))
+    model = simplify(model).model
     raised = raise_windows(model)
     found = recognise(raised.model)
     return recognise(model) if raised.counts and not found.found else found

@@ -21,7 +21,7 @@ def fixed(size: tuple[int, ...], stride: tuple[int, ...]) -> Any:
 def test_windows_with_a_free_batch(exported: Any, agree: Any, domain_node: Any) -> None:
     function = strided((3, 4, 5, 3, 3), (126, 42, 7, 1, 7, 1))
     raised = exported(function, (X,), "dynamo", (0,))
-    assert (raised.counts, raised.refused) == ({"Im2Col": 1}, {})
+    assert (raised.counts, raised.refused) == ({"Im2Col": 1}, ())
     assert domain_node(raised.model)[1]["kernel"] == [3, 3]
     for x in (X, torch.randn(4, 3, 6, 7)):
         agree(raised.model, (x,), function(x))
@@ -40,7 +40,7 @@ def test_windows_with_a_free_batch(exported: Any, agree: Any, domain_node: Any) 
 )
 def test_constant_numbers(exported: Any, agree: Any, size: Any, stride: Any, counts: Any) -> None:
     raised = exported(fixed(size, stride), (X,), "torchscript", ())
-    assert (raised.counts, raised.refused) == (counts, {})
+    assert (raised.counts, raised.refused) == (counts, ())
     agree(raised.model, (X,), fixed(size, stride)(X))
 
 
@@ -55,4 +55,4 @@ def test_constant_numbers(exported: Any, agree: Any, size: Any, stride: Any, cou
 )
 def test_other_strides_stay_with_the_reason(exported: Any, size: Any, stride: Any, reason: str) -> None:
     raised = exported(fixed(size, stride), (X,), "torchscript", ())
-    assert (raised.counts, list(raised.refused.values())) == ({}, [reason])
+    assert (raised.counts, [refusal.reason for refusal in raised.refused]) == ({}, [reason])

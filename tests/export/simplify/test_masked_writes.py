@@ -1,4 +1,4 @@
-"""Writes at the places of a mask become Where, and give what PyTorch gives; what cannot be had everywhere stays."""
+"""Writes at the places of a mask become Where and agree with PyTorch; writes of other values stay."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from onnx import parser
 from torch import Tensor, nn
 
+from attnexport.export.graph.rewrites import Refusal, Rewrite
 from attnexport.export.simplify.masked_writes import masked_writes
 from attnexport.export.stages.rewrite import find_windows
 
@@ -99,6 +100,7 @@ def test_what_is_not_elementwise_at_the_same_mask_stays(
     assert "ScatterND" in {node.op_type for node in found.model.graph.node}
 
 
+NOT_ELEMENTWISE = "its values are not computed elementwise from values of the same mask"
 GRAPH = """<ir_version: 8, opset_import: ["" : 18]>
 g ({kind}[{shape}] r, {kind}[4, 6] v, bool[4, 6] m) => ({kind}[{shape}] y) {{
   n = NonZero(m)  i = Transpose<perm = [1, 0]>(n)  a = GatherND(v, i)  {body}  y = ScatterND{attribute}(r, i, b) }}"""
@@ -123,7 +125,9 @@ def test_an_onnx_graph_keeps_the_name_of_the_write_and_its_bits() -> None:
     rng = np.random.default_rng(0)
     r, v = rng.standard_normal((2, 4, 6)).astype(np.float32)
     mask = v > 0
-    chosen = masked_writes(model)
+    result = masked_writes(model)
+    chosen = result.model
+    assert (result.applied, result.refused) == ((Rewrite("masked_writes", "n5", "Where of m"),), ())
     names = {node.op_type: node.name for node in chosen.graph.node}
     assert names == {"Sqrt": "n3/everywhere", "Mul": "n4/everywhere", "Where": "n5"}
     np.testing.assert_array_equal(run(chosen, r, v, mask), run(model, r, v, mask))
@@ -132,24 +136,26 @@ def test_an_onnx_graph_keeps_the_name_of_the_write_and_its_bits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "options"),
+    ("body", "options", "reason"),
     [
-        ("b = Div(a, a)", {"kind": "int64"}),
-        ("b = CumSum(a, z)  ", {}),
-        ("b = Identity(a)", {"attribute": '<reduction = "add">'}),
-        ("b = Identity(a)", {"shape": "8, 6"}),
+        ("b = Div(a, a)", {"kind": "int64"}, NOT_ELEMENTWISE),
+        ("b = CumSum(a, z)  ", {}, NOT_ELEMENTWISE),
+        ("b = Identity(a)", {"attribute": '<reduction = "add">'}, "it reduces values instead of writing them"),
+        ("b = Identity(a)", {"shape": "8, 6"}, "the mask's axes are not known to be the first axes of the data"),
     ],
-    ids=["whole numbers divided", "a running sum", "a sum of what is written", "data of another size"],
+    ids=["integers divided", "a running sum", "a write that adds", "data of another size"],
 )
-def test_an_onnx_graph_that_stays(body: str, options: dict[str, str]) -> None:
+def test_a_refused_write_stays_with_its_reason(body: str, options: dict[str, str], reason: str) -> None:
     if "CumSum" in body:
         body = "z = Constant<value = int64 {0}>()  " + body
     model = written(body, **options)
-    assert masked_writes(model) is model
+    result = masked_writes(model)
+    assert result.model is model
+    assert (result.applied, result.refused) == ((), (Refusal("masked_writes", model.graph.node[-1].name, reason),))
 
 
 def test_a_model_without_masks_is_the_same_object() -> None:
     model = parser.parse_model(
         '<ir_version: 8, opset_import: ["" : 18]> g (float[2] x) => (float[2] y) { y = Relu(x) }'
     )
-    assert masked_writes(model) is model
+    assert masked_writes(model).model is model

@@ -1,4 +1,4 @@
-"""ReLU goes before the pool where nothing else reads what lies between, and the function stays the same to the bit."""
+"""A ReLU moves in front of the pool if nothing else reads the values between; results stay the same to the bit."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ MOVED = {
 def test_relu_follows_its_layer(body: str) -> None:
     model = build(body)
     before = model.SerializeToString()
-    moved = relu_before_pool(model)
+    result = relu_before_pool(model)
+    moved = result.model
+    assert [entry.node for entry in result.applied] == [n.name for n in model.graph.node if n.op_type == "Relu"]
+    assert result.refused == ()
     assert model.SerializeToString() == before
     producers = {output: node for node in moved.graph.node for output in node.output}
     relus = [node for node in moved.graph.node if node.op_type == "Relu"]
@@ -64,32 +67,49 @@ def test_relu_follows_its_layer(body: str) -> None:
     same(model, moved)
 
 
-STAYS: dict[str, Callable[[], onnx.ModelProto]] = {
-    "the map before the pool is read as well": lambda: build(
-        "a = Conv(x, w)  b = MaxPool<kernel_shape = [1, 1]>(a)  c = Relu(b)  y = Add(a, c)"
+READ = ["another node or an output reads a value between the layer and the ReLU"]
+INDICES = ["its pool returns indices, which refer to the map before the ReLU"]
+STAYS: dict[str, tuple[Callable[[], onnx.ModelProto], list[str]]] = {
+    "the map before the pool is read as well": (
+        lambda: build("a = Conv(x, w)  b = MaxPool<kernel_shape = [1, 1]>(a)  c = Relu(b)  y = Add(a, c)"),
+        READ,
     ),
-    "the pool's result is read as well": lambda: build(
-        "a = Conv(x, w)  b = MaxPool<kernel_shape = [2, 2]>(a)  c = Relu(b)  y = Add(b, c)"
+    "the pool's result is read as well": (
+        lambda: build("a = Conv(x, w)  b = MaxPool<kernel_shape = [2, 2]>(a)  c = Relu(b)  y = Add(b, c)"),
+        READ,
     ),
-    "the pool's result is an output": lambda: build(
-        "a = Conv(x, w)  b = MaxPool<kernel_shape = [2, 2]>(a)  y = Relu(b)", f"{Y}, float[N, 4, H, W] b"
+    "the pool's result is an output": (
+        lambda: build(
+            "a = Conv(x, w)  b = MaxPool<kernel_shape = [2, 2]>(a)  y = Relu(b)", f"{Y}, float[N, 4, H, W] b"
+        ),
+        READ,
     ),
-    "the pool gives indices": lambda: build(
-        "a = Conv(x, w)  b, i = MaxPool<kernel_shape = [2, 2]>(a)  y = Relu(b)", f"{Y}, int64[N, 4, H, W] i"
+    "the pool gives indices": (
+        lambda: build(
+            "a = Conv(x, w)  b, i = MaxPool<kernel_shape = [2, 2]>(a)  y = Relu(b)", f"{Y}, int64[N, 4, H, W] i"
+        ),
+        INDICES,
     ),
-    "no layer to take it": lambda: build("b = MaxPool<kernel_shape = [2, 2]>(x)  c = Relu(b)  y = Conv(c, w)"),
-    "a branch reads the map before the pool": lambda: build(
-        "a = Conv(x, w)  b = MaxPool<kernel_shape = [1, 1]>(a)  c = Relu(b)  "
-        "d = If (yes) <then_branch = t () => (float[N, 4, H, W] p) { p = Neg(a) }, "
-        "else_branch = e () => (float[N, 4, H, W] q) { q = Abs(a) }>  y = Add(c, d)"
+    "no layer to take it": (lambda: build("b = MaxPool<kernel_shape = [2, 2]>(x)  c = Relu(b)  y = Conv(c, w)"), []),
+    "a branch reads the map before the pool": (
+        lambda: build(
+            "a = Conv(x, w)  b = MaxPool<kernel_shape = [1, 1]>(a)  c = Relu(b)  "
+            "d = If (yes) <then_branch = t () => (float[N, 4, H, W] p) { p = Neg(a) }, "
+            "else_branch = e () => (float[N, 4, H, W] q) { q = Abs(a) }>  y = Add(c, d)"
+        ),
+        READ,
     ),
 }
 
 
-@pytest.mark.parametrize("make", STAYS.values(), ids=STAYS)
-def test_what_others_read_stays(make: Callable[[], onnx.ModelProto]) -> None:
+@pytest.mark.parametrize(("make", "reasons"), STAYS.values(), ids=STAYS)
+def test_a_relu_stays_if_another_node_reads_a_value_between(
+    make: Callable[[], onnx.ModelProto], reasons: list[str]
+) -> None:
     model = make()
-    kept = relu_before_pool(model)
+    result = relu_before_pool(model)
+    kept = result.model
+    assert (result.applied, [entry.reason for entry in result.refused]) == ((), reasons)
     assert [(n.name, n.op_type, list(n.input), list(n.output)) for n in kept.graph.node] == [
         (n.name, n.op_type, list(n.input), list(n.output)) for n in model.graph.node
     ]

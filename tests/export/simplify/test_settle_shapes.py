@@ -1,4 +1,4 @@
-"""A view of the TorchScript exporter with a free batch: its target becomes numbers, and attention behind it is found."""
+"""Computed sizes of views with a free batch become constants, and attention behind them is found."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from onnx import helper
 from torch import Tensor, nn
 
 from attnexport.export.capture.from_onnx import from_onnx
+from attnexport.export.graph.rewrites import Refusal
 from attnexport.export.lower import lower
 from attnexport.export.simplify.settle_shapes import settle_shapes
 from attnexport.export.stages.rewrite import find_windows
@@ -20,7 +21,7 @@ from attnexport.export.targets import NAMES
 
 
 class Attention(nn.Module):
-    """Two heads, 3 x 3, relative rows and columns, with views of computed sizes as people write them."""
+    """Two heads, 3 x 3, relative rows and columns, with views of computed sizes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,9 +63,9 @@ def test_attention_of_the_torchscript_exporter_is_found_with_a_free_batch(export
     )
     x = torch.randn(5, 8, 6, 5)
     with torch.no_grad():
-        truth = module.double()(x.double()).numpy()
+        reference = module.double()(x.double()).numpy()
         module.float()
-    np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], truth, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], reference, rtol=0, atol=2e-6)
 
 
 def reshape_model(pieces: list[str], allowzero: int = 0) -> onnx.ModelProto:
@@ -110,19 +111,24 @@ def reshape_model(pieces: list[str], allowzero: int = 0) -> onnx.ModelProto:
     ids=str,
 )
 @pytest.mark.parametrize("allowzero", [0, 1])
-def test_what_is_proved_becomes_numbers(pieces, settled, allowzero) -> None:
-    result = settle_shapes(reshape_model(pieces, allowzero))
+def test_sizes_that_are_known_become_constants(pieces, settled, allowzero) -> None:
+    simplified = settle_shapes(reshape_model(pieces, allowzero))
+    result = simplified.model
     (reshape,) = (node for node in result.graph.node if node.op_type == "Reshape")
     constants = {entry.name: onnx.numpy_helper.to_array(entry) for entry in result.graph.initializer}
     if settled is None:
         assert reshape.input[1] == "target"
+        zero = "a 0 among its sizes copies an axis already"
+        free = "two of its sizes are neither numbers nor the length of the same axis"
+        assert simplified.refused == (Refusal("settle_shapes", "view", zero if "0" in pieces else free),)
     else:
         np.testing.assert_array_equal(constants[reshape.input[1]], settled)
+        assert simplified.refused == ()
         assert 0 not in settled or not any(entry.name == "allowzero" and entry.i for entry in reshape.attribute)
         assert not any(node.op_type in ("Shape", "Concat") for node in result.graph.node)
 
 
-def test_the_model_handed_in_is_not_changed(exported, tmp_path: Path) -> None:
+def test_the_source_model_is_not_changed(exported, tmp_path: Path) -> None:
     model = reshape_model(["x0", "24"])
     before = model.SerializeToString()
     settle_shapes(model)
