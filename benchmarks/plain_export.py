@@ -25,7 +25,7 @@ from attnexport.export.capture.to_onnx import to_onnx
 from attnexport.export.capture.tracing.trace import export_program, trace_sizes
 from attnexport.export.progress import Silent
 from attnexport.export.quiet import quiet
-from attnexport.export.source import SourceOptions, load
+from attnexport.export.source import SourceOptions, TorchSource, load
 from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.models.attention.stand_alone import StandAloneAttention
 from attnexport.runtime.inputs.feeds import random_feeds
@@ -41,7 +41,7 @@ def subjects() -> dict[str, tuple[nn.Module, tuple[TensorSpec, ...]]]:
     found: dict[str, tuple[nn.Module, tuple[TensorSpec, ...]]] = {}
     for name in DIGITS:
         source = load(EXAMPLES / f"{name}.pt", SourceOptions())
-        assert source.module is not None
+        assert isinstance(source, TorchSource)
         found[name] = (source.module, source.inputs)
     torch.manual_seed(0)
     layer = StandAloneAttention(64, 64, kernel_size=7, heads=8).eval()

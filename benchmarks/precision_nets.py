@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from attnexport.export.progress import Silent
 from attnexport.export.reference.original import Original
-from attnexport.export.source.base import Source
+from attnexport.export.source import ModuleSource
 from attnexport.export.stages.entry import enter
 from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.models.attention.cbam import CBAM
@@ -123,7 +123,9 @@ def lowered(build: Callable[[], nn.Module], shape: Sequence[int], task: str | No
     module = build().eval()
     axes = (Axis(1, 4, 16, "batch"), *(Axis.fixed(size) for size in shape))
     inputs = (TensorSpec("x", "float32", axes),)
-    source = Source("random", None, "net", None, module, None, None, inputs, ("y",), task, explicit_dynamic=True)
+    source = ModuleSource(
+        kind="random", name="net", module=module, inputs=inputs, outputs=("y",), task=task, explicit_dynamic=True
+    )
     entered = enter(source, (), SEED, Silent())
     _, half = lower_for(find_windows(entered.captured.model), Plan("ort-cpu", "ort-cuda"), inputs, False, Silent())
     assert half is not None

@@ -16,7 +16,7 @@ from ...runtime.open.session import BundleSession
 from ...runtime.sessions.feeding import host_array
 from ..forward.call import call
 from ..forward.outputs import flatten
-from ..source import SourceOptions, load
+from ..source import SourceOptions, TorchSource, load
 from ..source.settle import settle
 
 
@@ -109,10 +109,10 @@ def _loaded(bundle: StoredBundle, path: Path) -> torch.nn.Module:
             f"give {source.file or 'that file'}",
         )
     own = source.kind in ("checkpoint", "onnx", "exported_program", "torchscript")
-    module = load(path, SourceOptions(arch=None if own else source.arch)).module
-    if module is None:
-        raise InputError(f"{path} is an ONNX graph and no PyTorch module", "open it with backend='ort-cpu'")
-    return module
+    loaded = load(path, SourceOptions(arch=None if own else source.arch))
+    if not isinstance(loaded, TorchSource):
+        raise InputError(f"{path} is an ONNX graph, not a PyTorch module", "open it with backend='ort-cpu'")
+    return loaded.module
 
 
 def _ready(module: torch.nn.Module) -> torch.nn.Module:
@@ -122,5 +122,5 @@ def _ready(module: torch.nn.Module) -> torch.nn.Module:
     if plain and not torch.cuda.is_available() and not any(part.training for part in module.modules()):
         return module
     own = copy.deepcopy(module)
-    settle(own, [], fresh=True)
+    settle(own, fresh=True)
     return own

@@ -40,9 +40,10 @@ class Original:
     @classmethod
     def of_file(cls, path: Path | None, options: SourceOptions) -> Original:
         """A model as the export loads it."""
-        from ..source.sniff import FileFormat, sniff
+        from ..source.load import find_reader
+        from ..source.sniff import ONNX
 
-        is_graph = path is not None and sniff(path) is FileFormat.ONNX
+        is_graph = path is not None and find_reader(path).format is ONNX
         return cls(pickle.dumps((path, options)), path if is_graph else None)
 
     @classmethod
@@ -66,9 +67,10 @@ class Original:
 
             module: torch.nn.Module = torch.load(path, weights_only=False)
             return module.eval()
-        from ..source import load
+        from ..source import TorchSource, load
 
-        return load(path, options).module
+        source = load(path, options)
+        return source.module if isinstance(source, TorchSource) else None
 
 
 @dataclass(frozen=True)

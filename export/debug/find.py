@@ -125,6 +125,8 @@ class _StageSearch:
     def _open(self, stage: Stage) -> _Opened:
         with self.stages.run(f"{stage.name}?") as record:
             self._check(stage)
+            if stage.original is not None:
+                self.truth.original = stage.original
             taps = TensorReader(stage.model, typed=stage.typed)
             judged, by_runtime = judge(stage, taps, self.truth), False
             if stage.shipped and not judged.failed:

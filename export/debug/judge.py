@@ -66,7 +66,8 @@ class Truth:
             if form is not None and precision not in self.original.further:
                 # Of a bundle's model it is not known which layers were left; all of them in 8 bits err more, so the gate is wider.
                 feeds = [case.feeds for case in self.cases]
-                self.original.further[precision] = own_error(self.original, format_of(form), feeds)
+                evaluate = own_error(self.original, format_of(form), feeds)
+                self.original = self.original.with_precision(precision, evaluate)
             self._results[precision] = [self.original.run(case.feeds, precision) for case in self.cases]
             if isinstance(self.original, TorchOriginal):
                 self.original.forget()

@@ -11,7 +11,7 @@ from ...errors import StageError
 from ...runtime.bundle.figures import rounding_floor
 from ..reference.onnx_model import OnnxOriginal
 from ..reference.torch_model import TorchOriginal
-from ..stages.entry import CapturedModel
+from ..source import CapturedModel
 from ..verify.sides import ModuleSide, OnnxSide, Side
 from .program import ProgramSide
 from .sweep import difference

@@ -12,10 +12,9 @@ from ...errors import InputError
 from ...runtime.bundle.bundle import StoredBundle, sha256_of
 from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec
-from ..reference.original import Precision
-from ..source import Source
+from ..reference.original import Original, Precision
+from ..source import CapturedModel, Source
 from ..stages.eight_bits import EIGHT, to_eight_bits
-from ..stages.entry import CapturedModel
 from ..stages.job import Job
 from ..stages.models import FP32, TYPED, output_specs, sixteen_bits
 from ..stages.rewrite import Plan, find_windows, lower_for
@@ -34,6 +33,8 @@ class Stage:
     precision: Precision
     model: onnx.ModelProto
     typed: bool = False
+    original: Original | None = None
+    """The original, if the stage taught it to evaluate this precision; the captured one if None."""
 
     @property
     def shipped(self) -> bool:
@@ -89,9 +90,10 @@ def stages(job: Job, ready: Prepared) -> Iterator[Stage]:
     if not same:
         ready.trail.lowered(typed_source.applied)
         yield Stage(f"lower-{form}", "float32", typed_source.model)
+    original: Original | None = None
     with job.stages.run(form) as stage:
         if form in EIGHT:
-            made = to_eight_bits(
+            made, original = to_eight_bits(
                 typed_source.model, job.options, ready.entered, ready.source.task, ready.samples, job.reporter, job.note
             )
         else:
@@ -101,7 +103,7 @@ def stages(job: Job, ready: Prepared) -> Iterator[Stage]:
         stage.detail = f"{made.counts.half_nodes} nodes in {form.upper()}, {made.counts.fp32_nodes} in FP32"
     del typed_source
     free()
-    yield Stage(form, PRECISION[form], made.model, typed=True)
+    yield Stage(form, PRECISION[form], made.model, typed=True, original=original)
 
 
 def stages_of_bundle(job: Job, path: Path) -> Iterator[Stage]:

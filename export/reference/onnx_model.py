@@ -6,7 +6,8 @@ under emulation: what a plain conversion would give.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -58,7 +59,7 @@ class OnnxOriginal:
         self._double: ReferenceEvaluator | None = None
         self._sessions: dict[Precision, Session] = {}
         self.notes: list[str] = []
-        self.further: dict[str, Callable[[Arrays], dict[str, np.ndarray]]] = {}
+        self.further: Mapping[str, Callable[[Arrays], dict[str, np.ndarray]]] = {}
 
     def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
         """FP64 results come as float64. Raises StageError for an operator that the reference evaluator lacks."""
@@ -69,6 +70,12 @@ class OnnxOriginal:
         if self._double is None:
             self._double = _evaluator(widen(self._model))
         return _evaluate(self._double, self._names, feeds)
+
+    def with_precision(self, precision: Precision, evaluate: Callable[[Arrays], dict[str, np.ndarray]]) -> OnnxOriginal:
+        """See :class:`~.original.Original`."""
+        other = copy.copy(self)
+        other.further = {**self.further, precision: evaluate}
+        return other
 
     @property
     def model(self) -> onnx.ModelProto:

@@ -17,8 +17,11 @@ class Original(Protocol):
     """The model that was handed in, evaluated at a precision. Outputs by name, in order. ``notes``: what the user should know."""
 
     notes: list[str]
-    further: dict[str, Callable[[Arrays], dict[str, np.ndarray]]]
-    """What evaluates it at precisions that need more than the model: 8 bits need ranges (truth_quantised.py)."""
+    further: Mapping[str, Callable[[Arrays], dict[str, np.ndarray]]]
+    """Functions that evaluate the model at precisions that need more than the model: 8 bits need calibrated ranges."""
 
     def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
         """FP64 results come as float64; the others in the dtypes that the model gives."""
+
+    def with_precision(self, precision: Precision, evaluate: Callable[[Arrays], dict[str, np.ndarray]]) -> Original:
+        """Return the same model with ``evaluate`` for ``precision``; copies in other precisions stay shared."""

@@ -59,10 +59,9 @@ class TorchOriginal:
         self._module = module
         self._inputs = tuple(inputs)
         self._names = tuple(names)
-        self._double: torch.nn.Module | None = None
-        self._rounded: dict[torch.dtype, torch.nn.Module] = {}
+        self._copies: dict[torch.dtype, torch.nn.Module] = {}  # in FP64, or rounded to a 16-bit type
         self.notes: list[str] = []
-        self.further: dict[str, Callable[[Arrays], dict[str, np.ndarray]]] = {}
+        self.further: Mapping[str, Callable[[Arrays], dict[str, np.ndarray]]] = {}
 
     def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
         """See :class:`Original`. Raises StageError when the module cannot be evaluated at that precision."""
@@ -86,13 +85,20 @@ class TorchOriginal:
         tensors = flatten(result)
         return {name: _array(t) for name, t in zip(self._names, tensors, strict=True)}
 
+    def with_precision(
+        self, precision: Precision, evaluate: Callable[[Arrays], dict[str, np.ndarray]]
+    ) -> TorchOriginal:
+        """See :class:`~.original.Original`."""
+        other = copy.copy(self)
+        other.further = {**self.further, precision: evaluate}
+        return other
+
     def _call(self, module: torch.nn.Module, arguments: Sequence[torch.Tensor]) -> Any:
         return call(module, self._inputs, arguments)
 
     def forget(self) -> None:
-        """Let go of the copies in other precisions; they are made anew when they are needed."""
-        self._double = None
-        self._rounded.clear()
+        """Free the copies in other precisions; they are made again when they are needed."""
+        self._copies.clear()
 
     def parameters(self) -> dict[str, torch.Tensor]:
         """The parameters, by name."""
@@ -125,7 +131,7 @@ class TorchOriginal:
                 handle.remove()
 
     def _run_half(self, arguments: Sequence[torch.Tensor], dtype: torch.dtype) -> Any:
-        if dtype not in self._rounded:
+        if dtype not in self._copies:
             try:
                 with torch.autocast("cpu", dtype), SumsInSingle():
                     result = self._call(self._module, arguments)
@@ -135,11 +141,11 @@ class TorchOriginal:
                 if all(bool(t.isfinite().all()) for t in flatten(result) if t.is_floating_point()):
                     return result
                 self._give_up_autocast("the result is not finite", dtype)
-        return self._call(self._rounded[dtype], [_round(argument, dtype) for argument in arguments])
+        return self._call(self._copies[dtype], [_round(argument, dtype) for argument in arguments])
 
     def _give_up_autocast(self, reason: str, dtype: torch.dtype) -> None:
         """From here on the type is rounding alone, for all inputs, so that one figure has one meaning."""
-        self._rounded[dtype] = _rounding(self._module, dtype)
+        self._copies[dtype] = _rounding(self._module, dtype)
         kind = "BF16" if dtype is torch.bfloat16 else "FP16"
         self.notes.append(
             f"PyTorch itself cannot run the model under {kind} autocast ({reason}): its {kind} error is that of {kind} weights, inputs and "
@@ -147,14 +153,15 @@ class TorchOriginal:
         )
 
     def _wide(self) -> torch.nn.Module:
-        if self._double is None:
+        if torch.float64 not in self._copies:
             # What deepcopy finds in its memo it takes: no FP32 copy of the weights is made on the way.
             held = (*self._module.parameters(), *self._module.buffers())
             wide: dict[int, Any] = {id(t): _double(t) for t in held if t.is_floating_point()}
-            self._double = copy.deepcopy(self._module, wide).double()
-            if isinstance(self._double, torch.fx.GraphModule):
-                _widen_graph(self._double)
-        return self._double
+            double = copy.deepcopy(self._module, wide).double()
+            if isinstance(double, torch.fx.GraphModule):
+                _widen_graph(double)
+            self._copies[torch.float64] = double
+        return self._copies[torch.float64]
 
     def _run_double(self, arguments: Sequence[torch.Tensor]) -> Any:
         double = self._wide()

@@ -14,8 +14,8 @@ from ...runtime.spec import TensorSpec
 from ..lower import lower
 from ..progress import Reporter, Stages
 from ..recognise import Recognised
-from ..source import Source, SourceOptions, load
-from ..stages.entry import CapturedModel, enter, trace
+from ..source import CapturedModel, Source, SourceOptions, TorchSource, load
+from ..stages.entry import enter
 from ..stages.rewrite import engine_target, find_windows
 from ..targets import NAMES, resolve
 from .finding import Finding, together
@@ -85,11 +85,11 @@ def scan(model: Path | None, options: SourceOptions, targets: Collection[str], s
 
 
 def _blocked(source: Source, seed: int) -> Iterator[Finding]:
-    if source.module is None:
+    if not isinstance(source, TorchSource):
         return
     from .blockers import blockers
 
-    yield from blockers(trace(source, source.inputs, seed))
+    yield from blockers(source.program(seed))
 
 
 def _findings(entered: CapturedModel, recognised: Recognised, targets: tuple[str, ...]) -> Iterator[Finding]:

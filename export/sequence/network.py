@@ -13,7 +13,7 @@ from ...models.seq2seq import END, NEXT, PADDING, START, EncoderDecoder, parts
 from ...runtime.bundle.sections import DecodeRecord
 from ...runtime.spec import Axis, TensorSpec
 from ..options import ExportOptions
-from ..source import Source
+from ..source import ModuleSource, Source
 
 ENCODER, STEP = "encoder", "step"
 LIMIT = 64
@@ -43,15 +43,15 @@ class Sequence2Sequence(Protocol):
 class SequencePlan:
     """The two parts as sources for the ordinary stages, and how a loop drives them."""
 
-    parts: dict[str, Source]
+    parts: dict[str, ModuleSource]
     facts: DecodeRecord
 
 
 def is_sequence(source: Source) -> bool:
     """Whether the module that was loaded has the members of an encoder-decoder network."""
-    module = source.module
-    if module is None or isinstance(module, torch.jit.ScriptModule | torch.fx.GraphModule):
+    if not isinstance(source, ModuleSource):
         return False
+    module = source.module
     return isinstance(module, EncoderDecoder) or all(hasattr(module, member) for member in _MEMBERS)
 
 
@@ -71,7 +71,7 @@ def check_lengths(source: Source) -> None:
 
     Raises InputError, before anything is traced: an embedding of places fails deep inside, and at the largest size only.
     """
-    longest = getattr(source.module, "longest", None)
+    longest = getattr(source.module, "longest", None) if isinstance(source, ModuleSource) else None
     if not isinstance(longest, int) or isinstance(longest, bool):
         return
     long = [spec for spec in source.inputs if len(spec.axes) == 2 and spec.axes[1].max > longest]
@@ -88,7 +88,7 @@ def check_lengths(source: Source) -> None:
         )
 
 
-def plan_of(source: Source, options: ExportOptions) -> SequencePlan:
+def plan_of(source: ModuleSource, options: ExportOptions) -> SequencePlan:
     """Split a network. Raises InputError for options and inputs that do not fit it, and for a module that is none after all."""
     network: Any = source.module
     if not source.inputs or len(source.inputs[0].axes) != 2 or "int" not in source.inputs[0].dtype:
@@ -116,18 +116,16 @@ def plan_of(source: Source, options: ExportOptions) -> SequencePlan:
         memory=tuple(network.memory_names),
         state={name: f"{NEXT}{name}" for name in network.state_names},
     )
-    sources: dict[str, Source] = {}
+    sources: dict[str, ModuleSource] = {}
     for name, part in zip((ENCODER, STEP), found, strict=True):
         specs = tuple(TensorSpec.from_json(spec) for spec in part.inputs)
         if name == STEP:
             specs = _widened(specs, options.beam_width)
-        sources[name] = replace(
-            source, module=part.module, inputs=specs, outputs=part.outputs, task=None, notes=[], name=source.name
-        )
+        sources[name] = replace(source, module=part.module, inputs=specs, outputs=part.outputs, task=None, notes=())
     return SequencePlan(sources, facts)
 
 
-def _limit(source: Source, wanted: int | None) -> int:
+def _limit(source: ModuleSource, wanted: int | None) -> int:
     """Tokens per row: what is asked for, else what the target's axis says, never more than the network holds."""
     longest = getattr(source.module, "longest", None)
     if wanted is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from ...runtime.spec import TensorSpec
 from ..reference.original import Precision
 from ..reference.torch_model import TorchOriginal
-from ..source import Source
+from ..source import ModuleSource
 
 
 class OriginalSession:
@@ -18,7 +18,7 @@ class OriginalSession:
     Below FP64, floats leave it as FP32, which is what exported models give: a state crosses that border at every step.
     """
 
-    def __init__(self, original: TorchOriginal, part: Source, precision: Precision) -> None:
+    def __init__(self, original: TorchOriginal, part: ModuleSource, precision: Precision) -> None:
         self._original, self._precision = original, precision
         self.input_names: tuple[str, ...] = tuple(spec.name for spec in part.inputs)
         self.output_names: tuple[str, ...] = tuple(part.outputs)
@@ -40,9 +40,8 @@ class OriginalSession:
         self.close()
 
 
-def original_of(part: Source) -> TorchOriginal:
+def original_of(part: ModuleSource) -> TorchOriginal:
     """The part as the measure of everything. One serves all precisions, so that the FP64 copy is made once."""
-    assert part.module is not None
     return TorchOriginal(part.module, [spec.name for spec in part.inputs], part.outputs)
 
 

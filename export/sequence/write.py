@@ -11,7 +11,7 @@ from ...runtime.bundle.writer import BundleFolder
 from ...runtime.device import cuda_device
 from ...runtime.inputs.samples import Samples
 from ..progress import Reporter, StageRun, Stages
-from ..source import Source
+from ..source import ModuleSource, Source
 from ..stages import manifest as record
 from ..stages.job import Job
 from ..stages.write import GOLDEN, Written, export_source
@@ -52,6 +52,7 @@ def export_sequence(job: Job, source: Source, samples: Samples | None, folder: B
     ``samples`` are those of the encoder's input. Failed gates are in the result, not raised. Raises InputError and
     StageError as the stages do.
     """
+    assert isinstance(source, ModuleSource)  # is_sequence says so
     plan = plan_of(source, job.options)
     options = replace(job.options, attention=False)
     if job.options.attention:

@@ -1,12 +1,18 @@
-"""The first stage: from whatever file the user hands in to one Source, and a clear refusal of what cannot be used.
+"""The first stage: load a model from whatever file the user passes, as a :class:`Source`; refuse what cannot be used.
 
-Every form is told by its content. No code in a file runs unless ``allow_pickle`` says that the file is trusted.
+The format of a file is recognised by its content. No code in a file runs unless ``allow_pickle`` says that it is trusted.
 """
 
 from __future__ import annotations
 
 from ..options import SourceOptions
-from .base import Kind, Source
+from .base import CapturedModel, Reader, Source
+from .exported import ProgramSource
 from .load import load
+from .onnx_source import OnnxSource
+from .torch_source import ModuleSource, ScriptSource, TorchSource
 
-__all__ = ["Kind", "Source", "SourceOptions", "load"]
+__all__ = [
+    "CapturedModel", "ModuleSource", "OnnxSource", "ProgramSource", "Reader", "ScriptSource", "Source", "SourceOptions",
+    "TorchSource", "load",
+]  # fmt: skip

@@ -7,6 +7,7 @@ maps out beside the model's own result. Expressions that a map shares with ``for
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,9 +25,9 @@ _DETAILS = {"window": "stride", "grid": "align_corners"}
 
 
 class WithMaps(NamedTuple):
-    """What a model gives that has been told to give its maps: its own result, and the maps by name, in the order of the calls."""
+    """What a model returns with its maps: its result, and the maps by name, in the order of the calls."""
 
-    own: Any
+    result: Any
     maps: dict[str, Tensor]
 
 
@@ -84,22 +85,24 @@ class _HandOut:
         return WithMaps(result, maps)
 
 
-def give_maps(model: nn.Module) -> None:
-    """Let ``model`` give :class:`WithMaps` from now on, in place. Its state dict stays as it is.
+def with_maps(model: nn.Module) -> nn.Module:
+    """Return a copy of ``model`` that returns :class:`WithMaps`. The copy shares the weights and the state dict's names.
 
-    Raises InputError where no module in it has a map.
+    Raises InputError if no module in it has a map.
     """
     holders = _holders(model)
     if not holders:
         raise InputError(
             f"no module of {type(model).__name__} has an attention map{_why(model)}", "leave out --outputs attention"
         )
+    model = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
     recorder = _Recorder()
     model.register_forward_pre_hook(_Start(recorder))
     for path in holders:
         name = f"{PREFIX}.{path}" if path else PREFIX
         model.get_submodule(path).register_forward_hook(_Keep(recorder, name), with_kwargs=True)
     model.register_forward_hook(_HandOut(recorder))
+    return model
 
 
 def describe_maps(model: nn.Module, maps: dict[str, Tensor]) -> tuple[AttentionRecord, ...]:

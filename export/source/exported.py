@@ -1,12 +1,12 @@
-"""Programs of torch.export (``.pt2``): read, held to eval mode and FP32, and their inputs taken from the graph."""
+"""Programs of torch.export (``.pt2``): read, checked for eval mode and FP32, with the inputs of their graph."""
 
 from __future__ import annotations
 
 import io
 import logging
 import warnings
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,12 @@ from ...errors import InputError
 from ...runtime.spec import Axis, TensorSpec
 from ..options import SourceOptions
 from .archive import checked_archive
+from .base import Reader
 from .inputs import BATCH, parse_dynamic, parse_inputs, symbol_for
+from .settle import check_weights
+from .sniff import EXPORTED
 from .specs import batch_axis, known_input, resolve
+from .torch_source import TorchSource
 from .words import reason
 
 # The flag of an aten operator that is true in training only: its name.
@@ -28,7 +32,35 @@ _TRAINING_FLAG = {
 }  # fmt: skip
 
 
-def read_exported(path: Path, *, allow_pickle: bool) -> torch.export.ExportedProgram:
+@dataclass(frozen=True, kw_only=True)
+class ProgramSource(TorchSource):
+    """A program that torch.export traced earlier. ``module`` runs it."""
+
+    traced: torch.export.ExportedProgram
+
+    def program_of(self, module: torch.nn.Module, feeds: Sequence[torch.Tensor]) -> torch.export.ExportedProgram:
+        """Return the program as it was stored."""
+        return self.traced
+
+
+def read_program(path: Path, options: SourceOptions) -> ProgramSource:
+    """Read a ``.pt2`` file. Raises InputError if it is damaged or unsafe, or does not fit ``options``."""
+    program = load_program(path, allow_pickle=options.allow_pickle)
+    inputs, explicit = exported_inputs(program, options, path)
+    module = program.module()
+    check_weights(module, str(path), needed=False)
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return ProgramSource(
+        kind="exported_program", name=path.stem, path=path, module=module, traced=program, inputs=inputs,
+        explicit_dynamic=explicit,
+    )  # fmt: skip
+
+
+READER = Reader(EXPORTED, read_program, has_architecture=True)
+
+
+def load_program(path: Path, *, allow_pickle: bool) -> torch.export.ExportedProgram:
     """Load a program; without ``allow_pickle`` nothing in the file can run (:mod:`.archive`).
 
     Raises InputError for a damaged or unsafe file, for half-precision weights and for a program of training mode.

@@ -20,8 +20,8 @@ _STANDARD = ("", "ai.onnx")
 _PROTO_LIMIT = 2**31 - 1
 
 
-def read_onnx(path: Path, notes: list[str]) -> onnx.ModelProto:
-    """Load and check a model. Raises InputError for whatever makes it unusable, naming the tensor, operator or file."""
+def read_graph(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """Load and check a model; return it with notes. Raises InputError naming the tensor, operator or file at fault."""
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf raises its own classes
@@ -31,14 +31,14 @@ def read_onnx(path: Path, notes: list[str]) -> onnx.ModelProto:
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise InputError(f"{path} is no ONNX model, or one without a graph", "export it again")
     _check_opset(model, path)
-    _check_domains(model, path, notes)
+    notes = _check_domains(model, path)
     tensors = list(_tensors(model))
     _check_external(tensors, path)
     onnx.load_external_data_for_model(model, str(path.parent))
     _check_graph(model, path)
     for tensor in _initializers(model.graph):
         _check_values(tensor, path)
-    return model
+    return model, notes
 
 
 def _check_opset(model: onnx.ModelProto, path: Path) -> None:
@@ -56,7 +56,7 @@ def _check_opset(model: onnx.ModelProto, path: Path) -> None:
         )
 
 
-def _check_domains(model: onnx.ModelProto, path: Path, notes: list[str]) -> None:
+def _check_domains(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:
     local = {(f.domain, f.name) for f in model.functions}
     nodes = [*_nodes(model.graph.node), *(n for f in model.functions for n in _nodes(f.node))]
     foreign = sorted({(n.domain, n.op_type) for n in nodes if n.domain not in (*_STANDARD, _OWN)} - local)
@@ -65,10 +65,11 @@ def _check_domains(model: onnx.ModelProto, path: Path, notes: list[str]) -> None
             f"{path} holds custom operators that nothing here defines: {first_few(unknown)}",
             "export it with standard operators, or with a model-local function for each",
         )
-    if foreign:
-        notes.append(
-            f"operators of ONNX Runtime only, which TensorRT may refuse: {first_few([f'{d}::{o}' for d, o in foreign])}"
-        )
+    if not foreign:
+        return ()
+    return (
+        f"operators of ONNX Runtime only, which TensorRT may refuse: {first_few([f'{d}::{o}' for d, o in foreign])}",
+    )
 
 
 def _nodes(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:

@@ -1,4 +1,4 @@
-"""TorchScript archives."""
+"""TorchScript archives: read, checked for eval mode, and converted to a program of torch.export."""
 
 from __future__ import annotations
 
@@ -9,15 +9,35 @@ from typing import Any
 import torch
 
 from ...errors import InputError
-from .specs import Parameter
+from ..options import SourceOptions
+from .base import Reader
+from .settle import check_weights, settle
+from .sniff import TORCHSCRIPT
+from .specs import Parameter, resolve
+from .torch_source import ScriptSource
 from .words import reason
 
 # aten operators with a flag that is true in training only, and the flag's place.
 _TRAINING_FLAG = {"aten::dropout": 2, "aten::feature_dropout": 2, "aten::alpha_dropout": 2, "aten::batch_norm": 5}
 
 
-def read_torchscript(path: Path) -> torch.jit.ScriptModule:
-    """Load on the CPU. TorchScript is a language of its own and its archive has its own reader: no Python is run.
+def read_script(path: Path, options: SourceOptions) -> ScriptSource:
+    """Read a TorchScript archive. Raises InputError if it is damaged or does not fit ``options``."""
+    module = load_script(path)
+    check_weights(module, str(path), needed=False)
+    notes = settle(module)
+    inputs, explicit = resolve(options, parameters(module))
+    return ScriptSource(
+        kind="torchscript", name=path.stem, path=path, module=module, inputs=inputs, explicit_dynamic=explicit,
+        arch=str(module.original_name), notes=notes,
+    )  # fmt: skip
+
+
+READER = Reader(TORCHSCRIPT, read_script, has_architecture=True)
+
+
+def load_script(path: Path) -> torch.jit.ScriptModule:
+    """Load on the CPU. TorchScript has its own language and archive reader: no Python code runs.
 
     Raises InputError for a damaged archive and for a trace that was taken in training mode, which no switch can undo.
     """

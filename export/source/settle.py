@@ -45,11 +45,13 @@ def check_weights(module: torch.nn.Module, where: str, *, needed: bool = True) -
         check_tensor(name, tensor, where, buffer=name in buffers)
 
 
-def settle(module: torch.nn.Module, notes: list[str], *, fresh: bool = False) -> None:
-    """Put a checked ``module`` into eval mode, FP32, on the CPU, in place, and say what had to change.
+def settle(module: torch.nn.Module, *, fresh: bool = False) -> tuple[str, ...]:
+    """Put a checked ``module`` into eval mode, FP32, on the CPU, without gradients, and return notes on what changed.
 
-    ``fresh``: built here and so in training mode by nature, which is not worth a note.
+    The caller must own ``module``: it is changed in place. ``fresh`` says that it was built here: it is then in training
+    mode by default, which needs no note.
     """
+    notes = []
     if not fresh and (training := [n for n, m in module.named_modules() if m.training]):
         what = "module was" if "" in training else f"{first_few([repr(n) for n in training])} was"
         notes.append(f"{what} in training mode: switched to eval")
@@ -60,6 +62,7 @@ def settle(module: torch.nn.Module, notes: list[str], *, fresh: bool = False) ->
     module.cpu().float().eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
+    return tuple(notes)
 
 
 def _refuse_quantised(module: torch.nn.Module, where: str) -> None:

@@ -1,27 +1,68 @@
-"""What a file is, told by its content: the suffix is only believed where the content cannot tell."""
+"""The format of a file, recognised by its content; the suffix counts only if the content does not decide."""
 
 from __future__ import annotations
 
 import difflib
 import stat
 import zipfile
-from enum import Enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
 from .pickles import is_pickle
 
 
-class FileFormat(Enum):
-    """The forms that can be loaded."""
+@dataclass(frozen=True)
+class FileContent:
+    """What a format is recognised by: the first bytes and, in a zip archive, the names of its members."""
 
-    TORCH = "zip written by torch.save"
-    LEGACY = "pickle"
-    TORCHSCRIPT = "TorchScript archive"
-    EXPORTED = "torch.export archive"
-    SAFETENSORS = "safetensors file"
-    ONNX = "ONNX model"
+    path: Path
+    head: bytes
+    members: frozenset[str] = frozenset()
+    """Each member's name with and without its first folder; empty if the file is not a zip archive."""
 
+    @property
+    def is_zip(self) -> bool:
+        """Whether the file begins as a zip archive does."""
+        return self.head.startswith(b"PK")
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A file format that can be loaded. ``matches`` decides by the content."""
+
+    title: str
+    matches: Callable[[FileContent], bool]
+
+
+def _is_program(content: FileContent) -> bool:
+    names = content.members
+    return "serialized_exported_program.json" in names or any(
+        n.startswith("models/") and n.endswith(".json") for n in names
+    )
+
+
+def _is_torchscript(content: FileContent) -> bool:
+    return "constants.pkl" in content.members and any(n.startswith("code/") for n in content.members)
+
+
+def _is_safetensors(content: FileContent) -> bool:
+    length = int.from_bytes(content.head[:8], "little")
+    return len(content.head) > 9 and content.head[8:9] == b"{" and 2 <= length <= content.path.stat().st_size - 8
+
+
+def _is_onnx(content: FileContent) -> bool:
+    begins = content.head[0] == 0x08 and content.head[1:2] < b"\x20"
+    return not content.is_zip and (content.path.suffix.lower() == ".onnx" or begins)
+
+
+EXPORTED = FileFormat("torch.export archive", _is_program)
+TORCHSCRIPT = FileFormat("TorchScript archive", _is_torchscript)
+TORCH = FileFormat("zip written by torch.save", lambda content: "data.pkl" in content.members)
+SAFETENSORS = FileFormat("safetensors file", _is_safetensors)
+ONNX = FileFormat("ONNX model", _is_onnx)
+LEGACY = FileFormat("pickle", lambda content: not content.is_zip and is_pickle(content.path))
 
 HEAD = 4096
 _USABLE = "give a .pt, .pth, .safetensors, .pt2 or .onnx file"
@@ -47,8 +88,11 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
 )  # fmt: skip
 
 
-def sniff(path: Path) -> FileFormat:
-    """The form of a file. Raises InputError for what is missing, unreadable, or no model, saying what it is instead."""
+def sniff(path: Path, formats: Iterable[FileFormat]) -> FileFormat:
+    """Return the first of ``formats`` that matches the file.
+
+    Raises InputError if the file is missing, unreadable, or in none of the formats; the message says what it is instead.
+    """
     head = _read_head(path)
     if not head:
         raise InputError(f"{path} is empty", "the download or the copy that made it did not finish")
@@ -58,21 +102,20 @@ def sniff(path: Path) -> FileFormat:
     for offset, magic, what, remedy in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
             raise InputError(f"{path} is {what}", remedy)
-    if head.startswith(b"PK"):
-        return _sniff_zip(path)
-    if _is_safetensors(path, head):
-        return FileFormat.SAFETENSORS
-    if path.suffix.lower() == ".onnx" or (head[0] == 0x08 and head[1:2] < b"\x20"):
-        return FileFormat.ONNX
-    if is_pickle(path):
-        return FileFormat.LEGACY
+    members = _members(path) if head.startswith(b"PK") else frozenset()
+    content = FileContent(path, head, members)
+    for file_format in formats:
+        if file_format.matches(content):
+            return file_format
+    if content.is_zip:
+        raise _unknown_zip(content)
     if head[:1] == b"\x80":
         raise InputError(f"{path} is a damaged or truncated pickle", "copy or download it again")
     if text.startswith((b"{", b"[", b"<?xml")):
         raise InputError(f"{path} is a {'XML' if text.startswith(b'<') else 'JSON'} text", _USABLE)
     if path.suffix.lower() == ".safetensors":
         raise InputError(f"{path} is a damaged or truncated safetensors file", "copy or download it again")
-    raise InputError(f"{path} is no model that is known: it begins with {head[:8]!r}", _USABLE)
+    raise InputError(f"{path} is not a known model format: it begins with {head[:8]!r}", _USABLE)
 
 
 def _read_head(path: Path) -> bytes:
@@ -114,29 +157,19 @@ def _directory(path: Path) -> InputError:
     return InputError(f"{path} is a directory", f"give a file in it: {', '.join(inside[:3])}" if inside else _USABLE)
 
 
-def _sniff_zip(path: Path) -> FileFormat:
+def _members(path: Path) -> frozenset[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise InputError(f"{path} is a truncated or damaged zip archive", "copy or download it again") from error
-    inner = {name.partition("/")[2] for name in names} | set(names)
-    if (
-        any(n.startswith("models/") and n.endswith(".json") for n in inner)
-        or "serialized_exported_program.json" in inner
-    ):
-        return FileFormat.EXPORTED
-    if "constants.pkl" in inner and any(n.startswith("code/") for n in inner):
-        return FileFormat.TORCHSCRIPT
-    if "data.pkl" in inner:
-        return FileFormat.TORCH
-    if "data/aotinductor" in " ".join(inner):
-        raise InputError(f"{path} is a compiled AOTInductor package", "give the .pt2 that torch.export.save writes")
-    if names and all(n.endswith(".npy") for n in names):
-        raise InputError(f"{path} is an archive of NumPy arrays", _USABLE)
-    raise InputError(f"{path} is a zip archive without a PyTorch model", "unpack it and give the model file in it")
+    return frozenset(names) | {name.partition("/")[2] for name in names}
 
 
-def _is_safetensors(path: Path, head: bytes) -> bool:
-    length = int.from_bytes(head[:8], "little")
-    return len(head) > 9 and head[8:9] == b"{" and 2 <= length <= path.stat().st_size - 8
+def _unknown_zip(content: FileContent) -> InputError:
+    path, names = content.path, [name for name in content.members if name]
+    if "data/aotinductor" in " ".join(names):
+        return InputError(f"{path} is a compiled AOTInductor package", "give the .pt2 that torch.export.save writes")
+    if names and all(name.endswith(".npy") for name in names):
+        return InputError(f"{path} is an archive of NumPy arrays", _USABLE)
+    return InputError(f"{path} is a zip archive without a PyTorch model", "unpack it and give the model file in it")

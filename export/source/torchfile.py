@@ -13,18 +13,17 @@ import torch
 
 from ...errors import InputError, MissingBackendError
 from .pickles import pickle_globals, refusal
-from .sniff import FileFormat
 from .weights import NESTS, Weights
 from .words import reason
 
 
-def read_torch(path: Path, form: FileFormat, *, allow_pickle: bool) -> Any:
+def load_torch(path: Path, *, allow_pickle: bool) -> Any:
     """The content of a ``torch.save`` file, tensors on the CPU and, where the format can, mapped from the file.
 
     Only plain containers and tensors are built (``weights_only=True``). What needs more is refused with the names that
     it would import; with ``allow_pickle`` it is unpickled in full.
     """
-    mmap = form is FileFormat.TORCH and _stored(path)
+    mmap = zipfile.is_zipfile(path) and _stored(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -76,7 +75,7 @@ def find_module(content: object) -> tuple[torch.nn.Module, str] | None:
     return None
 
 
-def read_safetensors(path: Path) -> Weights:
+def load_safetensors(path: Path) -> Weights:
     """The tensors of a safetensors file, mapped.
 
     Raises InputError for a damaged file, MissingBackendError without the library.

@@ -26,23 +26,22 @@ _COUNTER = "num_batches_tracked"
 Weights = dict[str, torch.Tensor]
 
 
-def extract(content: object, where: str, notes: list[str], *, depth: int = 2) -> Weights:
-    """The tensors by name, from the content of a weights file. A nesting that is entered is said.
+def extract(content: object, where: str, *, depth: int = 2) -> tuple[Weights, tuple[str, ...]]:
+    """Return the tensors by name from the content of a weights file, and notes on where they were found.
 
-    Raises InputError where there is no tensor.
+    Raises InputError if there is no tensor.
     """
     if isinstance(content, Mapping):
         nested = [n for n in NESTS if isinstance(content.get(n), Mapping)] if depth else []
         found = [n for n in nested if _holds_tensors(content[n], depth - 1)]
         if found:
             others = f" ({first_few([repr(n) for n in found[1:]])} also there, not used)" if found[1:] else ""
-            notes.append(f"weights found under {found[0]!r}{others}")
-            return extract(content[found[0]], where, notes, depth=depth - 1)
+            weights, notes = extract(content[found[0]], where, depth=depth - 1)
+            return weights, (f"weights found under {found[0]!r}{others}", *notes)
         tensors = {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
         if tensors:
-            if left := [str(k) for k, v in content.items() if not isinstance(v, torch.Tensor)]:
-                notes.append(f"entries that are no tensors are left out: {first_few([repr(k) for k in left])}")
-            return tensors
+            skipped = [repr(str(k)) for k, v in content.items() if not isinstance(v, torch.Tensor)]
+            return tensors, ((f"entries that are not tensors are ignored: {first_few(skipped)}",) if skipped else ())
         holds = f"keys {first_few([repr(str(k)) for k in content])}" if content else "nothing"
         raise InputError(f"{where} holds no weights: it has {holds}", "save module.state_dict()")
     raise InputError(f"{where} holds a {type(content).__name__}, no state dict", "save module.state_dict()")
@@ -55,13 +54,14 @@ def _holds_tensors(content: Any, depth: int) -> bool:
     return depth > 0 and any(isinstance(content.get(n), Mapping) and _holds_tensors(content[n], 0) for n in NESTS)
 
 
-def adopt(module: torch.nn.Module, weights: Weights, where: str, notes: list[str]) -> None:
-    """Load ``weights`` into ``module``, every one of them, after a prefix is stripped that makes the names match.
+def adopt(module: torch.nn.Module, weights: Weights, where: str) -> tuple[str, ...]:
+    """Load all ``weights`` into ``module``, after a prefix is stripped that makes the names match; return notes.
 
-    Raises InputError naming the first missing, unexpected and mis-shaped tensors, and unusable values.
+    The caller must own ``module``. Raises InputError naming the first missing, unexpected and mis-shaped tensors, and
+    unusable values.
     """
     expected: dict[str, Any] = dict(module.state_dict())
-    weights = _strip(weights, set(expected), notes)
+    weights, notes = _strip(weights, set(expected))
     counters = [
         k
         for k in expected
@@ -85,6 +85,7 @@ def adopt(module: torch.nn.Module, weights: Weights, where: str, notes: list[str
         module.load_state_dict(weights, strict=True)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{where} does not load: {error}", "check --arch, --factory and --kwargs") from error
+    return tuple(notes)
 
 
 def _check_dtype(name: str, tensor: torch.Tensor, target: torch.Tensor, where: str) -> None:
@@ -98,9 +99,12 @@ def _check_dtype(name: str, tensor: torch.Tensor, target: torch.Tensor, where: s
         )
 
 
-def _strip(weights: Weights, expected: set[str], notes: list[str]) -> Weights:
-    """The renaming, by prefixes and torch.compile's infix, that matches most names; the shortest such one."""
-    best, best_score, said = weights, len(expected & weights.keys()), ""
+def _strip(weights: Weights, expected: set[str]) -> tuple[Weights, list[str]]:
+    """Return the weights under the names that match most of ``expected``, and a note if they were renamed.
+
+    Names lose the shortest prefix that helps, and torch.compile's infix.
+    """
+    best, best_score, note = weights, len(expected & weights.keys()), ""
     for length in (1, 2, 3):
         for prefix in map("".join, itertools.product(PREFIXES, repeat=length)):
             if best_score == len(expected) or not any(k.startswith(prefix) for k in weights):
@@ -109,16 +113,14 @@ def _strip(weights: Weights, expected: set[str], notes: list[str]) -> Weights:
             score = len(expected & renamed.keys())
             if score > best_score and len(renamed) == len(weights):
                 count = sum(k.startswith(prefix) for k in weights)
-                best, best_score, said = renamed, score, f"prefix {prefix!r} stripped from {count} keys"
+                best, best_score, note = renamed, score, f"prefix {prefix!r} stripped from {count} keys"
     if best_score < len(expected) and any(_COMPILED in k for k in best):
         renamed = {k.replace(_COMPILED, ""): v for k, v in best.items()}
         if len(expected & renamed.keys()) > best_score and len(renamed) == len(best):
             count = sum(_COMPILED in k for k in best)
-            best, said = renamed, f"{said + ', ' if said else ''}{_COMPILED!r} removed from {count} keys"
-    if said:
-        notes.append(said)
+            best, note = renamed, f"{note + ', ' if note else ''}{_COMPILED!r} removed from {count} keys"
     # torch.optim.swa_utils.AveragedModel counts its updates beside the weights.
-    return {k: v for k, v in best.items() if k != "n_averaged" or k in expected}
+    return {k: v for k, v in best.items() if k != "n_averaged" or k in expected}, [note] if note else []
 
 
 def _check_keys(expected: Mapping[str, Any], weights: Weights, where: str) -> None:

@@ -12,8 +12,8 @@ from ..precision import PrecisionResult
 from ..progress import Reporter
 from ..quantise import format_of, quantise
 from ..quantise.torch_error import own_error
-from ..reference.original import Precision
-from .entry import CapturedModel
+from ..reference.original import Original, Precision
+from ..source import CapturedModel
 
 EIGHT: dict[str, Precision] = {"int8": "int8+float16", "fp8": "fp8+float16"}
 """PyTorch's own precision by ``--precision``."""
@@ -27,8 +27,8 @@ def to_eight_bits(
     samples: Samples | None,
     reporter: Reporter,
     note: Callable[[str], None],
-) -> PrecisionResult:
-    """The 8-bit form of a float32 model; the original learns what PyTorch makes of it in 8 bits.
+) -> tuple[PrecisionResult, Original]:
+    """Return a float32 model in 8 bits, and the original that also evaluates PyTorch's 8-bit model.
 
     Raises what :func:`~..quantise.stage.quantise` raises.
     """
@@ -39,7 +39,6 @@ def to_eight_bits(
         entered.captured.origins, reporter, factor=options.gate, seed=options.seed,
         logits=entered.output_names[0] if task == "classification" else None, method=options.calibration,
     )  # fmt: skip
-    original.further[EIGHT[kind.name]] = made.own
     for text in made.summary:
         note(text)
-    return made.result
+    return made.result, original.with_precision(EIGHT[kind.name], made.own)

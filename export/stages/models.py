@@ -16,7 +16,7 @@ from ..precision import PrecisionResult, convert, half_type
 from ..recognise import Recognised
 from ..reference.original import Original
 from ..search import Aim, SearchReport, convert_by_search
-from .entry import CapturedModel
+from ..source import CapturedModel
 from .job import Job
 
 FP32 = "model.onnx"

@@ -113,7 +113,10 @@ def export_source(job: Job, source: Source, samples: Samples | None, folder: Bun
                 file, kind = TYPED[options.precision], half_type("bf16" if options.precision == "bf16" else "fp16")
                 if options.precision in EIGHT:
                     real = fitting(samples, inputs)
-                    half = to_eight_bits(typed_source.model, options, entered, source.task, real, reporter, note)
+                    half, original = to_eight_bits(
+                        typed_source.model, options, entered, source.task, real, reporter, note
+                    )
+                    entered = replace(entered, original=original)
                 else:
                     half, searched = sixteen_bits(
                         job, typed_source.model, outputs, entered, source.task, fitting(samples, inputs)

@@ -12,9 +12,10 @@ import torch
 from onnx import ModelProto, TensorProto
 
 from attnexport.export.progress import Silent
-from attnexport.export.source import Source, SourceOptions
+from attnexport.export.source import CapturedModel, SourceOptions
 from attnexport.export.source.specs import forward_parameters, resolve
-from attnexport.export.stages.entry import CapturedModel, enter
+from attnexport.export.source.torch_source import module_source
+from attnexport.export.stages.entry import enter
 from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.runtime.inputs.feeds import profile_points, random_feeds
 from attnexport.runtime.sessions.emulated import EmulatedSession
@@ -26,7 +27,7 @@ NAMES = {TensorProto.FLOAT: "f32", TensorProto.FLOAT16: "f16", TensorProto.BFLOA
 def _entered(module: torch.nn.Module, *inputs: str, dynamic: tuple[str, ...] = ()) -> CapturedModel:
     module.eval()
     specs, explicit = resolve(SourceOptions(inputs=inputs, dynamic=dynamic), forward_parameters(module.forward))
-    source = Source("factory", None, "net", None, module, None, None, specs, explicit_dynamic=explicit)
+    source = module_source(module, kind="factory", name="net", inputs=specs, explicit_dynamic=explicit)
     return enter(source, (), 0, Silent())
 
 

@@ -13,7 +13,7 @@ from attnexport.export.options import ExportOptions
 from attnexport.export.sequence.decodes import _Truth
 from attnexport.export.sequence.network import plan_of
 from attnexport.export.sequence.original import OriginalSession, original_of, sources
-from attnexport.export.source import Source
+from attnexport.export.source import ModuleSource
 from attnexport.models import registry
 from attnexport.models.seq2seq import START
 from attnexport.runtime.decode import SequenceDecoder
@@ -35,7 +35,9 @@ def network(spread: float = 1.8) -> Any:
 def decoder(module: Any, precision: Any) -> SequenceDecoder:
     entry = registry.entry(NAME)
     specs = tuple(TensorSpec.from_json(spec) for spec in entry.reduced_inputs or ())
-    plan = plan_of(Source("random", None, "net", None, module, None, None, specs), ExportOptions(model=None, limit=8))
+    plan = plan_of(
+        ModuleSource(kind="random", name="net", module=module, inputs=specs), ExportOptions(model=None, limit=8)
+    )
     sessions = [OriginalSession(original_of(part), part, precision) for part in plan.parts.values()]
     return SequenceDecoder(*sessions, plan.facts, specs[0], plan.parts["step"].inputs[0].axes[0])
 

@@ -20,6 +20,7 @@ from attnexport.export.sequence.network import (
 )
 from attnexport.export.sequence.original import sources
 from attnexport.export.source import Source, SourceOptions, load
+from attnexport.export.source.torch_source import module_source
 from attnexport.models import registry
 from attnexport.runtime.spec import Axis, TensorSpec
 
@@ -53,7 +54,7 @@ class Foreign(nn.Module):
 
 
 def of(module: nn.Module, *inputs: TensorSpec) -> Source:
-    return Source("pickle", None, "net", None, module.eval(), None, None, inputs)
+    return module_source(module.eval(), kind="pickle", name="net", inputs=inputs)
 
 
 def tokens(name: str, length: Axis, high: int = 9) -> TensorSpec:
@@ -98,9 +99,7 @@ def test_the_parts_of_somebody_s_own_network_and_its_tokens() -> None:
 
 def test_the_parts_share_the_weights_and_the_mode() -> None:
     source = of(Foreign(), tokens("words", Axis.fixed(3)))
-    assert source.module is not None
     for part in plan_of(source, options()).parts.values():
-        assert part.module is not None
         assert not part.module.training
         assert next(part.module.parameters()) is next(source.module.parameters())
 

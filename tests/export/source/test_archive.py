@@ -135,7 +135,7 @@ def test_guards_are_dropped(here, program, repack, accepted):
 
     source = accepted(repack(program, here / "evil.pt2", in_json(edit)))
     source.module(torch.randn(2, 3, 8, 8))
-    assert source.exported.module() is not None
+    assert source.traced.module() is not None
     assert not (here / "planted").exists()
 
 

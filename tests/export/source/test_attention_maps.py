@@ -14,7 +14,7 @@ from attnexport.errors import InputError
 from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import ExportResult, run
 from attnexport.export.source import SourceOptions, load
-from attnexport.export.source.attention_maps import WithMaps, describe_maps, give_maps
+from attnexport.export.source.attention_maps import WithMaps, describe_maps, with_maps
 from attnexport.models.attention.self_attention import SelfAttention
 from attnexport.models.attention.squeeze_excite import SqueezeExcite
 
@@ -166,11 +166,13 @@ class Twice(nn.Module):
 def test_the_model_keeps_its_result_and_its_state_and_its_copies_their_own_maps() -> None:
     model, x = Twice().eval(), torch.randn(2, 4, 3, 3)
     own, state = model(x), list(model.state_dict())
-    give_maps(model)
+    original, model = model, with_maps(model)
     double = copy.deepcopy(model).double()(x.double())
     given = model(x)
     assert isinstance(given, WithMaps)
-    assert torch.equal(given.own, own)
+    assert torch.equal(given.result, own)
+    assert torch.equal(original(x), own)
+    assert all(a is b for a, b in zip(original.parameters(), model.parameters(), strict=True))
     assert list(model.state_dict()) == state
     assert list(given.maps) == ["attention.gate", "attention.gate#2"]
     torch.testing.assert_close(given.maps["attention.gate"], model.gate.scale(x), rtol=0, atol=0)
@@ -180,31 +182,28 @@ def test_the_model_keeps_its_result_and_its_state_and_its_copies_their_own_maps(
 
 
 def test_a_mechanism_alone_is_named_attention() -> None:
-    model = SelfAttention(4)
-    give_maps(model)
+    model = with_maps(SelfAttention(4))
     assert list(model(torch.randn(1, 3, 4)).maps) == ["attention"]
 
 
 @pytest.mark.parametrize("name", ["digits_stn_cbam", "digits_sasa", "digits_lrnet"])
-def test_stored_checkpoints_load_and_give_maps(name: str) -> None:
+def test_stored_checkpoints_load_and_with_maps(name: str) -> None:
     source = load(ROOT / "examples" / f"{name}.pt", SourceOptions())
-    assert source.module is not None
-    give_maps(source.module)
-    assert source.module(torch.randn(2, 3, 32, 32)).maps
+    assert with_maps(source.module)(torch.randn(2, 3, 32, 32)).maps
 
 
 def test_a_model_without_maps_is_refused_and_so_is_one_without_modules() -> None:
     with pytest.raises(InputError, match="no module of Linear has an attention map"):
-        give_maps(nn.Linear(2, 2))
+        with_maps(nn.Linear(2, 2))
     with pytest.raises(InputError, match="a traced program has no modules left"):
-        give_maps(torch.fx.symbolic_trace(Twice()))
+        with_maps(torch.fx.symbolic_trace(Twice()))
 
 
 def test_a_kind_that_nobody_draws_is_refused() -> None:
     model = Twice()
     model.gate.map_kind = "hologram"
     with pytest.raises(InputError, match="map_kind 'hologram' of module 'gate' is not known"):
-        give_maps(model)
+        with_maps(model)
 
 
 def test_another_word_than_attention_is_refused(capfd: pytest.CaptureFixture[str]) -> None:

@@ -55,8 +55,8 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\
         (b"\x89PNG\r\n\x1a\n", ["a PNG image"]),
         (b"GGUF\x03\x00", ["a GGUF file"]),
         (b"\x7fELF\x02\x01", ["a program or a shared library"]),
-        (b"\x00\x01\x02\x03random", ["is no model that is known", "begins with"]),
-        (b"import torch\nprint('hello')\n", ["is no model that is known"]),
+        (b"\x00\x01\x02\x03random", ["is not a known model format", "begins with"]),
+        (b"import torch\nprint('hello')\n", ["is not a known model format"]),
         (b"\x80\x04\x95\x00", ["damaged or truncated pickle"]),
     ],
 )

@@ -9,7 +9,7 @@ from torch import nn
 from attnexport.errors import InputError
 from attnexport.export.capture.tracing.trace import FixedAxisError
 from attnexport.export.progress import Silent
-from attnexport.export.source import Source
+from attnexport.export.source import ModuleSource, Source
 from attnexport.export.stages.entry import enter
 from attnexport.runtime.spec import Axis, TensorSpec
 
@@ -18,8 +18,8 @@ BATCH = Axis(1, 2, 8, "batch")
 
 def source(module: nn.Module, *, explicit: bool = False, outputs: tuple[str, ...] = ()) -> Source:
     spec = TensorSpec("x", "float32", (BATCH, Axis.fixed(4)))
-    return Source(
-        kind="random", path=None, name="net", sha256=None, module=module.eval(), exported=None, onnx=None,
+    return ModuleSource(
+        kind="random", name="net", module=module.eval(),
         inputs=(spec,), outputs=outputs, explicit_dynamic=explicit,
     )  # fmt: skip
 

@@ -1,0 +1,114 @@
+"""Sources that are PyTorch modules. They differ in how torch.export's program is obtained."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ...errors import UnsupportedModelError, first_line
+from ...runtime.inputs.feeds import random_feeds
+from ...runtime.spec import TensorSpec
+from ..capture import Captured
+from ..capture.to_onnx import to_onnx
+from ..capture.tracing.trace import FixedAxisError, export_program, run_once, trace_sizes
+from ..forward.outputs import make_known, output_names
+from ..quiet import quiet
+from ..reference.torch_model import TorchOriginal
+from .attention_maps import WithMaps, describe_maps, with_maps
+from .base import CapturedModel, Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchSource(Source):
+    """A module in eval mode, FP32, on the CPU. Subclasses define :meth:`program_of`."""
+
+    module: torch.nn.Module
+
+    @abstractmethod
+    def program_of(self, module: torch.nn.Module, feeds: Sequence[torch.Tensor]) -> torch.export.ExportedProgram:
+        """Return the traced program of ``module``: :attr:`module`, or its copy that also returns attention maps."""
+
+    def program(self, seed: int) -> torch.export.ExportedProgram:
+        """Return the traced program without translating it. Raises UnsupportedModelError as :meth:`capture` does."""
+        feeds = self._feeds(seed)
+        make_known(run_once(self.module, self.inputs, feeds))
+        return self.program_of(self.module, feeds)
+
+    def capture(self, outputs: Sequence[str], seed: int, *, attention: bool = False) -> CapturedModel:
+        """See :meth:`Source.capture`."""
+        module, feeds = with_maps(self.module) if attention else self.module, self._feeds(seed)
+        input_names = [spec.name for spec in self.inputs]
+        result = run_once(module, self.inputs, feeds)
+        make_known(result)
+        maps = result.maps if isinstance(result, WithMaps) else {}
+        returned = result.result if isinstance(result, WithMaps) else result
+        names = (*output_names(returned, outputs or self.outputs, input_names), *maps)
+        captured = to_onnx(self.program_of(module, feeds), self.inputs, names)
+        _check_axes(captured, self.inputs)
+        records = describe_maps(module, maps)
+        if windows := [record.module for record in records if record.kind == "window"]:
+            note = (
+                f"the local attention of {', '.join(windows)} is not fused into one operator: its weights are outputs"
+            )
+            captured = replace(captured, notes=(*captured.notes, note))
+        return CapturedModel(captured, TorchOriginal(module, input_names, names), self.inputs, names, records)
+
+    def _feeds(self, seed: int) -> list[torch.Tensor]:
+        arrays = random_feeds(self.inputs, trace_sizes(self.inputs), seed=seed)
+        return [torch.from_numpy(arrays[spec.name]) for spec in self.inputs]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleSource(TorchSource):
+    """A Python module: from memory, a pickle, a factory, or the registry."""
+
+    def program_of(self, module: torch.nn.Module, feeds: Sequence[torch.Tensor]) -> torch.export.ExportedProgram:
+        """Trace the module."""
+        return export_program(module, self.inputs, feeds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptSource(TorchSource):
+    """A TorchScript module. torch's converter rebuilds its graph as a program, with every axis free that can be."""
+
+    def program_of(self, module: torch.nn.Module, feeds: Sequence[torch.Tensor]) -> torch.export.ExportedProgram:
+        """Convert the module, since torch.export takes no ScriptModule."""
+        from torch._export.converter import TS2EPConverter
+
+        assert isinstance(module, torch.jit.ScriptModule)
+        try:
+            with quiet(), torch.no_grad():
+                program: torch.export.ExportedProgram = TS2EPConverter(module, tuple(feeds)).convert()
+        except Exception as error:
+            raise UnsupportedModelError(
+                f"TorchScript cannot be converted to torch.export: {first_line(error)}",
+                "pass the module that it was made from",
+            ) from error
+        return program
+
+
+def module_source(module: torch.nn.Module, **fields: Any) -> TorchSource:
+    """Return the source of a module in memory, which may be a ScriptModule; ``fields`` are those of :class:`Source`."""
+    kind = ScriptSource if isinstance(module, torch.jit.ScriptModule) else ModuleSource
+    return kind(module=module, **fields)
+
+
+def _check_axes(captured: Captured, inputs: Sequence[TensorSpec]) -> None:
+    """Raise FixedAxisError if a program that was traced elsewhere has fixed an axis that should be dynamic."""
+    fixed = []
+    for value, spec in zip(captured.model.graph.input, inputs, strict=True):
+        dims: Any = value.type.tensor_type.shape.dim
+        for i, (dim, axis) in enumerate(zip(dims, spec.axes, strict=True)):
+            if axis.dynamic and dim.HasField("dim_value") and axis.min != axis.max:
+                fixed.append((spec.name, i, int(dim.dim_value)))
+    if fixed:
+        places = ", ".join(f"axis {axis} of {name!r} at {size}" for name, axis, size in fixed)
+        raise FixedAxisError(
+            fixed,
+            f"the traced program fixes {places}, so it cannot be dynamic",
+            "trace it with that axis dynamic, or pass --static",
+        )
