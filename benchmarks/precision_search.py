@@ -154,7 +154,7 @@ def measure(name: str) -> list[Row]:
 
 
 def table(rows: list[Row]) -> str:
-    """The table of docs/precision.md."""
+    """The table of docs/benchmarks.md."""
     lines = [
         "| network | nodes in FP32 | casts | max error | rms / PyTorch's own | verdict | evaluations | CPU s |",
         "|---|---|---|---|---|---|---|---|",

@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import onnx
 import onnx_ir as ir
-from onnx import helper, version_converter
+from onnx import helper
 
 from ...errors import UnsupportedModelError, first_line
 from ..domain import DOMAIN, VERSION, register_schemas
+from ..graph.opset import at_opset, opset_of
 from ..graph.origin import Origin, Origins
-from ..graph.skeleton import skeleton, with_weights
 from ..quiet import quiet
 from ..raising import raise_windows
 from ..simplify.settle_shapes import settle_shapes
@@ -52,14 +52,14 @@ def from_onnx(model: onnx.ModelProto) -> Captured:
 
 
 def _at_least(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    version = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    version = opset_of(model)
     if version >= opset:
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
         return copy
     try:
         with quiet():
-            return with_weights(version_converter.convert_version(skeleton(model), opset), model)
+            return at_opset(model, opset)
     except Exception as error:
         raise UnsupportedModelError(
             f"the ONNX model is of opset {version} and cannot be brought to {opset}: {first_line(error)}",

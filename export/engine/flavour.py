@@ -53,11 +53,6 @@ class Flavour:
         """Only RTX builds for GPUs that are not there; enterprise builds for the one that it runs on."""
         return self.name == "rtx"
 
-    @property
-    def needs_gpu(self) -> bool:
-        """Whether building needs a GPU."""
-        return self.name == "enterprise"
-
 
 def parse_version(text: str) -> tuple[int, ...]:
     """``"10.13.3.9"`` to ``(10, 13, 3, 9)``; stops at the first part that is no number."""

@@ -9,14 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ..graph.origin import Origin, origin_of
-from .dtypes import dtype_name, onnx_dtype_name
-
-if TYPE_CHECKING:
-    import onnx
+from .dtypes import dtype_name
 
 LayersFrom = Literal["inspector", "builder", "network"]
 LayerJson = dict[str, Any]
@@ -91,40 +87,6 @@ def inspected_layers(trt: Any, engine: Any, origins: Mapping[str, Origin]) -> li
         nodes = node_names(str(entry.get("Metadata", "")))
         found.append(_layer(entry["Name"], str(entry.get("LayerType", "")), outputs, nodes, origins))
     return found
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """An ONNX value whose dtype TensorRT did not keep."""
-
-    node: str
-    value: str
-    asked: str
-    given: str
-
-
-def tensor_dtypes(network: Any) -> dict[str, str]:
-    """The dtype of every tensor that a layer of the network makes, by name."""
-    return {o["name"]: o["dtype"] for layer in network_layers(network, {}) for o in layer["outputs"]}
-
-
-def dtype_mismatches(network: Any, model: onnx.ModelProto) -> list[Mismatch]:
-    """Hold the parsed network's dtypes to the ONNX graph's, value by value: strong typing means that none differs.
-
-    Values without a tensor of their own (folded constants, removed identities) are not compared; :func:`tensor_dtypes`
-    says which have one. Raises onnx.shape_inference.InferenceError for a graph whose types cannot be inferred.
-    """
-    import onnx
-
-    given = tensor_dtypes(network)
-    inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True).graph
-    asked = {v.name: onnx_dtype_name(v.type.tensor_type.elem_type) for v in [*inferred.value_info, *inferred.output]}
-    return [
-        Mismatch(node.name, value, asked[value], given[value])
-        for node in model.graph.node
-        for value in node.output
-        if value in asked and value in given and asked[value] != given[value]
-    ]
 
 
 def _shape(tensor: Any) -> list[int] | None:

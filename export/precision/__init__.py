@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnx import ModelProto, TensorProto
 
-from .casts import insert_casts, to_fp16, to_half_model
+from .casts import insert_casts, to_half_model
 from .graph import GraphIndex, normalise
 from .halves import HalfName, HalfType, half_type
 from .opset import prepared
@@ -22,7 +22,6 @@ __all__ = [
     "convert",
     "decide",
     "half_type",
-    "to_fp16",
     "to_half_model",
 ]
 
@@ -52,32 +51,21 @@ def convert(
     model: ModelProto,
     *,
     keep_io: bool = True,
-    extra_keep: Collection[str] = (),
     decisions: Sequence[Decision] | None = None,
     precision: HalfName = "fp16",
 ) -> PrecisionResult:
-    """A strongly typed model of a 16-bit type by the static policy; ``extra_keep`` names further nodes that stay FP32.
-
-    ``decisions`` takes the policy's place, with its reasons: what a search decided.
+    """Return a strongly typed model of a 16-bit type. The nodes in ``decisions`` stay FP32; by default, the rules decide.
 
     Takes a float32 model of standard operators, opset 13 to 23, and does not change it. ``keep_io`` keeps float32
-    inputs and outputs. Raises InputError for a model or a name that cannot be used, StageError where inference or the
+    inputs and outputs. Raises InputError for a model or a decision that cannot be used, StageError if inference or the
     checker fails.
     """
     half = half_type(precision)
     index = GraphIndex(normalise(prepared(model, half)))
     if decisions is None:
         decisions = decide_in(index, half=half)
-    decided = {decision.node for decision in decisions}
-    asked = [
-        Decision(name, "asked", "the caller asked for it", "asked")
-        for name in dict.fromkeys(extra_keep)
-        if name not in decided
-    ]
-    warnings: list[str] = []
-    keep = [*decided, *(decision.node for decision in asked)]
-    typed = insert_casts(index, keep, keep_io, warnings, half)
-    return PrecisionResult(typed, (*decisions, *asked), count(typed, half), tuple(warnings), half.numpy_name)
+    typed = insert_casts(index, [decision.node for decision in decisions], keep_io, half)
+    return PrecisionResult(typed.model, tuple(decisions), count(typed.model, half), typed.warnings, half.numpy_name)
 
 
 def count(model: ModelProto, kind: HalfType) -> Counts:

@@ -12,6 +12,7 @@ schemas of opset 13 to 23.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, helper
 
@@ -24,49 +25,43 @@ from .types import SINGLE, Role, Typing
 from .weights import convert_weights
 
 
-def to_fp16(
-    model: ModelProto, keep: Collection[str], keep_io: bool = True, warnings: list[str] | None = None
-) -> ModelProto:
-    """``to_half_model`` for FP16."""
-    return to_half_model(model, keep, "fp16", keep_io, warnings)
+@dataclass(frozen=True)
+class TypedModel:
+    """A strongly typed model, and a warning for each weight that the 16-bit type cannot hold."""
+
+    model: ModelProto
+    warnings: tuple[str, ...]
 
 
 def to_half_model(
-    model: ModelProto,
-    keep: Collection[str],
-    precision: HalfName,
-    keep_io: bool = True,
-    warnings: list[str] | None = None,
+    model: ModelProto, keep: Collection[str], precision: HalfName = "fp16", keep_io: bool = True
 ) -> ModelProto:
-    """A strongly typed FP16 or BF16 model; the nodes named in ``keep`` compute in FP32.
+    """Return a strongly typed FP16 or BF16 model; the nodes named in ``keep`` compute in FP32.
 
-    ``model`` has standard operators of opset 13 to 23; it is not changed. With ``keep_io`` the inputs and outputs
-    stay float32 (casts at the border); their names always stay. Weights beyond the type's range saturate and a non-zero
-    weight never becomes zero; ``warnings`` collects a line for each such weight. Nodes without a name are named as
-    ``normalise`` does. Raises InputError for a name in ``keep`` that is no node, and what ``normalise`` raises.
+    ``model`` has standard operators of opset 13 to 23 and is not changed. With ``keep_io`` the inputs and outputs
+    stay float32; their names never change. Weights beyond the type's range saturate, and a non-zero weight never becomes
+    zero. Nodes without a name are named as ``normalise`` does. Raises InputError if ``keep`` names an unknown node, and
+    what ``normalise`` raises.
     """
     half = half_type(precision)
-    index = GraphIndex(normalise(prepared(model, half)))
-    return insert_casts(index, keep, keep_io, [] if warnings is None else warnings, half)
+    return insert_casts(GraphIndex(normalise(prepared(model, half))), keep, keep_io, half).model
 
 
-def insert_casts(
-    index: GraphIndex, keep: Collection[str], keep_io: bool, warnings: list[str], half: HalfType = FP16
-) -> ModelProto:
-    """``to_half_model`` on a normalised model."""
+def insert_casts(index: GraphIndex, keep: Collection[str], keep_io: bool, half: HalfType = FP16) -> TypedModel:
+    """``to_half_model`` for a normalised model, with warnings."""
     names = {node.name for node in index.nodes}
     if unknown := sorted(set(keep) - names):
         raise InputError(f"node {unknown[0]!r} is not in the model", "keep only names of its nodes in FP32")
-    typed = _Inserter(index, Typing(index, frozenset(keep), keep_io, half), warnings).run()
-    check(typed)
+    typed = _Inserter(index, Typing(index, frozenset(keep), keep_io, half)).run()
+    check(typed.model)
     return typed
 
 
 class _Inserter:
     """Rewires one model to the types that a Typing gives."""
 
-    def __init__(self, index: GraphIndex, typing: Typing, warnings: list[str]) -> None:
-        self.index, self.typing, self.warnings = index, typing, warnings
+    def __init__(self, index: GraphIndex, typing: Typing) -> None:
+        self.index, self.typing = index, typing
         self.half = typing.half.elem
         self.suffix = {SINGLE: "to_f32", self.half: typing.half.suffix}
         self.node_names = {node.name for node in index.nodes}
@@ -75,12 +70,16 @@ class _Inserter:
         self.source: dict[str, tuple[str, int]] = {}  # a new name -> the tensor that it holds, its type
         self.after: dict[str, list[NodeProto]] = {}  # producer ('' for an input) -> the casts that stand behind it
 
-    def run(self) -> ModelProto:
-        """The typed model."""
+    def run(self) -> TypedModel:
+        """Return the typed model."""
         index, typing = self.index, self.typing
         new = ModelProto()
         new.CopyFrom(_without_graph(index.model))
-        new.graph.initializer.extend(convert_weights(index, typing, self._new_tensor, self.found, self.warnings))
+        warnings: list[str] = []
+        for weight in convert_weights(index, typing, self._new_tensor):
+            new.graph.initializer.append(weight.tensor)
+            self.found[weight.source, weight.dtype] = weight.tensor.name
+            warnings += weight.warnings
         for name, dtype in typing.stored.items():
             border = name in index.outputs and dtype != typing.io_type
             self.found[name, dtype] = self._new_tensor(name, dtype) if border else name
@@ -93,7 +92,7 @@ class _Inserter:
             ordered += [node, *self.after.get(node.name, ())]
         new.graph.node.extend(without_dead_casts(ordered, index))
         self._declare(new)
-        return new
+        return TypedModel(new, tuple(warnings))
 
     def _rewire(self, node: NodeProto) -> NodeProto:
         new = NodeProto()

@@ -15,6 +15,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from ...errors import InputError, StageError
 from ..domain.operator import DOMAIN
+from ..graph.opset import opset_of
 from ..graph.skeleton import check_model, skeleton, with_weights
 
 Size = int | str | None
@@ -23,11 +24,6 @@ Size = int | str | None
 def words(text: str) -> frozenset[str]:
     """The words of a text: a readable way to list operators."""
     return frozenset(text.split())
-
-
-def opset_of(model: ModelProto) -> int:
-    """The version of the standard operators that a model has; 0 where it names none."""
-    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def check(model: ModelProto) -> None:

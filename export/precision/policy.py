@@ -18,14 +18,14 @@ from .operators import moves_data
 from .opset import prepared
 from .rules import RULES, RuleSeverity
 
-Severity = Literal["hazard", "caution", "asked", "measured"]
+Severity = Literal["hazard", "caution", "measured"]
 
 
 @dataclass(frozen=True)
 class Decision:
     """A node that stays FP32, the rule that decided it, and the reason in plain words.
 
-    ``severity`` is the rule's, ``asked`` if the caller named the node, or ``measured`` if a search found it.
+    ``severity`` is the rule's, or ``measured`` if a search found the node.
     """
 
     node: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
@@ -14,38 +15,38 @@ from .masks import only_masks
 from .types import SINGLE, Typing
 
 
-def convert_weights(
-    index: GraphIndex,
-    typing: Typing,
-    new_tensor: Callable[[str, int], str],
-    found: dict[tuple[str, int], str],
-    warnings: list[str],
-) -> Iterator[TensorProto]:
-    """Yield the initializers of the 16-bit model and record the name of each (constant, type) in ``found``.
+@dataclass(frozen=True)
+class ConvertedWeight:
+    """An initializer of the 16-bit model: the constant ``source`` in ``dtype``, and warnings about lost values."""
 
-    A constant that is needed in one type keeps its name; one needed in both keeps it for FP32 (a graph output keeps
-    it for the type at the border). ``warnings`` gets a line per constant that the type cannot hold.
+    tensor: TensorProto
+    source: str
+    dtype: int
+    warnings: tuple[str, ...] = ()
+
+
+def convert_weights(
+    index: GraphIndex, typing: Typing, new_tensor: Callable[[str, int], str]
+) -> Iterator[ConvertedWeight]:
+    """Yield the initializers of the 16-bit model. ``new_tensor(name, dtype)`` returns a free tensor name.
+
+    A constant that is needed in one type keeps its name. If both types are needed, the FP32 form keeps the name (for a
+    graph output: the form of the type at the border).
     """
     needs = _needs(index, typing)
     for tensor in index.model.graph.initializer:
         name = tensor.name
         if name not in needs:
-            yield tensor
+            yield ConvertedWeight(tensor, name, tensor.data_type)
             continue
         types = needs[name]
         owner = typing.io_type if name in index.outputs else min(types)
         for dtype in sorted(types):
-            found[name, dtype] = name if dtype == owner else new_tensor(name, dtype)
+            target = name if dtype == owner else new_tensor(name, dtype)
             if dtype == typing.half.elem:
-                mask = only_masks(index, name)
-                yield _half(tensor, found[name, dtype], typing.half, _only_bounds(index, name), mask, warnings)
+                yield _in_half(index, tensor, target, typing.half)
             else:
-                copy = tensor
-                if dtype != owner:
-                    copy = TensorProto()
-                    copy.CopyFrom(tensor)
-                    copy.name = found[name, dtype]
-                yield copy
+                yield ConvertedWeight(_renamed(tensor, target), name, dtype)
 
 
 def _needs(index: GraphIndex, typing: Typing) -> dict[str, set[int]]:
@@ -69,20 +70,31 @@ def _only_bounds(index: GraphIndex, name: str) -> bool:
     return bool(readers) and all(node.op_type == "Clip" and node.input[0] != name for node in readers)
 
 
-def _half(tensor: TensorProto, name: str, kind: HalfType, bound: bool, mask: bool, warnings: list[str]) -> TensorProto:
-    """A mask saturates at half of the range: scores are added to it, and -inf times a zero further on would be NaN."""
+def _renamed(tensor: TensorProto, name: str) -> TensorProto:
+    if tensor.name == name:
+        return tensor
+    copy = TensorProto()
+    copy.CopyFrom(tensor)
+    copy.name = name
+    return copy
+
+
+def _in_half(index: GraphIndex, tensor: TensorProto, target: str, kind: HalfType) -> ConvertedWeight:
+    """A mask saturates at half of the range: scores are added to it, and -inf times a later zero is NaN."""
     array = numpy_helper.to_array(tensor)
+    mask = only_masks(index, tensor.name)
     half = to_half(array, kind.largest / 2 if mask else None, kind)
-    if half.saturated and not bound:
+    warnings = []
+    if half.saturated and not _only_bounds(index, tensor.name):
         limit = f"{kind.largest:.0f}" if kind.largest < 1e6 else f"{kind.largest:.4g}"
         largest = np.abs(array[np.isfinite(array)]).max()
-        lie = f"{half.saturated} of {array.size} values lie beyond {kind.title}'s +-{limit} (largest {largest:.4g})"
+        counted = f"{half.saturated} of {array.size} values exceed {kind.title}'s +-{limit} (largest {largest:.4g})"
         if mask:
-            warnings.append(f"mask {tensor.name!r}: {lie} and were set to half of it, so that scores can be added")
+            warnings.append(f"mask {tensor.name!r}: {counted} and were set to half of it, so that scores can be added")
         else:
-            warnings.append(f"weight {tensor.name!r}: {lie} and were set to it")
+            warnings.append(f"weight {tensor.name!r}: {counted} and were set to it")
     if half.lifted and array.size == 1:
         warnings.append(
             f"constant {tensor.name!r} is {array.item():.4g}, below {kind.title}'s smallest number, and became {kind.smallest:.4g}"
         )
-    return numpy_helper.from_array(half.array, name)
+    return ConvertedWeight(numpy_helper.from_array(half.array, target), tensor.name, kind.elem, tuple(warnings))

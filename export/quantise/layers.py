@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import NodeProto
+from onnx import ModelProto, NodeProto
 
-from ..precision.graph import GraphIndex, attribute
+from ..precision.graph import GraphIndex, attribute, normalise
 from ..precision.operators import standard
+from ..precision.opset import at_least
+from .formats import OPSET
 
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
@@ -36,6 +38,14 @@ class Left:
     weight: str
     rule: str
     reason: str
+
+
+def quantisable(model: ModelProto) -> GraphIndex:
+    """Return a float32 model normalised, at opset 19 or later: FP16 scales and FP8 codes need it.
+
+    Raises StageError if ONNX's version converter fails, and what ``normalise`` raises.
+    """
+    return GraphIndex(normalise(at_least(model, OPSET, "quantise")))
 
 
 def find_layers(index: GraphIndex, kept: Mapping[str, str]) -> tuple[list[Layer], list[Left]]:

@@ -26,8 +26,7 @@ from .calibrate import Method, ranges
 from .data import Feeds, Split, split
 from .formats import Format
 from .half import in_half
-from .layers import Layer, Left, find_layers
-from .opset import quantisable
+from .layers import Layer, Left, find_layers, quantisable
 from .pairs import with_pairs
 from .sensitive import LayerTrials, Sensitive, find_sensitive, reason_of
 from .toggle import toggle_graph
@@ -104,13 +103,12 @@ def quantise(
     measured = [
         Left(node, weights[node], "sensitive", reason_of(node, sensitive.shares, kind.title)) for node in sensitive.left
     ]
-    warnings: list[str] = []
-    typed = in_half(with_pairs(index, quantised, best, kind), [d.node for d in decisions], warnings)
+    typed = in_half(with_pairs(index, quantised, best, kind), [d.node for d in decisions])
     result = PrecisionResult(
-        typed,
+        typed.model,
         (*decisions, *(_decision(one) for one in (*left, *measured) if one.rule != "kept")),
-        count(typed, FP16),
-        tuple(warnings),
+        count(typed.model, FP16),
+        typed.warnings,
     )
     own = own_error(data.calibration, parameters_of([*left, *measured], origins)) if measured else own
     return Quantised(result, own, chosen, sensitive, _summary(kind, data, chosen, layers, left, sensitive, held_out))

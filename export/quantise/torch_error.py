@@ -32,8 +32,7 @@ from ..reference.original import Arrays, Original
 from ..reference.torch_model import TorchOriginal
 from .calibrate import ranges
 from .formats import FP8, INT8, Format
-from .layers import find_layers
-from .opset import quantisable
+from .layers import find_layers, quantisable
 from .pairs import with_pairs
 
 Evaluate = Callable[[Arrays], dict[str, np.ndarray]]

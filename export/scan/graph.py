@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
+from ..graph.opset import opset_of
 from ..graph.origin import Origins, origin_of
 from ..lower import Applied, LoweringResult
 from ..recognise import Recognised
@@ -41,7 +42,7 @@ HALF_TOO = ("ort-cuda", "tensorrt-10", "tensorrt-11", "tensorrt-rtx")
 def measured(model: onnx.ModelProto, target: str, origins: Origins) -> Iterator[Finding]:
     """What the matrix says of the nodes of a lowered graph, in FP32 and, on a GPU, in FP16."""
     types = _types(model)
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    opset = opset_of(model)
     for node in model.graph.node:
         own = next((types[name] for name in node.input if name in types), None)
         dtype = _DTYPES.get(own[0], "") if own else ""

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from attnexport.benchmarks.conversion import chain
 from attnexport.errors import InputError
-from attnexport.export.precision import convert, to_fp16
+from attnexport.export.precision import convert, to_half_model
 from attnexport.runtime.sessions import large_model
 from attnexport.runtime.sessions.large_model import is_heavy, open_model, save_model
 from attnexport.runtime.sessions.open import open_session
@@ -133,8 +133,8 @@ def test_nothing_of_a_large_one_is_lost(tmp_path, small_files):
 def test_weights_that_were_not_loaded_are_named(tmp_path, small_files):
     save_model(chain(17), tmp_path / "m.onnx")
     with pytest.raises(InputError, match=r"the data of weight 'w0' is not loaded\. load the model with onnx\.load"):
-        to_fp16(onnx.load(tmp_path / "m.onnx", load_external_data=False), [])
-    typed = to_fp16(onnx.load(tmp_path / "m.onnx"), [])
+        to_half_model(onnx.load(tmp_path / "m.onnx", load_external_data=False), [])
+    typed = to_half_model(onnx.load(tmp_path / "m.onnx"), [])
     assert {tensor.data_type for tensor in typed.graph.initializer} == {onnx.TensorProto.FLOAT16}
 
 

@@ -57,22 +57,21 @@ def test_versions(text: str, version: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "version", "flag", "cache", "capabilities", "gpu"),
+    ("name", "version", "flag", "cache", "capabilities"),
     [
-        ("enterprise", "10.3.0", True, True, False, True),
-        ("enterprise", "10.13.3.9", True, True, False, True),
-        ("enterprise", "11.0.0", False, True, False, True),
-        ("enterprise", "11.4.0", False, True, False, True),
-        ("rtx", "1.2.0.54", False, False, True, False),
-        ("rtx", "1.7.1.116", False, False, True, False),
+        ("enterprise", "10.3.0", True, True, False),
+        ("enterprise", "10.13.3.9", True, True, False),
+        ("enterprise", "11.0.0", False, True, False),
+        ("enterprise", "11.4.0", False, True, False),
+        ("rtx", "1.2.0.54", False, False, True),
+        ("rtx", "1.7.1.116", False, False, True),
     ],
 )
-def test_the_differences_between_versions(name, version, flag, cache, capabilities, gpu) -> None:
+def test_the_differences_between_versions(name, version, flag, cache, capabilities) -> None:
     flavour = Flavour(name, parse_version(version), version)
     assert flavour.asks_for_strong_typing is flag
     assert flavour.has_timing_cache is cache
     assert flavour.has_compute_capabilities is capabilities
-    assert flavour.needs_gpu is gpu
 
 
 def test_the_installed_rtx(rtx: Flavour) -> None:

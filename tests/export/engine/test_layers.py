@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import onnx
 import pytest
+from typed_network import Mismatch, dtype_mismatches, tensor_dtypes
 
 from attnexport.export.engine.layers import (
-    Mismatch,
     caller,
-    dtype_mismatches,
     listed_layers,
     network_layers,
     node_names,
-    tensor_dtypes,
 )  # fmt: skip
 from attnexport.export.engine.parse import parsed
 from attnexport.runtime.spec import DTYPES

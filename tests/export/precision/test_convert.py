@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from attnexport.errors import InputError
 from attnexport.export.domain import register_schemas
 from attnexport.export.lower import lower
-from attnexport.export.precision import convert, to_fp16
+from attnexport.export.precision import Decision, convert, to_half_model
 
 SIZE = 256
 
@@ -181,7 +181,7 @@ def test_fp32_coordinates_keep_a_warped_image_that_fp16_coordinates_move(emulate
     }
     assert outputs[features[0].output[0]] == TensorProto.FLOAT16
     assert error(result.model) <= 1e-4
-    assert error(to_fp16(model, [])) > 1e-2
+    assert error(to_half_model(model, [])) > 1e-2
 
 
 def test_a_row_of_zeros_stays_finite_beside_an_epsilon_of_1e_12(model, emulated):
@@ -211,7 +211,7 @@ def test_a_variance_beyond_fp16_stays_finite_where_all_fp16_is_not(model, emulat
     x = np.array([[4000, -3000, 5000, 2800]], np.float32)
     expected = -(x - x.mean()) / x.std()
     np.testing.assert_allclose(emulated(convert(source).model, x=x)[0], expected, rtol=2e-3)
-    assert not np.allclose(emulated(to_fp16(source, []), x=x)[0], expected, rtol=0.5)
+    assert not np.allclose(emulated(to_half_model(source, []), x=x)[0], expected, rtol=0.5)
 
 
 def test_batch_normalisation_in_fp16_adds_no_more_than_its_two_roundings(model, emulated):
@@ -229,17 +229,15 @@ def test_batch_normalisation_in_fp16_adds_no_more_than_its_two_roundings(model, 
     assert error <= 4 * 2.0**-11
 
 
-def test_what_was_asked_and_counted_is_said(model):
+def test_decisions_take_the_place_of_the_rules_and_nodes_are_counted(model):
     source = model("g (float[2, 4] x) => (float[2, 4] y) { a = Relu(x)  b = Softmax(a)  c = Sin(b)  y = Abs(c) }")
-    result = convert(source, extra_keep=["c", "b", "c"])
-    assert [(d.node, d.rule, d.reason) for d in result.decisions] == [
-        ("b", "softmax", "the exponentials of a softmax and their sum need more range and digits than FP16 has"),
-        ("c", "asked", "the caller asked for it"),
-    ]
+    decisions = (Decision("b", "softmax", "a reason", "caution"), Decision("c", "search", "another", "measured"))
+    result = convert(source, decisions=decisions)
+    assert result.decisions == decisions
     counts = result.counts
     assert (counts.fp32_nodes, counts.half_nodes, counts.casts) == (2, 2, 4)
     with pytest.raises(InputError, match="'Sin' is not in the model"):
-        convert(source, extra_keep=["Sin"])
+        convert(source, decisions=[Decision("Sin", "search", "")])
 
 
 def test_decisions_come_in_graph_order(model):
@@ -270,4 +268,4 @@ def test_a_lowered_volume_sampler_keeps_its_index_arithmetic_in_fp32(emulated):
         return float(np.abs(emulated(typed, x=x, grid=grid)[0] - expected).max() / expected.max())
 
     assert error(convert(lowered).model) <= 2e-3
-    assert error(to_fp16(lowered, [])) > 5e-2
+    assert error(to_half_model(lowered, [])) > 5e-2

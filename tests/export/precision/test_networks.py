@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from typed_network import dtype_mismatches, tensor_dtypes
 
 from attnexport.export.capture.to_onnx import to_onnx
 from attnexport.export.capture.tracing.trace import export_program
 from attnexport.export.engine import find_flavour
-from attnexport.export.engine.layers import dtype_mismatches, tensor_dtypes
 from attnexport.export.engine.parse import parsed
 from attnexport.export.precision import convert
 from attnexport.export.progress import Silent

@@ -44,7 +44,7 @@ def built(made, rtx: Flavour, layer: str, kind, capability: str) -> dict[str, li
         f"net ({typed(shape[1:])} x) => ({typed(out)} y) {{ r = Relu(x)  y = {call.replace('(x', '(r')} }}", {"w": w}
     )
     index = GraphIndex(normalise(model))
-    eight = in_half(with_pairs(index, find_layers(index, {})[0], {"r": 3.0}, kind), [], [])
+    eight = in_half(with_pairs(index, find_layers(index, {})[0], {"r": 3.0}, kind), []).model
     spec = TensorSpec("x", "float32", (Axis(1, 2, 3, "N"), *(Axis.fixed(size) for size in shape[1:])))
     options = EngineOptions(compute_capabilities=(capability,))
     engine: Any = build_engine(eight, [spec], rtx, options, {}, Silent())

@@ -28,7 +28,7 @@ def types_of(model: onnx.ModelProto) -> dict[str, int]:
 @KINDS
 def test_q_and_dq_stand_next_to_their_layers_in_fp16(kind, index, layers, feeds) -> None:
     found = ranges(index.model, [one.data for one in layers], feeds, "minmax")
-    model = in_half(with_pairs(index, layers, found, kind), [], [])
+    model = in_half(with_pairs(index, layers, found, kind), []).model
     types, makers = types_of(model), {n.output[0]: n for n in model.graph.node}
     nodes = {n.name: n for n in model.graph.node}
     for layer in layers:
@@ -52,7 +52,7 @@ def test_q_and_dq_stand_next_to_their_layers_in_fp16(kind, index, layers, feeds)
 def test_the_numbers_are_those_of_the_float32_form_within_fp16(kind, index, layers, feeds, run) -> None:
     found = ranges(index.model, [one.data for one in layers], feeds, "minmax")
     single = with_pairs(index, layers, found, kind)
-    session = EmulatedSession(in_half(single, [], []).SerializeToString())
+    session = EmulatedSession(in_half(single, []).model.SerializeToString())
     runs = [(session.run(feed), run(single, feed), run(index.model, feed)) for feed in feeds]
     for name in ("y", "z"):
         got, want, plain = (np.concatenate([one[i][name].ravel() for one in runs]) for i in range(3))
@@ -64,7 +64,7 @@ def test_the_numbers_are_those_of_the_float32_form_within_fp16(kind, index, laye
 
 def test_a_layer_between_fp32_nodes_reads_fp32_and_gives_fp16(index, layers, feeds) -> None:
     found = ranges(index.model, [one.data for one in layers], feeds, "minmax")
-    model = in_half(with_pairs(index, layers, found, INT8), ["r"], [])
+    model = in_half(with_pairs(index, layers, found, INT8), ["r"]).model
     types, makers = types_of(model), {n.output[0]: n for n in model.graph.node}
     quantised = next(n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == "r")
     assert types["r"] == types[quantised.input[1]] == TensorProto.FLOAT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnexport.export.precision import convert, decide, to_fp16
+from attnexport.export.precision import convert, decide, to_half_model
 
 SHELL = """g (float[2, 4, {k}] x, float[2, 4, {k}] z) => (float[?, ?, ?] y)
   <float s = {{0.5}}, int64[1] last = {{-1}}> {{ {body} }}"""
@@ -52,4 +52,4 @@ def test_large_activations_stay_finite(model, emulated):
     typed = convert(source).model
     feeds = {"x": x, "z": x}
     assert np.isfinite(emulated(typed, **feeds)[0]).all()
-    assert not np.isfinite(emulated(to_fp16(source, []), **feeds)[0]).all()
+    assert not np.isfinite(emulated(to_half_model(source, []), **feeds)[0]).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from attnexport.export.precision import decide, to_fp16
+from attnexport.export.precision import convert, decide
 
 MASKED, CARRIES = (
     "the mask 'm' is beyond FP16 where it hides",
@@ -46,12 +46,12 @@ def test_reasons_name_the_mask(model):
 
 def test_a_mask_saturates_at_half_of_the_range_so_that_scores_can_be_added(model, emulated):
     source = masked(model, ROWS["causal"][0], "Add(x, m)")
-    warnings: list[str] = []
-    typed = to_fp16(source, [], warnings=warnings)
+    result = convert(source, decisions=())
+    typed = result.model
     mask = numpy_helper.to_array(typed.graph.initializer[0])
     np.testing.assert_array_equal(mask, np.array([[0, -32752], [0.5, 0]], np.float16))
-    assert warnings == [
-        "mask 'm': 1 of 4 values lie beyond FP16's +-65504 (largest 1e+09) and were set to half of it, so that scores can be added"
+    assert list(result.warnings) == [
+        "mask 'm': 1 of 4 values exceed FP16's +-65504 (largest 1e+09) and were set to half of it, so that scores can be added"
     ]
     scores = emulated(typed, x=np.full((2, 2), -300, np.float32), c=np.zeros((2, 2), bool))[0]
     assert np.isfinite(scores).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnexport.export.precision import convert, decide, to_fp16
+from attnexport.export.precision import convert, decide, to_half_model
 
 SHELL = """g ({}) => ({}) <float[1, 8] f = {{1, 0.5, 0.3, 0.1, 0.05, 0.03, 0.01, 0.001}}, float zero = {{0}},
   float one = {{1}}, float[8, 8] w, int64 axis = {{0}}, int64[2] column = {{-1, 1}}> {{ {} }}"""
@@ -46,7 +46,7 @@ def test_positions_beyond_2048_keep_their_code(model, emulated):
     expected = np.sin(p * np.array([[1, 0.5, 0.3, 0.1, 0.05, 0.03, 0.01, 0.001]]))
     # FP32 itself has a raster of 2.4e-4 at 4000.
     np.testing.assert_allclose(emulated(convert(source).model, p=p)[0], expected, atol=5e-4)
-    assert np.abs(emulated(to_fp16(source, []), p=p)[0] - expected).max() > 0.5
+    assert np.abs(emulated(to_half_model(source, []), p=p)[0] - expected).max() > 0.5
 
 
 def weighted(model, given: str, made: str, body: str):
