@@ -38,6 +38,7 @@ __all__ = [
     "VERSION",
     "Operator",
     "add_bodies",
+    "domain_imports",
     "domain_nodes",
     "register_schemas",
     "strip_bodies",
@@ -76,6 +77,12 @@ def register_schemas() -> None:
     for operator in OPERATORS.values():
         if not onnx.defs.has(operator.name, DOMAIN):
             onnx.defs.register_schema(operator.schema)
+
+
+def domain_imports(model: onnx.ModelProto) -> list[onnx.OperatorSetIdProto]:
+    """The opset imports of a model that gets nodes of the domain: its own, and the domain's last."""
+    imports = [entry for entry in model.opset_import if entry.domain != DOMAIN]
+    return [*imports, onnx.helper.make_opsetid(DOMAIN, VERSION)]
 
 
 def domain_nodes(

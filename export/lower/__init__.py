@@ -19,6 +19,7 @@ import onnx_graphsurgeon as gs
 from ...errors import StageError, UnsupportedModelError
 from ..domain import DOMAIN, domain_nodes, register_schemas, strip_bodies
 from ..graph.builder import Emit
+from ..graph.roundtrip import copy_interface, export_graph
 from ..graph.skeleton import check_model, inferred, skeleton, with_weights
 from ..targets import resolve, target_of
 from . import (
@@ -251,24 +252,14 @@ def _choose(
 
 
 def _exported(graph: Any, source: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph as a checked model, with what onnx-graphsurgeon does not carry taken from ``source``."""
+    """The graph as a checked model of standard operators. Raises StageError if it is not valid ONNX."""
     graph.cleanup().toposort()
     imports = [entry for entry in source.opset_import if entry.domain != DOMAIN]
-    model = gs.export_onnx(graph, opset_imports=imports)
-    model.metadata_props.extend(source.metadata_props)
-    model.graph.metadata_props.extend(source.graph.metadata_props)
-    model.doc_string, model.domain, model.model_version = source.doc_string, source.domain, source.model_version
-    _restore_interface(model, source)
+    model = export_graph(graph, source, imports)
     try:
         check_model(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise StageError("lower", f"the lowered model is not valid ONNX: {error}") from error
     model = _inferred(model)
-    _restore_interface(model, source)
+    copy_interface(source, model)
     return model
-
-
-def _restore_interface(model: onnx.ModelProto, source: onnx.ModelProto) -> None:
-    for mine, theirs in ((model.graph.input, source.graph.input), (model.graph.output, source.graph.output)):
-        del mine[:]
-        mine.extend(theirs)

@@ -12,11 +12,11 @@ from typing import Any
 
 import onnx
 import onnx_graphsurgeon as gs
-from onnx import helper
 
-from ..domain import DOMAIN, VERSION
+from ..domain import domain_imports
 from ..graph.builder import Emit
 from ..graph.rewrites import Refusal, Rewrite
+from ..graph.roundtrip import export_graph
 from ..graph.skeleton import inferred
 from . import (
     gathered_im2col,
@@ -61,9 +61,11 @@ def raise_windows(model: onnx.ModelProto) -> Raised:
     """Raise the windows of the main graph. ``model`` is not changed; it is returned if no rule matches."""
     if not possible(model):
         return Raised(model)
-    graph = gs.import_onnx(_inferred(model))
+    source = _inferred(model)
+    graph = gs.import_onnx(source)
     if settle_pads(graph):  # shapes behind these Pads were not known before
-        graph = gs.import_onnx(_inferred(gs.export_onnx(graph.cleanup())))
+        source = _inferred(export_graph(graph.cleanup(), source))
+        graph = gs.import_onnx(source)
     counts: Counter[str] = Counter()
     applied: list[Rewrite] = []
     refused: dict[str, Refusal] = {}
@@ -85,9 +87,7 @@ def raise_windows(model: onnx.ModelProto) -> Raised:
     if not counts:
         return Raised(model, {}, (), left)
     graph.toposort()
-    imports = [o for o in model.opset_import if o.domain != DOMAIN] + [helper.make_opsetid(DOMAIN, VERSION)]
-    raised = gs.export_onnx(graph, opset_imports=imports)
-    raised.ir_version, raised.producer_name = model.ir_version, model.producer_name
+    raised = export_graph(graph, source, domain_imports(model))
     return Raised(raised, dict(counts), tuple(applied), left)
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import onnx
 import onnx_graphsurgeon as gs
-from onnx import helper
 
 from ...errors import StageError
-from ..domain import DOMAIN, VERSION, domain_nodes, register_schemas
+from ..domain import DOMAIN, domain_imports, domain_nodes, register_schemas
+from ..graph.roundtrip import export_graph
 from ..graph.skeleton import inferred
 from .context import Context, Found, Refused
 from .flow import visit
@@ -65,7 +65,9 @@ def recognise(model: onnx.ModelProto) -> Recognised:
     outputs = {value.name for value in graph.outputs}
     settle([node for node in graph.nodes if not any(value.name in outputs for value in node.outputs)])
     graph.cleanup()
-    return Recognised(_exported(graph, model), _alive(context, graph), _refused(context, graph))
+    return Recognised(
+        export_graph(graph, model, domain_imports(model)), _alive(context, graph), _refused(context, graph)
+    )
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -108,16 +110,3 @@ def _refused(context: Context, graph: Any) -> list[Refused]:
             left.append(Refused(node.name, reason))
     parts = [Refused(name, reason) for name, reason in context.refused.items() if name in names]
     return left + parts
-
-
-def _exported(graph: Any, source: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph as a model, with what onnx-graphsurgeon does not carry taken from ``source``."""
-    imports = [entry for entry in source.opset_import if entry.domain != DOMAIN]
-    model: onnx.ModelProto = gs.export_onnx(graph, opset_imports=[*imports, helper.make_opsetid(DOMAIN, VERSION)])
-    model.metadata_props.extend(source.metadata_props)
-    model.graph.metadata_props.extend(source.graph.metadata_props)
-    model.doc_string, model.domain, model.model_version = source.doc_string, source.domain, source.model_version
-    for mine, theirs in ((model.graph.input, source.graph.input), (model.graph.output, source.graph.output)):
-        del mine[:]
-        mine.extend(theirs)
-    return model

@@ -23,7 +23,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from ..graph.rewrites import Refusal, Rewrite
-from ..graph.roundtrip import edited
+from ..graph.roundtrip import export_graph
 from .simplified import Simplified
 
 _ELEMENTWISE = {
@@ -58,7 +58,7 @@ def masked_writes(model: onnx.ModelProto) -> Simplified:
     if not applied:
         return Simplified(model, (), tuple(refused))
     graph.cleanup().toposort()
-    return Simplified(edited(graph, model), tuple(applied), tuple(refused))
+    return Simplified(export_graph(graph, model), tuple(applied), tuple(refused))
 
 
 def _refuse(node: Any, mask: Any) -> str | None:

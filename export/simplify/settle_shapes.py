@@ -22,7 +22,7 @@ import onnx_graphsurgeon as gs
 
 from ..domain import register_schemas
 from ..graph.rewrites import Refusal, Rewrite
-from ..graph.roundtrip import edited
+from ..graph.roundtrip import export_graph
 from ..graph.skeleton import inferred, skeleton, with_weights
 from ..raising.linear import Linear
 from ..raising.sizes import constant, integers, length
@@ -53,7 +53,7 @@ def settle_shapes(model: onnx.ModelProto) -> Simplified:
         if not changed:
             break
         graph.cleanup()
-        model = _inferred_anew(edited(graph, model))
+        model = _inferred_anew(export_graph(graph, model))
     return Simplified(model, tuple(applied.values()), tuple(refused.values()))
 
 
