@@ -12,7 +12,7 @@ import torch
 
 from ...errors import BundleError, InputError, StageError, first_line
 from ...runtime.bundle.bundle import StoredBundle, sha256_of
-from ...runtime.open.session import BundleSession
+from ...runtime.open.session import BundleSession, SessionInfo
 from ...runtime.sessions.feeding import host_array
 from ..forward.call import call
 from ..forward.outputs import flatten
@@ -93,9 +93,12 @@ def open_torch(bundle: StoredBundle, model: torch.nn.Module | str | Path | None)
         (f"attention maps are outputs of the bundle, not of its original: {', '.join(attention)}",) if attention else ()
     )
     return BundleSession(
-        session, manifest.inputs, tuple(outputs), backend="torch", file=manifest.source.file or manifest.name,
-        how=f"torch {torch.__version__}, {session.device.type}", notes=notes,
-        takes_devices=session.device.type != "cpu",
+        session, manifest.inputs, tuple(outputs),
+        SessionInfo(
+            backend="torch", file=manifest.source.file or manifest.name,
+            how=f"torch {torch.__version__}, {session.device.type}", notes=notes,
+            takes_devices=session.device.type != "cpu",
+        ),
     )  # fmt: skip
 
 

@@ -74,8 +74,12 @@ def load_samples(path: str | Path, specs: Sequence[TensorSpec], scale: Scale | N
         raise InputError(f"samples {path} have an unknown ending", _FORMS)
     if scale is not None and images is None:
         raise InputError(f"{path} holds no images to normalise", "leave out --image-mean and --image-std")
-    notes: list[str] = []
-    arrays = {s.name: _fit(s, raw[s.name], path, notes) for s in specs}
+    arrays = {s.name: _fit(s, raw[s.name], path) for s in specs}
+    notes = [
+        f"array {s.name!r} of {path} was cast from {raw[s.name].dtype} to {s.dtype}"
+        for s in specs
+        if raw[s.name].dtype != s.numpy_dtype
+    ]
     _check_together(specs, arrays, path)
     labels = extra.pop("labels", None)
     count = len(next(iter(arrays.values())))
@@ -131,7 +135,8 @@ def _read_directory(path: Path, spec: TensorSpec) -> np.ndarray:
     return np.concatenate(parts) if parts[0].ndim else parts[0]
 
 
-def _fit(spec: TensorSpec, array: np.ndarray, path: Path, notes: list[str]) -> np.ndarray:
+def _fit(spec: TensorSpec, array: np.ndarray, path: Path) -> np.ndarray:
+    """The samples of an input as a contiguous array of its dtype."""
     what = f"array {spec.name!r} of {path}"
     if array.ndim != len(spec.axes) or array.ndim == 0:
         raise InputError(f"{what} has rank {array.ndim}", f"give samples along axis 0 of {spec.describe()}")
@@ -145,8 +150,7 @@ def _fit(spec: TensorSpec, array: np.ndarray, path: Path, notes: list[str]) -> n
     elif (array.dtype.kind == spec.numpy_dtype.kind == "f") or (
         array.dtype.kind in "iu" and spec.numpy_dtype.kind in "iu" and np.can_cast(array.dtype, spec.numpy_dtype)
     ):
-        notes.append(f"{what} was cast from {array.dtype} to {spec.dtype}")
-        with np.errstate(over="ignore"):  # what overflows is refused below, by its place
+        with np.errstate(over="ignore"):  # overflow is refused below, with its sample
             cast = array.astype(spec.numpy_dtype)
     else:
         raise InputError(f"{what} has dtype {array.dtype}", f"give {spec.dtype}")

@@ -7,7 +7,6 @@ Turing.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,8 +109,3 @@ def _capabilities(record: EngineRecord, beside: Gpu | None) -> tuple[list[str], 
         gpu = Gpu(**own) if isinstance(own, dict) else beside
         return ([gpu.compute_capability], gpu.name) if gpu is not None else ([], "")
     return [], ""
-
-
-def tensorrt_installed() -> bool:
-    """Whether any TensorRT is installed; nothing is loaded."""
-    return any(importlib.util.find_spec(name) is not None for name, _ in MODULES.values())

@@ -10,7 +10,7 @@ from ...errors import InputError
 from ..bundle.bundle import StoredBundle
 from ..bundle.sections import EngineRecord
 from ..open.engine_fit import TITLES
-from ..open.select import PRECISIONS
+from ..open.select import choose_model
 from ..sessions.ort import OrtSession
 from ..spec import TensorSpec
 from .model_tensors import find_batch
@@ -102,7 +102,7 @@ def _native(bundle: StoredBundle, backend: str, options: RepositoryOptions) -> C
         why = f"TensorRT {engine.version}, {engine.precision}"
         note = f"{file} runs in a Triton with TensorRT {engine.version} only"
     else:
-        file, precision = _model(bundle, options)
+        file, precision = choose_model(bundle, options.precision, on_gpu=options.device == "gpu")
         model, note = file, ""
         why = f"ONNX Runtime, {precision}"
     inputs, outputs = _own_border(bundle, model)
@@ -130,18 +130,6 @@ def _enterprise(bundle: StoredBundle, options: RepositoryOptions) -> EngineRecor
 def _least_batch(bundle: StoredBundle, options: RepositoryOptions) -> int:
     batch, _ = find_batch(bundle.manifest.inputs, bundle.manifest.outputs, options.batch_axis)
     return batch.min if batch is not None else 1
-
-
-def _model(bundle: StoredBundle, options: RepositoryOptions) -> tuple[str, str]:
-    """The ONNX file for a native backend: of the precision that was asked for, else FP16 on a GPU and FP32 elsewhere."""
-    has = {p: bundle.with_role(f"model-{p}") for p in PRECISIONS}
-    small = [p for p in PRECISIONS[1:] if has[p]]
-    wanted = options.precision or (small[0] if options.device == "gpu" and small else "fp32")
-    if not has[wanted]:
-        raise InputError(
-            f"{bundle.path} has no {wanted} model", f"it has {', '.join(p for p in PRECISIONS if has[p]) or 'none'}"
-        )
-    return has[wanted][0], wanted
 
 
 def _own_border(bundle: StoredBundle, model: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

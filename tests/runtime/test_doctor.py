@@ -120,7 +120,7 @@ class _FakeDriver:
 )
 def test_rtx_runs_on_the_gpus_that_it_lists(monkeypatch: pytest.MonkeyPatch, capability: str, detail: str) -> None:
     pytest.importorskip("tensorrt_rtx")
-    monkeypatch.setattr(doctor, "Driver", type("Driver", (_FakeDriver,), {"capability": capability}))
+    monkeypatch.setattr(doctor, "CudaDriver", type("CudaDriver", (_FakeDriver,), {"capability": capability}))
     found = {f.component: f for f in diagnose()}
     assert found["gpu"] == Component("gpu", "ok", "CUDA 12.8", f"NVIDIA X, compute capability {capability}")
     assert found["target tensorrt-rtx"].detail == detail
@@ -130,7 +130,7 @@ def test_a_provider_that_is_listed_and_does_not_start_is_broken(monkeypatch: pyt
     def refuse(*_: object, **__: object) -> None:
         raise MissingBackendError("CUDAExecutionProvider did not start")
 
-    monkeypatch.setattr(doctor, "Driver", _FakeDriver)
+    monkeypatch.setattr(doctor, "CudaDriver", _FakeDriver)
     monkeypatch.setattr(doctor, "OrtSession", refuse)
     finding = {f.component: f for f in diagnose()}["target ort-cuda"]
     assert (finding.status, finding.detail) == ("broken", "onnxruntime: CUDAExecutionProvider did not start")

@@ -50,7 +50,7 @@ def driver(host_driver: str) -> CudaDriver:
 @pytest.fixture
 def opened(driver: CudaDriver, monkeypatch: pytest.MonkeyPatch) -> Open:
     """``opened(profiles, rtx=..., **options)``: a session over y = 3 x, and what it has done so far."""
-    monkeypatch.setattr("attnexport.runtime.sessions.tensorrt.Driver", lambda: driver)
+    monkeypatch.setattr("attnexport.runtime.sessions.tensorrt.CudaDriver", lambda: driver)
 
     def make(
         profiles: list[Any] = PLAIN, *, rtx: bool = False, fixed: Any = None, **options: Any

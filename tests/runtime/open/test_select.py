@@ -75,7 +75,7 @@ def test_auto_says_why_an_engine_does_not_run(make: Make) -> None:
     with open_bundle(make((ENGINE,))) as session:
         assert session.backend == "ort-cpu"
         assert session.notes == (
-            "engines/a.engine does not run here, since no GPU is here: ONNX Runtime on the CPU",
+            "engines/a.engine needs a GPU and there is none: ONNX Runtime on the CPU",
         )  # fmt: skip
 
 
@@ -122,10 +122,10 @@ def test_an_engine_that_fits_is_taken_before_one_that_does_not(make: Make, monke
 @pytest.mark.parametrize(
     ("engines", "backend", "kind", "words"),
     [
-        ((ENGINE,), "tensorrt-rtx", MissingBackendError, r"engines/a\.engine needs an NVIDIA GPU and none is here"),
+        ((ENGINE,), "tensorrt-rtx", MissingBackendError, r"engines/a\.engine needs an NVIDIA GPU and there is none"),
         ((), "tensorrt", InputError, r"has no engine\. build one with: attnexport rebuild \S+net\.attn"),
         ((), "ort-cuda", MissingBackendError, "CUDAExecutionProvider"),
-        ((), "torch", InputError, "a bundle holds no PyTorch module"),
+        ((), "torch", InputError, "a bundle has no PyTorch module"),
         ((), "gpu", InputError, r"backend 'gpu' is not known\. use one of auto, ort-cpu, ort-cuda, ort-tensorrt"),
     ],
 )
@@ -154,9 +154,7 @@ def test_a_bundle_without_a_small_model_has_nothing_to_emulate(make: Make) -> No
 
 def test_a_bundle_of_several_graphs_is_opened_by_part(tmp_path: Path, plain: Manifest) -> None:
     bundle = StoredBundle(tmp_path, replace(plain, parts={"encoder": "encoder", "step": "step"}))
-    with pytest.raises(
-        InputError, match=r"holds several graphs, encoder, step.*open one of them, .*/encoder, or decode"
-    ):
+    with pytest.raises(InputError, match=r"has several graphs, encoder, step.*open one of them, .*/encoder, or decode"):
         open_bundle(bundle)
 
 
