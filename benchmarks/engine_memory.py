@@ -20,7 +20,7 @@ from attnexport.export.engine.memory import engine_memory
 from attnexport.export.progress import Silent
 from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.codec import encode_fields
-from attnexport.runtime.show.console import size
+from attnexport.runtime.show.terminal import size
 from attnexport.runtime.spec import Axis, TensorSpec
 
 

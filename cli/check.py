@@ -18,7 +18,8 @@ def check(
 ) -> None:
     """Prove a bundle again from its golden inputs and outputs; needs no torch."""
     from ..runtime.check.check import check as run_check
-    from ..runtime.show.console import ConsoleReporter, show_check
+    from ..runtime.show.check_table import show_check
+    from ..runtime.show.console import ConsoleReporter
 
     with ConsoleReporter(silent=json_output) as reporter:
         if rebuild:

@@ -44,7 +44,8 @@ def debug(
     require_export()
     from ..export.debug import debug as run
     from ..export.pipeline import destination
-    from ..runtime.show.console import ConsoleReporter, show_divergence
+    from ..runtime.show.console import ConsoleReporter
+    from ..runtime.show.divergence_table import show_divergence
 
     bundle = model if model is not None and model.is_dir() else None
     if original is not None and bundle is None:

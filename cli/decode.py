@@ -27,7 +27,7 @@ def decode(
 ) -> None:
     """Decode source tokens with a bundle's encoder and step: a line of target tokens per row; '...' where no end came."""
     from ..runtime.decode import open_decoder
-    from ..runtime.show.console import show_decodes
+    from ..runtime.show.decode_table import show_decodes
 
     rows = [token_row(text) for text in tokens or ()]
     with open_decoder(bundle, precision=precision, backend=backend) as decoder:

@@ -25,7 +25,7 @@ def doctor(
     if target or save:
         raise InputError("--target and --save belong to --probe", "add --probe")
     from ..runtime.doctor import diagnose
-    from ..runtime.show.console import show_diagnosis
+    from ..runtime.show.doctor_table import show_diagnosis
 
     show_diagnosis(diagnose(), as_json=json_output)
 
@@ -35,7 +35,8 @@ def _probe(targets: Sequence[str], save: Path | None, *, as_json: bool) -> None:
 
     require_export()
     from ..export.probe import differences, keep, probe
-    from ..runtime.show.console import ConsoleReporter, show_probe
+    from ..runtime.show.console import ConsoleReporter
+    from ..runtime.show.doctor_table import show_probe
 
     with ConsoleReporter(silent=as_json) as reporter:
         found = probe(targets, reporter)

@@ -95,7 +95,8 @@ def export(
     require_export()
     from ..export.options import ExportOptions
     from ..export.pipeline import run
-    from ..runtime.show.console import ConsoleReporter, show_result
+    from ..runtime.show.console import ConsoleReporter
+    from ..runtime.show.result_table import show_result
 
     options = ExportOptions.from_strings(
         model=model, out=out, force=force, trt=trt, precision=precision, io_precision=io_precision,

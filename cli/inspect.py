@@ -30,14 +30,14 @@ def inspect(
     if attention is not None:
         from ..runtime.inputs.picture import numbers
         from ..runtime.show.attention_picture import draw_attention
-        from ..runtime.show.console import show_picture
+        from ..runtime.show.written import show_written
 
         picture = draw_attention(bundle, attention, out, mean=numbers(mean, "--mean"), std=numbers(std, "--std"))
-        show_picture(picture, as_json=json_output)
+        show_written(picture, "picture", as_json=json_output)
         return
     if out is not None or (mean, std) != ("0", "1"):
         raise InputError("--out, --mean and --std belong to --attention", "add --attention IMAGE")
-    from ..runtime.show.console import show_inspection
     from ..runtime.show.inspect import inspect as run_inspect
+    from ..runtime.show.inspection_text import show_inspection
 
     show_inspection(run_inspect(bundle), layers=layers, as_json=json_output)

@@ -30,7 +30,8 @@ def rebuild(
     The kernels' timings stay beside the bundle, in NAME.attn.timing-cache, so that the next build here is quicker.
     """
     from ..export.rebuild import rebuild as run_rebuild
-    from ..runtime.show.console import ConsoleReporter, show_rebuilt
+    from ..runtime.show.console import ConsoleReporter
+    from ..runtime.show.result_table import show_rebuilt
 
     options = read_engine(words)
     with ConsoleReporter(silent=json_output) as reporter:

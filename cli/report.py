@@ -19,9 +19,9 @@ def report(
     from ..export.report.page import write_page
     from ..runtime.bundle.bench_report import BenchReport
     from ..runtime.bundle.bundle import StoredBundle
-    from ..runtime.show.console import show_page
+    from ..runtime.show.written import show_written
 
     opened = StoredBundle.open(bundle)
     measured = BenchReport.read(bench) if bench is not None else None
     path = write_page(opened, out or Path(f"{opened.manifest.name}.html"), measured)
-    show_page(path, as_json=json_output)
+    show_written(path, "report", as_json=json_output)

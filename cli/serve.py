@@ -56,7 +56,7 @@ def serve(
     """Serve bundles with Triton, ready once golden inputs have been answered correctly; until SIGTERM or Ctrl-C."""
     from ..errors import InputError
     from ..runtime.serve.demo.server import Demo
-    from ..runtime.serve.log import FORMATS, Log
+    from ..runtime.serve.log import FORMATS, LineLog
     from ..runtime.serve.options import ServeOptions
     from ..runtime.serve.supervisor import serve as run
     from ..runtime.triton.options import RepositoryOptions
@@ -70,7 +70,7 @@ def serve(
     options = ServeOptions(
         tuple(bundles), host, http_port, grpc_port, metrics_port, models, triton, drain, start, restarts, admin_key
     )
-    say = Log(sys.stdout, log_format, verbose=verbose)
+    say = LineLog(sys.stdout, log_format, verbose=verbose)
     with ExitStack() as stack:
         page = stack.enter_context(Demo(host, demo_port, say)) if demo else None
         code = run(options, say, () if page is None else (page.ready,))

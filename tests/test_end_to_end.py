@@ -195,7 +195,7 @@ def test_inspect_and_check_speak_to_people(bundle: StoredBundle, capfd: pytest.C
     for words in ("rewrites", "operators", "engine", "parity", "features.", "attention/"):
         assert words in shown
     assert run("check", bundle.path) == 0
-    assert "the bundle holds" in capfd.readouterr().out
+    assert "bundle verified" in capfd.readouterr().out
 
 
 class Small(nn.Module):

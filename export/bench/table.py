@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...runtime.bundle.bench_report import ABSENT, BenchReport, GpuState, Interval, Memory, Point, Target
-from ...runtime.show.console import size
+from ...runtime.show.terminal import size
 
 GOOD, BAD = "green", "red"
 

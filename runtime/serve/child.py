@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import launch
 from .gate import GATE
-from .log import Level, Says
+from .log import Level, Log
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ (?P<level>[IWEF]) \d+ (?P<source>[^]]*)\] ?(?P<text>.*)")
 _LEVELS: Mapping[str, Level] = {"I": "debug", "W": "warning", "E": "error", "F": "error"}
@@ -35,7 +35,7 @@ class Child:
     the Python of its models looks there first, whatever PYTHONPATH says.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, say: Says) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, say: Log) -> None:
         self._say = say
         self._errors: deque[str] = deque(maxlen=_KEPT)
         self.files: dict[tuple[str, str], tuple[str, str]] = {}

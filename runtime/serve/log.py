@@ -12,14 +12,14 @@ LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
 FORMATS = ("auto", "json", "text")
 
 
-class Says(Protocol):
+class Log(Protocol):
     """How the parts of a server say something."""
 
     def __call__(self, level: Level, event: str, message: str, **fields: Any) -> None:
         """One event: a word for machines to look for, a sentence, and its values."""
 
 
-class Log:
+class LineLog:
     """Writes events to a stream, whole lines, from any thread. ``form`` auto: text for a terminal, JSON elsewhere.
 
     A JSON line has ``time`` (UTC), ``level``, ``event``, ``message``, and the event's own fields.

@@ -24,7 +24,7 @@ from ...errors import MissingBackendError
 from ..bundle.atomic import PartialDirectory, publish, sweep
 from ..device import cuda_device
 from ..user_cache import cache_folder
-from .log import Says
+from .log import Log
 
 WHEEL = "nvidia-pytriton==0.7.0"
 """Triton 2.51. An older one with published advisories: for this machine and CI; a container has a current one."""
@@ -33,7 +33,7 @@ _REMEDY = "put a tritonserver on PATH, name one by --triton, or use NVIDIA's ima
 _TENSORRT = ("tensorrt-rtx-cu12", "tensorrt-rtx", "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 
 
-def private_environment(say: Says) -> Path:
+def private_environment(say: Log) -> Path:
     """The folder of the environment, made now where it is not there yet.
 
     Raises MissingBackendError where this machine or Python cannot have it, or installing fails.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
-from .log import Says
+from .log import Log
 from .private import private_environment, program_in, shared_python
 
 IMAGE = Path("/opt/tritonserver/bin/tritonserver")
@@ -41,7 +41,7 @@ class Triton:
         }
 
 
-def find_triton(named: Path | None, say: Says) -> Triton:
+def find_triton(named: Path | None, say: Log) -> Triton:
     """The server to start.
 
     Raises InputError for a named one that is no program, MissingBackendError where the wheel's is needed and cannot be had.

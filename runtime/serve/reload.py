@@ -17,7 +17,7 @@ from ..triton.options import RepositoryOptions
 from ..triton.repository import write_repository
 from .admin import Admin
 from .gate import ReadinessGate
-from .log import Says
+from .log import Log
 from .run_folder import RunFolder
 from .verify import CLIENT_ROLES, DeployedModel, digest_of
 
@@ -32,7 +32,7 @@ class Reloader:
         gate: ReadinessGate,
         admin: Callable[[], Admin],
         prove: Callable[[Sequence[DeployedModel]], None],
-        say: Says,
+        say: Log,
     ) -> None:
         self._folder, self._models, self._gate = folder, models, gate
         self._admin, self._prove, self._say = admin, prove, say

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from ..bundle.sections import DecodeAgreement
 from ..decode.hypothesis import Hypothesis
+from .terminal import print_json
 
 
 def agreement_table(records: Sequence[DecodeAgreement], verdicts: tuple[str, str]) -> Table:
@@ -41,3 +43,13 @@ def hypothesis_json(hypothesis: Hypothesis) -> dict[str, Any]:
         "log_probability": hypothesis.log_probability,
         "score": hypothesis.score,
     }
+
+
+def show_decodes(found: Sequence[Sequence[Hypothesis]], how: str, *, as_json: bool) -> None:
+    """Print the tokens of each row's best hypothesis, a line per row; as JSON all hypotheses."""
+    if as_json:
+        print_json({"run_by": how, "rows": [[hypothesis_json(one) for one in row] for row in found]})
+        return
+    for row in found:
+        best = row[0]
+        sys.stdout.write(" ".join(map(str, best.tokens)) + ("" if best.finished else " ...") + "\n")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ..bundle.divergence import Divergence, ModuleDivergence, TensorError
+from .terminal import print_json, stdout_console
 
 AROUND = 6
 """Modules before and after the place, and as many of the largest growth where nothing fails."""
@@ -100,3 +103,15 @@ def _tensors(found: Divergence, rows: Sequence[TensorError]) -> Table:
             style="bold red" if row.name == found.tensor else None,
         )  # fmt: skip
     return table
+
+
+def show_divergence(
+    found: Divergence, form: Literal["table", "json", "quiet"], *, every: bool = False, tensors: bool = False
+) -> None:
+    """Print where a stage parts from the original; ``quiet``: the command that reproduces it."""
+    if form == "json":
+        print_json(found.to_json())
+    elif form == "table":
+        print_divergence(stdout_console(), found, every=every, tensors=tensors)
+    elif found.reproducer is not None:
+        sys.stdout.write(f"{found.reproducer.command}\n")

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..spec import TensorSpec
-from .console import print_json
+from .terminal import print_json
 
 
 def show_models(rows: Sequence[Mapping[str, Any]], *, one: bool, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from .console import print_json, show_parts
+from .terminal import print_json, show_parts
 
 _WORDS = {
     "cannot": "[bold red]cannot run[/]",

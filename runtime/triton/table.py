@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from ..show.console import print_json, show_parts
+from ..show.terminal import print_json, show_parts
 from .options import WrittenModel
 
 

@@ -30,8 +30,10 @@ from attnexport.runtime.check.check_rows import CheckResult, CheckRow
 from attnexport.runtime.device import cuda_device
 from attnexport.runtime.open.engine_binding import built_from
 from attnexport.runtime.open.engine_memory import memory_of
-from attnexport.runtime.show.console import show_inspection, show_rebuilt, size
 from attnexport.runtime.show.inspect import inspect
+from attnexport.runtime.show.inspection_text import show_inspection
+from attnexport.runtime.show.result_table import show_rebuilt
+from attnexport.runtime.show.terminal import size
 from attnexport.runtime.spec import Axis, TensorSpec
 
 rtx = pytest.importorskip("tensorrt_rtx")

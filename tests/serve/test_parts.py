@@ -17,7 +17,7 @@ import pytest
 from attnexport.errors import InputError, MissingBackendError
 from attnexport.runtime.serve import private, program
 from attnexport.runtime.serve.endpoints import Endpoints, find_endpoints
-from attnexport.runtime.serve.log import Log
+from attnexport.runtime.serve.log import LineLog
 from attnexport.runtime.serve.options import ServeOptions
 from attnexport.runtime.serve.run_folder import RunFolder
 
@@ -77,7 +77,7 @@ def test_every_address_is_reached_by_loopback(address: str, local: str) -> None:
 
 def test_a_log_line_is_json_with_the_fields_of_the_event() -> None:
     stream = io.StringIO()
-    say = Log(stream)
+    say = LineLog(stream)
     say("info", "ready", "all is well", models=["net"], path=Path("x"))
     say("debug", "triton", "not said")
     record = json.loads(stream.getvalue())
@@ -87,7 +87,7 @@ def test_a_log_line_is_json_with_the_fields_of_the_event() -> None:
 
 def test_a_log_line_for_a_person_has_the_level_where_it_matters() -> None:
     stream = io.StringIO()
-    say = Log(stream, "text", verbose=True)
+    say = LineLog(stream, "text", verbose=True)
     say("debug", "triton", "one")
     say("error", "crashed", "two")
     lines = [line.partition(" ")[2] for line in stream.getvalue().splitlines()]

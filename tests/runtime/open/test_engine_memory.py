@@ -10,7 +10,7 @@ import pytest
 from attnexport.errors import BundleError
 from attnexport.runtime.bundle.sections import EngineRecord
 from attnexport.runtime.open.engine_memory import EngineMemory, ProfileMemory, keep, memory_of
-from attnexport.runtime.show.console import size
+from attnexport.runtime.show.terminal import size
 
 RECORD = EngineRecord("engines/fp16.engine", "rtx", "1.7.1", "fp16", None, (), (), 1.0, 9)
 MEMORY = EngineMemory(199_040, (ProfileMemory(8_662_016, 0, 196_608, 640), ProfileMemory(64, 1_000, 32, 8)))

@@ -17,7 +17,8 @@ import typer
 from attnexport.cli.run import app
 from attnexport.errors import InputError
 from attnexport.runtime.inputs.picture import read_picture
-from attnexport.runtime.serve.demo.server import AT_ONCE, LARGEST, Demo
+from attnexport.runtime.serve.demo.http import LARGEST
+from attnexport.runtime.serve.demo.server import AT_ONCE, Demo
 from attnexport.runtime.serve.endpoints import Endpoints
 from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton.options import WrittenModel
@@ -54,26 +55,26 @@ def test_the_scale_of_a_request_goes_before_the_bundles(page: Any, demo_tools: A
 @pytest.mark.parametrize(
     ("method", "path", "body", "headers", "status", "words"),
     [
-        ("GET", "/nothing", None, {}, 404, "/nothing is not here"),
-        ("GET", "/../server.py", None, {}, 404, "is not here"),
-        ("GET", "/look?model=signs", None, {}, 404, "/look is not here"),
-        ("POST", "/models", b"", {}, 404, "/models is not here"),
-        ("POST", "/look?model=nobody", b"x", {}, 404, "no model 'nobody' is shown here"),
-        ("POST", "/look?model=tokens", b"x", {}, 404, "no model 'tokens' is shown here"),
+        ("GET", "/nothing", None, {}, 404, "/nothing does not exist"),
+        ("GET", "/../server.py", None, {}, 404, "does not exist"),
+        ("GET", "/look?model=signs", None, {}, 404, "/look does not exist"),
+        ("POST", "/models", b"", {}, 404, "/models does not exist"),
+        ("POST", "/look?model=nobody", b"x", {}, 404, "the page has no model 'nobody'"),
+        ("POST", "/look?model=tokens", b"x", {}, 404, "the page has no model 'tokens'"),
         ("POST", "/look?model=signs", b"no image", {}, 400, "what was sent cannot be read as an image"),
         ("POST", "/look?model=signs", b"", {}, 400, "what was sent cannot be read as an image"),
         ("POST", "/look?model=signs&mean=much", b"x", {}, 400, "mean 'much' is no list of numbers"),
         ("POST", "/look?model=signs&std=0", b"x", {}, 400, "std 0.0 is not above 0"),
         ("POST", "/look?model=signs&mean=1,2", b"x", {}, 400, "mean has 2 numbers for 3 channels"),
         ("POST", "/look?model=signs&example=7", b"", {}, 400, "signs has no example 7"),
-        ("POST", "/look?model=signs&example=-1", b"", {}, 400, "'-1' is no number of an example"),
+        ("POST", "/look?model=signs&example=-1", b"", {}, 400, "'-1' is not the number of an example"),
         ("GET", "/example?model=signs&index=x", None, {}, 400, "signs has no example -1"),
         ("POST", "/look?model=signs", None, {"Content_Length": str(LARGEST + 1)}, 413, "more than 16777216"),
-        ("POST", "/look?model=signs", None, {"Transfer_Encoding": "chunked"}, 411, "says how long it is"),
-        ("GET", "/models", None, {"Host": "evil.example"}, 403, "its own site alone"),
-        ("GET", "/models", None, {"Host": "evil.example:80"}, 403, "its own site alone"),
-        ("POST", "/look?model=signs&example=0", b"", {"Origin": "http://evil.example"}, 403, "its own site alone"),
-        ("POST", "/look?model=signs&example=0", b"", {"Origin": "null"}, 403, "its own site alone"),
+        ("POST", "/look?model=signs", None, {"Transfer_Encoding": "chunked"}, 411, "has no Content-Length"),
+        ("GET", "/models", None, {"Host": "evil.example"}, 403, "only its own site"),
+        ("GET", "/models", None, {"Host": "evil.example:80"}, 403, "only its own site"),
+        ("POST", "/look?model=signs&example=0", b"", {"Origin": "http://evil.example"}, 403, "only its own site"),
+        ("POST", "/look?model=signs&example=0", b"", {"Origin": "null"}, 403, "only its own site"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line(
@@ -132,7 +133,7 @@ def test_too_many_images_at_once_are_refused(own: Any, demo_tools: Any) -> None:
     for _ in range(AT_ONCE):
         assert demo._turns.acquire(blocking=False)
     status, told, _ = here.ask("POST", "/look?model=signs", demo_tools.png(PIXELS))
-    assert (status, told["error"]) == (503, f"{AT_ONCE} images are being looked at; try again")
+    assert (status, told["error"]) == (503, f"{AT_ONCE} images are in progress; try again")
     for _ in range(AT_ONCE):
         demo._turns.release()
     assert here.look("signs", demo_tools.png(PIXELS))["model"] == "signs"

@@ -1,0 +1,93 @@
+"""Print what a bundle contains: facts, rewrites with reasons, operators, precisions, engines, parity."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+
+from .decode_table import agreement_table
+from .inspect import Inspection
+from .parity_text import error_lines
+from .terminal import FAIL, PASS, plain_table, print_json, size, stdout_console
+
+
+def show_inspection(inspection: Inspection, *, layers: bool, as_json: bool) -> None:
+    """Print the sections of a bundle's manifest; ``layers`` adds every layer of the engines."""
+    if as_json:
+        print_json(inspection.to_json())
+        return
+    console = stdout_console()
+    facts = plain_table("", "", header=False)
+    for what, value in inspection.facts:
+        facts.add_row(what, escape(value))
+    console.print(facts)
+    _show_rewrites(console, inspection)
+    _show_precision(console, inspection)
+    counts = plain_table("operator", *inspection.models)
+    for operator in inspection.operators:
+        counts.add_row(operator.op, *map(str, operator.counts))
+    console.print("\n[bold]operators[/]", counts, sep="\n")
+    _show_engines(console, inspection, layers)
+    parity = plain_table("stage", "output", "rms error", "PyTorch's own", "ratio", "allowed", "result", "verdict")
+    for row in inspection.parity:
+        parity.add_row(
+            row.stage, escape(row.output), f"{row.rms:.2e}", f"{row.own_rms:.2e}", f"{row.ratio:.2f}x", f"{row.factor:g}x",
+            row.result, PASS if row.passed else FAIL,
+        )  # fmt: skip
+    console.print("\n[bold]parity[/]", parity, sep="\n")
+    for line in error_lines(inspection.attribution, most=len(inspection.attribution)):
+        console.print(escape(line))
+    if inspection.decode:
+        console.print("\n[bold]decodes[/]", agreement_table(inspection.decode, (PASS, FAIL)), sep="\n")
+    for note in inspection.notes:
+        console.print(f"note: {escape(note)}")
+
+
+def _show_rewrites(console: Console, inspection: Inspection) -> None:
+    console.print("\n[bold]rewrites[/]")
+    if not inspection.rewrites:
+        console.print("none: the graph had standard operators only")
+    for row in inspection.rewrites:
+        what = row.found or row.op
+        console.print(f"{len(row.nodes)} {escape(what)} -> {row.lowering or 'nothing'}  [dim]in {escape(row.model)}[/]")
+        for module in row.modules:
+            console.print(f"    in {escape(module)}")
+        for name, reason in row.refused:
+            refusal = "not recognised as local attention" if name == "recognise" else f"not {name}"
+            console.print(f"    [dim]{refusal}: {escape(reason)}[/]")
+        if row.milliseconds:
+            times = ", ".join(f"{name} {milliseconds:.2f} ms" for name, milliseconds in row.milliseconds)
+            console.print(f"    [dim]measured: {times}[/]")
+
+
+def _show_precision(console: Console, inspection: Inspection) -> None:
+    if not inspection.precision_counts:
+        return
+    counts = ", ".join(f"{count} {what}" for what, count in inspection.precision_counts.items())
+    console.print(f"\n[bold]precision[/] of the 16-bit model: nodes {counts}")
+    for row in inspection.kept:
+        console.print(f"{len(row.nodes)} in FP32: {escape(row.reason)}")
+        console.print(f"    in {escape(', '.join(row.modules))}")
+
+
+def _show_engines(console: Console, inspection: Inspection, layers: bool) -> None:
+    for engine in inspection.engines:
+        gpu = f"compute capability {engine.compute_capability}" if engine.compute_capability else "any supported GPU"
+        console.print(
+            f"\n[bold]engine[/] {escape(engine.file)}: {engine.library}, {engine.precision}, {gpu}, {size(engine.bytes)}, "
+            f"{len(engine.layers)} layers, built in {engine.seconds:.1f} s"
+        )
+        for i, profile in enumerate(engine.profiles):
+            for name, shapes in profile.items():
+                points = ", ".join(f"{point} {'x'.join(map(str, shape))}" for point, shape in shapes.items())
+                console.print(f"    profile {i}: {escape(name)} {points}")
+        for i, line in enumerate(engine.memory.describe(size) if engine.memory is not None else ()):
+            console.print(f"    profile {i}: {line}")
+        if layers:
+            table = plain_table("layer", "type", "outputs")
+            for layer in engine.layers:
+                outputs = ", ".join(f"{o.get('dtype', '')}" for o in layer.get("outputs", ()))
+                table.add_row(escape(str(layer.get("name", ""))), str(layer.get("type", "")), outputs)
+            console.print(table)
+    if inspection.engines and not layers:
+        console.print("    every layer: add --layers")
