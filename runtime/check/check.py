@@ -133,7 +133,7 @@ def _check_stage(
 
 def _judge(record: ParityRecord, figures: Figures, precision: str, how: str) -> CheckRow:
     gate = Gate.judge(figures, own_rms=record.own_rms, precision=precision, factor=record.gate.factor)
-    reason = f"errs {gate.ratio:.3g} times as much as PyTorch itself, and {gate.factor:g} is allowed"
+    reason = f"error is {gate.ratio:.3g}x PyTorch's error; the limit is {gate.factor:g}x"
     return CheckRow(
         stage=record.stage,
         file=record.file,

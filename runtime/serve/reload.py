@@ -1,7 +1,7 @@
 """SIGHUP: bundles that have changed become new versions of their models, while the old ones serve.
 
-A new version is loaded under another name first and held to its golden inputs through the wire. It takes the place of the old
-one only then, so nobody is answered by a version that answers wrongly.
+A new version is first loaded under another name and verified. Only then does it replace the old one, so no client gets
+a wrong answer.
 """
 
 from __future__ import annotations
@@ -23,30 +23,33 @@ from .verify import CLIENT_ROLES, DeployedModel, digest_of
 
 
 class Reloader:
-    """Of one running server. ``admin`` connects to it, ``prove`` raises ParityError or StageError for subjects that answer wrongly."""
+    """Reloads the bundles of a running server.
+
+    ``admin`` connects to the server; ``verify`` raises ParityError or StageError for models with wrong answers.
+    """
 
     def __init__(
         self,
         folder: RunFolder,
-        models: RepositoryOptions,
+        options: RepositoryOptions,
         gate: ReadinessGate,
         admin: Callable[[], Admin],
-        prove: Callable[[Sequence[DeployedModel]], None],
-        say: Log,
+        verify: Callable[[Sequence[DeployedModel]], None],
+        log: Log,
     ) -> None:
-        self._folder, self._models, self._gate = folder, models, gate
-        self._admin, self._prove, self._say = admin, prove, say
+        self._folder, self._options, self._gate = folder, options, gate
+        self._admin, self._verify, self._log = admin, verify, log
 
     def reload(self, served: Sequence[DeployedModel]) -> list[DeployedModel]:
-        """What is served from now on. A bundle that cannot be is said, and its old version stays."""
+        """Return the models that are served from now on. A bundle that is refused is logged, and its old version stays."""
         result: list[DeployedModel] = []
-        for bundle in dict.fromkeys(subject.written.bundle for subject in served):
-            old = [subject for subject in served if subject.written.bundle == bundle]
+        for bundle in dict.fromkeys(model.written.bundle for model in served):
+            old = [model for model in served if model.written.bundle == bundle]
             name, version = next((s.written.name, s.written.version) for s in old if s.written.role in CLIENT_ROLES)
             try:
                 if digest_of(bundle) == old[0].digest:
-                    self._say(
-                        "info", "unchanged", f"{bundle} is as it was; version {version} of {name} serves on", model=name
+                    self._log(
+                        "info", "unchanged", f"{bundle} is unchanged; version {version} of {name} stays", model=name
                     )
                     result += old
                     continue
@@ -54,53 +57,53 @@ class Reloader:
                 fresh = self._exchange(bundle)
             except (AttnexportError, OSError) as error:
                 problem = error.problem if isinstance(error, AttnexportError) else str(error)
-                self._say(
-                    "error", "refused", f"{problem}; version {version} of {name} serves on", model=name, version=version
+                self._log(
+                    "error", "refused", f"{problem}; version {version} of {name} stays", model=name, version=version
                 )
                 result += old
             else:
                 version = fresh[0].written.version
-                self._say("info", "reloaded", f"{name} version {version} from {bundle}", model=name, version=version)
+                self._log("info", "reloaded", f"{name} version {version} from {bundle}", model=name, version=version)
                 result += fresh
         return result
 
     def _try(self, bundle: Path, name: str, served: Sequence[DeployedModel]) -> None:
-        """Load the bundle beside what is served, and prove it; nothing of it stays."""
-        models = replace(self._models, name=f"{name}_candidate")
-        subjects = [DeployedModel(model) for model in write_repository([bundle], self._folder.candidates, models)]
-        names = [subject.written.name for subject in subjects]
+        """Load the bundle under another name, verify it, and unload it."""
+        options = replace(self._options, name=f"{name}_candidate")
+        models = [DeployedModel(model) for model in write_repository([bundle], self._folder.candidates, options)]
+        names = [model.written.name for model in models]
         try:
             with self._admin() as admin:
-                for one in names:
-                    admin.load(one)
-            self._prove(subjects)
+                for candidate in names:
+                    admin.load(candidate)
+            self._verify(models)
         finally:
             with self._admin() as admin:
-                for one in reversed(names):
+                for candidate in reversed(names):
                     with suppress(StageError):
-                        admin.unload(one)
+                        admin.unload(candidate)
                 shutil.rmtree(self._folder.candidates)
                 self._folder.candidates.mkdir()
                 if not admin.ready():
-                    for one in names:
-                        self._gate.forgive(admin, one, served[0].config)
+                    for candidate in names:
+                        self._gate.forgive(admin, candidate, served[0].config)
 
     def _exchange(self, bundle: Path) -> list[DeployedModel]:
-        """Add the version, and let it take over; where that fails it is removed again."""
+        """Add the new version and serve it; if that fails, remove it again."""
         before = {path: path.read_bytes() for path in self._folder.repository.glob("*/config.pbtxt")}
-        subjects = [DeployedModel(model) for model in write_repository([bundle], self._folder.repository, self._models)]
+        models = [DeployedModel(model) for model in write_repository([bundle], self._folder.repository, self._options)]
         try:
             with self._admin() as admin:
-                for subject in subjects:
-                    admin.load(subject.written.name)
-            self._prove(subjects)
+                for model in models:
+                    admin.load(model.written.name)
+            self._verify(models)
         except AttnexportError:
-            for subject in subjects:
-                shutil.rmtree(subject.written.folder / str(subject.written.version))
-                config = subject.written.folder / "config.pbtxt"
+            for model in models:
+                shutil.rmtree(model.written.folder / str(model.written.version))
+                config = model.written.folder / "config.pbtxt"
                 config.write_bytes(before[config])
             with self._admin() as admin:
-                for subject in subjects:
-                    admin.load(subject.written.name)
+                for model in models:
+                    admin.load(model.written.name)
             raise
-        return subjects
+        return models

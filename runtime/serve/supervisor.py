@@ -215,7 +215,7 @@ class Supervisor:
             runs = f"{file} on {how}" if file else how
             self._log(
                 "info", "verified",
-                f"{name} version {version}, {runs}: {verification.cases} golden cases through the wire, {verification.held}",
+                f"{name} version {version}, {runs}: {verification.cases} golden cases over HTTP, {verification.error}",
                 model=name, version=version, runs=runs, cases=verification.cases,
             )  # fmt: skip
 

@@ -1,6 +1,6 @@
-"""Golden inputs answered correctly through the wire: without that no server is ready.
+"""Verify a deployed model: it must answer its golden inputs over HTTP and gRPC within the gate of its export.
 
-A model is held to the gate that its bundle's own export passed, over HTTP with every golden case and over gRPC with the first.
+HTTP gets every golden case, gRPC the first one. The server is ready only after that.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from ..triton.options import WrittenModel
 from .wire import Wire
 
 CLIENT_ROLES = ("model", "ensemble")
-"""Roles of models that clients call. The encoder and the decode loop of a sequence model are proved through its ensemble."""
+"""Roles of the models that clients call. The ensemble of a sequence model also verifies its encoder and decode loop."""
 _DTYPES = {word: name for name, word in TYPES.items()}
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was proved of one model: how many golden cases, by which protocol, and how well they were answered, in words."""
+    """The result for one model: the number of golden cases, the protocol, and the error in words."""
 
     model: str
     version: int
     protocol: str
     cases: int
-    held: str
+    error: str
 
 
 class DeployedModel:
-    """A model that was written, with its configuration and its bundle's golden cases.
+    """A model of the repository, with its configuration and its bundle's golden cases.
 
-    Raises BundleError for a bundle without golden cases.
+    Raise BundleError for a bundle without golden cases.
     """
 
     def __init__(self, written: WrittenModel) -> None:
@@ -57,29 +57,30 @@ class DeployedModel:
 
     @property
     def code(self) -> tuple[Path, ...]:
-        """The file that a process of the Python backend loads for it; none for another backend."""
-        found = self.written.folder / str(self.written.version) / "model.py"
-        return (found,) if found.is_file() else ()
+        """The file that a process of the Python backend loads for this model; empty for another backend."""
+        file = self.written.folder / str(self.written.version) / "model.py"
+        return (file,) if file.is_file() else ()
 
-    def prove(self, wire: Wire, file: str | None, stop: Callable[[], bool]) -> Verification | None:
-        """Hold the model to its golden cases, all of them over HTTP and the first over gRPC; None for a part of a sequence model.
+    def verify(self, wire: Wire, file: str | None, stop: Callable[[], bool]) -> Verification | None:
+        """Send the golden cases and compare the answers; None for a part of a sequence model.
 
-        ``file`` is what the model says that it runs, ``stop`` whether to leave off: then the proof is of fewer cases.
-        Raises ParityError for an answer that is wrong, StageError for none.
+        ``file`` is the file that the model reports to run. If ``stop`` returns True, the remaining cases are left out.
+        Raise ParityError for a wrong answer, StageError for a missing one.
         """
         if self.written.role not in CLIENT_ROLES:
             return None
         cases = self.cases if wire.protocol == "http" else self.cases[:1]
-        done: list[tuple[GoldenCase, dict[str, np.ndarray]]] = []
+        answered: list[tuple[GoldenCase, dict[str, np.ndarray]]] = []
         for case in cases:
             if stop():
                 break
-            done.append((case, self._ask(wire, case.feeds)))
-        held = self._hold_tokens(done) if self.written.role == "ensemble" else self._hold_values(done, wire, file)
-        return Verification(self.written.name, self.written.version, wire.protocol, len(done), held)
+            answered.append((case, self._infer(wire, case.feeds)))
+        sequence = self.written.role == "ensemble"
+        error = self._compare_tokens(answered) if sequence else self._compare_values(answered, wire, file)
+        return Verification(self.written.name, self.written.version, wire.protocol, len(answered), error)
 
-    def _ask(self, wire: Wire, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Send one golden case, in as many requests as the model's largest batch makes of it."""
+    def _infer(self, wire: Wire, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Send one golden case, split into requests of the model's largest batch."""
         config, version = self.config, str(self.written.version)
         sent = {tensor.name: as_declared(feeds[tensor.name], tensor, config) for tensor in config.input}
         rows = len(next(iter(sent.values())))
@@ -92,57 +93,55 @@ class DeployedModel:
         ]
         return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
-    def _hold_values(
-        self, done: Sequence[tuple[GoldenCase, Mapping[str, np.ndarray]]], wire: Wire, file: str | None
+    def _compare_values(
+        self, answered: Sequence[tuple[GoldenCase, Mapping[str, np.ndarray]]], wire: Wire, file: str | None
     ) -> str:
         specs = self.bundle.manifest.outputs
         meters = {spec.name: ErrorMeter() for spec in specs}
-        for case, answer in done:
+        for case, answer in answered:
             got = {spec.name: _as_specified(answer[spec.name], spec) for spec in specs if spec.name in answer}
             what = f"model {self.written.name!r} over {wire.protocol}, golden case {case.name!r}"
             check_outputs(specs, got, truth=case.truth, of=what)
             for name, meter in meters.items():
                 meter.add(got[name], case.truth[name])
-        if not done:
-            return "nothing asked"
+        if not answered:
+            return "no case was sent"
         ratio, stage = max(self._judge(name, meter, file) for name, meter in meters.items())
-        return f"at most {ratio:.2f} times PyTorch's own error ({stage})"
+        return f"at most {ratio:.2f}x PyTorch's error ({stage})"
 
-    def _hold_tokens(self, done: Sequence[tuple[GoldenCase, Mapping[str, np.ndarray]]]) -> str:
-        """Token for token; a row may leave the truth only where the export's own decodes were allowed to, at a tie."""
+    def _compare_tokens(self, answered: Sequence[tuple[GoldenCase, Mapping[str, np.ndarray]]]) -> str:
+        """Compare token by token. A row may differ from the reference only at a tie, as in the gate of the export."""
         facts, _ = parts_of(self.bundle)
         tie = max((2 * r.factor * r.own_error for r in facts.parity if r.width == 1), default=0.0)
-        found = [
+        agreements = [
             agree(case.truth[TOKENS], answer[TOKENS], case.truth[MARGINS], end=facts.end, tie=tie)
-            for case, answer in done
+            for case, answer in answered
         ]
-        total = joined(found)
+        total = joined(agreements)
         if total.wrong:
             raise ParityError(
-                f"model {self.written.name!r} writes other tokens than the original in {len(total.wrong)} of {total.rows} rows",
-                f"prove the bundle with: attnexport check {self.written.bundle}",
+                f"model {self.written.name!r} decodes other tokens than the original in {len(total.wrong)} of {total.rows} rows",
+                f"verify the bundle with: attnexport check {self.written.bundle}",
             )
         return total.describe()
 
     def _judge(self, output: str, meter: ErrorMeter, file: str | None) -> tuple[float, str]:
-        """The error of an output as a multiple of PyTorch's own, and the stage of the export that it was held to.
+        """The error of an output as a multiple of PyTorch's error, and the stage of the export whose gate applies.
 
-        Raises ParityError where it is above what that stage was allowed, BundleError where no stage was held to anything.
+        Raise ParityError if the error is above the limit of that stage, BundleError if no stage has a gate for the output.
         """
         records = [r for r in self.bundle.manifest.parity if r.output == output]
         if not records:
-            raise BundleError(
-                f"{self.written.bundle} does not say how far output {output!r} may be off", "export the bundle again"
-            )
-        own = [r for r in records if r.file == file] or records
+            raise BundleError(f"{self.written.bundle} has no gate for output {output!r}", "export the bundle again")
+        records = [r for r in records if r.file == file] or records
         spec = next(s for s in self.bundle.manifest.outputs if s.name == output)
-        gates = [(self._gate(r, spec, meter), r.stage) for r in own]
-        gate, stage = min(gates, key=lambda found: (not found[0].passed, found[0].ratio))
+        gates = [(self._gate(r, spec, meter), r.stage) for r in records]
+        gate, stage = min(gates, key=lambda judged: (not judged[0].passed, judged[0].ratio))
         if not gate.passed:
             raise ParityError(
-                f"output {output!r} of model {self.written.name!r} errs {gate.ratio:.3g} times as much as PyTorch itself, "
-                f"and {gate.factor:g} is allowed ({stage})",
-                f"prove the bundle with: attnexport check {self.written.bundle}",
+                f"output {output!r} of model {self.written.name!r}: error is {gate.ratio:.3g}x PyTorch's error; "
+                f"the limit is {gate.factor:g}x ({stage})",
+                f"verify the bundle with: attnexport check {self.written.bundle}",
             )
         return gate.ratio, stage
 
@@ -152,12 +151,12 @@ class DeployedModel:
 
 
 def digest_of(bundle: Path) -> str:
-    """What tells one state of a bundle from another: its manifest holds the hash of every file."""
+    """The digest of a bundle: of its manifest, which has the hash of every file."""
     return sha256_of(bundle / MANIFEST)
 
 
 def as_declared(array: np.ndarray, tensor: Any, config: Any) -> np.ndarray:
-    """A golden input as the configuration declares it: its type, and [1] where the model takes a scalar."""
+    """A golden input in the type and rank of the configuration, which declares a scalar as [1]."""
     from ..triton.config import schema
 
     dtype = _DTYPES[schema().DataType.Name(tensor.data_type)]
@@ -167,7 +166,7 @@ def as_declared(array: np.ndarray, tensor: Any, config: Any) -> np.ndarray:
 
 
 def _as_specified(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
-    """An answer as the bundle specifies it; the other way round."""
+    """An answer in the type and rank of the bundle: the inverse of :func:`as_declared`."""
     if array.ndim == len(spec.axes) + 1 and array.shape[-1] == 1:
         array = array[..., 0]
     same_kind = array.dtype.kind == spec.numpy_dtype.kind == "f"

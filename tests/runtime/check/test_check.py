@@ -108,7 +108,7 @@ def test_a_model_that_is_a_little_off_fails_its_gate(make: Make, affine_model: C
     assert row.ratio is not None
     assert row.ratio > 20
     assert row.reason.startswith("errs ")
-    assert row.reason.endswith("times as much as PyTorch itself, and 2 is allowed")
+    assert row.reason.endswith("x PyTorch's error; the limit is 2x")
 
 
 @pytest.mark.parametrize(

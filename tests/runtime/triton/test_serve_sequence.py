@@ -1,4 +1,4 @@
-"""A sequence model behind ``attnexport serve``: proved token for token before it is ready, a new version proved before it takes over."""
+"""A sequence model behind ``attnexport serve``: it is verified token by token before it is ready, and so is a new version."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ def test_a_sequence_model_that_writes_other_tokens_is_not_served(sequence_bundle
     with serving(sequence_bundle) as serve:
         _, error = serve.communicate(timeout=120)
     assert serve.returncode == 1
-    assert "model 'words' writes other tokens than the original in 5 of 5 rows" in error
+    assert "model 'words' decodes other tokens than the original in 5 of 5 rows" in error
 
 
-def test_a_sequence_model_is_proved_token_for_token_and_reloaded(true_bundle: Path) -> None:
+def test_a_sequence_model_is_verified_token_by_token_and_reloaded(true_bundle: Path) -> None:
     (case,) = StoredBundle.open(true_bundle).golden()
     source, tokens = case.feeds["source"], case.truth["tokens"]
     with serving(true_bundle) as serve:
-        proved = wait_for(serve, "proved")
-        assert proved["model"] == "words"
-        assert f"{len(source)} of {len(source)} rows" in proved["message"]
+        verified = wait_for(serve, "verified")
+        assert verified["model"] == "words"
+        assert f"{len(source)} of {len(source)} rows" in verified["message"]
         ready = wait_for(serve, "ready")
         assert ready["models"] == ["words"]
 
