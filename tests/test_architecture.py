@@ -171,7 +171,7 @@ RULE_MARKS = {
     "export/domain": "SCHEMA = ",
     "export/lower": "LOWERING = ",
     "export/precision/rules": "RULE = ",
-    "export/raising": "def match(",
+    "export/raising": "RULE = ",
 }
 """What makes a file of these folders a rule, and not something that rules share."""
 

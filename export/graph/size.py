@@ -1,7 +1,7 @@
-"""Lengths of axes as polynomials of free sizes: equal polynomials are equal lengths, whatever the sizes are.
+"""Integers as polynomials of free sizes: equal polynomials are equal integers for all sizes.
 
-``s0*s1 + 2*s0`` has two terms; ``(s0 - 1)//2`` is a factor of its own (``Floor``), brought to one form so that the
-exporter's ``(s0 + 1)//2 - 1`` and ``(s0 - 1)//2`` are the same.
+``s0*s1 + 2*s0`` has two terms. ``(s0 - 1)//2`` is a factor (``Floor``) in a normal form, so that the exporter's
+``(s0 + 1)//2 - 1`` and ``(s0 - 1)//2`` are equal.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Union
 
 Factor = Union[str, "Floor"]
 Monomial = tuple[Factor, ...]
-"""Factors in the order of their texts; one that is squared stands twice."""
+"""Factors in the order of their texts; a squared factor is repeated."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """A sum of whole multiples of products, in normal form. Immutable; equality is equality for all sizes."""
+    """A sum of integer multiples of products, in normal form. Equality means equality for all sizes."""
 
     terms: tuple[tuple[Monomial, int], ...]
 
     @classmethod
     def of(cls, terms: Mapping[Monomial, int]) -> Size:
-        """In normal form: terms by degree and text, zeros left out."""
+        """The normal form: terms sorted by degree and text, without zeros."""
         kept = [(monomial, count) for monomial, count in terms.items() if count]
         return cls(tuple(sorted(kept, key=lambda term: (-len(term[0]), tuple(map(str, term[0]))))))
 
     @classmethod
     def number(cls, value: int) -> Size:
-        """A known length."""
+        """A known integer."""
         return cls((((), value),) if value else ())
 
     @classmethod
@@ -42,7 +42,7 @@ class Size:
 
     @property
     def value(self) -> int | None:
-        """The number, where it is one."""
+        """The number; None if it depends on a free size."""
         if not self.terms:
             return 0
         return self.terms[0][1] if self.terms[0][0] == () and len(self.terms) == 1 else None
@@ -65,7 +65,7 @@ class Size:
         return Size.of(terms)
 
     def over(self, other: Size) -> Size | None:
-        """The quotient where the division has no remainder whatever the sizes are, else None."""
+        """The quotient if the division has no remainder for all sizes, else None."""
         if not other.terms:
             return None
         rest, quotient = self, Size.number(0)
@@ -80,7 +80,7 @@ class Size:
         return quotient
 
     def floordiv(self, divisor: int) -> Size:
-        """floor(self / divisor) for divisor > 0: whole multiples come out, what remains is one ``Floor``."""
+        """floor(self / divisor) for divisor > 0: the whole multiples, plus one ``Floor`` of the rest."""
         whole = Size.of({monomial: count // divisor for monomial, count in self.terms})
         rest = Size.of({monomial: count % divisor for monomial, count in self.terms})
         if rest.value is not None:  # below the divisor
@@ -118,18 +118,18 @@ def _without(monomial: Monomial, taken: Monomial) -> Monomial | None:
 
 
 def product(sizes: Iterable[Size]) -> Size:
-    """All multiplied."""
+    """The product of all sizes."""
     return prod(sizes, start=ONE)
 
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Size:
-    """Read a symbolic dimension as exporters write it; a text that is no such expression is one free size."""
+    """Read a symbolic dimension as exporters write it; a text that is not such an expression is one free size."""
     try:
-        found = _read(ast.parse(text, mode="eval").body)
+        size = _read(ast.parse(text, mode="eval").body)
     except SyntaxError:
-        found = None
-    return Size.symbol(text) if found is None else found
+        size = None
+    return Size.symbol(text) if size is None else size
 
 
 _OPERATIONS: dict[type[ast.operator], Callable[[Size, Size], Size | None]] = {
@@ -158,7 +158,7 @@ def _read(node: ast.expr) -> Size | None:
 
 
 def _call(node: ast.Call) -> Size | None:
-    """The exporter's ``CeilToInt(IntTrueDiv(a, b))`` and its kin."""
+    """Read the exporter's ``CeilToInt(IntTrueDiv(a, b))`` and similar calls."""
     name = node.func.id if isinstance(node.func, ast.Name) else ""
     if name in ("CeilToInt", "FloorToInt", "TruncToInt") and isinstance(node.args[0], ast.Call):
         inner = node.args[0]

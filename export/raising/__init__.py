@@ -30,21 +30,21 @@ from . import (
 )
 from .candidates import possible
 from .known_pads import settle_pads
-from .rule import Raise, Rule
+from .rule import Match, RaisingRule
 
 __all__ = ["RULES", "Raised", "raise_windows"]
 
 # The larger spelling first: what it takes, the smaller one no longer sees.
-RULES: dict[str, Rule] = {
-    "gathered_im2col": gathered_im2col.match,
-    "gathered_unfold": gathered_unfold.match,
-    "strided_gather": strided_gather.match,
-    "one_hot_conv": one_hot_conv.match,
-    "stacked_windows": stacked_windows.match,
-    "sliced_windows": sliced_windows.match,
-    "shifted_branches": shifted_branches.match,
-    "shifted_sum": shifted_sum.match,
-}
+RULES: tuple[RaisingRule[Any], ...] = (
+    gathered_im2col.RULE,
+    gathered_unfold.RULE,
+    strided_gather.RULE,
+    one_hot_conv.RULE,
+    stacked_windows.RULE,
+    sliced_windows.RULE,
+    shifted_branches.RULE,
+    shifted_sum.RULE,
+)
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,16 @@ def raise_windows(model: onnx.ModelProto) -> Raised:
     applied: list[Rewrite] = []
     refused: dict[str, Refusal] = {}
     taken = {node.name for node in graph.nodes} | set(graph.tensors())
-    for rule, match in RULES.items():
+    for rule in RULES:
         before = counts.total()
         for node in list(graph.nodes):
-            match_result = match(node)
-            if isinstance(match_result, str):
-                refused[node.name] = Refusal(rule, node.name, match_result)
-            elif match_result is not None:
-                applied.append(Rewrite(rule, node.name, ", ".join(match_result.ops)))
-                _replace(graph, match_result, taken)
-                counts.update(match_result.ops)
+            match = rule.find(node)
+            if isinstance(match, str):
+                refused[node.name] = Refusal(rule.name, node.name, match)
+            elif match is not None:
+                applied.append(Rewrite(rule.name, node.name, ", ".join(match.ops)))
+                _replace(graph, rule, match, taken)
+                counts.update(match.ops)
         if counts.total() > before:
             graph.cleanup()
     names = {node.name for node in graph.nodes}
@@ -98,12 +98,12 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         return model  # the checker of a later stage says what is wrong; here less is known
 
 
-def _replace(graph: gs.Graph, found: Raise, taken: set[str]) -> None:
-    """Put what the rule writes where the node was, with its output, or before the node that stays."""
-    node: Any = found.node
-    emit = Emit(node, taken, graph.opset)
-    if found.keep:
-        node.inputs[0] = found.build(emit)
+def _replace(graph: gs.Graph, rule: RaisingRule[Any], match: Match[Any], taken: set[str]) -> None:
+    """Write the rule's operators in place of the node, or before a node that stays."""
+    emit = Emit(match.node, taken, graph.opset)
+    result = rule.build(emit, match)
+    if match.keep:
+        match.node.inputs[0] = result
     else:
-        emit.finish(found.build(emit))
+        emit.finish(result)
     graph.nodes.extend(emit.nodes)

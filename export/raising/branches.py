@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..graph.shapes import constant, producer
 from .grid import Grid, read_grid
-from .sizes import constant, producer
 from .windows import refuse
 
 ELEMENTWISE = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .sizes import constant, producer
+from ..graph.shapes import constant, producer
 
 
 def numbers(tensor: Any) -> np.ndarray | None:

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..graph.builder import Emit, Value
+from ..graph.shapes import all_integers, length, producer
+from ..graph.size import Size
 from .index_matrix import Windows, read
-from .linear import Linear
-from .rule import Raise, domain_op
-from .sizes import integers, length, producer
+from .rule import Match, RaisingRule, domain_op
 
 OP = "Im2Col"
 
 
-def match(node: Any) -> Raise | str | None:
-    """``node`` is the Reshape. None where the spelling is another; a reason where it is this one and not proved."""
+def find(node: Any) -> Match[tuple[Any, dict[str, Any]]] | str | None:
+    """``node`` is the Reshape."""
     if node.op != "Reshape":
         return None
     transpose = producer(node.inputs[0])
@@ -53,27 +54,35 @@ def match(node: Any) -> Raise | str | None:
         "pads": [0, 0, 0, 0],
         "stride": [w.step for w in both],
     }
-    return Raise(node, (OP,), lambda emit: domain_op(emit, OP, x, attributes), keep=not columns)
+    return Match(node, (OP,), (x, attributes), keep=not columns)
+
+
+def build(emit: Emit, match: Match[tuple[Any, dict[str, Any]]]) -> Value:
+    """Im2Col of the image."""
+    return domain_op(emit, OP, *match.data)
+
+
+RULE = RaisingRule("gathered_im2col", find, build)
 
 
 def _gives_columns(node: Any, x: Any, both: list[Windows]) -> bool:
     """Whether the Reshape's sizes are proved to be (N, C*kh*kw, Lh*Lw); one of them may be -1."""
-    wanted = integers(node.inputs[1])
+    wanted = all_integers(node.inputs[1])
     if wanted is None or len(wanted) != 3:
         return False
     batch, channels = length(x, 0), length(x, 1)
-    features = None if channels is None else channels.times(both[0].taps * both[1].taps)
+    features = None if channels is None else channels * Size.number(both[0].taps * both[1].taps)
     high, wide = (w.reach for w in both)
     area = None
-    if high.known and wide.known:
-        area = Linear(-(-high.constant // both[0].step) * -(-wide.constant // both[1].step))
-    copied = wanted[0] == Linear(0) and not node.attrs.get("allowzero", 0)
+    if high.value is not None and wide.value is not None:
+        area = Size.number(-(-high.value // both[0].step) * -(-wide.value // both[1].step))
+    copied = wanted[0].value == 0 and not node.attrs.get("allowzero", 0)
     proved = [
         copied or wanted[0] == batch,
         wanted[1] == features,
         area is not None and wanted[2] == area,
     ]
-    open_sizes = [size == Linear(-1) for size in wanted]
+    open_sizes = [size.value == -1 for size in wanted]
     return sum(open_sizes) <= 1 and all(p or o for p, o in zip(proved, open_sizes, strict=True))
 
 
@@ -81,7 +90,7 @@ def _refuse_reshape(node: Any) -> str | None:
     """A 0 copies a size of what is reshaped, and of those only the batch is the same before and after."""
     if node.attrs.get("allowzero", 0):
         return None
-    wanted = integers(node.inputs[1])
+    wanted = all_integers(node.inputs[1])
     if wanted is None:
         return "the shape of its Reshape is not known"
-    return "its Reshape copies a size of the windows" if Linear(0) in wanted[1:] else None
+    return "its Reshape copies a size of the windows" if Size.number(0) in wanted[1:] else None

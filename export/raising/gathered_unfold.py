@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..graph.builder import Emit, Value
+from ..graph.shapes import constant, length, producer
+from ..graph.size import Size
 from .index_matrix import OTHERWISE, Windows, read
-from .linear import Linear
-from .rule import Raise, domain_op
-from .sizes import constant, length, producer
+from .rule import Match, RaisingRule, domain_op
 
 OP = "Unfold"
 
 
-def match(node: Any) -> Raise | str | None:
-    """``node`` is the Gather. None for any other lookup; a reason where it takes windows and it is not proved which."""
+def find(node: Any) -> Match[tuple[dict[str, Any], list[int]]] | str | None:
+    """``node`` is the Gather."""
     if node.op != "Gather" or len(node.inputs) != 2:
         return None
     x, index = node.inputs
@@ -40,10 +41,19 @@ def match(node: Any) -> Raise | str | None:
     perm = list(range(rank))
     perm.insert(place, rank)
     attributes = {"axis": axis, "size": windows.taps, "step": windows.step}
-    return Raise(node, (OP,), lambda emit: emit.transpose(domain_op(emit, OP, x, attributes), perm))
+    return Match(node, (OP,), (attributes, perm))
 
 
-def _proved(index: Any, taps_first: bool, size: Linear | None) -> Windows | str:
+def build(emit: Emit, match: Match[tuple[dict[str, Any], list[int]]]) -> Value:
+    """Unfold of the data, its window axis moved into place."""
+    attributes, perm = match.data
+    return emit.transpose(domain_op(emit, OP, match.node.inputs[0], attributes), perm)
+
+
+RULE = RaisingRule("gathered_unfold", find, build)
+
+
+def _proved(index: Any, taps_first: bool, size: Size | None) -> Windows | str:
     windows = read(index, taps_first=taps_first)
     if isinstance(windows, str):
         return windows

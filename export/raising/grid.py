@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from .linear import Linear
+from ..graph.size import ONE
 from .views import View, chain, view
 
 
@@ -58,11 +58,11 @@ class Grid:
         return any(self._overlaps(t) for t in self.windows)
 
     def _single(self, axis: int) -> bool:
-        return self.first.parts[axis].count == Linear(1)
+        return self.first.parts[axis].count == ONE
 
     def _overlaps(self, taps: Taps) -> bool:
         reach = self.first.parts[taps.axis].reach
-        return not reach.known or taps.dilation < reach.constant
+        return reach.value is None or taps.dilation < reach.value
 
 
 def read_grid(tensors: tuple[Any, ...]) -> Grid | str | None:

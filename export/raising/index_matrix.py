@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .linear import Linear
-from .sizes import constant, integers, producer
+from ..graph.shapes import all_integers, constant, producer
+from ..graph.size import Size
 
 OTHERWISE = "its windows are laid out otherwise"
 
@@ -27,17 +27,17 @@ class Windows:
     dilation: int
     step: int
     offset: int
-    reach: Linear
+    reach: Size
     taps_first: bool
 
-    def fill(self, length: Linear) -> bool:
+    def fill(self, length: Size) -> bool:
         """Whether these are exactly the windows that fit into an axis of that length, none left out and none beyond."""
-        last = length - Linear(self.offset + self.dilation * (self.taps - 1))
+        last = length - Size.number(self.offset + self.dilation * (self.taps - 1))
         if self.reach == last:
             return True
-        if not (self.reach.known and last.known):
+        if not (self.reach.value is not None and last.value is not None):
             return False
-        return -(-self.reach.constant // self.step) == -(-last.constant // self.step)
+        return -(-self.reach.value // self.step) == -(-last.value // self.step)
 
 
 def read(index: Any, *, taps_first: bool) -> Windows | str:
@@ -83,7 +83,7 @@ def _from_matrix(values: np.ndarray, taps_first: bool) -> Windows | str:
         return "its index is not the sum of a row and a column"
     taps, count = (values.shape[0], values.shape[1]) if taps_first else (values.shape[1], values.shape[0])
     dilation, step = (down, columns[1]) if taps_first else (columns[1], down)
-    return Windows(taps, dilation, step, offset, Linear(count * step), taps_first)
+    return Windows(taps, dilation, step, offset, Size.number(count * step), taps_first)
 
 
 def _from_sum(taps: np.ndarray, moving: Any) -> Windows | str:
@@ -101,10 +101,10 @@ def _from_sum(taps: np.ndarray, moving: Any) -> Windows | str:
     axis = int(where.reshape(-1)[0]) % 2
     if taps.size > 1 and (axis == 0) != taps_first:
         return "taps and windows lie along one axis"
-    start, limit, step = (integers(value) for value in span.inputs)
-    if start is None or limit is None or step is None or not (start[0].known and step[0].known):
+    start, limit, step = (all_integers(value) for value in span.inputs)
+    if start is None or limit is None or step is None or not (start[0].value is not None and step[0].value is not None):
         return "the bounds of its Range are not known"
-    if step[0].constant < 1 or start[0].constant < 0:
+    if step[0].value < 1 or start[0].value < 0:
         return "its Range does not rise from zero or above"
-    offset = rising[0] + start[0].constant
-    return Windows(int(taps.size), rising[1], step[0].constant, offset, limit[0] - start[0], axis == 0)
+    offset = rising[0] + start[0].value
+    return Windows(int(taps.size), rising[1], step[0].value, offset, limit[0] - start[0], axis == 0)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Dim, Emit, Value
+from ..graph.shapes import constant, length
 from .branches import Branches, Parts, Step, Tree
 from .grid import Grid
 from .lifted import Writer
-from .sizes import constant, length
+from .rule import Match
 from .windows import Lifted, operators
 
 FEWEST = 3
@@ -57,15 +58,16 @@ def find(branches: tuple[Any, ...]) -> Joined | str | None:
     return Joined(tree, tuple(search.grids))
 
 
-def concat(emit: Emit, node: Any, joined: Joined) -> Value:
-    """A Concat of the branches: the taps go in front of its axis and are merged with it."""
+def concat(emit: Emit, match: Match[Joined]) -> Value:
+    """Write a Concat of branches: the taps go in front of its axis and are merged with it."""
+    node, joined = match.node, match.data
     writer = Writer(emit, joined.order)
     axis = node.attrs["axis"] % len(node.outputs[0].shape)
     if (inner := stacked(joined.tree, axis)) is not None:
         return writer.move(_in_order_of_branches(emit, writer.write(inner), joined.order), axis).value
     x = _in_order_of_branches(emit, writer.write(joined.tree), joined.order)
     part = length(node.inputs[0], axis)
-    if part is not None and part.known and part.constant == 1:
+    if part is not None and part.value is not None and part.value == 1:
         if x.at == axis + 1:
             return emit.squeeze(x.value, [axis])
         return emit.squeeze(writer.move(x, axis).value, [axis + 1])
@@ -81,14 +83,6 @@ def stacked(tree: Tree, axis: int) -> Tree | None:
     return tree.inputs[0] if axes is not None and [int(a) % tree.rank for a in axes.reshape(-1)] == [axis] else None
 
 
-def total(emit: Emit, joined: Joined, rest: list[Value]) -> Value:
-    """The sum of the branches, and of what else is added to them."""
-    x = Writer(emit, joined.order).write(joined.tree)
-    assert x.at is not None
-    summed = emit.op("ReduceSum", x.value, emit.ints([x.at]), keepdims=0)
-    return emit.sum([summed, *rest])
-
-
 def _in_order_of_branches(emit: Emit, x: Lifted, order: tuple[int, ...]) -> Lifted:
     if list(order) == sorted(order):
         return x
@@ -99,7 +93,7 @@ def _merged(emit: Emit, node: Any, x: Lifted, axis: int) -> list[Dim]:
     """The shape of the Concat's output, for a Reshape of (…, taps, part, …); axes in front are copied."""
     sizes: list[Dim] = [0] * axis
     known = [length(node.outputs[0], i) for i in range(axis, x.rank)]
-    numbers = [size.constant if size is not None and size.known else None for size in known]
+    numbers = [size.value if size is not None and size.value is not None else None for size in known]
     free = numbers.count(None)
     for i, size in enumerate(numbers, axis):
         if size is not None:

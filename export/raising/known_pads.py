@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from ..graph.shapes import constant
 from .evaluate import numbers
-from .sizes import constant
 
 
 def settle_pads(graph: Any) -> bool:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..graph.builder import Emit, Value
+from ..graph.shapes import all_integers, constant, length
+from ..graph.size import Size
 from .branches import ELEMENTWISE, PRODUCTS, REDUCTIONS, Numbers, Parts, Same, Step, Tree
-from .linear import Linear
-from .sizes import constant, integers, length
 from .windows import Lifted, write
 
 
@@ -130,13 +130,13 @@ class Writer:
         """Axes at the end that the Reshape leaves alone stay behind the taps; otherwise the taps go to the front."""
         assert x.at is not None
         after, shape = tree.node.outputs[0], tree.node.inputs[1]
-        asked = integers(shape) or [Linear(-1)] * tree.rank
-        sizes = [length(after, i) if s.known and s.constant < 1 else s for i, s in enumerate(asked)]
+        asked = all_integers(shape) or [Size.number(-1)] * tree.rank
+        sizes = [length(after, i) if s.value is not None and s.value < 1 else s for i, s in enumerate(asked)]
         kept = x.behind <= tree.rank and all(
             (size := _length(tree, x.rank - i)) is not None and size == sizes[tree.rank - i]
             for i in range(1, x.behind + 1)
         )
-        copies = [i for i, size in enumerate(asked) if size == Linear(0)]
+        copies = [i for i, size in enumerate(asked) if size.value == 0]
         at = tree.rank - x.behind if kept else 0
         if not kept or any((i < x.at) != (i < at) for i in copies):
             x, at = self.move(x, 0), 0
@@ -162,7 +162,7 @@ class Writer:
         return Lifted(value, rank, at)
 
 
-def _length(tree: Step, axis: int) -> Linear | None:
+def _length(tree: Step, axis: int) -> Size | None:
     """The length of an axis of a branch in front of its last operator."""
     (inner, *_) = tree.inputs
     if isinstance(inner, Parts):

@@ -9,19 +9,18 @@ other taps of their window.
 
 from __future__ import annotations
 
-from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..graph.builder import Dim, Emit, Value
-from .rule import Raise, domain_op
-from .sizes import constant, length
+from ..graph.shapes import constant, length
+from .rule import Match, RaisingRule, domain_op
 
 
-def match(node: Any) -> Raise | str | None:
-    """``node`` is the Conv. None where it computes; a reason where it only copies and its outputs are not the taps of a window."""
+def find(node: Any) -> Match[np.ndarray] | str | None:
+    """``node`` is the Conv. The match has the tap of a channel that each output copies."""
     if node.op != "Conv" or len(node.inputs[1].shape or ()) < 3:
         return None
     x, weight = node.inputs[:2]
@@ -42,10 +41,14 @@ def match(node: Any) -> Raise | str | None:
     if len(set(source.tolist())) < outputs:
         return "it copies some taps twice and others never"
     ops = ("Im2Col",) if len(kernel) == 2 else ("Unfold",) * len(kernel)
-    return Raise(node, ops, partial(_build, node=node, kernel=kernel, channels=inner * group, source=source))
+    return Match(node, ops, source)
 
 
-def _build(emit: Emit, node: Any, kernel: list[int], channels: int, source: np.ndarray) -> Value:
+def build(emit: Emit, match: Match[np.ndarray]) -> Value:
+    """Windows of the input, in the order of the outputs."""
+    node, source = match.node, match.data
+    _, inner, *kernel = node.inputs[1].shape
+    channels = inner * node.attrs.get("group", 1)
     n, taps = len(kernel), prod(kernel)
     dilation = list(node.attrs.get("dilations", [1] * n))
     stride = list(node.attrs.get("strides", [1] * n))
@@ -66,6 +69,9 @@ def _build(emit: Emit, node: Any, kernel: list[int], channels: int, source: np.n
     return emit.reshape(y, [0, channels * taps, *_space(emit, node, kernel, dilation, stride, pads)])
 
 
+RULE = RaisingRule("one_hot_conv", find, build)
+
+
 def _unfolded(emit: Emit, x: Value, kernel: list[int], dilation: list[int], stride: list[int]) -> Value:
     """(N, C, k1, …, L1, …)"""
     n = len(kernel)
@@ -83,7 +89,7 @@ def _space(
     """The sizes of the output, at most one of them left to be inferred."""
     n, y = len(kernel), node.outputs[0]
     known = [length(y, i + 2) if y.shape is not None else None for i in range(n)]
-    space: list[Dim] = [size.constant if size is not None and size.known else -1 for size in known]
+    space: list[Dim] = [size.value if size is not None and size.value is not None else -1 for size in known]
     if space.count(-1) > 1:
         for i in range(n):
             size = emit.op("Shape", node.inputs[0], part=f"size{i + 2}", dtype=np.int64, start=i + 2, end=i + 3)

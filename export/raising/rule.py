@@ -1,34 +1,45 @@
-"""What a raising rule finds: the domain operator that takes a node's place, and how to write it."""
+"""The shape of a raising rule: one spelling of windows, and the domain operator that takes its place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ..domain import DOMAIN
 from ..graph.builder import Emit, Value
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class Raise:
-    """``build`` writes what gives the same as ``node``, with the operators ``ops`` of the domain in it.
+class Match(Generic[T]):
+    """A node whose spelling a rule has matched and verified.
 
-    With ``keep`` it gives what ``node`` takes as its first input, and the node stays: a Reshape to other axes than the operator's own.
+    ``ops`` are the domain operators that the rule writes, ``data`` what it needs to write them. With ``keep`` they compute the
+    first input of ``node``, and the node stays: a Reshape to other axes than the operator's.
     """
 
     node: Any
     ops: tuple[str, ...]
-    build: Callable[[Emit], Value]
+    data: T
     keep: bool = False
 
 
-Rule = Callable[[Any], "Raise | str | None"]
-"""None where the spelling is another; a reason where it looks like windows and is not proved."""
+@dataclass(frozen=True)
+class RaisingRule(Generic[T]):
+    """``find`` returns a match, None if the spelling is another, or the reason to refuse windows that it cannot verify.
+
+    ``build`` writes the operators and returns the value that takes the place of the node's output.
+    """
+
+    name: str
+    find: Callable[[Any], Match[T] | str | None]
+    build: Callable[[Emit, Match[T]], Value]
 
 
 def domain_op(emit: Emit, op: str, x: Value, attributes: dict[str, Any]) -> Value:
-    """One operator of the domain."""
+    """Write one operator of the domain."""
     y = emit.op(op, x, **attributes)
     emit.nodes[-1].domain = DOMAIN
     return y

@@ -8,18 +8,18 @@ constants. Each value is computed as before; the branches only lie beside each o
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from . import joins
-from .rule import Raise
+from .rule import Match, RaisingRule
 
 
-def match(node: Any) -> Raise | str | None:
-    """``node`` is the Concat. None where its inputs are not alike; a reason where they are, and their taps make no window."""
-    if node.op != "Concat":
-        return None
-    joined = joins.find(tuple(node.inputs))
+def find(node: Any) -> Match[joins.Joined] | str | None:
+    """``node`` is the Concat."""
+    joined = joins.find(tuple(node.inputs)) if node.op == "Concat" else None
     if not isinstance(joined, joins.Joined):
         return joined
-    return Raise(node, joined.ops, partial(joins.concat, node=node, joined=joined)) if joined.computes else None
+    return Match(node, joined.ops, joined) if joined.computes else None
+
+
+RULE = RaisingRule("shifted_branches", find, joins.concat)

@@ -9,17 +9,18 @@ order rounds otherwise; nothing else changes.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
+from ..graph.builder import Emit, Value
+from ..graph.shapes import constant, length, producer
+from ..graph.size import Size
 from . import joins
-from .linear import Linear
-from .rule import Raise
-from .sizes import constant, length, producer
+from .lifted import Writer
+from .rule import Match, RaisingRule
 
 
-def match(node: Any) -> Raise | str | None:
-    """``node`` is the last Add. None for any other sum; a reason where it weighs slices that make no window."""
+def find(node: Any) -> Match[tuple[joins.Joined, list[Any]]] | str | None:
+    """``node`` is the last Add. The match has the branches, and the other terms of the sum."""
     if node.op != "Add" or _inner(node.outputs[0]):
         return None
     terms = _terms(node)
@@ -32,7 +33,19 @@ def match(node: Any) -> Raise | str | None:
         return joined
     if not any(grid.entries and not grid.windows for grid in joined.grids):
         return None
-    return Raise(node, joined.ops, partial(joins.total, joined=joined, rest=rest))
+    return Match(node, joined.ops, (joined, rest))
+
+
+def build(emit: Emit, match: Match[tuple[joins.Joined, list[Any]]]) -> Value:
+    """The sum of the branches, and of the other terms."""
+    joined, rest = match.data
+    x = Writer(emit, joined.order).write(joined.tree)
+    assert x.at is not None
+    summed = emit.op("ReduceSum", x.value, emit.ints([x.at]), keepdims=0)
+    return emit.sum([summed, *rest])
+
+
+RULE = RaisingRule("shifted_sum", find, build)
 
 
 def _inner(value: Any) -> bool:
@@ -61,7 +74,7 @@ def _zero(value: Any, total: Any) -> bool:
     if value.shape is None or total.shape is None or len(value.shape) > len(total.shape):
         return False
     sizes = [(length(value, axis), length(total, axis)) for axis in range(-len(value.shape), 0)]
-    return all(mine is not None and mine in (theirs, Linear(1)) for mine, theirs in sizes)
+    return all(mine is not None and mine in (theirs, Size.number(1)) for mine, theirs in sizes)
 
 
 def _zeros(value: Any) -> bool:

@@ -9,18 +9,18 @@ are a full grid, evenly apart; lengths and strides are equal. Where the windows 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from . import joins
-from .rule import Raise
+from .rule import Match, RaisingRule
 
 
-def match(node: Any) -> Raise | str | None:
-    """``node`` is the Concat. None where its inputs are no slices at several offsets; a reason where they make no window."""
-    if node.op != "Concat":
-        return None
-    joined = joins.find(tuple(node.inputs))
+def find(node: Any) -> Match[joins.Joined] | str | None:
+    """``node`` is the Concat."""
+    joined = joins.find(tuple(node.inputs)) if node.op == "Concat" else None
     if not isinstance(joined, joins.Joined):
         return joined
-    return None if joined.computes else Raise(node, joined.ops, partial(joins.concat, node=node, joined=joined))
+    return Match(node, joined.ops, joined) if not joined.computes else None
+
+
+RULE = RaisingRule("sliced_windows", find, joins.concat)

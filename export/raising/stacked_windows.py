@@ -12,19 +12,20 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import Emit, Value
+from ..graph.shapes import size_of
+from ..graph.size import Size
 from .branches import Branches, Parts, Step
 from .grid import Grid
 from .joins import FEWEST, stacked
-from .linear import Linear
-from .rule import Raise, domain_op
-from .views import Part, size_of
+from .rule import Match, RaisingRule, domain_op
+from .views import Part
 from .windows import crop
 
 OP = "Unfold"
 
 
-def match(node: Any) -> Raise | str | None:
-    """``node`` is the Concat. None where it stacks anything else: other rules say what is wrong with slices."""
+def find(node: Any) -> Match[tuple[Grid, dict[str, Any]]] | str | None:
+    """``node`` is the Concat. Other rules give the reasons to refuse slices."""
     if node.op != "Concat" or len(node.inputs) < 2 or node.outputs[0].shape is None:
         return None
     axis = node.attrs["axis"] % len(node.outputs[0].shape)
@@ -42,20 +43,33 @@ def match(node: Any) -> Raise | str | None:
     in_order = grid.order == tuple(range(places.count)) and grid.first.kept == tuple(range(len(grid.first.parts)))
     if places.axis != axis or not in_order or (perm or list(range(inner.rank))) != [*order, axis]:
         return None
-    if perm is None and places.count >= FEWEST and not (part.reach.known and part.reach.constant < places.count):
+    if (
+        perm is None
+        and places.count >= FEWEST
+        and not (part.reach.value is not None and part.reach.value < places.count)
+    ):
         return None
-    if part.step != 1 or not part.reach.known:
+    if part.step != 1 or part.reach.value is None:
         return "its windows are dilated, or their length is not known"
-    attributes = {"axis": axis, "size": part.reach.constant, "step": places.dilation}
-    return Raise(node, (OP,), lambda emit: domain_op(emit, OP, _covered(emit, grid), attributes))
+    attributes = {"axis": axis, "size": part.reach.value, "step": places.dilation}
+    return Match(node, (OP,), (grid, attributes))
+
+
+def build(emit: Emit, match: Match[tuple[Grid, dict[str, Any]]]) -> Value:
+    """Unfold of the values that the windows cover."""
+    grid, attributes = match.data
+    return domain_op(emit, OP, _covered(emit, grid), attributes)
+
+
+RULE = RaisingRule("stacked_windows", find, build)
 
 
 def _covered(emit: Emit, grid: Grid) -> Value:
     """The base, or as much of it as the windows cover: values behind the last one that are fewer than a step make no window more."""
     (places,) = grid.taps
     sizes = [size_of(grid.base, axis) for axis in range(len(grid.first.parts))]
-    behind = sizes[places.axis] - grid.first.parts[places.axis].reach - Linear(places.last)
-    fits = places.start == 0 and behind.known and behind.constant < places.dilation
+    behind = sizes[places.axis] - grid.first.parts[places.axis].reach - Size.number(places.last)
+    fits = places.start == 0 and behind.value is not None and behind.value < places.dilation
     parts = zip(grid.first.parts, sizes, strict=True)
     whole = all(axis == places.axis or part == Part(0, 1, size) for axis, (part, size) in enumerate(parts))
     return grid.base if fits and whole else crop(emit, grid)

@@ -9,17 +9,16 @@ position and a tap, and no index runs over the end of its axis. The batch may be
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..graph.builder import Emit, Value
+from ..graph.shapes import all_integers, constant, length, producer
+from ..graph.size import Size
 from .evaluate import numbers
 from .grid import Grid, Taps
-from .linear import Linear
-from .rule import Raise
-from .sizes import constant, integers, length, producer
+from .rule import Match, RaisingRule
 from .views import Part, View
 from .windows import operators, refuse, write
 
@@ -29,15 +28,15 @@ class Run:
     """Along one axis of the index: ``count`` numbers ``stride`` apart."""
 
     stride: int
-    count: Linear
+    count: Size
 
 
-def match(node: Any) -> Raise | str | None:
-    """``node`` is the Gather. None for any other lookup; a reason where it is one from a flattened tensor and takes no windows."""
+def find(node: Any) -> Match[tuple[Grid, list[tuple[int, bool]]]] | str | None:
+    """``node`` is the Gather from a flattened tensor."""
     if node.op != "Gather" or node.attrs.get("axis", 0) != 0:
         return None
     flat = producer(node.inputs[0])
-    if flat is None or flat.op != "Reshape" or integers(flat.inputs[1]) != [Linear(-1)]:
+    if flat is None or flat.op != "Reshape" or all_integers(flat.inputs[1]) != [Size.number(-1)]:
         return None
     x, index = flat.inputs[0], node.inputs[1]
     values = numbers(index)
@@ -49,7 +48,7 @@ def match(node: Any) -> Raise | str | None:
         return "its numbers are not those of strides"
     offset, runs = found
     sizes = [length(x, axis) for axis in range(len(x.shape))]
-    if any(size is None or not size.known for size in sizes[1:]) or sizes[0] is None:
+    if any(size is None or size.value is None for size in sizes[1:]) or sizes[0] is None:
         return "the sizes of the tensor are not known"
     placed = _place([size for size in sizes if size is not None], offset, runs)
     if isinstance(placed, str):
@@ -59,11 +58,15 @@ def match(node: Any) -> Raise | str | None:
         return None
     if reason := refuse(grid):
         return reason
-    return Raise(node, operators(grid), partial(_build, grid=grid, axes=placed[2]))
+    return Match(node, operators(grid), (grid, placed[2]))
 
 
-def _build(emit: Emit, grid: Grid, axes: list[tuple[int, bool]]) -> Value:
-    """The taps apart again, and all axes in the order of the index. ``axes``: of each its axis of x, and whether it is the taps there."""
+def build(emit: Emit, match: Match[tuple[Grid, list[tuple[int, bool]]]]) -> Value:
+    """Separate the taps again, and bring all axes into the order of the index.
+
+    The match has, for each axis of the index, the axis of x and whether it is the axis of taps there.
+    """
+    grid, axes = match.data
     lifted = write(emit, grid)
     assert lifted.at is not None
     positions = [(axis, False) for axis in grid.first.kept]
@@ -71,10 +74,13 @@ def _build(emit: Emit, grid: Grid, axes: list[tuple[int, bool]]) -> Value:
     counts = [part.count for part in grid.first.parts]
     behind = [counts[axis] for axis in grid.first.kept[lifted.at :]]
     sizes = [0] * lifted.at + [t.count for t in grid.taps]
-    sizes += [count.constant for count in behind if count is not None]
+    sizes += [count.value for count in behind if count is not None and count.value is not None]
     value = emit.reshape(lifted.value, sizes) if len(taps) > 1 else lifted.value
     labels = positions[: lifted.at] + taps + positions[lifted.at :]
     return emit.transpose(value, [labels.index(axis) for axis in axes])
+
+
+RULE = RaisingRule("strided_gather", find, build)
 
 
 def _runs(index: Any, rank: int) -> tuple[int, list[Run]] | None:
@@ -104,7 +110,7 @@ def _runs(index: Any, rank: int) -> tuple[int, list[Run]] | None:
         shape = [1] * rank
         shape[axis] = count
         expected = expected + stride * np.arange(count).reshape(shape)
-        runs.append(Run(stride, Linear(count)))
+        runs.append(Run(stride, Size.number(count)))
     return (offset, runs) if np.array_equal(expected, fixed) else None
 
 
@@ -123,22 +129,22 @@ def _range(term: Any, rank: int) -> tuple[int, Run] | None:
         made = next((p for i in made.inputs if (p := producer(i)) is not None), None)
     if made is None or made.op != "Range" or len(left) != 1:
         return None
-    start, limit, step = (integers(value) for value in made.inputs)
-    if start != [Linear(0)] or step != [Linear(1)] or limit is None:
+    start, limit, step = (all_integers(value) for value in made.inputs)
+    if start != [Size.number(0)] or step != [Size.number(1)] or limit is None:
         return None
     return left.pop(), Run(stride, limit[0])
 
 
 def _place(
-    sizes: list[Linear], offset: int, runs: list[Run]
+    sizes: list[Size], offset: int, runs: list[Run]
 ) -> tuple[View, tuple[Taps, ...], list[tuple[int, bool]]] | str:
     """Each run as the positions or the taps along one axis of x: (view of the first tap, taps, what each run is)."""
     rank = len(sizes)
     whole = [1] * rank
     for axis in range(rank - 2, -1, -1):
-        whole[axis] = whole[axis + 1] * sizes[axis + 1].constant
+        whole[axis] = whole[axis + 1] * (sizes[axis + 1].value or 0)  # find has checked that they are known
     along: list[list[int]] = [[] for _ in sizes]
-    alone = [i for i, run in enumerate(runs) if run.count == Linear(1)]
+    alone = [i for i, run in enumerate(runs) if run.count.value == 1]
     for i, run in enumerate(runs):
         if i in alone:
             continue
@@ -158,20 +164,22 @@ def _place(
         if not 1 <= len(mine) <= 2:
             return "its axes are not those of the tensor and of a window"
         # Of two runs the shorter one is the taps.
-        place, *window = sorted(mine, key=lambda i: (runs[i].count.known, -runs[i].count.constant, i))
+        place, *window = sorted(mine, key=lambda i: (runs[i].count.value is not None, -(runs[i].count.value or 0), i))
         step, count = max(runs[place].stride // whole[axis], 1), runs[place].count
-        if not count.known and (step != 1 or window):
+        if count.value is None and (step != 1 or window):
             return "its windows slide along an axis whose size is not known"
-        reach = Linear((count.constant - 1) * step + 1) if count.known else count
+        reach = Size.number((count.value - 1) * step + 1) if count.value is not None else count
         last = 0
         for i in window:
+            number = runs[i].count.value
+            assert number is not None  # a run of free length is the place
             apart = runs[i].stride // whole[axis]
-            taps.append(Taps(axis, start, apart, runs[i].count.constant))
+            taps.append(Taps(axis, start, apart, number))
             last = taps[-1].last
             axes[i] = (axis, True)
         axes[place] = (axis, False)
-        room = sizes[axis] - reach - Linear(start + last)
-        if not room.known or room.constant < 0:
+        room = sizes[axis] - reach - Size.number(start + last)
+        if room.value is None or room.value < 0:
             return "its windows run over the end of an axis"
         parts.append(Part(start, step, reach))
     return View(tuple(parts), tuple(range(rank))), tuple(taps), axes

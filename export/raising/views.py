@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .linear import Linear
-from .sizes import constant, integers, length, producer
+from ..graph.shapes import all_integers, constant, producer, size_of
+from ..graph.size import ONE, Size
 
 FAR = 2**31 - 1
 """Ends from here on mean the end of the axis."""
@@ -23,14 +23,14 @@ class Part:
 
     start: int
     step: int
-    reach: Linear
+    reach: Size
 
     @property
-    def count(self) -> Linear | None:
+    def count(self) -> Size | None:
         """How many positions; None where that is not linear in the free sizes."""
         if self.step == 1:
             return self.reach
-        return Linear(-(-self.reach.constant // self.step)) if self.reach.known else None
+        return Size.number(-(-self.reach.value // self.step)) if self.reach.value is not None else None
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,6 @@ class View:
 
     parts: tuple[Part, ...]
     kept: tuple[int, ...]
-
-
-def size_of(tensor: Any, axis: int) -> Linear:
-    """The length of an axis; a symbol of its own where nothing is known."""
-    found = length(tensor, axis)
-    return found if found is not None else Linear.symbol(f"{tensor.name}[{axis}]")
 
 
 def chain(tensor: Any) -> list[Any]:
@@ -77,7 +71,7 @@ def _is_part(node: Any) -> bool:
 
 
 def _slice(before: View, node: Any, _: Any) -> View | None:
-    given = [integers(value) if value.name or value.inputs else None for value in node.inputs[1:]]
+    given = [all_integers(value) if value.name or value.inputs else None for value in node.inputs[1:]]
     starts, ends = given[0], given[1]
     if starts is None or ends is None:
         return None
@@ -98,13 +92,13 @@ def _gather(before: View, node: Any, _: Any) -> View | None:
     axis = int(node.attrs.get("axis", 0)) % len(before.kept)
     where = before.kept[axis]
     index = int(node.inputs[1].values)
-    start = Linear(index)
+    start = Size.number(index)
     if index < 0:
         count = before.parts[where].count
-        if count is None or not count.known:
+        if count is None or count.value is None:
             return None
         start = count + start
-    narrowed = _narrow(before.parts[where], start, start + Linear(1), 1)
+    narrowed = _narrow(before.parts[where], start, start + ONE, 1)
     return None if narrowed is None else _without(_with(before, where, narrowed), [axis])
 
 
@@ -113,16 +107,15 @@ def _split(before: View, node: Any, output: Any) -> View | None:
     where = before.kept[axis]
     index = next(i for i, value in enumerate(node.outputs) if value is output)
     if len(node.inputs) > 1:
-        given = integers(node.inputs[1])
+        given = all_integers(node.inputs[1])
         widths = None if given is None else _numbers(given)
     else:
-        count, parts = before.parts[where].count, len(node.outputs)
-        even = count is not None and count.known and count.constant % parts == 0
-        widths = [count.constant // parts] * parts if even and count is not None else None
+        count, parts = _value(before.parts[where].count), len(node.outputs)
+        widths = [count // parts] * parts if count is not None and count % parts == 0 else None
     if widths is None:
         return None
     start = sum(widths[:index])
-    narrowed = _narrow(before.parts[where], Linear(start), Linear(start + widths[index]), 1)
+    narrowed = _narrow(before.parts[where], Size.number(start), Size.number(start + widths[index]), 1)
     return None if narrowed is None else _with(before, where, narrowed)
 
 
@@ -137,39 +130,44 @@ def _squeeze(before: View, node: Any, _: Any) -> View | None:
 _APPLY = {"Slice": _slice, "Gather": _gather, "Split": _split, "Squeeze": _squeeze}
 
 
-def _narrow(part: Part, start: Linear, end: Linear, step: int) -> Part | None:
+def _narrow(part: Part, start: Size, end: Size, step: int) -> Part | None:
     """A part of a part. None where a bound is not proved to lie inside."""
     count = part.count
     if count is None or step < 1:
         return None
-    if start.known and start.constant < 0:
+    if start.value is not None and start.value < 0:
         start = count + start
-        start = Linear(max(start.constant, 0)) if start.known else start
-    if not start.known or start.constant < 0:
+        start = Size.number(max(start.value, 0)) if start.value is not None else start
+    if start.value is None or start.value < 0:
         return None
-    if end.known and end.constant >= FAR:
+    if end.value is not None and end.value >= FAR:
         end = count
-    elif end.known and end.constant < 0:
+    elif end.value is not None and end.value < 0:
         end = count + end
     room = count - end
-    if not room.known:
+    if room.value is None:
         return None
-    if room.constant < 0:
+    if room.value < 0:
         end = count
     reach = end - start
-    if reach.known and reach.constant < 1:
+    if reach.value is not None and reach.value < 1:
         return None
-    if reach.known:  # in normal form, so that equal parts are equal objects
-        chosen = -(-reach.constant // step)
+    if reach.value is not None:  # in normal form, so that equal parts are equal objects
+        chosen = -(-reach.value // step)
         step *= part.step
-        return Part(part.start + part.step * start.constant, step, Linear(step * (chosen - 1) + 1))
-    return Part(part.start + start.constant, step, reach) if part.step == 1 else None
+        return Part(part.start + part.step * start.value, step, Size.number(step * (chosen - 1) + 1))
+    return Part(part.start + start.value, step, reach) if part.step == 1 else None
 
 
-def _numbers(values: list[Linear] | None) -> list[int] | None:
-    if values is None or not all(v.known for v in values):
+def _numbers(values: list[Size] | None) -> list[int] | None:
+    numbers = [value.value for value in values or ()]
+    if values is None or None in numbers:
         return None
-    return [v.constant for v in values]
+    return [number for number in numbers if number is not None]
+
+
+def _value(size: Size | None) -> int | None:
+    return None if size is None else size.value
 
 
 def _with(before: View, axis: int, part: Part) -> View:
@@ -178,6 +176,6 @@ def _with(before: View, axis: int, part: Part) -> View:
 
 def _without(before: View, axes: list[int]) -> View | None:
     """Without the kept axes ``axes``, whose length must be 1."""
-    if any(before.parts[before.kept[a]].count != Linear(1) for a in axes):
+    if any(before.parts[before.kept[a]].count != ONE for a in axes):
         return None
     return replace(before, kept=tuple(k for i, k in enumerate(before.kept) if i not in axes))

@@ -12,10 +12,10 @@ from math import prod
 import numpy as np
 
 from ..graph.builder import TO_END, Dim, Emit, Value
+from ..graph.shapes import size_of
+from ..graph.size import Size
 from .grid import Grid, Taps
-from .linear import Linear
 from .rule import domain_op
-from .views import size_of
 
 _MOVABLE = [np.dtype(name) for name in ("float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool")]
 _Label = int | tuple[str, int]
@@ -97,15 +97,15 @@ def _end(grid: Grid, axis: int) -> int | None:
     """Where the crop ends: TO_END where the windows fill the axis, a number from its start or (negative) its end, None where unknown."""
     part, taps = grid.first.parts[axis], next((t for t in grid.taps if t.axis == axis), None)
     start, last = (taps.start, taps.last) if taps else (part.start, 0)
-    end = part.reach + Linear(start + last)
+    end = part.reach + Size.number(start + last)
     room = size_of(grid.base, axis) - end
     # Values behind the last window that are fewer than a step make no window more. An open reach is not rounded to steps.
     step = taps.dilation if taps and taps in grid.entries else part.step
-    if room.known and 0 <= room.constant < (step if part.reach.known else 1):
+    if room.value is not None and 0 <= room.value < (step if part.reach.value is not None else 1):
         return TO_END
-    if end.known:
-        return end.constant
-    return -room.constant if room.known else None
+    if end.value is not None:
+        return end.value
+    return -room.value if room.value is not None else None
 
 
 def crop(emit: Emit, grid: Grid) -> Value:
@@ -151,11 +151,11 @@ def _im2col(emit: Emit, x: Value, grid: Grid) -> Value:
     }
     columns = domain_op(emit, "Im2Col", x, attributes)
     counts = [grid.first.parts[t.axis].count for t in grid.taps]
-    space: list[Dim] = [count.constant if count is not None and count.known else -1 for count in counts]
+    space: list[Dim] = [count.value if count is not None and count.value is not None else -1 for count in counts]
     if space == [-1, -1]:
         space = [_positions(emit, x, t, step) for t, step in zip(grid.taps, steps, strict=True)]
     channels = grid.first.parts[1].count
-    known = channels.constant if channels is not None and channels.known else emit.dim(x, 1)
+    known = channels.value if channels is not None and channels.value is not None else emit.dim(x, 1)
     return emit.reshape(columns, [0, known, prod(t.count for t in grid.taps), *space])
 
 

@@ -23,9 +23,8 @@ import onnx_graphsurgeon as gs
 from ..domain import register_schemas
 from ..graph.rewrites import Refusal, Rewrite
 from ..graph.roundtrip import export_graph
+from ..graph.shapes import all_integers, constant, length
 from ..graph.skeleton import inferred, skeleton, with_weights
-from ..raising.linear import Linear
-from ..raising.sizes import constant, integers, length
 from .simplified import Simplified
 
 ROUNDS = 8
@@ -81,18 +80,19 @@ def _settled(node: Any) -> list[int] | str | None:
         return None if values is not None else "the rank of its input is not known"
     if values is not None:
         return _rest_named(data.shape, [int(size) for size in values])
-    computed = integers(target)
+    computed = all_integers(target)
     if computed is None:
         return "its sizes are not computed from lengths of axes"
-    if any(size.known and size.constant == 0 for size in computed):
+    numbers = [size.value for size in computed]
+    if 0 in numbers:
         return "a 0 among its sizes copies an axis already"
     sizes: list[int] = []
-    for axis, size in enumerate(computed):
-        if size.known:
-            sizes.append(int(size.constant))
-        elif axis < len(data.shape) and _same(length(data, axis), size):
+    for axis, (size, number) in enumerate(zip(computed, numbers, strict=True)):
+        if number is not None:
+            sizes.append(number)
+        elif axis < len(data.shape) and size == length(data, axis):
             sizes.append(0)
-        elif -1 not in sizes and not any(other.known and other.constant == -1 for other in computed):
+        elif -1 not in sizes + numbers:
             sizes.append(-1)
         else:
             return "two of its sizes are neither numbers nor the length of the same axis"
@@ -116,7 +116,3 @@ def _write(node: Any, sizes: list[int]) -> None:
     """Write the sizes as a constant. A 0 copies: with allowzero, which torch writes, it would be a length."""
     node.inputs[1] = gs.Constant(f"{node.name or node.outputs[0].name}/sizes", np.asarray(sizes, np.int64))
     node.attrs.pop("allowzero", None)
-
-
-def _same(mine: Linear | None, other: Linear) -> bool:
-    return mine is not None and not mine.known and mine == other

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from attnexport.export.graph.size import ONE, Size, parse, product
 
@@ -52,3 +56,32 @@ def test_numbers() -> None:
     assert (parse("7").value, parse("s0 - s0").value, parse("s0").value) == (7, 0, None)
     assert product([]) == ONE == Size.number(1)
     assert str(parse("2*b*s0 + 3")) == "2*b*s0 + 3"
+
+
+TERMS = st.dictionaries(st.sampled_from([(), ("H",), ("W",), ("N",), ("H", "W")]), st.integers(-9, 9))
+VALUES = {"H": 17, "W": 1009, "N": 100003}
+
+
+def value(size: Size) -> int:
+    return sum(count * prod(VALUES[str(factor)] for factor in factors) for factors, count in size.terms)
+
+
+@given(st.builds(Size.of, TERMS), st.builds(Size.of, TERMS))
+def test_arithmetic_agrees_with_that_of_the_values(a: Size, b: Size) -> None:
+    assert value(a + b) == value(a) + value(b)
+    assert value(a - b) == value(a) - value(b)
+    assert value(a * b) == value(a) * value(b)
+    assert (a == b) == (value(a) == value(b))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2*H + 3*(W - 1) - H", Size.of({(): -3, ("H",): 1, ("W",): 3})),
+        ("-N", Size.of({("N",): -1})),
+        ("x:0", Size.symbol("x:0")),
+        ("max(H, 2)", Size.symbol("max(H, 2)")),
+    ],
+)
+def test_a_symbolic_dimension_is_read(text: str, expected: Size) -> None:
+    assert parse(text) == expected

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attnexport.export.graph.size import Size
 from attnexport.export.raising.index_matrix import Windows, read
-from attnexport.export.raising.linear import Linear
 
 
 def matrix(values: np.ndarray, *, taps_first: bool = True) -> Windows | str:
@@ -22,7 +22,7 @@ def test_every_window_matrix_is_read_back(
 ) -> None:
     values = offset + dilation * np.arange(taps)[:, None] + step * np.arange(count)
     found = matrix(values if taps_first else values.T, taps_first=taps_first)
-    assert found == Windows(taps, dilation, step, offset, Linear(count * step), taps_first)
+    assert found == Windows(taps, dilation, step, offset, Size.number(count * step), taps_first)
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_any_other_index_is_refused_with_its_reason(values: list[object], reason
     [(12, 1, 10, True), (12, 1, 9, False), (12, 1, 11, False), (12, 2, 5, True), (13, 2, 6, True), (13, 2, 5, False)],
 )
 def test_windows_fill_an_axis_or_do_not(length: int, step: int, count: int, fills: bool) -> None:
-    windows = Windows(3, 1, step, 0, Linear(count * step), True)
-    assert windows.fill(Linear(length)) is fills
+    windows = Windows(3, 1, step, 0, Size.number(count * step), True)
+    assert windows.fill(Size.number(length)) is fills
 
 
 def test_free_sizes_are_equal_only_as_expressions() -> None:
-    high = Linear.symbol("H")
-    assert Windows(3, 2, 2, 0, high - Linear(4), True).fill(high)
-    assert not Windows(3, 2, 2, 0, high - Linear(3), True).fill(high)
-    assert not Windows(3, 2, 2, 0, Linear.symbol("W") - Linear(4), True).fill(high)
+    high = Size.symbol("H")
+    assert Windows(3, 2, 2, 0, high - Size.number(4), True).fill(high)
+    assert not Windows(3, 2, 2, 0, high - Size.number(3), True).fill(high)
+    assert not Windows(3, 2, 2, 0, Size.symbol("W") - Size.number(4), True).fill(high)

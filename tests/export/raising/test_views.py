@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from attnexport.export.raising.linear import Linear
+from attnexport.export.graph.size import Size
 from attnexport.export.raising.views import Part, View, chain, view
 
 Cut = tuple[int, int, int]
@@ -48,7 +48,7 @@ def test_a_chain_of_known_slices_is_the_range_that_it_takes(chosen: list[Cut]) -
     if found is not None:
         part = found.parts[1]
         assert list(range(part.start, part.start + part.reach.constant, part.step)) == expected.tolist()
-        assert part.count == Linear(len(expected))
+        assert part.count == Size.number(len(expected))
     else:
         assert expected.size == 0
 
@@ -56,8 +56,8 @@ def test_a_chain_of_known_slices_is_the_range_that_it_takes(chosen: list[Cut]) -
 @pytest.mark.parametrize(
     ("cut", "part"),
     [
-        ((1, -2, 1), Part(1, 1, Linear.symbol("W") - Linear(3))),
-        ((2, 2**62, 2), Part(2, 2, Linear.symbol("W") - Linear(2))),
+        ((1, -2, 1), Part(1, 1, Size.symbol("W") - Size.number(3))),
+        ((2, 2**62, 2), Part(2, 2, Size.symbol("W") - Size.number(2))),
         ((0, 5, 1), None),
         ((-3, 2**62, 1), None),
     ],
@@ -65,5 +65,5 @@ def test_a_chain_of_known_slices_is_the_range_that_it_takes(chosen: list[Cut]) -
 )
 def test_a_free_size(cut: Cut, part: Part | None) -> None:
     found = view(chain(sliced("W", [cut])))
-    whole = Part(0, 1, Linear(2))
+    whole = Part(0, 1, Size.number(2))
     assert found == (None if part is None else View((whole, part), (0, 1)))
