@@ -1,4 +1,4 @@
-"""How the stages speak while they work: a reporter that the command line and the Python API each fulfil. Nothing in export/ prints."""
+"""How stages report while they run: a protocol that the command line and the Python API implement. Nothing in export/ prints."""
 
 from __future__ import annotations
 
@@ -6,67 +6,80 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
+
+from ..runtime.bundle.stage import Stage
 
 
 @dataclass
 class StageRun:
-    """One stage as it was run: wall time in seconds, one line of what it did, and figures that the manifest keeps beside it."""
+    """One stage of a run: its wall time in seconds and one line about its result.
 
-    name: str
+    ``stage`` is a :class:`~attnexport.runtime.bundle.stage.Stage` in an export, and any word elsewhere; ``model_type`` is the
+    type that the typed stage converts to, ``part`` the part of an encoder-decoder network.
+    """
+
+    stage: str
+    model_type: str = ""
+    part: str = ""
     seconds: float = 0.0
     detail: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name on the console: ``lower``, ``fp16``, ``encoder: lower``."""
+        label = self.stage.label(self.model_type) if isinstance(self.stage, Stage) else self.stage
+        return f"{self.part}: {label}" if self.part else label
 
 
 class Reporter(Protocol):
-    """Receives what happens, in order: started, any notes and progress, finished (or nothing more, if the stage raised)."""
+    """Receives events in order: started, any notes and progress, then finished, unless the stage raises."""
 
     def started(self, stage: str) -> None:
-        """A stage begins."""
+        """A stage starts."""
 
     def note(self, text: str) -> None:
-        """A fact that the user should know (a prefix stripped, a fallback taken). One line."""
+        """A fact for the user in one line: a prefix is stripped, a fallback is used."""
 
     def progress(self, done: float, text: str) -> None:
-        """How far the running stage is, 0.0 to 1.0, and what it does at this moment. May come from another thread."""
+        """The progress of the running stage, 0.0 to 1.0, and its current work. May come from another thread."""
 
     def finished(self, record: StageRun) -> None:
-        """The stage is done."""
+        """The stage has finished."""
 
 
 class Silent:
-    """A reporter that keeps the notes and shows nothing; the default of the Python API."""
+    """A reporter that keeps the notes and prints nothing; the default of the Python API."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
 
     def started(self, stage: str) -> None:
-        """Nothing to show."""
+        """Print nothing."""
 
     def note(self, text: str) -> None:
         """Keep the note."""
         self.notes.append(text)
 
     def progress(self, done: float, text: str) -> None:
-        """Nothing to show."""
+        """Print nothing."""
 
     def finished(self, record: StageRun) -> None:
-        """Nothing to show."""
+        """Print nothing."""
 
 
 @dataclass
 class Stages:
-    """Runs the stages of one export: times each and tells the reporter."""
+    """Runs the stages of one export: times each and calls the reporter."""
 
     reporter: Reporter
     records: list[StageRun] = field(default_factory=list)
 
     @contextmanager
-    def run(self, name: str) -> Iterator[StageRun]:
-        """Time the block; it fills ``detail``. A block that raises is not recorded."""
-        record = StageRun(name)
-        self.reporter.started(name)
+    def run(self, stage: str, model_type: str = "") -> Iterator[StageRun]:
+        """Time the block, which fills ``detail``. A block that raises is not recorded."""
+        record = StageRun(stage, model_type)
+        self.reporter.started(record.name)
         start = time.perf_counter()
         yield record
         record.seconds = time.perf_counter() - start

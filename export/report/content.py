@@ -53,7 +53,3 @@ class Content:
         """Bytes of every file that a model or an engine is, where it is there."""
         files = {*self.manifest.operators, *(engine.file for engine in self.manifest.engines)}
         return {name: (self.folder / name).stat().st_size for name in sorted(files) if (self.folder / name).is_file()}
-
-    def fact(self, graph: Graph, stage: str, name: str) -> object:
-        """A figure that a stage left beside its line, None in bundles whose stage left none."""
-        return next((s.detail.get(name) for s in graph.manifest.stages if s.name == stage), None)

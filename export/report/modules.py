@@ -7,9 +7,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from ...runtime.bundle.codec import decode
 from ..graph.origin import Origin
-from ..verify.module_error import ModuleError
 from . import words
 from .content import Content
 from .engines import css, stack
@@ -59,8 +57,7 @@ def module_of(node: str, known: Collection[str] = ()) -> str:
 
 
 def _rows(content: Content, graph: Graph) -> list[_Row]:
-    found = content.fact(graph, "verify", "modules")
-    measured = [decode(ModuleError, value, "modules") for value in found] if isinstance(found, list) else []
+    measured = graph.manifest.modules
     known = {error.module for error in measured}
     rows: dict[str, _Row] = {}
     for node in nodes(graph.folder / graph.models[-1]) if graph.models else ():

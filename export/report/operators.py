@@ -17,13 +17,13 @@ def operators(content: Content) -> Markup:
     columns: dict[str, Mapping[str, int]] = {}
     before: dict[str, Mapping[str, int]] = {}
     for graph in content.graphs:
-        captured = content.fact(graph, "capture", "operators")
-        if isinstance(captured, dict):
+        captured = graph.manifest.captured
+        if captured:
             columns[graph.titled("captured")] = captured
         for file in graph.models:
             name = str(PurePosixPath(graph.name, file))
             columns[name] = graph.manifest.operators[file]
-            before[name] = captured if isinstance(captured, dict) else {}
+            before[name] = captured
     every = sorted(
         {op for counts in columns.values() for op in counts},
         key=lambda op: (-max(counts.get(op, 0) for counts in columns.values()), op),

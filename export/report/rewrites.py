@@ -69,9 +69,8 @@ def _sizes(content: Content) -> Markup:
     rows: list[list[Html]] = []
     for graph in content.graphs:
         counts: dict[str, int] = {}
-        captured = content.fact(graph, "capture", "operators")
-        if isinstance(captured, dict):
-            counts[graph.titled("as captured")] = sum(captured.values())
+        if graph.manifest.captured:
+            counts[graph.titled("as captured")] = sum(graph.manifest.captured.values())
         for file in graph.models:
             counts[str(PurePosixPath(graph.name, file))] = sum(graph.manifest.operators[file].values())
         most = max(counts.values(), default=1)
@@ -84,12 +83,10 @@ def _counts(content: Content) -> tuple[dict[tuple[str, str], int], dict[tuple[st
     before: dict[tuple[str, str], int] = {}
     after: dict[tuple[str, str], int] = {}
     for graph in content.graphs:
-        stood = content.fact(graph, "recognise", "stands_for")
         made = {file: _under(graph, file) for file in graph.models}
         for record in graph.manifest.rewrites:
             key = (str(PurePosixPath(graph.name, record.model)), record.node)
-            if isinstance(stood, dict):
-                before[key] = int(stood.get(record.node, 1))
+            before[key] = record.replaced
             if made.get(record.model):
                 after[key] = made[record.model][record.node]
     return before, after

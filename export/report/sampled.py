@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import BundleError
+from ...runtime.bundle.module_error import TRUTH
 from ...runtime.inputs.arrays import UnreadableError, read_npz
-from ..verify.module_error import TRUTH
 from ..verify.sampled import _INPUT, FILE
 from . import show_values, words
 from .graphs import Graph

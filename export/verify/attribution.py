@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import AttnexportError
 from ...runtime.bundle.attribution import Attribution, Blame
 from ...runtime.bundle.figures import rounding_floor
+from ...runtime.bundle.stage import Stage
 from ...runtime.spec import TensorSpec
 from ..reference.original import Original, Precision
 from .blame import explain, guilty
@@ -99,7 +100,7 @@ def _blame(
     return replace(blame, detail=kernel) if kernel else blame
 
 
-def _kernel(chain: Chain, stage: str, fault: Fault, case: Measured, allowed: float, factor: float) -> str:
+def _kernel(chain: Chain, stage: Stage, fault: Fault, case: Measured, allowed: float, factor: float) -> str:
     """In words, that one kernel of ONNX Runtime makes the difference between passing and failing; empty where none does."""
     model = next(step.model for step in chain.steps if step.stage == stage)
     try:

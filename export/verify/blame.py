@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ...errors import AttnexportError
 from ...runtime.bundle.attribution import Blame, StepFigures
 from ...runtime.bundle.figures import rounding_floor
+from ...runtime.bundle.stage import Stage
 from ..graph.origin import Origin
 from ..reference.original import Original
 from .chains import Chain, StageModels, Step
@@ -32,27 +33,27 @@ def guilty(steps: Sequence[StepFigures], allowed: float) -> StepFigures:
     return max(steps[: over + 1], key=lambda step: step.added)
 
 
-def explain(made: StageModels, chain: Chain, stage: str, output: str, original: Original, feeds: Feeds) -> Blame:
+def explain(made: StageModels, chain: Chain, stage: Stage, output: str, original: Original, feeds: Feeds) -> Blame:
     """``stage`` with the module and the line that its error comes in at, as far as they can be found."""
     index = next(i for i, step in enumerate(chain.steps) if step.stage == stage)
     step = chain.steps[index]
     if step.model is None:
-        return Blame(stage)
+        return Blame(step.label)
     try:
         place = _search(made, step, chain.steps[index - 1] if index else None, output, original, feeds)
     except AttnexportError:
-        return Blame(stage)  # the stage stands; a graph that cannot be run in parts names no module
+        return Blame(step.label)  # the stage stands; a graph that cannot be run in parts names no module
     if place is None:
-        return Blame(stage)
+        return Blame(step.label)
     flow = Flow(step.model.graph)
-    return named(made.trail, stage, flow, place)
+    return named(made.trail, step.label, flow, place)
 
 
 def _search(
     made: StageModels, step: Step, before: Step | None, output: str, original: Original, feeds: Feeds
 ) -> Place | None:
     assert step.model is not None
-    mine = GraphSide(step.model, feeds, typed=step.stage == "cast")
+    mine = GraphSide(step.model, feeds, typed=step.stage is Stage.TYPED)
     theirs: Side | None
     if before is None or before.model is None:
         theirs = reference(original, step.model, made.captured.origins, feeds)
@@ -84,7 +85,7 @@ def named(trail: Trail, stage: str, flow: Flow, place: Place) -> Blame:
     module = _common([o.module for o in inside])
     if not module and any(o.module for o in inside):
         return Blame(stage)  # it comes in all over the network
-    detail = trail.lowering(node) if stage.startswith("lower") else ""
+    detail = trail.lowering(node) if stage.startswith(Stage.LOWER) else ""
     if origin is None or module != origin.module:
         origin = next((o for o in inside if o.module == module), Origin(module, "", ""))
     return Blame(stage, module, origin.kind, origin.source, node, detail)

@@ -1,7 +1,7 @@
 """The steps from the captured graph to each form that is written: which model each stage made, and what runs it.
 
-    fp32    capture -> rewrite -> lower [-> engine]
-    fp16    capture -> rewrite -> lower -> cast [-> engine]
+    fp32    capture -> recognise -> lower [-> engine]
+    fp16    capture -> recognise -> lower -> typed [-> engine]
 
 What verification runs anyway (the lowered model, the typed one under emulation, the engine) is not run again.
 """
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from ...runtime.bundle.attribution import short_type
+from ...runtime.bundle.stage import Stage
 from ..lower import LoweringResult
 from ..recognise import Recognised
 from ..reference.original import Precision
@@ -29,10 +31,15 @@ if TYPE_CHECKING:
 class Step:
     """One stage's result. ``model``: None where it cannot be looked into; ``form``: which form of verification runs it."""
 
-    stage: str
+    stage: Stage
     precision: Precision
     model: onnx.ModelProto | None
     form: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The stage's name on the console: ``lower``, ``fp16``."""
+        return self.stage.label(short_type(self.precision))
 
 
 @dataclass(frozen=True)
@@ -68,20 +75,20 @@ class StageModels:
         """A chain for each form that is a step of one: ``Form.step`` says which."""
         at = {(form.step, form.precision): i for i, form in enumerate(forms) if form.step}
         start = (
-            Step("capture", "float32", self.captured.model),
-            Step("rewrite", "float32", self.recognised.model),
+            Step(Stage.CAPTURE, "float32", self.captured.model),
+            Step(Stage.RECOGNISE, "float32", self.recognised.model),
         )
         found = []
         for (step, precision), i in at.items():
             if precision == "float32":
-                steps = [*start, Step("lower", "float32", self.lowered.model, at.get(("lower", "float32")))]
+                steps = [*start, Step(Stage.LOWER, "float32", self.lowered.model, at.get((Stage.LOWER, "float32")))]
             else:
                 half = self.typed_source or self.lowered
-                run = at.get(("lower", "float32")) if half is self.lowered else None
-                steps = [*start, Step("lower", "float32", half.model, run)]
-                steps.append(Step("cast", precision, self.typed, at.get(("cast", precision))))
-            if step == "engine":
-                steps.append(Step("engine", precision, None, i))
+                run = at.get((Stage.LOWER, "float32")) if half is self.lowered else None
+                steps = [*start, Step(Stage.LOWER, "float32", half.model, run)]
+                steps.append(Step(Stage.TYPED, precision, self.typed, at.get((Stage.TYPED, precision))))
+            if step == Stage.ENGINE:
+                steps.append(Step(Stage.ENGINE, precision, None, i))
             found.append(Chain(forms[i].stage, i, tuple(steps)))
         return tuple(found)
 

@@ -12,6 +12,7 @@ import onnx
 from ...errors import AttnexportError, StageError
 from ...runtime.bundle.attribution import StepFigures
 from ...runtime.bundle.figures import rounding_floor
+from ...runtime.bundle.stage import Stage
 from ...runtime.check.compare import ErrorMeter
 from ...runtime.spec import TensorSpec
 from ..reference.original import Precision
@@ -54,8 +55,8 @@ class Steps:
     def __init__(self, chains: Sequence[Chain], measured: Sequence[Measured]) -> None:
         self.chains, self.measured = tuple(chains), tuple(measured)
         self._ran: list[tuple[onnx.ModelProto, list[Arrays]]] = []
-        self._notes: dict[str, str] = {}
-        self.results: dict[tuple[str, str], list[Arrays]] = {}
+        self._notes: dict[Stage, str] = {}
+        self.results: dict[tuple[str, Stage], list[Arrays]] = {}
         for chain in chains:
             for step in chain.steps:
                 if step.form is not None:
@@ -68,7 +69,7 @@ class Steps:
                 if step.form is None and step.model is not None:
                     self._run(chain.name, step.stage, step.model)
 
-    def _run(self, chain: str, stage: str, model: onnx.ModelProto) -> None:
+    def _run(self, chain: str, stage: Stage, model: onnx.ModelProto) -> None:
         for known, outputs in self._ran:
             if same_computation(known, model):
                 self.results[chain, stage] = outputs
@@ -87,7 +88,7 @@ class Steps:
         """Which steps could not be run apart, and why."""
         return tuple(self._notes.values())
 
-    def first_broken(self, chain: Chain, outputs: Sequence[TensorSpec]) -> str | None:
+    def first_broken(self, chain: Chain, outputs: Sequence[TensorSpec]) -> Stage | None:
         """The first stage after which an output is wrong in kind on one of the cases; None where none is."""
         for step in chain.steps:
             for m, got in zip(self.measured, self.results.get((chain.name, step.stage), ()), strict=False):

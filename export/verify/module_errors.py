@@ -14,12 +14,12 @@ import numpy as np
 import onnx
 
 from ...errors import AttnexportError
+from ...runtime.bundle.module_error import TRUTH as TRUTH
+from ...runtime.bundle.module_error import ModuleError
 from ..graph.origin import origin_of
 from ..reference.original import Original
 from .attribution import StageModels
 from .locate import relative_error
-from .module_error import TRUTH as TRUTH
-from .module_error import ModuleError
 from .sides import GraphSide, Side, reference
 
 MOST = 120

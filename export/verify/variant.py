@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...runtime.bundle.stage import Stage
 from ...runtime.sessions import Session
 from ..reference.original import Precision
 
@@ -12,11 +13,11 @@ from ..reference.original import Precision
 class Form:
     """One exported form of the model. ``stage``: its name in the report; ``precision``: whose own PyTorch error it is held to.
 
-    ``step``: which stage's result it is (lower, cast, engine), as far as it shows what that stage computes.
+    ``step``: the stage whose result it is (lower, typed, engine); None for a variant that does not show what a stage computes.
     """
 
     stage: str
     file: str
     precision: Precision
     session: Session
-    step: str = ""
+    step: Stage | None = None

@@ -8,9 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .figures import Figures
+from .stage import Stage
 
-STAGES = ("capture", "rewrite", "lower", "cast", "engine")
 _SHORT = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
+
+
+def short_type(precision: str) -> str:
+    """``fp16`` for ``float16``, ``int8`` for ``int8+float16``: the type as ``--precision`` names it."""
+    return _SHORT.get(precision, precision.partition("+")[0])
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class StepFigures:
     larger; ``growth``: what of the ratio is new since the last step of the same precision.
     """
 
-    stage: str
+    stage: Stage
     precision: str
     figures: Figures
     added: float
@@ -33,7 +38,8 @@ class StepFigures:
 
 @dataclass(frozen=True)
 class Blame:
-    """The stage that an error comes in at, and the PyTorch module (``layer1.0.attn``), its class and its source line.
+    """The stage where an error arises, by its name on the console (``lower``, ``fp16``), and the PyTorch module
+    (``layer1.0.attn``), its class and its source line.
 
     ``node`` is the first node after which the stage's values part from those of the step before; ``detail`` what the
     stage made of it, or the kernel of the runtime that errs. All are empty where only the stage is known: nobody sees
@@ -73,15 +79,14 @@ class Attribution:
     notes: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """``capture 0.93x  rewrite +0.00x  lower +0.10x  cast (fp16) 0.60x``: ratios, and what was added to them."""
+        """``capture 0.93x  rewrite +0.00x  lower +0.10x  fp16 0.60x``: ratios, and what was added to them."""
         parts: list[str] = []
         before = ""
         for step in self.steps:
-            name = (
-                step.stage
-                if step.precision == "float32"
-                else f"{step.stage} ({_SHORT.get(step.precision, step.precision)})"
-            )
+            short = short_type(step.precision)
+            name = step.stage.label(short)
+            if step.stage is Stage.ENGINE and step.precision != "float32":
+                name += f" ({short})"
             figure = f"{step.growth:+.2f}x" if step.precision == before else f"{step.ratio:.2f}x"
             parts.append(f"{name} {figure}")
             before = step.precision

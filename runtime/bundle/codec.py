@@ -1,7 +1,7 @@
 """Frozen dataclasses to JSON and back, strictly: a field that is missing, unknown or of a wrong kind is named.
 
 The kinds are those of the annotations: ``str``, ``bool``, ``int``, ``float``, ``X | None``, ``tuple[X, ...]``,
-``dict[str, X]``, ``Any`` (free-form JSON), other dataclasses, and classes with their own ``from_json``/``to_json``
+``dict[str, X]``, ``Any`` (free-form JSON), enumerations of strings, other dataclasses, and classes with their own ``from_json``/``to_json``
 such as ``TensorSpec``. JSON has no word for a number that is not finite, so those are the strings ``"inf"``,
 ``"-inf"`` and ``"nan"``.
 """
@@ -13,6 +13,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,6 +100,11 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return {k: _read(args[1], v, f"{where}[{k!r}]") for k, v in value.items()}
     if kind in _WORDS:
         return _scalar(kind, value, where)
+    if issubclass(kind, Enum):
+        members = [member.value for member in kind]
+        if value not in members:
+            raise _wrong(where, f"one of {', '.join(members)}", value)
+        return kind(value)
     if hasattr(kind, "from_json"):
         try:
             return kind.from_json(value)

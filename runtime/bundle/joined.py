@@ -23,6 +23,11 @@ def joined(whole: Manifest, parts: Mapping[str, Manifest]) -> Manifest:
             for name, part in parts.items()
             for entry in part.rewrites
         ),
+        graph_rewrites=tuple(
+            replace(entry, module=f"{name}: {entry.module or '<root>'}")
+            for name, part in parts.items()
+            for entry in part.graph_rewrites
+        ),
         operators={
             f"{whole.parts[name]}/{file}": own for name, part in parts.items() for file, own in part.operators.items()
         },

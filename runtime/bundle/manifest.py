@@ -1,4 +1,4 @@
-"""``manifest.json``: everything that a bundle says about itself (schema version 4)."""
+"""``manifest.json``: everything that a bundle says about itself (schema version 5; version 4 is read, too)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from ...errors import BundleError
 from ..spec import TensorSpec
 from .attribution import Attribution
 from .codec import decode, encode_fields
+from .convert import READABLE, to_current
 from .figures import ParityRecord
+from .module_error import ModuleError
 from .sections import (
     AttentionRecord,
     DecodeRecord,
     EngineRecord,
     FileRecord,
     Gpu,
+    GraphRewriteRecord,
     Precision,
     RewriteRecord,
     SamplesRecord,
@@ -25,20 +28,22 @@ from .sections import (
 )
 
 FORMAT = "attnexport-bundle"
-SCHEMA = 4
+SCHEMA = 5
 
 
 @dataclass(frozen=True)
 class Manifest:
     """The content of a manifest.
 
-    ``created``: ISO 8601 in UTC; ``tools``: version by name (attnexport, torch, onnxruntime …); ``files``: by path
-    relative to the bundle, with forward slashes, without the manifest itself (a writer fills it in); ``operators``:
-    per model file, the count of each operator; ``attribution``: which stage adds what to each output's error;
-    ``attention``: the outputs that are attention maps; ``samples``: the real inputs that parity was proved on.
+    ``created``: ISO 8601 in UTC. ``tools``: versions by name (attnexport, torch, onnxruntime …). ``files``: by path
+    relative to the bundle, with forward slashes, without the manifest itself; the writer fills it in. ``rewrites``: each
+    domain operator and its lowering; ``graph_rewrites``: the rewrites before lowering. ``operators``: the count of each
+    operator by model file, ``captured`` in the captured graph. ``attribution``: the error that each stage adds to each
+    output; ``modules``: the error of each module. ``attention``: the outputs that are attention maps. ``samples``: the real
+    inputs that the models were verified on.
 
-    A bundle of several graphs has ``parts``, the folder of each by its name; every one of them is a bundle of its own. What
-    describes one graph is then in the parts' manifests, and empty here. ``decode`` says how encoder and step are driven.
+    A bundle with several graphs has ``parts``: the folder of each graph by name, each a complete bundle. The sections about
+    one graph are then in the parts' manifests, and empty here. ``decode`` describes how a loop runs encoder and step.
     """
 
     name: str
@@ -52,11 +57,14 @@ class Manifest:
     files: dict[str, FileRecord] = field(default_factory=dict)
     stages: tuple[StageRecord, ...] = ()
     rewrites: tuple[RewriteRecord, ...] = ()
+    graph_rewrites: tuple[GraphRewriteRecord, ...] = ()
     operators: dict[str, dict[str, int]] = field(default_factory=dict)
+    captured: dict[str, int] = field(default_factory=dict)
     precision: Precision = field(default_factory=Precision)
     engines: tuple[EngineRecord, ...] = ()
     parity: tuple[ParityRecord, ...] = ()
     attribution: tuple[Attribution, ...] = ()
+    modules: tuple[ModuleError, ...] = ()
     attention: tuple[AttentionRecord, ...] = ()
     samples: SamplesRecord | None = None
     parts: dict[str, str] = field(default_factory=dict)
@@ -69,20 +77,20 @@ class Manifest:
 
     @classmethod
     def from_json(cls, value: Any) -> Manifest:
-        """The inverse of :meth:`to_json`.
+        """The inverse of :meth:`to_json`, for every schema version in :data:`~.convert.READABLE`.
 
-        Raises BundleError for another format or schema version, and for the first field that is missing, unknown or
-        of a wrong kind.
+        Raises BundleError for another format or version, and for the first field that is missing, unknown or of a wrong kind.
         """
         found = value.get("format") if isinstance(value, dict) else None
         if found != FORMAT:
             raise BundleError(f"the manifest has format {found!r} and not {FORMAT!r}", "give a bundle of attnexport")
-        if type(value.get("schema")) is not int or value["schema"] != SCHEMA:
+        if type(value.get("schema")) is not int or value["schema"] not in READABLE:
+            versions = " and ".join(map(str, READABLE))
             raise BundleError(
-                f"the manifest has schema version {value.get('schema')!r} and this attnexport reads version {SCHEMA}",
+                f"the manifest has schema version {value.get('schema')!r} and this attnexport reads versions {versions}",
                 "use the attnexport that wrote the bundle, or export it again",
             )
-        return decode(cls, {k: v for k, v in value.items() if k not in ("format", "schema")}, "")
+        return decode(cls, {k: v for k, v in to_current(value).items() if k not in ("format", "schema")}, "")
 
     def dumps(self) -> str:
         """The text of ``manifest.json``."""

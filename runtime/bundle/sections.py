@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .stage import Stage
+
 
 @dataclass(frozen=True)
 class SourceRecord:
@@ -36,11 +38,38 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One stage of the run and what it took; ``detail`` is free-form JSON."""
+    """One stage of the run: its wall time and one line about its result.
 
-    name: str
+    ``model_type`` is the type that the typed stage converts to (``fp16``), ``part`` the part of an encoder-decoder network.
+    """
+
+    stage: Stage
     seconds: float
-    detail: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+    model_type: str = ""
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name on the console and in the report: ``lower``, ``fp16``, ``encoder: lower``."""
+        return self.stage.label(self.model_type, self.part)
+
+
+@dataclass(frozen=True)
+class GraphRewriteRecord:
+    """One rewrite between capture and lowering, applied or refused.
+
+    ``stage`` is simplify or raise, ``rule`` the name of the rule, ``text`` one line about the result, or the reason of the
+    refusal. ``module`` and ``source`` (``file:line``) name the PyTorch module and line of ``node``.
+    """
+
+    stage: Stage
+    rule: str
+    node: str
+    applied: bool
+    text: str = ""
+    module: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +80,7 @@ class RewriteRecord:
     reason of each lowering that was not taken, by its name, and under ``recognise`` why a window was not found to be
     local attention. ``module`` and ``source`` (``file:line``) lead back to PyTorch. ``model`` is the file that it is
     about, ``found`` what was recognised, ``milliseconds`` what each form took where they were timed (``--tune``).
+    ``replaced`` counts the nodes of the captured graph that the operator replaces.
     """
 
     node: str
@@ -63,6 +93,7 @@ class RewriteRecord:
     model: str = ""
     found: str = ""
     milliseconds: dict[str, float] = field(default_factory=dict)
+    replaced: int = 1
 
 
 @dataclass(frozen=True)
