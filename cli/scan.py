@@ -28,7 +28,7 @@ def scan(
 
     options = read(words)
     with ConsoleReporter(silent=json_output) as reporter:
-        found = run_scan(options.model, options.source, target or (), options.seed, reporter)
+        found = run_scan(options, target or (), reporter)
     show_scan(found.to_json(), as_json=json_output)
     if not found.runs:
         raise typer.Exit(1)

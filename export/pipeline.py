@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InputError, ParityError
 from ..runtime.bundle.manifest import Manifest
+from ..runtime.bundle.stage import Stage
 from ..runtime.bundle.writer import BundleWriter
 from ..runtime.inputs.samples import Samples, load_samples
 from ..runtime.spec import TensorSpec
@@ -66,7 +67,7 @@ def run(options: ExportOptions, reporter: Reporter | None = None, source: Source
         if written.failures and not options.keep_failed:
             raise refusal(written.failures)
         parts = written.parts if isinstance(written, WrittenSequence) else {}
-        with job.stages.run("report") as stage:
+        with job.stages.run(Stage.REPORT) as stage:
             stage.detail = add_page(writer, written.manifest, parts, written.ran)
         bundle = writer.commit(written.manifest)
     return ExportResult(place, not written.failures, written.failures, bundle.manifest, parts)
@@ -85,9 +86,9 @@ class PreparedExport:
 def begin(options: ExportOptions, reporter: Reporter, source: Source | None = None) -> PreparedExport:
     """Read the model, unless ``source`` is one, and its samples. Raises InputError for what the user gave."""
     job = Job.of(options, reporter, find_flavour(options.trt) if options.trt is not None else None)
-    Plan.of(options.target, job.flavour, options.precision)  # refuses a target before a large model is read
+    Plan.of(options.target, job.flavour, options.model_type)  # refuses a target before a large model is read
     refuse_engine(options.precision, job.flavour, options.engine.compute_capabilities)
-    with job.stages.run("source") as stage:
+    with job.stages.run(Stage.SOURCE) as stage:
         source = source or load(options.model, options.source)
         check_lengths(source)
         split = is_sequence(source) and not options.whole

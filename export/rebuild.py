@@ -18,6 +18,7 @@ from ..runtime.bundle.bundle import MANIFEST, StoredBundle
 from ..runtime.bundle.codec import encode_fields
 from ..runtime.bundle.manifest import Manifest
 from ..runtime.bundle.sections import EngineRecord, StageRecord
+from ..runtime.bundle.stage import Stage
 from ..runtime.bundle.writer import BundleFolder, BundleWriter
 from ..runtime.check.check import check
 from ..runtime.check.check_rows import FAILED, CheckResult
@@ -203,7 +204,7 @@ class _Work:
         new: list[EngineRecord] = []
         started = time.perf_counter()
         for precision, model in models.items():
-            self.reporter.started("engine")
+            self.reporter.started(Stage.ENGINE.label())
             file = engine_file(precision, self.flavour)
             inputs = _inputs(folder.path / model, bundle.manifest.inputs)
             engine = build_engine(
@@ -224,7 +225,7 @@ class _Work:
         text = f"{', '.join(e.file for e in new)} by {self.flavour.title}"
         stale = ("was not run: no GPU is here",)
         notes = tuple(note for note in manifest.notes if not any(words in note for words in stale))
-        stages = (*manifest.stages, StageRecord("rebuild", round(seconds, 3), {"text": text}))
+        stages = (*manifest.stages, StageRecord(Stage.REBUILD, round(seconds, 3), text))
         return replace(manifest, stages=stages, notes=(*notes, f"engines rebuilt: {text}"))
 
     def _models(self, bundle: StoredBundle) -> dict[str, str]:

@@ -71,6 +71,8 @@ def test_a_bundle_holds_both_models_an_engine_and_golden_cases(bundle: StoredBun
     assert [stage.name for stage in bundle.manifest.stages] == [
         "source",
         "capture",
+        "simplify",
+        "raise",
         "recognise",
         "lower",
         "fp16",

@@ -14,13 +14,16 @@ from ...runtime.bundle.atomic import PartialDirectory, publish
 from ...runtime.bundle.attribution import Blame
 from ...runtime.bundle.divergence import Divergence, OutputError, Reproducer
 from ...runtime.bundle.figures import rounding_floor
+from ...runtime.bundle.stage import Stage
 from ..options import ExportOptions
 from ..pipeline import begin
 from ..progress import Reporter, Silent, Stages
 from ..reference.original import Precision
-from ..stages.eight_bits import EIGHT
-from ..stages.entry import enter
-from ..stages.models import fitting
+from ..stages.files import EIGHT
+from ..stages.models import capture
+from ..stages.outputs import output_specs
+from ..stages.stage_model import StageModel, TypedModel
+from ..stages.typed import fitting
 from ..verify.blame import EIGHT_BITS, named
 from ..verify.cases import build_cases, draws
 from ..verify.locate import locate
@@ -31,7 +34,7 @@ from .memory import free
 from .modules import Types, module_rows, tensor_rows
 from .reference import OriginalTensors
 from .reproduce import FaultyPart, smallest_part, write
-from .stages import Stage, names_of, prepared, stages, stages_of_bundle
+from .stages import bundle_stages, export_stages, stage_names
 from .sweep import Compared, sweep
 from .taps import TensorReader
 
@@ -49,36 +52,34 @@ def debug(
 ) -> Divergence:
     """Look for the place where a stage parts from the original.
 
-    ``stage``: capture, rewrite, lower or the type that is exported to; None for the first stage whose outputs fail
-    their gate, or the last where none does. ``bundle``: look into the models of this bundle instead of making them.
-    Where an output fails, ``folder`` gets the smallest part of the graph that is wrong by itself; what was there goes with
-    ``replace`` only.
-    Raises InputError and StageError as the export does.
+    ``stage``: a name of :func:`~.stages.stage_names`; None for the first stage whose outputs fail their gate, or for the
+    last stage if none does. ``bundle``: check the models of this bundle instead of building them. If an output fails,
+    ``folder`` gets the smallest part of the graph that is wrong by itself; a folder that exists is replaced only with
+    ``replace``. Raises InputError and StageError as the export does.
     """
     reporter = reporter or Silent()
     if folder is not None and folder.exists() and not replace:
         raise InputError(f"{folder} is already there", "replace it with --force, or name another with --out")
-    if stage is not None and bundle is None and stage not in names_of(options.model_type):
-        raise InputError(
-            f"--stage {stage} is none of this export's", f"use one of {', '.join(names_of(options.model_type))}"
-        )
-    begun = begin(options, reporter)
-    job, source = begun.job, begun.source
-    if begun.split:
-        raise InputError(f"{source.name} is exported as an encoder and a step", "look into the one graph with --whole")
-    with job.stages.run("capture") as record:
-        entered = enter(source, options.outputs, options.seed, reporter, attention=options.attention)
-        record.detail = f"{len(entered.captured.model.graph.node)} nodes"
-    ready = prepared(job, source, entered, fitting(begun.samples, entered.inputs))
-    reference = OriginalTensors(entered)
-    cases = few(build_cases(entered.inputs, ready.samples, options.seed, draws(ready.outputs)))
-    truth = Truth(entered.original, cases, ready.outputs, options.gate)
-    del entered
-    made = stages(job, ready) if bundle is None else stages_of_bundle(job, bundle)
-    look = _StageSearch(truth, reference, ready.trail, job.stages, reporter, folder, replace)
-    opened = look.first_failing(made, stage)
+    names = stage_names(options.model_type)
+    if stage is not None and bundle is None and stage not in names:
+        raise InputError(f"--stage {stage} is not a stage of this export", f"use one of {', '.join(names)}")
+    prepared = begin(options, reporter)
+    job, source = prepared.job, prepared.source
+    if prepared.split:
+        raise InputError(f"{source.name} is exported as an encoder and a step", "debug the one graph with --whole")
+    captured = capture(job, source)
+    samples = fitting(prepared.samples, captured.inputs)
+    outputs = output_specs(captured, captured.captured.model, options.seed)
+    trail = Trail(captured.captured.origins)
+    reference = OriginalTensors(captured)
+    cases = few(build_cases(captured.inputs, samples, options.seed, draws(outputs)))
+    truth = Truth(captured.original, cases, outputs, options.gate)
+    models = bundle_stages(job, bundle) if bundle else export_stages(job, captured, source.task, samples, trail)
+    del captured
+    search = _StageSearch(truth, reference, trail, job.stages, reporter, folder, replace)
+    opened = search.first_failing(models, stage)
     with opened.taps:
-        return look.report(opened)
+        return search.report(opened)
 
 
 @dataclass(frozen=True)
@@ -105,31 +106,31 @@ class _StageSearch:
     folder: Path | None
     replace: bool
 
-    def first_failing(self, made: Iterator[Stage], wished: str | None) -> _Opened:
-        """The first stage that fails, or the one that is wished for; the last where none does."""
+    def first_failing(self, models: Iterator[StageModel], name: str | None) -> _Opened:
+        """The first stage that fails, or the stage ``name``; the last if none fails. Stages that change nothing are skipped."""
         opened: _Opened | None = None
-        while (stage := next(made, None)) is not None:
-            if wished is None or stage.name == wished:
+        while (stage := next(models, None)) is not None:
+            if stage.name == name or (name is None and stage.changed):
                 if opened is not None:
                     opened.taps.close()
                 opened = self._open(stage)
-            # The next stage is made while this one is no longer held.
+            # The next model is built without this one in memory.
             del stage
             free()
-            if opened is not None and (opened.judged.failed or wished is not None):
+            if opened is not None and (opened.judged.failed or name is not None):
                 break
         if opened is None:
-            raise InputError(f"--stage {wished} is not in the bundle", "leave it out to look at all that is")
+            raise InputError(f"--stage {name} is not in the bundle", "leave it out to check every model")
         return opened
 
-    def _open(self, stage: Stage) -> _Opened:
+    def _open(self, stage: StageModel) -> _Opened:
         with self.stages.run(f"{stage.name}?") as record:
             self._check(stage)
-            if stage.original is not None:
+            if isinstance(stage, TypedModel):
                 self.truth.original = stage.original
             taps = TensorReader(stage.model, typed=stage.typed)
             judged, by_runtime = judge(stage, taps, self.truth), False
-            if stage.shipped and not judged.failed:
+            if stage.name == Stage.LOWER and not judged.failed:
                 # As it is shipped: ONNX Runtime changes a graph before it runs it.
                 judged = judge(stage, taps, self.truth, optimize=True)
                 by_runtime = bool(judged.failed)
@@ -139,7 +140,7 @@ class _StageSearch:
             )
         return _Opened(stage.name, stage.precision, taps, judged, by_runtime)
 
-    def _check(self, stage: Stage) -> None:
+    def _check(self, stage: StageModel) -> None:
         """A bundle's model may be of another network."""
         wanted = [spec.name for spec in self.truth.outputs]
         given = [value.name for value in stage.model.graph.output]

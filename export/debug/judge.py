@@ -17,11 +17,11 @@ from ..quantise import format_of
 from ..quantise.torch_error import own_error
 from ..reference.original import Original, Precision
 from ..reference.torch_model import TorchOriginal
-from ..stages.eight_bits import EIGHT
+from ..stages.files import EIGHT
+from ..stages.stage_model import StageModel
 from ..verify.attribution import broken
 from ..verify.cases import Case
 from .memory import free
-from .stages import Stage
 from .taps import TensorReader
 
 
@@ -92,7 +92,7 @@ class Judged:
         return tuple(one for one in self.outputs if one.fault)
 
 
-def judge(stage: Stage, taps: TensorReader, truth: Truth, *, optimize: bool = False) -> Judged:
+def judge(stage: StageModel, taps: TensorReader, truth: Truth, *, optimize: bool = False) -> Judged:
     """Hold a stage to the gate of the export: PyTorch's own error at that precision, times the factor.
 
     Random inputs and samples are judged apart, as the export does. The case is the smallest on which a failing output
@@ -116,7 +116,7 @@ def judge(stage: Stage, taps: TensorReader, truth: Truth, *, optimize: bool = Fa
 
 
 def _of_output(
-    stage: Stage,
+    stage: StageModel,
     spec: TensorSpec,
     truth: Truth,
     results: Sequence[Mapping[str, np.ndarray]],

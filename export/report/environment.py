@@ -43,7 +43,7 @@ def environment(content: Content) -> Markup:
 def _stages(content: Content) -> Markup:
     most = max((stage.seconds for stage in content.own.stages), default=1.0) or 1.0
     rows: list[list[Html]] = [
-        [stage.name, words.seconds(stage.seconds), bar(stage.seconds / most), str(stage.detail.get("text", ""))]
+        [stage.name, words.seconds(stage.seconds), bar(stage.seconds / most), stage.text]
         for stage in content.own.stages
     ]
     return table([("stage", ""), ("time", RIGHT), ("", ""), ("what it did", "")], rows)

@@ -1,22 +1,25 @@
-"""The whole scan: trace, list what blocks, lower for each target, ask the matrix and the parser."""
+"""The whole scan: capture, list the blockers, lower for each target, look up the matrix and ask the parser."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ...errors import AttnexportError, UnsupportedModelError
+from ...runtime.bundle.stage import Stage
 from ...runtime.sessions.large_model import open_model
 from ...runtime.spec import TensorSpec
 from ..lower import lower
-from ..progress import Reporter, Stages
+from ..options import ExportOptions
+from ..progress import Reporter
 from ..recognise import Recognised
-from ..source import CapturedModel, Source, SourceOptions, TorchSource, load
-from ..stages.entry import enter
-from ..stages.rewrite import engine_target, find_windows
+from ..source import CapturedModel, Source, TorchSource, load
+from ..stages.job import Job
+from ..stages.models import capture, models
+from ..stages.rewrite import engine_target
+from ..stages.stage_model import RecognisedModel
 from ..targets import NAMES, resolve
 from .finding import Finding, together
 from .graph import given_up, left, measured
@@ -54,34 +57,31 @@ class Scan:
         }
 
 
-def scan(model: Path | None, options: SourceOptions, targets: Collection[str], seed: int, reporter: Reporter) -> Scan:
-    """Scan a model for ``targets`` (words of :func:`resolve`; none: all). Nothing is written.
+def scan(options: ExportOptions, targets: Collection[str], reporter: Reporter) -> Scan:
+    """Scan a model for ``targets`` (names that :func:`resolve` takes; empty: all). Nothing is written.
 
-    Raises InputError for what the user gave, and UnsupportedModelError where torch.export cannot trace the model at all.
+    Raises InputError for wrong options, and UnsupportedModelError if torch.export cannot trace the model at all.
     """
     names = resolve(targets) if targets else NAMES
-    stages = Stages(reporter)
-    with stages.run("source") as stage:
-        source = load(model, options)
+    job = Job.of(options, reporter, None)
+    with job.stages.run(Stage.SOURCE) as stage:
+        source = load(options.model, options.source)
         stage.detail = f"{source.kind} {source.name}: {', '.join(spec.describe() for spec in source.inputs)}"
     try:
-        with stages.run("trace") as stage:
-            entered = enter(source, (), seed, reporter)
-            stage.detail = f"{len(entered.captured.model.graph.node)} nodes"
+        captured = capture(job, source)
     except UnsupportedModelError:
-        found = together(_blocked(source, seed))
-        if not found:
+        findings = together(_blocked(source, options.seed))
+        if not findings:
             raise
-        return Scan(source.name, source.inputs, names, 0, {}, found)
-    with stages.run("targets") as stage:
-        recognised = find_windows(entered.captured.model)
-        findings = together(_findings(entered, recognised, names))
+        return Scan(source.name, source.inputs, names, 0, {}, findings)
+    steps = models(job, captured, source.task, None)
+    recognised = next(step.recognised for step in steps if isinstance(step, RecognisedModel))
+    with job.stages.run(Stage.LOWER) as stage:
+        findings = together(_findings(captured, recognised, names))
         stage.detail = ", ".join(names)
     counts = Counter(entry.description for entry in recognised.found)
-    return Scan(
-        source.name, entered.inputs, names, len(entered.captured.model.graph.node), dict(counts), findings,
-        entered.captured.notes,
-    )  # fmt: skip
+    nodes = len(captured.captured.model.graph.node)
+    return Scan(source.name, captured.inputs, names, nodes, dict(counts), findings, captured.captured.notes)
 
 
 def _blocked(source: Source, seed: int) -> Iterator[Finding]:
@@ -92,8 +92,8 @@ def _blocked(source: Source, seed: int) -> Iterator[Finding]:
     yield from blockers(source.program(seed))
 
 
-def _findings(entered: CapturedModel, recognised: Recognised, targets: tuple[str, ...]) -> Iterator[Finding]:
-    origins = entered.captured.origins
+def _findings(captured: CapturedModel, recognised: Recognised, targets: tuple[str, ...]) -> Iterator[Finding]:
+    origins = captured.captured.origins
     yield from left(recognised, targets, origins)
     flavour = installed_flavour()
     for target in targets:

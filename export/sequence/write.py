@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from ...runtime.bundle.bundle import MANIFEST, StoredBundle
 from ...runtime.bundle.golden import write_golden
 from ...runtime.bundle.manifest import Manifest
+from ...runtime.bundle.stage import Stage
 from ...runtime.bundle.writer import BundleFolder
-from ...runtime.device import cuda_device
 from ...runtime.inputs.samples import Samples
 from ..progress import Reporter, StageRun, Stages
 from ..source import ModuleSource, Source
-from ..stages import manifest as record
 from ..stages.job import Job
-from ..stages.write import GOLDEN, Written, export_source
+from ..stages.manifest import base, gpu_section
+from ..stages.verification import GOLDEN
+from ..stages.write import Written, export_source
 from ..verify.shown import Shown
 from .decodes import summary, verify_decodes
 from .network import ENCODER, plan_of
@@ -36,7 +37,7 @@ class _Named:
         self._reporter.progress(done, text)
 
     def finished(self, record: StageRun) -> None:
-        self._reporter.finished(StageRun(f"{self._part}: {record.name}", record.seconds, record.detail))
+        self._reporter.finished(replace(record, part=self._part))
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ def export_sequence(job: Job, source: Source, samples: Samples | None, folder: B
             ran[name] = shown
         for file in (MANIFEST, *parts[name].manifest.files):
             folder.add(f"{name}/{file}", "part")
-        job.stages.records += [StageRun(f"{name}: {r.name}", r.seconds, r.detail) for r in inner.stages.records]
+        job.stages.records += [replace(run, part=name) for run in inner.stages.records]
         failures += [f"{name}: {failure}" for failure in written.failures]
-    with job.stages.run("decode") as stage:
+    with job.stages.run(Stage.DECODE) as stage:
         decodes = verify_decodes(plan, parts, samples, job.options.gate, job.options.seed, job.reporter)
         stage.detail = summary(decodes.facts.parity)
     failures += decodes.failures
@@ -85,7 +86,9 @@ def export_sequence(job: Job, source: Source, samples: Samples | None, folder: B
     manifests = {name: part.manifest for name, part in parts.items()}
     encoder = manifests[ENCODER]
     content = replace(
-        record.base(source, encoder.inputs, (), None, cuda_device(), job.stages.records, (*job.notes, *failures)),
+        base(source, job.stages.records, (*job.notes, *failures)),
+        gpu=gpu_section(),
+        inputs=encoder.inputs,
         parts={name: name for name in parts},
         decode=decodes.facts,
         samples=encoder.samples,

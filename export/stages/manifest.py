@@ -1,20 +1,20 @@
-"""The manifest of one export: what each stage found, put into the sections that the bundle keeps."""
+"""The manifest of one export, from the results of its stages."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import datetime, timezone
-from pathlib import Path
 
 import onnx
 
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.sections import (
-    AttentionRecord,
     EngineRecord,
     Gpu,
+    GraphRewriteRecord,
     KeptNode,
     RewriteRecord,
     SamplesRecord,
@@ -23,8 +23,9 @@ from ...runtime.bundle.sections import (
     StageRecord,
 )
 from ...runtime.bundle.sections import Precision as PrecisionSection
+from ...runtime.bundle.stage import Stage
+from ...runtime.device import cuda_device
 from ...runtime.inputs.samples import Samples
-from ...runtime.spec import TensorSpec
 from ...version import __version__
 from ..graph.origin import Origins, origin_of
 from ..lower import Applied
@@ -33,128 +34,67 @@ from ..progress import StageRun
 from ..recognise import Recognised
 from ..search import SearchReport
 from ..source import Source
-from ..verify.verify import Verification
+from .build import BuiltModels
+from .files import FP32, TYPED
+from .job import Job
+from .stage_model import LoweredModel, StageModel
+from .verification import VerifiedModels
 
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnx-graphsurgeon", "onnxruntime", "onnxruntime-gpu", "numpy")
 
 
 def tool_versions() -> dict[str, str]:
-    """The versions of attnexport and of the packages that made the bundle."""
+    """The versions of attnexport and of the packages that wrote the bundle."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"attnexport": __version__}
+    versions = {"attnexport": __version__}
     for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
 
 
-def operators(model: onnx.ModelProto) -> dict[str, int]:
-    """How many nodes of each operator a graph holds, the most frequent first."""
-    return dict(Counter(node.op_type for node in model.graph.node).most_common())
-
-
-def rewrites(
-    applied: Sequence[Applied], recognised: Recognised, file: str, origins: Origins
-) -> tuple[RewriteRecord, ...]:
-    """What became of each domain operator in the model ``file``, with the module and line that it came from."""
-    found = {entry.node: entry for entry in recognised.found}
-    left = {entry.node: entry.reason for entry in recognised.refused}
-    records = []
-    for item in applied:
-        entry = found.get(item.node)
-        # What was put in by recognising is named after one of the nodes that it stands for.
-        names = (item.node, *(entry.consumed if entry is not None else ()))
-        origin = next((o for o in (origin_of(name, origins) for name in names) if o is not None), None)
-        refused = dict(item.refused) | ({"recognise": left[item.node]} if item.node in left else {})
-        records.append(
-            RewriteRecord(
-                node=item.node,
-                op=item.op,
-                lowering=item.lowering,
-                targets=tuple(item.targets),
-                refused=refused,
-                module=origin.module if origin else "",
-                source=origin.source if origin else "",
-                model=file,
-                found=entry.description if entry is not None else "",
-                milliseconds=dict(item.milliseconds),
-            )
-        )
-    return tuple(records)
-
-
-def precision(result: PrecisionResult | None, origins: Origins, search: SearchReport | None = None) -> PrecisionSection:
-    """The nodes kept in FP32, by module, with the reason of each, and how a search found them."""
-    if result is None:
-        return PrecisionSection()
-    kept = []
-    for decision in result.decisions:
-        origin = origin_of(decision.node, origins)
-        kept.append(KeptNode(decision.node, origin.module if origin else "", f"{decision.rule}: {decision.reason}"))
-    counts = result.counts
-    quantised = {"quantised": counts.quantised} if counts.quantised else {}
-    return PrecisionSection(
-        tuple(kept),
-        {**quantised, result.half: counts.half_nodes, "float32": counts.fp32_nodes, "casts": counts.casts},
-        None if search is None else _search(search),
-    )
-
-
-def _search(report: SearchReport) -> SearchRecord:
-    names = [field.name for field in fields(SearchRecord)]
-    return SearchRecord(**{name: getattr(report, name) for name in names})
-
-
-def samples(loaded: Samples | None, path: Path | None) -> SamplesRecord | None:
-    """What parity was proved on beside random inputs; the name of the file alone, no path of this machine."""
-    if loaded is None or path is None:
-        return None
-    return SamplesRecord(path.name, loaded.count, loaded.labels is not None, loaded.images)
-
-
-def manifest(
+def describe(
+    job: Job,
     source: Source,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    task: str | None,
-    gpu: tuple[str, str] | None,
-    runs: Sequence[StageRun],
-    rewritten: tuple[RewriteRecord, ...],
-    counts: dict[str, dict[str, int]],
-    kept: PrecisionSection,
+    built: BuiltModels,
     engines: Sequence[EngineRecord],
-    verification: Verification,
-    attention: Sequence[AttentionRecord],
-    notes: Sequence[str],
-    proved_on: SamplesRecord | None = None,
+    verified: VerifiedModels,
+    samples: Samples | None,
 ) -> Manifest:
-    """The whole manifest; the writer adds the files."""
+    """Return the whole manifest; the writer adds the files."""
+    captured, verification = built.captured, verified.verification
+    origins = captured.captured.origins
+    typed = built.typed
+    counts = {FP32: _operators(built.lowered[0].model)}
+    if typed is not None:
+        counts[TYPED[typed.model_type]] = _operators(typed.model)
     return replace(
-        base(source, inputs, outputs, task, gpu, runs, notes),
-        rewrites=rewritten,
+        base(source, job.stages.records, (*job.notes, *verification.failures)),
+        gpu=gpu_section(),
+        inputs=captured.inputs,
+        outputs=built.outputs,
+        task=source.task,
+        rewrites=tuple(
+            record
+            for step in built.lowered
+            for record in rewrites(step.lowered.applied, built.recognised.recognised, _file(step), origins)
+        ),
+        graph_rewrites=tuple(record for step in built.rewrites for record in _graph_rewrites(step, origins)),
         operators=counts,
-        precision=kept,
+        captured=_operators(captured.captured.model),
+        precision=precision(typed.result, origins, typed.search) if typed is not None else PrecisionSection(),
         engines=tuple(engines),
         parity=tuple(verification.records),
         attribution=tuple(verification.attribution),
-        attention=tuple(attention),
-        samples=proved_on,
+        modules=verified.modules,
+        attention=captured.attention,
+        samples=_samples(job, samples),
     )
 
 
-def base(
-    source: Source,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    task: str | None,
-    gpu: tuple[str, str] | None,
-    runs: Sequence[StageRun],
-    notes: Sequence[str],
-) -> Manifest:
-    """A manifest with what every bundle says, whatever it holds."""
+def base(source: Source, runs: Sequence[StageRun], notes: Sequence[str]) -> Manifest:
+    """Return a manifest with the sections that every bundle has, without a graph."""
     return Manifest(
         name=source.name,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -166,10 +106,87 @@ def base(
             notes=tuple(source.notes),
         ),
         tools=tool_versions(),
-        gpu=Gpu(*gpu) if gpu is not None else None,
-        inputs=tuple(inputs),
-        outputs=tuple(outputs),
-        task=task,
-        stages=tuple(StageRecord(r.name, round(r.seconds, 3), {"text": r.detail, **r.facts}) for r in runs),
+        gpu=None,
+        inputs=(),
+        outputs=(),
+        task=None,
+        stages=tuple(StageRecord(Stage(r.stage), round(r.seconds, 3), r.detail, r.model_type, r.part) for r in runs),
         notes=tuple(notes),
     )
+
+
+def gpu_section() -> Gpu | None:
+    """The GPU of this machine; None without one."""
+    gpu = cuda_device()
+    return Gpu(*gpu) if gpu is not None else None
+
+
+def _operators(model: onnx.ModelProto) -> dict[str, int]:
+    """The number of nodes of each operator, the most frequent first."""
+    return dict(Counter(node.op_type for node in model.graph.node).most_common())
+
+
+def _file(step: LoweredModel) -> str:
+    return FP32 if step.model_type == "fp32" else TYPED[step.model_type]
+
+
+def rewrites(
+    applied: Sequence[Applied], recognised: Recognised, file: str, origins: Origins
+) -> Iterator[RewriteRecord]:
+    """One record for each domain operator in the model ``file``, with its module and source line."""
+    found = {entry.node: entry for entry in recognised.found}
+    refused = {entry.node: {Stage.RECOGNISE.value: entry.reason} for entry in recognised.refused}
+    for item in applied:
+        entry = found.get(item.node)
+        # The operator that recognising inserts is named after one of the nodes that it replaces.
+        names = (item.node, *(entry.consumed if entry is not None else ()))
+        origin = next((o for o in (origin_of(name, origins) for name in names) if o is not None), None)
+        yield RewriteRecord(
+            node=item.node,
+            op=item.op,
+            lowering=item.lowering,
+            targets=tuple(item.targets),
+            refused=dict(item.refused) | refused.get(item.node, {}),
+            module=origin.module if origin else "",
+            source=origin.source if origin else "",
+            model=file,
+            found=entry.description if entry is not None else "",
+            milliseconds=dict(item.milliseconds),
+            replaced=len(entry.consumed) if entry is not None else 1,
+        )
+
+
+def _graph_rewrites(step: StageModel, origins: Origins) -> Iterator[GraphRewriteRecord]:
+    """One record for each rewrite that a stage before lowering applied or refused."""
+    results = [(entry.rule, entry.node, True, entry.detail) for entry in step.applied]
+    results += [(entry.rule, entry.node, False, entry.reason) for entry in step.refused]
+    for rule, node, applied, text in results:
+        origin = origin_of(node, origins)
+        module, source = (origin.module, origin.source) if origin else ("", "")
+        yield GraphRewriteRecord(step.stage, rule, node, applied, text, module, source)
+
+
+def precision(result: PrecisionResult, origins: Origins, report: SearchReport | None = None) -> PrecisionSection:
+    """The nodes that stay FP32, each with its module and reason, and the search that chose them."""
+    kept = []
+    for decision in result.decisions:
+        origin = origin_of(decision.node, origins)
+        kept.append(KeptNode(decision.node, origin.module if origin else "", f"{decision.rule}: {decision.reason}"))
+    counts = result.counts
+    quantised = {"quantised": counts.quantised} if counts.quantised else {}
+    search = None
+    if report is not None:
+        search = SearchRecord(**{field.name: getattr(report, field.name) for field in fields(SearchRecord)})
+    return PrecisionSection(
+        tuple(kept),
+        {**quantised, result.half: counts.half_nodes, "float32": counts.fp32_nodes, "casts": counts.casts},
+        search,
+    )
+
+
+def _samples(job: Job, samples: Samples | None) -> SamplesRecord | None:
+    """The samples that the models are verified on; only the file's name, without a path of this machine."""
+    path = job.options.samples
+    if samples is None or path is None:
+        return None
+    return SamplesRecord(path.name, samples.count, samples.labels is not None, samples.images)

@@ -1,103 +1,86 @@
-"""The models of an export, stage by stage."""
+"""The models of an export, one stage after the other. Export, debug and scan all take them from :func:`models`.
+
+A model is yielded once and not kept here, so a consumer that drops it before the next one frees its memory.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 import onnx
 
-from ...errors import InputError
-from ...runtime.inputs.feeds import random_feeds
+from ...runtime.bundle.stage import Stage
 from ...runtime.inputs.samples import Samples
-from ...runtime.spec import POINTS, Axis, TensorSpec
-from ..precision import PrecisionResult, convert, half_type
-from ..recognise import Recognised
-from ..reference.original import Original
-from ..search import Aim, SearchReport, convert_by_search
-from ..source import CapturedModel
+from ..precision import half_type
+from ..source import CapturedModel, Source
+from .entry import enter
+from .files import EIGHT
 from .job import Job
-
-FP32 = "model.onnx"
-
-
-HALF = {"fp16": "model.fp16.onnx", "bf16": "model.bf16.onnx"}
-"""The 16-bit model's file by ``--precision``."""
+from .outputs import output_specs
+from .rewrite import Plan, lower_for, rewrite_stages
+from .stage_model import LoweredModel, RecognisedModel, StageModel, TypedModel
+from .typed import to_typed
 
 
-TYPED = {**HALF, "int8": "model.int8.onnx", "fp8": "model.fp8.onnx"}
-"""The file of the model that is no FP32, by ``--precision``."""
+def capture(job: Job, source: Source) -> CapturedModel:
+    """Run the capture stage. Raises what :func:`~.entry.enter` raises."""
+    options = job.options
+    with job.stages.run(Stage.CAPTURE) as stage:
+        captured = enter(source, options.outputs, options.seed, job.reporter, attention=options.attention)
+        for text in captured.captured.notes:
+            job.note(text)
+        kept = ", ".join(f"{count} {op}" for op, count in captured.captured.kept.items())
+        how = "raised" if source.kind == "onnx" else "kept whole"
+        stage.detail = f"{len(captured.captured.model.graph.node)} nodes" + (f", {how}: {kept}" if kept else "")
+    return captured
 
 
-def sixteen_bits(
-    job: Job,
-    model: onnx.ModelProto,
-    outputs: Sequence[TensorSpec],
-    entered: CapturedModel,
-    task: str | None,
-    samples: Samples | None,
-) -> tuple[PrecisionResult, SearchReport | None]:
-    """The 16-bit model: with what the rules keep in FP32, or what a search does (``--precision auto``)."""
-    options, keep_io = job.options, job.options.io_precision == "fp32"
-    if options.precision != "auto":
-        kind = half_type(options.precision).name
-        return convert(model, keep_io=keep_io, precision=kind), None
-    aim = Aim(options.precision_target or min(1.5, options.gate), options.gate, options.precision_time)
-    made, report = convert_by_search(
-        model,
-        entered.original,
-        entered.inputs,
-        outputs,
-        samples,
-        task,
-        aim,
-        job.reporter,
-        keep_io=keep_io,
-        seed=options.seed,
-    )
-    job.note(report.text)
-    return made, report
+def models(job: Job, captured: CapturedModel, task: str | None, samples: Samples | None) -> Iterator[StageModel]:
+    """Yield the models of capture, simplify, raise, recognise, lower and typed, each with its report.
 
-
-def _kept(kept: dict[str, int], how: str) -> str:
-    return f", {how}: " + ", ".join(f"{n} {op}" for op, n in kept.items()) if kept else ""
-
-
-def _found(recognised: Recognised) -> str:
-    counts = Counter(entry.description for entry in recognised.found)
-    found = ", ".join(f"{count} {what}" for what, count in counts.items()) or "no local attention"
-    return found + (f"; {len(recognised.refused)} left as they are" if recognised.refused else "")
-
-
-def fitting(samples: Samples | None, inputs: Sequence[TensorSpec]) -> Samples | None:
-    """The samples, which lie along the first axis of the first input. Raises InputError where that has none."""
-    if samples is not None and not inputs[0].axes:
-        raise InputError(
-            f"input {inputs[0].name!r} is a scalar, so samples have no axis to lie along", "leave out --samples"
+    The lowered model for FP32 comes first. If the typed model needs another lowering, that one follows it, and its
+    ``model_type`` is the type. ``task`` and ``samples`` are for the typed stage. Raises what the stages raise.
+    """
+    options, model_type = job.options, job.options.model_type
+    yield StageModel(Stage.CAPTURE, captured.captured.model)
+    captured, graph = _without_model(captured), captured.captured.model
+    rewrites = rewrite_stages(job.stages, graph)
+    del graph
+    for step in rewrites:
+        recognised = step.recognised if isinstance(step, RecognisedModel) else None
+        yield step
+        del step
+    assert recognised is not None
+    with job.stages.run(Stage.LOWER) as stage:
+        plan = Plan.of(options.target, job.flavour, model_type)
+        lowered, typed_source = lower_for(recognised, plan, captured.inputs, options.tune, job.reporter)
+        stage.detail = f"{len(lowered.model.graph.node)} standard nodes, {len(lowered.applied)} rewrites"
+    del recognised
+    outputs = output_specs(captured, lowered.model, options.seed)
+    same = typed_source is lowered
+    yield LoweredModel(Stage.LOWER, lowered.model, lowered=lowered, outputs=outputs)
+    del lowered
+    if typed_source is None:
+        return
+    if not same:
+        yield LoweredModel(Stage.LOWER, typed_source.model, model_type, lowered=typed_source, outputs=outputs)
+    with job.stages.run(Stage.TYPED, model_type) as stage:
+        typed = to_typed(job, typed_source.model, captured, outputs, task, samples)
+        for text in typed.result.warnings:
+            job.note(text)
+        counts = typed.result.counts
+        layers = f"{counts.quantised} layers in {model_type.upper()}, " if model_type in EIGHT else ""
+        half = half_type("bf16" if model_type == "bf16" else "fp16").title
+        stage.detail = (
+            f"{layers}{counts.half_nodes} nodes in {half}, {counts.fp32_nodes} kept in FP32, {counts.casts} casts"
         )
-    return samples
+    del typed_source
+    yield TypedModel(
+        Stage.TYPED, typed.result.model, model_type, result=typed.result, original=typed.original, search=typed.search
+    )
 
 
-def output_specs(entered: CapturedModel, model: onnx.ModelProto, seed: int) -> tuple[TensorSpec, ...]:
-    """Names, dtypes and shapes of the outputs: measured on the original at each point, symbols from the graph."""
-    measured = [_shapes(entered.original, entered.inputs, point, seed) for point in POINTS]
-    symbols = {a.symbol for s in entered.inputs for a in s.axes if a.symbol is not None}
-    specs = []
-    for value, name in zip(model.graph.output, entered.output_names, strict=True):
-        axes = []
-        for i, dim in enumerate(value.type.tensor_type.shape.dim):
-            low, opt, high = (point[name][0][i] for point in measured)
-            if dim.HasField("dim_value") or (low == high and dim.dim_param not in symbols):
-                axes.append(Axis.fixed(opt))
-            else:
-                axes.append(Axis(min(low, opt, high), opt, max(low, opt, high), dim.dim_param or f"{name}_{i}"))
-        specs.append(TensorSpec(name, measured[1][name][1], tuple(axes)))
-    return tuple(specs)
-
-
-def _shapes(
-    original: Original, inputs: Sequence[TensorSpec], point: Any, seed: int
-) -> dict[str, tuple[tuple[int, ...], str]]:
-    results = original.run(random_feeds(inputs, point, seed=seed), "float32")
-    return {name: (array.shape, str(array.dtype)) for name, array in results.items()}
+def _without_model(captured: CapturedModel) -> CapturedModel:
+    """The same without the graph, so that the graph can be freed."""
+    return replace(captured, captured=replace(captured.captured, model=onnx.ModelProto()))

@@ -1,27 +1,31 @@
-"""From a captured graph to standard operators: windows raised, local attention recognised, everything lowered.
+"""From a captured graph to standard operators: simplify, raise windows, recognise local attention, lower.
 
-Every model of a bundle is right on every target, so that an engine can be built from it later, on another machine.
-Where the targets want different forms, each model gets the form that is quick on what will run it: ``model.onnx`` on
-``--target`` (ONNX Runtime's CPU provider, unless an FP32 engine is built from it), ``model.fp16.onnx`` on a GPU.
+Every model of a bundle is valid on every target, so an engine can be built from it later, on another machine. If the targets
+prefer different lowerings, each model gets the one that is fast where it runs: ``model.onnx`` on ``--target`` (ONNX
+Runtime's CPU provider, unless an FP32 engine is built from it), ``model.fp16.onnx`` on a GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import onnx
 
 from ...errors import InputError
+from ...runtime.bundle.stage import Stage
 from ...runtime.spec import TensorSpec
 from ..engine.flavour import Flavour
+from ..graph.rewrites import Refusal, Rewrite
 from ..lower import EXACT, LOWERINGS, Lowering, LoweringResult, lower
 from ..lower.tune import PROVIDERS, Tuner, opt_shapes
-from ..progress import Reporter
-from ..raising import raise_windows
+from ..progress import Reporter, Silent, Stages
+from ..raising import Raised, raise_windows
 from ..recognise import Recognised, recognise
-from ..simplify import simplify
+from ..simplify import Simplified, simplify
 from ..targets import NAMES, resolve
+from .stage_model import RecognisedModel, StageModel
 
 _BY_MACHINE = {form.op for form in LOWERINGS if form.gpu_cost is not None}
 """The operators whose forms a CPU and a GPU order differently."""
@@ -30,22 +34,22 @@ _EXACT_OPS = {form.op for form in EXACT}
 
 @dataclass(frozen=True)
 class Plan:
-    """What each model should be quick on: names of targets. ``typed_target`` is None if only an FP32 model is written."""
+    """The targets that each model should be fast on. ``typed_target`` is None if only an FP32 model is written."""
 
     fp32_target: str
     typed_target: str | None
 
     @classmethod
-    def of(cls, wished: str | None, flavour: Flavour | None, precision: str) -> Plan:
-        """``wished`` is ``--target``; ``flavour`` the TensorRT that an engine is built with. Raises InputError unless it is one target."""
+    def of(cls, target: str | None, flavour: Flavour | None, model_type: str) -> Plan:
+        """``target`` is ``--target``, ``flavour`` the TensorRT that builds the engine. Raises InputError for several targets."""
         engine = None if flavour is None else engine_target(flavour)
-        half = None if precision == "fp32" else engine or "ort-cuda"
-        if wished is not None:
-            names = resolve(wished)
+        typed = None if model_type == "fp32" else engine or "ort-cuda"
+        if target is not None:
+            names = resolve(target)
             if len(names) > 1:
-                raise InputError(f"--target {wished} is {len(names)} targets", f"name one: {', '.join(names)}")
-            return cls(names[0], half)
-        return cls(engine if engine is not None and half is None else "ort-cpu", half)
+                raise InputError(f"--target {target} is {len(names)} targets", f"name one: {', '.join(names)}")
+            return cls(names[0], typed)
+        return cls(engine if engine is not None and typed is None else "ort-cpu", typed)
 
 
 def engine_target(flavour: Flavour) -> str:
@@ -53,17 +57,55 @@ def engine_target(flavour: Flavour) -> str:
     return "tensorrt-rtx" if flavour.name == "rtx" else "tensorrt-10" if flavour.version[0] <= 10 else "tensorrt-11"
 
 
-def find_windows(model: onnx.ModelProto) -> Recognised:
-    """Raise windows that were written as slices or shifts, then recognise what is done with them.
+def rewrite_stages(stages: Stages, model: onnx.ModelProto) -> Iterator[StageModel]:
+    """Yield the models of simplify, raise and recognise. ``model`` is not changed.
 
-    Before that Einsums get the letters that TensorRT reads, ReLUs are moved to the layers that take them in, Reshapes get the sizes
-    that they compute, and writes at the places of a mask become choices.
-    A loop over shifts of which nothing was recognised stays the loop that it was: its windows would hold all taps at once.
+    If nothing is recognised, raised windows go back to what they were: as windows they would hold all taps at once. Each
+    of these rewrites is then reported as refused.
     """
-    model = simplify(model).model
-    raised = raise_windows(model)
-    found = recognise(raised.model)
-    return recognise(model) if raised.counts and not found.found else found
+    with stages.run(Stage.SIMPLIFY) as stage:
+        simplified = simplify(model)
+        stage.detail = _counted(simplified.applied, simplified.refused)
+    del model
+    yield _step(Stage.SIMPLIFY, simplified)
+    with stages.run(Stage.RAISE) as stage:
+        raised = raise_windows(simplified.model)
+        recognised = recognise(raised.model) if raised.applied else None
+        if recognised is not None and not recognised.found:
+            raised = Raised(simplified.model, {}, (), (*raised.refused, *(_undone(one) for one in raised.applied)))
+            recognised = None
+        stage.detail = _counted(raised.applied, raised.refused)
+    del simplified
+    yield _step(Stage.RAISE, raised)
+    with stages.run(Stage.RECOGNISE) as stage:
+        recognised = recognised or recognise(raised.model)
+        counts = Counter(entry.description for entry in recognised.found)
+        found = ", ".join(f"{count} {text}" for text, count in counts.items()) or "no local attention found"
+        stage.detail = found + (f"; {len(recognised.refused)} windows not recognised" if recognised.refused else "")
+    del raised
+    yield RecognisedModel(Stage.RECOGNISE, recognised.model, changed=bool(recognised.found), recognised=recognised)
+
+
+def _step(stage: Stage, result: Simplified | Raised) -> StageModel:
+    return StageModel(stage, result.model, changed=bool(result.applied), applied=result.applied, refused=result.refused)
+
+
+def _undone(rewrite: Rewrite) -> Refusal:
+    return Refusal(rewrite.rule, rewrite.node, "no local attention is recognised behind its windows")
+
+
+def _counted(applied: Sequence[Rewrite], refused: Sequence[Refusal]) -> str:
+    """``2 einsum_letters, 1 masked_writes; 1 refused``."""
+    counts = Counter(rewrite.rule for rewrite in applied)
+    text = ", ".join(f"{count} {rule}" for rule, count in counts.items()) or "nothing to rewrite"
+    return text + (f"; {len(refused)} refused" if refused else "")
+
+
+def find_windows(model: onnx.ModelProto) -> Recognised:
+    """Simplify, raise and recognise without a report; the last result."""
+    *_, last = rewrite_stages(Stages(Silent()), model)
+    assert isinstance(last, RecognisedModel)
+    return last.recognised
 
 
 def lower_for(

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class _Finished(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
+
     seconds: float
     detail: str
 
@@ -44,7 +46,7 @@ class ConsoleReporter:
             self._status.stop()
             self._status = None
         if error is not None and self._stage and not self._silent:
-            self._console.print(f"[red]x[/] {self._stage:<8}")
+            self._console.print(f"[red]x[/] {self._stage:<9}")
 
     def started(self, stage: str) -> None:
         """Show the stage as running."""
@@ -58,14 +60,14 @@ class ConsoleReporter:
     def note(self, text: str) -> None:
         """Print a fact under the running stage."""
         if not self._silent:
-            self._console.print(f"           [dim]{escape(text)}[/]")
+            self._console.print(f"            [dim]{escape(text)}[/]")
 
     def finished(self, record: _Finished) -> None:
         """Print the stage's line."""
         self._stage = ""
         if not self._silent:
             self._console.print(
-                f"[green]+[/] {record.name:<8} [cyan]{record.seconds:6.1f} s[/]  {escape(record.detail)}"
+                f"[green]+[/] {record.name:<9} [cyan]{record.seconds:6.1f} s[/]  {escape(record.detail)}"
             )
 
     def _update(self, text: str) -> None:

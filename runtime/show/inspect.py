@@ -104,7 +104,7 @@ class Inspection:
     bundle: str
     facts: tuple[tuple[str, str], ...]
     files: tuple[FileRow, ...]
-    stages: tuple[tuple[str, float, dict[str, Any]], ...]
+    stages: tuple[tuple[str, float, str], ...]
     rewrites: tuple[RewriteRow, ...]
     models: tuple[str, ...]
     operators: tuple[OperatorRow, ...]
@@ -136,7 +136,7 @@ def arrange(bundle: str, manifest: Manifest, parts: Mapping[str, Manifest]) -> I
         bundle=bundle,
         facts=(*_facts(manifest), *_decode_facts(manifest, parts)),
         files=tuple(FileRow(name, record.role, record.bytes) for name, record in manifest.files.items()),
-        stages=tuple((s.name, s.seconds, s.detail) for s in manifest.stages),
+        stages=tuple((s.name, s.seconds, s.text) for s in manifest.stages),
         rewrites=_rewrites(manifest),
         models=models,
         operators=_operators(manifest, models),

@@ -13,18 +13,21 @@ import pytest
 from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
 from attnexport.runtime.bundle.golden import GoldenCase, write_golden
 from attnexport.runtime.bundle.manifest import Manifest
+from attnexport.runtime.bundle.module_error import ModuleError
 from attnexport.runtime.bundle.sections import (
     AttentionRecord,
     DecodeAgreement,
     DecodeRecord,
     EngineRecord,
     Gpu,
+    GraphRewriteRecord,
     KeptNode,
     Precision,
     RewriteRecord,
     SourceRecord,
     StageRecord,
 )
+from attnexport.runtime.bundle.stage import Stage
 from attnexport.runtime.bundle.writer import BundleWriter
 from attnexport.runtime.spec import Axis, TensorSpec
 
@@ -63,11 +66,14 @@ def full(plain: Manifest) -> Manifest:
             "model.onnx": FileRecord("b" * 64, 10, "model-fp32"),
             "engines/net.plan": FileRecord("c" * 64, 20, "engine"),
         },
-        stages=(StageRecord("capture", 1.5, {"nodes": 12}),),
+        stages=(StageRecord(Stage.CAPTURE, 1.5, "12 nodes"), StageRecord(Stage.TYPED, 0.5, "", "fp16"),),
         rewrites=(
             RewriteRecord("attn/Im2Col", "Im2Col", "one-hot", ("ort", "tensorrt"), {"slices": "k > 7"}, "attn", "a:3"),
         ),
+        graph_rewrites=(GraphRewriteRecord(Stage.RAISE, "shifted_sum", "attn/Add", False, "3 taps", "attn", "a:3"),),
         operators={"model.onnx": {"Conv": 3, "Softmax": 1}},
+        captured={"Conv": 3, "Im2Col": 1},
+        modules=(ModuleError("attn", "Attention", "a:3", {"onnx-fp32": 1e-7}),),
         precision=Precision((KeptNode("attn/Softmax", "attn", "softmax over 65536 keys"),), {"float16": 4}),
         engines=(
             EngineRecord(

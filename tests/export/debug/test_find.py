@@ -15,9 +15,8 @@ from onnx import numpy_helper
 
 from attnexport.errors import InputError
 from attnexport.export.debug import find
-from attnexport.export.debug import stages as made
 from attnexport.export.debug.judge import few
-from attnexport.export.stages import write as stages
+from attnexport.export.stages import models
 from attnexport.export.verify.cases import Case
 from attnexport.runtime.bundle.divergence import Divergence
 from attnexport.runtime.sessions.ort import OrtSession
@@ -39,14 +38,14 @@ def twice(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
 def test_the_first_stage_that_fails_is_looked_into_and_another_where_it_is_asked_for(
     look: Look, monkeypatch: pytest.MonkeyPatch, here: Path
 ) -> None:
-    lowered = made.lower_for
+    lowered = models.lower_for
 
     def faulty(*arguments: Any) -> Any:
         full, half = lowered(*arguments)
         object.__setattr__(full, "model", twice(full.model, (8, 3, 3, 3)))
         return full, half
 
-    monkeypatch.setattr(made, "lower_for", faulty)
+    monkeypatch.setattr(models, "lower_for", faulty)
     found = look(precision="fp16")
     assert (found.stage, found.precision) == ("lower", "float32")
     assert found.place is not None
@@ -60,7 +59,7 @@ def test_the_first_stage_that_fails_is_looked_into_and_another_where_it_is_asked
     with pytest.raises(InputError, match=r"found is already there\. replace it with --force"):
         look(precision="fp16")
     shutil.rmtree(here / "found")
-    assert look(stage="rewrite").passed
+    assert look(stage="recognise").passed
 
 
 def test_a_network_that_is_traced_otherwise_than_it_runs_is_held_against_its_modules(look: Look, here: Path) -> None:
@@ -123,8 +122,14 @@ def test_what_only_onnxruntimes_optimisations_do_is_told_apart(look: Look, monke
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"stage": "engine"}, "--stage engine is none of this export's. use one of capture, rewrite, lower"),
-        ({"stage": "fp16"}, "--stage fp16 is none of this export's. use one of capture, rewrite, lower"),
+        (
+            {"stage": "engine"},
+            "--stage engine is not a stage of this export. use one of capture, simplify, raise, recognise, lower",
+        ),
+        (
+            {"stage": "fp16"},
+            "--stage fp16 is not a stage of this export. use one of capture, simplify, raise, recognise, lower",
+        ),
         (
             {"model": DATES, "factory": None, "random_weights": False, "inputs": []},
             "is exported as an encoder and a step. look into the one graph with --whole",
@@ -160,9 +165,3 @@ def test_a_few_of_the_exports_cases_are_enough() -> None:
     assert [case.name for case in few(cases)] == [
         "random-opt-0", "random-min-0", "random-max-0", "random-min-1", "random-min-2", "samples-1-0", "samples-16-0",
     ]  # fmt: skip
-
-
-def test_the_stages_are_made_by_what_the_export_uses() -> None:
-    for name in ("find_windows", "lower_for"):
-        assert getattr(made, name) is getattr(stages, name)
-    assert made.sixteen_bits is stages.sixteen_bits

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 import attnexport
 from attnexport.benchmarks.chromium import NAMES, Browser, find_browser
-from attnexport.export.stages import write as stages
+from attnexport.export.stages import verification
 from attnexport.export.verify.module_errors import Inside, look_inside
 from attnexport.runtime.bundle.bundle import StoredBundle
 
@@ -73,7 +73,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoredBundle, tu
         return look_inside(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "look_inside", looked)
+        patch.setattr(verification, "look_inside", looked)
         inputs = {"x": torch.zeros(1, 1, 16, 16)}
         attnexport.export(Net(), inputs, out=out, trt="rtx", samples=samples, task="classification")
     return StoredBundle.open(out), given[0]

@@ -29,6 +29,7 @@ from attnexport.runtime.bundle.bench_report import (
 )
 from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.figures import Gate
+from attnexport.runtime.bundle.module_error import ModuleError
 from attnexport.runtime.bundle.sections import RewriteRecord
 
 
@@ -120,7 +121,7 @@ def test_operators_are_counted_before_and_after(read: Page, bundle: StoredBundle
     head, *rows = read.rows["operators"]
     assert head[:4] == ["operator", "captured", "model.onnx", "model.fp16.onnx"]
     shown = {row[0]: row[1:4] for row in rows}
-    captured = next(s for s in bundle.manifest.stages if s.name == "capture").detail["operators"]
+    captured = bundle.manifest.captured
     assert shown["AffineGrid"][0] == "1" and shown["AffineGrid"][1] == "0 −1"
     assert shown["Conv"][:2] == [str(captured["Conv"]), str(bundle.manifest.operators["model.onnx"]["Conv"])]
     assert shown["Cast"][2].startswith(str(bundle.manifest.operators["model.fp16.onnx"]["Cast"]))
@@ -140,8 +141,7 @@ def test_modules_have_the_errors_and_precisions_of_their_nodes(read: Page, bundl
     shown = {row[0]: row for row in rows}
     assert list(shown)[:4] == ["<root>", "look", "look.regress", nasty]
     assert shown[nasty][1] == "Conv2d" and shown["look"][1] == "Look"
-    fact = next(s for s in bundle.manifest.stages if s.name == "verify").detail["modules"]
-    errors = {entry["module"]: entry["errors"] for entry in fact}
+    errors = {entry.module: entry.errors for entry in bundle.manifest.modules}
     assert set(errors) == set(shown) - {"<root>"}
     assert all(
         1e-9 < e["onnx-fp32"] < 1e-5 < e["emulated-fp16"] < 1e-2
@@ -210,8 +210,18 @@ def test_names_that_would_be_html_are_text(bundle: StoredBundle) -> None:
 
 
 def test_what_is_missing_is_left_out(bundle: StoredBundle) -> None:
-    stages = tuple(replace(stage, detail={"text": "as before"}) for stage in bundle.manifest.stages)
-    shown = again(bundle, engines=(), attribution=(), rewrites=(), stages=stages, samples=None)
+    stages = tuple(replace(stage, text="as before") for stage in bundle.manifest.stages)
+    shown = again(
+        bundle,
+        engines=(),
+        attribution=(),
+        rewrites=(),
+        graph_rewrites=(),
+        stages=stages,
+        modules=(),
+        captured={},
+        samples=None,
+    )
     assert list(shown.rows) == ["verdicts", "samples", "rewrites", "modules", "operators", "environment"]
     assert "standard operators only" in shown.texts["rewrites"]
 
@@ -326,14 +336,13 @@ def test_a_model_of_600_nodes_stays_under_two_megabytes(bundle: StoredBundle) ->
     reasons = {f"form_{i}": "for a reason " * 6 for i in range(2)}
     rewrites = tuple(replace(manifest.rewrites[0], node=name, module=name, refused=reasons) for name in names)
     errors = {"onnx-fp32": 1e-7, "emulated-fp16": 1e-3}
-    fact = {"modules": [{"module": name, "kind": "Linear", "source": "net.py:1", "errors": errors} for name in names]}
     html = render(
         bundle.path,
         replace(
             manifest,
             engines=(replace(engine, layers=(layer,) * 600),),
             rewrites=rewrites,
-            stages=tuple(replace(s, detail=fact) if s.name == "verify" else s for s in manifest.stages),
+            modules=tuple(ModuleError(name, "Linear", "net.py:1", errors) for name in names),
         ),
         {},
     )

@@ -13,6 +13,7 @@ from torch import nn
 from attnexport.cli import main
 from attnexport.errors import InputError, UnsupportedModelError
 from attnexport.export.graph.origin import Origin
+from attnexport.export.options import ExportOptions
 from attnexport.export.progress import Silent
 from attnexport.export.scan import scan
 from attnexport.export.scan.finding import Finding, together
@@ -73,7 +74,7 @@ class Branch(nn.Module):
 
 def scanned(name: str, shape: str, *targets: str):
     options = SourceOptions(factory=f"{__name__}:{name}", own_weights=True, inputs=(f"x={shape}",))
-    return scan(None, options, targets, 0, Silent())
+    return scan(ExportOptions(model=None, source=options), targets, Silent())
 
 
 def test_every_operator_without_a_translation_is_named_at_once():

@@ -13,11 +13,12 @@ from attnexport.export.verify.chains import same_computation
 from attnexport.export.verify.measure import chosen
 from attnexport.runtime.bundle.attribution import StepFigures
 from attnexport.runtime.bundle.figures import Figures
+from attnexport.runtime.bundle.stage import Stage
 
 
 def _steps(**errors: tuple[float, float]) -> list[StepFigures]:
     return [
-        StepFigures(stage, "float32", Figures(rms, rms, rms, 1.0, 1.0, 8), added, 1.0, rms, rms)
+        StepFigures(Stage(stage), "float32", Figures(rms, rms, rms, 1.0, 1.0, 8), added, 1.0, rms, rms)
         for stage, (rms, added) in errors.items()
     ]
 
@@ -25,14 +26,14 @@ def _steps(**errors: tuple[float, float]) -> list[StepFigures]:
 @pytest.mark.parametrize(
     ("steps", "stage"),
     [
-        (_steps(capture=(0.9, 0.9), rewrite=(0.9, 0.1), lower=(14.0, 14.0)), "lower"),
-        (_steps(capture=(5.0, 5.0), rewrite=(5.0, 0.1), lower=(5.0, 0.2), cast=(9.0, 7.0)), "capture"),
+        (_steps(capture=(0.9, 0.9), recognise=(0.9, 0.1), lower=(14.0, 14.0)), "lower"),
+        (_steps(capture=(5.0, 5.0), recognise=(5.0, 0.1), lower=(5.0, 0.2), typed=(9.0, 7.0)), "capture"),
         # Beyond the gate already: what reordering adds behind it is as large, and not to blame.
-        (_steps(capture=(2.5, 2.5), rewrite=(2.6, 0.1), lower=(2.5, 3.5)), "capture"),
+        (_steps(capture=(2.5, 2.5), recognise=(2.6, 0.1), lower=(2.5, 3.5)), "capture"),
         # Within the gate still, but most of what fails behind it.
-        (_steps(capture=(1.9, 1.9), rewrite=(1.9, 0.0), lower=(1.9, 0.0), cast=(2.1, 0.5)), "capture"),
-        (_steps(capture=(0.9, 0.9), rewrite=(np.inf, np.inf), lower=(np.inf, 0.0)), "rewrite"),
-        (_steps(capture=(0.9, 0.9), rewrite=(1.0, 1.1), lower=(1.0, 0.1)), "rewrite"),
+        (_steps(capture=(1.9, 1.9), recognise=(1.9, 0.0), lower=(1.9, 0.0), typed=(2.1, 0.5)), "capture"),
+        (_steps(capture=(0.9, 0.9), recognise=(np.inf, np.inf), lower=(np.inf, 0.0)), "recognise"),
+        (_steps(capture=(0.9, 0.9), recognise=(1.0, 1.1), lower=(1.0, 0.1)), "recognise"),
     ],
 )
 def test_the_stage_that_adds_most_up_to_where_the_gate_fails(steps: list[StepFigures], stage: str) -> None:

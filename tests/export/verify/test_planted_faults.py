@@ -16,8 +16,8 @@ from onnx import helper, numpy_helper
 from attnexport.errors import BundleError, ParityError
 from attnexport.export.lower import LOWERINGS
 from attnexport.export.pipeline import ExportResult
-from attnexport.export.stages import rewrite
-from attnexport.export.stages import write as stages
+from attnexport.export.stages import build as building
+from attnexport.export.stages import models, rewrite, typed, verification
 from attnexport.runtime.bundle.attribution import Attribution, Blame
 from attnexport.runtime.check.check import check
 from attnexport.runtime.device import cuda_device
@@ -60,7 +60,7 @@ def test_without_a_fault_nobody_is_to_blame_and_each_step_has_its_figures(export
     for found in result.manifest.attribution:
         assert found.blame is None
         assert found.notes == ()
-        stages_run = ["capture", "rewrite", "lower", *(["cast"] if found.form == "emulated-fp16" else [])]
+        stages_run = ["capture", "recognise", "lower", *(["typed"] if found.form == "emulated-fp16" else [])]
         assert [step.stage for step in found.steps] == stages_run
         for step in found.steps:
             assert 0 < step.figures.rms <= step.figures.max_abs
@@ -75,10 +75,10 @@ def test_without_a_fault_nobody_is_to_blame_and_each_step_has_its_figures(export
             assert last[0].added > 100 * third.added
 
 
-def test_a_wrong_rewrite_is_blamed_on_rewrite_and_the_attention(
+def test_a_wrong_rewrite_is_blamed_on_recognise_and_the_attention(
     export: Export, monkeypatch: pytest.MonkeyPatch, net_line: Callable[[str], str]
 ) -> None:
-    find = rewrite.find_windows
+    find = rewrite.recognise
 
     def faulty(model: onnx.ModelProto) -> Any:
         found = find(model)
@@ -88,9 +88,9 @@ def test_a_wrong_rewrite_is_blamed_on_rewrite_and_the_attention(
                 attribute.f *= 1.01
         return found
 
-    monkeypatch.setattr(stages, "find_windows", faulty)
+    monkeypatch.setattr(rewrite, "recognise", faulty)
     found = blame(export(), "onnx-fp32")
-    assert (found.stage, found.module, found.kind) == ("rewrite", "layer.attn", "Attention")
+    assert (found.stage, found.module, found.kind) == ("recognise", "layer.attn", "Attention")
     assert found.source.startswith("planted_net.py:")
 
 
@@ -111,14 +111,14 @@ def test_a_wrong_lowering_is_blamed_on_lower_its_form_and_the_attention(
 def test_a_wrong_weight_in_the_captured_graph_is_blamed_on_capture_and_its_layer(
     export: Export, monkeypatch: pytest.MonkeyPatch, net_line: Callable[[str], str]
 ) -> None:
-    enter = stages.enter
+    enter = models.enter
 
     def faulty(*arguments: Any, **options: Any) -> Any:
         entered = enter(*arguments, **options)
         model = edit_weight(entered.captured.model, (4, 8, 1, 1), 1.001)
         return replace(entered, captured=replace(entered.captured, model=model))
 
-    monkeypatch.setattr(stages, "enter", faulty)
+    monkeypatch.setattr(models, "enter", faulty)
     result = export()
     for output in ("output_0", "output_1"):
         found = blame(result, "onnx-fp32", output)
@@ -139,41 +139,41 @@ def test_a_model_that_came_as_onnx_is_held_against_its_own_graph(
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [weight])
     opsets = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), tmp_path / "net.onnx")
-    enter = stages.enter
+    enter = models.enter
 
     def faulty(*arguments: Any, **options: Any) -> Any:
         entered = enter(*arguments, **options)
         model = edit_weight(entered.captured.model, (4, 3, 3, 3), 1.001)
         return replace(entered, captured=replace(entered.captured, model=model))
 
-    monkeypatch.setattr(stages, "enter", faulty)
+    monkeypatch.setattr(models, "enter", faulty)
     options = {"model": tmp_path / "net.onnx", "factory": None, "random_weights": False, "inputs": []}
     found = blame(export(**options), "onnx-fp32", "y")
     assert (found.stage, found.node) == ("capture", "stem/conv")
 
 
-def test_a_wrong_weight_in_the_typed_model_is_blamed_on_cast_and_its_layer(
+def test_a_wrong_weight_in_the_typed_model_is_blamed_on_the_typed_stage_and_its_layer(
     export: Export, monkeypatch: pytest.MonkeyPatch, net_line: Callable[[str], str]
 ) -> None:
-    convert = stages.convert
+    convert = typed.convert
 
     def faulty(*arguments: Any, **options: Any) -> Any:
         result = convert(*arguments, **options)
         return replace(result, model=edit_weight(result.model, (8, 3, 3, 3), 1.05))
 
-    monkeypatch.setattr(stages, "convert", faulty)
+    monkeypatch.setattr(typed, "convert", faulty)
     result = export(precision="fp16")
     found = blame(result, "emulated-fp16")
-    assert (found.stage, found.module, found.kind) == ("cast", "layer.before", "Conv2d")
+    assert (found.stage, found.module, found.kind) == ("fp16", "layer.before", "Conv2d")
     assert all(a.blame is None for a in result.manifest.attribution if a.form == "onnx-fp32")
 
 
-def test_an_fp16_overflow_is_blamed_on_cast_and_the_module_that_overflows(
+def test_an_fp16_overflow_is_blamed_on_the_typed_stage_and_the_module_that_overflows(
     export: Export, net_line: Callable[[str], str]
 ) -> None:
     result = export(precision="fp16", kwargs='{"gain": 800.0}')
     found = blame(result, "emulated-fp16")
-    assert (found.stage, found.module, found.kind) == ("cast", "layer.norm", "Gain")
+    assert (found.stage, found.module, found.kind) == ("fp16", "layer.norm", "Gain")
     assert found.source == net_line("return torch.relu(loud * self.gain) / self.gain ** 2")
     assert any("Inf of" in text or "NaN of" in text for text in result.failures)
 
@@ -228,12 +228,12 @@ def test_what_only_the_engine_does_is_blamed_on_the_engine(
         return Engine(fault(onnx.load(path.parents[1] / "model.onnx")))
 
     pytest.importorskip("tensorrt_rtx")
-    monkeypatch.setattr(stages, "cuda_device", lambda: ("NVIDIA X", "8.9"))
+    monkeypatch.setattr(verification, "cuda_device", lambda: ("NVIDIA X", "8.9"))
     monkeypatch.setattr("attnexport.runtime.sessions.open.TensorRTSession", session)
     result = export(trt="rtx")
     assert blame(result, "engine-fp32") == Blame("engine")
     found = entry(result, "engine-fp32")
-    assert [step.stage for step in found.steps] == ["capture", "rewrite", "lower", "engine"]
+    assert [step.stage for step in found.steps] == ["capture", "recognise", "lower", "engine"]
     assert found.steps[-1].growth > 10 * max(step.ratio for step in found.steps[:-1])
     assert entry(result, "onnx-fp32").blame is None
 
@@ -242,13 +242,13 @@ def test_what_only_the_engine_does_is_blamed_on_the_engine(
 def built_for_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The real builder is given a model of other weights."""
     pytest.importorskip("tensorrt_rtx")
-    build = stages.build_engine
+    build = building.build_engine
 
     def faulty(model: Path, *arguments: Any) -> Any:
         onnx.save(other_weights(onnx.load(model)), tmp_path / "other.onnx")
         return build(tmp_path / "other.onnx", *arguments)
 
-    monkeypatch.setattr(stages, "build_engine", faulty)
+    monkeypatch.setattr(building, "build_engine", faulty)
 
 
 @pytest.mark.gpu
@@ -272,16 +272,16 @@ def test_a_real_engine_for_other_weights_is_refused_by_check_without_a_gpu(expor
 
 
 def test_the_error_of_a_failed_export_says_who_is_to_blame(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = rewrite.find_windows
+    find = rewrite.recognise
 
     def faulty(model: onnx.ModelProto) -> Any:
         found = find(model)
         return replace(found, model=edit_weight(found.model, (4, 8, 1, 1), 1.01))
 
-    monkeypatch.setattr(stages, "find_windows", faulty)
+    monkeypatch.setattr(rewrite, "recognise", faulty)
     with pytest.raises(
         ParityError,
         match=r"output 'output_0' of onnx-fp32 errs .* times as much as PyTorch's own float32 .*; "
-        r"the error comes in at rewrite, module layer\.after \(planted_net\.py:\d+\)",
+        r"the error comes in at recognise, module layer\.after \(planted_net\.py:\d+\)",
     ):
         export(keep_failed=False)

@@ -6,12 +6,14 @@ import copy
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attnexport.errors import BundleError
 from attnexport.runtime.bundle.manifest import Manifest
+from attnexport.runtime.bundle.stage import Stage
 
 
 def test_every_section_survives_the_round_trip(full: Manifest) -> None:
@@ -20,13 +22,38 @@ def test_every_section_survives_the_round_trip(full: Manifest) -> None:
     assert Manifest.loads(whole.dumps()) == whole
 
 
+def test_a_manifest_of_the_previous_schema_is_read_in_the_current_form() -> None:
+    """``manifest_v4.json`` is of a bundle that the previous schema wrote, shortened by hand."""
+    text = (Path(__file__).parent / "data" / "manifest_v4.json").read_text()
+    manifest = Manifest.loads(text)
+    names = [stage.name for stage in manifest.stages]
+    assert names == ["source", "capture", "recognise", "lower", "fp16", "verify", "rebuild"]
+    assert manifest.stages[4].stage is Stage.TYPED
+    assert manifest.stages[3].text == "251 standard nodes, 3 rewrites"
+    assert manifest.captured["Im2Col"] == 6
+    assert [entry.replaced for entry in manifest.rewrites] == [12]
+    assert [entry.module for entry in manifest.modules] == ["features.0.1", "features.1"]
+    steps = manifest.attribution[1].steps
+    assert [step.stage for step in steps] == [Stage.CAPTURE, Stage.RECOGNISE, Stage.LOWER, Stage.TYPED]
+    assert Manifest.loads(manifest.dumps()) == manifest
+    assert json.loads(manifest.dumps())["schema"] == 5
+
+
+def test_parts_of_a_stage_name_in_the_previous_schema_are_split() -> None:
+    value = json.loads((Path(__file__).parent / "data" / "manifest_v4.json").read_text())
+    value["stages"] = [{"name": f"encoder: {name}", "seconds": 1.0, "detail": {}} for name in ("lower", "fp16")]
+    lower, typed = Manifest.from_json(value).stages
+    assert (lower.stage, lower.part, lower.name) == (Stage.LOWER, "encoder", "encoder: lower")
+    assert (typed.stage, typed.model_type, typed.name) == (Stage.TYPED, "fp16", "encoder: fp16")
+
+
 def test_the_text_is_strict_json_with_format_and_schema_first(full: Manifest) -> None:
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is no JSON")
 
     value = json.loads(full.dumps(), parse_constant=refuse)
     assert list(value)[:2] == ["format", "schema"]
-    assert (value["format"], value["schema"]) == ("attnexport-bundle", 4)
+    assert (value["format"], value["schema"]) == ("attnexport-bundle", 5)
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
@@ -62,6 +89,8 @@ FREE = (
     "refused",
     "files",
     "operators",
+    "captured",
+    "errors",
     "inputs",
     "outputs",
     "parts",
@@ -105,7 +134,7 @@ def test_each_field_of_a_wrong_kind_is_named(full: Manifest) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda v: v.update(schema=1), "the manifest has schema version 1 and this attnexport reads version 4"),
+        (lambda v: v.update(schema=1), "the manifest has schema version 1 and this attnexport reads versions 4 and 5"),
         (lambda v: v.update(schema=True), "schema version True"),
         (lambda v: v.update(schema=4.0), "schema version 4.0"),
         (lambda v: v.pop("schema"), "schema version None"),

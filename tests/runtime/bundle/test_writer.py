@@ -132,7 +132,7 @@ def test_what_is_no_bundle_is_never_replaced(tmp_path: Path, plain: Manifest, wh
 def test_a_bundle_of_another_schema_may_be_replaced(tmp_path: Path, plain: Manifest) -> None:
     _write(tmp_path / "net.attn", plain)
     manifest = tmp_path / "net.attn" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"schema": 4', '"schema": 99'))
+    manifest.write_text(manifest.read_text().replace('"schema": 5', '"schema": 99'))
     _write(tmp_path / "net.attn", plain, b"new", replace=True).verify_files()
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from attnexport.export import pipeline
 from attnexport.export.options import ExportOptions
 from attnexport.export.source import checkpoint
-from attnexport.export.stages.models import FP32
+from attnexport.export.stages.files import FP32
 from attnexport.models import registry
 from attnexport.models.seq2seq import END, PADDING, START, EncoderDecoder, parts
 from attnexport.runtime.decode import Decoder, beam_search, greedy

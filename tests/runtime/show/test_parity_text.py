@@ -9,28 +9,29 @@ import pytest
 
 from attnexport.runtime.bundle.attribution import Attribution, Blame, StepFigures
 from attnexport.runtime.bundle.figures import Figures
+from attnexport.runtime.bundle.stage import Stage
 from attnexport.runtime.show.parity_text import error_lines, headline
 
 FIGURES = Figures(1e-7, 1e-6, 1e-7, 1.0, 1.0, 10)
 
 
 def _step(stage: str, precision: str, ratio: float, growth: float) -> StepFigures:
-    return StepFigures(stage, precision, FIGURES, 1e-7, 1e-7, ratio, growth)
+    return StepFigures(Stage(stage), precision, FIGURES, 1e-7, 1e-7, ratio, growth)
 
 
 def _entry(form: str, output: str = "logits", blame: Blame | None = None) -> Attribution:
     steps = [
         _step("capture", "float32", 0.9, 0.9),
-        _step("rewrite", "float32", 0.9, 0.0),
+        _step("recognise", "float32", 0.9, 0.0),
         _step("lower", "float32", 0.8, -0.1),
     ]
     if form != "onnx-fp32":
-        steps += [_step("cast", "float16", 0.6, 0.6), _step("engine", "float16", 0.65, 0.05)]
+        steps += [_step("typed", "float16", 0.6, 0.6), _step("engine", "float16", 0.65, 0.05)]
     return Attribution(form, output, ("random-min",), tuple(steps), blame)
 
 
-WAY = "capture 0.90x  rewrite +0.00x  lower -0.10x"
-LONG = f"{WAY}  cast (fp16) 0.60x  engine (fp16) +0.05x"
+WAY = "capture 0.90x  recognise +0.00x  lower -0.10x"
+LONG = f"{WAY}  fp16 0.60x  engine (fp16) +0.05x"
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -58,7 +59,7 @@ def test_who_is_to_blame_stands_behind_the_line_of_its_form() -> None:
         (Blame("engine"), "engine"),
         (Blame("capture", detail="ONNX Runtime's Tanh"), "capture: ONNX Runtime's Tanh"),
         (Blame("capture", "fc", "Linear", "", "fc/Gemm"), "capture, module fc"),
-        (Blame("cast", "", "", "net.py:3", "root/Add"), "cast, the outermost module (net.py:3)"),
+        (Blame("fp16", "", "", "net.py:3", "root/Add"), "fp16, the outermost module (net.py:3)"),
     ],
 )
 def test_blame_says_what_is_known(blame: Blame, said: str) -> None:

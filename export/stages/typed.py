@@ -1,0 +1,95 @@
+"""The typed stage: from the lowered FP32 model to FP16, BF16, INT8 or FP8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx
+
+from ...errors import InputError
+from ...runtime.inputs.samples import Samples
+from ...runtime.spec import TensorSpec
+from ..precision import PrecisionResult, convert, half_type
+from ..quantise import format_of, quantise
+from ..quantise.torch_error import own_error
+from ..reference.original import Original
+from ..search import Aim, SearchReport, convert_by_search
+from ..source import CapturedModel
+from .files import EIGHT
+from .job import Job
+
+
+@dataclass(frozen=True)
+class TypedResult:
+    """The typed model with its decisions, and the original that evaluates its type. ``search`` is None unless a search ran."""
+
+    result: PrecisionResult
+    original: Original
+    search: SearchReport | None = None
+
+
+def to_typed(
+    job: Job,
+    model: onnx.ModelProto,
+    captured: CapturedModel,
+    outputs: Sequence[TensorSpec],
+    task: str | None,
+    samples: Samples | None,
+) -> TypedResult:
+    """Convert ``model`` to the type that the options name.
+
+    Raises InputError if samples are given and the first input is a scalar, and what conversion and quantising raise.
+    """
+    samples = fitting(samples, captured.inputs)
+    if job.options.model_type in EIGHT:
+        return _to_eight_bits(job, model, captured, task, samples)
+    return _to_sixteen_bits(job, model, captured, outputs, task, samples)
+
+
+def fitting(samples: Samples | None, inputs: Sequence[TensorSpec]) -> Samples | None:
+    """Return the samples, which are stacked along the first axis of the first input. Raises InputError if it has no axis."""
+    if samples is not None and not inputs[0].axes:
+        raise InputError(
+            f"input {inputs[0].name!r} is a scalar, so samples cannot be stacked along an axis", "leave out --samples"
+        )
+    return samples
+
+
+def _to_sixteen_bits(
+    job: Job,
+    model: onnx.ModelProto,
+    captured: CapturedModel,
+    outputs: Sequence[TensorSpec],
+    task: str | None,
+    samples: Samples | None,
+) -> TypedResult:
+    """The FP32 nodes are chosen by the rules, or by a search with ``--precision auto``."""
+    options, keep_io = job.options, job.options.io_precision == "fp32"
+    if not options.searches:
+        return TypedResult(
+            convert(model, keep_io=keep_io, precision=half_type(options.precision).name), captured.original
+        )
+    aim = Aim(options.precision_target or min(1.5, options.gate), options.gate, options.precision_time)
+    result, report = convert_by_search(
+        model, captured.original, captured.inputs, outputs, samples, task, aim, job.reporter,
+        keep_io=keep_io, seed=options.seed,
+    )  # fmt: skip
+    job.note(report.text)
+    return TypedResult(result, captured.original, report)
+
+
+def _to_eight_bits(
+    job: Job, model: onnx.ModelProto, captured: CapturedModel, task: str | None, samples: Samples | None
+) -> TypedResult:
+    """Quantise the model; the original of the result also evaluates PyTorch's model in the same 8-bit format."""
+    options, original = job.options, captured.original
+    kind = format_of(options.precision)
+    quantised = quantise(
+        model, kind, original, lambda feeds, left: own_error(original, kind, feeds, left), captured.inputs, samples,
+        captured.captured.origins, job.reporter, factor=options.gate, seed=options.seed,
+        logits=captured.output_names[0] if task == "classification" else None, method=options.calibration,
+    )  # fmt: skip
+    for text in quantised.summary:
+        job.note(text)
+    return TypedResult(quantised.result, original.with_precision(EIGHT[kind.name], quantised.own))

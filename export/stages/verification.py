@@ -1,0 +1,94 @@
+"""The verify stage of one export: the written models and engines compared with the original."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...runtime.bundle.golden import write_golden
+from ...runtime.bundle.module_error import ModuleError
+from ...runtime.bundle.sections import EngineRecord
+from ...runtime.bundle.stage import Stage
+from ...runtime.bundle.writer import BundleFolder
+from ...runtime.device import cuda_device
+from ...runtime.inputs.samples import Samples
+from ...runtime.sessions.open import open_session
+from ..verify.cases import build_cases, draws, few_samples
+from ..verify.module_errors import look_inside
+from ..verify.sampled import image_input, keep_sampled
+from ..verify.shown import Shown, ran_at_export
+from ..verify.variant import Form
+from ..verify.verify import Verification, verify
+from .build import BuiltModels
+from .files import FP32, PRECISION, TYPED
+from .job import Job
+from .typed import fitting
+
+GOLDEN = "golden.npz"
+
+
+@dataclass(frozen=True)
+class VerifiedModels:
+    """The verdict on each output, the error of each module, and the results of one golden case for the report."""
+
+    verification: Verification
+    modules: tuple[ModuleError, ...]
+    ran: Shown | None
+
+
+def verify_models(
+    job: Job,
+    built: BuiltModels,
+    engines: Sequence[EngineRecord],
+    task: str | None,
+    samples: Samples | None,
+    folder: BundleFolder,
+) -> VerifiedModels:
+    """Run each model and engine in ``folder`` on random inputs and on the samples, and write the golden cases.
+
+    Failed gates are in the result, not raised. Raises StageError if the original or a model cannot be run.
+    """
+    options, original, inputs = job.options, built.captured.original, built.captured.inputs
+    with job.stages.run(Stage.VERIFY) as stage, ExitStack() as stack:
+        forms = []
+        for form in _forms(job, built, engines, folder.path):
+            stack.callback(form.session.close)
+            forms.append(form)
+        cases = build_cases(inputs, fitting(samples, inputs), options.seed, draws(built.outputs))
+        maps = {entry.output for entry in built.captured.attention}
+        stages = built.models
+        verification = verify(original, forms, cases, built.outputs, task, options.gate, job.reporter, stages, maps)
+        for text in original.notes:
+            job.note(text)
+        worst = max((record.gate.ratio for record in verification.records), default=0.0)
+        stage.detail = f"{len(cases)} cases, worst ratio {worst:.2f}"
+        ran = ran_at_export(verification.golden, ((form.stage, form.session) for form in forms))
+        stack.close()  # each session holds the weights once or twice, and the next step opens models, too
+        feeds = few_samples(cases).feeds
+        inside = look_inside(stages, original, feeds, f"emulated-{options.model_type}")
+        keep_sampled(folder, image_input(feeds), inside.sampled)
+    write_golden(folder.path / GOLDEN, verification.golden)
+    folder.add(GOLDEN, "golden")
+    return VerifiedModels(verification, tuple(inside.errors), ran)
+
+
+def _forms(job: Job, built: BuiltModels, engines: Sequence[EngineRecord], folder: Path) -> Iterator[Form]:
+    """Open each model and engine that this machine can run."""
+    model_type = job.options.model_type
+    dtypes = {spec.name: spec.dtype for spec in built.outputs}
+
+    def form(stage: str, file: str, kind: str, backend: str, step: Stage | None) -> Form:
+        return Form(stage, file, PRECISION[kind], open_session(folder / file, backend, dtypes, spin=False), step)
+
+    yield form("onnx-fp32", FP32, "fp32", "onnxruntime", Stage.LOWER)
+    if model_type == "fp16":  # ONNX Runtime's CPU provider has no BF16 operators
+        yield form("onnx-fp16", TYPED[model_type], model_type, "onnxruntime", None)
+    if model_type in TYPED:
+        yield form(f"emulated-{model_type}", TYPED[model_type], model_type, "emulated", Stage.TYPED)
+    for engine in engines:
+        if cuda_device() is None:
+            job.note(f"{engine.file} was not run: no GPU is here; attnexport check runs it where one is")
+            continue
+        yield form(f"engine-{engine.precision}", engine.file, engine.precision, engine.flavour, Stage.ENGINE)
