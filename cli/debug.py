@@ -21,7 +21,9 @@ def debug(
     ] = None,
     stage: Annotated[
         str | None,
-        typer.Option(help="capture, rewrite, lower, or the type exported to; the first that fails by default."),
+        typer.Option(
+            help="capture, simplify, raise, recognise, lower, or the type exported to; the first that fails by default."
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -132,14 +132,14 @@ def test_what_only_onnxruntimes_optimisations_do_is_told_apart(look: Look, monke
         ),
         (
             {"model": DATES, "factory": None, "random_weights": False, "inputs": []},
-            "is exported as an encoder and a step. look into the one graph with --whole",
+            "is exported as an encoder and a step. debug the one graph with --whole",
         ),
     ],
 )
 def test_what_cannot_be_looked_into_is_refused_before_anything_is_traced(
     look: Look, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], said: str
 ) -> None:
-    monkeypatch.delattr(find, "enter")
+    monkeypatch.delattr(find, "capture")
     with pytest.raises(InputError) as refused:
         look(**options)
     assert said.casefold() in str(refused.value).casefold()
