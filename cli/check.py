@@ -11,12 +11,12 @@ import typer
 def check(
     bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Build engines anew first that were made for another GPU or TensorRT.")
+        bool, typer.Option("--rebuild", help="First rebuild engines that were built for another GPU or TensorRT.")
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
-    """Prove a bundle again from its golden inputs and outputs; needs no torch."""
+    """Verify a bundle with its golden inputs and outputs, without torch."""
     from ..runtime.check.check import check as run_check
     from ..runtime.show.check_table import show_check
     from ..runtime.show.console import ConsoleReporter

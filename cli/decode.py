@@ -1,4 +1,4 @@
-"""``attnexport decode``: rows of tokens through a bundle's encoder and step."""
+"""``attnexport decode``: decode rows of tokens with a bundle's encoder and step."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def decode(
     bundle: Annotated[Path, typer.Argument(help="A bundle of an encoder-decoder network, NAME.attn.")],
     tokens: Annotated[list[str] | None, typer.Option(help="Source tokens of one row, as '5 8 12'; repeatable.")] = None,
     beam: Annotated[int, typer.Option(help="Width of a beam search; 1 decodes greedily.")] = 1,
-    alpha: Annotated[float, typer.Option(help="With --beam: how much length counts, 0 for not at all.")] = 0.6,
-    limit: Annotated[int | None, typer.Option(help="Fewer tokens than the bundle's limit.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp16 or fp32; fp16 where the bundle has it.")] = None,
+    alpha: Annotated[float, typer.Option(help="With --beam: strength of the length normalisation; 0 for none.")] = 0.6,
+    limit: Annotated[int | None, typer.Option(help="Most tokens per row, below the bundle's own limit.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp16 or fp32; fp16 if the bundle has it.")] = None,
     backend: Annotated[
         str, typer.Option(help="onnxruntime, emulated (rounded to 16 bits after every node), or tensorrt.")
     ] = "onnxruntime",
@@ -25,7 +25,7 @@ def decode(
     ] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
-    """Decode source tokens with a bundle's encoder and step: a line of target tokens per row; '...' where no end came."""
+    """Decode source tokens and print a line of target tokens per row, with '...' if the row has no end token."""
     from ..runtime.decode import open_decoder
     from ..runtime.show.decode_table import show_decodes
 
@@ -33,19 +33,19 @@ def decode(
     with open_decoder(bundle, precision=precision, backend=backend) as decoder:
         source = decoder.padded(rows)
         if beam == 1:
-            found = [[one] for one in decoder.greedy(source, limit=limit)]
+            hypotheses = [[best] for best in decoder.greedy(source, limit=limit)]
         else:
-            found = decoder.beam_search(source, width=beam, alpha=alpha, limit=limit)
+            hypotheses = decoder.beam_search(source, width=beam, alpha=alpha, limit=limit)
         how = f"{decoder.how}, {decoder.precision}"
-    show_decodes(found, how, as_json=json_output)
+    show_decodes(hypotheses, how, as_json=json_output)
 
 
 def token_row(text: str) -> list[int]:
-    """``5 8 12`` or ``5,8,12`` as whole numbers. Raises InputError naming the word that is none."""
+    """``5 8 12`` or ``5,8,12`` as integers. Raise InputError for a word that is not one."""
     row: list[int] = []
     for word in text.replace(",", " ").split():
         try:
             row.append(int(word))
         except ValueError as error:
-            raise InputError(f"token {word!r} in --tokens is no whole number", "write them as '5 8 12'") from error
+            raise InputError(f"token {word!r} in --tokens is not an integer", "write them as '5 8 12'") from error
     return row

@@ -1,4 +1,4 @@
-"""``attnexport doctor``, and with --probe the operator matrix measured here."""
+"""``attnexport doctor``, and with --probe a measurement of the operators on this machine."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from ..errors import InputError
 
 
 def doctor(
-    probe: Annotated[bool, typer.Option("--probe", help="Measure here which operators each target runs.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Measure which operators each target runs on this machine.")
+    ] = False,
     target: Annotated[list[str] | None, typer.Option(help="With --probe: only this target; repeatable.")] = None,
-    save: Annotated[Path | None, typer.Option(help="With --probe: write the matrix, or bring FILE up to date.")] = None,
+    save: Annotated[Path | None, typer.Option(help="With --probe: write the matrix to FILE, or update it.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
-    """Say what is installed, which targets work here, and what to install for the rest."""
+    """Print what is installed, which targets work here, and how to install the others."""
     if probe:
         _probe(target or (), save, as_json=json_output)
         return
     if target or save:
-        raise InputError("--target and --save belong to --probe", "add --probe")
+        raise InputError("--target and --save require --probe", "add --probe")
     from ..runtime.doctor import diagnose
     from ..runtime.show.doctor_table import show_diagnosis
 
@@ -39,8 +41,8 @@ def _probe(targets: Sequence[str], save: Path | None, *, as_json: bool) -> None:
     from ..runtime.show.doctor_table import show_probe
 
     with ConsoleReporter(silent=as_json) as reporter:
-        found = probe(targets, reporter)
-    differing = differences(found)
+        matrices = probe(targets, reporter)
+    differing = differences(matrices)
     if save is not None:
-        keep(found, save)
-    show_probe([one.to_json() for one in found], [one.to_json() for one in differing], as_json=as_json)
+        keep(matrices, save)
+    show_probe([matrix.to_json() for matrix in matrices], [row.to_json() for row in differing], as_json=as_json)

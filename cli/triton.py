@@ -9,16 +9,14 @@ import typer
 
 
 def triton(
-    bundles: Annotated[list[Path], typer.Argument(help="Bundles, NAME.attn: a model NAME for each.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The repository; what is in it already stays.")],
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles, NAME.attn; each becomes a model NAME.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The repository; models that it has already stay.")],
     backend: Annotated[
         str,
-        typer.Option(
-            help="auto, python, onnxruntime, or tensorrt; auto takes a native one where the Triton here has it."
-        ),
+        typer.Option(help="auto, python, onnxruntime, or tensorrt; auto takes a native one if this Triton has it."),
     ] = "auto",
     session: Annotated[
-        str, typer.Option(help="What the Python backend opens: auto, ort-cpu, tensorrt-rtx, ….")
+        str, typer.Option(help="Session of the Python backend: auto, ort-cpu, tensorrt-rtx, ….")
     ] = "auto",
     precision: Annotated[
         str | None, typer.Option(help="fp32, fp16, bf16, int8 or fp8; by default the session's.")
@@ -26,25 +24,27 @@ def triton(
     threads: Annotated[int | None, typer.Option(help="ONNX Runtime's threads per operator and instance.")] = None,
     name: Annotated[str | None, typer.Option(help="The model's name; the bundle's by default.")] = None,
     version: Annotated[int | None, typer.Option(help="The version's number; the next free one by default.")] = None,
-    keep: Annotated[int, typer.Option(help="So many of the newest versions are served; 0 for all.")] = 1,
-    max_batch: Annotated[int | None, typer.Option(help="Group fewer rows than the bundle takes.")] = None,
-    batch_axis: Annotated[str, typer.Option(help="The free axis 0 along which requests are grouped.")] = "batch",
-    delay: Annotated[int, typer.Option(help="Microseconds that a request may wait for others.")] = 0,
+    keep: Annotated[int, typer.Option(help="Number of newest versions to serve; 0 for all.")] = 1,
+    max_batch: Annotated[int | None, typer.Option(help="Largest batch, below the bundle's own.")] = None,
+    batch_axis: Annotated[
+        str, typer.Option(help="Name of the free axis 0 along which requests are grouped.")
+    ] = "batch",
+    delay: Annotated[int, typer.Option(help="Microseconds that a request may wait to be grouped with others.")] = 0,
     max_queue: Annotated[
-        int | None, typer.Option(help="Refuse requests while so many wait; needs two --instances.")
+        int | None, typer.Option(help="Number of requests that may wait; more are refused. Needs two --instances.")
     ] = None,
-    instances: Annotated[int, typer.Option(help="Copies of the model that run side by side.")] = 1,
+    instances: Annotated[int, typer.Option(help="Number of parallel copies of the model.")] = 1,
     device: Annotated[
-        str, typer.Option(help="Of a native backend: auto, cpu, or gpu (so many instances on each).")
+        str, typer.Option(help="Device of a native backend: auto, cpu, or gpu (--instances on each).")
     ] = "auto",
     warmup: Annotated[bool, typer.Option(help="Run golden inputs before the model is ready.")] = True,
-    labels: Annotated[Path | None, typer.Option(help="A file with the name of a class per line.")] = None,
-    beam: Annotated[int, typer.Option(help="Width of a sequence model's search; 1 decodes greedily.")] = 1,
+    labels: Annotated[Path | None, typer.Option(help="File with the name of one class per line.")] = None,
+    beam: Annotated[int, typer.Option(help="Beam width of a sequence model; 1 decodes greedily.")] = 1,
     backends: Annotated[
-        Path | None, typer.Option(help="The directory of a Triton's backends, for auto, where it is not here.")
+        Path | None, typer.Option(help="Directory of Triton's backends, for auto, if Triton is not on this machine.")
     ] = None,
     reconfigure: Annotated[
-        bool, typer.Option("--reconfigure", help="Change the configuration of a model that is there.")
+        bool, typer.Option("--reconfigure", help="Change the configuration of a model that exists already.")
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,

@@ -142,6 +142,11 @@ def test_a_folder_imports_only_from_lower_layers(room: str) -> None:
     assert upward == []
 
 
+def test_the_server_does_not_import_its_demo() -> None:
+    demo = ROOT / "runtime" / "serve" / "demo"
+    assert not [path for path in demo.parent.glob("*.py") for target in local_imports(path) if target.parent == demo]
+
+
 def test_no_files_import_each_other_in_a_circle() -> None:
     waiting = {path: local_imports(path) & set(FILES) for path in FILES}
     while leaves := [path for path, targets in waiting.items() if not targets & set(waiting)]:
@@ -200,9 +205,9 @@ class Block:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Block())
 start = time.perf_counter()
-import attnexport
+import {first}
 took = time.perf_counter() - start
-import importlib
+import attnexport, importlib
 for name in {modules}:
     importlib.import_module(name)
 attnexport.__version__
@@ -215,13 +220,15 @@ def test_the_package_and_its_runtime_import_without_any_backend_and_quickly() ->
         ".".join(("attnexport", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
         for p in (ROOT / "runtime").rglob("*.py")
     )
-    script = BLOCKED.format(names=sorted(BACKENDS), modules=[*modules, "attnexport.cli", "attnexport.errors"])
-    times = []
-    for _ in range(3):
+    modules += ["attnexport.cli", "attnexport.errors"]
+
+    def seconds(first: str) -> float:
+        script = BLOCKED.format(names=sorted(BACKENDS), modules=modules, first=first)
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        times.append(float(done.stdout))
-    assert min(times) < 0.2
+        return float(done.stdout)
+
+    assert min(seconds("attnexport") for _ in range(3)) < min(seconds("numpy") for _ in range(3))
 
 
 def test_no_file_outgrows_a_head() -> None:

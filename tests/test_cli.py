@@ -102,7 +102,7 @@ def test_what_belongs_to_probing_needs_it(capfd: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as stop:
         main(["doctor", "--target", "cpu"])
     assert stop.value.code == 2
-    assert capfd.readouterr().err == "attnexport: --target and --save belong to --probe. add --probe.\n"
+    assert capfd.readouterr().err == "attnexport: --target and --save require --probe. add --probe.\n"
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_the_command_writes_a_date_per_line(dates, capsys) -> None:
     ("words", "message"),
     [
         (["--tokens", "42"], "token 42 is out of range. 'source' takes whole numbers from 0 to 41"),
-        (["--tokens", "4 x"], "token 'x' in --tokens is no whole number"),
+        (["--tokens", "4 x"], "token 'x' in --tokens is not an integer"),
         (["--tokens", " ".join(["4"] * 27)], "a source has 27 tokens and the encoder takes 26"),
         ([], "no source tokens are given"),
         (["--tokens", "4", "--beam", "17"], "export with --beam-width 17"),
