@@ -23,7 +23,7 @@ Dim = Any
 TO_END = 2**63 - 1
 
 
-class Emit:
+class GraphBuilder:
     """Nodes that take the place of one ``node`` of ``graph``, in the order in which they were asked for."""
 
     def __init__(self, node: Any, taken: set[str], opset: int) -> None:

@@ -18,7 +18,7 @@ import onnx_graphsurgeon as gs
 
 from ...errors import StageError, UnsupportedModelError
 from ..domain import DOMAIN, domain_nodes, register_schemas, strip_bodies
-from ..graph.builder import Emit
+from ..graph.builder import GraphBuilder
 from ..graph.roundtrip import copy_interface, export_graph
 from ..graph.skeleton import check_model, inferred, skeleton, with_weights
 from ..targets import resolve, target_of
@@ -209,7 +209,7 @@ def _lower_graph(
             nodes.append(node)
             continue
         lowering, record = choice
-        emit = Emit(node, taken, where.opset)
+        emit = GraphBuilder(node, taken, where.opset)
         emit.finish(lowering.build(emit, node))
         node.inputs.clear()
         nodes += emit.nodes

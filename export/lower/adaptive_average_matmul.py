@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from ..domain.adaptive_windows import windows
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.values import known
 from .adaptive_blocks import output_length
 from .lowering import LAUNCH, Lowering, Where
 from .unfold_slices import axis_refusal
 
 
-def bounds(emit: Emit, size: Dim, count: Dim) -> tuple[Value, Value]:
+def bounds(emit: GraphBuilder, size: Dim, count: Dim) -> tuple[Value, Value]:
     """First and past-the-last index of every window, (O, 1) int64 each, where a length is computed."""
     number, extent = emit.vector([count]), emit.vector([size])
     zero, one = emit.constant(0, np.int64), emit.constant(1, np.int64)
@@ -42,7 +42,7 @@ def _cost(node: Any) -> float:
     return 2.0 + size / 16 + LAUNCH * (25 if computed else 1)
 
 
-def _matrix(emit: Emit, size: Dim, count: Dim, dtype: Any) -> Value:
+def _matrix(emit: GraphBuilder, size: Dim, count: Dim, dtype: Any) -> Value:
     """The pooling matrix with windows as rows, (O, S)."""
     if isinstance(size, int) and isinstance(count, int):
         starts, ends = windows(size, count)
@@ -58,7 +58,7 @@ def _matrix(emit: Emit, size: Dim, count: Dim, dtype: Any) -> Value:
     return emit.cast(emit.op("Div", emit.cast(inside, np.float32), lengths), dtype)
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     x, axis = node.inputs[0], node.attrs["axis"]
     rank = len(x.shape)
     count = output_length(emit, node)
@@ -72,7 +72,7 @@ def _build(emit: Emit, node: Any) -> Value:
     return emit.reshape(emit.op("MatMul", matrix, flat), [*[0] * (axis + 1), *after])
 
 
-def _turned(emit: Emit, matrix: Value) -> Value:
+def _turned(emit: GraphBuilder, matrix: Value) -> Value:
     values = getattr(matrix, "values", None)
     if values is not None:
         return emit.constant(np.ascontiguousarray(values.T), values.dtype, "windows")

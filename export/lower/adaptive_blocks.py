@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.values import constant_ints, known
 from .lowering import LAUNCH, Lowering, Where
 from .unfold_slices import axis_refusal
@@ -15,7 +15,7 @@ from .unfold_slices import axis_refusal
 _REDUCTIONS = {"AdaptiveAverage": "ReduceMean", "AdaptiveMax": "ReduceMax"}
 
 
-def output_length(emit: Emit, node: Any) -> Dim:
+def output_length(emit: GraphBuilder, node: Any) -> Dim:
     """O: a number where it is known, else the node's second input."""
     length = _known_length(node)
     return length if length is not None else node.inputs[1]
@@ -42,7 +42,7 @@ def _cost(node: Any) -> float:
     return 1.5 + LAUNCH * 2
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     x, axis = node.inputs[0], node.attrs["axis"]
     reduction = _REDUCTIONS[node.op]
     size, count = known(x, axis), _known_length(node)

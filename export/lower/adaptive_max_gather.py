@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..domain.adaptive_windows import windows
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from .adaptive_average_matmul import bounds
 from .adaptive_blocks import output_length
 from .lowering import LAUNCH, Lowering, Where
@@ -29,7 +29,7 @@ def _cost(node: Any) -> float:
     return 8.0 + LAUNCH * 4
 
 
-def _index(emit: Emit, size: Dim, count: Dim) -> Value:
+def _index(emit: GraphBuilder, size: Dim, count: Dim) -> Value:
     """(O, L) int64."""
     if isinstance(size, int) and isinstance(count, int):
         starts, ends = windows(size, count)
@@ -42,7 +42,7 @@ def _index(emit: Emit, size: Dim, count: Dim) -> Value:
     return emit.op("Min", places, emit.op("Sub", ends, one))
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     x, axis = node.inputs[0], node.attrs["axis"]
     index = _index(emit, emit.dim(x, axis), output_length(emit, node))
     gathered = emit.op("Gather", x, index, axis=axis)  # (..., O, L, ...)

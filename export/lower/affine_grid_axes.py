@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..domain.affine_grid import axis_positions
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.values import constant_ints, known, rank_refusal
 from .lowering import LAUNCH, Lowering, Where
 
@@ -42,7 +42,7 @@ def _cost(node: Any) -> float:
     return 60.0 + LAUNCH * 12
 
 
-def length_of(emit: Emit, node: Any, axis: int) -> Dim:
+def length_of(emit: GraphBuilder, node: Any, axis: int) -> Dim:
     """The length of a space axis of the grid: a number where it is known, else an entry of the second input."""
     size = node.inputs[1]
     constant = constant_ints(size)
@@ -52,7 +52,7 @@ def length_of(emit: Emit, node: Any, axis: int) -> Dim:
     return length if length is not None else emit.slice(size, [axis + 2], [axis + 3], [0])
 
 
-def positions_of(emit: Emit, length: Dim, align_corners: int, dtype: Any) -> Value:
+def positions_of(emit: GraphBuilder, length: Dim, align_corners: int, dtype: Any) -> Value:
     """The normalised positions along one axis, (length,) of ``dtype``."""
     if isinstance(length, int):
         return emit.constant(axis_positions(length, align_corners), dtype, "positions")
@@ -76,7 +76,7 @@ def positions_of(emit: Emit, length: Dim, align_corners: int, dtype: Any) -> Val
     return emit.cast(emit.op("Sub", scaled, start), dtype)
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     theta, axes = node.inputs[0], axes_of(node)
     middle = list(range(1, axes + 1))
     terms = []

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known
 from .affine_grid_axes import axes_of, length_of, positions_of, refuse
 from .lowering import LAUNCH, Lowering
@@ -23,7 +23,7 @@ def _cost(node: Any) -> float:
     return (20.0 if computed else 6.0) + LAUNCH * 3
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     theta, axes = node.inputs[0], axes_of(node)
     lengths = [length_of(emit, node, axis) for axis in range(axes)]
     space = emit.vector(lengths)

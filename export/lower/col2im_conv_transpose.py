@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.values import known, rank_refusal
 from .col2im_pad_add import output_sizes
 from .lowering import LAUNCH, Lowering, Where
@@ -66,7 +66,7 @@ def _behind(node: Any, axes: tuple[int, ...], sizes: list[Dim], pads: list[int])
 
 
 def _layer(
-    emit: Emit, x: Value, weight: Value, node: Any, axes: tuple[int, ...], sizes: list[Dim], group: int
+    emit: GraphBuilder, x: Value, weight: Value, node: Any, axes: tuple[int, ...], sizes: list[Dim], group: int
 ) -> Value:
     """One ConvTranspose that works on ``axes`` and leaves the others as they are; ``sizes`` are H and W behind it."""
     kernel, stride = ([int(node.attrs[key][a]) if a in axes else 1 for a in (0, 1)] for key in ("kernel", "stride"))
@@ -83,7 +83,7 @@ def _layer(
     return emit.slice(full, starts, ends, [a + 2 for a in axes])
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     cols, dtype = node.inputs[0], node.inputs[0].dtype
     (kh, kw), (sh, sw) = node.attrs["kernel"], node.attrs["stride"]
     top, left, bottom, right = node.attrs["pads"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import rank_refusal
 from .lowering import LAUNCH, Lowering, Where
 
@@ -21,7 +21,7 @@ def _cost(node: Any) -> float:
     return float(2.0 + kh * kw / (sh * sw)) + LAUNCH
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     cols, size = node.inputs
     kernel, dilation, pads, stride = (list(node.attrs[key]) for key in ("kernel", "dilation", "pads", "stride"))
     return emit.op("Col2Im", cols, size, emit.ints(kernel), dilations=dilation, pads=pads, strides=stride)

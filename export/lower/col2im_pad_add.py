@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.values import constant_ints, known, rank_refusal
 from .lowering import LAUNCH, Lowering, Where
 
 
-def output_sizes(emit: Emit, node: Any) -> list[Dim]:
+def output_sizes(emit: GraphBuilder, node: Any) -> list[Dim]:
     """H and W of the output: numbers where they are known, else entries of the second input."""
     size = node.inputs[1]
     constant = constant_ints(size)
@@ -41,7 +41,7 @@ def _cost(node: Any) -> float:
     return float(kh * kw * (20 if strided else 13)) + LAUNCH * (3 * (kh + kw) + 6)
 
 
-def _spread(emit: Emit, x: Value, axis: int, stride: int, after: list[Dim]) -> Value:
+def _spread(emit: GraphBuilder, x: Value, axis: int, stride: int, after: list[Dim]) -> Value:
     """stride - 1 zeros after every value along ``axis``; ``after`` are the lengths of the axes behind it."""
     if stride == 1:
         return x
@@ -50,7 +50,7 @@ def _spread(emit: Emit, x: Value, axis: int, stride: int, after: list[Dim]) -> V
     return emit.reshape(x, [*[0] * axis, -1, *after])
 
 
-def _shifted_sum(emit: Emit, x: Value, taps: int, tap_axis: int, axis: int, dilation: int, rank: int) -> Value:
+def _shifted_sum(emit: GraphBuilder, x: Value, taps: int, tap_axis: int, axis: int, dilation: int, rank: int) -> Value:
     """Sum over the taps of one kernel axis, each shifted along ``axis``; the tap axis goes."""
     terms = []
     for tap in range(taps):
@@ -59,7 +59,7 @@ def _shifted_sum(emit: Emit, x: Value, taps: int, tap_axis: int, axis: int, dila
     return emit.squeeze(emit.sum(terms), [tap_axis])
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     cols = node.inputs[0]
     top, left, bottom, right = node.attrs["pads"]
     (kh, kw), (dh, dw), (sh, sw) = (node.attrs[key] for key in ("kernel", "dilation", "stride"))

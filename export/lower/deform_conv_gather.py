@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.values import known, rank_refusal
 from .lowering import LAUNCH, Lowering, Where
 from .sampling import Axis, corners_of, product_of, starts_of, weighted_sum
@@ -46,7 +46,7 @@ def _optional(node: Any, index: int) -> Value | None:
     return None if value is None or value.is_empty() else value
 
 
-def _bases(emit: Emit, out: list[Dim], node: Any, kind: Any) -> list[Value]:
+def _bases(emit: GraphBuilder, out: list[Dim], node: Any, kind: Any) -> list[Value]:
     """Where each tap lies without its offset, (1, Ho or 1, Wo or 1, 1, taps) for h and for w."""
     kh, kw = (int(known(node.inputs[1], axis) or 1) for axis in (2, 3))
     bases = []
@@ -66,7 +66,7 @@ def _bases(emit: Emit, out: list[Dim], node: Any, kind: Any) -> list[Value]:
     return bases
 
 
-def _corner_taps(emit: Emit, node: Any, kind: Any, space: list[Dim], out: list[Dim]) -> list[list[Any]]:
+def _corner_taps(emit: GraphBuilder, node: Any, kind: Any, space: list[Dim], out: list[Dim]) -> list[list[Any]]:
     """The two taps of each axis for every (n, p, g, t), vectors of one number per tap."""
     offset, parts = node.inputs[2], int(node.attrs["offset_group"])
     taps = int(known(node.inputs[1], 2) or 1) * int(known(node.inputs[1], 3) or 1)
@@ -80,7 +80,7 @@ def _corner_taps(emit: Emit, node: Any, kind: Any, space: list[Dim], out: list[D
     return found
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     x, weight, offset = node.inputs[:3]
     group, parts = int(node.attrs["group"]), int(node.attrs["offset_group"])
     outputs, inner, kh, kw = (int(known(weight, axis) or 1) for axis in range(4))
@@ -110,7 +110,7 @@ def _build(emit: Emit, node: Any) -> Value:
     return emit.reshape(emit.transpose(by_image, [0, 2, 1]), [0, 0, *out])
 
 
-def _starts(emit: Emit, node: Any, batch: Dim, space: list[Dim], out: list[Dim]) -> Value | None:
+def _starts(emit: GraphBuilder, node: Any, batch: Dim, space: list[Dim], out: list[Dim]) -> Value | None:
     """Where the image part of every (n, p, g, t) starts among all rows."""
     parts = int(node.attrs["offset_group"])
     taps = int(known(node.inputs[1], 2) or 1) * int(known(node.inputs[1], 3) or 1)
@@ -128,7 +128,7 @@ def _starts(emit: Emit, node: Any, batch: Dim, space: list[Dim], out: list[Dim])
 
 
 def _product(
-    emit: Emit, values: Value, weight: Value, group: int, parts: int, width: int, taps: int, outputs: int
+    emit: GraphBuilder, values: Value, weight: Value, group: int, parts: int, width: int, taps: int, outputs: int
 ) -> Value:
     """(N*P*parts*taps, width) by the weight -> (N*P, outputs)."""
     if group <= parts:  # each group reads whole offset groups

@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known
 from .lowering import LAUNCH, Lowering, Where
 
@@ -27,7 +27,7 @@ def _cost(node: Any) -> float:
     return 12.0 * kh * kw + LAUNCH
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     x, weight, offset, *rest = node.inputs
     given = list(rest) + [gs.Variable.empty()] * (2 - len(rest))
     mask, bias = given

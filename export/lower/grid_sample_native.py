@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known, rank_refusal
 from .lowering import LAUNCH, Lowering, Where
 
@@ -60,7 +60,7 @@ def _gpu_cost(node: Any) -> float:
     return 2.0 + LAUNCH * 8
 
 
-def _safe(emit: Emit, node: Any, grid: Value) -> Value:
+def _safe(emit: GraphBuilder, node: Any, grid: Value) -> Value:
     """The positions, none of them out of a kernel's reach."""
     mode, padding = str(node.attrs["mode"]), str(node.attrs["padding_mode"])
 
@@ -85,7 +85,7 @@ def _marks_undefined(node: Any) -> bool:
     return mode == "bicubic" or (mode == "bilinear" and str(node.attrs["padding_mode"]) == "zeros")
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     x, grid = node.inputs
     image = x
     if x.dtype != grid.dtype:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import rank_refusal
 from .im2col_slices import columns_shape, padded
 from .lowering import LAUNCH, Lowering, Where
@@ -31,7 +31,7 @@ def _cost(node: Any) -> float:
     return 1.5 + LAUNCH * 5
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     kernel, pads, x = node.attrs["kernel"], node.attrs["pads"], node.inputs[0]
     counts = []
     for axis, size in enumerate(kernel):

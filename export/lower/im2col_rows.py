@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import rank_refusal
 from .im2col_slices import columns_shape, padded, tap_bounds
 from .lowering import LAUNCH, Lowering, Where
@@ -27,7 +27,7 @@ def _cost(node: Any) -> float:
     return 2.0 + 2.0 / kw + LAUNCH * (kh + kw + 6)
 
 
-def _taps(emit: Emit, x: Value, node: Any, axis: int, joined: int, along: int) -> Value:
+def _taps(emit: GraphBuilder, x: Value, node: Any, axis: int, joined: int, along: int) -> Value:
     """The taps of one kernel axis, Slices of ``x`` along ``along``, joined along ``joined``."""
     kernel, dilation, stride = (int(node.attrs[key][axis]) for key in ("kernel", "dilation", "stride"))
     pieces = []
@@ -37,7 +37,7 @@ def _taps(emit: Emit, x: Value, node: Any, axis: int, joined: int, along: int) -
     return emit.concat(pieces, axis=joined)
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     image = emit.unsqueeze(padded(emit, node), [2])  # (N, C, 1, H, W)
     rows = _taps(emit, image, node, 0, joined=2, along=3)  # (N, C, kh, Lh, W)
     windows = _taps(emit, emit.unsqueeze(rows, [3]), node, 1, joined=3, along=5)  # (N, C, kh, kw, Lh, Lw)

@@ -12,18 +12,18 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from ..graph.builder import TO_END, Dim, Emit, Value
+from ..graph.builder import TO_END, Dim, GraphBuilder, Value
 from ..graph.values import known, rank_refusal
 from .lowering import LAUNCH, Lowering, Where
 
 
-def padded(emit: Emit, node: Any) -> Value:
+def padded(emit: GraphBuilder, node: Any) -> Value:
     """x with the node's zeros around it."""
     top, left, bottom, right = node.attrs["pads"]
     return emit.pad(node.inputs[0], 4, {2: (top, bottom), 3: (left, right)})
 
 
-def columns_shape(emit: Emit, node: Any) -> list[Dim]:
+def columns_shape(emit: GraphBuilder, node: Any) -> list[Dim]:
     """The output's shape, for a Reshape of something that starts with the axes N, C."""
     x, y = node.inputs[0], node.outputs[0]
     kh, kw = node.attrs["kernel"]
@@ -47,7 +47,7 @@ def _cost(node: Any) -> float:
     return 2.0 + LAUNCH * (taps + 3)
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     (kh, kw), (dh, dw), stride = node.attrs["kernel"], node.attrs["dilation"], list(node.attrs["stride"])
     x = emit.unsqueeze(padded(emit, node), [2])  # (N, C, 1, H, W): the taps are joined along axis 2
     taps = []

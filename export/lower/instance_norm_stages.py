@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known
 from .lowering import Lowering, Where, usual_shape
 
@@ -52,7 +52,7 @@ def _refuse(node: Any, where: Where) -> str | None:
     return None if _cut(length) else f"the map's only axis of {length} has a prime factor above {LONGEST}"
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     x, scale, bias = node.inputs
     cut = _cut(known(x, 2) or 1) if len(x.shape) == 3 else None
     rank = 2 + len(cut) if cut else len(x.shape)

@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from .local_cost import CORES, shifted_values
 from .local_taps import Taps
 from .local_window import lengths, window_of, window_refusal
 from .lowering import Lowering, Where
 
 
-def weighted_sum(emit: Emit, weights: list[Value], shifts: Iterator[Value], start: Value | None = None) -> Value:
+def weighted_sum(
+    emit: GraphBuilder, weights: list[Value], shifts: Iterator[Value], start: Value | None = None
+) -> Value:
     """``start`` plus the sum of weights (N, H, 1, P) times as many of ``shifts`` (N, H, D, P), from the left."""
     total = start
     for weight in weights:
@@ -40,7 +42,7 @@ def _cost(node: Any) -> float:
     return CORES.value * window.taps * values * passes + 3 * CORES.node * window.taps
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     weights, value = node.inputs[:2]
     taps = Taps(emit, window_of(node), weights)
     by_tap = emit.split(taps.flat(weights), taps.window.taps, axis=2)

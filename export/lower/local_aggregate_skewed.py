@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from .local_aggregate_shifts import aggregate_refusal
 from .local_cost import CORES, shifted_values
 from .local_skew import Skew, columns_of, skew_refusal
@@ -34,7 +34,7 @@ def _cost(node: Any) -> float:
     return CORES.value * values * (moved + shared) + CORES.node * (3 * window.taps + 3 * columns)
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     weights, value = node.inputs[:2]
     taps = Taps(emit, window_of(node), weights)
     skew = Skew(emit, taps)

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
 from .local_blocks import Array, Block, Blocks, masked
 from .local_correlation_shifts import composed, correlation_refusal
@@ -117,7 +117,7 @@ def _by_axis(relative: Array, kernel: tuple[int, ...]) -> list[Array] | None:
     return None
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     query, key, value = node.inputs[:3]
     block = Block(window_of(node), _shape_of(node))
     blocks = Blocks(emit, block, query)
@@ -140,7 +140,7 @@ def _build(emit: Emit, node: Any) -> Value:
     return blocks.restore(emit.op("MatMul", weights, blocks.keys(value, value_channels)), value_channels)
 
 
-def _terms(emit: Emit, node: Any, block: Block, tiled: Value) -> list[Value]:
+def _terms(emit: GraphBuilder, node: Any, block: Block, tiled: Value) -> list[Value]:
     """What is added to the scores (N, H, blocks, nq, nk), the mask among it."""
     dtype, taps = tiled.dtype, block.window.taps
     bias, relative = constant_values(given(node, 3)), constant_values(given(node, 4))
@@ -161,7 +161,7 @@ def _terms(emit: Emit, node: Any, block: Block, tiled: Value) -> list[Value]:
     return terms
 
 
-def _axis_relative(emit: Emit, parts: list[Array], block: Block, tiled: Value) -> Value:
+def _axis_relative(emit: GraphBuilder, parts: list[Array], block: Block, tiled: Value) -> Value:
     """[u_0, u_1] E of a relative term that splits by axis; ``tiled`` is (N, H, gy, gx, by, bx, D)."""
     dtype, columns = tiled.dtype, []
     for axis, part in enumerate(parts):
@@ -179,7 +179,7 @@ def _axis_relative(emit: Emit, parts: list[Array], block: Block, tiled: Value) -
     return emit.op("MatMul", rows, emit.constant(np.concatenate(one_hot), dtype, "places"))
 
 
-def _any_relative(emit: Emit, relative: Array, block: Block, tiled: Value) -> Value:
+def _any_relative(emit: GraphBuilder, relative: Array, block: Block, tiled: Value) -> Value:
     """query . relative, each position of a block with its own constant (D, nk), and the mask."""
     inner = prod(block.shape)
     matrix = np.moveaxis(block.spread(relative, 0.0), -2, 1)[None]  # (1, H, nq, D, nk)

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
 from .local_aggregate_shifts import weighted_sum
 from .local_correlation_shifts import correlation_refusal, tap_scores
@@ -63,7 +63,7 @@ def _gpu_cost(node: Any) -> float:
     return _cost(node, GPU)
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     query, key, value = node.inputs[:3]
     taps = Taps(emit, window_of(node), query)
     compose, scale = node.attrs.get("compose", "product"), float(node.attrs.get("scale", 1.0))
@@ -102,7 +102,7 @@ def _finite(bias: Value | None) -> bool:
     return bias is None or (values is not None and bool(np.isfinite(values).all()))
 
 
-def _added(emit: Emit, scores: Iterator[Value], terms: list[Value]) -> Iterator[Value]:
+def _added(emit: GraphBuilder, scores: Iterator[Value], terms: list[Value]) -> Iterator[Value]:
     for score, term in zip(scores, terms, strict=True):
         yield emit.op("Add", score, term)
 
@@ -112,7 +112,7 @@ def same_everywhere(bias: Value, rank: int) -> bool:
     return all(known(bias, LEADING + axis) == 1 for axis in range(rank))
 
 
-def bias_over_taps(emit: Emit, taps: Taps, bias: Value) -> Value:
+def bias_over_taps(emit: GraphBuilder, taps: Taps, bias: Value) -> Value:
     """bias (N|1, H|1, K|1, *Q|1) over flat positions: (N|1, H|1, K|1, P|1)."""
     rank = taps.window.rank
     values = constant_values(bias)
@@ -125,7 +125,7 @@ def bias_over_taps(emit: Emit, taps: Taps, bias: Value) -> Value:
     return taps.flat(bias)
 
 
-def bias_by_tap(emit: Emit, taps: Taps, bias: Value) -> list[Value]:
+def bias_by_tap(emit: GraphBuilder, taps: Taps, bias: Value) -> list[Value]:
     """What is added to the scores of each tap: bias (N|1, H|1, K|1, *Q|1) as K values (N|1, H|1, 1, P|1)."""
     count = taps.window.taps
     whole = bias_over_taps(emit, taps, bias)

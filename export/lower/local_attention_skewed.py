@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
 from .local_attention_shifts import attention_refusal, bias_by_tap, same_everywhere
 from .local_correlation_shifts import composed, relative_by_tap
@@ -50,7 +50,7 @@ def _gpu_cost(node: Any) -> float:
     return _cost(node, GPU)
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     query, _, value = node.inputs[:3]
     taps = Taps(emit, window_of(node), query)
     skew = Skew(emit, taps)
@@ -69,7 +69,7 @@ def _build(emit: Emit, node: Any) -> Value:
     return taps.restore(emit.op("Div", emit.sum(tops), emit.sum(bottoms)))
 
 
-def _scores(emit: Emit, skew: Skew, node: Any) -> dict[int, Value]:
+def _scores(emit: GraphBuilder, skew: Skew, node: Any) -> dict[int, Value]:
     """The scores of each tap at its column's places: (N, H, 1, P + B) each."""
     query, key = node.inputs[:2]
     dtype, single = query.dtype, known(query, 2) == 1
@@ -107,7 +107,7 @@ def _scores(emit: Emit, skew: Skew, node: Any) -> dict[int, Value]:
     return scores
 
 
-def _largest(emit: Emit, values: list[Value]) -> Value:
+def _largest(emit: GraphBuilder, values: list[Value]) -> Value:
     return values[0] if len(values) == 1 else emit.op("Max", *values)
 
 

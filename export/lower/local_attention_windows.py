@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known
 from .local_attention_shifts import attention_refusal, bias_over_taps
 from .local_correlation_shifts import composed, transposed
@@ -35,7 +35,7 @@ def _gpu_cost(node: Any) -> float:
     return _cost(node, GPU)
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     query, key, value = node.inputs[:3]
     bias, relative = given(node, 3), given(node, 4)
     compose, scale = node.attrs.get("compose", "product"), float(node.attrs.get("scale", 1.0))
@@ -60,7 +60,7 @@ def _build(emit: Emit, node: Any) -> Value:
     return taps.restore(emit.op("ReduceSum", weighted, emit.ints([3]), keepdims=0))
 
 
-def _windows(emit: Emit, taps: Taps, x: Value) -> Value:
+def _windows(emit: GraphBuilder, taps: Taps, x: Value) -> Value:
     """(N, H, D, *S) -> (N, H, D, K, P)."""
     return emit.reshape(emit.concat(list(taps.shifts(x)), axis=3), [0, 0, 0, taps.window.taps, -1])
 

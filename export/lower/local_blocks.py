@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from .local_window import LEADING, LocalWindow
 
 Array = npt.NDArray[Any]
@@ -68,7 +68,7 @@ class Block:
 class Blocks:
     """The blocks of one node. ``positions`` is a value (N, H, any, *Q) that has the positions' lengths."""
 
-    def __init__(self, emit: Emit, block: Block, positions: Value) -> None:
+    def __init__(self, emit: GraphBuilder, block: Block, positions: Value) -> None:
         self.emit = emit
         self.block = block
         rank = block.window.rank

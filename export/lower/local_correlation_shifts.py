@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
 from .local_cost import CPU, shifted_values
 from .local_taps import Taps
@@ -22,7 +22,7 @@ COMPOSITIONS = ("product", "squared_difference", "absolute_difference")
 
 
 def tap_scores(
-    emit: Emit, taps: Taps, query: Value, key: Value, relative: Value | None, compose: str, scale: float = 1.0
+    emit: GraphBuilder, taps: Taps, query: Value, key: Value, relative: Value | None, compose: str, scale: float = 1.0
 ) -> Iterator[Value]:
     """The scores of each tap, ``scale`` times what the formula says: K values (N, H, 1, P), written when asked for."""
     single = known(query, 2) == 1
@@ -47,7 +47,7 @@ def tap_scores(
         yield score
 
 
-def composed(emit: Emit, query: Value, keys: Value, compose: str) -> Value:
+def composed(emit: GraphBuilder, query: Value, keys: Value, compose: str) -> Value:
     """Each query value with a key value, before the sum over channels."""
     if compose == "product":
         return emit.op("Mul", query, keys)
@@ -57,7 +57,7 @@ def composed(emit: Emit, query: Value, keys: Value, compose: str) -> Value:
     return emit.op("Mul", difference, difference)
 
 
-def transposed(emit: Emit, relative: Value) -> Value:
+def transposed(emit: GraphBuilder, relative: Value) -> Value:
     """relative (H or 1, D, K) as (1, H or 1, K, D)."""
     values = constant_values(relative)
     if values is not None:
@@ -65,7 +65,7 @@ def transposed(emit: Emit, relative: Value) -> Value:
     return emit.unsqueeze(emit.transpose(relative, [0, 2, 1]), [0])
 
 
-def relative_by_tap(emit: Emit, relative: Value, taps: int) -> list[Value]:
+def relative_by_tap(emit: GraphBuilder, relative: Value, taps: int) -> list[Value]:
     """What is added to the keys of each tap: relative (H or 1, D, K) as K values (1, H or 1, D, 1)."""
     values = constant_values(relative)
     if values is not None:
@@ -87,7 +87,7 @@ def _cost(node: Any) -> float:
     return CPU.value * window.taps * shifted_values(window, node.inputs[0]) * heads * (2 * channels + 2)
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     query, key = node.inputs[:2]
     taps = Taps(emit, window_of(node), query)
     scores = tap_scores(emit, taps, query, key, given(node, 2), node.attrs.get("compose", "product"))

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import TO_END, Dim, Emit, Value
+from ..graph.builder import TO_END, Dim, GraphBuilder, Value
 from ..graph.values import known, rank_refusal
 from .local_cost import CPU, GPU, batch_of
 from .local_window import LEADING, LocalWindow, lengths, window_of
@@ -31,7 +31,7 @@ from .outlook_cells import Cells, Place
 class Grid:
     """The flat grids of one node: weights and values laid out in cells, shifts of them, and the way back."""
 
-    def __init__(self, emit: Emit, window: LocalWindow, weights: Value, value: Value) -> None:
+    def __init__(self, emit: GraphBuilder, window: LocalWindow, weights: Value, value: Value) -> None:
         self.emit, self.window, self.cells = emit, window, Cells(window)
         axes, stride = range(window.rank), window.stride
         self._space = [emit.dim(value, LEADING + axis) for axis in axes]
@@ -157,7 +157,7 @@ def _gpu_cost(node: Any) -> float:
     return GPU.value * passes + GPU.node * nodes
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     weights, value = node.inputs[:2]
     window = window_of(node)
     grid = Grid(emit, window, weights, value)
@@ -174,7 +174,7 @@ def _build(emit: Emit, node: Any) -> Value:
     return grid.restore([zeros_like(emit, some) if total is None else total for total in totals])
 
 
-def zeros_like(emit: Emit, x: Value) -> Value:
+def zeros_like(emit: GraphBuilder, x: Value) -> Value:
     """What no window writes is zero."""
     return emit.op("Expand", emit.constant(0, x.dtype, "zero"), emit.op("Shape", x, dtype=np.int64))
 

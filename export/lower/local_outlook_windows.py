@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from .local_cost import CPU, GPU, batch_of
 from .local_outlook_shifts import outlook_refusal, zeros_like
 from .local_window import LEADING, LocalWindow, lengths, window_of
@@ -27,7 +27,7 @@ CACHED = 1e6
 """Values of windows beyond which every pass over them goes to memory: measured at 0.3 to 2.7 million values."""
 
 
-def _windows(emit: Emit, window: LocalWindow, x: Value, counts: Sequence[Dim]) -> Value:
+def _windows(emit: GraphBuilder, window: LocalWindow, x: Value, counts: Sequence[Dim]) -> Value:
     """(N, H, *S, D) -> (N, H, *P, K, D)."""
     axes = [FRONT + axis for axis in range(window.rank)]
     pads = dict(zip(axes, zip(window.before, window.after, strict=True), strict=True))
@@ -43,7 +43,7 @@ def _windows(emit: Emit, window: LocalWindow, x: Value, counts: Sequence[Dim]) -
     return emit.concat(parts, axis=FRONT + window.rank)
 
 
-def _folded(emit: Emit, window: LocalWindow, mixed: Value, counts: Sequence[Dim]) -> list[Value]:
+def _folded(emit: GraphBuilder, window: LocalWindow, mixed: Value, counts: Sequence[Dim]) -> list[Value]:
     """(N, H, *P, K, D) -> for each phase (N, H, *cells, D), with ``counts`` cells."""
     cells, axes = Cells(window), range(window.rank)
     before = [max(0, -cells.first_step[a]) for a in axes]
@@ -63,7 +63,7 @@ def _folded(emit: Emit, window: LocalWindow, mixed: Value, counts: Sequence[Dim]
     return [zeros_like(emit, some) if phase is None else phase for phase in phases]
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     weights, value = node.inputs[:2]
     window = window_of(node)
     axes, stride = range(window.rank), window.stride

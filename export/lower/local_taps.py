@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from .local_window import LEADING, LocalWindow
 
 Place = tuple[int, ...]
@@ -26,7 +26,7 @@ Place = tuple[int, ...]
 class Taps:
     """The shifts of one node's window. ``positions`` is a value (N, H, any, *Q) that has the positions' lengths."""
 
-    def __init__(self, emit: Emit, window: LocalWindow, positions: Value) -> None:
+    def __init__(self, emit: GraphBuilder, window: LocalWindow, positions: Value) -> None:
         self.emit = emit
         self.window = window
         self.extra = window.spare

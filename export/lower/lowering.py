@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..targets import Family, target_of
 
 LAUNCH = 0.05
@@ -46,7 +46,7 @@ class Lowering:
     op: str
     refuse: Callable[[Any, Where], str | None]
     cost: Callable[[Any], float]
-    build: Callable[[Emit, Any], Value]
+    build: Callable[[GraphBuilder, Any], Value]
     gpu_cost: Callable[[Any], float] | None = None
     standard: bool = False
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import TO_END, Emit, Value
+from ..graph.builder import TO_END, GraphBuilder, Value
 from ..graph.values import constant_ints, known
 from .lowering import LAUNCH, Lowering, Where
 from .unfold_slices import axis_refusal
@@ -24,7 +24,7 @@ def _cost(node: Any) -> float:
     return 2.0 + LAUNCH * 3
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     x, axis = node.inputs[0], node.attrs["axis"]
     constant = constant_ints(node.inputs[1])
     if constant == [0] or known(x, axis) == 0:

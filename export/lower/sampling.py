@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 
 _A = -0.75
 _LONG = 512  # taps * channels from which the MatMul pays
@@ -39,7 +39,7 @@ class Axis:
 
     def __init__(
         self,
-        emit: Emit,
+        emit: GraphBuilder,
         size: Dim,
         kind: Any,
         axes: int,
@@ -148,7 +148,7 @@ class Axis:
         return emit.cast(held, np.int64), counts if weight is None else self.op("Mul", weight, counts)
 
 
-def sample_by_gather(emit: Emit, node: Any) -> Value:
+def sample_by_gather(emit: GraphBuilder, node: Any) -> Value:
     """x (N, C, *space) read at grid (N, *out, axes) -> (N, C, *out), by Gathers of rows of channels."""
     x, grid = node.inputs
     axes = len(x.shape) - 2
@@ -174,7 +174,7 @@ def sample_by_gather(emit: Emit, node: Any) -> Value:
     return emit.reshape(moved, [0, 0, *out])
 
 
-def starts_of(emit: Emit, batch: Dim, space: Sequence[Dim], points: Dim) -> Value | None:
+def starts_of(emit: GraphBuilder, batch: Dim, space: Sequence[Dim], points: Dim) -> Value | None:
     """Where the image of every point starts among all rows, (N*points,) int64; None for a batch of 1."""
     if isinstance(batch, int) and batch == 1:
         return None
@@ -187,7 +187,7 @@ def starts_of(emit: Emit, batch: Dim, space: Sequence[Dim], points: Dim) -> Valu
     return emit.reshape(wide, [-1])
 
 
-def product_of(emit: Emit, sizes: Sequence[Dim]) -> Dim:
+def product_of(emit: GraphBuilder, sizes: Sequence[Dim]) -> Dim:
     """The product of sizes."""
     total = sizes[0]
     for size in sizes[1:]:
@@ -195,7 +195,9 @@ def product_of(emit: Emit, sizes: Sequence[Dim]) -> Dim:
     return total
 
 
-def corners_of(emit: Emit, taps: Sequence[Sequence[Tap]], space: Sequence[Dim], starts: Value | None) -> list[Tap]:
+def corners_of(
+    emit: GraphBuilder, taps: Sequence[Sequence[Tap]], space: Sequence[Dim], starts: Value | None
+) -> list[Tap]:
     """(row, weight) of every corner; what corners share (a plane, a line) is computed once."""
     corners = list(taps[0])
     for axis, size in enumerate(space[1:], 1):
@@ -211,20 +213,20 @@ def corners_of(emit: Emit, taps: Sequence[Sequence[Tap]], space: Sequence[Dim], 
     return corners
 
 
-def _times(emit: Emit, a: Value | None, b: Value | None) -> Value | None:
+def _times(emit: GraphBuilder, a: Value | None, b: Value | None) -> Value | None:
     if a is None or b is None:
         return b if a is None else a
     return emit.op("Mul", a, b)
 
 
-def weighted_sum(emit: Emit, rows: Value, corners: Sequence[Tap], channels: Dim, kind: Any) -> Value:
+def weighted_sum(emit: GraphBuilder, rows: Value, corners: Sequence[Tap], channels: Dim, kind: Any) -> Value:
     """The sum over corners of weight * row, (points, C): of ``kind``, or of the rows' type where nothing is weighed."""
     if len(corners) > 1 and isinstance(channels, int) and len(corners) * channels >= _LONG:
         return _by_matmul(emit, rows, corners, channels, kind)
     return _by_sum(emit, rows, corners, kind)
 
 
-def _by_sum(emit: Emit, rows: Value, corners: Sequence[Tap], kind: Any) -> Value:
+def _by_sum(emit: GraphBuilder, rows: Value, corners: Sequence[Tap], kind: Any) -> Value:
     terms = []
     for index, weight in corners:
         values = emit.op("Gather", rows, index, axis=0)
@@ -234,7 +236,7 @@ def _by_sum(emit: Emit, rows: Value, corners: Sequence[Tap], kind: Any) -> Value
     return emit.sum(terms)
 
 
-def _by_matmul(emit: Emit, rows: Value, corners: Sequence[Tap], channels: Dim, kind: Any) -> Value:
+def _by_matmul(emit: GraphBuilder, rows: Value, corners: Sequence[Tap], channels: Dim, kind: Any) -> Value:
     index = emit.concat([emit.unsqueeze(row, [1]) for row, _ in corners], axis=1)  # (N*P, K)
     weights = emit.concat([emit.unsqueeze(weight, [1]) for _, weight in corners], axis=1)
     values = emit.cast(emit.op("Gather", rows, index, axis=0), kind)  # (N*P, K, C)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.values import constant_values
 
 
@@ -42,7 +42,7 @@ class Parts:
         return f"the rank of {', '.join(unknown)} is not known" if unknown else None
 
 
-def scaled(emit: Emit, parts: Parts) -> tuple[Value, Value]:
+def scaled(emit: GraphBuilder, parts: Parts) -> tuple[Value, Value]:
     """Query and key, each times the root of the scale, as PyTorch does, so that no product of FP16 sums overflows early."""
     root = abs(parts.scale) ** 0.5
     query, key = parts.query, parts.key
@@ -53,7 +53,7 @@ def scaled(emit: Emit, parts: Parts) -> tuple[Value, Value]:
     return query, key
 
 
-def bias(emit: Emit, parts: Parts, rows: Dim, columns: Dim) -> Value | None:
+def bias(emit: GraphBuilder, parts: Parts, rows: Dim, columns: Dim) -> Value | None:
     """All masks as one tensor to add to the scores: floats where they are given, -inf where a key does not take part.
 
     It is made in the masks' own shape, which is seldom that of the scores. None without a mask.
@@ -69,13 +69,13 @@ def bias(emit: Emit, parts: Parts, rows: Dim, columns: Dim) -> Value | None:
     return total
 
 
-def _lower(emit: Emit, rows: Dim, columns: Dim) -> Value:
+def _lower(emit: GraphBuilder, rows: Dim, columns: Dim) -> Value:
     """Causal order, counted from the upper left: (rows, columns) of bool, true where column <= row."""
     row_numbers = emit.unsqueeze(_count(emit, rows, "rows"), [1])
     return emit.op("LessOrEqual", _count(emit, columns, "columns"), row_numbers, part="lower", dtype=np.bool_)
 
 
-def _count(emit: Emit, length: Dim, part: str) -> Value:
+def _count(emit: GraphBuilder, length: Dim, part: str) -> Value:
     """0, 1, 2 … up to a length."""
     if isinstance(length, int):
         return emit.ints(range(length), part)
@@ -83,7 +83,7 @@ def _count(emit: Emit, length: Dim, part: str) -> Value:
     return emit.op("Range", zero, emit.squeeze(length, [0]), one, part=part, dtype=np.int64)
 
 
-def empty_rows(emit: Emit, parts: Parts, total: Value | None) -> Value | None:
+def empty_rows(emit: GraphBuilder, parts: Parts, total: Value | None) -> Value | None:
     """(…, L or 1, 1) of bool, true where the bias ``total`` hides every key; None where it cannot."""
     masks = [mask for mask in (parts.mask, parts.keep) if mask is not None]
     if not masks:
@@ -99,7 +99,7 @@ def empty_rows(emit: Emit, parts: Parts, total: Value | None) -> Value | None:
     return emit.op("Equal", top, lowest, part="empty", dtype=np.bool_)
 
 
-def zeroed(emit: Emit, y: Value, empty: Value | None) -> Value:
+def zeroed(emit: GraphBuilder, y: Value, empty: Value | None) -> Value:
     """y with zeros in the empty rows; y itself where there are none."""
     if empty is None:
         return y

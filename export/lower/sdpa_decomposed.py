@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from .lowering import LAUNCH, Lowering, Where
 from .sdpa import Parts, bias, empty_rows, scaled, zeroed
 
@@ -28,7 +28,7 @@ def _cost(node: Any) -> float:
     return 6.0 + LAUNCH * 7
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     parts = Parts.of(node)
     query, key = scaled(emit, parts)
     rank, key_rank = len(parts.query.shape), len(parts.key.shape)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known
 from ..targets import refusal
 from .lowering import LAUNCH, Lowering, Where
@@ -83,7 +83,7 @@ def _cost(node: Any) -> float:
     return 5.0 + LAUNCH * 3
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     parts = Parts.of(node)
     query, key = scaled(emit, parts)
     given = [query, key, parts.value]

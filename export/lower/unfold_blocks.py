@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import gcd
 from typing import Any
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.values import known
 from .im2col_slices import tap_bounds
 from .lowering import LAUNCH, Lowering, Where
@@ -31,7 +31,7 @@ def _cost(node: Any) -> float:
     return (1.0 if blocks == 1 else 3.0) + LAUNCH * (blocks + 4)
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     axis, size, step = (node.attrs[key] for key in ("axis", "size", "step"))
     x, block = node.inputs[0], gcd(size, step)
     rank = len(x.shape)

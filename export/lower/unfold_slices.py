@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from .im2col_slices import tap_bounds
 from .lowering import LAUNCH, Lowering, Where
 
@@ -31,7 +31,7 @@ def _cost(node: Any) -> float:
     return 2.0 + LAUNCH * (int(node.attrs["size"]) + 2)
 
 
-def _build(emit: Emit, node: Any) -> Value:
+def _build(emit: GraphBuilder, node: Any) -> Value:
     axis, size, step = (node.attrs[key] for key in ("axis", "size", "step"))
     x = emit.unsqueeze(node.inputs[0], [len(node.inputs[0].shape)])
     places = []

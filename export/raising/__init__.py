@@ -14,7 +14,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from ..domain import domain_imports
-from ..graph.builder import Emit
+from ..graph.builder import GraphBuilder
 from ..graph.rewrites import Refusal, Rewrite
 from ..graph.roundtrip import export_graph
 from ..graph.skeleton import inferred
@@ -100,7 +100,7 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _replace(graph: gs.Graph, rule: RaisingRule[Any], match: Match[Any], taken: set[str]) -> None:
     """Write the rule's operators in place of the node, or before a node that stays."""
-    emit = Emit(match.node, taken, graph.opset)
+    emit = GraphBuilder(match.node, taken, graph.opset)
     result = rule.build(emit, match)
     if match.keep:
         match.node.inputs[0] = result

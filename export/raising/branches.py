@@ -1,6 +1,6 @@
 """Branches that differ only in which tap they take, found: a tree of the operators that all of them share, with the differences as leaves.
 
-    q * k[.., 0:H], q * k[.., 1:H+1], q * k[.., 2:H+2]   ->   Same(q) * Parts(k, 3 taps)
+    q * k[.., 0:H], q * k[.., 1:H+1], q * k[.., 2:H+2]   ->   Same(q) * TapLeaf(k, 3 taps)
 
 Leaves are the same tensor in every branch, parts of one tensor (a grid of windows or of entries), or constants. Operators are those that
 act on each branch by itself whatever axis is put beside its own (lifted.py). Nothing is written here.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.shapes import constant, producer
-from .grid import Grid, read_grid
+from .grid import TapGrid, read_grid
 from .windows import refuse
 
 ELEMENTWISE = {
@@ -51,10 +51,10 @@ class Same:
 
 
 @dataclass(frozen=True)
-class Parts:
+class TapLeaf:
     """Each branch takes its own tap of one tensor."""
 
-    grid: Grid
+    grid: TapGrid
     rank: int
 
 
@@ -66,7 +66,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Step:
+class BranchOperator:
     """The same operator in every branch; ``node`` is that of the first. ``rank``: of its output in one branch."""
 
     node: Any
@@ -74,14 +74,14 @@ class Step:
     rank: int
 
 
-Tree = Same | Parts | Numbers | Step
+Tree = Same | TapLeaf | Numbers | BranchOperator
 
 
 @dataclass
 class Branches:
     """The search for what some tensors have in common. ``grids``: those found, in the order of the tree; ``reason``: why there is none."""
 
-    grids: list[Grid] = field(default_factory=list)
+    grids: list[TapGrid] = field(default_factory=list)
     reason: str | None = None
     seen: dict[tuple[int, ...], Tree | None] = field(default_factory=dict)
 
@@ -105,11 +105,11 @@ class Branches:
         if any(n is None or n.op != nodes[0].op or n.domain != nodes[0].domain for n in nodes):
             return None
         grid = read_grid(tensors)
-        if isinstance(grid, Grid):
+        if isinstance(grid, TapGrid):
             problem = refuse(grid)
             if problem is None:
                 self.grids.append(grid)
-                return Parts(grid, len(grid.first.kept))
+                return TapLeaf(grid, len(grid.first.kept))
             grid = problem
         if isinstance(grid, str):
             self.reason = self.reason or grid
@@ -141,7 +141,7 @@ class Branches:
             return None
         if first.op == "Einsum" and ("->" not in first.attrs["equation"] or "." in first.attrs["equation"]):
             return None
-        return Step(first, tuple(inputs), len(tensors[0].shape))
+        return BranchOperator(first, tuple(inputs), len(tensors[0].shape))
 
 
 def _has_axes(node: Any) -> bool:

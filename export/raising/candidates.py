@@ -23,11 +23,11 @@ def possible(model: onnx.ModelProto) -> bool:
     graph = model.graph
     if not any(node.op_type in _PARTS or node.op_type == "Conv" for node in graph.node):
         return False
-    look = _Look(graph)
+    look = _Candidates(graph)
     return any(look.at(node) for node in graph.node)
 
 
-class _Look:
+class _Candidates:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.made = {name: node for node in graph.node for name in node.output}
         self.uses = Counter(name for node in graph.node for name in node.input)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.shapes import all_integers, length, producer
 from ..graph.size import Size
 from .index_matrix import Windows, read
@@ -57,7 +57,7 @@ def find(node: Any) -> Match[tuple[Any, dict[str, Any]]] | str | None:
     return Match(node, (OP,), (x, attributes), keep=not columns)
 
 
-def build(emit: Emit, match: Match[tuple[Any, dict[str, Any]]]) -> Value:
+def build(emit: GraphBuilder, match: Match[tuple[Any, dict[str, Any]]]) -> Value:
     """Im2Col of the image."""
     return domain_op(emit, OP, *match.data)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.shapes import constant, length, producer
 from ..graph.size import Size
 from .index_matrix import OTHERWISE, Windows, read
@@ -44,7 +44,7 @@ def find(node: Any) -> Match[tuple[dict[str, Any], list[int]]] | str | None:
     return Match(node, (OP,), (attributes, perm))
 
 
-def build(emit: Emit, match: Match[tuple[dict[str, Any], list[int]]]) -> Value:
+def build(emit: GraphBuilder, match: Match[tuple[dict[str, Any], list[int]]]) -> Value:
     """Unfold of the data, its window axis moved into place."""
     attributes, perm = match.data
     return emit.transpose(domain_op(emit, OP, match.node.inputs[0], attributes), perm)

@@ -17,7 +17,7 @@ from .views import View, chain, view
 
 
 @dataclass(frozen=True)
-class Taps:
+class TapAxis:
     """Along one axis: ``count`` taps, ``dilation`` apart, the first one at ``start``."""
 
     axis: int
@@ -32,22 +32,22 @@ class Taps:
 
 
 @dataclass(frozen=True)
-class Grid:
+class TapGrid:
     """``order[i]`` is the place of view ``i`` among the taps, row-major. ``first`` is the view of the first tap."""
 
     base: Any
     first: View
-    taps: tuple[Taps, ...]
+    taps: tuple[TapAxis, ...]
     order: tuple[int, ...]
 
     @property
-    def windows(self) -> tuple[Taps, ...]:
+    def windows(self) -> tuple[TapAxis, ...]:
         """The axes along which a window slides, and those that hold a single one beside them."""
         slides = any(not self._single(t.axis) for t in self.taps)
         return tuple(t for t in self.taps if slides and (t.axis in self.first.kept or not self._single(t.axis)))
 
     @property
-    def entries(self) -> tuple[Taps, ...]:
+    def entries(self) -> tuple[TapAxis, ...]:
         """The axes that the taps are entries of."""
         windows = self.windows
         return tuple(t for t in self.taps if t not in windows)
@@ -60,12 +60,12 @@ class Grid:
     def _single(self, axis: int) -> bool:
         return self.first.parts[axis].count == ONE
 
-    def _overlaps(self, taps: Taps) -> bool:
+    def _overlaps(self, taps: TapAxis) -> bool:
         reach = self.first.parts[taps.axis].reach
         return reach.value is None or taps.dilation < reach.value
 
 
-def read_grid(tensors: tuple[Any, ...]) -> Grid | str | None:
+def read_grid(tensors: tuple[Any, ...]) -> TapGrid | str | None:
     """The grid of these tensors. None where they are no parts of anything; a reason where they are, and are no grid."""
     paths = [chain(tensor) for tensor in tensors]
     if any(len(path) < 2 for path in paths):
@@ -91,7 +91,7 @@ def _several_bases(bases: list[Any]) -> str | None:
     return f"its slices are of {different} tensors" if 2 * different <= len(bases) else None
 
 
-def _grid(base: Any, views: list[View]) -> Grid | str:
+def _grid(base: Any, views: list[View]) -> TapGrid | str:
     first = views[0]
     for axis, part in enumerate(first.parts):
         others = [v.parts[axis] for v in views]
@@ -101,7 +101,7 @@ def _grid(base: Any, views: list[View]) -> Grid | str:
             return "its slices are of unequal lengths"
     if any(v.kept != first.kept for v in views):
         return "its slices keep different axes"
-    taps: list[Taps] = []
+    taps: list[TapAxis] = []
     for axis in range(len(first.parts)):
         starts = sorted({v.parts[axis].start for v in views})
         if len(starts) == 1:
@@ -109,17 +109,17 @@ def _grid(base: Any, views: list[View]) -> Grid | str:
         apart = starts[1] - starts[0]
         if starts != list(range(starts[0], starts[-1] + 1, apart)):
             return f"its slices along axis {axis} are not evenly apart"
-        taps.append(Taps(axis, starts[0], apart, len(starts)))
+        taps.append(TapAxis(axis, starts[0], apart, len(starts)))
     full = prod(t.count for t in taps)
     order = tuple(_place(v, taps) for v in views)
     if len(set(order)) < len(order):
         return "a slice appears twice"
     if len(order) < full:
         return f"its slices are {len(order)} of the {full} taps of a window"
-    return Grid(base, views[order.index(0)], tuple(taps), order)
+    return TapGrid(base, views[order.index(0)], tuple(taps), order)
 
 
-def _place(of: View, taps: list[Taps]) -> int:
+def _place(of: View, taps: list[TapAxis]) -> int:
     place = 0
     for t in taps:
         place = place * t.count + (of.parts[t.axis].start - t.start) // t.dilation

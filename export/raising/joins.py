@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.shapes import constant, length
-from .branches import Branches, Parts, Step, Tree
-from .grid import Grid
+from .branches import Branches, BranchOperator, TapLeaf, Tree
+from .grid import TapGrid
 from .lifted import Writer
 from .rule import Match
 from .windows import Lifted, operators
@@ -24,7 +24,7 @@ class Joined:
     """Branches found alike, and the grids that they take their taps from. The first one with windows gives the order."""
 
     tree: Tree
-    grids: tuple[Grid, ...]
+    grids: tuple[TapGrid, ...]
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -40,9 +40,15 @@ class Joined:
     def computes(self) -> bool:
         """Whether a branch does arithmetic, and is not only moved."""
         tree = self.tree
-        while isinstance(tree, Step) and tree.node.op in ("Unsqueeze", "Squeeze", "Transpose", "Reshape", "Identity"):
+        while isinstance(tree, BranchOperator) and tree.node.op in (
+            "Unsqueeze",
+            "Squeeze",
+            "Transpose",
+            "Reshape",
+            "Identity",
+        ):
             tree = tree.inputs[0]
-        return not isinstance(tree, Parts)
+        return not isinstance(tree, TapLeaf)
 
 
 def find(branches: tuple[Any, ...]) -> Joined | str | None:
@@ -58,7 +64,7 @@ def find(branches: tuple[Any, ...]) -> Joined | str | None:
     return Joined(tree, tuple(search.grids))
 
 
-def concat(emit: Emit, match: Match[Joined]) -> Value:
+def concat(emit: GraphBuilder, match: Match[Joined]) -> Value:
     """Write a Concat of branches: the taps go in front of its axis and are merged with it."""
     node, joined = match.node, match.data
     writer = Writer(emit, joined.order)
@@ -77,19 +83,19 @@ def concat(emit: Emit, match: Match[Joined]) -> Value:
 
 def stacked(tree: Tree, axis: int) -> Tree | None:
     """What is stacked, where a branch ends by the very axis along which the branches are joined."""
-    if not isinstance(tree, Step) or tree.node.op != "Unsqueeze":
+    if not isinstance(tree, BranchOperator) or tree.node.op != "Unsqueeze":
         return None
     axes = constant(tree.node.inputs[1])
     return tree.inputs[0] if axes is not None and [int(a) % tree.rank for a in axes.reshape(-1)] == [axis] else None
 
 
-def _in_order_of_branches(emit: Emit, x: Lifted, order: tuple[int, ...]) -> Lifted:
+def _in_order_of_branches(emit: GraphBuilder, x: Lifted, order: tuple[int, ...]) -> Lifted:
     if list(order) == sorted(order):
         return x
     return Lifted(emit.op("Gather", x.value, emit.ints(order), axis=x.at), x.rank, x.at)
 
 
-def _merged(emit: Emit, node: Any, x: Lifted, axis: int) -> list[Dim]:
+def _merged(emit: GraphBuilder, node: Any, x: Lifted, axis: int) -> list[Dim]:
     """The shape of the Concat's output, for a Reshape of (…, taps, part, …); axes in front are copied."""
     sizes: list[Dim] = [0] * axis
     known = [length(node.outputs[0], i) for i in range(axis, x.rank)]
@@ -107,5 +113,5 @@ def _merged(emit: Emit, node: Any, x: Lifted, axis: int) -> list[Dim]:
     return sizes
 
 
-def _size(emit: Emit, x: Value, axis: int) -> Value:
+def _size(emit: GraphBuilder, x: Value, axis: int) -> Value:
     return emit.op("Shape", x, part=f"size{axis}", dtype=np.int64, start=axis, end=axis + 1)

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.shapes import all_integers, constant, length
 from ..graph.size import Size
-from .branches import ELEMENTWISE, PRODUCTS, REDUCTIONS, Numbers, Parts, Same, Step, Tree
+from .branches import ELEMENTWISE, PRODUCTS, REDUCTIONS, BranchOperator, Numbers, Same, TapLeaf, Tree
 from .windows import Lifted, write
 
 
 class Writer:
     """Writes trees of branches whose order is ``order``: branch ``i`` is the tap ``order[i]`` of the result."""
 
-    def __init__(self, emit: Emit, order: tuple[int, ...]) -> None:
+    def __init__(self, emit: GraphBuilder, order: tuple[int, ...]) -> None:
         self.emit = emit
         self.order = order
         self._written: dict[int, Lifted] = {}
@@ -37,7 +37,7 @@ class Writer:
             return Lifted(tree.value, _rank(tree), None)
         if isinstance(tree, Numbers):
             return self._numbers(tree, behind)
-        if isinstance(tree, Parts):
+        if isinstance(tree, TapLeaf):
             return self._ordered(write(self.emit, tree.grid, behind), tree.grid.order)
         if tree.node.op in ELEMENTWISE:
             return self._elementwise(tree, behind)
@@ -69,9 +69,9 @@ class Writer:
         stacked = np.stack([tree.values[i] for i in values], axis=at)
         return Lifted(self.emit.constant(stacked, stacked.dtype), rank, at)
 
-    def _elementwise(self, tree: Step, behind: int | None) -> Lifted:
-        leading: list[Tree] = [t for t in tree.inputs if isinstance(t, Parts) and t.grid.windows]
-        leading += [t for t in tree.inputs if isinstance(t, Step)]
+    def _elementwise(self, tree: BranchOperator, behind: int | None) -> Lifted:
+        leading: list[Tree] = [t for t in tree.inputs if isinstance(t, TapLeaf) and t.grid.windows]
+        leading += [t for t in tree.inputs if isinstance(t, BranchOperator)]
         first = leading[0] if leading else None
         written = {id(first): self.write(first, behind)} if first is not None else {}
         if first is not None:
@@ -90,7 +90,7 @@ class Writer:
             return self.move(x, x.rank - behind).value
         return self.emit.unsqueeze(self.move(x, 0).value, list(range(1, 1 + behind - x.rank)))
 
-    def _product(self, tree: Step) -> Lifted:
+    def _product(self, tree: BranchOperator) -> Lifted:
         inputs = [self.move(self.write(t), 0) for t in tree.inputs]
         if tree.node.op == "MatMul":
             return self._same_operator(tree.node, [self._aligned(x, tree.rank) for x in inputs], tree.rank, 0)
@@ -101,7 +101,7 @@ class Writer:
         value = self.emit.op("Einsum", *(x.value for x in inputs), equation=equation)
         return Lifted(value, tree.rank, 0)
 
-    def _moved(self, tree: Step, behind: int | None) -> Lifted:
+    def _moved(self, tree: BranchOperator, behind: int | None) -> Lifted:
         node, x = tree.node, self.write(tree.inputs[0], behind if tree.rank == _rank(tree.inputs[0]) else None)
         assert x.at is not None
         if node.op == "Transpose":
@@ -126,7 +126,7 @@ class Writer:
         value = self.emit.op(node.op, x.value, lifted, **options)
         return Lifted(value, tree.rank, at)
 
-    def _reshaped(self, tree: Step, x: Lifted) -> Lifted:
+    def _reshaped(self, tree: BranchOperator, x: Lifted) -> Lifted:
         """Axes at the end that the Reshape leaves alone stay behind the taps; otherwise the taps go to the front."""
         assert x.at is not None
         after, shape = tree.node.outputs[0], tree.node.inputs[1]
@@ -162,10 +162,10 @@ class Writer:
         return Lifted(value, rank, at)
 
 
-def _length(tree: Step, axis: int) -> Size | None:
+def _length(tree: BranchOperator, axis: int) -> Size | None:
     """The length of an axis of a branch in front of its last operator."""
     (inner, *_) = tree.inputs
-    if isinstance(inner, Parts):
+    if isinstance(inner, TapLeaf):
         return inner.grid.first.parts[inner.grid.first.kept[axis]].count
     return length(tree.node.inputs[0], axis)
 

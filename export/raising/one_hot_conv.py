@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Dim, Emit, Value
+from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.shapes import constant, length
 from .rule import Match, RaisingRule, domain_op
 
@@ -44,7 +44,7 @@ def find(node: Any) -> Match[np.ndarray] | str | None:
     return Match(node, ops, source)
 
 
-def build(emit: Emit, match: Match[np.ndarray]) -> Value:
+def build(emit: GraphBuilder, match: Match[np.ndarray]) -> Value:
     """Windows of the input, in the order of the outputs."""
     node, source = match.node, match.data
     _, inner, *kernel = node.inputs[1].shape
@@ -72,7 +72,7 @@ def build(emit: Emit, match: Match[np.ndarray]) -> Value:
 RULE = RaisingRule("one_hot_conv", find, build)
 
 
-def _unfolded(emit: Emit, x: Value, kernel: list[int], dilation: list[int], stride: list[int]) -> Value:
+def _unfolded(emit: GraphBuilder, x: Value, kernel: list[int], dilation: list[int], stride: list[int]) -> Value:
     """(N, C, k1, …, L1, …)"""
     n = len(kernel)
     for i in range(n):
@@ -84,7 +84,7 @@ def _unfolded(emit: Emit, x: Value, kernel: list[int], dilation: list[int], stri
 
 
 def _space(
-    emit: Emit, node: Any, kernel: list[int], dilation: list[int], stride: list[int], pads: list[int]
+    emit: GraphBuilder, node: Any, kernel: list[int], dilation: list[int], stride: list[int], pads: list[int]
 ) -> list[Dim]:
     """The sizes of the output, at most one of them left to be inferred."""
     n, y = len(kernel), node.outputs[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ..domain import DOMAIN
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 
 T = TypeVar("T")
 
@@ -35,10 +35,10 @@ class RaisingRule(Generic[T]):
 
     name: str
     find: Callable[[Any], Match[T] | str | None]
-    build: Callable[[Emit, Match[T]], Value]
+    build: Callable[[GraphBuilder, Match[T]], Value]
 
 
-def domain_op(emit: Emit, op: str, x: Value, attributes: dict[str, Any]) -> Value:
+def domain_op(emit: GraphBuilder, op: str, x: Value, attributes: dict[str, Any]) -> Value:
     """Write one operator of the domain."""
     y = emit.op(op, x, **attributes)
     emit.nodes[-1].domain = DOMAIN

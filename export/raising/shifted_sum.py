@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.shapes import constant, length, producer
 from ..graph.size import Size
 from . import joins
@@ -36,7 +36,7 @@ def find(node: Any) -> Match[tuple[joins.Joined, list[Any]]] | str | None:
     return Match(node, joined.ops, (joined, rest))
 
 
-def build(emit: Emit, match: Match[tuple[joins.Joined, list[Any]]]) -> Value:
+def build(emit: GraphBuilder, match: Match[tuple[joins.Joined, list[Any]]]) -> Value:
     """The sum of the branches, and of the other terms."""
     joined, rest = match.data
     x = Writer(emit, joined.order).write(joined.tree)

@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.shapes import size_of
 from ..graph.size import Size
-from .branches import Branches, Parts, Step
-from .grid import Grid
+from .branches import Branches, BranchOperator, TapLeaf
+from .grid import TapGrid
 from .joins import FEWEST, stacked
 from .rule import Match, RaisingRule, domain_op
-from .views import Part
+from .views import AxisSlice
 from .windows import crop
 
 OP = "Unfold"
 
 
-def find(node: Any) -> Match[tuple[Grid, dict[str, Any]]] | str | None:
+def find(node: Any) -> Match[tuple[TapGrid, dict[str, Any]]] | str | None:
     """``node`` is the Concat. Other rules give the reasons to refuse slices."""
     if node.op != "Concat" or len(node.inputs) < 2 or node.outputs[0].shape is None:
         return None
@@ -32,10 +32,10 @@ def find(node: Any) -> Match[tuple[Grid, dict[str, Any]]] | str | None:
     tree = Branches().find(tuple(node.inputs))
     inner = None if tree is None else stacked(tree, axis)
     perm = None
-    if isinstance(inner, Step) and inner.node.op == "Transpose":
+    if isinstance(inner, BranchOperator) and inner.node.op == "Transpose":
         perm = list(inner.node.attrs.get("perm", ()))
         inner = inner.inputs[0]
-    if not isinstance(inner, Parts) or len(inner.grid.taps) != 1 or inner.grid.entries:
+    if not isinstance(inner, TapLeaf) or len(inner.grid.taps) != 1 or inner.grid.entries:
         return None
     grid = inner.grid
     (places,) = grid.taps
@@ -55,7 +55,7 @@ def find(node: Any) -> Match[tuple[Grid, dict[str, Any]]] | str | None:
     return Match(node, (OP,), (grid, attributes))
 
 
-def build(emit: Emit, match: Match[tuple[Grid, dict[str, Any]]]) -> Value:
+def build(emit: GraphBuilder, match: Match[tuple[TapGrid, dict[str, Any]]]) -> Value:
     """Unfold of the values that the windows cover."""
     grid, attributes = match.data
     return domain_op(emit, OP, _covered(emit, grid), attributes)
@@ -64,12 +64,12 @@ def build(emit: Emit, match: Match[tuple[Grid, dict[str, Any]]]) -> Value:
 RULE = RaisingRule("stacked_windows", find, build)
 
 
-def _covered(emit: Emit, grid: Grid) -> Value:
+def _covered(emit: GraphBuilder, grid: TapGrid) -> Value:
     """The base, or as much of it as the windows cover: values behind the last one that are fewer than a step make no window more."""
     (places,) = grid.taps
     sizes = [size_of(grid.base, axis) for axis in range(len(grid.first.parts))]
     behind = sizes[places.axis] - grid.first.parts[places.axis].reach - Size.number(places.last)
     fits = places.start == 0 and behind.value is not None and behind.value < places.dilation
     parts = zip(grid.first.parts, sizes, strict=True)
-    whole = all(axis == places.axis or part == Part(0, 1, size) for axis, (part, size) in enumerate(parts))
+    whole = all(axis == places.axis or part == AxisSlice(0, 1, size) for axis, (part, size) in enumerate(parts))
     return grid.base if fits and whole else crop(emit, grid)

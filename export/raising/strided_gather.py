@@ -13,25 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.shapes import all_integers, constant, length, producer
 from ..graph.size import Size
 from .evaluate import numbers
-from .grid import Grid, Taps
+from .grid import TapAxis, TapGrid
 from .rule import Match, RaisingRule
-from .views import Part, View
+from .views import AxisSlice, View
 from .windows import operators, refuse, write
 
 
 @dataclass(frozen=True)
-class Run:
+class StrideRun:
     """Along one axis of the index: ``count`` numbers ``stride`` apart."""
 
     stride: int
     count: Size
 
 
-def find(node: Any) -> Match[tuple[Grid, list[tuple[int, bool]]]] | str | None:
+def find(node: Any) -> Match[tuple[TapGrid, list[tuple[int, bool]]]] | str | None:
     """``node`` is the Gather from a flattened tensor."""
     if node.op != "Gather" or node.attrs.get("axis", 0) != 0:
         return None
@@ -53,7 +53,7 @@ def find(node: Any) -> Match[tuple[Grid, list[tuple[int, bool]]]] | str | None:
     placed = _place([size for size in sizes if size is not None], offset, runs)
     if isinstance(placed, str):
         return placed
-    grid = Grid(x, *placed[:2], tuple(range(int(np.prod([t.count for t in placed[1]])))))
+    grid = TapGrid(x, *placed[:2], tuple(range(int(np.prod([t.count for t in placed[1]])))))
     if not grid.overlaps:
         return None
     if reason := refuse(grid):
@@ -61,7 +61,7 @@ def find(node: Any) -> Match[tuple[Grid, list[tuple[int, bool]]]] | str | None:
     return Match(node, operators(grid), (grid, placed[2]))
 
 
-def build(emit: Emit, match: Match[tuple[Grid, list[tuple[int, bool]]]]) -> Value:
+def build(emit: GraphBuilder, match: Match[tuple[TapGrid, list[tuple[int, bool]]]]) -> Value:
     """Separate the taps again, and bring all axes into the order of the index.
 
     The match has, for each axis of the index, the axis of x and whether it is the axis of taps there.
@@ -83,7 +83,7 @@ def build(emit: Emit, match: Match[tuple[Grid, list[tuple[int, bool]]]]) -> Valu
 RULE = RaisingRule("strided_gather", find, build)
 
 
-def _runs(index: Any, rank: int) -> tuple[int, list[Run]] | None:
+def _runs(index: Any, rank: int) -> tuple[int, list[StrideRun]] | None:
     """The offset and the runs of an index: a constant, or constants and one Range added up."""
     fixed, free = np.zeros((1,) * rank, np.int64), None
     open_terms = [index]
@@ -110,11 +110,11 @@ def _runs(index: Any, rank: int) -> tuple[int, list[Run]] | None:
         shape = [1] * rank
         shape[axis] = count
         expected = expected + stride * np.arange(count).reshape(shape)
-        runs.append(Run(stride, Size.number(count)))
+        runs.append(StrideRun(stride, Size.number(count)))
     return (offset, runs) if np.array_equal(expected, fixed) else None
 
 
-def _range(term: Any, rank: int) -> tuple[int, Run] | None:
+def _range(term: Any, rank: int) -> tuple[int, StrideRun] | None:
     """Unsqueeze(Range(0, n, 1) * stride, all axes but one)"""
     node = producer(term)
     if node is None or node.op != "Unsqueeze" or (axes := constant(node.inputs[1])) is None:
@@ -132,12 +132,12 @@ def _range(term: Any, rank: int) -> tuple[int, Run] | None:
     start, limit, step = (all_integers(value) for value in made.inputs)
     if start != [Size.number(0)] or step != [Size.number(1)] or limit is None:
         return None
-    return left.pop(), Run(stride, limit[0])
+    return left.pop(), StrideRun(stride, limit[0])
 
 
 def _place(
-    sizes: list[Size], offset: int, runs: list[Run]
-) -> tuple[View, tuple[Taps, ...], list[tuple[int, bool]]] | str:
+    sizes: list[Size], offset: int, runs: list[StrideRun]
+) -> tuple[View, tuple[TapAxis, ...], list[tuple[int, bool]]] | str:
     """Each run as the positions or the taps along one axis of x: (view of the first tap, taps, what each run is)."""
     rank = len(sizes)
     whole = [1] * rank
@@ -174,12 +174,12 @@ def _place(
             number = runs[i].count.value
             assert number is not None  # a run of free length is the place
             apart = runs[i].stride // whole[axis]
-            taps.append(Taps(axis, start, apart, number))
+            taps.append(TapAxis(axis, start, apart, number))
             last = taps[-1].last
             axes[i] = (axis, True)
         axes[place] = (axis, False)
         room = sizes[axis] - reach - Size.number(start + last)
         if room.value is None or room.value < 0:
             return "its windows run over the end of an axis"
-        parts.append(Part(start, step, reach))
+        parts.append(AxisSlice(start, step, reach))
     return View(tuple(parts), tuple(range(rank))), tuple(taps), axes

@@ -18,7 +18,7 @@ FAR = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Part:
+class AxisSlice:
     """Along one axis: positions ``start``, ``start + step``, … below ``start + reach``."""
 
     start: int
@@ -37,7 +37,7 @@ class Part:
 class View:
     """Parts of all axes of a tensor, of which the axes ``kept`` remain (the others are of length 1 and gone)."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[AxisSlice, ...]
     kept: tuple[int, ...]
 
 
@@ -55,7 +55,7 @@ def view(path: list[Any]) -> View | None:
     if base.shape is None:
         return None
     rank = len(base.shape)
-    found: View | None = View(tuple(Part(0, 1, size_of(base, axis)) for axis in range(rank)), tuple(range(rank)))
+    found: View | None = View(tuple(AxisSlice(0, 1, size_of(base, axis)) for axis in range(rank)), tuple(range(rank)))
     for tensor in path[1:]:
         if found is None:
             return None
@@ -130,7 +130,7 @@ def _squeeze(before: View, node: Any, _: Any) -> View | None:
 _APPLY = {"Slice": _slice, "Gather": _gather, "Split": _split, "Squeeze": _squeeze}
 
 
-def _narrow(part: Part, start: Size, end: Size, step: int) -> Part | None:
+def _narrow(part: AxisSlice, start: Size, end: Size, step: int) -> AxisSlice | None:
     """A part of a part. None where a bound is not proved to lie inside."""
     count = part.count
     if count is None or step < 1:
@@ -155,8 +155,8 @@ def _narrow(part: Part, start: Size, end: Size, step: int) -> Part | None:
     if reach.value is not None:  # in normal form, so that equal parts are equal objects
         chosen = -(-reach.value // step)
         step *= part.step
-        return Part(part.start + part.step * start.value, step, Size.number(step * (chosen - 1) + 1))
-    return Part(part.start + start.value, step, reach) if part.step == 1 else None
+        return AxisSlice(part.start + part.step * start.value, step, Size.number(step * (chosen - 1) + 1))
+    return AxisSlice(part.start + start.value, step, reach) if part.step == 1 else None
 
 
 def _numbers(values: list[Size] | None) -> list[int] | None:
@@ -170,7 +170,7 @@ def _value(size: Size | None) -> int | None:
     return None if size is None else size.value
 
 
-def _with(before: View, axis: int, part: Part) -> View:
+def _with(before: View, axis: int, part: AxisSlice) -> View:
     return replace(before, parts=(*before.parts[:axis], part, *before.parts[axis + 1 :]))
 
 

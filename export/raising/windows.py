@@ -11,10 +11,10 @@ from math import prod
 
 import numpy as np
 
-from ..graph.builder import TO_END, Dim, Emit, Value
+from ..graph.builder import TO_END, Dim, GraphBuilder, Value
 from ..graph.shapes import size_of
 from ..graph.size import Size
-from .grid import Grid, Taps
+from .grid import TapAxis, TapGrid
 from .rule import domain_op
 
 _MOVABLE = [np.dtype(name) for name in ("float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool")]
@@ -36,12 +36,12 @@ class Lifted:
         return self.rank - (self.at or 0)
 
 
-def operators(grid: Grid) -> tuple[str, ...]:
+def operators(grid: TapGrid) -> tuple[str, ...]:
     """The domain operators that :func:`write` puts in, in order."""
     return ("Im2Col",) if _is_image(grid) else ("Unfold",) * len(grid.windows)
 
 
-def refuse(grid: Grid) -> str | None:
+def refuse(grid: TapGrid) -> str | None:
     """Why the operators cannot take the grid, or the crop that it needs cannot be written down."""
     if not any(grid.base.dtype == kind for kind in _MOVABLE):
         return f"no window operator takes values of type {grid.base.dtype}"
@@ -51,7 +51,7 @@ def refuse(grid: Grid) -> str | None:
     return None
 
 
-def write(emit: Emit, grid: Grid, behind: int | None = None) -> Lifted:
+def write(emit: GraphBuilder, grid: TapGrid, behind: int | None = None) -> Lifted:
     """All taps of a grid as one tensor; the axis of taps lies before the last ``behind`` axes where that costs nothing."""
     x = crop(emit, grid)
     rank = len(grid.first.kept)
@@ -84,7 +84,7 @@ def write(emit: Emit, grid: Grid, behind: int | None = None) -> Lifted:
     return Lifted(x, rank, rank)
 
 
-def _is_image(grid: Grid) -> bool:
+def _is_image(grid: TapGrid) -> bool:
     return (
         len(grid.first.parts) == 4
         and grid.first.kept == (0, 1, 2, 3)
@@ -93,7 +93,7 @@ def _is_image(grid: Grid) -> bool:
     )
 
 
-def _end(grid: Grid, axis: int) -> int | None:
+def _end(grid: TapGrid, axis: int) -> int | None:
     """Where the crop ends: TO_END where the windows fill the axis, a number from its start or (negative) its end, None where unknown."""
     part, taps = grid.first.parts[axis], next((t for t in grid.taps if t.axis == axis), None)
     start, last = (taps.start, taps.last) if taps else (part.start, 0)
@@ -108,7 +108,7 @@ def _end(grid: Grid, axis: int) -> int | None:
     return -room.value if room.value is not None else None
 
 
-def crop(emit: Emit, grid: Grid) -> Value:
+def crop(emit: GraphBuilder, grid: TapGrid) -> Value:
     """The base without what the windows leave out."""
     taps = {t.axis: t for t in grid.taps}
     windowed = {t.axis for t in grid.windows}
@@ -126,7 +126,7 @@ def crop(emit: Emit, grid: Grid) -> Value:
     return emit.slice(grid.base, starts, ends, axes, steps)
 
 
-def _entries(emit: Emit, x: Value, grid: Grid, dropped: list[int], behind: int | None) -> Lifted:
+def _entries(emit: GraphBuilder, x: Value, grid: TapGrid, dropped: list[int], behind: int | None) -> Lifted:
     """The axis is that of the taps already. One that each view keeps with length 1 comes back, on the side where it is wanted."""
     (taps,) = grid.taps
     rank = len(grid.first.kept)
@@ -141,7 +141,7 @@ def _entries(emit: Emit, x: Value, grid: Grid, dropped: list[int], behind: int |
     return Lifted(emit.unsqueeze(x, [at + 1]), rank, at)
 
 
-def _im2col(emit: Emit, x: Value, grid: Grid) -> Value:
+def _im2col(emit: GraphBuilder, x: Value, grid: TapGrid) -> Value:
     steps = [grid.first.parts[t.axis].step for t in grid.taps]
     attributes = {
         "kernel": [t.count for t in grid.taps],
@@ -159,6 +159,6 @@ def _im2col(emit: Emit, x: Value, grid: Grid) -> Value:
     return emit.reshape(columns, [0, known, prod(t.count for t in grid.taps), *space])
 
 
-def _positions(emit: Emit, x: Value, taps: Taps, step: int) -> Dim:
+def _positions(emit: GraphBuilder, x: Value, taps: TapAxis, step: int) -> Dim:
     size = emit.op("Shape", x, part=f"size{taps.axis}", dtype=np.int64, start=taps.axis, end=taps.axis + 1)
     return emit.add(emit.floordiv(emit.sub(size, taps.last + 1), step), 1) if step > 1 else emit.sub(size, taps.last)

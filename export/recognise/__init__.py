@@ -17,14 +17,15 @@ import onnx_graphsurgeon as gs
 
 from ...errors import StageError
 from ..domain import DOMAIN, domain_imports, domain_nodes, register_schemas
+from ..graph.rewrites import Refusal
 from ..graph.roundtrip import export_graph
 from ..graph.skeleton import inferred
-from .context import Context, Found, Refused
+from .context import LocalOperator, Recognition
 from .flow import visit
 from .outlook import fold_back
 from .settle import settle
 
-__all__ = ["Found", "Recognised", "Refused", "recognise"]
+__all__ = ["LocalOperator", "Recognised", "recognise"]
 
 WINDOWS = ("Im2Col", "Unfold")
 
@@ -34,8 +35,8 @@ class Recognised:
     """The model with local operators in it, what was found, and what was left and why."""
 
     model: onnx.ModelProto
-    found: list[Found] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    found: list[LocalOperator] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
 
 
 def recognise(model: onnx.ModelProto) -> Recognised:
@@ -51,7 +52,7 @@ def recognise(model: onnx.ModelProto) -> Recognised:
         return Recognised(model)
     register_schemas()
     graph = gs.import_onnx(_inferred(model))
-    context = Context(graph, _taken(graph))
+    context = Recognition(graph, _taken(graph))
     for node in list(graph.nodes):
         visit(context, node)
     if not context.found:
@@ -86,12 +87,12 @@ def _taken(graph: Any) -> set[str]:
     return {node.name for node in graph.nodes} | set(graph.tensors().keys())
 
 
-def _alive(context: Context, graph: Any) -> list[Found]:
+def _alive(context: Recognition, graph: Any) -> list[LocalOperator]:
     names = {node.name for node in graph.nodes}
     return [entry for entry in context.found if entry.node in names]
 
 
-def _refused(context: Context, graph: Any) -> list[Refused]:
+def _refused(context: Recognition, graph: Any) -> list[Refusal]:
     """Reasons for what is still in the graph: windows that overlap, and attention that stayed in parts."""
     left = []
     names = {node.name for node in graph.nodes}
@@ -107,6 +108,6 @@ def _refused(context: Context, graph: Any) -> list[Refused]:
             reason = context.reasons.get(
                 node.name, "no product of its windows is summed over channels or over the window"
             )
-            left.append(Refused(node.name, reason))
-    parts = [Refused(name, reason) for name, reason in context.refused.items() if name in names]
+            left.append(Refusal("recognise", node.name, reason))
+    parts = [Refusal("recognise", name, reason) for name, reason in context.refused.items() if name in names]
     return left + parts

@@ -15,7 +15,7 @@ from ..graph.shapes import widest
 from .arrange import Unwritable
 from .attend import attend
 from .canonical import Canonical, batch_axis, described, divide, parts, sharing
-from .context import Context, Found
+from .context import LocalOperator, Recognition
 from .correlate import shares_blocks
 from .layout import PLACE, REPEATED, flat, length
 from .position import positioned
@@ -38,7 +38,7 @@ def refusal(product: Product) -> str | None:
     return shares_blocks(product)
 
 
-def aggregate(context: Context, node: Any, product: Product) -> str | None:
+def aggregate(context: Recognition, node: Any, product: Product) -> str | None:
     """Put a LocalAggregate, or a LocalAttention, in the place of the output of ``node``; the reason where it was left."""
     product = refined(product)
     reason, split = refusal(product), parts(product.windowed)
@@ -69,11 +69,11 @@ def aggregate(context: Context, node: Any, product: Product) -> str | None:
     context.replace(node, arrange, canonical.finished(y, node.outputs[0].dtype, product.factor))
     nodes = tuple(dict.fromkeys((*window.nodes, *product.nodes, node.name)))
     text = described("LocalAggregate", window.slides, heads, str(length(channels)))
-    context.found.append(Found(name, "LocalAggregate", nodes, text))
+    context.found.append(LocalOperator(name, "LocalAggregate", nodes, text))
     return None
 
 
-def _attended(context: Context, node: Any, product: Product, scores: Scores) -> str | None:
+def _attended(context: Recognition, node: Any, product: Product, scores: Scores) -> str | None:
     """As one attention with position terms in the keys; with them as biases where that cannot be written."""
     moved = positioned(context, node, scores)
     reason: str | None = None

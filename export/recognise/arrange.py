@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..graph.builder import Dim as GraphDim
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.shapes import sizes_of
 from ..graph.size import ONE, Factor, Floor, Size, product
 from .layout import Atom, Dims, flat, length
-from .windows import Source
+from .windows import WindowSource
 
 
 class Unwritable(Exception):
@@ -24,7 +24,7 @@ class Sizes:
         self._graph = graph
         self._places: dict[Factor, tuple[Value, int]] | None = None
 
-    def dim(self, emit: Emit, size: Size) -> GraphDim:
+    def dim(self, emit: GraphBuilder, size: Size) -> GraphDim:
         """The length as an int, or as an int64[1] value computed from shapes."""
         if size.value is not None:
             return size.value
@@ -36,7 +36,7 @@ class Sizes:
             total = emit.add(term, total)
         return total
 
-    def _factor(self, emit: Emit, factor: Factor) -> GraphDim:
+    def _factor(self, emit: GraphBuilder, factor: Factor) -> GraphDim:
         if isinstance(factor, Floor):
             return emit.floordiv(self.dim(emit, factor.size), factor.divisor)
         if factor not in self._found():
@@ -58,7 +58,7 @@ class Sizes:
 class Arrange:
     """Writes the layout operators around one domain operator."""
 
-    def __init__(self, emit: Emit, sizes: Sizes) -> None:
+    def __init__(self, emit: GraphBuilder, sizes: Sizes) -> None:
         self.emit = emit
         self._sizes = sizes
 
@@ -123,7 +123,7 @@ class Arrange:
         ]
         return self.reshape(x, now, present)
 
-    def source(self, source: Source) -> Value:
+    def source(self, source: WindowSource) -> Value:
         """The tensor after its cuts."""
         x = source.tensor
         now = sizes_of(x) or ()

@@ -18,7 +18,7 @@ import numpy as np
 from ..graph.shapes import widest
 from .canonical import (
     Canonical,
-    Parts,
+    WindowedParts,
     batch_axis,
     described,
     divide,
@@ -27,7 +27,7 @@ from .canonical import (
     sharing,
     space_after,
 )
-from .context import Context, Found
+from .context import LocalOperator, Recognition
 from .layout import (
     FOREIGN,
     OUTER,
@@ -61,7 +61,7 @@ class _Names:
         return tuple(Term(term.tensor, self(term.dims), term.factor) for term in terms)
 
 
-def attend(context: Context, node: Any, product: Product, scores: Scores) -> str | None:
+def attend(context: Recognition, node: Any, product: Product, scores: Scores) -> str | None:
     """Put a LocalAttention in the place of the output of ``node``; the reason where it was left apart."""
     used = context.used_elsewhere(scores.tensors)
     if used is not None:
@@ -129,7 +129,7 @@ def attend(context: Context, node: Any, product: Product, scores: Scores) -> str
         "LocalAttention", slides, heads, str(size) if size == wide else f"{size} (values of {wide})", extras
     )
     context.found = [entry for entry in context.found if not _part_of(entry, scores)]
-    context.found.append(Found(name, "LocalAttention", nodes, text))
+    context.found.append(LocalOperator(name, "LocalAttention", nodes, text))
     return None
 
 
@@ -141,7 +141,7 @@ def _refined(scores: Scores) -> Scores:
     return replace(scores, product=refined(scores.product, later), bias=bias)
 
 
-def _part_of(entry: Found, scores: Scores) -> bool:
+def _part_of(entry: LocalOperator, scores: Scores) -> bool:
     """Whether a correlation that was found is the one that went into the attention."""
     return entry.operator == "LocalCorrelation" and set(entry.consumed) <= set(scores.nodes)
 
@@ -159,8 +159,8 @@ def _same_axes(same: dict[Atom, Atom], ours: Window, theirs: Window) -> bool:
     return True
 
 
-def _split(found: Parts, by: dict[Atom, Dim]) -> Parts:
-    return Parts(
+def _split(found: WindowedParts, by: dict[Atom, Dim]) -> WindowedParts:
+    return WindowedParts(
         flat(substituted((found.outer,), by)),
         flat(substituted((found.places,), by)),
         substituted(found.positions, by),

@@ -22,7 +22,7 @@ Rename = Callable[[Dims], Dims]
 
 
 @dataclass(frozen=True)
-class Parts:
+class WindowedParts:
     """The atoms of a windowed value by what they are: whole axes in order, however a view has cut them up."""
 
     outer: Dim
@@ -32,7 +32,7 @@ class Parts:
     """The dimensions of the source tensor; a space axis is one atom."""
 
 
-def parts(value: Windowed) -> Parts | None:
+def parts(value: Windowed) -> WindowedParts | None:
     """None where a view has taken an axis apart that does not come together again."""
     window, source = value.window, []
     outer: list[Atom] = []
@@ -49,7 +49,7 @@ def parts(value: Windowed) -> Parts | None:
     positions = [pieces(value.dims, POSITION, axis) for axis in window.axes]
     if any(found is None for found in (*places, *positions)):
         return None
-    return Parts(
+    return WindowedParts(
         tuple(outer),
         flat(found for found in places if found is not None),
         tuple(found for found in positions if found is not None),

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from .arrange import Arrange, Sizes
 from .views import View
 from .windows import Window
 
 
 @dataclass(frozen=True)
-class Found:
+class LocalOperator:
     """A local operator put in: its node, the source nodes that it stands for, and one line for the reader."""
 
     node: str
@@ -22,23 +22,15 @@ class Found:
     description: str
 
 
-@dataclass(frozen=True)
-class Refused:
-    """A node that was left as it was, and why."""
-
-    node: str
-    reason: str
-
-
 @dataclass
-class Context:
+class Recognition:
     """The state of one run over a graph. ``nodes`` are the new nodes, ``replaced`` the names of outputs that they took over."""
 
     graph: Any
     taken: set[str]
     views: dict[str, View] = field(default_factory=dict)
     nodes: list[Any] = field(default_factory=list)
-    found: list[Found] = field(default_factory=list)
+    found: list[LocalOperator] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     """By window operator, why its windows were left, the first time that was said."""
@@ -58,7 +50,7 @@ class Context:
 
     def arrange(self, node: Any) -> Arrange:
         """A builder of nodes that are named after ``node``."""
-        return Arrange(Emit(node, self.taken, self.graph.opset), self.sizes)
+        return Arrange(GraphBuilder(node, self.taken, self.graph.opset), self.sizes)
 
     def keep(self, arrange: Arrange) -> None:
         """Take over helper nodes that replace nothing by themselves."""

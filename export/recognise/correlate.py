@@ -15,7 +15,7 @@ from typing import Any
 from ..graph.shapes import widest
 from ..graph.size import ONE, Size
 from .canonical import Canonical, batch_axis, described, divide, parts, sharing
-from .context import Context, Found
+from .context import LocalOperator, Recognition
 from .layout import FOREIGN, OUTER, PLACE, REPEATED, flat, length
 from .views import Product, Scores, refined
 
@@ -51,7 +51,7 @@ def refusal(product: Product) -> str | None:
     return shares_blocks(product)
 
 
-def correlate(context: Context, node: Any, product: Product) -> Scores | str:
+def correlate(context: Recognition, node: Any, product: Product) -> Scores | str:
     """Put a LocalCorrelation in the place of the output of ``node``. Returns what is known of it, or why it was left."""
     product = refined(product)
     reason, split = refusal(product), parts(product.windowed)
@@ -77,7 +77,7 @@ def correlate(context: Context, node: Any, product: Product) -> Scores | str:
     extras = ["with relative"] if relative is not None else []
     extras += [product.compose.replace("_", " ")] if product.compose != "product" else []
     text = described("LocalCorrelation", window.slides, heads, str(length(channels)), extras)
-    context.found.append(Found(name, "LocalCorrelation", _once(nodes), text))
+    context.found.append(LocalOperator(name, "LocalCorrelation", _once(nodes), text))
     return Scores(product, frozenset(channels), product.dims, product.factor, _once(nodes), (output,))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..graph.shapes import constant, scalar
-from .context import Context
+from .context import Recognition
 from .layout import OUTER, Dim, Dims, length
 from .windows import Term, Windowed, cut, rejoined, strided
 
@@ -101,7 +101,7 @@ def _dim(term: Term, from_end: int) -> Dim:
     return term.dims[from_end] if -from_end <= len(term.dims) else ()
 
 
-def concatenated(context: Context, node: Any, parts: list[Windowed | None]) -> Windowed | None:
+def concatenated(context: Recognition, node: Any, parts: list[Windowed | None]) -> Windowed | None:
     """A Concat of parts that are together what they were cut from, each with a relative term of its own (or all with none)."""
     known = [part for part in parts if part is not None]
     if len(known) != len(parts) or not known:

@@ -11,7 +11,7 @@ from ..domain import DOMAIN
 from ..graph.shapes import sizes_of, widest
 from .arrange import Unwritable
 from .carry import CARRIERS, carried
-from .context import Context
+from .context import Recognition
 from .contract import Unproved, elementwise
 from .cuts import concatenated, gathered, sliced, split, takes_all
 from .fold import folded
@@ -24,7 +24,7 @@ from .windows import Term, Windowed, im2col, unfold
 _PRODUCTS = ("Mul", "Sub", "MatMul", "Einsum")
 
 
-def visit(context: Context, node: Any) -> None:
+def visit(context: Recognition, node: Any) -> None:
     """Look at one node; it may be replaced, and its outputs may become known."""
     if node.domain == DOMAIN and node.op in ("Im2Col", "Unfold"):
         _window(context, node)
@@ -54,7 +54,7 @@ def visit(context: Context, node: Any) -> None:
         _scores(context, node, view, at)
 
 
-def _window(context: Context, node: Any) -> None:
+def _window(context: Recognition, node: Any) -> None:
     if node.outputs[0].name not in context.outputs and folded(node):
         return
     view = context.view(node.inputs[0])
@@ -65,7 +65,7 @@ def _window(context: Context, node: Any) -> None:
         context.views[node.outputs[0].name] = found
 
 
-def _carry(context: Context, node: Any) -> None:
+def _carry(context: Recognition, node: Any) -> None:
     view = context.view(node.inputs[0])
     if view is None:
         return
@@ -82,7 +82,7 @@ def _carry(context: Context, node: Any) -> None:
     context.views[output.name] = moved
 
 
-def _cast(context: Context, node: Any) -> None:
+def _cast(context: Recognition, node: Any) -> None:
     """A cast between float types changes no axis. What follows is computed in the widest type that was asked for."""
     view = context.view(node.inputs[0])
     (output,) = node.outputs
@@ -101,7 +101,7 @@ def _cast(context: Context, node: Any) -> None:
         context.views[output.name] = replace(view, nodes=nodes, tensors=(*view.tensors, output), wide=wide)
 
 
-def _lost(context: Context, node: Any, view: Windowed | Product | Scores, reason: str) -> None:
+def _lost(context: Recognition, node: Any, view: Windowed | Product | Scores, reason: str) -> None:
     if isinstance(view, Scores):
         context.refused[node.name] = f"the attention ends here: {reason}"
         return
@@ -109,7 +109,7 @@ def _lost(context: Context, node: Any, view: Windowed | Product | Scores, reason
     context.left(window, f"{node.op} {node.name!r}: {reason}")
 
 
-def _windowed(context: Context, node: Any, view: Windowed, at: int, views: list[Any]) -> None:
+def _windowed(context: Recognition, node: Any, view: Windowed, at: int, views: list[Any]) -> None:
     if node.op == "Slice":
         found = sliced(node, view) if at == 0 else None
     elif node.op == "Gather":
@@ -155,13 +155,13 @@ def _relative(node: Any, view: Windowed, at: int) -> Windowed | None:
     return replace(view, relative=(*view.relative, Term(other, met.other)))
 
 
-def _product(context: Context, node: Any, product: Product) -> None:
+def _product(context: Recognition, node: Any, product: Product) -> None:
     follow = reduce if node.op in ("ReduceSum", "ReduceMean") else power
     if not follow(context, node, product) and not scaled(context, node, product):
         _lost(context, node, product, "the product with the windows is not summed")
 
 
-def _scores(context: Context, node: Any, scores: Scores, at: int) -> None:
+def _scores(context: Recognition, node: Any, scores: Scores, at: int) -> None:
     found = step(context, node, scores, at)
     if isinstance(found, str):
         context.refused[node.name] = f"the attention ends here: {found}"

@@ -16,13 +16,13 @@ from typing import Any
 
 from ..domain import DOMAIN
 from ..domain.window import GEOMETRY, LEADING
-from ..graph.builder import Emit, Value
+from ..graph.builder import GraphBuilder, Value
 from ..graph.shapes import integers, producer, sizes_of
 from ..graph.size import Size
 from .arrange import Arrange, Sizes, Unwritable
 from .canonical import SPACE, Heads, described, geometry
 from .carry import CARRIERS, carried
-from .context import Context, Found
+from .context import LocalOperator, Recognition
 from .layout import OUTER, PLACE, POSITION, REPEATED, Dim, Dims, flat, length, refinement, substituted, whole
 from .windows import Slide
 
@@ -57,7 +57,7 @@ class Outlook:
         return tuple(atom for atom in self.aggregated[1] if atom not in self.places)
 
 
-def fold_back(context: Context) -> list[Any]:
+def fold_back(context: Recognition) -> list[Any]:
     """Put a LocalOutlook in the place of each Col2Im of the context's graph that folds an aggregation back: the new nodes.
 
     The graph is clean and in order before; nodes without outputs are left in it.
@@ -77,13 +77,13 @@ def fold_back(context: Context) -> list[Any]:
     return made
 
 
-def _outlook(context: Context, node: Any, aggregate: Any, chain: list[Any]) -> list[Any]:
+def _outlook(context: Recognition, node: Any, aggregate: Any, chain: list[Any]) -> list[Any]:
     tensors = [aggregate.outputs[0], *(link.outputs[0] for link in chain)]
     other = context.used_elsewhere(tensors)
     if other is not None:
         raise Unlike(f"{other} is used elsewhere too")
     proved = _proved(node, aggregate, chain)
-    arrange = Arrange(Emit(node, context.taken, context.graph.opset), Sizes(context.graph))
+    arrange = Arrange(GraphBuilder(node, context.taken, context.graph.opset), Sizes(context.graph))
     y = _written(arrange, node, aggregate, proved)
     name = next(made.name for made in arrange.emit.nodes if made.domain == DOMAIN)
     arrange.emit.finish(y)
@@ -92,7 +92,7 @@ def _outlook(context: Context, node: Any, aggregate: Any, chain: list[Any]) -> l
     nodes = [*(entry.consumed if entry is not None else ()), *(link.name for link in chain if link.name not in new)]
     heads = Heads(proved.aggregated[0], proved.heads)
     text = described("LocalOutlook", proved.slides, heads, str(length(proved.aggregated[2])))
-    context.found.append(Found(name, "LocalOutlook", tuple(dict.fromkeys([*nodes, node.name])), text))
+    context.found.append(LocalOperator(name, "LocalOutlook", tuple(dict.fromkeys([*nodes, node.name])), text))
     return arrange.emit.nodes
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from ..graph.shapes import producer, scalar, sizes_of
 from ..graph.size import Size
 from .carry import CARRIERS, axes_of, carried
-from .context import Context
+from .context import Recognition
 from .contract import Unproved, contracted
 from .layout import PLACE, POSITION, Atom, Dim, Dims, flat, refinement, substituted, unified, whole
 from .settle import settled
@@ -46,7 +46,7 @@ class _Way:
     summed: frozenset[Atom] = frozenset()
 
 
-def positioned(context: Context, node: Any, scores: Scores) -> Scores:
+def positioned(context: Recognition, node: Any, scores: Scores) -> Scores:
     """The scores with every bias that is proved to be the query times a constant as a relative term of the keys.
 
     Returns ``scores`` itself where there is none. ``node`` gives new constants their names.
@@ -59,7 +59,7 @@ def positioned(context: Context, node: Any, scores: Scores) -> Scores:
     return scores
 
 
-def _moved(context: Context, node: Any, scores: Scores, at: int) -> Scores | None:
+def _moved(context: Recognition, node: Any, scores: Scores, at: int) -> Scores | None:
     """The scores with one bias in the keys; None where that is not proved."""
     term = scores.bias[at]
     above = _line(scores.product.other, _LAYOUT)
@@ -255,7 +255,9 @@ def _substituted(scores: Scores, by: dict[Atom, Dim]) -> Scores:
     )
 
 
-def _laid_out(context: Context, node: Any, scores: Scores, values: np.ndarray, dims: Dims, ratio: float) -> Term | None:
+def _laid_out(
+    context: Recognition, node: Any, scores: Scores, values: np.ndarray, dims: Dims, ratio: float
+) -> Term | None:
     """``ratio`` times a constant with one axis an atom, those of all channels and places among them: repeated where it has none."""
     mine = flat(dims)
     wanted = [atom for atom in flat(scores.product.windowed.dims) if atom.role == PLACE or atom in scores.channels]

@@ -9,7 +9,7 @@ from ..graph.shapes import scalar, sizes_of
 from .aggregate import aggregate
 from .arrange import Unwritable
 from .carry import axes_of
-from .context import Context
+from .context import Recognition
 from .contract import Unproved, contracted
 from .correlate import correlate, softmax_follows
 from .layout import PLACE, Atom, flat
@@ -19,7 +19,7 @@ from .windows import Windowed
 DIFFERENCES = {"Pow": "squared_difference", "Mul": "squared_difference", "Abs": "absolute_difference"}
 
 
-def multiply(context: Context, node: Any, windowed: Windowed, at: int) -> None:
+def multiply(context: Recognition, node: Any, windowed: Windowed, at: int) -> None:
     """Mul, Sub, MatMul or Einsum of windows (input ``at``) and another tensor."""
     other = node.inputs[1 - at]
     number = scalar(other)
@@ -53,7 +53,7 @@ def multiply(context: Context, node: Any, windowed: Windowed, at: int) -> None:
     settle(context, node, product, node.op in ("MatMul", "Einsum"))
 
 
-def settle(context: Context, node: Any, product: Product, summing: bool) -> None:
+def settle(context: Recognition, node: Any, product: Product, summing: bool) -> None:
     """A product as it comes out of ``node``: an aggregation or a correlation if it is complete, else remembered."""
     try:
         _settle(context, node, product, summing)
@@ -61,7 +61,7 @@ def settle(context: Context, node: Any, product: Product, summing: bool) -> None
         context.left(product.windowed.window, f"{node.op} {node.name!r}: {unwritable}")
 
 
-def _settle(context: Context, node: Any, product: Product, summing: bool) -> None:
+def _settle(context: Recognition, node: Any, product: Product, summing: bool) -> None:
     (output,) = node.outputs
     places = {atom for atom in flat(product.windowed.dims) if atom.role == PLACE}
     summed = {atom for atom in product.summed if atom.role == PLACE}
@@ -83,7 +83,7 @@ def _settle(context: Context, node: Any, product: Product, summing: bool) -> Non
     context.views[output.name] = product
 
 
-def scaled(context: Context, node: Any, product: Product) -> bool:
+def scaled(context: Recognition, node: Any, product: Product) -> bool:
     """A product times or over one constant, or negated; whether ``node`` is that."""
     number = -1.0 if node.op == "Neg" else None
     if node.op in ("Mul", "Div"):
@@ -98,7 +98,7 @@ def scaled(context: Context, node: Any, product: Product) -> bool:
     return True
 
 
-def power(context: Context, node: Any, product: Product) -> bool:
+def power(context: Recognition, node: Any, product: Product) -> bool:
     """A difference squared or made absolute; whether ``node`` is that."""
     if product.compose != DIFFERENCE or node.op not in DIFFERENCES:
         return False
@@ -111,7 +111,7 @@ def power(context: Context, node: Any, product: Product) -> bool:
     return True
 
 
-def reduce(context: Context, node: Any, product: Product) -> bool:
+def reduce(context: Recognition, node: Any, product: Product) -> bool:
     """ReduceSum or ReduceMean of a product; False where nothing can be said of it."""
     axes = axes_of(node, len(product.dims))
     if product.compose == DIFFERENCE:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..graph.shapes import scalar, sizes_of
-from .context import Context
+from .context import Recognition
 from .contract import Unproved, elementwise
 from .layout import FOREIGN, PLACE, Dims, flat
 from .views import Scores
@@ -16,7 +16,7 @@ MASKED = -1e9
 """A mask that writes this or less in place of a score adds the same to it, to within rounding, also where all are masked."""
 
 
-def step(context: Context, node: Any, scores: Scores, at: int) -> Scores | str:
+def step(context: Recognition, node: Any, scores: Scores, at: int) -> Scores | str:
     """What is known of the output of ``node`` whose input ``at`` are scores; the reason where nothing is."""
     if scores.soft:
         return f"{node.op} {node.name!r} changes the weights after the softmax"
@@ -68,7 +68,7 @@ def _added(node: Any, scores: Scores, at: int) -> Scores | str:
     return replace(scores, bias=(*scores.bias, Term(other, dims, factor)))
 
 
-def _masked(context: Context, node: Any, scores: Scores, at: int) -> Scores | str:
+def _masked(context: Recognition, node: Any, scores: Scores, at: int) -> Scores | str:
     if at == 0:
         return f"Where {node.name!r} chooses by the scores"
     condition, fill = node.inputs[0], node.inputs[3 - at]
@@ -89,7 +89,7 @@ def _masked(context: Context, node: Any, scores: Scores, at: int) -> Scores | st
     return replace(scores, bias=(*scores.bias, Term(bias, dims)))
 
 
-def _soft(context: Context, node: Any, scores: Scores) -> Scores | str:
+def _soft(context: Recognition, node: Any, scores: Scores) -> Scores | str:
     rank = len(scores.dims)
     axis = node.attrs.get("axis", -1 if context.graph.opset >= 13 else 1) % rank
     if context.graph.opset < 13 and axis != rank - 1:

@@ -46,7 +46,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Source:
+class WindowSource:
     """A tensor of the graph, read after some cuts; ``sizes`` are those after them."""
 
     tensor: Any
@@ -58,7 +58,7 @@ class Source:
 class Window:
     """Windows of ``source`` along the axes of ``slides`` (in the order of the axes); ``nodes`` are the operators that make them."""
 
-    source: Source
+    source: WindowSource
     slides: tuple[Slide, ...]
     nodes: tuple[str, ...]
 
@@ -115,7 +115,7 @@ def im2col(node: Any) -> Windowed | None:
     sizes = sizes_of(x)
     if sizes is None or len(sizes) != 4:
         return None
-    pads, source = attrs["pads"], Source(x, sizes)
+    pads, source = attrs["pads"], WindowSource(x, sizes)
     slides = tuple(
         Slide(
             axis + 2, attrs["kernel"][axis], attrs["dilation"][axis], pads[axis], pads[axis + 2], attrs["stride"][axis]
@@ -135,7 +135,7 @@ def unfold(node: Any, view: Windowed | None) -> Windowed | None:
         sizes = sizes_of(node.inputs[0])
         if sizes is None:
             return None
-        window = _padding_absorbed(Window(Source(node.inputs[0], sizes), (slide,), (node.name,)))
+        window = _padding_absorbed(Window(WindowSource(node.inputs[0], sizes), (slide,), (node.name,)))
         dims = tuple(whole(OUTER, i, size) for i, size in enumerate(sizes))
     else:
         (atom,) = view.dims[axis] if len(view.dims[axis]) == 1 else (None,)
@@ -167,7 +167,7 @@ def _padding_absorbed(window: Window) -> Window:
         replace(slide, begin=slide.begin + amounts[slide.axis][0], end=slide.end + amounts[slide.axis][1])
         for slide in window.slides
     )
-    return _padding_absorbed(replace(window, source=Source(inner, sizes), slides=slides))
+    return _padding_absorbed(replace(window, source=WindowSource(inner, sizes), slides=slides))
 
 
 def _pad_amounts(node: Any, rank: int) -> list[tuple[int, int]] | None:

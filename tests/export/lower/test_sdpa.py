@@ -6,7 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 import pytest
 
-from attnexport.export.graph.builder import Emit
+from attnexport.export.graph.builder import GraphBuilder
 from attnexport.export.lower.sdpa import Parts, bias, empty_rows, scaled
 
 
@@ -21,9 +21,9 @@ def node_of(mask=None, keep=None, **attrs) -> gs.Node:
     return gs.Node("Sdpa", "s", {"causal": 0, "groups": 1, **attrs}, inputs, [tensor("y", ("n", 4, 5, 8))])
 
 
-def made(node: gs.Node) -> tuple[Emit, list[str], object]:
+def made(node: gs.Node) -> tuple[GraphBuilder, list[str], object]:
     """The emitter, the operators of bias and empty rows, and what tells the empty rows."""
-    emit, parts = Emit(node, set(), 18), Parts.of(node)
+    emit, parts = GraphBuilder(node, set(), 18), Parts.of(node)
     empty = empty_rows(emit, parts, bias(emit, parts, 5, 7))
     return emit, [inner.op for inner in emit.nodes], empty
 
@@ -58,7 +58,7 @@ def test_what_is_made_of_the_masks(given, operators) -> None:
 @pytest.mark.parametrize(("scale", "query", "key"), [(0.25, 0.5, 0.5), (-4.0, -2.0, 2.0)])
 def test_the_scale_is_split(scale, query, key) -> None:
     node = node_of(scale=scale)
-    emit = Emit(node, set(), 18)
+    emit = GraphBuilder(node, set(), 18)
     scaled(emit, Parts.of(node))
     assert [inner.inputs[1].values.item() for inner in emit.nodes] == [query, key]
 
@@ -70,7 +70,7 @@ def test_an_absent_scale_is_1_and_absent_masks_are_none() -> None:
     node.inputs.pop()
     node.inputs.pop()
     assert Parts.of(node).keep is None
-    emit = Emit(node, set(), 18)
+    emit = GraphBuilder(node, set(), 18)
     assert scaled(emit, parts) == (parts.query, parts.key) and not emit.nodes
 
 

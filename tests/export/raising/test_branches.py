@@ -8,7 +8,7 @@ import onnx
 import onnx_graphsurgeon as gs
 import pytest
 
-from attnexport.export.raising.branches import LIMIT, Branches, Numbers, Parts, Same, Step
+from attnexport.export.raising.branches import LIMIT, Branches, BranchOperator, Numbers, Same, TapLeaf
 
 
 def search(model: onnx.ModelProto) -> tuple[Any, Branches]:
@@ -19,12 +19,16 @@ def search(model: onnx.ModelProto) -> tuple[Any, Branches]:
 
 def test_a_tree_names_what_is_the_same_and_what_is_not(branches: Any) -> None:
     tree, found = search(branches("m{i} = Mul({s}, x1) r{i} = Add(m{i}, c{i})"))
-    assert isinstance(tree, Step) and (tree.node.op, tree.rank) == ("Add", 3)
+    assert isinstance(tree, BranchOperator) and (tree.node.op, tree.rank) == ("Add", 3)
     product, constants = tree.inputs
     assert isinstance(constants, Numbers) and [v[0, 0] for v in constants.values] == [1, 5, 9]
-    assert isinstance(product, Step) and isinstance(product.inputs[1], Same) and product.inputs[1].value.name == "x1"
+    assert (
+        isinstance(product, BranchOperator)
+        and isinstance(product.inputs[1], Same)
+        and product.inputs[1].value.name == "x1"
+    )
     (parts, _) = product.inputs
-    assert isinstance(parts, Parts) and parts.rank == 3
+    assert isinstance(parts, TapLeaf) and parts.rank == 3
     assert found.grids == [parts.grid] and parts.grid.base.name == "x0"
 
 

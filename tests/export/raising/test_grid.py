@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from attnexport.export.raising.grid import Grid, Taps, read_grid
+from attnexport.export.raising.grid import TapAxis, TapGrid, read_grid
 
 Box = tuple[slice, slice]
 
@@ -42,9 +42,9 @@ def test_any_full_grid_is_read_in_any_order(kernel: tuple[int, int], dilation: i
     places = list(product(range(kernel[0]), range(kernel[1])))
     random.shuffle(places)  # type: ignore[attr-defined]
     found = read_grid(parts([(slice(start + i * dilation, 8 + i * dilation), slice(j, 9 + j)) for i, j in places]))
-    assert isinstance(found, Grid)
-    high = Taps(0, start, dilation, kernel[0])
-    assert found.taps == ((high, Taps(1, 0, 1, kernel[1])) if kernel[1] > 1 else (high,))
+    assert isinstance(found, TapGrid)
+    high = TapAxis(0, start, dilation, kernel[0])
+    assert found.taps == ((high, TapAxis(1, 0, 1, kernel[1])) if kernel[1] > 1 else (high,))
     assert found.order == tuple(i * kernel[1] + j for i, j in places)
     assert found.windows == found.taps and not found.entries
     assert found.overlaps
@@ -62,16 +62,16 @@ def test_any_full_grid_is_read_in_any_order(kernel: tuple[int, int], dilation: i
 )
 def test_taps_overlap_where_one_lies_between_the_places_of_another(boxes: list[Box], overlaps: bool) -> None:
     found = read_grid(parts(boxes))
-    assert isinstance(found, Grid)
+    assert isinstance(found, TapGrid)
     assert found.overlaps is overlaps
 
 
 def test_an_axis_with_one_position_is_a_window_beside_one_that_slides() -> None:
     boxes = [(slice(i, i + 6), slice(j, j + 1)) for i, j in product(range(3), range(2))]
     slid, single = read_grid(parts(boxes)), read_grid(parts([box for box in boxes if box[0].start == 0]))
-    assert isinstance(slid, Grid) and isinstance(single, Grid)
-    assert (slid.windows, slid.entries) == ((Taps(0, 0, 1, 3), Taps(1, 0, 1, 2)), ())
-    assert (single.windows, single.entries) == ((), (Taps(1, 0, 1, 2),))
+    assert isinstance(slid, TapGrid) and isinstance(single, TapGrid)
+    assert (slid.windows, slid.entries) == ((TapAxis(0, 0, 1, 3), TapAxis(1, 0, 1, 2)), ())
+    assert (single.windows, single.entries) == ((), (TapAxis(1, 0, 1, 2),))
 
 
 def test_whole_tensors_are_no_parts() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from attnexport.export.graph.size import Size
-from attnexport.export.raising.views import Part, View, chain, view
+from attnexport.export.raising.views import AxisSlice, View, chain, view
 
 Cut = tuple[int, int, int]
 cuts = st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 2**62), st.integers(1, 3)), min_size=1, max_size=3)
@@ -47,7 +47,7 @@ def test_a_chain_of_known_slices_is_the_range_that_it_takes(chosen: list[Cut]) -
     found = view(path)
     if found is not None:
         part = found.parts[1]
-        assert list(range(part.start, part.start + part.reach.constant, part.step)) == expected.tolist()
+        assert list(range(part.start, part.start + part.reach.value, part.step)) == expected.tolist()
         assert part.count == Size.number(len(expected))
     else:
         assert expected.size == 0
@@ -56,14 +56,14 @@ def test_a_chain_of_known_slices_is_the_range_that_it_takes(chosen: list[Cut]) -
 @pytest.mark.parametrize(
     ("cut", "part"),
     [
-        ((1, -2, 1), Part(1, 1, Size.symbol("W") - Size.number(3))),
-        ((2, 2**62, 2), Part(2, 2, Size.symbol("W") - Size.number(2))),
+        ((1, -2, 1), AxisSlice(1, 1, Size.symbol("W") - Size.number(3))),
+        ((2, 2**62, 2), AxisSlice(2, 2, Size.symbol("W") - Size.number(2))),
         ((0, 5, 1), None),
         ((-3, 2**62, 1), None),
     ],
     ids=["from the end", "to the end", "perhaps beyond the end", "from where is not known"],
 )
-def test_a_free_size(cut: Cut, part: Part | None) -> None:
+def test_a_free_size(cut: Cut, part: AxisSlice | None) -> None:
     found = view(chain(sliced("W", [cut])))
-    whole = Part(0, 1, Size.number(2))
+    whole = AxisSlice(0, 1, Size.number(2))
     assert found == (None if part is None else View((whole, part), (0, 1)))
