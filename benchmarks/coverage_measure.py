@@ -78,12 +78,12 @@ def _export(case: Case, folder: Path, row: Row) -> None:
     from attnexport.export.engine.build import build_engine
     from attnexport.export.engine.flavour import find_flavour
     from attnexport.export.engine.options import EngineOptions
-    from attnexport.export.options import ExportOptions
+    from attnexport.export.options import read_options
     from attnexport.export.pipeline import run
     from attnexport.export.progress import Silent
 
     reporter = Silent()
-    options = ExportOptions.from_strings(
+    options = read_options(
         model=Path(case.factory), trt="rtx", precision="auto", precision_time=60.0, kwargs=json.dumps(case.kwargs), workspace=None,
         gate=2.0, inputs=case.inputs, dynamic=case.dynamic, out=folder / "model.attn", keep_failed=True,
     )  # fmt: skip

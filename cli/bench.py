@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
-from .borrow import SOURCE, borrows, read
+from ..export.option_table import SEED, SOURCE
+from .common import Debug, takes
 
 
-@borrows((*SOURCE, "seed"))
+@takes((*SOURCE, SEED))
 def bench(
     model: Annotated[
         Path | None, typer.Argument(help="A bundle, NAME.attn, or a model, which is exported first.")
@@ -51,8 +52,8 @@ def bench(
         Path | None, typer.Option("--json", help="Write the figures to FILE; - prints them instead of tables.")
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Draw a chart to FILE; needs matplotlib.")] = None,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
-    **words: Any,
+    debug: Debug = False,
+    **options: Any,
 ) -> None:
     """Time contenders on one model in interleaved rounds, beside their peak memory; wrong ones are not timed."""
     from ..export.bench import BenchOptions
@@ -74,19 +75,21 @@ def bench(
             raise InputError(f"{path} cannot be written: {path.parent} is no folder", "make it first")
     file = original if bundle is not None else model
     export = None
-    if bundle is None or file is not None or words["arch"] or words["factory"]:
+    if bundle is None or file is not None or options["arch"] or options["factory"]:
         from ..export.api.requirements import require_export
 
         require_export()
-        export = read({**words, "model": file, "trt": trt, "precision": precision})
-    options = BenchOptions.from_strings(
+        from ..export.options import read_options
+
+        export = read_options(**{**options, "model": file, "trt": trt, "precision": precision})
+    settings = BenchOptions.from_strings(
         bundle=bundle, model=export, contenders=contenders or (), baseline=baseline, batches=batch or (), sizes=size or (),
         target_latency=target_latency, statistic=latency_of, device=device, threads=threads, rounds=rounds, seconds=seconds,
-        memory=memory, seed=words["seed"], png=png,
+        memory=memory, seed=options["seed"], png=png,
     )  # fmt: skip
     on_stdout = json_output == Path("-")
     with ConsoleReporter(silent=on_stdout) as reporter:
-        report = run(options, reporter)
+        report = run(settings, reporter)
     if png is not None:
         from ..export.bench.chart import write_png
 

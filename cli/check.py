@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .common import AsJson, BundlePath, Debug
+
 
 def check(
-    bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
+    bundle: BundlePath,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="First rebuild engines that were built for another GPU or TensorRT.")
     ] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    json_output: AsJson = False,
+    debug: Debug = False,
 ) -> None:
     """Verify a bundle with its golden inputs and outputs, without torch."""
     from ..runtime.check.check import check as run_check

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..errors import InputError
-from .borrow import borrows, read
+from .common import AsJson, Debug, takes
 
 
-@borrows()
+@takes()
 def debug(
     model: Annotated[
         Path | None, typer.Argument(help="The model, as for an export; or a bundle, NAME.attn, with --model.")
@@ -32,10 +32,10 @@ def debug(
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace that folder.")] = False,
     every: Annotated[bool, typer.Option("--all", help="List every module, not those around the place alone.")] = False,
     tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor, too.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json_output: AsJson = False,
     quiet: Annotated[bool, typer.Option(help="Print the command that reproduces the error only.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
-    **words: Any,
+    debug: Debug = False,
+    **options: Any,
 ) -> None:
     """Compare the original in FP64 with a stage, tensor by tensor; find where they part, and write what reproduces it.
 
@@ -45,6 +45,7 @@ def debug(
 
     require_export()
     from ..export.debug import debug as run
+    from ..export.options import read_options
     from ..export.pipeline import destination
     from ..runtime.show.console import ConsoleReporter
     from ..runtime.show.divergence_table import show_divergence
@@ -52,10 +53,10 @@ def debug(
     bundle = model if model is not None and model.is_dir() else None
     if original is not None and bundle is None:
         raise InputError(f"--model {original} belongs to a bundle", "give NAME.attn --model MODEL, or MODEL alone")
-    options = read({**words, "model": original if bundle is not None else model})
-    folder = out or Path(f"{(bundle or destination(options)).stem}.debug")
+    read = read_options(**{**options, "model": original if bundle is not None else model})
+    folder = out or Path(f"{(bundle or destination(read)).stem}.debug")
     with ConsoleReporter(silent=json_output or quiet) as reporter:
-        found = run(options, reporter, stage=stage, bundle=bundle, folder=folder, replace=force)
+        found = run(read, reporter, stage=stage, bundle=bundle, folder=folder, replace=force)
     form: Literal["table", "json", "quiet"] = "json" if json_output else "quiet" if quiet else "table"
     show_divergence(found, form, every=every, tensors=tensors)
     if not found.passed:

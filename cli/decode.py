@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from .common import Debug
 
 
 def decode(
@@ -23,7 +24,7 @@ def decode(
     json_output: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, with every hypothesis and its score.")
     ] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Decode source tokens and print a line of target tokens per row, with '...' if the row has no end token."""
     from ..runtime.decode import open_decoder

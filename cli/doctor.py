@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from .common import AsJson, Debug
 
 
 def doctor(
@@ -17,8 +18,8 @@ def doctor(
     ] = False,
     target: Annotated[list[str] | None, typer.Option(help="With --probe: only this target; repeatable.")] = None,
     save: Annotated[Path | None, typer.Option(help="With --probe: write the matrix to FILE, or update it.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    json_output: AsJson = False,
+    debug: Debug = False,
 ) -> None:
     """Print what is installed, which targets work here, and how to install the others."""
     if probe:

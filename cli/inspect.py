@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from .common import AsJson, BundlePath, Debug
 
 
 def inspect(
-    bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
+    bundle: BundlePath,
     layers: Annotated[bool, typer.Option(help="List every layer of the engines.")] = False,
     attention: Annotated[
         Path | None, typer.Option(help="Draw the attention maps over this image instead; requires matplotlib.")
@@ -25,8 +26,8 @@ def inspect(
     std: Annotated[
         str, typer.Option(help="With --attention: standard deviation that pixels are divided by, likewise.")
     ] = "1",
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    json_output: AsJson = False,
+    debug: Debug = False,
 ) -> None:
     """Print the contents of a bundle: rewrites with reasons, operators, precisions, engine layers, parity."""
     if attention is not None:

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from .common import Debug
+
 
 def models(
     name: Annotated[str | None, typer.Argument(help="One of them, with its options.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON: a list, or one object.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    debug: Debug = False,
 ) -> None:
     """List the networks that --arch knows: parameters, multiply-adds, input, paper."""
     from ..export.api.requirements import require_export

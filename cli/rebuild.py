@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from .borrow import ENGINE, borrows, read_engine
+from ..export.option_table import ENGINE
+from .common import AsJson, BundlePath, Debug, takes
 
 
-@borrows(ENGINE)
+@takes(ENGINE)
 def rebuild(
-    bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
+    bundle: BundlePath,
     trt: Annotated[str, typer.Option(help="Which TensorRT builds: auto, rtx or enterprise.")] = "auto",
     precision: Annotated[
         str | None, typer.Option(help="Build from this model: fp16, fp32, …; by default as the engines were.")
@@ -21,21 +22,22 @@ def rebuild(
         Path | None, typer.Option("--out", "-o", help="Write another bundle instead of changing this one.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="With --out: replace a bundle that is there.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
-    **words: Any,
+    json_output: AsJson = False,
+    debug: Debug = False,
+    **options: Any,
 ) -> None:
     """Build a bundle's engines again from its ONNX models, for the GPU and TensorRT that are here. Needs no torch.
 
     The kernels' timings stay beside the bundle, in NAME.attn.timing-cache, so that the next build here is quicker.
     """
+    from ..export.options import read_engine_options
     from ..export.rebuild import rebuild as run_rebuild
     from ..runtime.show.console import ConsoleReporter
     from ..runtime.show.result_table import show_rebuilt
 
-    options = read_engine(words)
+    engine = read_engine_options(**options)
     with ConsoleReporter(silent=json_output) as reporter:
         done = run_rebuild(
-            bundle, trt=trt, precision=precision, out=out, force=force, options=options, reporter=reporter
+            bundle, trt=trt, precision=precision, out=out, force=force, options=engine, reporter=reporter
         )
     show_rebuilt(done.to_json(), as_json=json_output)

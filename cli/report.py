@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from .common import AsJson, BundlePath, Debug
+
 
 def report(
-    bundle: Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")],
+    bundle: BundlePath,
     bench: Annotated[Path | None, typer.Option(help="What attnexport bench --json wrote of this bundle.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The page; NAME.html by default.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    json_output: AsJson = False,
+    debug: Debug = False,
 ) -> None:
     """Write a bundle's report again: one page that opens anywhere. The one inside the bundle stays as it was sealed."""
     from ..export.report.page import write_page

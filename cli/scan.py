@@ -6,29 +6,31 @@ from typing import Annotated, Any
 
 import typer
 
-from .borrow import SOURCE, borrows, read
+from ..export.option_table import SOURCE
+from .common import AsJson, Debug, takes
 
 
-@borrows(SOURCE)
+@takes(SOURCE)
 def scan(
     target: Annotated[
         list[str] | None, typer.Option(help="Only this target: ort-cpu, tensorrt-rtx, trt, ...; repeatable.")
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
-    **words: Any,
+    json_output: AsJson = False,
+    debug: Debug = False,
+    **options: Any,
 ) -> None:
     """List the operators that each target cannot run or runs slowly, by module and source line. Writes nothing."""
     from ..export.api.requirements import require_export
 
     require_export()
+    from ..export.options import read_options
     from ..export.scan import scan as run_scan
     from ..runtime.show.console import ConsoleReporter
     from ..runtime.show.scan_text import show_scan
 
-    options = read(words)
+    read = read_options(**options)
     with ConsoleReporter(silent=json_output) as reporter:
-        found = run_scan(options, target or (), reporter)
+        found = run_scan(read, target or (), reporter)
     show_scan(found.to_json(), as_json=json_output)
     if not found.runs:
         raise typer.Exit(1)

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from .common import Debug
+
 
 def serve(
     bundles: Annotated[list[Path], typer.Argument(help="Bundles, NAME.attn; each becomes a model NAME.")],
@@ -55,7 +57,7 @@ def serve(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Log every line of Triton, not only its warnings.")
     ] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Serve bundles with Triton until SIGTERM or Ctrl-C; ready once the golden inputs are answered correctly."""
     from ..errors import InputError

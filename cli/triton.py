@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .common import AsJson, Debug
+
 
 def triton(
     bundles: Annotated[list[Path], typer.Argument(help="Bundles, NAME.attn; each becomes a model NAME.")],
@@ -46,8 +48,8 @@ def triton(
     reconfigure: Annotated[
         bool, typer.Option("--reconfigure", help="Change the configuration of a model that exists already.")
     ] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    json_output: AsJson = False,
+    debug: Debug = False,
 ) -> None:
     """Write bundles as models of a Triton repository: configuration, batching, warm-up, versions."""
     from ..runtime.triton.options import RepositoryOptions

@@ -78,7 +78,7 @@ def test_heavy_libraries_are_imported_where_they_belong(path: Path) -> None:
 
 LAYERS = {
     "export": (
-        ("progress", "quiet", "domain", "forward", "graph", "targets"),
+        ("option_table", "progress", "quiet", "domain", "forward", "graph", "targets"),
         ("engine", "precision", "raising", "recognise"),
         ("options", "probe", "reference", "simplify"),
         ("capture", "lower", "search"),

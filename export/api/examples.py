@@ -1,4 +1,4 @@
-"""From example inputs, as a module is called with them, to the words of ``--input``: names, sizes, dtypes, bounds."""
+"""From example inputs and TensorSpecs, as Python passes them, to the inputs of an export."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 
 from ...errors import InputError
 from ...runtime.spec import TensorSpec
+from ..options.inputs import DynamicArgument, InputArgument, dynamic_argument, input_argument, parse_dynamic
 from ..source.specs import forward_parameters
 
 
@@ -53,36 +54,44 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         )
 
 
-def words(name: str, value: Any) -> str:
-    """One ``--input``: ``x=1x3x32x32:float32``, ``ids=1x16:int64:0..8000`` where whole numbers reach 7999.
+def arguments_of(name: str, value: Any) -> tuple[InputArgument, tuple[DynamicArgument, ...]]:
+    """Return what an example or a TensorSpec says about one input, and about its dynamic axes.
 
-    bfloat16 becomes float32, which NumPy has. Raises InputError as ``--input`` does.
+    An example has no dynamic axes; random whole numbers are drawn from 0 (or its smallest number) to its largest.
+    bfloat16 becomes float32, since NumPy has no bfloat16. Raises InputError for an unusable size or dtype.
     """
     if isinstance(value, TensorSpec):
-        shape, dtype = value.shape("opt"), value.dtype
-        bounds = None if value.low is None or value.high is None else (value.low, value.high)
+        bounds = None if value.low is None and value.high is None else (value.low, value.high)
+        dynamic = tuple(
+            DynamicArgument(name, axis, a.symbol, (a.min, a.opt, a.max))
+            for axis, a in enumerate(value.axes)
+            if a.dynamic
+        )
+        return input_argument(name, value.shape("opt"), value.dtype, bounds), dynamic
+    array = torch.as_tensor(value)
+    dtype = str(array.dtype).removeprefix("torch.").replace("bfloat16", "float32")
+    whole = "int" in dtype and array.numel()
+    limits = (min(0, int(array.min())), int(array.max()) + 1) if whole else None
+    return input_argument(name, tuple(array.shape), dtype, limits), ()
+
+
+def inputs_of(
+    examples: Mapping[str, Any], dynamic: Mapping[str, Mapping[int, Any]] | Sequence[str] = ()
+) -> tuple[tuple[InputArgument, ...], tuple[DynamicArgument, ...], bool]:
+    """Return the inputs, their dynamic axes, and whether all axes are fixed because only TensorSpecs without dynamic axes say so.
+
+    ``dynamic`` is a list of texts as in ``--dynamic``, or ``{"x": {0: (1, 4, 16)}}``; an axis may have a name,
+    ``("tokens", 16, 64, 128)``, or be a name alone. It overrides the axes of a TensorSpec.
+    """
+    pairs = [arguments_of(name, value) for name, value in examples.items()]
+    if isinstance(dynamic, Mapping):
+        named = [dynamic_argument(name, axis, given) for name, axes in dynamic.items() for axis, given in axes.items()]
     else:
-        array = torch.as_tensor(value)
-        shape, dtype = tuple(array.shape), str(array.dtype).removeprefix("torch.").replace("bfloat16", "float32")
-        whole = "int" in dtype and array.numel()
-        bounds = (min(0, int(array.min())), int(array.max()) + 1) if whole else None
-    sizes = "x".join(map(str, shape)) if shape else "scalar"
-    return f"{name}={sizes}:{dtype}" + (f":{bounds[0]}..{bounds[1]}" if bounds else "")
-
-
-def dynamic_words(dynamic: Mapping[str, Mapping[int, Any]] | Sequence[str]) -> tuple[str, ...]:
-    """``--dynamic`` from ``{"x": {0: (1, 4, 16)}}``; an axis may have a name, ``("tokens", 16, 64, 128)``, or be a name alone."""
-    if not isinstance(dynamic, Mapping):
-        return tuple(dynamic)
-    return tuple(f"{name}:{axis}={_range(given)}" for name, axes in dynamic.items() for axis, given in axes.items())
-
-
-def _range(given: Any) -> str:
-    if isinstance(given, str):
-        return given
-    parts = list(given)
-    symbol = f"{parts.pop(0)}=" if parts and isinstance(parts[0], str) else ""
-    return symbol + ":".join(map(str, parts))
+        named = [parse_dynamic(text) for text in dynamic]
+    places = {(argument.name, argument.axis) for argument in named}
+    typed = [argument for _, axes in pairs for argument in axes if (argument.name, argument.axis) not in places]
+    fixed = not (named or typed) and any(isinstance(value, TensorSpec) for value in examples.values())
+    return tuple(argument for argument, _ in pairs), (*named, *typed), fixed
 
 
 @contextmanager

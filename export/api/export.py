@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
+from ..option_table import OPTIONS
 from .bundle import Bundle
 
 if TYPE_CHECKING:
@@ -19,16 +21,8 @@ def export(
     module: torch.nn.Module | str | Path,
     inputs: Any = None,
     *,
-    out: str | Path | None = None,
-    trt: bool | str = False,
-    precision: str = "auto",
-    dynamic: Mapping[str, Mapping[int, Any]] | Sequence[str] = (),
-    static: bool = False,
-    outputs: Sequence[str] = (),
     samples: str | Path | Mapping[str, Any] | None = None,
     task: str | None = None,
-    force: bool = False,
-    keep_failed: bool = False,
     verbose: bool = False,
     reporter: Reporter | None = None,
     **options: Any,
@@ -40,20 +34,19 @@ def export(
         with bundle.open() as session:
             logits = session.run({"x": images})["logits"]
 
-    ``module`` is an ``nn.Module``, which is copied and not changed, or a model file as on the command line. ``inputs`` are examples
-    that show names, shapes and dtypes: a dictionary by the names of forward's parameters, a tuple in their order, one tensor, or
-    a :class:`TensorSpec` for any of them. Axis 0 of the first is the batch, from 1 to at least 16, unless ``dynamic``
-    says which axes are free, as ``{"x": {0: (1, 4, 16)}}`` (min, opt, max) or in the words of ``--dynamic``, or ``static`` that none is.
+    ``module`` is an ``nn.Module``, which is copied and not changed, or a model file as on the command line. ``inputs``
+    are examples that show names, shapes and dtypes: a dictionary by the names of forward's parameters, a tuple in their
+    order, or one tensor. A :class:`TensorSpec` in place of an example says which axes are dynamic.
 
-    ``out``: the bundle to write, by default NAME.attn here, after the module's class. ``trt``: True, or "rtx" or "enterprise",
-    builds an engine. ``outputs``: a name per output tensor, by default the module's own. ``samples``: real inputs for parity and
-    precision, a file or folder as for ``--samples``, or arrays by input name, with ``labels`` where there are some.
-    ``task``: classification, segmentation … adds that figure to parity. ``verbose`` shows the stages as the command does. Further
-    ``options`` are those of the command line by their names (``precision_time``, ``io_precision``, ``gate``, ``seed``,
-    ``workspace``, …: ``attnexport export --help``).
+    ``samples``: real inputs for parity and precision: a file or folder as for ``--samples``, or arrays by input name,
+    with ``labels`` if there are some. ``task`` (``classification``, ``segmentation``, …) adds that figure to parity.
+    ``verbose`` prints the stages as the command does. ``options`` are those of docs/options.md: ``out``, ``trt`` (also
+    True), ``precision``, ``static``, ``outputs``, ``gate``, …. ``dynamic`` may also be ``{"x": {0: (1, 4, 16)}}`` (min,
+    opt, max). Unless a TensorSpec, ``dynamic`` or ``static`` says otherwise, axis 0 of the first input is a batch of 1
+    to at least 16.
 
-    Raises InputError for what cannot be used, StageError for a stage that fails, ParityError where a gate fails (the bundle is
-    then kept with ``keep_failed`` and nothing is raised).
+    Raises InputError for arguments that cannot be used, StageError if a stage fails, and ParityError if a gate fails
+    (with ``keep_failed`` the bundle is kept and nothing is raised).
     """
     from .requirements import require_export
 
@@ -69,17 +62,29 @@ def export(
     with ExitStack() as stack:
         if isinstance(samples, Mapping):
             samples = stack.enter_context(samples_file(samples))
-        wished = options_of(
-            module, inputs, out=out, trt=trt, precision=precision, dynamic=dynamic, static=static, outputs=outputs,
-            samples=samples, force=force, keep_failed=keep_failed, **options,
-        )  # fmt: skip
+        arguments = options_of(module, inputs, {"samples": samples, **options})
         original = None if isinstance(module, str | Path) else module
         if original is None and task is not None:
             raise InputError(f"task {task!r} is given beside the file {module}", "store it with attnexport.save")
         if verbose and reporter is None:
             reporter = stack.enter_context(ConsoleReporter())
-        source = source_of(original, wished.source, task) if original is not None else None
-        result = run(wished, reporter, source)
+        source = source_of(original, arguments.source, task) if original is not None else None
+        result = run(arguments, reporter, source)
     if result.bundle is None:  # run raises where nothing was kept
         raise RuntimeError("the export kept no bundle")
     return Bundle(result.bundle, module=original)
+
+
+def _signature() -> inspect.Signature:
+    """Return the signature of :func:`export` with every option of the table, for ``help()`` and editors."""
+    parameters = inspect.signature(export).parameters
+    named = [p for p in parameters.values() if p.kind is not p.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=option.type)
+        for option in OPTIONS
+        if option.name not in parameters and option.name not in ("model", "random_weights")
+    ]
+    return inspect.Signature([*named, *options], return_annotation="Bundle")
+
+
+export.__signature__ = _signature()  # type: ignore[attr-defined]  # what inspect.signature reads

@@ -1,63 +1,45 @@
-"""A module in memory as a source for the stages, and the options of its export."""
+"""From the arguments of ``attnexport.export`` to the options of an export."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...errors import InputError, first_line
-from ..options import ExportOptions
+from ...errors import InputError
+from ..options import ExportOptions, read_options
 from ..source.module import name_of
-from .examples import dynamic_words, named, words
+from .examples import inputs_of, named
 
-# What the command line writes otherwise than the function.
-_MISLED = {"input": "inputs", "output": "outputs", "model": "the first argument", "random_weights": "a seeded module"}
+_WRONG_NAMES = {
+    "input": "inputs",
+    "output": "outputs",
+    "model": "the first argument",
+    "random_weights": "a seeded module",
+}
+"""Options whose names differ on the command line, and what to use in Python."""
 
 
-def options_of(
-    module: torch.nn.Module | str | Path,
-    inputs: Any,
-    *,
-    out: str | Path | None,
-    trt: bool | str,
-    precision: str,
-    dynamic: Mapping[str, Mapping[int, Any]] | Sequence[str],
-    static: bool,
-    samples: str | Path | None,
-    **rest: Any,
-) -> ExportOptions:
-    """The options of an export from a function's arguments. Raises InputError for an unknown one, and as the command does."""
-    for name, instead in _MISLED.items():
-        if name in rest:
+def options_of(module: torch.nn.Module | str | Path, inputs: Any, options: Mapping[str, Any]) -> ExportOptions:
+    """Return the options of an export. Raises InputError for an unknown or unusable one, as the command line does."""
+    for name, instead in _WRONG_NAMES.items():
+        if name in options:
             raise InputError(f"attnexport.export takes no argument {name!r}", f"use {instead}")
     if isinstance(module, torch.nn.Module):
-        file = Path(name_of(module))
         if inputs is None:
             raise InputError(
                 f"no example inputs are given for {type(module).__name__}", "give tensors: export(module, inputs)"
             )
-        given = [words(name, value) for name, value in named(module, inputs).items()]
+        model, examples = Path(name_of(module)), named(module, inputs)
     elif isinstance(module, str | Path):
-        file = Path(module)
-        given = [words(name, value) for name, value in dict(inputs or {}).items()]
+        model, examples = Path(module), dict(inputs or {})
     else:
-        raise InputError(f"{module!r} is no nn.Module and no file", "give an instance of torch.nn.Module")
-    try:
-        return ExportOptions.from_strings(
-            model=file,
-            out=Path(out) if out is not None else None,
-            trt=("auto" if trt else None) if isinstance(trt, bool) else trt,
-            precision=precision,
-            dynamic=dynamic_words(dynamic),
-            static=static,
-            samples=Path(samples) if samples is not None else None,
-            inputs=given,
-            **{"kwargs": "{}", "workspace": None, "gate": 2.0, **rest},
-        )
-    except TypeError as error:
-        raise InputError(
-            f"attnexport.export: {first_line(error)}", "see attnexport export --help for options"
-        ) from error
+        raise InputError(f"{module!r} is not an nn.Module or a file", "give an instance of torch.nn.Module")
+    values = dict(options)
+    arguments, dynamic, fixed = inputs_of(examples, values.pop("dynamic", None) or ())
+    if isinstance(trt := values.pop("trt", None), bool):
+        trt = "auto" if trt else None
+    static = values.pop("static", False) or fixed
+    return read_options(model=model, trt=trt, inputs=arguments, dynamic=dynamic, static=static, **values)

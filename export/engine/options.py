@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,25 +37,6 @@ class EngineOptions:
             raise InputError(f"optimization level {self.optimization_level} is not known", "give 0 to 5")
         if self.time_limit_s is not None and not self.time_limit_s > 0:
             raise InputError(f"a time limit of {self.time_limit_s} s is not positive", "give seconds")
-
-    @classmethod
-    def from_strings(
-        cls,
-        *,
-        workspace: str | None = None,
-        timing_cache: Path | None = None,
-        compute_capabilities: Sequence[str] | None = None,
-        optimization_level: int | None = None,
-        build_time_limit: float | None = None,
-    ) -> EngineOptions:
-        """Read the command line's words. Raises InputError naming the option and its value."""
-        return cls(
-            workspace_bytes=None if workspace is None else parse_bytes(workspace, "--workspace"),
-            timing_cache=timing_cache,
-            compute_capabilities=tuple(compute_capabilities or ()),
-            optimization_level=optimization_level,
-            time_limit_s=build_time_limit,
-        )
 
 
 def parse_bytes(text: str, option: str) -> int:

@@ -1,10 +1,13 @@
-"""The options of an export: what each one is, its checks, and the typed result."""
+"""The options of an export: one table, the checks, and the typed result."""
 
 from __future__ import annotations
 
-from .export_options import Calibration, ExportOptions, ModelType, Precision
+from ..option_table import Calibration, ModelType, Precision
+from .export_options import ExportOptions
+from .read import read_engine_options, read_options
 from .source_options import SourceOptions, parse_kwargs
 
 __all__ = [
-    "Calibration", "ExportOptions", "ModelType", "Precision", "SourceOptions", "parse_kwargs",
+    "Calibration", "ExportOptions", "ModelType", "Precision", "SourceOptions", "parse_kwargs", "read_engine_options",
+    "read_options",
 ]  # fmt: skip

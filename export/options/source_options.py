@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import InputError
+from .inputs import DynamicArgument, InputArgument
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """The command line's options about the model that is handed in, not yet held to it."""
+    """The options that describe the model and its inputs, not yet compared with the model."""
 
     arch: str | None = None
     """A name of the registry (``--arch``)."""
@@ -20,18 +21,18 @@ class SourceOptions:
     """``package.module:callable`` that returns the module (``--factory``, or MODEL itself); the current directory is importable."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the architecture or factory (``--kwargs``, a JSON object)."""
-    inputs: tuple[str, ...] = ()
-    """``x=1x3x224x224[:float32]``, one per input of the model (``--input``)."""
-    dynamic: tuple[str, ...] = ()
-    """``x:AXIS=[SYMBOL=]min:opt:max`` (``--dynamic``); see :mod:`.inputs` for the whole spelling."""
+    inputs: tuple[str | InputArgument, ...] = ()
+    """``x=1x3x224x224[:float32]``, one per input of the model (``--input``), or what this text means."""
+    dynamic: tuple[str | DynamicArgument, ...] = ()
+    """``x:AXIS=[SYMBOL=]min:opt:max`` (``--dynamic``), or what this text means; see :mod:`.inputs`."""
     static: bool = False
-    """No axis is symbolic."""
+    """Make no axis dynamic."""
     allow_pickle: bool = False
-    """Run the code that a pickled module imports. Only for files that are trusted."""
+    """Run the code that a pickled module imports. Only for trusted files."""
     random_weights: bool = False
-    """With an architecture or a factory and no file: the weights it draws at seed 0."""
+    """Use random weights, drawn with seed 0, of an architecture or a factory, without a file."""
     own_weights: bool = False
-    """With a factory and no file: the weights of the module that it returns (MODEL is ``package.module:callable``)."""
+    """Use the weights of the module that a factory returns, without a file (MODEL is ``package.module:callable``)."""
 
 
 def parse_kwargs(text: str) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from torch.export.graph_signature import InputKind, TensorArgument
 from ...errors import InputError
 from ...runtime.spec import Axis, TensorSpec
 from ..options import SourceOptions
+from ..options.inputs import BATCH, parse_dynamic, parse_inputs, symbol_for
 from .archive import checked_archive
 from .base import Reader
-from .inputs import BATCH, parse_dynamic, parse_inputs, symbol_for
 from .settle import check_weights
 from .sniff import EXPORTED
 from .specs import batch_axis, known_input, resolve

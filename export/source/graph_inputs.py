@@ -12,7 +12,7 @@ from onnx import helper
 from ...errors import InputError
 from ...runtime.spec import DTYPES, Axis, TensorSpec
 from ..options import SourceOptions
-from .inputs import DynamicArgument, InputArgument, parse_dynamic, parse_inputs, symbol_for
+from ..options.inputs import DynamicArgument, InputArgument, parse_dynamic, parse_inputs, symbol_for
 from .specs import apply_dynamic, batch_axis, known_input
 from .words import sizes
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from ...errors import InputError
 from ...runtime.bundle.bundle import sha256_of
 from ..options import SourceOptions
+from ..options.inputs import parse_dynamic, parse_inputs
 from . import exported, from_weights, onnx_source, script
 from .base import Reader, Source
-from .inputs import parse_dynamic, parse_inputs
 from .sniff import sniff
 
 READERS: tuple[Reader, ...] = (

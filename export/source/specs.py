@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import InputError
 from ...runtime.spec import Axis, TensorSpec
 from ..options import SourceOptions
-from .inputs import BATCH, DynamicArgument, InputArgument, parse_dynamic, parse_inputs, symbol_for
+from ..options.inputs import BATCH, DynamicArgument, InputArgument, parse_dynamic, parse_inputs, symbol_for
 from .words import near_miss
 
 

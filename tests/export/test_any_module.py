@@ -71,7 +71,7 @@ def entered(factory: str, *inputs: str, dynamic: tuple[str, ...] = ()) -> Captur
         None, SourceOptions(factory=f"{__name__}:{factory}", own_weights=True, inputs=inputs, dynamic=dynamic)
     )
     assert source.kind == "factory"
-    assert source.notes == []
+    assert source.notes == ()
     return enter(source, (), 0, Silent())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.export.options import ExportOptions
+from attnexport.export.options import ExportOptions, read_options
 from attnexport.export.pipeline import run
 from attnexport.runtime.bundle.sections import SamplesRecord
 from attnexport.runtime.show.inspect import inspect
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _options(samples: Path | None, mean: str | None = None) -> ExportOptions:
-    return ExportOptions.from_strings(
+    return read_options(
         model=None, factory="image_net:net", random_weights=True, trt=None, precision="fp32", kwargs="{}", workspace=None,
         gate=2.0, inputs=["input=1x3x8x9"], samples=samples, image_mean=mean, out=Path("net.attn"),
     )  # fmt: skip

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 import attnexport
 from attnexport.errors import BundleError, InputError, StageError
-from attnexport.export.api.examples import dynamic_words, named, samples_file, words
+from attnexport.export.api.examples import arguments_of, inputs_of, named, samples_file
 from attnexport.export.api.options import options_of
 from attnexport.export.api.torch_session import TorchSession
+from attnexport.export.options.inputs import DynamicArgument, InputArgument
 from attnexport.runtime.check.check_rows import CheckResult
 from attnexport.runtime.spec import Axis, TensorSpec
 
@@ -161,7 +162,7 @@ def test_wrong_arguments_are_one_line(net: Net, tmp_path: Path, arguments: Any, 
 
 
 def test_what_is_no_module_and_what_cannot_be_copied_is_refused(net: Net, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"<class .*Net'> is no nn\.Module and no file"):
+    with pytest.raises(InputError, match=r"<class .*Net'> is not an nn\.Module or a file"):
         attnexport.export(Net, TOKENS)  # type: ignore[arg-type]
     stuck = Net()
     stuck.cache = stuck.embed(TOKENS)  # type: ignore[assignment]
@@ -189,52 +190,63 @@ def test_examples_get_the_names_of_forward_and_the_paths_below(inputs: Any, name
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "argument"),
     [
-        (torch.zeros(1, 3, 32, 32), "x=1x3x32x32:float32"),
-        (np.zeros((2,), np.float16), "x=2:float16"),
-        (torch.zeros(4, dtype=torch.bfloat16), "x=4:float32"),
-        (torch.tensor([[3, 7]]), "x=1x2:int64:0..8"),
-        (torch.tensor([-2, 5], dtype=torch.int32), "x=2:int32:-2..6"),
-        (torch.tensor([True]), "x=1:bool"),
-        (torch.tensor(1.5), "x=scalar:float32"),
-        (TensorSpec("y", "int64", (Axis.fixed(5),), 0, 9), "x=5:int64:0..9"),
+        (torch.zeros(1, 3, 32, 32), InputArgument("x", (1, 3, 32, 32), "float32")),
+        (np.zeros((2,), np.float16), InputArgument("x", (2,), "float16")),
+        (torch.zeros(4, dtype=torch.bfloat16), InputArgument("x", (4,), "float32")),
+        (torch.tensor([[3, 7]]), InputArgument("x", (1, 2), "int64", (0, 8))),
+        (torch.tensor([-2, 5], dtype=torch.int32), InputArgument("x", (2,), "int32", (-2, 6))),
+        (torch.tensor([True]), InputArgument("x", (1,), "bool")),
+        (torch.tensor(1.5), InputArgument("x", (), "float32")),
+        (TensorSpec("y", "int64", (Axis.fixed(5),), 0, 9), InputArgument("x", (5,), "int64", (0, 9))),
     ],
 )
-def test_an_example_is_written_as_on_the_command_line(value: Any, text: str) -> None:
-    assert words("x", value) == text
+def test_an_example_becomes_an_input(value: Any, argument: InputArgument) -> None:
+    assert arguments_of("x", value) == (argument, ())
 
 
 @pytest.mark.parametrize(
-    ("dynamic", "texts"),
+    ("value", "message"),
     [
-        ({"x": {0: (1, 4, 16)}}, ("x:0=1:4:16",)),
+        (torch.zeros(2, 0), "size 0 in --input 'x=2x0' is not usable"),
+        (torch.zeros(2, dtype=torch.complex64), "dtype 'complex64' in --input 'x=2:complex64' is not known"),
+    ],
+)
+def test_an_unusable_example_is_refused(value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        arguments_of("x", value)
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "arguments"),
+    [
+        ({"x": {0: (1, 4, 16)}}, (DynamicArgument("x", 0, None, (1, 4, 16)),)),
         (
             {"x": {0: (1, 16), 2: ("width", 8, 32, 64)}, "m": {1: "width"}},
-            ("x:0=1:16", "x:2=width=8:32:64", "m:1=width"),
+            (
+                DynamicArgument("x", 0, None, (1, None, 16)),
+                DynamicArgument("x", 2, "width", (8, 32, 64)),
+                DynamicArgument("m", 1, "width", None),
+            ),
         ),
-        (("x:0=1:4:16",), ("x:0=1:4:16",)),
+        (("x:0=1:4:16",), (DynamicArgument("x", 0, None, (1, 4, 16)),)),
         ((), ()),
     ],
 )
-def test_dynamic_axes_are_written_as_on_the_command_line(dynamic: Any, texts: tuple[str, ...]) -> None:
-    assert dynamic_words(dynamic) == texts
+def test_dynamic_axes_are_read(dynamic: Any, arguments: tuple[DynamicArgument, ...]) -> None:
+    assert inputs_of({}, dynamic) == ((), arguments, False)
 
 
-def test_options_are_those_of_the_command_line(net: Net, tmp_path: Path) -> None:
-    base: dict[str, Any] = {
-        "out": None, "precision": "fp16", "dynamic": (), "static": True, "samples": None,
-    }  # fmt: skip
-    made = options_of(net, (TOKENS, SCALE), trt=True, gate=3.0, workspace="1G", seed=7, io_precision="same", **base)
+def test_options_are_those_of_the_command_line(net: Net) -> None:
+    inputs = (TOKENS, SCALE)
+    more = {"precision": "fp16", "gate": 3.0, "workspace": "1G", "seed": 7, "io_precision": "same", "static": True}
+    made = options_of(net, inputs, {"trt": True, **more})
     assert (made.trt, made.gate, made.engine.workspace_bytes, made.seed, made.io_precision) == (
-        "auto",
-        3.0,
-        1 << 30,
-        7,
-        "same",
-    )
-    assert options_of(net, (TOKENS, SCALE), trt="rtx", **base).trt == "rtx"
-    assert options_of(net, (TOKENS, SCALE), trt=False, **base).trt is None
+        "auto", 3.0, 1 << 30, 7, "same",
+    )  # fmt: skip
+    assert options_of(net, inputs, {"trt": "rtx"}).trt == "rtx"
+    assert options_of(net, inputs, {"trt": False}).trt is None
 
 
 def test_samples_are_written_for_as_long_as_they_are_read() -> None:

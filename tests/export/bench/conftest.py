@@ -150,11 +150,11 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         import torch
         from bench_small import Small  # type: ignore[import-not-found]  # written above
 
-        from attnexport.export.options import ExportOptions
+        from attnexport.export.options import read_options
         from attnexport.export.pipeline import run
 
         torch.save(Small().state_dict(), folder / "small.pt")
-        options = ExportOptions.from_strings(
+        options = read_options(
             model=Path("small.pt"), factory="bench_small:Small", trt=None, precision="fp32", kwargs="{}", workspace=None, gate=2.0,
             inputs=["x=2x8x6"], dynamic=["x:0=1:2:8"], out=folder / "small.attn",
         )  # fmt: skip

@@ -16,7 +16,7 @@ from attnexport.errors import BundleError, InputError, StageError
 from attnexport.export.bench import BenchOptions, BenchReport, bench
 from attnexport.export.bench import rounds as rounds_module
 from attnexport.export.bench.subject import subject
-from attnexport.export.options import ExportOptions
+from attnexport.export.options import ExportOptions, read_options
 from attnexport.export.progress import Silent
 from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.sections import AttentionRecord
@@ -32,7 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def model(name: str, *inputs: str, dynamic: tuple[str, ...] = ("x:0=1:2:8",)) -> ExportOptions:
-    return ExportOptions.from_strings(
+    return read_options(
         model=Path(name), trt=None, precision="fp32", kwargs="{}", workspace=None, gate=2.0, inputs=inputs or ("x=2x8x6",),
         dynamic=dynamic,
     )  # fmt: skip

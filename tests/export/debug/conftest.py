@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from attnexport.export.debug import debug
-from attnexport.export.options import ExportOptions
+from attnexport.export.options import ExportOptions, read_options
 from attnexport.export.pipeline import run
 from attnexport.runtime.bundle.divergence import Divergence, Reproducer
 
@@ -99,7 +99,7 @@ def asked(options: dict[str, Any]) -> ExportOptions:
     """The network with random weights in FP32, unless ``options`` say otherwise."""
     given: dict[str, Any] = {"precision": "fp32", "kwargs": "{}", "gate": 2.0, "inputs": ["x=2x3x8x9"]}
     words = {"model": None, "factory": "looked_net:Net", "random_weights": True, "trt": None, "workspace": None}
-    return ExportOptions.from_strings(**{**words, **given, **options})
+    return read_options(**{**words, **given, **options})
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from attnexport.export.engine import EngineOptions, build_engine, find_flavour
 from attnexport.export.lower import EXACT, lower
-from attnexport.export.options import ExportOptions
+from attnexport.export.options import read_options
 from attnexport.export.pipeline import run
 from attnexport.export.progress import Silent
 from attnexport.export.recognise import Recognised
@@ -136,7 +136,7 @@ def test_tensorrt_builds_them(tmp_path: Path) -> None:
 )
 def test_a_norm_of_pytorch_passes_its_gate(tmp_path: Path, factory: str, kwargs: str, shape: str) -> None:
     result = run(
-        ExportOptions.from_strings(
+        read_options(
             model=None, factory=factory, kwargs=kwargs, random_weights=True, workspace=None, trt=None,
             inputs=[f"input={shape}"], dynamic=["input:0=1:1:2"], out=tmp_path / "net.attn", precision="fp32", keep_failed=True, gate=2.0,
         )

@@ -9,7 +9,7 @@ import torch
 from onnx import numpy_helper
 
 from attnexport.errors import InputError
-from attnexport.export.options import ExportOptions
+from attnexport.export.options import read_options
 from attnexport.export.precision import convert, decide, to_half_model
 
 SHELL = "g ({}) => ({}) <float big = {{1e9}}, float tiny = {{1e-12}}, float[3] w = {{0.1, 3.3, 300.7}}, int64[1] last = {{1}}> {{ {} }}"
@@ -79,5 +79,5 @@ def test_another_type_is_refused(model):
 def test_io_precision_must_fit_the_precision(precision, io_precision, message, tmp_path):
     words = {"precision": precision, "io_precision": io_precision}
     with pytest.raises(InputError) as caught:
-        ExportOptions.from_strings(model=tmp_path / "m.pt", trt=None, kwargs="{}", workspace=None, gate=2.0, **words)
+        read_options(model=tmp_path / "m.pt", trt=None, kwargs="{}", workspace=None, gate=2.0, **words)
     assert message in str(caught.value)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from attnexport.errors import InputError
-from attnexport.export.options import ExportOptions
+from attnexport.export.options import ExportOptions, read_options
 from attnexport.export.sequence.network import (
     check_lengths,
     check_sequence_options,
@@ -163,7 +163,7 @@ def test_options_of_decoding_need_a_decoder(given, option) -> None:
 @pytest.mark.parametrize(("name", "value"), [("limit", 0), ("beam_width", -1)])
 def test_numbers_below_one_are_refused(name, value) -> None:
     with pytest.raises(InputError, match=f"--{name.replace('_', '-')} {value} is below 1"):
-        ExportOptions.from_strings(
+        read_options(
             model=Path("a.pt"), trt=None, precision="fp16", kwargs="{}", workspace=None, gate=2.0, **{name: value}
         )
 

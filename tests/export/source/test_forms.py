@@ -149,7 +149,7 @@ def test_pickled_module_when_allowed(here, net, x, accepted, key, legacy):
         "module was in training mode: switched to eval",
         "float16 weights converted to float32",
     ]
-    assert source.notes[:-2] == (["module found under 'model'"] if key else [])
+    assert source.notes[:-2] == (("module found under 'model'",) if key else ())
 
 
 def test_pickled_module_gives_only_its_weights_to_a_factory(here, net, x, accepted):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from attnexport.errors import InputError
 from attnexport.export.options import SourceOptions, parse_kwargs
-from attnexport.export.source.inputs import DynamicArgument, InputArgument, parse_dynamic, parse_input
+from attnexport.export.options.inputs import DynamicArgument, InputArgument, parse_dynamic, parse_input
 from attnexport.export.source.specs import Parameter, batch_axis, forward_parameters, resolve
 from attnexport.runtime.spec import DTYPES, TensorSpec
 

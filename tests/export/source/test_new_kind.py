@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ import torch
 from attnexport.export.options import SourceOptions
 from attnexport.export.pipeline import ExportOptions, run
 from attnexport.export.source import ModuleSource, Reader, Source
-from attnexport.export.source import load as load_source
 from attnexport.export.source.sniff import FileContent, FileFormat
 from attnexport.export.source.specs import resolve
 from attnexport.runtime.bundle.bundle import StoredBundle
@@ -41,10 +41,11 @@ def test_a_made_up_kind_of_input_is_exported(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "layer.bin"
     weight = np.arange(6, dtype=np.float32).reshape(2, 3) / 8
     path.write_bytes(MAGIC + weight.tobytes())
-    monkeypatch.setattr("attnexport.export.source.load.READERS", (READER, *load_source.__globals__["READERS"]))
+    readers = import_module("attnexport.export.source.load")
+    monkeypatch.setattr(readers, "READERS", (READER, *readers.READERS))
     options = ExportOptions(model=path, out=tmp_path / "layer.attn", precision="fp32")
     manifest = StoredBundle.open(run(options).bundle).manifest
     assert (manifest.source.kind, manifest.source.file) == ("linear", "layer.bin")
     assert len(manifest.source.sha256) == 64
-    assert [spec.describe() for spec in manifest.inputs] == ["x float32 [batch 1:2:16, 3]"]
+    assert [spec.describe() for spec in manifest.inputs] == ["x float32 [batch=1:2:16, 3]"]
     assert all(record.gate.passed for record in manifest.parity)

@@ -172,12 +172,12 @@ def test_refusals_are_one_line(planted: Path, tmp_path: Path, capsys: pytest.Cap
     assert said("--precision", "fp8", "--trt=rtx", "--compute-capability", "8.6") == (
         "compute capability 8.6 has no FP8 products. name 8.9 or later, or use --precision int8."
     )
-    assert said("--precision", "int4") == "--precision int4 is not known. use auto, fp16, bf16, int8, fp8 or fp32."
+    assert said("--precision", "int4") == "--precision int4 is not known. use one of auto, fp16, bf16, fp32, int8, fp8."
     assert said("--precision", "int8", "--calibration", "mean") == (
         "--calibration mean is not known. use one of auto, minmax, percentile."
     )
     assert said("--calibration", "minmax") == (
-        "--calibration belongs to --precision int8 and fp8. leave it out, or quantise with --precision int8."
+        "--calibration requires --precision int8 or fp8. leave it out, or quantise with --precision int8."
     )
     assert said("--precision", "int8", "--io-precision", "same").startswith("--io-precision same does not go with")
     few = tmp_path / "few.npy"

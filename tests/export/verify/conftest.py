@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from attnexport.export.options import ExportOptions
+from attnexport.export.options import read_options
 from attnexport.export.pipeline import ExportResult, run
 
 NET = """
@@ -80,7 +80,7 @@ def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Export]:
     def run_it(**options: Any) -> ExportResult:
         given: dict[str, Any] = {"trt": None, "precision": "fp32", "kwargs": "{}", "keep_failed": True, "gate": 2.0}
         return run(
-            ExportOptions.from_strings(
+            read_options(
                 **{
                     "model": None, "factory": "planted_net:Net", "random_weights": True, "workspace": None,
                     "inputs": ["x=2x3x8x9"], "out": tmp_path / "net.attn", **given, **options,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from attnexport.export.options import ExportOptions
+from attnexport.export.options import read_options
 from attnexport.export.pipeline import ExportResult, run
 from attnexport.export.verify.graphs import run_once
 from attnexport.export.verify.kernel import INEXACT, without_kernel
@@ -95,7 +95,7 @@ def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Exp
 
     def run_it(kwargs: str) -> ExportResult:
         return run(
-            ExportOptions.from_strings(
+            read_options(
                 model=None, factory="squashes_net:Squashes", kwargs=kwargs, random_weights=True, workspace=None, trt=None,
                 inputs=["x=2x64"], out=tmp_path / "net.attn", precision="fp32", keep_failed=True, gate=2.0,
             )

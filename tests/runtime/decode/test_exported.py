@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from attnexport.export import pipeline
-from attnexport.export.options import ExportOptions
+from attnexport.export.options import read_options
 from attnexport.export.source import checkpoint
 from attnexport.export.stages.files import FP32
 from attnexport.models import registry
@@ -52,7 +52,7 @@ def export(network: EncoderDecoder, source: dict[str, object], folder: Path) -> 
         path = folder / f"part_{which}.pt"
         checkpoint.save(part.module, path, inputs=part.inputs, outputs=part.outputs, arch="part", kwargs={})
         kwargs = {"name": described[0], "options": described[1], "source": source, "which": which}
-        options = ExportOptions.from_strings(
+        options = read_options(
             model=path, trt=None, precision="fp32", kwargs=json.dumps(kwargs), workspace=None, gate=2.0,
             factory="parts_of_a_network:build", out=folder / f"part_{which}.attn",
         )  # fmt: skip

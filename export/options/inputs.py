@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 from ...errors import InputError
 from ...runtime.spec import DTYPES
@@ -43,7 +44,7 @@ class InputArgument:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[float | None, float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,28 @@ class DynamicArgument:
 def symbol_for(name: str, axis: int) -> str:
     """The symbol of an axis that the user has not named."""
     return BATCH if axis == 0 else re.sub(r"\W", "_", f"{name}_{axis}")
+
+
+def input_argument(
+    name: str, shape: tuple[int, ...], dtype: str, bounds: tuple[float | None, float | None] | None = None
+) -> InputArgument:
+    """Return the argument. Raises InputError, as ``--input`` does, for a size below 1 and an unknown dtype."""
+    sizes = "x".join(map(str, shape)) or "scalar"
+    for size in shape:
+        _size(str(size), f"{name}={sizes}")
+    return InputArgument(name, shape, _dtype(dtype, f"{name}={sizes}:{dtype}"), bounds)
+
+
+def dynamic_argument(name: str, axis: int, values: str | Sequence[Any]) -> DynamicArgument:
+    """Return the argument for ``(min, opt, max)``, ``(min, max)``, ``(symbol, min, opt, max)`` or text as in ``--dynamic``.
+
+    Raises InputError as :func:`parse_dynamic` does.
+    """
+    if isinstance(values, str):
+        return parse_dynamic(f"{name}:{axis}={values}")
+    parts = list(values)
+    symbol = parts.pop(0) if parts and isinstance(parts[0], str) else None
+    return parse_dynamic(f"{name}:{axis}={f'{symbol}=' if symbol else ''}{':'.join(map(str, parts))}")
 
 
 def parse_input(text: str) -> InputArgument:
@@ -121,8 +144,13 @@ def _bounds(text: str | None, dtype: str, whole: str) -> tuple[float, float] | N
     return first, last
 
 
-def parse_dynamic(text: str) -> DynamicArgument:
-    """Read one ``--dynamic``. Raises InputError for a wrong form or a range that is not 1 <= min <= opt <= max."""
+def parse_dynamic(text: str | DynamicArgument) -> DynamicArgument:
+    """Read one ``--dynamic``; a typed one is returned as it is.
+
+    Raises InputError for a wrong form or a range that is not 1 <= min <= opt <= max.
+    """
+    if isinstance(text, DynamicArgument):
+        return text
     match = _DYNAMIC.fullmatch(text.strip())
     if match is None or not (match["symbol"] or match["range"]):
         raise InputError(f"--dynamic {text!r} is not NAME:AXIS=min:opt:max", "write for example --dynamic x:0=1:4:16")
@@ -143,11 +171,11 @@ def _range(text: str, whole: str) -> tuple[int, int | None, int]:
     return low, opt, high
 
 
-def parse_inputs(texts: Iterable[str]) -> dict[str, InputArgument]:
-    """All ``--input`` by name. Raises InputError for a name given twice."""
+def parse_inputs(texts: Iterable[str | InputArgument]) -> dict[str, InputArgument]:
+    """Return each ``--input`` by its name. Raises InputError for a name that is given twice."""
     found: dict[str, InputArgument] = {}
     for text in texts:
-        argument = parse_input(text)
+        argument = parse_input(text) if isinstance(text, str) else text
         if argument.name in found:
             raise InputError(f"--input for {argument.name!r} is given twice", "give each input once")
         found[argument.name] = argument

@@ -8,7 +8,7 @@ import pytest
 
 from attnexport.errors import InputError
 from attnexport.export.engine.options import parse_bytes
-from attnexport.export.options import ExportOptions
+from attnexport.export.options import ExportOptions, read_options
 from attnexport.export.pipeline import destination
 from attnexport.export.source import SourceOptions
 
@@ -56,7 +56,7 @@ def test_a_callable_may_stand_where_the_model_does(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def source_of(model, **rest):
-        read = ExportOptions.from_strings(
+        read = read_options(
             model=Path(model), trt=None, precision="fp16", kwargs="{}", workspace=None, gate=2.0, **rest
         )
         return read.model, read.source.factory, read.source.own_weights, read.source.random_weights
