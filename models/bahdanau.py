@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention.additive import AdditiveAttention
-from .entry import Entry
+from .entry import RegistryEntry
 from .recurrent import GRUCell, GRULayer
 from .seq2seq import PADDING, RecurrentEncoderDecoder, tokens
 
@@ -107,7 +107,7 @@ _SMALL = {
 }  # fmt: skip
 
 ENTRIES = (
-    Entry(
+    RegistryEntry(
         "seq2seq_bahdanau",
         seq2seq_bahdanau,
         "Bahdanau 2015 (arXiv:1409.0473)",

@@ -12,7 +12,7 @@ from torch import nn
 
 from .attention.contextual import ContextualTransformer
 from .digits import Classifier
-from .entry import Entry, images
+from .entry import RegistryEntry, images
 from .stages import bottleneck_stages, conv_stem
 
 
@@ -40,7 +40,7 @@ cotnet50 = partial(_cotnet, (3, 4, 6, 3))
 _BATCH = {"symbol": "batch", "min": 1, "opt": 2, "max": 4}
 
 ENTRIES = (
-    Entry(
+    RegistryEntry(
         "cotnet50",
         cotnet50,
         "Li 2021 (arXiv:2107.12292)",

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from .entry import Entry, Inputs
+from .entry import Inputs, RegistryEntry
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Count:
     multiply_adds: int
 
 
-def count(entry: Entry, options: Mapping[str, Any] | None = None, inputs: Inputs | None = None) -> Count:
+def count(entry: RegistryEntry, options: Mapping[str, Any] | None = None, inputs: Inputs | None = None) -> Count:
     """Count a network with the given builder options (none: the whole network) on its entry's inputs, or on ``inputs``.
 
     Parameters that are shared count once. Raises what the builder raises.

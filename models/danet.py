@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from .attention.dual_attention import ChannelAttention, PositionAttention
 from .blocks import conv_bn
-from .entry import Entry, images
+from .entry import RegistryEntry, images
 from .resnet import LONGEST, Bottleneck, ResNet, resnet
 
 
@@ -92,8 +92,8 @@ def danet(
     return DANet(backbone, classes, energy, zero_init)
 
 
-def _entry(depth: int) -> Entry:
-    return Entry(
+def _entry(depth: int) -> RegistryEntry:
+    return RegistryEntry(
         name=f"danet_resnet{depth}",
         builder=partial(danet, depth),
         paper="Fu 2019 (arXiv:1809.02983)",

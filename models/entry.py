@@ -15,7 +15,7 @@ BATCH = {"symbol": "batch", "min": 1, "opt": 4, "max": 16}
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegistryEntry:
     """One named network: what builds it, what it takes and gives, and which paper defines it.
 
     ``reduced_options`` and ``reduced_inputs`` make the same network small enough for a test of everything: the same

@@ -16,7 +16,7 @@ from .attention.cbam import CBAM
 from .attention.gam import GAM
 from .attention.squeeze_excite import SqueezeExcite
 from .attention.triplet import TripletAttention
-from .entry import Entry, images
+from .entry import RegistryEntry, images
 from .resnet import DEPTHS, LONGEST, REDUCED, Bottleneck, ResNet, resnet
 
 
@@ -97,8 +97,8 @@ def _entry(
     title: str,
     reduced: Mapping[str, Any],
     **options: Any,
-) -> Entry:
-    return Entry(
+) -> RegistryEntry:
+    return RegistryEntry(
         name=f"resnet{depth}_{gate}",
         builder=partial(builder, depth, **options),
         paper=paper,
@@ -111,7 +111,7 @@ def _entry(
     )
 
 
-def _entries() -> Iterator[Entry]:
+def _entries() -> Iterator[RegistryEntry]:
     narrow = {"reduction": 4}
     short = {"longest": 1}  # GAM's 7x7 convolutions are most of the network
     for depth, (block, _) in DEPTHS.items():

@@ -16,7 +16,7 @@ from torch import nn
 from .attention.local_relation import LocalRelation
 from .blocks import conv_bn
 from .digits import Classifier
-from .entry import Entry, images
+from .entry import RegistryEntry, images
 from .stages import bottleneck_stages
 
 
@@ -55,7 +55,7 @@ _BATCH = {"symbol": "batch", "min": 1, "opt": 2, "max": 4}
 _REDUCED = {"classes": 10, "stem": 16, "width": 16, "channels": 32, "deepest": 1}
 
 ENTRIES = tuple(
-    Entry(
+    RegistryEntry(
         name,
         builder,
         "Hu 2019 (arXiv:1904.11491)",

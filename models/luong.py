@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention.multiplicative import MultiplicativeAttention
-from .entry import Entry
+from .entry import RegistryEntry
 from .recurrent import LSTMStack
 from .seq2seq import PADDING, RecurrentEncoderDecoder, tokens
 
@@ -117,8 +117,8 @@ def seq2seq_luong(
 _SMALL = {"source_vocabulary": 40, "target_vocabulary": 32, "embedding": 64, "width": 64, "layers": 2, "reach": 2}
 
 
-def _entry(name: str, summary: str, score: str, window: str) -> Entry:
-    return Entry(
+def _entry(name: str, summary: str, score: str, window: str) -> RegistryEntry:
+    return RegistryEntry(
         f"seq2seq_luong_{name}",
         partial(seq2seq_luong, score=score, window=window),
         "Luong 2015 (arXiv:1508.04025)",

@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from .attention.non_local import NonLocal
-from .entry import BATCH, Entry, Inputs, images
+from .entry import BATCH, Inputs, RegistryEntry, images
 from .inflate import inflate
 from .resnet import LONGEST, Bottleneck, ResNet, resnet
 
@@ -101,7 +101,7 @@ def _clips(frames: int, size: int, batch: Mapping[str, Any]) -> Inputs:
 
 
 ENTRIES = (
-    Entry(
+    RegistryEntry(
         name="nonlocal_resnet50",
         builder=partial(nonlocal_resnet, 50),
         paper=_PAPER,
@@ -112,7 +112,7 @@ ENTRIES = (
         reduced_options=_REDUCED,
         reduced_inputs=images(64),
     ),
-    Entry(
+    RegistryEntry(
         name="nonlocal_resnet50_video",
         builder=partial(nonlocal_resnet_video, 50),
         paper=_PAPER,

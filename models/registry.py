@@ -23,7 +23,7 @@ from . import (
     transformer,
     vit,
 )
-from .entry import Entry
+from .entry import RegistryEntry
 
 _BUILT = "_attnexport_built"
 
@@ -45,7 +45,7 @@ FAMILIES = (
 )
 """The files that list named networks."""
 
-REGISTRY: dict[str, Entry] = {entry.name: entry for family in FAMILIES for entry in family.ENTRIES}
+REGISTRY: dict[str, RegistryEntry] = {entry.name: entry for family in FAMILIES for entry in family.ENTRIES}
 
 
 def names() -> tuple[str, ...]:
@@ -58,7 +58,7 @@ def families() -> dict[str, tuple[str, ...]]:
     return {family.__name__.rpartition(".")[2]: tuple(entry.name for entry in family.ENTRIES) for family in FAMILIES}
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> RegistryEntry:
     """The entry of that name. Raises ValueError with the nearest names where there is none."""
     if name in REGISTRY:
         return REGISTRY[name]

@@ -17,7 +17,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from .blocks import shortcut
-from .entry import Entry, images
+from .entry import RegistryEntry, images
 
 Slot = Callable[[int], nn.Module]
 """Makes what fills a slot behind that many channels; it keeps the shape (N, C, H, W)."""
@@ -171,7 +171,7 @@ REDUCED = {"classes": 10, "width": 16, "longest": 2}
 """Options that leave every kind of block in the network and little else."""
 
 ENTRIES = tuple(
-    Entry(
+    RegistryEntry(
         name=f"resnet{depth}",
         builder=partial(plain, depth),
         paper="He 2016 (arXiv:1512.03385)",

@@ -16,7 +16,7 @@ from torch import nn
 from .attention.attention_stem import AttentionStem
 from .attention.stand_alone import AttentionConv, StandAloneAttention
 from .digits import Classifier
-from .entry import Entry, images
+from .entry import RegistryEntry, images
 from .stages import bottleneck_stages, conv_stem
 
 STEMS = ("conv", "attention")
@@ -65,7 +65,7 @@ _BATCH = {"symbol": "batch", "min": 1, "opt": 2, "max": 4}
 _REDUCED = {"classes": 10, "width": 16, "heads": 4, "stem": "attention", "deepest": 1}
 
 ENTRIES = tuple(
-    Entry(
+    RegistryEntry(
         name,
         builder,
         "Ramachandran 2019 (arXiv:1906.05909)",

@@ -11,7 +11,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from .attention.spatial_transformer import SpatialTransformer
-from .entry import Entry, images
+from .entry import RegistryEntry, images
 
 
 class Straightened(nn.Module):
@@ -66,7 +66,7 @@ stn_projective = partial(_stn, "projective")
 stn_tps = partial(_stn, "thin_plate_spline")
 
 ENTRIES = tuple(
-    Entry(
+    RegistryEntry(
         name,
         builder,
         "Jaderberg 2015 (arXiv:1506.02025)",

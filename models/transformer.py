@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from .attention.additive import visible_softmax
 from .attention.multi_head import MultiHeadAttention
 from .attention.positional_encoding import SinusoidalEncoding
-from .entry import Entry
+from .entry import RegistryEntry
 from .seq2seq import PADDING, EncoderDecoder, tokens
 
 
@@ -237,7 +237,7 @@ def _axis(name: str, opt: int, largest: int) -> dict[str, object]:
 
 
 ENTRIES = (
-    Entry(
+    RegistryEntry(
         "transformer_base",
         transformer_base,
         "Vaswani 2017 (arXiv:1706.03762)",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .attention.multi_head import MultiHeadAttention
 from .attention.positional_encoding import ClassToken, LearnedEncoding1d, LearnedEncoding2d, SinusoidalEncoding
-from .entry import Entry, images
+from .entry import RegistryEntry, images
 
 POSITIONS = ("learned_1d", "learned_2d", "sinusoidal", "none")
 POOLS = ("token", "mean")
@@ -110,8 +110,8 @@ def vit(
 _DEIT = "Dosovitskiy 2021 (arXiv:2010.11929), Touvron 2021 (arXiv:2012.12877)"
 
 
-def _entry(size: str, paper: str, width: int, heads: int) -> Entry:
-    return Entry(
+def _entry(size: str, paper: str, width: int, heads: int) -> RegistryEntry:
+    return RegistryEntry(
         name=f"vit_{size}16",
         builder=partial(vit, width=width, heads=heads),
         paper=paper,

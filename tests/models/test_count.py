@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from attnexport.models import registry
 from attnexport.models.count import Count, count
-from attnexport.models.entry import Entry, images
+from attnexport.models.entry import RegistryEntry, images
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ class Window(nn.Module):
 
 @pytest.mark.parametrize("how", ["sum", "einsum"])
 def test_windowed_attention_counts_alike_however_it_is_written(how: str) -> None:
-    entry = Entry("window", lambda how=how: Window(how), "none", "a window", images(10, 8), ("y",), None)
+    entry = RegistryEntry("window", lambda how=how: Window(how), "none", "a window", images(10, 8), ("y",), None)
     places = 10 * 10
     assert count(entry) == Count(parameters=8 * 9 + 9, multiply_adds=places * (8 * 9 + 8 * 9))
 
@@ -57,5 +57,5 @@ def test_a_product_that_is_not_summed_is_no_multiply_add() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x * x.sigmoid() + x.sum(1, keepdim=True)
 
-    entry = Entry("gate", Gate, "none", "a gate", images(4), ("y",), None)
+    entry = RegistryEntry("gate", Gate, "none", "a gate", images(4), ("y",), None)
     assert count(entry) == Count(0, 0)

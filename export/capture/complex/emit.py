@@ -15,13 +15,13 @@ Real = Any
 """A node, a number, or None for zero."""
 
 
-Parts = tuple[Real, Real]
+ComplexParts = tuple[Real, Real]
 
 
-class Emit:
+class ComplexEmitter:
     """Writes nodes before the one that is being replaced; they keep its module and source line."""
 
-    def __init__(self, graph: torch.fx.Graph, parts: dict[Node, Parts]) -> None:
+    def __init__(self, graph: torch.fx.Graph, parts: dict[Node, ComplexParts]) -> None:
         self._graph = graph
         self._parts = parts
         self.replaced: Node | None = None
@@ -39,7 +39,7 @@ class Emit:
         """Whether a value of the program was complex and has parts now."""
         return isinstance(value, Node) and value in self._parts
 
-    def parts(self, value: Any) -> Parts:
+    def parts(self, value: Any) -> ComplexParts:
         """The parts of an operand, complex or not."""
         if isinstance(value, complex):
             return value.real or None, value.imag or None
@@ -55,13 +55,9 @@ class Emit:
 
     def sub(self, a: Real, b: Real) -> Real:
         """a - b."""
-        return (
-            self.add(a, self.neg(b))
-            if a is None or not isinstance(a, Node)
-            else a
-            if b is None
-            else self(aten.sub.Tensor, a, b)
-        )
+        if not isinstance(a, Node):
+            return self.add(a, self.neg(b))
+        return a if b is None else self(aten.sub.Tensor, a, b)
 
     def neg(self, a: Real) -> Real:
         """-a."""
@@ -75,7 +71,7 @@ class Emit:
             return self(product, a, b) if isinstance(a, Node) else self(product, b, a)
         return a * b
 
-    def times(self, z: Parts, w: Parts, product: Any = aten.mul.Tensor) -> Parts:
+    def times(self, z: ComplexParts, w: ComplexParts, product: Any = aten.mul.Tensor) -> ComplexParts:
         """The product of two complex numbers, or matrices of them."""
         (a, b), (c, d) = z, w
         return (
@@ -83,10 +79,10 @@ class Emit:
             self.add(self.mul(a, d, product), self.mul(b, c, product)),
         )
 
-    def squared(self, z: Parts) -> Real:
+    def squared(self, z: ComplexParts) -> Real:
         """|z|^2."""
         return self.add(self.mul(z[0], z[0]), self.mul(z[1], z[1]))
 
 
-Rule = Callable[..., Any]
-"""From Emit, the node and its arguments to Parts, or to a node where the result is real."""
+ComplexRule = Callable[..., Any]
+"""Takes the emitter, the node and its arguments; returns ComplexParts, or a node if the result is real."""

@@ -17,7 +17,7 @@ from torch.fx import Node
 
 from ....errors import UnsupportedModelError
 from ..describe import describe_node
-from .emit import Emit, Parts, Rule
+from .emit import ComplexEmitter, ComplexParts, ComplexRule
 
 aten = torch.ops.aten
 LONGEST = 1024
@@ -32,7 +32,7 @@ def _length(node: Node, size: Any) -> int:
     return size
 
 
-def _waves(emit: Emit, node: Node, rows: int, columns: int, n: int) -> tuple[Node, Node]:
+def _waves(emit: ComplexEmitter, node: Node, rows: int, columns: int, n: int) -> tuple[Node, Node]:
     """cos and sin of 2 pi r c / n, (rows, columns), in the precision of the transformed values."""
     r, c = (
         emit(aten.arange.default, count, dtype=torch.int64, device=torch.device("cpu")) for count in (rows, columns)
@@ -46,7 +46,7 @@ def _waves(emit: Emit, node: Node, rows: int, columns: int, n: int) -> tuple[Nod
     return cosine, sine
 
 
-def _along(emit: Emit, x: Any, matrix: Node, axis: int, rank: int) -> Any:
+def _along(emit: ComplexEmitter, x: Any, matrix: Node, axis: int, rank: int) -> Any:
     """x times a matrix over one of its axes."""
     if x is None:
         return None
@@ -56,7 +56,9 @@ def _along(emit: Emit, x: Any, matrix: Node, axis: int, rank: int) -> Any:
     return emit(aten.transpose.int, moved, axis, -1)
 
 
-def _turned(emit: Emit, node: Node, z: Parts, axis: int, n: int, columns: int, forward: bool, rank: int) -> Parts:
+def _turned(
+    emit: ComplexEmitter, node: Node, z: ComplexParts, axis: int, n: int, columns: int, forward: bool, rank: int
+) -> ComplexParts:
     """The transform of parts over one axis, its first ``columns`` values."""
     cosine, sine = _waves(emit, node, n, columns, n)
     sine = emit.neg(sine) if forward else sine
@@ -67,12 +69,12 @@ def _turned(emit: Emit, node: Node, z: Parts, axis: int, n: int, columns: int, f
     )
 
 
-def _scale(emit: Emit, z: Parts, normalization: int, count: int) -> Parts:
+def _scale(emit: ComplexEmitter, z: ComplexParts, normalization: int, count: int) -> ComplexParts:
     factor = (None, 1 / sqrt(count), 1 / count)[normalization]
     return z if factor is None else (emit.mul(z[0], factor), emit.mul(z[1], factor))
 
 
-def _c2c(emit: Emit, node: Node, z: Node, dim: list[int], normalization: int, forward: bool) -> Parts:
+def _c2c(emit: ComplexEmitter, node: Node, z: Node, dim: list[int], normalization: int, forward: bool) -> ComplexParts:
     shape, parts = z.meta["val"].shape, emit.parts(z)
     sizes = [_length(node, shape[axis]) for axis in dim]
     for axis, n in zip(dim, sizes, strict=True):
@@ -80,17 +82,17 @@ def _c2c(emit: Emit, node: Node, z: Node, dim: list[int], normalization: int, fo
     return _scale(emit, parts, normalization, prod(sizes))
 
 
-def _r2c(emit: Emit, node: Node, x: Node, dim: list[int], normalization: int, onesided: bool) -> Parts:
+def _r2c(emit: ComplexEmitter, node: Node, x: Node, dim: list[int], normalization: int, onesided: bool) -> ComplexParts:
     shape = x.meta["val"].shape
     sizes = [_length(node, shape[axis]) for axis in dim]
-    parts: Parts = (x, None)
+    parts: ComplexParts = (x, None)
     for place, (axis, n) in reversed(list(enumerate(zip(dim, sizes, strict=True)))):
         columns = n // 2 + 1 if onesided and place == len(dim) - 1 else n
         parts = _turned(emit, node, parts, axis % len(shape), n, columns, True, len(shape))
     return _scale(emit, parts, normalization, prod(sizes))
 
 
-def _c2r(emit: Emit, node: Node, z: Node, dim: list[int], normalization: int, last: int) -> Any:
+def _c2r(emit: ComplexEmitter, node: Node, z: Node, dim: list[int], normalization: int, last: int) -> Any:
     """Real values from the first half of a spectrum: what is not its first or middle value stands for two."""
     shape, parts = z.meta["val"].shape, emit.parts(z)
     n, rank = _length(node, last), len(shape)
@@ -111,7 +113,7 @@ def _c2r(emit: Emit, node: Node, z: Node, dim: list[int], normalization: int, la
     return _scale(emit, (value, None), normalization, prod([*sizes, n]))[0]
 
 
-RULES: dict[Any, Rule] = {
+RULES: dict[Any, ComplexRule] = {
     aten._fft_c2c.default: _c2c,
     aten._fft_r2c.default: _r2c,
     aten._fft_c2r.default: _c2r,

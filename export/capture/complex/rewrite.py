@@ -22,7 +22,7 @@ from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 
 from ....errors import UnsupportedModelError
 from ..describe import describe_node
-from .emit import Emit, Parts, Rule, aten
+from .emit import ComplexEmitter, ComplexParts, ComplexRule, aten
 from .fourier import RULES as FOURIER
 
 
@@ -47,11 +47,11 @@ def _is_complex(node: Node) -> bool:
 
 
 class _Rewrite:
-    def __init__(self, program: torch.export.ExportedProgram, rules: dict[Any, Rule]) -> None:
+    def __init__(self, program: torch.export.ExportedProgram, rules: dict[Any, ComplexRule]) -> None:
         self._program = program
         self._rules = rules
-        self._parts: dict[Node, Parts] = {}
-        self._emit = Emit(program.graph, self._parts)
+        self._parts: dict[Node, ComplexParts] = {}
+        self._emit = ComplexEmitter(program.graph, self._parts)
 
     def run(self) -> None:
         graph = self._program.graph
@@ -118,7 +118,7 @@ def _last_placeholder(graph: torch.fx.Graph) -> Node:
     return last
 
 
-def _both(emit: Emit, node: Node, *args: Any, **kwargs: Any) -> Any:
+def _both(emit: ComplexEmitter, node: Node, *args: Any, **kwargs: Any) -> Any:
     """The same done to the real and to the imaginary part; complex operands may stand in lists."""
 
     def part(value: Any, half: int) -> Any:
@@ -135,7 +135,7 @@ def _both(emit: Emit, node: Node, *args: Any, **kwargs: Any) -> Any:
     return halves[0], halves[1]
 
 
-def _scalar_type(emit: Emit, node: Node, x: Any, *args: Any, **kwargs: Any) -> Any:
+def _scalar_type(emit: ComplexEmitter, node: Node, x: Any, *args: Any, **kwargs: Any) -> Any:
     """A cast from or to complex."""
     real, imaginary = emit.parts(x)
     dtype = node.meta["val"].dtype
@@ -146,13 +146,13 @@ def _scalar_type(emit: Emit, node: Node, x: Any, *args: Any, **kwargs: Any) -> A
     return (halves[0], halves[1]) if dtype.is_complex else halves[0]
 
 
-def _getitem(emit: Emit, node: Node, source: Node, index: int) -> Any:
+def _getitem(emit: ComplexEmitter, node: Node, source: Node, index: int) -> Any:
     """One of the parts of a split."""
     real, imaginary = emit.parts(source)
     return emit(node.target, real, index), None if imaginary is None else emit(node.target, imaginary, index)
 
 
-def _divide(emit: Emit, node: Node, z: Any, w: Any) -> Parts:
+def _divide(emit: ComplexEmitter, node: Node, z: Any, w: Any) -> ComplexParts:
     (a, b), (c, d) = emit.parts(z), emit.parts(w)
     if d is None:
         return tuple(None if half is None else emit(aten.div.Tensor, half, c) for half in (a, b))  # type: ignore[return-value]
@@ -161,17 +161,17 @@ def _divide(emit: Emit, node: Node, z: Any, w: Any) -> Parts:
     return tuple(None if half is None else emit(aten.div.Tensor, half, below) for half in above)  # type: ignore[return-value]
 
 
-def _polar(emit: Emit, node: Node, length: Any, angle: Any) -> Parts:
+def _polar(emit: ComplexEmitter, node: Node, length: Any, angle: Any) -> ComplexParts:
     return emit.mul(length, emit(aten.cos.default, angle)), emit.mul(length, emit(aten.sin.default, angle))
 
 
-def _exp(emit: Emit, node: Node, z: Any) -> Parts:
+def _exp(emit: ComplexEmitter, node: Node, z: Any) -> ComplexParts:
     real, imaginary = emit.parts(z)
     turn = (emit(aten.cos.default, imaginary), emit(aten.sin.default, imaginary))
     return turn if real is None else emit.times((emit(aten.exp.default, real), None), turn)
 
 
-def _sum(emit: Emit, node: Node, z: Any, w: Any, *, alpha: float = 1, sign: int = 1) -> Parts:
+def _sum(emit: ComplexEmitter, node: Node, z: Any, w: Any, *, alpha: float = 1, sign: int = 1) -> ComplexParts:
     (a, b), (c, d) = emit.parts(z), emit.parts(w)
     factor = sign * alpha
     if factor != 1:
@@ -179,7 +179,7 @@ def _sum(emit: Emit, node: Node, z: Any, w: Any, *, alpha: float = 1, sign: int 
     return emit.add(a, c), emit.add(b, d)
 
 
-def _full_imaginary(emit: Emit, z: Any) -> Node:
+def _full_imaginary(emit: ComplexEmitter, z: Any) -> Node:
     real, imaginary = emit.parts(z)
     found: Node = emit(aten.zeros_like.default, real) if imaginary is None else imaginary
     return found
@@ -196,7 +196,7 @@ _MOVES = (
     aten.expand_as.default, aten.view_as.default, aten.select_scatter.default, aten.slice_scatter.default,
 )  # fmt: skip
 
-RULES: dict[Any, Rule] = {
+RULES: dict[Any, ComplexRule] = {
     **dict.fromkeys(_MOVES, _both),
     operator.getitem: _getitem,
     aten.view_as_complex.default: lambda e, n, x: (e(aten.select.int, x, -1, 0), e(aten.select.int, x, -1, 1)),

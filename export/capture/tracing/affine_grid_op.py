@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from .function_overrides import Calls
+from .function_overrides import Overrides
 
 
 @torch.library.custom_op("attnexport::affine_grid", mutates_args=())
@@ -30,5 +30,5 @@ def _record(theta: torch.Tensor, size: Sequence[int], align_corners: bool | None
     return result
 
 
-CALLS: Calls = {F.affine_grid: _record}
+CALLS: Overrides = {F.affine_grid: _record}
 """``F.affine_grid`` is recorded as one ``attnexport::affine_grid`` call."""

@@ -18,7 +18,7 @@ import torch
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.utils._sympy.value_ranges import bound_sympy
 
-from .function_overrides import Calls
+from .function_overrides import Overrides
 
 _CHUNKS: set[Any] = {torch.chunk, torch.Tensor.chunk, torch.unsafe_chunk, torch.Tensor.unsafe_chunk}
 _SPLITS: set[Any] = {torch.split, torch.Tensor.split, torch.unsafe_split, torch.Tensor.unsafe_split}
@@ -34,7 +34,7 @@ class UnevenPartsError(Exception):
         )
 
 
-def chunk_calls(ranges: Mapping[Any, Any]) -> Calls:
+def chunk_calls(ranges: Mapping[Any, Any]) -> Overrides:
     """An axis of symbolic size is cut without a question about its size. ``ranges``: torch's, of the inputs' sizes."""
 
     def chunk(input: torch.Tensor, chunks: int, dim: int = 0) -> Any:

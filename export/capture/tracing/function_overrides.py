@@ -11,14 +11,14 @@ from typing import Any
 
 from torch.overrides import TorchFunctionMode
 
-Calls = Mapping[Any, Callable[..., Any]]
+Overrides = Mapping[Any, Callable[..., Any]]
 """By torch's function, ours of the same arguments; it gives NotImplemented for a call that stays torch's."""
 
 
-class OwnCalls(TorchFunctionMode):
+class FunctionOverrides(TorchFunctionMode):
     """Inside this mode the functions of the tables are ours."""
 
-    def __init__(self, *tables: Calls) -> None:
+    def __init__(self, *tables: Overrides) -> None:
         super().__init__()
         self._own = {func: own for table in tables for func, own in table.items()}
 

@@ -86,7 +86,7 @@ def _changed(func: Callable[..., Any], args: tuple[Any, ...], result: Any) -> li
     return first + [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
 
 
-class GiveBack(TorchFunctionMode):
+class KnownValues(TorchFunctionMode):
     """Inside this mode known readings are plain numbers, as long as the module reads in the order that was noted."""
 
     def __init__(self, readings: Sequence[Reading], known: Sequence[bool]) -> None:
@@ -118,13 +118,13 @@ class GiveBack(TorchFunctionMode):
 
 def known_values(
     module: torch.nn.Module, names: Sequence[str], feeds: Sequence[torch.Tensor], others: Sequence[torch.Tensor]
-) -> GiveBack:
+) -> KnownValues:
     """The mode for tracing ``module``. ``others``: inputs of other values and, where axes are free, of other sizes."""
     first = _read(module, names, feeds)
     second = _read(module, names, others) if first else []
     if len(first) != len(second):
-        return GiveBack([], [])  # another path for other inputs: nothing is known
-    return GiveBack(first, [not one.from_input and one.same(two) for one, two in zip(first, second, strict=True)])
+        return KnownValues([], [])  # another path for other inputs: nothing is known
+    return KnownValues(first, [not one.from_input and one.same(two) for one, two in zip(first, second, strict=True)])
 
 
 def _read(module: torch.nn.Module, names: Sequence[str], feeds: Sequence[torch.Tensor]) -> list[Reading]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .function_overrides import Calls
+from .function_overrides import Overrides
 
 
 def _linspace(start: Any, end: Any, steps: Any, **rest: Any) -> Any:
@@ -31,5 +31,5 @@ def _spaced(
     return torch.where(place < half, first + place * step, last - (count - 1 - place) * step)
 
 
-CALLS: Calls = {torch.linspace: _linspace}
+CALLS: Overrides = {torch.linspace: _linspace}
 """``torch.linspace`` of a symbolic number of steps is computed from ``torch.arange``."""

@@ -20,7 +20,7 @@ from ..cleanup.naming import short_path
 from ..translations import linear_systems as translate_linear_systems
 from . import affine_grid_op, linspace_sizes
 from .chunk_sizes import UnevenPartsError, chunk_calls
-from .function_overrides import OwnCalls
+from .function_overrides import FunctionOverrides
 from .kept_state import kept_state
 from .known_values import known_values
 from .python_sizes import python_sizes
@@ -123,7 +123,9 @@ def _traced(
             torch.no_grad(),
             kept_state(module),
             shared_axes(module, specs) as ranges,
-            OwnCalls(affine_grid_op.CALLS, linspace_sizes.CALLS, translate_linear_systems.CALLS, chunk_calls(ranges)),
+            FunctionOverrides(
+                affine_grid_op.CALLS, linspace_sizes.CALLS, translate_linear_systems.CALLS, chunk_calls(ranges)
+            ),
             known,
             tensors_only(module),
         ):

@@ -17,7 +17,7 @@ import torch
 from onnxscript import opset18 as op
 
 from ....errors import UnsupportedModelError
-from ..tracing.function_overrides import Calls
+from ..tracing.function_overrides import Overrides
 
 MOST = 8
 _INT32 = 6
@@ -158,7 +158,7 @@ def _unchecked_solve(matrix: torch.Tensor, side: torch.Tensor, *, left: bool = T
     return NotImplemented if rest else torch.linalg.solve_ex(matrix, side, left=left)[0]
 
 
-CALLS: Calls = {
+CALLS: Overrides = {
     torch.linalg.inv: _unchecked_inverse,
     torch.inverse: _unchecked_inverse,
     torch.Tensor.inverse: _unchecked_inverse,
