@@ -1,6 +1,6 @@
-"""Every error that a user can meet, in one place: one line that says what is wrong, with what value, and what to do.
+"""All errors for users: one line with the problem, its value, and a remedy.
 
-Exit codes of the command line follow the class: 2 for a bad input, 1 for a failed stage or a failed parity gate.
+The exit code of the command line follows the class: 2 for invalid input, 1 for a failed stage or parity gate.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ def _one_line(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's exception says, as part of a line of ours: its first line, at most 300 characters, or its class."""
+    """The first line of an exception's message, at most 300 characters; its class name if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 class AttnexportError(Exception):
-    """Base of all errors that attnexport raises on purpose.
+    """Base class of the errors that attnexport raises on purpose.
 
-    ``problem`` says what is wrong, with the value; ``remedy`` says what to do. Both are folded to one line.
+    ``problem`` is what is wrong, with the value; ``remedy`` is what to do. Both are joined to one line.
     """
 
     exit_code = 1
@@ -30,25 +30,25 @@ class AttnexportError(Exception):
 
 
 class InputError(AttnexportError):
-    """What the user handed in cannot be used: a file, an option, a shape, a dtype."""
+    """An input of the user is not valid: a file, an option, a shape, a dtype."""
 
     exit_code = 2
 
 
 class UnsupportedModelError(InputError):
-    """The model itself cannot be exported: data-dependent control flow, an operator without a translation."""
+    """The model cannot be exported: data-dependent control flow, or an operator without a translation."""
 
 
 class BundleError(InputError):
-    """A bundle on disk is missing, damaged, of another schema version, or made for another machine."""
+    """A bundle is missing, damaged, of another schema version, or built for another machine."""
 
 
 class ForeignEngineError(BundleError):
-    """An engine of a bundle was made for another GPU, TensorRT version or flavour than is here; the remedy rebuilds it."""
+    """An engine was built for another GPU, TensorRT version or flavour; the remedy rebuilds it."""
 
 
 class StageError(AttnexportError):
-    """A stage of the export failed on an input that looked right. ``stage`` names it."""
+    """A stage of the export failed on valid input. ``stage`` is its name."""
 
     def __init__(self, stage: str, problem: str, remedy: str = "") -> None:
         self.stage = stage
@@ -56,18 +56,18 @@ class StageError(AttnexportError):
 
 
 class EngineError(StageError):
-    """TensorRT refused the model or failed while it built the engine."""
+    """TensorRT refused the model or failed to build the engine."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__("engine", problem, remedy)
 
 
 class ParityError(StageError):
-    """An exported model does not reproduce the original within its gate."""
+    """An exported model differs from the original by more than its gate allows."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__("verify", problem, remedy)
 
 
 class MissingBackendError(InputError):
-    """An optional library is needed and not installed; the remedy names the extra that brings it."""
+    """An optional library is needed and not installed; the remedy names the extra that installs it."""

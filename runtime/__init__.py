@@ -1,1 +1,1 @@
-"""The bundle on disk and what runs it. Imports without torch, without onnx and without TensorRT."""
+"""Bundles on disk and the sessions that run them. Imports without torch, onnx and TensorRT."""

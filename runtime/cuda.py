@@ -1,8 +1,7 @@
-"""The few calls of the CUDA driver that running an engine takes, straight from libcuda: no toolkit and no torch.
+"""The calls of the CUDA driver that an engine needs, through libcuda: no toolkit and no torch.
 
-libcuda comes with the GPU's driver, so where it is missing no engine can run anyway. Memory lives in the device's
-primary context, the one that TensorRT's CUDA runtime uses too. Source: CUDA driver API reference,
-https://docs.nvidia.com/cuda/cuda-driver-api/.
+libcuda comes with the GPU's driver; without it no engine can run. Memory is allocated in the device's primary context, which
+TensorRT's CUDA runtime uses too. Source: CUDA driver API reference, https://docs.nvidia.com/cuda/cuda-driver-api/.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
 
 
 class CudaDriver:
-    """An initialised CUDA driver. Raises MissingBackendError where there is none, or it finds no GPU."""
+    """An initialised CUDA driver. Raise MissingBackendError without a driver or a GPU."""
 
     def __init__(self, library: str | None = None) -> None:
         library = library or ("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
@@ -79,12 +78,12 @@ class CudaDriver:
         self.device = device.value
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Call a driver function. Raises StageError with the driver's words for any result but success."""
+        """Call a driver function. Raise StageError with the driver's message if it fails."""
         if code := getattr(self._library, name)(*arguments):
             raise StageError("cuda", f"{name} failed: {self.explain(code)}")
 
     def explain(self, code: int) -> str:
-        """The driver's own sentence for a result."""
+        """The driver's message for a result code."""
         text = ctypes.c_char_p()
         if self._library.cuGetErrorString(code, ctypes.byref(text)) == 0 and text.value:
             return f"{text.value.decode()} ({code})"
@@ -113,7 +112,7 @@ class CudaDriver:
 
 
 class CudaContext:
-    """The first GPU's primary context with one stream, and the buffers and graphs made in it; ``close`` frees all of it."""
+    """The first GPU's primary context with one stream, its buffers and graphs; ``close`` frees them all."""
 
     def __init__(self, driver: CudaDriver) -> None:
         self._driver = driver
@@ -139,14 +138,14 @@ class CudaContext:
         self._driver.call("cuCtxSetCurrent", self._context)
 
     def allocate(self, size: int) -> int:
-        """The address of ``size`` bytes of device memory, at least one."""
+        """Allocate ``size`` bytes of device memory, at least one, and return the address."""
         address = _ADDRESS()
         self._driver.call("cuMemAlloc_v2", ctypes.byref(address), max(size, 1))
         self._buffers[address.value] = size
         return address.value
 
     def free(self, address: int) -> None:
-        """Give a buffer back."""
+        """Free a buffer."""
         del self._buffers[address]
         self._driver.call("cuMemFree_v2", address)
 
@@ -158,7 +157,7 @@ class CudaContext:
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address.value or 0))
 
     def unpin(self, memory: np.ndarray) -> None:
-        """Give page-locked memory back; no array over it may be used any more."""
+        """Free page-locked memory; arrays over it must not be used afterwards."""
         self._pinned.remove(memory.ctypes.data)
         self._driver.call("cuMemFreeHost", memory.ctypes.data)
 
@@ -183,9 +182,9 @@ class CudaContext:
         self._driver.call("cuMemcpyDtoDAsync_v2", target, source, size, self._stream)
 
     def record(self, work: Callable[[], None]) -> int:
-        """What ``work`` gives to the stream as a graph, to be launched with one call; nothing of it runs now.
+        """Record the calls of ``work`` on the stream as a graph without running them, and return its handle for :meth:`launch`.
 
-        Raises what ``work`` raises, and StageError where it does something that cannot be recorded.
+        Raise the exceptions of ``work``, and StageError if a call cannot be recorded.
         """
         graph, executable = _HANDLE(), _HANDLE()
         self._driver.call("cuStreamBeginCapture_v2", self._stream, _OWN_THREAD)
@@ -236,7 +235,7 @@ class CudaContext:
 
 
 class DeviceMemory:
-    """Device memory that frees itself with its last user, and keeps the primary context until then."""
+    """Device memory that is freed with its last user; until then the primary context is kept."""
 
     def __init__(self, driver: CudaDriver, size: int) -> None:
         self._driver = driver
@@ -252,7 +251,7 @@ class DeviceMemory:
         weakref.finalize(self, _release, driver, self._context, address.value)
 
     def download(self, array: np.ndarray) -> None:
-        """Fill a C-contiguous array, of at most that size, from it."""
+        """Fill a C-contiguous array, not larger than the memory, from the device."""
         self._driver.call("cuCtxSetCurrent", self._context)
         self._driver.call("cuMemcpyDtoH_v2", array.ctypes.data, self.address, array.nbytes)
 

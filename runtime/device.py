@@ -1,4 +1,4 @@
-"""Which GPU is here, without torch."""
+"""The GPU of this machine, without torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .cuda import CudaDriver
 
 
 def cuda_device() -> tuple[str, str] | None:
-    """Name and compute capability (``8.9``) of the first GPU, None where there is no GPU or driver."""
+    """Name and compute capability (``8.9``) of the first GPU; None without a GPU or driver."""
     try:
         driver = CudaDriver()
         return driver.name(), driver.compute_capability()

@@ -1,7 +1,7 @@
-"""What is installed here, which targets work, and what to type for the rest.
+"""What is installed, which targets work here, and how to install the others.
 
-Versions come from the packages' metadata, so nothing heavy is imported; only the libraries that a target stands on
-are loaded, since an installed library that does not load is the fault worth finding.
+Versions come from the packages' metadata, so nothing heavy is imported. Only the libraries of a target are loaded, since an
+installed library that does not load is the error to find.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NEGATE = (
 
 @dataclass(frozen=True)
 class Component:
-    """One component or target. ``detail`` says what it can do here, ``remedy`` how to get what is missing."""
+    """One component or target. ``detail`` describes what it can do here, ``remedy`` how to install what is missing."""
 
     component: str
     status: Status
@@ -45,7 +45,7 @@ class Component:
 
 
 def diagnose() -> list[Component]:
-    """Components first, then the targets, whose names begin with ``target ``. Never raises for a broken library."""
+    """The components, then the targets, whose names begin with ``target ``. A broken library is reported, not raised."""
     ort = _library("onnxruntime", ("onnxruntime-gpu", "onnxruntime"), "pip install attnexport")
     enterprise = _library("tensorrt", ("tensorrt",), _pip("trt"))
     rtx = _library("tensorrt_rtx", ("tensorrt-rtx-cu12", "tensorrt-rtx-cu13", "tensorrt_rtx"), _pip("rtx"))
@@ -100,7 +100,7 @@ def _installed(component: str, distributions: tuple[str, ...], remedy: str) -> C
 
 
 def _library(module: str, distributions: tuple[str, ...], remedy: str) -> Component:
-    """As :func:`_installed`, and loaded for proof."""
+    """As :func:`_installed`, and the library is loaded too."""
     finding = _installed(module, distributions, remedy)
     try:
         loaded = importlib.import_module(module)
@@ -126,7 +126,7 @@ def _with_providers(ort: Component) -> Component:
 
 
 def _gpu() -> tuple[Component, str]:
-    """The GPU, and its compute capability (empty where there is none)."""
+    """The GPU, and its compute capability (empty without a GPU)."""
     try:
         driver = CudaDriver()
         capability = driver.compute_capability()
@@ -137,7 +137,7 @@ def _gpu() -> tuple[Component, str]:
 
 
 def _target(name: str, lacks: list[Component], detail: str, version: str = "") -> Component:
-    """A target stands on ``lacks``: broken where one of those is, missing where one is not there."""
+    """A target that needs ``lacks``: broken if one of them is broken, missing if one is missing."""
     bad = [f for f in lacks if f.status != "ok"]
     if not bad:
         return Component(f"target {name}", "ok", version, detail)
@@ -162,7 +162,7 @@ def _target_ort_cuda(ort: Component, gpu: Component) -> Component:
 
 
 def _probe(ort: Component, provider: str) -> list[Component]:
-    """What stands against running a model with a provider: it may be listed and still lack its libraries."""
+    """The errors of running a model with a provider, which may be listed and still lack its libraries."""
     if ort.status != "ok":
         return []
     importlib.import_module("onnxruntime").set_default_logger_severity(4)  # else it writes to stderr, in red

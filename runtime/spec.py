@@ -1,4 +1,4 @@
-"""What a tensor at the border of a model looks like: name, dtype, and for every axis a fixed size or a range."""
+"""The inputs and outputs of a model: name, dtype, and for every axis a fixed size or a range."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Axis:
 
     @property
     def dynamic(self) -> bool:
-        """Whether the size is free at run time (a range of one size, with a symbol, still is)."""
+        """Whether the size is free at run time. A range of one size with a symbol is free too."""
         return self.symbol is not None
 
     def at(self, point: Point) -> int:
@@ -77,9 +77,8 @@ class Axis:
 class TensorSpec:
     """Name, dtype (a NumPy name such as ``float32``) and axes of one input or output.
 
-    ``low`` and ``high`` bound inputs when random feeds are drawn: whole numbers (token ids), ``high`` exclusive, or the ends of an
-    interval of floats.
-    Output axes may be dynamic with ranges that were only inferred.
+    ``low`` and ``high`` bound random inputs: integers (token ids) with ``high`` exclusive, or an interval of floats. Output axes may
+    be dynamic with ranges that were only inferred.
     """
 
     name: str
@@ -103,7 +102,7 @@ class TensorSpec:
 
     @property
     def symbols(self) -> tuple[str | int, ...]:
-        """A symbol or a size per axis, as ONNX writes a shape: ``('batch', 3, 32, 32)``."""
+        """A symbol or a size per axis, as in ONNX: ``('batch', 3, 32, 32)``."""
         return tuple(axis.symbol if axis.symbol is not None else axis.opt for axis in self.axes)
 
     def with_dtype(self, dtype: str) -> TensorSpec:
@@ -126,7 +125,7 @@ class TensorSpec:
 
     @classmethod
     def from_json(cls, value: Any) -> TensorSpec:
-        """Build from a plain dictionary. Raises InputError where a field is missing or of a wrong kind."""
+        """Read a plain dictionary. Raise InputError for a missing field or a wrong type."""
         try:
             return cls(
                 name=str(value["name"]),
@@ -140,9 +139,9 @@ class TensorSpec:
 
 
 def check_feeds(specs: Sequence[TensorSpec], feeds: Mapping[str, np.ndarray]) -> None:
-    """Hold arrays to their specs: names, ranks, dtypes, fixed sizes, ranges, equal symbols.
+    """Compare arrays with their specs: names, ranks, dtypes, fixed sizes, ranges, equal symbols.
 
-    Raises InputError with the first difference.
+    Raise InputError with the first difference.
     """
     names = [s.name for s in specs]
     if missing := [n for n in names if n not in feeds]:

@@ -1,4 +1,4 @@
-"""The user's cache folder: files that any run can do without and can make again."""
+"""The user's cache folder: files that can be deleted at any time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def cache_folder(*parts: str) -> Path:
 
 
 def read_cache(path: Path) -> dict[str, Any]:
-    """What the file holds: nothing where it is missing, damaged, or no object."""
+    """The JSON object of a file; empty if it is missing, damaged, or not an object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -26,7 +26,7 @@ def read_cache(path: Path) -> dict[str, Any]:
 
 
 def write_cache(path: Path, content: Mapping[str, Any]) -> None:
-    """Whole or not at all; what cannot be written is found out anew the next time."""
+    """Write the file, whole or not at all. Errors are ignored: the content is computed again the next time."""
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

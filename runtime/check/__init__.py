@@ -1,1 +1,1 @@
-"""Verify a bundle again, on the device, without torch."""
+"""Verify a bundle again on this machine, without torch."""

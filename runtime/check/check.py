@@ -1,8 +1,8 @@
-"""Proving a bundle again, where it lies: the files against the manifest, the models against the golden cases. No torch.
+"""Verify a bundle: compare its files with the manifest, and its models with the golden cases. No torch.
 
-Each record of the manifest's parity section becomes one row: the file runs on the golden cases, its error against
-their FP64 truth is measured anew, and held to the record's factor over ``own_rms``, PyTorch's own rms error on the
-same cases. A bundle with parts has the rows of each, and then those of its decodes.
+Each record of the manifest's parity section becomes one row: the file runs on the golden cases, and its error against their FP64
+reference must stay within the record's factor times PyTorch's own rms error on the same cases. A bundle with parts has the rows
+of each part, then those of its decodes.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _PRECISIONS = {"int8": "int8+float16", "fp8": "fp8+float16", "fp32": "float32", 
 
 
 def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> CheckResult:
-    """Verify every file, then hold every model to its gate on the golden cases. ``note`` hears what one should know.
+    """Verify every file, then compare every model with its gate on the golden cases. ``note`` receives remarks for the user.
 
-    A failed gate is a row, not an exception. Raises BundleError for a bundle that is damaged or holds nothing to check.
+    A failed gate is a row, not an exception. Raise BundleError for a bundle that is damaged or has nothing to check.
     """
     bundle = StoredBundle.open(path)
     bundle.verify_files()
@@ -68,7 +68,7 @@ def _check_models(bundle: StoredBundle, cases: Sequence[GoldenCase], note: Calla
 
 
 def _check_case(bundle: StoredBundle, case: GoldenCase) -> None:
-    """Golden cases must be cases of this model."""
+    """Raise BundleError for a golden case of another model."""
     try:
         check_feeds(bundle.manifest.inputs, case.feeds)
     except AttnexportError as error:
@@ -83,7 +83,7 @@ def _check_case(bundle: StoredBundle, case: GoldenCase) -> None:
 
 
 def _unproved_engines(bundle: StoredBundle) -> list[ParityRecord]:
-    """Engines that were built where no GPU was: held to what the models of their precision are held to."""
+    """Parity records for engines that were built without a GPU: those of the models of their precision."""
     proved = {record.file for record in bundle.manifest.parity}
     found = []
     for engine in bundle.manifest.engines:

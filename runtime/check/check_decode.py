@@ -1,7 +1,7 @@
-"""Proving the decodes of a bundle with encoder and step again: greedy, from the golden sources, token for token.
+"""Verify the decodes of a bundle with encoder and step: greedy, from the golden sources, token by token.
 
-The golden cases hold source tokens, the tokens that the original wrote for them in FP64, and how far its best token lay ahead
-of its second at every place. A row may first differ only where that is a tie, as the manifest's record has it.
+The golden cases have source tokens, the tokens that the original decoded from them in FP64, and at every place the margin of its
+best token over the second. A row may first differ only at a tie, as the manifest's record defines it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from ..sessions import Session
 from .check_rows import FAILED, NOT_RUN, PASSED, CheckRow
 
 TOKENS, MARGINS = "tokens", "margins"
-"""The truth of a golden decode: (N, limit) int64, ended rows filled with the end; (N, limit) float64."""
+"""The reference of a golden decode: (N, limit) int64, filled up with the end token; (N, limit) float64."""
 
 
 def check_decodes(bundle: StoredBundle, note: Callable[[str], None]) -> list[CheckRow]:
-    """A row for each form that decoded when the bundle was made, and for engines that no GPU has run yet.
+    """A row for each variant that decoded at the export, and for engines that no GPU has run yet.
 
-    Raises BundleError where the golden decodes are not those of this bundle.
+    Raise BundleError if the golden decodes are not those of this bundle.
     """
     facts, parts = parts_of(bundle)
     cases = bundle.golden()
@@ -53,7 +53,7 @@ def _check_case(bundle: StoredBundle, facts: DecodeRecord, case: GoldenCase) -> 
 
 
 def _unproved(parts: Mapping[str, StoredBundle], records: Sequence[DecodeAgreement]) -> list[DecodeAgreement]:
-    """Engines that were built where no GPU was: held to the ties of the models of their precision."""
+    """Records for engines that were built without a GPU, with the ties of the models of their precision."""
     found = []
     proved = {file for record in records for file in record.files.values()}
     engines = [{engine.precision: engine.file for engine in part.manifest.engines} for part in parts.values()]
@@ -101,9 +101,9 @@ def open_form(
     stack: ExitStack,
     note: Callable[[str], None],
 ) -> tuple[SequenceDecoder, str]:
-    """The decoder over a record's files, whose sessions ``stack`` closes, and what runs them, in words.
+    """Return the decoder over a record's files, and a description. ``stack`` closes its sessions.
 
-    Raises MissingBackendError for what only is not here.
+    Raise MissingBackendError for a backend that is not installed.
     """
     sessions: list[Session] = []
     how = ""
@@ -120,7 +120,7 @@ def open_form(
 
 
 def joined(found: Sequence[Agreement]) -> Agreement:
-    """The agreement over several cases; rows count on from one to the next."""
+    """The agreement over several cases; row numbers continue from one case to the next."""
     wrong: list[tuple[int, int]] = []
     before = 0
     for one in found:

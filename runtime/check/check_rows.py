@@ -1,4 +1,4 @@
-"""What a check found: a row per output of a stage, or per decode."""
+"""The result of a check: a row for each output of a stage, or for each decode."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One output of one stage. ``error`` is the rms against the truth; the figures are None where nothing was measured.
+    """One output of one stage. ``error`` is the rms against the reference; the figures are None if nothing was measured.
 
-    ``verdict`` is ``passed``, ``failed`` or ``not run``; ``reason`` says why for the latter two. ``how`` names what
-    ran the file. A decode has no error: ``how`` says how many of its tokens are the original's.
+    ``verdict`` is ``passed``, ``failed`` or ``not run``, with the ``reason`` of the latter two. ``how`` describes what ran the file.
+    A decode has no error: ``how`` has the number of tokens that equal the original's.
     """
 
     stage: str
@@ -32,7 +32,7 @@ class CheckRow:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """All rows. A row that could not run here is no failure, but at least one must have passed."""
+    """All rows. A row that could not run here does not fail, but at least one must pass."""
 
     bundle: str
     cases: int
@@ -41,7 +41,7 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        """Whether something was proved and nothing failed."""
+        """Whether at least one row passed and none failed."""
         verdicts = {row.verdict for row in self.rows}
         return PASSED in verdicts and FAILED not in verdicts
 

@@ -1,4 +1,4 @@
-"""Holding outputs to the truth: what they must be at all, and how far they are off."""
+"""Compare outputs with the reference: names, shapes, dtypes and sane values first, then the error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..bundle.figures import Figures
 from ..spec import TensorSpec
 
 HALF_SMALLEST = 2.0**-24
-"""FP16's smallest number above 0. A network that was never trained may end below it, and then so does PyTorch's own FP16."""
+"""FP16's smallest number above 0. The outputs of an untrained network may be smaller, and then PyTorch's FP16 is 0 too."""
 
 
 def check_outputs(
@@ -23,12 +23,11 @@ def check_outputs(
     sizes: Mapping[str, int] | None = None,
     of: str = "the model",
 ) -> None:
-    """Hold outputs to their specs, and to what the truth says is sane; values are :class:`ErrorMeter`'s matter.
+    """Compare outputs with their specs, and check that their values are sane; :class:`ErrorMeter` measures the error.
 
-    The shape must be the truth's where there is one; otherwise the spec's fixed axes, and its symbols as far as
-    ``sizes`` has them (ranges of outputs are only inferred). NaN, Inf and all zeros fail unless the truth has them at
-    the same places. ``of`` names what ran. Raises ParityError with a message of its own for each of: missing, extra,
-    rank, shape, dtype, NaN, Inf, all zeros.
+    The shape must be the reference's; without a reference the spec's fixed axes, and its symbols as ``sizes`` has them (ranges of
+    outputs are only inferred). NaN, Inf and all zeros fail unless the reference has them at the same places. ``of`` names the model
+    in messages. Raise ParityError for: missing, extra, rank, shape, dtype, NaN, Inf, all zeros.
     """
     names = [s.name for s in expected]
     listed = ", ".join(names)
@@ -74,7 +73,7 @@ def _check_values(array: np.ndarray, true: np.ndarray | None, what: str) -> None
 
 
 class ErrorMeter:
-    """The difference of one output from its FP64 truth, accumulated over batches in FP64."""
+    """The difference of one output from its FP64 reference, accumulated over batches in FP64."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -82,9 +81,9 @@ class ErrorMeter:
         self._error = self._true = self._got = self._dot = 0.0
 
     def add(self, got: np.ndarray, truth: np.ndarray) -> None:
-        """Take in one batch, of equal shapes, any dtypes. Equal infinities and NaN at the same place are no difference.
+        """Add one batch, of equal shapes, any dtypes. Equal infinities, and NaN at the same place, do not count as a difference.
 
-        Raises ParityError for unequal shapes: broadcasting would hide what is wrong.
+        Raise ParityError for unequal shapes, which broadcasting would hide.
         """
         if got.shape != truth.shape:
             raise ParityError(f"shapes {got.shape} and {truth.shape} cannot be compared")
@@ -106,7 +105,7 @@ class ErrorMeter:
         self._dot += float(a @ b)
 
     def merge(self, other: ErrorMeter) -> None:
-        """Take in all that ``other`` did."""
+        """Add everything that ``other`` has."""
         self._count += other._count
         self._max = max(self._max, other._max)
         self._error += other._error
@@ -115,7 +114,7 @@ class ErrorMeter:
         self._dot += other._dot
 
     def figures(self) -> Figures:
-        """The figures over all that was taken in. Raises ParityError where nothing was: that would prove nothing."""
+        """The figures over all batches. Raise ParityError without any value."""
         if not self._count:
             raise ParityError("nothing was compared", "give at least one case with at least one value")
         rms = math.sqrt(self._error / self._count)

@@ -1,4 +1,4 @@
-"""NumPy's own files, read from strangers: no pickles, and one exception for all that damage can raise."""
+"""Read NumPy files from unknown sources: no pickles, and one exception for every kind of damage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class UnreadableError(ValueError):
-    """The file is damaged, of another kind, or holds Python objects; says which in one line."""
+    """The file is damaged, of another kind, or has Python objects; the message is one line."""
 
 
 def read_npy(path: Path) -> np.ndarray:

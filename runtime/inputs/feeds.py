@@ -11,7 +11,7 @@ from ..spec import POINTS, Axis, Point, TensorSpec
 
 
 def symbol_axes(specs: Sequence[TensorSpec]) -> dict[str, Axis]:
-    """The range of every symbol. Raises InputError where two axes of one symbol disagree."""
+    """The range of every symbol. Raise InputError if two axes of one symbol differ."""
     found: dict[str, Axis] = {}
     for spec in specs:
         for axis in spec.axes:
@@ -28,7 +28,7 @@ def symbol_axes(specs: Sequence[TensorSpec]) -> dict[str, Axis]:
 def profile_points(specs: Sequence[TensorSpec]) -> list[tuple[str, dict[str, int]]]:
     """The distinct points of the profile as ``(label, {symbol: size})``, smallest first.
 
-    Points of equal sizes are one, labelled ``min=opt`` and so on; a model without dynamic axes has the one point
+    Points of equal sizes are merged and labelled ``min=opt`` and so on; a model without dynamic axes has the single point
     ``("fixed", {})``.
     """
     axes = symbol_axes(specs)
@@ -88,9 +88,9 @@ def _draw(generator: np.random.Generator, spec: TensorSpec, shape: tuple[int, ..
 
 
 def batches(samples: Mapping[str, np.ndarray], size: int) -> Iterator[dict[str, np.ndarray]]:
-    """All samples in their order, ``size`` at a time along axis 0 of every input; the last batch holds what is left.
+    """All samples in their order, ``size`` at a time along axis 0 of every input; the last batch has the rest.
 
-    Raises InputError for a size below 1, and for inputs of different sample counts.
+    Raise InputError for a size below 1, or inputs of different sample counts.
     """
     if size < 1:
         raise InputError(f"batch size {size} is below 1")

@@ -1,11 +1,11 @@
 """A folder of images as samples: resized to the model's input, scaled to [0, 1], normalised; sub-folders are classes.
 
     folder/*.png, *.jpg, *.jpeg           images in the order of their names, without labels
-    folder/<class>/*.png, ...             the same, one class after the other; the label of a class is the place of its
-                                          folder among all in the order of their names, as in torchvision's ImageFolder
+    folder/<class>/*.png, ...             the same, one class after the other; the label of a class is the index of its
+                                          folder in the order of their names, as in torchvision's ImageFolder
 
-Files and folders whose names start with a dot are left out. Images are resized to the H x W of the input's optimum
-whatever their proportions: crop them first where the model was trained on crops.
+Files and folders whose names start with a dot are ignored. Images are resized to the H x W of the input's optimum without keeping
+their proportions: crop them first if the model was trained on crops.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .picture import Scale, image_size, read_pixels
 
 ENDINGS = (".jpeg", ".jpg", ".png")
 MOST_BYTES = 2 << 30
-"""All samples are held in memory: a folder that makes more is refused."""
+"""All samples are kept in memory: larger folders are refused."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """``array`` (N, C, H, W) as the model takes it, ``labels`` (N,) where there are classes, and how they were made."""
+    """``array`` (N, C, H, W) for the model, ``labels`` (N,) if there are classes, and ``detail``: how they were made."""
 
     array: np.ndarray
     labels: np.ndarray | None
@@ -44,8 +44,8 @@ def holds_images(folder: Path) -> bool:
 def read_images(folder: Path, spec: TensorSpec, scale: Scale) -> Images:
     """Read all images of ``folder`` for the input ``spec``.
 
-    Raises InputError where the input takes no images, the numbers of ``scale`` do not fit it, images lie both beside and
-    in sub-folders, a sub-folder has none, a file is no image, or they are too many; MissingBackendError without Pillow.
+    Raise InputError if the input does not take images, ``scale`` does not fit it, there are images and sub-folders, a sub-folder has no
+    image, a file is not an image, or there are too many; MissingBackendError without Pillow.
     """
     channels, height, width = image_size(spec)
     scale.check(channels)

@@ -1,4 +1,4 @@
-"""An image file as the input of a model: resized to its size, scaled as the model was trained."""
+"""An image file as the input of a model: resized, and normalised as in training."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..spec import TensorSpec
 
 @dataclass(frozen=True)
 class Scale:
-    """Pixels in [0, 1] become ``(pixel - mean) / std``, one number or one per channel. ``option``: the options' prefix."""
+    """Pixels in [0, 1] become ``(pixel - mean) / std``, one number or one per channel. ``option``: prefix of the options."""
 
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     option: str = "--"
 
     def check(self, channels: int) -> None:
-        """Hold the numbers to an image's channels. Raises InputError naming the option."""
+        """Raise InputError, with the option, if the numbers do not fit the channels."""
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if len(numbers) not in (1, channels):
                 raise InputError(
@@ -40,7 +40,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Picture:
-    """``shown`` (H, W, 3) in [0, 1], as the model gets to see it; ``feed`` (N, C, H, W), the same as the model takes it."""
+    """``shown`` (H, W, 3) in [0, 1], as the model sees it; ``feed`` (N, C, H, W), the input."""
 
     shown: np.ndarray
     feed: np.ndarray
@@ -54,11 +54,11 @@ def read_picture(
     *,
     most: int | None = None,
 ) -> Picture:
-    """Read an image for the input ``spec`` (N, 1 or 3, H, W) of floats, resized to its optimum, whatever its proportions.
+    """Read an image for the input ``spec`` (N, 1 or 3, H, W) of floats, resized to its optimum without keeping proportions.
 
-    ``source`` is a file, or an open stream of one. Values in [0, 1] are scaled to ``(value - mean) / std``, one number or
-    one per channel. The batch is the smallest that the model takes, of the one image. ``most`` pixels are decoded. Raises
-    InputError where the input holds no image or the file is none, MissingBackendError without Pillow.
+    ``source`` is a file or an open stream. Values in [0, 1] are scaled to ``(value - mean) / std``, one number or one per channel. The
+    image is repeated to the smallest batch. ``most`` limits the pixels. Raise InputError if the input does not take images or the file
+    is not an image, MissingBackendError without Pillow.
     """
     scale = Scale(mean, std)
     channels, height, width = image_size(spec)
@@ -69,7 +69,7 @@ def read_picture(
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
-    """``0.4,0.5,0.6`` as numbers. Raises InputError naming the option."""
+    """Parse ``0.4,0.5,0.6``. Raise InputError with the option."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
@@ -77,7 +77,7 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
 
 
 def image_size(spec: TensorSpec) -> tuple[int, int, int]:
-    """(channels, height, width) of an input that takes images, at its optimum. Raises InputError for another."""
+    """(channels, height, width) of an image input, at its optimum. Raise InputError for another input."""
     channels = spec.axes[1].opt if len(spec.axes) == 4 else 0
     if channels not in (1, 3) or spec.numpy_dtype.kind != "f":
         raise InputError(f"the model takes {spec.describe()}, which is no image", "give a model of (N, 1 or 3, H, W)")
@@ -87,9 +87,9 @@ def image_size(spec: TensorSpec) -> tuple[int, int, int]:
 def read_pixels(
     source: str | Path | BinaryIO, channels: int, height: int, width: int, *, most: int | None = None
 ) -> np.ndarray:
-    """An image as (height, width, channels) in [0, 1], in colour or grey, resized bilinearly.
+    """Read an image as (height, width, channels) in [0, 1], in colour or grey, resized bilinearly.
 
-    Raises InputError where the file is missing, no image, or one of more than ``most`` pixels, MissingBackendError without Pillow.
+    Raise InputError if the file is missing, not an image, or larger than ``most`` pixels, MissingBackendError without Pillow.
     """
     image = pillow()
     if isinstance(source, str | Path):
@@ -110,7 +110,7 @@ def read_pixels(
 
 
 def pillow() -> Any:
-    """``PIL.Image``. Raises MissingBackendError where it is not installed."""
+    """Return ``PIL.Image``. Raise MissingBackendError if it is not installed."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -121,11 +121,11 @@ def pillow() -> Any:
 
 
 MOST_SIDE = 96
-"""Pixels of the longer side at the most: a report holds many pictures, and noise does not compress."""
+"""Most pixels of the longer side: a report has many pictures, and noise does not compress."""
 
 
 def shrink(array: np.ndarray, most: int = MOST_SIDE) -> np.ndarray:
-    """(H, W, ...) with neither side above ``most``: the mean of each block; labels (integers) by their corner."""
+    """(H, W, ...) with neither side above ``most``: the mean of each block; for labels (integers) the block's corner."""
     step = -(-max(array.shape[:2]) // most)
     if step <= 1:
         return array

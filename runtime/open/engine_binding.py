@@ -1,6 +1,6 @@
-"""An engine bound to the model that it was built from: by the model's hash in the manifest, and inside the plan itself.
+"""The binding of an engine to its model: by the model's hash in the manifest, and inside the plan itself.
 
-The builder takes the network's name into the plan as it is, so that a plan tells its model without a GPU or TensorRT:
+The builder writes the network's name into the plan, so a plan names its model without a GPU or TensorRT:
 
     attnexport model sha256:<64 hex digits>
 """
@@ -18,16 +18,16 @@ from ..bundle.sections import EngineRecord
 _WORDS = "attnexport model sha256:"
 _TAG = re.compile(re.escape(_WORDS.encode()) + rb"([0-9a-f]{64})")
 _HEAD = 1 << 20
-"""Where a plan has its network's name: TensorRT-RTX 1.7 at byte 564."""
+"""Bytes of a plan that are searched for the network's name; TensorRT-RTX 1.7 has it at byte 564."""
 
 
 def network_name(model_sha256: str) -> str:
-    """The name to give to a network that is parsed from the model of this hash."""
+    """The name for a network that is parsed from the model with this hash."""
     return f"{_WORDS}{model_sha256}"
 
 
 def built_from(plan: Path) -> str | None:
-    """The hash of the model that a plan was built from; None where the plan does not say."""
+    """The hash of the model that a plan was built from; None if the plan has none."""
     if not plan.stat().st_size:
         return None
     with plan.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -36,7 +36,7 @@ def built_from(plan: Path) -> str | None:
 
 
 def check_engine(bundle: StoredBundle, record: EngineRecord) -> None:
-    """Hold an engine to the bundle's own model. Raises BundleError where either its record or its plan is of another."""
+    """Compare an engine with the bundle's model. Raise BundleError if its record or its plan names another model."""
     if not record.model:
         return
     model = bundle.manifest.files.get(record.model)

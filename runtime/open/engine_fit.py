@@ -1,7 +1,7 @@
-"""Whether an engine was made for what is here: said before TensorRT sees a plan, whose own message helps nobody.
+"""Whether an engine fits this machine. It is checked before TensorRT loads the plan, since TensorRT's message does not help.
 
 A plan runs with the library that built it: the same flavour, and the same version up to the patch. An enterprise plan runs on
-the compute capability that it was built on; an RTX plan on those that it was built for, or on all that the library lists but
+the compute capability that it was built on; an RTX plan on those that it was built for, or on all that the library lists except
 Turing.
 """
 
@@ -18,14 +18,14 @@ from ..sessions.trt_library import MODULES, load_library, portable, supports
 
 TITLES = {"enterprise": "TensorRT", "rtx": "TensorRT-RTX"}
 _CURRENT = "current"
-"""The GPU that the engine was built beside: its record says which."""
+"""The GPU of the machine that built the engine; the record has its name."""
 
 
 @dataclass(frozen=True)
 class Here:
     """The GPU of this machine, ``(name, compute capability)``, and the version of each TensorRT that loads, by flavour.
 
-    ``runs_here`` says of a flavour whether it knows the GPU.
+    ``runs_here``: whether a flavour supports the GPU.
     """
 
     gpu: tuple[str, str]
@@ -34,7 +34,7 @@ class Here:
 
     @classmethod
     def look(cls) -> Here | None:
-        """What is here; None without a GPU, where no engine runs. TensorRT is loaded, where it is installed."""
+        """The GPU and TensorRT of this machine; None without a GPU. Installed TensorRT libraries are loaded."""
         gpu = cuda_device()
         if gpu is None:
             return None
@@ -63,9 +63,9 @@ def made_for(record: EngineRecord, beside: Gpu | None) -> str:
 
 
 def check_fit(bundle: Path, record: EngineRecord, beside: Gpu | None, here: Here) -> None:
-    """Hold an engine to what is here; ``bundle`` is where it lies, for the command that rebuilds it.
+    """Compare an engine with this machine; ``bundle`` is its path, for the command that rebuilds the engine.
 
-    Raises ForeignEngineError for an engine of another GPU, version or flavour, MissingBackendError where no TensorRT is here.
+    Raise ForeignEngineError for an engine of another GPU, version or flavour, MissingBackendError without TensorRT.
     """
     if not here.versions:
         load_library(record.flavour)  # says what to install
@@ -100,7 +100,7 @@ def _difference(record: EngineRecord, beside: Gpu | None, here: Here) -> str | N
 
 
 def _capabilities(record: EngineRecord, beside: Gpu | None) -> tuple[list[str], str]:
-    """Those that the plan runs on, none for all that its library knows; and the GPU's name where it was built for that one."""
+    """The compute capabilities of the plan, empty for all of its library; and the name of its GPU if it was built for one."""
     said = [part for part in (record.compute_capability or "").split(", ") if part]
     if said and said != [_CURRENT]:
         return said, ""

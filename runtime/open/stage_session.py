@@ -1,4 +1,4 @@
-"""A session for a file of a bundle, as the stage that the manifest names for it ran it."""
+"""A session for a file of a bundle, opened as the stage of the manifest that ran it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ EMULATED = "emulated"  # how the stages are named that round to FP16 or BF16 aft
 
 
 def open_stage(bundle: StoredBundle, stage: str, file: str, note: Callable[[str], None]) -> tuple[Session, str]:
-    """A session for a stage's file, in the types of the bundle, and what it is, in words.
+    """Return a session for a stage's file, in the types of the bundle, and a description of it.
 
-    Raises MissingBackendError for what only is not here, ForeignEngineError for an engine that was made for elsewhere.
+    Raise MissingBackendError for a backend that is not installed, ForeignEngineError for an engine of another machine.
     """
     path = bundle.file(file)
     wanted = {spec.name: spec.dtype for spec in bundle.manifest.outputs}

@@ -1,1 +1,1 @@
-"""``attnexport serve``: bundles behind a Triton that is started, proved through the wire, watched, and drained."""
+"""``attnexport serve``: start Triton with bundles, verify it, watch it, and stop it without losing requests."""

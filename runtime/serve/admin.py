@@ -1,4 +1,4 @@
-"""Triton's own calls, by its own client: what is loaded, and loading. They need the key that this server was started with."""
+"""Triton's administration calls, by its own client: list, load and unload models. They need the key of this server."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ...errors import MissingBackendError, StageError, first_line
 from .endpoints import Endpoints
 
 HEADER = "attnexport-admin-key"
-"""The HTTP header of the key; over gRPC ``triton-grpc-protocol-`` stands before it."""
+"""The HTTP header with the key; over gRPC it has the prefix ``triton-grpc-protocol-``."""
 RESTRICTED = ("model-repository", "shared-memory", "trace", "logging")
-"""Calls that need the key: whoever may load a model may run code, and a page in a browser can post to this machine."""
+"""Calls that need the key: loading a model can run code, and a page in a browser can post to this machine."""
 
 
 def client_module(name: str) -> Any:
-    """``tritonclient.http`` or ``tritonclient.grpc``. Raises MissingBackendError where it is not installed."""
+    """Return ``tritonclient.http`` or ``tritonclient.grpc``. Raise MissingBackendError if it is not installed."""
     try:
         return importlib.import_module(f"tritonclient.{name}")
     except ImportError as error:
@@ -25,9 +25,9 @@ def client_module(name: str) -> Any:
 
 
 class Admin:
-    """The server as its keeper sees it. Every call raises StageError with Triton's words where it is refused.
+    """The administration calls of one server. Every call raises StageError with Triton's message if Triton refuses it.
 
-    Use it in a ``with`` block, a short one: a Triton that is to end waits until every connection is closed.
+    Use it in a short ``with`` block: a Triton that stops waits until every connection is closed.
     """
 
     def __init__(self, endpoints: Endpoints, key: str, patience: float) -> None:
@@ -38,26 +38,26 @@ class Admin:
         self._headers = {HEADER: key}
 
     def live(self) -> bool:
-        """Whether it answers at all."""
+        """Whether Triton answers."""
         try:
             return bool(self._client.is_server_live())
         except Exception:  # the client's transport has errors of several libraries, and all of them say no
             return False
 
     def ready(self) -> bool:
-        """Whether it says so itself."""
+        """Whether Triton reports to be ready."""
         try:
             return bool(self._client.is_server_ready())
         except Exception:  # as above
             return False
 
     def index(self) -> list[dict[str, str]]:
-        """Every version that it knows: ``name``, ``version``, ``state``, ``reason``."""
+        """Every version that Triton knows: ``name``, ``version``, ``state``, ``reason``."""
         found: list[dict[str, str]] = self._call("the list of models", "get_model_repository_index")
         return found
 
     def load(self, model: str) -> None:
-        """Load a model, or the versions of it that are new."""
+        """Load a model, or its new versions."""
         self._call(f"model {model!r}", "load_model", model)
 
     def unload(self, model: str) -> None:

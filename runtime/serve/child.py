@@ -1,4 +1,4 @@
-"""One Triton process: started so that it cannot outlive us, heard line by line, drained or killed."""
+"""One Triton process: it ends with this process, its log is read line by line, and it can be drained or killed."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from .log import Level, Log
 _LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ (?P<level>[IWEF]) \d+ (?P<source>[^]]*)\] ?(?P<text>.*)")
 _LEVELS: Mapping[str, Level] = {"I": "debug", "W": "warning", "E": "error", "F": "error"}
 _NOISE = ("CudaDriverHelper", "CUDA driver version is insufficient", "no pinned memory pool", GATE)
-"""What Triton calls a warning or an error on every machine without a GPU; and a gate fails to load on purpose."""
+"""Warnings and errors of Triton on every machine without a GPU, and the intended load failure of the gate."""
 _SERVED = re.compile(r"^(?P<model>\S+) version (?P<version>\d+): (?P<file>\S+) on (?P<how>.+)$")
 _DRAINED = re.compile(r"Timeout [1-9]\d*: Found 0 model versions that have in-flight inferences")
-"""Every connection over HTTP has been closed, and there is time left: Triton has answered all that it had taken."""
+"""Every HTTP connection is closed and time is left: Triton has answered all requests that it accepted."""
 _KEPT = 20
 
 
 class Child:
-    """A Triton that runs from now on. ``files`` says what its models have opened, by name and version, as they say it themselves;
-    ``drained`` whether it has said that nothing is left to be answered.
+    """A running Triton. ``files`` has the file and session that each model reports, by name and version; ``drained`` is True once
+    Triton reports that no request is left.
 
-    Start it in a thread that lasts, the main one: the kernel kills the process when that thread ends. ``folder`` is where it runs:
-    the Python of its models looks there first, whatever PYTHONPATH says.
+    Start it in the main thread: the kernel kills the process when the thread that started it ends. ``folder`` is the working
+    directory, which the Python of the models searches first, before PYTHONPATH.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, say: Log) -> None:
@@ -61,19 +61,19 @@ class Child:
         return self._process.poll() is None
 
     def how_it_ended(self) -> str:
-        """``ended with exit code 1`` or ``was killed by SIGKILL``, with the last error that it said."""
+        """``ended with exit code 1`` or ``was killed by SIGKILL``, with the last error in the log."""
         code = self._process.wait()
         self.kill()  # processes of its models hold its output open
         ended = f"ended with exit code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
         return f"{ended}: {self._errors[-1]}" if self._errors else ended
 
     def drain(self) -> None:
-        """Ask it to take nothing new, answer what it has, and end."""
+        """Ask Triton to accept no new requests, answer the others, and end."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 
     def wait(self, seconds: float) -> bool:
-        """Whether it has ended within that time."""
+        """Whether the process ends within the time."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -81,14 +81,14 @@ class Child:
         return True
 
     def kill(self) -> None:
-        """End it now, with the processes of its models."""
+        """Kill the process and the processes of its models."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         self._pump.join(timeout=5)
 
     def workers(self) -> dict[int, Path]:
-        """The processes of the Python backend that run, and the ``model.py`` that each has loaded."""
+        """The running processes of the Python backend, with the ``model.py`` of each."""
         found = {}
         for thread in Path(f"/proc/{self.pid}/task").glob("*/children"):
             with contextlib.suppress(OSError):  # what ends while it is looked at is not there
@@ -105,7 +105,7 @@ class Child:
                 self._hear(line.rstrip())
 
     def _hear(self, line: str) -> None:
-        """Pass on what Triton or a model says. The tables that it draws at its start are for people who read its log alone."""
+        """Log a line of Triton or of a model. Triton's tables at the start are left out."""
         found = _LINE.match(line)
         if found is None:
             if line.strip() and line[0] not in "|+":
@@ -129,7 +129,7 @@ class Child:
 
 
 def _loaded_by(pid: int) -> Path | None:
-    """The model of a process of the Python backend; None for another process, and for one that has ended unnoticed."""
+    """The ``model.py`` of a process of the Python backend; None for another process or one that has ended."""
     state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     running = state not in "ZX" and Path(words[0]).name == "triton_python_backend_stub"

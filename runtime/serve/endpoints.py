@@ -1,4 +1,4 @@
-"""The three ports of a server: free before anything is started, and how they are written."""
+"""The three ports of a server: check that they are free, and print their URLs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ANYWHERE = "0.0.0.0"
 
 @dataclass(frozen=True)
 class Endpoints:
-    """An address and its ports. ``local`` is what this machine connects to."""
+    """An address and its ports. ``local`` is the address for clients on this machine."""
 
     address: str
     http: int
@@ -24,7 +24,7 @@ class Endpoints:
 
     @property
     def local(self) -> str:
-        """The address as a client here writes it."""
+        """The address for clients on this machine."""
         return "127.0.0.1" if self.address == _ANYWHERE else self.address
 
     def to_json(self) -> dict[str, str]:
@@ -37,9 +37,9 @@ class Endpoints:
 
 
 def find_endpoints(options: ServeOptions) -> Endpoints:
-    """The address of the host, and ports that nothing listens on now.
+    """Return the address of the host and three free ports.
 
-    Raises InputError for a host that is not this machine's, a port that is occupied, or one that this user may not have.
+    Raise InputError for a host that is not an address of this machine, a port in use, or a port that needs more rights.
     """
     address = _address(options.host)
     wanted = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
@@ -58,7 +58,7 @@ def find_endpoints(options: ServeOptions) -> Endpoints:
 
 
 def _address(host: str) -> str:
-    """An IPv4 address: Triton 2.51 listens on no other."""
+    """The IPv4 address of a host name: Triton 2.51 listens on IPv4 only."""
     try:
         found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
@@ -69,7 +69,7 @@ def _address(host: str) -> str:
 
 
 def refused(error: OSError, option: str, host: str) -> InputError:
-    """Why an address cannot be listened on, naming the option that gives its port."""
+    """The error for an address that cannot be opened, with the option of its port."""
     if error.errno == errno.EADDRINUSE:
         return InputError(f"{option} on {host} is occupied", "stop what listens there, or give another port")
     if error.errno == errno.EACCES:

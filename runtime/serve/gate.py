@@ -1,8 +1,8 @@
-"""What keeps Triton's own readiness at no until golden inputs have been answered correctly.
+"""The readiness gate: Triton reports "not ready" until the golden inputs are answered correctly.
 
-With strict readiness a server is ready when every model is. So one more model is named at the start whose folder has no version
-yet: its load fails, and ``/v2/health/ready`` says 400 while everything else can be called. To open the gate it becomes an ensemble
-over a model that is served, which needs no process, is loaded, unloaded again, and gone. Seen on Triton 2.51.
+With strict readiness a server is ready when every model is. So the server is started with one more model, whose folder has no
+version: its load fails, and ``/v2/health/ready`` answers 400 while all other calls work. To open the gate, the model becomes an
+ensemble over a served model, which needs no process, is loaded and unloaded again. Verified with Triton 2.51.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ...errors import StageError
 from .admin import Admin
 
 GATE = "attnexport_gate_"
-"""How the names of gates begin."""
+"""The prefix of the names of gate models."""
 
 
 class ReadinessGate:
-    """Readiness of one server. It starts closed: name :attr:`name` among the models to be loaded."""
+    """The readiness of one server. It starts closed; load the model :attr:`name` at the start."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -30,15 +30,15 @@ class ReadinessGate:
 
     @property
     def name(self) -> str:
-        """The model that stands for the gate now; one that was loaded once would fail without any effect."""
+        """The current gate model. Each closing needs a new name: a model that was loaded once fails without any effect."""
         return f"{GATE}{self._count}"
 
     def open(self, admin: Admin, config: Any) -> None:
-        """Let the server be ready; ``config`` is the configuration of a model that is loaded. Raises StageError."""
+        """Make the server ready; ``config`` is the configuration of a loaded model. Raise StageError if Triton refuses."""
         self.forgive(admin, self.name, config)
 
     def forgive(self, admin: Admin, name: str, config: Any) -> None:
-        """Let a model whose load failed, and whose folder is gone, stand in the way of readiness no more. Raises StageError."""
+        """Remove a model from Triton's readiness whose load failed and whose folder is gone. Raise StageError if Triton refuses."""
         from ..triton.config import schema, to_text
 
         gate = schema().ModelConfig(name=name, platform="ensemble", max_batch_size=config.max_batch_size)
@@ -58,7 +58,7 @@ class ReadinessGate:
         shutil.rmtree(folder)
 
     def close(self, admin: Admin) -> None:
-        """Let the server be not ready any more."""
+        """Make the server not ready."""
         self._count += 1
         self._fresh()
         try:

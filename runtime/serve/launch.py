@@ -1,7 +1,8 @@
-"""Starts a program that ends with its parent: ``python launch.py PARENT PROGRAM ARGUMENT…``.
+"""Start a program that ends with its parent: ``python launch.py PARENT PROGRAM ARGUMENT…``.
 
-The kernel kills what this becomes when the thread that started it ends, whatever ends it (prctl(2), PR_SET_PDEATHSIG). Set here,
-after the fork, and not between fork and exec of a process with threads. Run as a file: nothing of the package is imported.
+The kernel kills the program when the thread that started it ends, for whatever reason (prctl(2), PR_SET_PDEATHSIG). It is set
+here, after the fork, because a process with threads must not run code between fork and exec. This file imports nothing of the
+package.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Bind to the parent and become the program; leave at once where the parent has gone meanwhile."""
+    """Bind this process to its parent and become the program; exit at once if the parent has ended already."""
     parent, program = int(sys.argv[1]), sys.argv[2]
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""What a server says: one line per event, as JSON for machines or as text for a person."""
+"""The log of a server: one line per event, as JSON for machines or as text for people."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ FORMATS = ("auto", "json", "text")
 
 
 class Log(Protocol):
-    """How the parts of a server say something."""
+    """A function that logs an event."""
 
     def __call__(self, level: Level, event: str, message: str, **fields: Any) -> None:
-        """One event: a word for machines to look for, a sentence, and its values."""
+        """Log one event: its level, a keyword, a sentence, and its values."""
 
 
 class LineLog:
-    """Writes events to a stream, whole lines, from any thread. ``form`` auto: text for a terminal, JSON elsewhere.
+    """Writes each event as one line to a stream, from any thread. ``form`` auto: text in a terminal, otherwise JSON.
 
-    A JSON line has ``time`` (UTC), ``level``, ``event``, ``message``, and the event's own fields.
+    A JSON line has ``time`` (UTC), ``level``, ``event``, ``message``, and the fields of the event.
     """
 
     def __init__(self, stream: TextIO, form: str = "auto", *, verbose: bool = False) -> None:
@@ -32,7 +32,7 @@ class LineLog:
         self._lock = threading.Lock()
 
     def __call__(self, level: Level, event: str, message: str, **fields: Any) -> None:
-        """Write one event, unless its level is debug and the log is not verbose."""
+        """Write one event. A debug event is written only if the log is verbose."""
         if LEVELS.index(level) < self._least:
             return
         now = datetime.now(timezone.utc)

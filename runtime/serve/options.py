@@ -1,4 +1,4 @@
-"""What is served, where, and how many requests may wait."""
+"""The options of a server: bundles, addresses, limits."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _KEY = re.compile(r"[A-Za-z0-9_.~-]{8,256}")
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """``host`` and the ports are what clients connect to; a port 0 is any free one, which the ready line names.
+    """``host`` and the ports are what clients connect to; port 0 is any free port, printed in the ready line.
 
-    ``models`` says how bundles become models, instances and queue included. ``triton`` is the path of a tritonserver; by default the
-    one on PATH or in NVIDIA's image, else that of the wheel. ``drain`` seconds are given to requests in flight when the
-    server is told to stop, ``start`` seconds to load and answer the golden inputs. ``restarts`` failures in a row end the server.
-    ``admin_key`` opens Triton's calls that load models; by default a random one, which nobody is told.
+    ``models`` are the options of the repository. ``triton`` is the path of tritonserver; by default the one on PATH or in NVIDIA's
+    image, else the wheel's. ``drain``: seconds for requests in flight after a stop signal. ``start``: seconds to load and verify the
+    models. ``restarts``: failures in a row before the server gives up. ``admin_key`` opens Triton's calls that load models; a random
+    secret by default.
 
-    Raises InputError for a value that cannot be.
+    Raise InputError for a value that is not valid.
     """
 
     bundles: tuple[Path, ...]

@@ -1,7 +1,7 @@
-"""A Triton of our own where there is none: the binary of the wheel nvidia-pytriton in a private virtual environment.
+"""A private Triton if the machine has none: the binary of the wheel nvidia-pytriton in a virtual environment.
 
-Its Python backend runs models in processes that embed this Python, and hands arrays over by NumPy 1: under NumPy 2 it answers 200
-with EMPTY outputs. So the environment has NumPy 1, ONNX Runtime of the version that is here, and nothing of the user's. It is made once,
+Its Python backend runs models in processes that embed this Python and pass arrays by NumPy 1; under NumPy 2 it answers 200 with
+EMPTY outputs. So the environment has NumPy 1, the installed version of ONNX Runtime, and nothing else of the user. It is made once,
 in the user's cache folder, whole or not at all.
 """
 
@@ -27,16 +27,16 @@ from ..user_cache import cache_folder
 from .log import Log
 
 WHEEL = "nvidia-pytriton==0.7.0"
-"""Triton 2.51. An older one with published advisories: for this machine and CI; a container has a current one."""
+"""Triton 2.51. It is old and has published advisories: for this machine and CI; a container has a current one."""
 
 _REMEDY = "put a tritonserver on PATH, name one by --triton, or use NVIDIA's image"
 _TENSORRT = ("tensorrt-rtx-cu12", "tensorrt-rtx", "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 
 
 def private_environment(say: Log) -> Path:
-    """The folder of the environment, made now where it is not there yet.
+    """Return the folder of the environment, and make it if it does not exist.
 
-    Raises MissingBackendError where this machine or Python cannot have it, or installing fails.
+    Raise MissingBackendError if this machine or Python cannot run it, or the installation fails.
     """
     library = shared_python()
     needed = requirements()
@@ -65,7 +65,7 @@ def private_environment(say: Log) -> Path:
 
 
 def requirements() -> tuple[str, ...]:
-    """What the environment holds beside the wheel: what the runtime imports, in the versions that are here."""
+    """The packages of the environment beside the wheel: those that the runtime imports, in the installed versions."""
     gpu = cuda_device() is not None
     runtime = "onnxruntime-gpu" if gpu else "onnxruntime"
     version = _version("onnxruntime-gpu") or _version("onnxruntime")
@@ -76,9 +76,9 @@ def requirements() -> tuple[str, ...]:
 
 
 def shared_python() -> Path:
-    """The shared library of this Python, which the wheel's processes load.
+    """The shared library of this Python, which the processes of the wheel load.
 
-    Raises MissingBackendError for a machine that the wheel is not for, or a Python without such a library.
+    Raise MissingBackendError for a machine that the wheel does not support, or a Python without such a library.
     """
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         raise MissingBackendError(f"the wheel {WHEEL} is for Linux on x86_64 and here is {sys.platform}", _REMEDY)
@@ -121,7 +121,7 @@ def _root(folder: Path) -> Path:
 
 
 def program_in(folder: Path) -> tuple[Path, Path]:
-    """The server and the folder of its backends, in an environment made by :func:`private_environment`."""
+    """The server and the folder of its backends in an environment of :func:`private_environment`."""
     root = _root(folder)
     return root / "bin" / "tritonserver", root / "backends"
 
@@ -138,7 +138,7 @@ def _run(what: str, *command: str) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Two servers that start together make the environment once."""
+    """Hold a lock, so that two servers that start together make the environment once."""
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield

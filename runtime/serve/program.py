@@ -1,4 +1,4 @@
-"""Which Triton is started: the one that is named, the one on PATH or in NVIDIA's image, else the wheel's."""
+"""Find the Triton to start: the named one, the one on PATH or in NVIDIA's image, else the wheel's."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .log import Log
 from .private import private_environment, program_in, shared_python
 
 IMAGE = Path("/opt/tritonserver/bin/tritonserver")
-"""Where NVIDIA's images have it."""
+"""The path in NVIDIA's images."""
 
 
 @dataclass(frozen=True)
 class Triton:
-    """A server to start: its path, the folder of its backends (None: where it looks itself), and what its models' Python is to see."""
+    """A server to start: its path, the folder of its backends (None: its default), and the Python and libraries of its models."""
 
     program: Path
     backends: Path | None
@@ -27,7 +27,7 @@ class Triton:
     libraries: str | None = None
 
     def environment(self, packages: Path) -> dict[str, str]:
-        """Variables of the process: ``packages`` before anything else on the path of its models' Python, and that Python first."""
+        """The environment variables of the process; ``packages`` comes first on the PYTHONPATH of the models."""
         left_out = ("PYTHONHOME", "VIRTUAL_ENV", "PYTHONPATH")
         own: Mapping[str, str] = {name: value for name, value in os.environ.items() if name not in left_out}
         before = own.get("LD_LIBRARY_PATH")
@@ -42,9 +42,9 @@ class Triton:
 
 
 def find_triton(named: Path | None, say: Log) -> Triton:
-    """The server to start.
+    """Return the server to start.
 
-    Raises InputError for a named one that is no program, MissingBackendError where the wheel's is needed and cannot be had.
+    Raise InputError for a named path that is not a program, MissingBackendError if the wheel's Triton is needed and not available.
     """
     if named is not None:
         if not os.access(named, os.X_OK) or named.is_dir():
@@ -60,6 +60,6 @@ def find_triton(named: Path | None, say: Log) -> Triton:
 
 
 def _installed(program: Path) -> Triton:
-    """A Triton that somebody else installed: its models' Python is ours, so that they find what we have."""
+    """A Triton of the machine. Its models use this Python, so they find the installed packages."""
     backends = program.resolve().parent.parent / "backends"
     return Triton(program, backends if backends.is_dir() else None, Path(sys.executable).parent)

@@ -1,7 +1,7 @@
-"""Where a running server keeps what it alone needs: its repository, and names for its shared memory. Gone with it.
+"""The folder of a running server: its repository and the names of its shared memory. It is removed with the server.
 
-A folder is locked while its server lives, and the kernel drops the lock with the process. What a killed server left behind,
-folder and shared memory, is removed by the next one that starts.
+The server locks its folder, and the kernel releases the lock with the process. The next server that starts removes the folder
+and the shared memory of a killed one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NAME = "attnexport-"
 
 
 class RunFolder:
-    """A fresh folder; use it in a ``with`` block. Raises OSError where it cannot be made."""
+    """A new folder; use it in a ``with`` block. Raise OSError if it cannot be made."""
 
     def __init__(self, parent: Path | None = None) -> None:
         parent = parent or cache_folder("serve", "runs")
@@ -35,36 +35,36 @@ class RunFolder:
 
     @property
     def packages(self) -> Path:
-        """What the models' Python imports ``attnexport`` from: the very package that runs here."""
+        """The folder that the models import ``attnexport`` from: the package that runs here."""
         return self.path / "python"
 
     @property
     def repository(self) -> Path:
-        """Where the model repository goes; it does not exist yet."""
+        """The path of the model repository; it does not exist yet."""
         return self.path / "models"
 
     @property
     def candidates(self) -> Path:
-        """A repository for new versions that are still to be proved."""
+        """A repository for new versions that are not verified yet."""
         return self.path / "candidates"
 
     @property
     def examples(self) -> Path:
-        """Requests to send by hand."""
+        """Example requests."""
         return self.path / "examples"
 
     @property
     def gates(self) -> Path:
-        """A second repository, for what holds readiness back."""
+        """A second repository, for the models of the readiness gate."""
         return self.path / "gates"
 
     @property
     def shared_memory(self) -> str:
-        """How the names of the server's regions in shared memory begin."""
+        """The prefix of the names of the server's shared memory."""
         return f"{self.path.name}-"
 
     def free_shared_memory(self) -> None:
-        """Remove what a server that was killed left in shared memory."""
+        """Remove the shared memory of a killed server."""
         _free(self.path.name)
 
     def __enter__(self) -> RunFolder:

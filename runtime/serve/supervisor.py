@@ -1,4 +1,4 @@
-"""Starts Triton, proves it, watches it, starts it again, and drains it: the one loop of ``attnexport serve``."""
+"""The loop of ``attnexport serve``: start Triton, verify it, watch it, restart it, and drain it."""
 
 from __future__ import annotations
 
@@ -31,32 +31,31 @@ from .wire import PROTOCOLS, Wire
 
 _BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _STEADY = 60.0
-"""Seconds of service after which failures are counted from the beginning."""
+"""Seconds of service after which the count of failures starts again."""
 _TICK = 0.25
 _UNLOADING = 5.0
-"""Seconds for Triton to unload its models once nothing is left to be answered."""
+"""Seconds for Triton to unload its models after the last answer."""
 
 
 class Stopped(Exception):
-    """The server was told to stop, while it was starting."""
+    """The server got a stop signal while it was starting."""
 
 
 def serve(
     options: ServeOptions, log: Log, on_ready: Sequence[Callable[[Endpoints, Sequence[WrittenModel]], None]] = ()
 ) -> int:
-    """Serve until SIGTERM or SIGINT; gives the exit code. ``on_ready`` is called each time that the server becomes ready, or
-    has reloaded.
+    """Serve until SIGTERM or SIGINT and return the exit code. ``on_ready`` is called after every restart or reload.
 
-    Everything that can be refused is, before anything is started. Call it in the main thread.
+    All inputs are checked before anything is started. Call it in the main thread.
 
-    Raises InputError for an option, a port that is occupied, a missing model or a broken bundle, MissingBackendError where no
-    Triton can be had, StageError or ParityError where it does not come up or answers wrongly at its start.
+    Raise InputError for an option, a port in use, a missing model or a damaged bundle, MissingBackendError without a Triton,
+    StageError or ParityError if the server does not start or answers wrongly at its start.
     """
     return Supervisor(options, log, on_ready).run()
 
 
 class Supervisor:
-    """What :func:`serve` is, with its state between one Triton and the next."""
+    """The state of :func:`serve`, which outlives a single Triton process."""
 
     def __init__(
         self,
@@ -69,7 +68,7 @@ class Supervisor:
         self._signals = Signals()
 
     def run(self) -> int:
-        """The whole life of the server."""
+        """Run the server until it ends."""
         with ExitStack() as stack:
             stack.enter_context(self._signals)
             try:
@@ -149,7 +148,7 @@ class Supervisor:
         return child
 
     def _make_ready(self, child: Child) -> None:
-        """Wait until Triton answers, prove it, and let it be ready. Raises StageError, ParityError or Stopped."""
+        """Wait until Triton answers, verify the models, and open the gate. Raise StageError, ParityError or Stopped."""
         began = time.monotonic()
         with self._admin() as admin:
             while not admin.live():
@@ -226,7 +225,7 @@ class Supervisor:
             raise StageError("serve", f"Triton {child.how_it_ended()}", "look at the log above")
 
     def _watch(self, child: Child) -> None:
-        """Until Triton ends, or is to end. Raises StageError or ParityError where a model that lost a process does not recover."""
+        """Watch Triton until it ends or must stop. Raise StageError or ParityError if a model cannot recover from a lost process."""
         there = child.workers()
         while child.alive and not self._signals.stops:
             self._signals.sleep(_TICK)
@@ -253,9 +252,9 @@ class Supervisor:
         self._tell()
 
     def _recover(self, child: Child, lost: Collection[Path]) -> None:
-        """Load models again that lost a process: Triton itself would go on to call them ready, and refuse what they are sent.
+        """Reload models that lost a process: Triton itself would still report them ready, and refuse their requests.
 
-        Other processes of the model serve meanwhile. The server is not ready until the model has been proved again.
+        Other processes of the model serve meanwhile. The server is not ready until the model is verified again.
         """
         broken = [model for model in self._models if {*lost} & {*model.code}]
         with self._admin() as admin:
@@ -277,7 +276,7 @@ class Supervisor:
             self._log("info", "recovered", f"model {model.written.name} answers again", model=model.written.name)
 
     def _drain(self, child: Child) -> int:
-        """Every request that was taken is answered; a second signal, or too long a time, ends that."""
+        """Wait until every accepted request is answered; a second signal or the time limit ends the wait."""
         name = signal.Signals(self._signals.stops[0]).name
         self._log("info", "draining", f"{name}: requests in flight have {self._options.drain} s", signal=name)
         child.drain()

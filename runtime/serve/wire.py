@@ -1,4 +1,4 @@
-"""Inference over the wire by Triton's own client: arrays in, arrays out, as a client outside would."""
+"""Inference over HTTP or gRPC with Triton's client, as an external client would do it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CHANNEL = [
 
 
 class Wire:
-    """A connection by one protocol; HTTP carries arrays as bytes, not as JSON. ``patience``: seconds for one request."""
+    """A connection by one protocol; HTTP sends arrays as bytes, not as JSON. ``patience``: seconds for one request."""
 
     def __init__(self, endpoints: Endpoints, protocol: Protocol, patience: float) -> None:
         self.protocol = protocol
@@ -45,7 +45,7 @@ class Wire:
         self._client = self._module.InferenceServerClient(f"{endpoints.local}:{where}", **arguments)
 
     def infer(self, model: str, feeds: Mapping[str, np.ndarray], version: str = "") -> dict[str, np.ndarray]:
-        """Outputs by name. Raises StageError with the server's words where it refuses or is not there."""
+        """Return outputs by name. Raise StageError with the server's message if it refuses or does not answer."""
         inputs: list[Any] = []
         for name, array in feeds.items():
             tensor = self._module.InferInput(name, list(array.shape), _NAMES[array.dtype.name])

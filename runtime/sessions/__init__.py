@@ -1,4 +1,4 @@
-"""Sessions over a model file: open, run, close. Each backend is imported inside its own file only."""
+"""Sessions over a model file: open, run, close. Only a backend's own file imports the backend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Session(Protocol):
-    """One loaded model. ``run`` takes and gives host arrays by name; a ``with`` block closes it."""
+    """One loaded model. ``run`` takes and returns host arrays by name; a ``with`` block closes it."""
 
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]

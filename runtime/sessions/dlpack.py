@@ -1,7 +1,7 @@
-"""DLPack without a library: reading tensors where they lie, and giving away memory of our own. No copy either way.
+"""DLPack without a library: read tensors of other libraries, and lend our memory to them, without a copy.
 
-Source: the DLPack specification, https://dmlc.github.io/dlpack/latest/c_api.html (the unversioned ``dltensor`` capsules, which
-NumPy, torch, CuPy and JAX all speak).
+Source: the DLPack specification, https://dmlc.github.io/dlpack/latest/c_api.html (the unversioned ``dltensor`` capsules of
+NumPy, torch, CuPy and JAX).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _pointer_of_dying = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c
 
 @dataclass(frozen=True)
 class Borrowed:
-    """A tensor of another library. ``holder`` keeps its memory: let it go when the work on it is done."""
+    """A tensor of another library. Keep ``holder`` until the work on the tensor is done: it owns the memory."""
 
     address: int
     shape: tuple[int, ...]
@@ -77,14 +77,14 @@ class Borrowed:
 
 
 def on_device(value: Any) -> bool:
-    """Whether a value is a tensor in the memory of an NVIDIA GPU."""
+    """Whether a value is a tensor on an NVIDIA GPU."""
     return not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__") and value.__dlpack_device__()[0] == CUDA
 
 
 def borrow(name: str, value: Any, stream: int | None = None) -> Borrowed:
-    """Where a tensor lies. ``stream``: on which it will be read; its library has that wait for what it still computes.
+    """Return the address of a tensor. ``stream``: the stream that will read it; the tensor's library makes it wait for pending work.
 
-    Raises InputError for a tensor that is not contiguous, has a type that NumPy has not, or will not be given away.
+    Raise InputError for a tensor that is not contiguous, has a type that NumPy lacks, or cannot be lent.
     """
     try:
         capsule = value.__dlpack__() if stream is None else value.__dlpack__(stream=stream)
@@ -114,10 +114,10 @@ def _contiguous(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
 
 
 class DeviceArray:
-    """An output that stays where it was computed: ``torch.from_dlpack(array)``, ``cupy.from_dlpack(array)``, or ``numpy()``.
+    """An output that stays on the GPU: ``torch.from_dlpack(array)``, ``cupy.from_dlpack(array)``, or ``numpy()``.
 
-    It is written when a run returns, so no stream has to wait for it. ``memory`` is kept as long as anyone looks at it; its
-    ``download`` fills an array of the host.
+    It is complete when a run returns, so no stream must wait for it. ``memory`` is kept while the array is in use; its ``download``
+    fills an array of the host.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class DeviceArray:
         return self._device, 0
 
     def __dlpack__(self, *, stream: Any = None, **_: Any) -> Any:
-        """A capsule over this memory, for one consumer. The further arguments of newer versions of the protocol ask for nothing."""
+        """A capsule over this memory, for one consumer. Arguments of newer versions of the protocol are ignored."""
         shape = (ctypes.c_int64 * len(self.shape))(*self.shape)
         code, bits = _TYPES[self.dtype.name]
         managed = _Managed()
@@ -156,7 +156,7 @@ class DeviceArray:
 
 
 _lent: dict[int, tuple[Any, ...]] = {}
-"""What is in other hands, by the address that they know it by."""
+"""The memory in use by other libraries, by address."""
 
 
 def _delete(managed: Any) -> None:
@@ -164,7 +164,7 @@ def _delete(managed: Any) -> None:
 
 
 def _destroy(capsule: int) -> None:
-    """A capsule dies: one that nobody took over gives its memory back itself."""
+    """Free the memory of a capsule that nobody has taken over."""
     if _is_unused(capsule, _NAME):
         _lent.pop(_pointer_of_dying(capsule, _NAME), None)
 

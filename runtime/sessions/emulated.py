@@ -1,14 +1,14 @@
-"""What an FP16 or BF16 model computes on hardware that stores those types, on a machine that has none: edge-rounding emulation.
+"""Emulate an FP16 or BF16 model on a machine without such hardware: round to 16 bits after every node.
 
-ONNX Runtime's CPU provider is no FP16 reference: it computes FP16 nodes in FP32 and drops the casts between them, so
-that 2048 + 1 + 1 + 1 gives 2051 instead of 2048 and an overflow never shows. ``emulate`` writes the typed model as an
-FP32 graph that rounds to FP16 (BF16) after every node that makes such data:
+ONNX Runtime's CPU provider is not an FP16 reference: it computes FP16 nodes in FP32 and drops the casts between them, so
+2048 + 1 + 1 + 1 gives 2051 instead of 2048 and an overflow never shows. ``emulate`` writes the typed model as an FP32 graph that
+rounds to FP16 (BF16) after every node that makes such data:
 
     y: f16 = Node(a: f16, b: f16)   ->   y: f32 = Cast<f32>(Cast<f16>(Node(a: f32, b: f32)))
 
-Values are stored in 16 bits and sums inside one node run in FP32, as on tensor cores. ONNX Runtime keeps such pairs,
-since rounding is not a no-op. Data movement makes no new values and gets no pair. NumPy has no bfloat16, so BF16 inputs
-and outputs of the model itself are FP32 here, rounded.
+Values are stored in 16 bits and sums inside one node run in FP32, as on tensor cores. ONNX Runtime keeps such pairs of casts,
+since they round. Data movement makes no new values and gets no pair. NumPy has no bfloat16, so BF16 inputs and outputs of the
+model are FP32 here, rounded.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype", "stash_typ
 
 
 def emulate(model: ModelProto) -> ModelProto:
-    """The FP32 model that rounds where ``model`` stores FP16 or BF16; names and order of inputs and outputs stay.
+    """Return the FP32 model that rounds where ``model`` stores FP16 or BF16, with the same inputs and outputs.
 
-    So do their types, but for BF16, which is FP32 there. ``model`` is typed, with loaded weights; it is not changed.
-    Raises MissingBackendError without onnx and StageError where a tensor's type cannot be inferred.
+    Their types stay, except that BF16 becomes FP32. ``model`` is typed, with loaded weights, and is not changed. Raise
+    MissingBackendError without onnx, StageError if a tensor's type cannot be inferred.
     """
     onnx = _onnx()
     source = onnx.inliner.inline_local_functions(model) if model.functions else model
@@ -83,7 +83,7 @@ def _bodies(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def _element_types(model: ModelProto) -> Iterator[tuple[str, int]]:
-    """Element types of all tensors, in bodies too. Large weights are inferred from as inputs, to stay under 2 GB."""
+    """Element types of all tensors, also in bodies. Large weights become inputs for the inference, to stay under 2 GB."""
     onnx = _onnx()
     light = skeleton(model)
     del light.graph.value_info[:]
@@ -99,13 +99,13 @@ def _element_types(model: ModelProto) -> Iterator[tuple[str, int]]:
 
 
 class _Emulator:
-    """Rewrites a graph in place; ``types`` are the element types of the model that is emulated."""
+    """Rewrites a graph in place; ``types`` are the element types of the emulated model."""
 
     def __init__(self, types: Mapping[str, int], taken: set[str]) -> None:
         self.types, self.taken = types, taken
 
     def rewrite(self, graph: GraphProto, border: bool) -> None:
-        """Make every 16-bit tensor FP32 with a rounding behind its node; a border keeps FP16 inputs and outputs."""
+        """Make every 16-bit tensor FP32 and round after its node; ``border`` keeps FP16 inputs and outputs."""
         onnx = _onnx()
         inputs = {value.name for value in graph.input}
         renamed: dict[str, str] = {}
@@ -137,8 +137,9 @@ class _Emulator:
         self._retype_known(graph)
 
     def _retype_known(self, graph: GraphProto) -> None:
-        """Shapes that are known stay: without them ONNX Runtime takes a time that grows with the square of the nodes to find them
-        anew, behind each pair of casts, where the batch is free (minutes for an LSTM of 50 unrolled steps)."""
+        """Keep known shapes. Without them ONNX Runtime infers them again behind each pair of casts, in a time that grows with the
+        square of the nodes if the batch is free (minutes for an LSTM of 50 unrolled steps).
+        """
         for place in reversed(range(len(graph.value_info))):
             value = graph.value_info[place]
             kind = value.type.tensor_type
@@ -177,7 +178,7 @@ class _Emulator:
         yield from pairs
 
     def _retype(self, node: NodeProto, renamed: Mapping[str, str]) -> None:
-        """16-bit types become FP32 in what a node's attributes say of types, constants and bodies."""
+        """Replace 16-bit types by FP32 in a node's attributes, constants and bodies."""
         onnx = _onnx()
         for attribute in node.attribute:
             if attribute.name in _TYPE_ATTRIBUTES and attribute.i in _HALVES:
@@ -217,9 +218,9 @@ class EmulatedSession:
     """A session over the emulation of a typed FP16 or BF16 model, on ONNX Runtime's CPU provider."""
 
     def __init__(self, model: str | Path | bytes | ModelProto) -> None:
-        """Load, rewrite and open: a file, one that was read, or a model that was loaded, which is not changed.
+        """Load, rewrite and open a file, its bytes, or a loaded model, which is not changed.
 
-        Raises InputError for what is no ONNX model, MissingBackendError without onnx or onnxruntime.
+        Raise InputError if it is not an ONNX model, MissingBackendError without onnx or onnxruntime.
         """
         self._session = _open(emulate(_load(model)))
         self.input_names: tuple[str, ...] = self._session.input_names

@@ -1,4 +1,4 @@
-"""Inputs as a session takes them: NumPy arrays as they are, tensors of other libraries through DLPack, without a copy."""
+"""Inputs of a session: NumPy arrays, and tensors of other libraries through DLPack, without a copy."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from ...errors import InputError, first_line
 
 HOST = (1, 3, 11)
-"""DLPack's kDLCPU, kDLCUDAHost and kDLROCMHost: memory that NumPy reads."""
+"""DLPack's kDLCPU, kDLCUDAHost and kDLROCMHost: memory that NumPy can read."""
 
 
 def host_array(name: str, value: Any) -> np.ndarray:
-    """An input as a NumPy array over the same memory, where it lies on the host.
+    """An input in host memory as a NumPy array over the same memory.
 
-    Raises InputError for what is no array, a tensor on a GPU, and one that needs its gradient.
+    Raise InputError for a value that is not an array, a tensor on a GPU, or one that needs its gradient.
     """
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)

@@ -1,4 +1,4 @@
-"""One thread's way through an engine: an execution context, a stream, buffers made once, and a graph of its shapes."""
+"""The engine's state of one thread: an execution context, a stream, buffers, and a graph of the current shapes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ALIGNED = 256  # bytes: what TensorRT asks of every address
 
 @dataclass(frozen=True)
 class Binding:
-    """A tensor at the engine's border."""
+    """An input or output of the engine."""
 
     name: str
     dtype: np.dtype[Any]
@@ -28,7 +28,7 @@ class Binding:
 
 @dataclass
 class _Buffer:
-    """Memory of one tensor: on the device, and page-locked beside it for copies that the CPU need not wait for."""
+    """Memory of one tensor: on the device, and page-locked on the host for copies that the CPU does not wait for."""
 
     address: int = 0
     capacity: int = -1
@@ -36,7 +36,7 @@ class _Buffer:
 
 
 class Lane:
-    """See above. A lane is used by one thread at a time, and made by the thread that uses it."""
+    """See the module. The thread that makes a lane is the only one that uses it."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Lane:
         self._seen = False
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Outputs in host memory. Raises InputError for wrong names, dtypes or shapes, StageError where the engine fails."""
+        """Return outputs in host memory. Raise InputError for wrong names, dtypes or shapes, StageError if the engine fails."""
         arrays, borrowed = self._prepared(feeds)
         shapes = self._output_shapes()
         for name in shapes:
@@ -89,7 +89,7 @@ class Lane:
         return outputs
 
     def run_on_device(self, feeds: Mapping[str, Any]) -> dict[str, DeviceArray]:
-        """Outputs in memory of their own on the device, finished on return. Raises as :meth:`run` does."""
+        """Return outputs in their own device memory, complete on return. Raise as :meth:`run` does."""
         arrays, _ = self._prepared(feeds)
         outputs = {}
         for name, shape in self._output_shapes().items():
@@ -104,14 +104,14 @@ class Lane:
         return outputs
 
     def close(self) -> None:
-        """Free all of it."""
+        """Free everything."""
         self._execution = None
         for buffer in self._buffers.values():
             buffer.pinned = None
         self.context.close()
 
     def _prepared(self, feeds: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[Borrowed]]:
-        """Hold inputs to the engine, settle profile and shapes, and bind them: host arrays to buffers, tensors where they lie."""
+        """Check the inputs, set profile and shapes, and bind them: host arrays to buffers, device tensors at their addresses."""
         if set(feeds) != {b.name for b in self._inputs}:
             takes = ", ".join(b.name for b in self._inputs)
             raise InputError(f"{self._name} takes {takes}, not {', '.join(feeds) or 'nothing'}")
@@ -147,7 +147,7 @@ class Lane:
         return arrays, list(tensors.values())
 
     def _use_profile(self, profile: int) -> None:
-        """Make a profile the active one, with buffers for its largest shapes: addresses then stay what graphs have recorded."""
+        """Activate a profile, with buffers for its largest shapes: addresses in recorded graphs then stay valid."""
         if profile != self._profile:
             if not self._execution.set_optimization_profile_async(profile, self.context.stream):
                 raise StageError("tensorrt", f"profile {profile} of {self._name} is refused: {self._log.first()}")
@@ -213,9 +213,9 @@ class Lane:
             raise StageError("tensorrt", f"{self._name} failed: {self._log.first()}")
 
     def _replay(self, work: Callable[[], None]) -> None:
-        """Run as it is the first time that the shapes are these, which settles what TensorRT defers; then record; then launch.
+        """Run directly the first time after the shapes change, since TensorRT defers some work; then record; then launch.
 
-        One graph at a time: what TensorRT has recorded holds as long as its execution context has the same shapes.
+        There is one graph: TensorRT's recording is valid while its execution context keeps the same shapes.
         """
         if self._graph is not None:
             self.context.launch(self._graph)

@@ -1,7 +1,7 @@
-"""Models in memory, written and opened whatever their size: beyond protobuf's 2 GB their weights lie in a file beside the graph.
+"""Write and open models of any size: above protobuf's 2 GB the weights are in a file beside the graph.
 
-ONNX Runtime reads a model that is handed over as bytes into two more copies, and packs each matrix once more for every node that
-reads it. So one of some size is opened from a file too, whose weights are mapped, and a heavy one is run as it lies there.
+ONNX Runtime copies a model from bytes twice, and packs each matrix again for every node that reads it. So a model of some size is
+opened from a file whose weights are mapped, and a heavy one runs without packing.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
 
 ONE_FILE = 2**31 - 2**26
-"""Protobuf's 2 GB, less room for the graph itself."""
+"""Protobuf's 2 GB, less room for the graph."""
 _MAPPED = 2**25
-"""Bytes of weights above which a model in memory is handed over in a file."""
+"""Bytes of weights above which a model in memory is opened from a file."""
 _PACKED = 2**28
-"""Bytes of weights above which packing them costs more, in seconds and memory, than the few runs of a test gain by it."""
+"""Bytes of weights above which packing costs more time and memory than the few runs of a test gain."""
 _INLINE = 1024
 """Bytes of a weight that stays in the graph: scales and scalars, which shape inference reads."""
 _SIZES = 2**20
-"""The same for what may be sizes, axes and places: INT64 and INT32."""
+"""The same for INT64 and INT32 weights, which may be sizes, axes and indices."""
 
 _SHAPE = 1024
 """Elements above which a weight cannot be a shape, an axis or a scale: shape inference does not need its data."""
 
 
 def is_large(model: ModelProto) -> bool:
-    """Whether one protobuf message, and so one file, cannot hold the model. Nothing of the weights is copied to find out."""
+    """Whether the model is too large for one protobuf message. The weights are not copied."""
     return _weights(model) + int(without_weights(model).ByteSize()) >= ONE_FILE
 
 
 def is_heavy(path: Path) -> bool:
-    """Whether a model file, with what :func:`save_model` has written beside it, is better run without packing its weights."""
+    """Whether a model file of :func:`save_model` is better run without packing its weights."""
     return sum(file.stat().st_size for file in (path, _data(path)) if file.is_file()) > _PACKED
 
 
@@ -50,9 +50,9 @@ def _weights(model: ModelProto) -> int:
 
 
 def save_model(model: ModelProto, path: Path) -> tuple[Path, ...]:
-    """Write a model, the weights of a large one in ``NAME.onnx.data`` beside it; the files, model first.
+    """Write a model, the weights of a large one to ``NAME.onnx.data`` beside it; return the files, model first.
 
-    The model is not changed. ``onnx.load(path)`` and ONNX Runtime read either form.
+    The model is not changed. ``onnx.load(path)`` and ONNX Runtime read both forms.
     """
     if not is_large(model):
         path.write_bytes(model.SerializeToString())
@@ -74,9 +74,9 @@ def open_model(
     spin: bool = False,
     providers: Sequence[str | Provider] = (CPU,),
 ) -> OrtSession:
-    """A session on a model in memory, as :class:`~.ort.OrtSession` opens it; ``outputs`` in the place of the model's own.
+    """Open a session on a model in memory, as :class:`~.ort.OrtSession` does; ``outputs`` replace the model's outputs.
 
-    The model is not changed. Raises StageError for one that ONNX Runtime refuses.
+    The model is not changed. Raise StageError if ONNX Runtime refuses it.
     """
     size = _weights(model)
     if size <= _MAPPED:
@@ -100,7 +100,7 @@ def _give(model: ModelProto, outputs: Sequence[ValueInfoProto] | None) -> None:
 
 
 def on_disk(model: ModelProto, folder: Path, file: str) -> ModelProto:
-    """The model with its large weights in ``folder/file``; nothing of them is copied in memory."""
+    """The model with its large weights in ``folder/file``, which are not copied in memory."""
     from onnx import StringStringEntryProto, TensorProto
 
     light = without_weights(model)
@@ -119,7 +119,7 @@ def on_disk(model: ModelProto, folder: Path, file: str) -> ModelProto:
 
 
 def without_weights(model: ModelProto) -> ModelProto:
-    """All of a model but the initializers of its main graph."""
+    """The model without the initializers of its main graph."""
     light = type(model)()
     _copy(model, light, ("graph",))
     _copy(model.graph, light.graph, ("initializer",))
@@ -127,7 +127,7 @@ def without_weights(model: ModelProto) -> ModelProto:
 
 
 def skeleton(model: ModelProto) -> ModelProto:
-    """The model with its large weights turned into inputs: all that shape inference needs. Types, shapes and names are unchanged."""
+    """The model with its large weights as inputs: enough for shape inference. Types, shapes and names are unchanged."""
     from onnx.helper import make_tensor_value_info
 
     light = without_weights(model)

@@ -1,4 +1,4 @@
-"""Opening a session by the name of what is to run it."""
+"""Open a session by the name of its backend."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ BACKENDS = ("onnxruntime", "emulated", "enterprise", "rtx")
 def open_session(
     path: str | Path, backend: str, outputs: Mapping[str, str] | None = None, *, spin: bool = True
 ) -> Session:
-    """A session over a file by one of ``BACKENDS``: a model, or an engine of that TensorRT.
+    """Open a session over a file by one of ``BACKENDS``: a model, or an engine of that TensorRT.
 
-    ``emulated`` rounds to the model's 16-bit types after every node, as a GPU does. ``outputs`` gives the dtypes by name that
-    the caller wants: a model with FP16 inputs and outputs of its own then takes float32 and gives what is wanted.
-    ``spin=False`` lets ONNX Runtime's threads sleep between runs. Raises InputError for an unknown backend, and what the
-    backend raises.
+    ``emulated`` rounds to the model's 16-bit types after every node, as a GPU does. ``outputs`` are dtypes by name: a model with FP16
+    inputs and outputs then takes float32 and returns these types. ``spin=False`` lets ONNX Runtime's threads sleep between runs.
+    Raise InputError for an unknown backend, and the errors of the backend.
     """
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r} is not known", f"use one of {', '.join(BACKENDS)}")
@@ -43,7 +42,7 @@ def open_session(
 
 
 class CastSession:
-    """A session that takes floats of any type, and gives floats of the types that are wanted."""
+    """A session that takes floats of any type, and returns floats of the given types."""
 
     def __init__(self, session: Session, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> None:
         self._session, self._inputs, self._outputs = session, inputs, outputs
@@ -51,7 +50,7 @@ class CastSession:
         self.output_names: tuple[str, ...] = session.output_names
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name for inputs by name; raises what the session raises."""
+        """Return outputs by name for inputs by name; raise the session's errors."""
         given = {name: _as(array, self._inputs.get(name)) for name, array in feeds.items()}
         return {name: _as(array, self._outputs.get(name)) for name, array in self._session.run(given).items()}
 
@@ -67,7 +66,7 @@ class CastSession:
 
 
 def _as(array: np.ndarray, dtype: str | None) -> np.ndarray:
-    """Floats in another float type; what is no float, or is to become none, stays and is judged where it goes."""
+    """Cast floats to another float type. Other arrays stay, and the session checks them."""
     if dtype is None or array.dtype.kind != "f" or np.dtype(dtype).kind != "f":
         return array
     with np.errstate(over="ignore"):

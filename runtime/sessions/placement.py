@@ -1,6 +1,6 @@
-"""Which provider runs which node: ONNX Runtime itself says, and a GPU session that leaves nodes to the CPU is told so.
+"""The provider of each node, as ONNX Runtime reports it, with a message if a GPU session leaves nodes to the CPU.
 
-Without it, a model that half runs on the CPU looks like a slow GPU (GridSample did, onnxruntime#20191).
+Without it, a model that runs half on the CPU looks like a slow GPU (GridSample did, onnxruntime#20191).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 from .providers import CPU
 
 RECORD = ("session.record_ep_graph_assignment_info", "1")
-"""The session option that has ONNX Runtime (1.24 on) keep its assignment."""
+"""The session option that makes ONNX Runtime (from 1.24) keep its assignment."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """``nodes``: by provider, how many nodes of each operator it runs. A subgraph that TensorRT compiles counts by its nodes."""
+    """``nodes``: for each provider, the number of nodes of each operator. Nodes in a subgraph of TensorRT are counted too."""
 
     nodes: Mapping[str, Mapping[str, int]]
 
     @classmethod
     def of(cls, session: Any) -> Placement | None:
-        """What a session of ONNX Runtime says, None where it does not know."""
+        """Ask a session of ONNX Runtime; None if its version cannot answer."""
         ask = getattr(session, "get_provider_graph_assignment_info", None)
         if ask is None:
             return None
@@ -32,14 +32,14 @@ class Placement:
 
     @classmethod
     def count(cls, assigned: Iterable[tuple[str, str]]) -> Placement:
-        """From ``(provider, operator)`` of every node."""
+        """Count ``(provider, operator)`` of every node."""
         nodes: dict[str, Counter[str]] = {}
         for provider, operator in assigned:
             nodes.setdefault(provider, Counter())[operator] += 1
         return cls({provider: dict(counts.most_common()) for provider, counts in nodes.items()})
 
     def total(self, provider: str) -> int:
-        """How many nodes a provider runs."""
+        """The number of nodes of a provider."""
         return sum(self.nodes.get(provider, {}).values())
 
     def describe(self) -> str:
@@ -47,7 +47,7 @@ class Placement:
         return ", ".join(f"{name.removesuffix('ExecutionProvider')} {self.total(name)}" for name in self.nodes)
 
     def on_cpu(self) -> str:
-        """What a GPU session leaves to the CPU, in words; empty where that is nothing."""
+        """The operators that a GPU session leaves to the CPU, in words; empty if none."""
         left = self.nodes.get(CPU, {})
         if not left:
             return ""

@@ -1,4 +1,4 @@
-"""Which optimization profile of an engine runs given shapes."""
+"""Choose the optimization profile of an engine for given shapes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Profile = Mapping[str, tuple[Shape, Shape, Shape]]
 
 
 def choose_profile(profiles: Sequence[Profile], shapes: Mapping[str, Shape], engine: str) -> int:
-    """The profile that holds all shapes; of several, the one whose opt is nearest by elements, since it was tuned for that.
+    """The profile that contains all shapes; of several, the one whose opt is nearest in elements, since it was tuned for that.
 
-    Raises InputError, with the ranges, where none holds them; ``engine`` is its name.
+    Raise InputError with the ranges if there is none; ``engine`` is its name.
     """
     fitting = [i for i, profile in enumerate(profiles) if all(_holds(profile[n], s) for n, s in shapes.items())]
     if fitting:

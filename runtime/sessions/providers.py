@@ -1,8 +1,8 @@
-"""ONNX Runtime's execution providers as backends of ours, and the options that each gets.
+"""ONNX Runtime's execution providers as backends, with their options.
 
-TensorRT's providers build their engines when the session is opened or first run: for the shapes of the bundle's inputs, which
-they would otherwise learn by building anew, and kept in the user's cache folder. The provider of TensorRT-RTX is a plug-in:
-its wheel registers a library with ONNX Runtime. Sources: ONNX Runtime's documentation of its execution providers;
+TensorRT's providers build their engines when the session is opened or first run: for the shapes of the bundle's inputs, which they
+would otherwise learn by rebuilding, and kept in the user's cache folder. The provider of TensorRT-RTX is a plug-in: its wheel
+registers a library with ONNX Runtime. Sources: ONNX Runtime's documentation of its execution providers;
 tensorrt_rtx_provider_options.h in the wheel onnxruntime-ep-nv-tensorrt-rtx-cu12.
 """
 
@@ -27,12 +27,12 @@ CHAINS: dict[str, tuple[str, ...]] = {
     "ort-tensorrt": (TENSORRT, CUDA, CPU),
     "ort-tensorrt-rtx": (RTX, CPU),
 }
-"""The providers of a backend, the wanted one first; what it does not take, the next one runs."""
+"""The providers of a backend, the preferred one first; the next one runs the nodes that it does not support."""
 
 
 @dataclass(frozen=True)
 class Provider:
-    """One provider with its options, all of them text, as ONNX Runtime takes them."""
+    """One provider with its options, which ONNX Runtime takes as text."""
 
     name: str
     options: dict[str, str] = field(default_factory=dict)
@@ -48,10 +48,9 @@ def chain(
 ) -> tuple[Provider, ...]:
     """The providers of one of ``CHAINS``, for models that take ``inputs``.
 
-    ``cache``: a folder for what TensorRT builds; ``half``: it may compute in FP16. ``cuda_graph`` records the run once and
-    replays it; for fixed shapes only. TF32 is off: it is on by default in the CUDA provider and worth three decimal digits
-    (onnxruntime#19288).
-    Raises InputError for another backend.
+    ``cache``: a folder for TensorRT's engines; ``half``: allow FP16. ``cuda_graph`` records the run once and replays it, for fixed
+    shapes only. TF32 is off: the CUDA provider enables it by default, and it costs three decimal digits (onnxruntime#19288). Raise
+    InputError for another backend.
     """
     if backend not in CHAINS:
         raise InputError(f"backend {backend!r} is no ONNX Runtime backend", f"use one of {', '.join(CHAINS)}")
@@ -84,7 +83,7 @@ def chain(
 
 
 def _profiles(prefix: str, inputs: Sequence[TensorSpec]) -> dict[str, str]:
-    """``x:1x3x32x32,mask:1x32`` for min, opt and max; nothing where no axis is dynamic."""
+    """``x:1x3x32x32,mask:1x32`` for min, opt and max; empty if no axis is dynamic."""
     if not any(axis.dynamic for spec in inputs for axis in spec.axes):
         return {}
     return {
@@ -96,9 +95,9 @@ def _profiles(prefix: str, inputs: Sequence[TensorSpec]) -> dict[str, str]:
 
 
 def rtx_devices(ort: Any) -> list[Any]:
-    """The GPUs that the plug-in of TensorRT-RTX offers, which is registered on the first call.
+    """The GPUs of TensorRT-RTX's plug-in, which the first call registers.
 
-    Raises MissingBackendError where the plug-in is not installed, does not load, or finds no GPU that it runs on.
+    Raise MissingBackendError if the plug-in is not installed, does not load, or finds no supported GPU.
     """
     remedy = "install it with: pip install onnxruntime-ep-nv-tensorrt-rtx-cu12"
     try:

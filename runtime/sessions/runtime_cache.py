@@ -1,6 +1,6 @@
-"""TensorRT-RTX compiles its kernels when an engine first runs; its runtime cache keeps them from one process to the next.
+"""TensorRT-RTX's runtime cache, which keeps compiled kernels from one process to the next.
 
-The library itself refuses a cache of another GPU, driver or version, so a file that does not fit costs nothing but its place.
+The library itself refuses a cache of another GPU, driver or version, so a file that does not fit does no harm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def cache_path(folder: Path, plan: bytes, version: str, gpu: str) -> Path:
 
 
 class RuntimeCache:
-    """The cache of one engine. ``attach`` puts it into a runtime configuration; ``save`` writes what has been compiled since."""
+    """The cache of one engine. ``attach`` adds it to a runtime configuration; ``save`` writes new kernels."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -28,7 +28,7 @@ class RuntimeCache:
         self._known = b""
 
     def attach(self, configuration: Any) -> bool:
-        """Read the file into a cache and use it; whether it held anything that fits. A file that cannot be read is as none."""
+        """Read the file and use it; return whether it fits. A file that cannot be read counts as empty."""
         self._cache = configuration.create_runtime_cache()
         with contextlib.suppress(OSError):
             self._known = self.path.read_bytes()
@@ -37,7 +37,7 @@ class RuntimeCache:
         return fits
 
     def save(self) -> bool:
-        """Write the file, whole or not at all, where there is something new; whether it was written. Nothing is raised: it is a cache."""
+        """Write the file, whole or not at all, if there is something new; return whether it was written. Nothing is raised."""
         if self._cache is None:
             return False
         content = self._cache.serialize()

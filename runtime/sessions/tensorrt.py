@@ -1,7 +1,7 @@
-"""A TensorRT engine, of the enterprise library or TensorRT-RTX, behind the session protocol.
+"""A session of a TensorRT engine, of the enterprise library or TensorRT-RTX.
 
-Device memory comes from the CUDA driver itself (``cuda.py``), so neither torch nor cuda-python is needed. Whether
-FP32 layers may use TF32 was settled when the engine was built; nothing here can turn it on or off.
+Device memory comes from the CUDA driver (``cuda.py``), so neither torch nor cuda-python is needed. The build of the engine decides
+whether FP32 layers may use TF32; nothing here can change it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from .trt_library import check_supported, collector, load_library
 
 
 class TensorRTSession:
-    """One engine on the first GPU. Any thread may run it: each gets an execution context, a stream and buffers of its own.
+    """One engine on the first GPU. Any thread may run it: each gets its own execution context, stream and buffers.
 
-    The optimization profile is the one that fits the inputs' shapes best. Buffers are made once, for its largest shapes.
-    ``cuda_graph`` records the work for shapes that come again, and replays it while they stay (TensorRT-RTX does so itself).
-    ``cache``: a folder that keeps the kernels which TensorRT-RTX compiles at the first run, for the next process.
+    The optimization profile is the one that fits the inputs' shapes best. Buffers are allocated once, for its largest shapes.
+    ``cuda_graph`` records the work of repeated shapes and replays it while they stay (TensorRT-RTX does it itself). ``cache``: a folder
+    for the kernels that TensorRT-RTX compiles at the first run.
 
-    ``flavour``: enterprise or rtx. Raises InputError for another or a missing file, MissingBackendError without the
-    library, a driver, or a GPU that the library knows, BundleError for a plan that the library refuses (another
-    version, another GPU, damage).
+    ``flavour``: enterprise or rtx. Raise InputError for another one or a missing file, MissingBackendError without the library, a
+    driver, or a supported GPU, BundleError for a plan that the library refuses (another version, another GPU, damage).
     """
 
     def __init__(
@@ -75,9 +74,9 @@ class TensorRTSession:
         self.output_dtypes = {b.name: b.dtype.name for b in self._bindings if not b.is_input}
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Outputs by name, in host memory. Inputs are NumPy arrays, or tensors that speak DLPack: those on the GPU are read in place.
+        """Return outputs by name, in host memory. Inputs are NumPy arrays, or DLPack tensors; those on the GPU are read in place.
 
-        Raises InputError for wrong names, dtypes or shapes, StageError where the engine fails.
+        Raise InputError for wrong names, dtypes or shapes, StageError if the engine fails.
         """
         return self._lane().run(feeds)
 
@@ -86,7 +85,7 @@ class TensorRTSession:
         return self._lane().run_on_device(feeds)
 
     def close(self) -> None:
-        """Free the engine and its memory, and keep what TensorRT-RTX compiled. No thread may be running it."""
+        """Free the engine and its memory, and save TensorRT-RTX's kernels. No thread may be running it."""
         if self._engine is None:
             return
         if self._cache is not None:
@@ -105,7 +104,7 @@ class TensorRTSession:
         self.close()
 
     def _configured(self, module: Any, cuda_graph: bool) -> Any:
-        """TensorRT-RTX has a configuration of the runtime, with graphs of its own; None for the enterprise library."""
+        """TensorRT-RTX's runtime configuration, which records graphs itself; None for the enterprise library."""
         strategies = getattr(module, "CudaGraphStrategy", None)
         if strategies is None:
             return None
@@ -116,7 +115,7 @@ class TensorRTSession:
         return settings
 
     def _lane(self) -> Lane:
-        """The calling thread's. Raises StageError where the GPU's memory does not hold one more."""
+        """The lane of the calling thread. Raise StageError if the GPU's memory is too small for one more."""
         if self._engine is None:
             raise RuntimeError("the session is closed")
         thread = threading.get_ident()
@@ -165,7 +164,7 @@ def _profiles(engine: Any, bindings: list[Binding]) -> list[Profile]:
 
 
 def _limits(engine: Any, name: str, profile: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """min, opt and max of an input; a fixed shape, which no profile describes, is all three."""
+    """min, opt and max of an input; all three are the shape if it is fixed."""
     shape = tuple(engine.get_tensor_shape(name))
     if -1 not in shape:
         return shape, shape, shape

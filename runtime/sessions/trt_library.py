@@ -1,4 +1,4 @@
-"""The TensorRT libraries: loading them, what their GPUs are, and a logger that keeps what they say."""
+"""The TensorRT libraries: load them, check the GPU, and collect their error messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MODULES = {"enterprise": ("tensorrt", "trt"), "rtx": ("tensorrt_rtx", "rtx")}
 
 
 def load_library(flavour: str) -> Any:
-    """The TensorRT module of a flavour. Raises InputError for an unknown one, MissingBackendError without it."""
+    """The TensorRT module of a flavour. Raise InputError for an unknown one, MissingBackendError if it is not installed."""
     if flavour not in MODULES:
         raise InputError(f"TensorRT flavour {flavour!r} is not known", f"use one of {', '.join(MODULES)}")
     name, extra = MODULES[flavour]
@@ -26,21 +26,22 @@ def load_library(flavour: str) -> Any:
 
 
 def supports(module: Any, capability: str) -> bool:
-    """Whether a TensorRT runs on GPUs of a compute capability: RTX lists its own, enterprise takes all."""
+    """Whether a TensorRT supports a compute capability: RTX has a list, enterprise supports all."""
     listed = getattr(module, "ComputeCapability", None)
     return listed is None or f"SM{capability.replace('.', '')}" in listed.__members__
 
 
 def portable(capability: str) -> bool:
-    """Whether TensorRT-RTX plans for no GPU in particular run on a compute capability that it knows: on all but Turing's.
+    """Whether TensorRT-RTX plans for any GPU run on a supported compute capability: on all except Turing's.
 
-    Source: the support matrix of TensorRT-RTX, https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/support-matrix.html
+    Source: the support matrix of TensorRT-RTX,
+    https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/support-matrix.html
     """
     return capability != "7.5"
 
 
 def check_supported(module: Any, name: str, capability: str) -> None:
-    """RTX says nothing useful on GPUs that it does not run on. Raises MissingBackendError for those."""
+    """Raise MissingBackendError for a GPU that TensorRT-RTX does not support, since its own message does not help."""
     if not supports(module, capability):
         raise MissingBackendError(
             f"{module.__name__} {module.__version__} does not run on {name}, compute capability {capability}",
@@ -49,7 +50,7 @@ def check_supported(module: Any, name: str, capability: str) -> None:
 
 
 def collector(module: Any) -> Any:
-    """A TensorRT logger that keeps the errors: the library's calls only return None or False."""
+    """A TensorRT logger that keeps the errors, since the library's calls only return None or False."""
 
     class Collector(module.ILogger):  # type: ignore[misc]  # the base is known at run time only
         def __init__(self) -> None:

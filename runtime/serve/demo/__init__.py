@@ -1,1 +1,1 @@
-"""``attnexport serve --demo``: a page where one drops an image and sees what a served model makes of it."""
+"""``attnexport serve --demo``: a web page that runs a served model on an image."""

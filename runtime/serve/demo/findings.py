@@ -1,4 +1,4 @@
-"""What a model makes of an image, as the page shows it: classes, masks, pictures, numbers, and attention maps."""
+"""The outputs of a model as the page shows them: classes, masks, images, numbers, and attention maps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .image_models import ImageModel
 
 TOP = 5
 _MOST_CLASSES = 256
-"""Of a mask: its pixels travel as bytes."""
+"""Most classes of a mask: its pixels are sent as bytes."""
 
 
 def findings(model: ImageModel, picture: Picture, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Plain JSON: ``image`` as the model sees it, each output by what it is, and a panel for each attention map.
+    """Return plain JSON: ``image`` as the model sees it, each output by its kind, and a panel for each attention map.
 
-    Raises InputError for an attention map that does not fit what the bundle says of it.
+    Raise InputError for an attention map whose shape does not fit its kind.
     """
     maps = {record.output for record in model.attention}
     drawn = panels(picture.shown, model.attention, outputs)[1:] if maps else []
@@ -38,7 +38,7 @@ def image(pixels: np.ndarray) -> dict[str, Any]:
 
 
 def _output(model: ImageModel, picture: Picture, name: str, value: np.ndarray) -> dict[str, Any]:
-    """What an output is, by its task and shape: scores of classes, a class for each pixel, a picture, or numbers."""
+    """Choose the kind of an output by its task and shape: class scores, a mask, an image, or numbers."""
     one = value[0].astype(np.float64) if value.ndim else value.astype(np.float64)
     if not np.isfinite(one).all() or value.dtype.kind not in "fiu":
         return _numbers(name, value)
@@ -54,7 +54,7 @@ def _output(model: ImageModel, picture: Picture, name: str, value: np.ndarray) -
 
 
 def _classes(name: str, scores: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
-    """The best classes, as probabilities: the scores themselves where they are that already, else their softmax."""
+    """The best classes with probabilities: the scores if they are probabilities already, else their softmax."""
     given = bool((scores >= 0).all() and abs(scores.sum() - 1) < 1e-3)
     if not given:
         raised = np.exp(scores - scores.max())
@@ -66,7 +66,7 @@ def _classes(name: str, scores: np.ndarray, names: tuple[str, ...]) -> dict[str,
 
 
 def _mask(name: str, scores: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
-    """The best class of each pixel, and the share of each that is there, the largest first."""
+    """The best class of each pixel, and the share of each class, the largest first."""
     best = scores.argmax(0)
     counts = np.bincount(best.ravel(), minlength=len(scores))
     there = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
@@ -82,7 +82,7 @@ def _mask(name: str, scores: np.ndarray, names: tuple[str, ...]) -> dict[str, An
 
 
 def _picture(name: str, values: np.ndarray) -> dict[str, Any]:
-    """A picture from its least value (black) to its greatest (white)."""
+    """An image from its lowest value (black) to its highest (white)."""
     low, high = float(values.min()), float(values.max())
     even = (values - low) / ((high - low) or 1.0)
     shown = np.broadcast_to(even.transpose(1, 2, 0), (*values.shape[1:], 3))
@@ -90,7 +90,7 @@ def _picture(name: str, values: np.ndarray) -> dict[str, Any]:
 
 
 def _numbers(name: str, value: np.ndarray) -> dict[str, Any]:
-    """Shape and range of anything else."""
+    """Shape and range of any other output."""
     plain: dict[str, Any] = {"name": name, "kind": "numbers", "shape": list(value.shape), "dtype": value.dtype.name}
     finite = value[np.isfinite(value)] if value.dtype.kind == "f" else value
     if value.dtype.kind in "fiu" and finite.size:
@@ -99,7 +99,7 @@ def _numbers(name: str, value: np.ndarray) -> dict[str, Any]:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    """A panel of attention as plain JSON: heat and matrix by their own range, bars from 0 on."""
+    """An attention panel as plain JSON: heat and matrix scaled to their own range, bars from 0."""
     values = {name: getattr(panel, name) for name in ("heat", "matrix")}
     plain: dict[str, Any] = {
         "title": panel.title, "caption": panel.caption, "background": image(panel.background), "extent": list(panel.extent),
@@ -113,7 +113,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
 
 
 def _even(values: np.ndarray) -> dict[str, Any]:
-    """(rows, columns) as bytes, from the least to the greatest; values that hardly vary stay even."""
+    """(rows, columns) as bytes, from the lowest value to the highest; nearly constant values stay even."""
     middle, reach = (values.max() + values.min()) / 2, (values.max() - values.min()) / 2
     reach = max(float(reach), 0.025 * abs(float(middle)), 1e-12)
     rows, columns = values.shape

@@ -1,4 +1,4 @@
-"""Which served models the page shows: those that take one image. The others are listed with the reason."""
+"""The served models that the page shows: those that take one image. The others are listed with the reason."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MOST_EXAMPLES = 12
 class ImageModel:
     """A model that takes one image.
 
-    ``scale`` is how pixels become its input; ``known``: the bundle says so, by the images that its parity was proved on. ``classes`` are
-    their names, where they had some. ``examples`` (N, C, H, W) are real samples of the golden inputs, none for ``N`` = 0.
+    ``scale`` converts pixels to its input; ``known``: the bundle has it, from its sample images. ``classes`` are the names of the
+    classes, if the samples had any. ``examples`` (N, C, H, W) are real samples of the golden inputs; N may be 0.
     """
 
     name: str
@@ -37,7 +37,7 @@ class ImageModel:
     examples: np.ndarray
 
     def example(self, index: int) -> Picture:
-        """One of the examples, as the model takes it and as a person sees it. Raises InputError for one that is not there."""
+        """One of the examples, as the input and as an image. Raise InputError for an unknown index."""
         if not 0 <= index < len(self.examples):
             raise InputError(f"{self.name} has no example {index}", f"it has {len(self.examples)}")
         one = self.examples[index]
@@ -47,7 +47,7 @@ class ImageModel:
         return Picture(np.broadcast_to(np.clip(pixels, 0, 1), (height, width, 3)), np.ascontiguousarray(feed))
 
     def to_json(self) -> dict[str, Any]:
-        """What the page has to know."""
+        """The facts that the page needs."""
         channels, height, width = image_size(self.input)
         return {
             "name": self.name, "version": self.version, "channels": channels, "height": height, "width": width,
@@ -58,14 +58,14 @@ class ImageModel:
 
 @dataclass(frozen=True)
 class HiddenModel:
-    """A served model that the page cannot show, and why."""
+    """A served model that the page cannot show, and the reason."""
 
     name: str
     reason: str
 
 
 def image_models(written: Sequence[WrittenModel]) -> tuple[list[ImageModel], list[HiddenModel]]:
-    """Sort what is served. Raises BundleError for a bundle that is damaged."""
+    """Split the served models into shown and hidden ones. Raise BundleError for a damaged bundle."""
     shown: list[ImageModel] = []
     left: list[HiddenModel] = []
     for model in written:
