@@ -1,6 +1,6 @@
-"""Decoding with two sessions of any backend, an encoder and a decoder step; NumPy only.
+"""Decode with two sessions of any backend, an encoder and a decoder step; NumPy only.
 
-:func:`open_decoder` opens those of a bundle.
+:func:`open_decoder` opens the sessions of a bundle.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decodes against the truth's, token for token: what differs, and whether that was a tie."""
+"""Compare decodes with the reference, token by token: differences, and whether they are ties."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .hypothesis import Hypothesis
 
 @dataclass(frozen=True)
 class Agreement:
-    """How rows of tokens stand to the truth's; ``wrong`` are the rows that differ and are no tie, with the place of each."""
+    """The comparison of rows of tokens; ``wrong`` are the rows that differ without a tie, with the place of the first difference."""
 
     rows: int
     equal_rows: int
@@ -22,13 +22,13 @@ class Agreement:
     wrong: tuple[tuple[int, int], ...]
 
     def describe(self) -> str:
-        """In words, for a report."""
+        """The numbers in words."""
         ties = f", {self.ties} of the others tie" if self.ties else ""
         return f"{self.equal_rows} of {self.rows} rows and {self.equal_tokens} of {self.tokens} tokens are the original's{ties}"
 
 
 def as_rows(hypotheses: Sequence[Hypothesis], end: int, limit: int) -> np.ndarray:
-    """Tokens (N, limit), int64: each row's, and ``end`` in all places after them."""
+    """Tokens (N, limit), int64, filled up with ``end``."""
     rows = np.full((len(hypotheses), limit), end, np.int64)
     for row, hypothesis in zip(rows, hypotheses, strict=True):
         row[: len(hypothesis.tokens)] = hypothesis.tokens
@@ -36,7 +36,7 @@ def as_rows(hypotheses: Sequence[Hypothesis], end: int, limit: int) -> np.ndarra
 
 
 def lengths(rows: np.ndarray, end: int) -> np.ndarray:
-    """How many tokens of each row (N, limit) count: up to its first ``end`` and with it, or all."""
+    """The number of tokens of each row (N, limit): up to and including its first ``end``, or all."""
     ended = rows == end
     found: np.ndarray = np.where(ended.any(1), ended.argmax(1) + 1, rows.shape[1])
     return found
@@ -45,8 +45,8 @@ def lengths(rows: np.ndarray, end: int) -> np.ndarray:
 def agree(truth: np.ndarray, got: np.ndarray, margins: np.ndarray, *, end: int, tie: float) -> Agreement:
     """Compare rows of :func:`as_rows`.
 
-    ``margins`` (N, limit) say how far, in log-probability, the truth's best token of each place lay ahead of its second.
-    A row that first differs where that is below ``tie`` is a tie: what came after cannot be compared, and counts as different.
+    ``margins`` (N, limit) are the differences in log-probability of the reference's best and second token at each place. A row that first
+    differs at a margin below ``tie`` is a tie: the tokens after it cannot be compared, and count as different.
     """
     count = lengths(truth, end)
     same = truth == got

@@ -1,13 +1,12 @@
 """Beam search with length normalisation (Wu et al., 2016, arXiv:1609.08144, equation 14; Vaswani et al., 2017, section 6.1).
 
-``width`` hypotheses per row live. At every step their continuations are taken from the likeliest down until ``width``
-of them live on; those met on the way that end are finished, with the score ::
+Each row has ``width`` live hypotheses. At every step their continuations are taken in order of probability until ``width`` of them
+stay live; those that end on the way are finished, with the score ::
 
     log P(Y) / ((5 + |Y|) / 6)^alpha                          |Y| counts the end; alpha = 0: no normalisation
 
-A row is done when it has ``width`` finished hypotheses and none that lives can come to a better score than the worst of
-them: its log-probability only falls, and the divisor is largest at the limit. With a width of 1 and alpha = 0 this
-is greedy decoding.
+A row is done when it has ``width`` finished hypotheses and no live one can reach a better score than the worst of them: its
+log-probability only falls, and the divisor is largest at the limit. With a width of 1 and alpha = 0 this is greedy decoding.
 """
 
 from __future__ import annotations
@@ -33,11 +32,10 @@ def beam_search(
     width: int = 4,
     alpha: float = 0.6,
 ) -> list[list[Hypothesis]]:
-    """Decode a batch: for every row up to ``width`` hypotheses, the best first; unfinished ones only where too few finished.
+    """Decode a batch: up to ``width`` hypotheses for every row, the best first; unfinished ones only if too few finished.
 
-    ``feeds``, ``start``, ``end`` and ``limit`` are those of :func:`greedy`; the step runs on batches of rows times
-    ``width``. Of equal candidates the better-placed hypothesis' lower token comes first. Raises InputError for a limit or
-    width below 1 and for an alpha below 0.
+    ``feeds``, ``start``, ``end`` and ``limit`` are those of :func:`greedy`; the step runs on batches of rows times ``width``. Of equal
+    candidates the better hypothesis' lower token comes first. Raise InputError for a limit or width below 1 or an alpha below 0.
     """
     check_limit(limit)
     if width < 1:
@@ -62,7 +60,7 @@ def beam_search(
 
 
 class _Beam:
-    """The search of one row: hypotheses that live, ranked, and those that are finished."""
+    """The search of one row: live hypotheses, ranked, and finished ones."""
 
     def __init__(self, width: int, alpha: float, end: int, limit: int) -> None:
         self.width, self.alpha, self.end, self.limit = width, alpha, end, limit
@@ -75,7 +73,7 @@ class _Beam:
         self.closest = math.inf
 
     def extend(self, scores: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """Continue by one token with log-probabilities (width, V): which hypothesis each place continues, and by what."""
+        """Continue by one token with log-probabilities (width, V): the parent of each place, and its token."""
         parents, chosen = np.zeros(self.width, np.int64), np.full(self.width, self.end, np.int64)
         if self.done:
             return parents, chosen
@@ -102,7 +100,7 @@ class _Beam:
         return parents, chosen
 
     def best(self) -> list[Hypothesis]:
-        """The finished hypotheses by their score, then those that reached the limit, up to the width."""
+        """The finished hypotheses by score, then those that reached the limit, up to the width."""
         unfinished = [
             Hypothesis(tokens, float(total), float(total) / self._penalty(self.limit), False)
             for tokens, total in zip(self.tokens, self.live, strict=True)
@@ -125,7 +123,7 @@ class _Beam:
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:
-    """Where the ``count`` largest values are, the largest first; of equal ones the first."""
+    """The indices of the ``count`` largest values, the largest first; of equal values the first."""
     count = min(count, len(values))
     enough = np.flatnonzero(values >= np.partition(values, -count)[-count])
     return enough[np.argsort(-values[enough], kind="stable")][:count]

@@ -1,4 +1,4 @@
-"""Decoding with what a bundle holds: its encoder and its step, in ONNX Runtime or TensorRT."""
+"""Decode with the encoder and step of a bundle, in ONNX Runtime or TensorRT."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRECISIONS = ("fp16", "fp32")
 class BundleDecoder(SequenceDecoder):
     """A :class:`SequenceDecoder` over a bundle's files, which it closes: use it in a ``with`` statement.
 
-    ``precision`` is that of the models which it runs, ``how`` says what runs them.
+    ``precision`` is that of its models, ``how`` describes what runs them.
     """
 
     def __init__(self, bundle: StoredBundle, precision: str, backend: str, note: Callable[[str], None]) -> None:
@@ -64,10 +64,9 @@ def open_decoder(
             for hypothesis in decoder.greedy(decoder.padded([[5, 8, 12]])):
                 print(hypothesis.tokens)
 
-    ``precision``: fp16 or fp32, by default fp16 where the bundle has it. ``backend``: onnxruntime (on the CPU, which
-    computes FP16 models in FP32 between casts), emulated (likewise, rounded to FP16 after every node), or tensorrt.
-    Raises InputError for other words, a bundle without parts, and one without such a model; MissingBackendError for what is
-    not here: a GPU, a library.
+    ``precision``: fp16 or fp32, by default fp16 if the bundle has it. ``backend``: onnxruntime (on the CPU, which computes FP16 models in
+    FP32 between casts), emulated (the same, rounded to FP16 after every node), or tensorrt. Raise InputError for other values, a bundle
+    without parts, and one without such a model; MissingBackendError for a missing GPU or library.
     """
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r} is not known", f"use one of {', '.join(BACKENDS)}")
@@ -81,7 +80,7 @@ def open_decoder(
 
 
 def parts_of(bundle: StoredBundle) -> tuple[DecodeRecord, dict[str, StoredBundle]]:
-    """What the manifest says of decoding, with encoder and step. Raises InputError for a bundle of one graph."""
+    """The manifest's decode section, with encoder and step. Raise InputError for a bundle of one graph."""
     facts = bundle.manifest.decode
     if facts is None:
         raise InputError(
@@ -92,7 +91,7 @@ def parts_of(bundle: StoredBundle) -> tuple[DecodeRecord, dict[str, StoredBundle
 
 
 def batches(parts: Mapping[str, StoredBundle]) -> tuple[TensorSpec, Axis]:
-    """The encoder's input, and the batch that the step takes. Raises BundleError where a part takes nothing."""
+    """The encoder's input, and the batch of the step. Raise BundleError if a part has no input."""
     found = [part.manifest.inputs for part in parts.values()]
     if not all(inputs and inputs[0].axes for inputs in found):
         raise BundleError("a part takes no input with a batch", "export the bundle again")
@@ -101,7 +100,7 @@ def batches(parts: Mapping[str, StoredBundle]) -> tuple[TensorSpec, Axis]:
 
 
 def _file(part: StoredBundle, precision: str, backend: str) -> str:
-    """The file of a part that ``backend`` runs. Raises InputError where it has none."""
+    """The file of a part that ``backend`` runs. Raise InputError if there is none."""
     if backend == "tensorrt":
         files = [engine.file for engine in part.manifest.engines if engine.precision == precision]
         what, remedy = f"{precision} engine", f"export with --trt --precision {precision}"

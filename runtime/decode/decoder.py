@@ -1,4 +1,4 @@
-"""An encoder and a decoder step as one thing to search with: encode rows, advance them, pick among them."""
+"""An encoder and a decoder step as one object for a search: encode rows, advance them, select rows."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from .names import ATTENTION, LOGITS, NEXT, TOKEN, Names
 
 @dataclass(frozen=True)
 class Rows:
-    """Memory and state of rows that are being decoded, by name; axis 0 of every array is the row."""
+    """Memory and state of the rows of a decode, by name; axis 0 of every array is the row."""
 
     memory: Mapping[str, np.ndarray]
     state: Mapping[str, np.ndarray]
 
     def take(self, indices: np.ndarray) -> Rows:
-        """These rows, in this order; a row may come often."""
+        """These rows, in this order; a row may be repeated."""
         return Rows({n: a[indices] for n, a in self.memory.items()}, self.take_state(indices).state)
 
     def take_state(self, indices: np.ndarray) -> Rows:
-        """The states of these rows beside the memory as it is: for rows that change places with others of one source."""
+        """The states of these rows with the memory unchanged: for rows that change places with others of the same source."""
         return Rows(self.memory, {n: a[indices] for n, a in self.state.items()})
 
 
 class Decoder:
-    """Two sessions whose names fit (:class:`Names`). It owns neither: who opened them closes them.
+    """Two sessions with matching names (:class:`Names`). It closes neither of them.
 
-    Raises InputError, naming the tensor, where the names do not fit.
+    Raise InputError, naming the tensor, if the names do not match.
     """
 
     def __init__(self, encoder: Session, step: Session) -> None:
@@ -39,7 +39,7 @@ class Decoder:
         self._encoder, self._step = encoder, step
 
     def encode(self, feeds: Mapping[str, np.ndarray]) -> Rows:
-        """Memory and first state of a batch of sources. Raises InputError where arrays differ in their rows."""
+        """Memory and first state of a batch of sources. Raise InputError if arrays differ in their rows."""
         outputs = self._encoder.run(feeds)
         rows = Rows({n: outputs[n] for n in self.names.memory}, {n: outputs[n] for n in self.names.state})
         sizes = {
@@ -52,7 +52,7 @@ class Decoder:
     def advance(self, rows: Rows, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, Rows]:
         """Feed the last token (N,) of each row: log-probabilities (N, V) in FP64, attention if there is any, and the rows.
 
-        Raises StageError where the step gives logits that are not finite.
+        Raise StageError if the step's logits are not finite.
         """
         outputs = self._step.run({TOKEN: tokens.astype(np.int64), **rows.memory, **rows.state})
         logits = outputs[LOGITS].astype(np.float64)
@@ -71,7 +71,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def row_count(rows: Rows) -> int:
-    """How many rows there are."""
+    """The number of rows."""
     return len(next(iter((*rows.memory.values(), *rows.state.values()))))
 
 

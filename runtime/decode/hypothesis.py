@@ -1,4 +1,4 @@
-"""What decoding gives for one row."""
+"""The result of decoding one row."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import numpy as np
 class Hypothesis:
     """One decoded sequence.
 
-    ``tokens`` are without start and end. ``log_probability`` is that of the tokens and of the end, where ``finished``
-    says that one came before the limit; ``score`` is what hypotheses are ranked by. ``attention`` (steps, S) holds a
-    row per token, and one for the end, where the step gives attention and the search collects it. ``closest`` is the
-    narrowest choice that a beam search made for the row, between what it kept and what it dropped and between its best two, as a
-    difference in log-probability per token: where every log-probability errs by less than half of it, the best
-    hypothesis stays the same.
+    ``tokens`` are without start and end. ``log_probability`` is that of the tokens and of the end, if ``finished`` (an end came before
+    the limit); hypotheses are ranked by ``score``. ``attention`` (steps, S) has a row per token, and one for the end, if the step returns
+    attention and the search collects it. ``closest`` is the narrowest choice of a beam search for the row, between kept and dropped
+    candidates and between its best two, as a difference in log-probability per token: if every log-probability errs by less than half of
+    it, the best hypothesis stays the same.
     """
 
     tokens: tuple[int, ...]

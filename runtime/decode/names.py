@@ -1,14 +1,13 @@
-"""How the tensors of an encoder and of a decoder step are named, so that a loop can drive any pair of them.
+"""The names of the tensors of an encoder and a decoder step, so that one loop can drive any pair.
 
 ::
 
-    encoder   whatever the user feeds             -> memory and first state, by name
-    step      token, memory, state                -> logits, next_X for every state X, and more if it likes
+    encoder   any inputs                          -> memory and first state, by name
+    step      token, memory, state                -> logits, next_X for every state X, and optionally more
 
-``token`` (N,) int64 is the last token of each row, and ``logits`` (N, V) score the one after it. An input ``X`` of
-the step is state if the step has an output ``next_X``, which replaces it; any other input but ``token`` is memory,
-constant while a row is decoded. The encoder gives both under the step's names. Axis 0 of all of them is the row.
-``attention`` is collected where a step gives it.
+``token`` (N,) int64 is the last token of each row, and ``logits`` (N, V) score the next one. An input ``X`` of the step is state if the
+step has an output ``next_X``, which replaces it; any other input except ``token`` is memory, constant while a row is decoded. The
+encoder returns both under the step's names. Axis 0 of all of them is the row. ``attention`` is collected if the step returns it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ NEXT = "next_"
 
 @dataclass(frozen=True)
 class Names:
-    """What a step takes besides its token, in its order: ``memory`` stays, ``state`` is replaced after every step."""
+    """The inputs of a step except its token, in order: ``memory`` stays, ``state`` is replaced after every step."""
 
     memory: tuple[str, ...]
     state: tuple[str, ...]
@@ -34,7 +33,7 @@ class Names:
 
     @classmethod
     def of(cls, encoder_outputs: Sequence[str], step_inputs: Sequence[str], step_outputs: Sequence[str]) -> Names:
-        """Read the names of a pair. Raises InputError, naming the tensor, where they do not fit together."""
+        """Read the names of a pair. Raise InputError, naming the tensor, if they do not match."""
         if TOKEN not in step_inputs:
             raise InputError(f"the step takes no {TOKEN!r}: it takes {', '.join(step_inputs)}", f"name it {TOKEN}")
         if LOGITS not in step_outputs:

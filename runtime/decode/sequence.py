@@ -1,4 +1,4 @@
-"""Sources to targets, whatever batches the sessions take: what a manifest says of a decode, applied to an encoder and a step."""
+"""Decode sources of any number and length with an encoder and a step, as the manifest describes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from .turns import turns
 
 
 class SequenceDecoder:
-    """Searches with two sessions; it owns neither.
+    """Searches with two sessions, which it does not close.
 
-    ``facts`` are the token numbers and the limit, ``source`` is the encoder's input (N, S) of token numbers, ``rows`` the batch
-    that the step takes. More sources than fit are decoded in turns. Raises InputError, naming the tensor, where the
-    sessions' names do not fit together.
+    ``facts`` are the token numbers and the limit, ``source`` is the encoder's input (N, S) of token numbers, ``rows`` the batch of the
+    step. More sources than fit are decoded in turns. Raise InputError, naming the tensor, if the sessions' names do not match.
     """
 
     def __init__(self, encoder: Session, step: Session, facts: DecodeRecord, source: TensorSpec, rows: Axis) -> None:
@@ -30,9 +29,9 @@ class SequenceDecoder:
         self.facts, self.source, self.rows = facts, source, rows
 
     def padded(self, sentences: Sequence[Sequence[int]]) -> np.ndarray:
-        """Sources of any lengths as one array (N, S), padded behind.
+        """Sources of any lengths as one array (N, S), padded at the end.
 
-        Raises InputError for none at all, and for a sentence longer than the encoder takes.
+        Raise InputError for no tokens, and for a sentence that is too long for the encoder.
         """
         axis = self.source.axes[1]
         longest = max((len(tokens) for tokens in sentences), default=0)
@@ -51,7 +50,7 @@ class SequenceDecoder:
         return padded
 
     def greedy(self, source: np.ndarray, *, limit: int | None = None) -> list[Hypothesis]:
-        """The likeliest token after each, for sources (N, S). Raises InputError as :meth:`check` and for a wrong limit."""
+        """Decode sources (N, S) greedily. Raise InputError as :meth:`check` and for a limit that is not valid."""
         found: list[Hypothesis] = []
         for feed, taken in self._feeds(source, 1):
             found += greedy(
@@ -64,7 +63,7 @@ class SequenceDecoder:
     ) -> list[list[Hypothesis]]:
         """Up to ``width`` hypotheses for each of the sources (N, S), the best first; see :func:`beam_search`.
 
-        Raises InputError as :meth:`greedy`, and for a beam that the step's batch cannot hold.
+        Raise InputError as :meth:`greedy`, and for a beam that is too wide for the step's batch.
         """
         found: list[list[Hypothesis]] = []
         for feed, taken in self._feeds(source, width):
@@ -75,9 +74,9 @@ class SequenceDecoder:
         return found
 
     def forced(self, source: np.ndarray, targets: np.ndarray) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
-        """What the step gives where ``targets`` (N, T) are written, whatever it would have chosen.
+        """Run the step with the tokens ``targets`` (N, T) instead of its own choices.
 
-        Yields indices (n,) of sources, the place in 0..T-1, and log-probabilities (n, V) in FP64 of what may stand there.
+        Yield indices (n,) of sources, the place in 0..T-1, and the log-probabilities (n, V) of that place in FP64.
         """
         for indices, taken in turns(len(source), self.source.axes[0], self.rows):
             rows = self._decoder.encode({self.source.name: source[indices]})
@@ -88,7 +87,7 @@ class SequenceDecoder:
                 last = targets[indices, place]
 
     def check(self, source: np.ndarray) -> None:
-        """Hold sources to what the encoder takes, but for their number. Raises InputError with the first difference."""
+        """Compare sources with the encoder's input, except their number. Raise InputError with the first difference."""
         spec = self.source
         if source.ndim != 2 or source.dtype != spec.numpy_dtype or not len(source):
             raise InputError(f"sources are {source.dtype} {source.shape}", f"give {spec.describe()}")

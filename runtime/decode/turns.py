@@ -1,4 +1,4 @@
-"""Which sources are decoded together, where encoder and step take batches of limited sizes."""
+"""Split sources into turns, if encoder and step take batches of limited sizes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from ..spec import Axis
 
 
 def turns(count: int, encoder: Axis, step: Axis, width: int = 1) -> Iterator[tuple[np.ndarray, int]]:
-    """Indices of the ``count`` sources for one turn after another, with how many of them count.
+    """Yield the indices of the sources of each turn, and how many of them count.
 
-    ``encoder`` and ``step`` are the batches that the two take, ``width`` the rows of the step per source (the width of a
-    beam). Turns are as large as both allow; one that is too small for either repeats its last source, which does not
-    count. Raises InputError where no number of sources fits.
+    ``encoder`` and ``step`` are the batches of the two, ``width`` the rows of the step per source (the beam width). Turns are as large as
+    both allow; a turn that is too small repeats its last source, which does not count. Raise InputError if no number of sources fits.
     """
     least = max(encoder.min, -(-step.min // width))
     most = min(encoder.max, step.max // width)

@@ -1,6 +1,6 @@
-"""What a task's users read beside the error: each metric of outputs against the truth in one file, NumPy only.
+"""Task metrics beside the error: outputs compared with the reference, one metric per file, NumPy only.
 
-A metric takes in batches, and gives plain figures at the end. None of them is a gate but top-1: gates are ratios of errors.
+A metric takes batches, and returns plain figures at the end. Only top-1 is a gate; the other gates are ratios of errors.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from .top import Top
 __all__ = ["TASKS", "MeanIoU", "Metric", "Psnr", "TokenAccuracy", "Top", "is_image", "metrics_for"]
 
 TASKS = ("classification", "segmentation", "sequence")
-"""What a model gives: first of all logits (N, classes); logits (N, classes, H, W); logits (N, ..., tokens), so named, or tokens."""
+"""A model's first output: logits (N, classes); logits (N, classes, H, W); ``logits`` (N, ..., tokens), or tokens."""
 
 
 class Metric(Protocol):
-    """One figure's worth of an output against its truth."""
+    """One metric of an output."""
 
     name: str
 
     def add(self, got: np.ndarray, truth: np.ndarray, own: np.ndarray, labels: np.ndarray | None) -> None:
-        """Take in one batch: the form's, the original's in FP64, PyTorch's own at the form's precision, and labels (N,)."""
+        """Add one batch: the variant's output, the original's in FP64, PyTorch's at the variant's precision, and labels (N,)."""
 
     def figures(self) -> dict[str, Any]:
-        """What was found over all that was taken in."""
+        """The figures over all batches."""
 
 
 def metrics_for(task: str | None, spec: TensorSpec, *, first: bool, is_map: bool = False) -> list[Metric]:
-    """The metrics of one output. ``first``: a class is in the first output; ``is_map``: an attention map is no image."""
+    """The metrics of one output. ``first``: classes are in the first output; ``is_map``: an attention map is not an image."""
     rank = len(spec.axes)
     if task == "classification" and first:
         return [Top(1), *([Top(5)] if rank == 2 and spec.axes[1].opt > 5 else [])]

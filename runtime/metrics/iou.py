@@ -1,7 +1,7 @@
-"""Intersection over union of segmentation masks: the export's against the original's.
+"""Intersection over union of segmentation masks: the export's and the original's.
 
-A pixel's class is that of its greatest logit; with one channel, whether its logit is above 0. For each class that
-occurs in either mask, over all pixels of all inputs,
+A pixel's class is that of its greatest logit; with one channel, whether its logit is above 0. For each class in either mask, over
+all pixels of all inputs,
 
     IoU = |export and original| / |export or original|
 
@@ -18,7 +18,7 @@ from ...errors import ParityError
 
 
 class MeanIoU:
-    """The metric ``iou`` of logits (N, classes, H, W), any number of axes behind the classes."""
+    """The metric ``iou`` of logits (N, classes, H, W), with any number of axes after the classes."""
 
     name = "iou"
 
@@ -26,7 +26,7 @@ class MeanIoU:
         self._pairs: np.ndarray | None = None
 
     def add(self, got: np.ndarray, truth: np.ndarray, own: np.ndarray, labels: np.ndarray | None) -> None:
-        """See :class:`~.Metric`. Raises ParityError for shapes that are unlike or hold no classes."""
+        """See :class:`~.Metric`. Raise ParityError for shapes that differ or have no classes."""
         if truth.ndim < 3 or got.shape != truth.shape or truth.shape[1] == 0:
             raise ParityError(f"IoU needs two sets of logits (N, classes, ...), not {truth.shape} and {got.shape}")
         classes = max(2, truth.shape[1])
@@ -34,7 +34,7 @@ class MeanIoU:
         self._pairs = pairs if self._pairs is None else self._pairs + pairs
 
     def figures(self) -> dict[str, Any]:
-        """``mean``, the ``least`` of a class and which it is, how many ``classes`` occur, and the pixels that ``agree``."""
+        """``mean``, the ``least`` of a class and which one, the number of ``classes``, and the share of pixels that ``agree``."""
         assert self._pairs is not None
         both = np.diag(self._pairs)
         either = self._pairs.sum(0) + self._pairs.sum(1) - both

@@ -1,9 +1,9 @@
-"""Peak signal-to-noise ratio of image-like outputs, in decibels.
+"""Peak signal-to-noise ratio of image outputs, in decibels.
 
-    PSNR = 20 log10(peak / rms(got - truth)),    peak = max(truth) - min(truth)
+    PSNR = 20 log10(peak / rms(output - reference)),    peak = max(reference) - min(reference)
 
-The peak is the truth's own range, since a model does not say what range its images have. An output counts as an image
-where it is float, of rank 4, with 1 or 3 channels and at least 8 x 8 pixels.
+The peak is the reference's range, since a model does not state the range of its images. An output counts as an image if it is float,
+of rank 4, with 1 or 3 channels and at least 8 x 8 pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SMALLEST_SIDE = 8
 
 
 def is_image(spec: TensorSpec) -> bool:
-    """Whether an output is taken for images (N, 1 or 3, H, W)."""
+    """Whether an output counts as images (N, 1 or 3, H, W)."""
     if len(spec.axes) != 4 or spec.numpy_dtype.kind != "f":
         return False
     _, channels, height, width = spec.axes
@@ -44,7 +44,7 @@ class Psnr:
         self._high = max(self._high, float(truth.max(initial=-math.inf)))
 
     def figures(self) -> dict[str, Any]:
-        """``decibels`` (infinite where nothing differs) and the ``peak``."""
+        """``decibels`` (infinite without a difference) and the ``peak``."""
         peak = max(0.0, self._high - self._low)
         rms = math.sqrt(self._squares / self._count) if self._count else 0.0
         ratio = math.inf if rms == 0.0 else peak / rms

@@ -1,7 +1,7 @@
-"""Token accuracy: at how many places of a sequence the export chooses the token that the original chooses.
+"""Token accuracy: the share of places of a sequence at which the export chooses the original's token.
 
-Logits (..., tokens) choose by their greatest along the last axis; an integer output is the tokens themselves. A sequence
-is right where all its places are. Both are taken with the same tokens before each place (teacher forcing).
+Logits (..., tokens) choose by their greatest along the last axis; an integer output is the tokens. A sequence is correct if all its
+places are. Both models get the same tokens before each place (teacher forcing).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...errors import ParityError
 
 
 class TokenAccuracy:
-    """The metric ``tokens``: of (N, tokens), (N, T, tokens), or whole numbers (N, T)."""
+    """The metric ``tokens``: of (N, tokens), (N, T, tokens), or integers (N, T)."""
 
     name = "tokens"
 
@@ -22,7 +22,7 @@ class TokenAccuracy:
         self._places = self._equal = self._sequences = self._whole = 0
 
     def add(self, got: np.ndarray, truth: np.ndarray, own: np.ndarray, labels: np.ndarray | None) -> None:
-        """See :class:`~.Metric`. Raises ParityError for shapes that are unlike or empty."""
+        """See :class:`~.Metric`. Raise ParityError for shapes that differ or are empty."""
         if got.shape != truth.shape or truth.ndim < 2 or not truth.size:
             raise ParityError(f"token accuracy needs two sets of (N, ..., tokens), not {truth.shape} and {got.shape}")
         equal = (_chosen(got) == _chosen(truth)).reshape(len(truth), -1)
@@ -32,7 +32,7 @@ class TokenAccuracy:
         self._whole += int(equal.all(1).sum())
 
     def figures(self) -> dict[str, Any]:
-        """``accuracy`` over all places, ``sequences`` right as a whole, and over how many ``places``."""
+        """``accuracy`` over all places, the share of correct ``sequences``, and the number of ``places``."""
         assert self._places
         return {
             "accuracy": self._equal / self._places,

@@ -1,10 +1,10 @@
-"""Top-1 and top-5: whether the best classes stay the best, ties told apart from changes.
+"""Top-1 and top-5: whether the best classes stay the best, with ties counted apart.
 
-    disagreement    the set of the k greatest logits is another than the truth's
-    within margin   ... and the truth's k-th and (k+1)-th logits lie closer than 4 times the largest error that PyTorch
-                    itself makes there: a tie as far as the precision can tell
+    disagreement    the set of the k greatest logits differs from the reference's
+    within margin   ... and the reference's k-th and (k+1)-th logits are closer than 4 times the largest error that PyTorch
+                    itself makes there: a tie at that precision
 
-The export's own error would not do for the margin: a class can only change where the margin is below twice that.
+The export's own error cannot be the margin: a class can only change if the margin is below twice that error.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ..bundle.codec import encode_fields
 
 @dataclass(frozen=True)
 class TopK:
-    """How many of ``count`` samples keep their ``k`` best classes. Every change counts, plainly; ``within_margin`` are ties.
+    """How many of ``count`` samples keep their ``k`` best classes. ``disagreements`` counts every change; ``within_margin`` are ties.
 
-    ``least_margin``: the smallest difference of the truth's k-th and (k+1)-th logits; infinite where there is no other.
+    ``least_margin``: the smallest difference of the reference's k-th and (k+1)-th logits; infinite without a (k+1)-th.
     """
 
     k: int
@@ -44,8 +44,8 @@ class TopK:
 def top_k(truth: np.ndarray, got: np.ndarray, k: int, *, own_max_error: float = 0.0) -> TopK:
     """Compare the k best classes of two sets of logits (N, classes); of equal logits the first counts as greater.
 
-    ``own_max_error``: the largest difference of PyTorch's own logits, at the precision of ``got``, from the truth; it
-    only serves the margin. Raises ParityError for shapes that are not alike, not (N, classes), or empty.
+    ``own_max_error``: the largest difference of PyTorch's logits, at the precision of ``got``, from the reference, for the margin. Raise
+    ParityError for shapes that differ, are not (N, classes), or are empty.
     """
     if truth.ndim != 2 or truth.shape != got.shape or 0 in truth.shape:
         raise ParityError(f"top-{k} needs two sets of logits (N, classes), not {truth.shape} and {got.shape}")
@@ -61,13 +61,13 @@ def top_k(truth: np.ndarray, got: np.ndarray, k: int, *, own_max_error: float = 
 
 
 def best(logits: np.ndarray, k: int) -> np.ndarray:
-    """The classes (N, k) of the greatest logits, as a set: in the order of the classes."""
+    """The classes (N, k) of the greatest logits, sorted by class."""
     wide = logits.astype(np.float64)
     return np.asarray(np.sort(np.argsort(-wide, axis=1, kind="stable")[:, :k], axis=1))
 
 
 class Top:
-    """The metric ``top1`` or ``top5`` of logits (N, classes), with the accuracy where there are labels."""
+    """The metric ``top1`` or ``top5`` of logits (N, classes), with the accuracy if there are labels."""
 
     def __init__(self, k: int) -> None:
         self.k = k
@@ -81,17 +81,17 @@ class Top:
         self._own_max_error = max(self._own_max_error, float(np.abs(own.astype(np.float64) - truth).max(initial=0.0)))
 
     def result(self) -> TopK:
-        """Over all batches. Raises ParityError where the outputs are no logits."""
+        """The result over all batches. Raise ParityError if the outputs are not logits."""
         truth, got = (np.concatenate([run[i] for run in self._runs]) for i in (0, 1))
         return top_k(truth, got, self.k, own_max_error=self._own_max_error)
 
     def changed(self) -> int:
-        """Samples whose best classes are others, and that are no ties."""
+        """Samples whose best classes change without a tie."""
         found = self.result()
         return found.disagreements - found.within_margin
 
     def figures(self) -> dict[str, Any]:
-        """Counts, agreement and margin; ``accuracy`` and ``original_accuracy`` where every batch has labels."""
+        """Counts, agreement and margin; ``accuracy`` and ``original_accuracy`` if every batch has labels."""
         found = self.result().to_json()
         labels = [run[2] for run in self._runs]
         given = [part for part in labels if part is not None]

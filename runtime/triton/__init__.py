@@ -1,1 +1,1 @@
-"""A Triton model repository written from bundles."""
+"""Write a Triton model repository from bundles."""

@@ -1,4 +1,4 @@
-"""Which of Triton's backends serves a bundle, and which file of it."""
+"""Choose the Triton backend for a bundle, and the file that it loads."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ _DEFAULT_HOME = Path("/opt/tritonserver")  # where NVIDIA's images have it
 
 @dataclass(frozen=True)
 class Choice:
-    """A backend and, where it is a native one, the file that it loads, with the name that Triton looks for.
+    """A backend and, for a native one, the file that it loads and the name that Triton expects.
 
-    ``why`` says in words what runs, ``note`` what one should know of the choice. ``inputs`` and ``outputs`` are the types of the
-    file's own border.
+    ``why`` describes what runs, ``note`` is a remark for the user. ``inputs`` and ``outputs`` have the types of the file.
     """
 
     backend: str
@@ -41,10 +40,10 @@ class Choice:
 def choose_backend(bundle: StoredBundle, options: RepositoryOptions) -> Choice:
     """The backend for a bundle of one graph.
 
-    ``auto`` takes tensorrt for an engine of enterprise TensorRT, and onnxruntime for a bundle without an engine, where the Triton
-    that is here has them; else the Python backend, which runs any of them. An engine of TensorRT-RTX is not one of the tensorrt
-    backend's, and one that takes no single row is filled up by ours only. Raises InputError where a backend that was asked for
-    cannot serve the bundle.
+    ``auto`` takes tensorrt for an engine of enterprise TensorRT, and onnxruntime for a bundle without an engine, if this Triton has
+    them; else the Python backend, which runs any bundle. Triton's tensorrt backend does not load engines of TensorRT-RTX, and only the
+    Python backend fills up batches for an engine whose smallest batch is above 1. Raise InputError if the requested backend cannot
+    serve the bundle.
     """
     if options.backend == PYTHON:
         return _python(bundle, options)
@@ -62,9 +61,9 @@ def choose_backend(bundle: StoredBundle, options: RepositoryOptions) -> Choice:
 
 
 def offered_backends(folder: Path | None) -> tuple[str, ...]:
-    """The backends of a Triton: of ``folder``, else of the one on PATH, else of NVIDIA's images; none where there is no Triton.
+    """The backends of a Triton: of ``folder``, else of the one on PATH, else of NVIDIA's images; empty without a Triton.
 
-    Raises InputError for a folder that does not exist.
+    Raise InputError for a folder that does not exist.
     """
     if folder is None:
         binary = shutil.which("tritonserver")
@@ -133,7 +132,7 @@ def _least_batch(bundle: StoredBundle, options: RepositoryOptions) -> int:
 
 
 def _own_border(bundle: StoredBundle, model: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """The bundle's tensors in the types of a model's own border, which are others under ``--io-precision same``."""
+    """The bundle's tensors in the types of a model file, which differ with ``--io-precision same``."""
     manifest = bundle.manifest
     with OrtSession(bundle.file(model), optimize=False, threads=1) as session:
         types = {**session.input_dtypes, **session.output_dtypes}

@@ -1,4 +1,4 @@
-"""``config.pbtxt`` as Triton's own message, so that no field, type or enumeration can be misspelt."""
+"""``config.pbtxt`` as Triton's protobuf message, so that no field, type or enumeration can be misspelt."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .model_tensors import ModelTensors, Tensor
 from .options import RepositoryOptions
 
 Config = Any
-"""A ``ModelConfig`` message; tritonclient has no types."""
+"""A ``ModelConfig`` message; tritonclient has no type hints."""
 
 _PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
 _KINDS = {"auto": "KIND_AUTO", "cpu": "KIND_CPU", "gpu": "KIND_GPU"}
 
 
 def schema() -> Any:
-    """tritonclient's module of messages. Raises MissingBackendError where it is not installed."""
+    """tritonclient's module of messages. Raise MissingBackendError if it is not installed."""
     try:
         return importlib.import_module("tritonclient.grpc.model_config_pb2")
     except ImportError as error:
@@ -29,7 +29,7 @@ def schema() -> Any:
 
 
 def model_config(name: str, backend: str, border: ModelTensors, options: RepositoryOptions) -> Config:
-    """The configuration of a model by one backend: tensors, batching, instances, versions."""
+    """The configuration of a model: tensors, batching, instances, versions."""
     pb = schema()
     config = pb.ModelConfig(name=name, backend=backend, max_batch_size=border.max_batch)
     if backend in _PLATFORMS:
@@ -49,7 +49,7 @@ def model_config(name: str, backend: str, border: ModelTensors, options: Reposit
 
 
 def add_tensors(config: Config, inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> None:
-    """Declare what a model takes and gives."""
+    """Declare inputs and outputs."""
     pb = schema()
     for into, tensors in ((config.input, inputs), (config.output, outputs)):
         for tensor in tensors:
@@ -67,7 +67,7 @@ def add_version_policy(config: Config, keep: int) -> None:
 
 
 def add_parameters(config: Config, values: Mapping[str, object]) -> None:
-    """Parameters for the Python backend's model, as text; None is left out."""
+    """Add parameters for the Python backend's model, as text; None is left out."""
     for key, value in values.items():
         if value is not None:
             config.parameters[key].string_value = str(value)
@@ -81,7 +81,7 @@ def to_text(config: Config, header: Sequence[str] = ()) -> str:
 
 
 def parse(text: str, where: str) -> Config:
-    """Read a ``config.pbtxt``. Raises InputError, with protobuf's own words, for what Triton's schema does not know."""
+    """Read a ``config.pbtxt``. Raise InputError, with protobuf's message, for anything that Triton's schema does not have."""
     from google.protobuf import text_format
 
     try:

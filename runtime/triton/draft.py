@@ -1,4 +1,4 @@
-"""One version of one model, written into a staging folder as it will lie in the repository."""
+"""Write one version of one model to a staging folder, in the layout of the repository."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HEADER = ("Written by attnexport triton.",)
 
 @dataclass(frozen=True)
 class Draft:
-    """A staged model: ``folder`` holds its config.pbtxt, its one version, warm-up data and labels."""
+    """A staged model: ``folder`` has its config.pbtxt, its single version, warm-up data and labels."""
 
     name: str
     version: int
@@ -62,7 +62,7 @@ def draft_model(
     role: str = "model",
     python_class: str = "BundleModel",
 ) -> Draft:
-    """Stage a bundle of one graph on the backend that is chosen for it."""
+    """Stage a bundle of one graph for its backend."""
     choice = choose_backend(bundle, options)
     border = ModelTensors.of(choice.inputs, choice.outputs, options.batch_axis).capped(options.max_batch)
     notes = [note for note in (choice.note, border.note) if note]
@@ -84,7 +84,7 @@ def draft_model(
 
 
 def write_python(bundle: StoredBundle, name: str, into: Path, base: str) -> None:
-    """``model.py`` over the class ``base``, and the bundle beside it, whole."""
+    """Write ``model.py`` with a subclass of ``base``, and the whole bundle beside it."""
     beside = f"{name}.attn"
     copy_bundle(bundle, into / beside)
     (into / "model.py").write_text(_MODEL_PY.format(base=base, bundle=beside), encoding="utf-8")
@@ -92,21 +92,21 @@ def write_python(bundle: StoredBundle, name: str, into: Path, base: str) -> None
 
 
 def session_parameters(options: RepositoryOptions) -> dict[str, object]:
-    """What a model of the Python backend is told of the session to open."""
+    """Parameters that tell a model of the Python backend which session to open."""
     return {
         SESSION: options.session, PRECISION: options.precision, THREADS: options.threads, BATCH_AXIS: options.batch_axis
     }  # fmt: skip
 
 
 def copy_bundle(bundle: StoredBundle, to: Path) -> None:
-    """The files that the manifest lists, and the manifest."""
+    """Copy the manifest and the files that it lists."""
     for relative in (*bundle.manifest.files, MANIFEST):
         (to / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(bundle.path / relative, to / relative)
 
 
 def _copy_native(bundle: StoredBundle, choice: Choice, into: Path) -> None:
-    """The file under the name that Triton looks for; its weights, where they lie beside it, under the name that it has for them."""
+    """Copy the model under the name that Triton expects, and its separate weights under their own name."""
     shutil.copy(bundle.file(choice.file), into / choice.renamed)
     for weights in bundle.with_role("weights"):
         if weights.startswith(f"{choice.file}."):
@@ -114,7 +114,7 @@ def _copy_native(bundle: StoredBundle, choice: Choice, into: Path) -> None:
 
 
 def write_config(folder: Path, config: Config) -> None:
-    """``config.pbtxt``."""
+    """Write ``config.pbtxt``."""
     (folder / CONFIG).write_text(to_text(config, HEADER), encoding="utf-8")
 
 

@@ -1,6 +1,6 @@
-"""Requests that Triton has grouped: held to the model one by one, run together, and given their own rows back.
+"""Run the requests that Triton groups: check each, run them together, and split the outputs.
 
-What is wrong with one request is an error for that one alone: where a group fails, each of it runs by itself.
+An error of one request fails only that one: if a group fails, each of its requests runs alone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ..spec import Axis, TensorSpec, check_feeds
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[dict[str, np.ndarray]], Arrays]
 _Kind = tuple[int, tuple[tuple[int, ...], ...]]
-"""The rows of a request, and its shapes beside them."""
+"""The rows of a request, and the shapes without the rows."""
 _REMEMBERED = 1024
 
 
 class Grouping:
-    """Runs requests by ``run``, over a model with these ``inputs``.
+    """Runs requests by ``run``, for a model with these ``inputs``.
 
-    ``batch`` is the range of the batch that ``run`` takes, None where every request runs by itself.
+    ``batch`` is the range of the batch of ``run``, None if every request runs alone.
     """
 
     def __init__(self, run: Run, inputs: Sequence[TensorSpec], batch: Axis | None) -> None:
@@ -32,7 +32,7 @@ class Grouping:
         self._kinds: dict[object, _Kind] = {}
 
     def __call__(self, requests: Sequence[Arrays]) -> list[Arrays | AttnexportError]:
-        """Outputs by name for each request, in their order, or what is wrong with it."""
+        """Return outputs by name, or the error, for each request in order."""
         answers: list[Arrays | AttnexportError | None] = [None] * len(requests)
         sound: list[tuple[int, _Kind]] = []
         for i, feeds in enumerate(requests):
@@ -46,9 +46,9 @@ class Grouping:
         return [answer for answer in answers if answer is not None]
 
     def _kind(self, feeds: Arrays) -> _Kind:
-        """What a request counts for. Raises InputError for one that the model does not take.
+        """The kind of a request. Raise InputError if the model does not accept it.
 
-        Both depend on names, shapes and dtypes alone, so that what has been seen is not looked at again.
+        The result depends on names, shapes and dtypes only, and is remembered.
         """
         key = tuple([(name, array.shape, array.dtype) for name, array in feeds.items()])
         kind = self._kinds.get(key)
@@ -62,7 +62,7 @@ class Grouping:
         return kind
 
     def _groups(self, sound: Sequence[tuple[int, _Kind]]) -> list[tuple[list[int], list[int]]]:
-        """Requests that fit into one run, and their rows: of equal shapes else, and no more rows than the batch holds."""
+        """Requests that fit into one run, with their rows: equal shapes, and at most the rows of the batch."""
         if self._batch is None:
             return [([i], [1]) for i, _ in sound]
         groups: list[tuple[list[int], list[int]]] = []
@@ -108,6 +108,6 @@ class Grouping:
 
 
 def _from_one_row(spec: TensorSpec) -> TensorSpec:
-    """The same input, which also takes fewer rows than the batch's least."""
+    """The same input, which also accepts fewer rows than the batch's minimum."""
     first = spec.axes[0]
     return replace(spec, axes=(replace(first, min=1, opt=max(first.opt, 1)), *spec.axes[1:]))

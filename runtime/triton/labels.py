@@ -1,4 +1,4 @@
-"""Names of classes for Triton's classification extension: a line for each, by the index of the class."""
+"""Class names for Triton's classification extension: a line for each class, by index."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .model_tensors import Tensor
 
 
 def class_names(manifest: Manifest, file: Path | None) -> list[str]:
-    """From ``file``, one per line; else those of the folders that the bundle's samples lay in; none where nobody knows.
+    """Read ``file``, one name per line; by default the folder names of the bundle's image samples; else empty.
 
-    Raises InputError for a file that cannot be read or names nothing.
+    Raise InputError for a file that cannot be read or has an empty line.
     """
     if file is None:
         known = manifest.samples.images.get("classes", []) if manifest.samples is not None else []
@@ -30,9 +30,9 @@ def class_names(manifest: Manifest, file: Path | None) -> list[str]:
 
 
 def add_labels(config: Config, folder: Path, outputs: Sequence[Tensor], names: Sequence[str], *, asked: bool) -> None:
-    """Give the outputs that score as many classes as there are names a file with them.
+    """Write the names to a file for each output with as many classes.
 
-    Raises InputError where the user has ``asked`` for labels and no output has so many scores.
+    Raise InputError if the user ``asked`` for labels and no output has as many classes.
     """
     fitting = [tensor.name for tensor in outputs if tensor.dims == (len(names),) and tensor.type.startswith("TYPE_FP")]
     if not names or not fitting:

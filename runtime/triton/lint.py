@@ -1,4 +1,4 @@
-"""What Triton's schema lets pass and Triton, or its clients, trip over: one line per fault of a model's folder."""
+"""Check a model's folder for errors that Triton's schema accepts and Triton or its clients fail on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BYTES = {
 
 
 def lint(folder: Path, name: str | None = None) -> list[str]:
-    """The faults of a model's folder, none for a sound one; ``name`` is the folder's, where it lies elsewhere for now."""
+    """The errors of a model's folder, empty for a valid one; ``name`` is the model's, if the folder is elsewhere for now."""
     path = folder / CONFIG
     try:
         config = parse(path.read_text(encoding="utf-8"), path.name)
@@ -35,7 +35,7 @@ def lint(folder: Path, name: str | None = None) -> list[str]:
 
 
 def check(folder: Path, name: str | None = None) -> None:
-    """Raises InputError with the first fault of a model's folder, and the number of the others."""
+    """Raise InputError with the first error of a model's folder, and the number of the others."""
     faults = lint(folder, name)
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -74,7 +74,7 @@ def _tensors(config: Config) -> Iterator[str]:
 
 
 def _count(sizes: list[int]) -> int:
-    """Elements of a shape, -1 where a size is free."""
+    """Elements of a shape, -1 if a size is free."""
     return -1 if any(size < 0 for size in sizes) else math.prod(sizes)
 
 
@@ -155,7 +155,7 @@ def _versions(config: Config, folder: Path) -> Iterator[str]:
 
 
 def version_numbers(folder: Path) -> list[int]:
-    """The versions in a model's folder, in order."""
+    """The versions in a model's folder, sorted."""
     if not folder.is_dir():
         return []
     return sorted(
@@ -170,7 +170,7 @@ def _labels(config: Config, folder: Path) -> Iterator[str]:
 
 
 def _ensemble(config: Config) -> Iterator[str]:
-    """Whether every tensor of an ensemble comes from somewhere, and only once."""
+    """Check that every tensor of an ensemble has exactly one source."""
     if config.platform != "ensemble":
         if config.HasField("ensemble_scheduling"):
             yield f"ensemble_scheduling is set and platform is {config.platform!r}, not 'ensemble'"

@@ -1,4 +1,4 @@
-"""The class behind a repository's ``model.py``: Triton's Python backend over a session of attnexport's own."""
+"""The classes behind a repository's ``model.py``: Triton's Python backend over a session of attnexport."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ BATCH_AXIS, SESSION, PRECISION, THREADS = "batch_axis", "session", "precision", 
 
 
 class ServedModel:
-    """What every model of ours does in a process of the Python backend. :meth:`open` is what they differ in."""
+    """A model in a process of the Python backend. Subclasses implement :meth:`open`."""
 
     bundle: Path
     """The bundle beside ``model.py``."""
 
     def open(self, bundle: StoredBundle, parameters: Mapping[str, str], threads: int | None) -> Served:
-        """Open what is to be run."""
+        """Open the bundle."""
         raise NotImplementedError
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Verify the bundle, open it and warm it up. Triton reports what is raised, and does not serve the version."""
+        """Verify the bundle, open it and warm it up. Triton reports an exception, and does not serve the version."""
         self._pb = importlib.import_module("triton_python_backend_utils")
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
@@ -47,7 +47,7 @@ class ServedModel:
             self._pb.Logger.log_info(line)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """One response per request: its outputs, or what is wrong with it."""
+        """Return one response per request: its outputs, or its error."""
         pb = self._pb
         names = [spec.name for spec in self._served.inputs]
         feeds = [{n: pb.get_input_tensor_by_name(request, n).as_numpy() for n in names} for request in requests]
@@ -62,13 +62,13 @@ class ServedModel:
         return pb.InferenceResponse([pb.Tensor(name, answer[name]) for name in wanted])
 
     def finalize(self) -> None:
-        """Close what is open."""
+        """Close the session."""
         if hasattr(self, "_served"):
             self._served.close()
 
 
 class Served:
-    """Something to run, with what it takes, and what one should know of it."""
+    """A function to run, with its inputs, and remarks for the log."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class BundleModel(ServedModel):
     """A bundle of one graph, on any session that ``attnexport.open`` knows."""
 
     def open(self, bundle: StoredBundle, parameters: Mapping[str, str], threads: int | None) -> Served:
-        """The bundle, open."""
+        """Open the bundle."""
         opened = open_bundle(
             bundle, parameters.get(SESSION, "auto"), precision=parameters.get(PRECISION), threads=threads
         )
@@ -96,7 +96,7 @@ class BundleModel(ServedModel):
 
 
 def threads_for(config: dict[str, Any], parameters: dict[str, str]) -> int | None:
-    """ONNX Runtime's threads: as the configuration says, else the cores shared among the instances; None for all of them."""
+    """ONNX Runtime's threads: of the configuration, else the instances share the cores; None for all cores."""
     if THREADS in parameters:
         return int(parameters[THREADS])
     instances = sum(int(group["count"]) for group in config.get("instance_group", ()))

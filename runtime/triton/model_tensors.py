@@ -1,4 +1,4 @@
-"""The border of a bundle as Triton states it: the batch apart from the other axes, which have sizes or -1."""
+"""The inputs and outputs of a model in Triton's terms: the batch is separate, other axes are sizes or -1."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output: ``dims`` without the batch where there is one; ``scalar`` where the model has no other axis.
+    """An input or output: ``dims`` without the batch; ``scalar`` if there is no other axis.
 
-    Triton knows no tensor without dims: a scalar is [1] for clients and reshaped to [] for the model.
+    Triton has no tensor without dims: a scalar is [1] for clients and reshaped to [] for the model.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Tensor:
 
     @classmethod
     def of(cls, spec: TensorSpec, *, batched: bool) -> Tensor:
-        """A tensor of a bundle."""
+        """The tensor of a spec."""
         axes = spec.axes[1:] if batched else spec.axes
         dims = tuple(-1 if axis.dynamic else axis.opt for axis in axes)
         return cls(spec.name, TYPES[spec.dtype], dims or (1,), not dims)
@@ -36,7 +36,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class ModelTensors:
-    """What a model takes and gives. ``batch`` is the range of the axis that requests are grouped along, None where they stay apart."""
+    """Inputs and outputs. ``batch`` is the range of the axis along which requests are grouped, None if they are not grouped."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -45,12 +45,12 @@ class ModelTensors:
 
     @property
     def max_batch(self) -> int:
-        """Triton's ``max_batch_size``: 0 where requests stay apart."""
+        """Triton's ``max_batch_size``: 0 if requests are not grouped."""
         return self.batch.max if self.batch is not None else 0
 
     @classmethod
     def of(cls, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], symbol: str) -> ModelTensors:
-        """The border of a graph whose rows, along axes named ``symbol``, do not know of each other."""
+        """The tensors of a graph whose rows, along the axes named ``symbol``, are independent."""
         batch, why = find_batch(inputs, outputs, symbol)
         batched = batch is not None
         return cls(
@@ -61,7 +61,7 @@ class ModelTensors:
         )
 
     def capped(self, most: int | None) -> ModelTensors:
-        """With batches of ``most`` rows. Raises InputError where the model takes fewer, or does not group requests."""
+        """With batches of at most ``most`` rows. Raise InputError outside the model's range, or if requests are not grouped."""
         if most is None:
             return self
         if self.batch is None:
@@ -77,7 +77,7 @@ class ModelTensors:
 
 
 def find_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], symbol: str) -> tuple[Axis | None, str]:
-    """The batch: axis 0 of every input and output, named ``symbol``, and no other axis of that name. Else None, and why."""
+    """The batch: axis 0 of every input and output, named ``symbol``, which no other axis has. Else None, and the reason."""
     for kind, specs in (("input", inputs), ("output", outputs)):
         for spec in specs:
             if not spec.axes or spec.axes[0].symbol != symbol:

@@ -1,4 +1,4 @@
-"""A staged model takes its place: whole where it is new, as one more version where it is there already."""
+"""Move a staged model into the repository: whole if it is new, as one more version if it exists."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .draft import Draft
 from .lint import CONFIG, check
 
 _FIXED = ("backend", "platform", "max_batch_size", "input", "output", "ensemble_scheduling")
-"""What clients, and the versions that are there, rely on."""
+"""Fields that clients and the existing versions rely on."""
 ENSEMBLE = "ensemble"
 
 
 def check_beside(draft: Draft, folder: Path, *, reconfigure: bool) -> None:
-    """Hold a draft to the model of its name that is in the repository, if there is one.
+    """Compare a draft with the existing model of its name.
 
-    Raises InputError where the version exists, where the model takes or gives something else, and, without ``reconfigure``, where
-    its configuration would change otherwise: it may have been edited by hand.
+    Raise InputError if the version exists, if inputs or outputs differ, or, without ``reconfigure``, if its configuration would change:
+    it may have been edited by hand.
     """
     if not folder.exists():
         return
@@ -42,8 +42,8 @@ def check_beside(draft: Draft, folder: Path, *, reconfigure: bool) -> None:
 def publish(draft: Draft, folder: Path) -> None:
     """Move a checked draft to ``folder``.
 
-    Of a model that is there, what the version needs moves first and the version's own folder last, so that no half of it can be
-    loaded. An ensemble's configuration is what names the versions of its steps: it is the last to move. Raises OSError.
+    For an existing model, the files that the version needs move first and the version's folder last, so that Triton never loads half of
+    it. An ensemble's configuration names the versions of its steps, so it moves last. Raise OSError.
     """
     if not folder.exists():
         draft.folder.rename(folder)
@@ -60,7 +60,7 @@ def publish(draft: Draft, folder: Path) -> None:
 
 
 def _take_configuration(draft: Draft, folder: Path) -> None:
-    """The draft's configuration, warm-up data and labels, where the old ones are not to stay."""
+    """Move the draft's configuration, warm-up data and labels if they differ from the old ones."""
     if _differences(_read(folder), draft.config):
         for path in sorted(draft.folder.rglob("*")):
             relative = path.relative_to(draft.folder)
@@ -75,14 +75,14 @@ def _read(folder: Path) -> Config:
 
 
 def _differences(there: Config, draft: Config) -> list[str]:
-    """The names of the fields that differ, those that nobody may change first."""
+    """The names of the fields that differ, fixed ones first."""
     old, new = _comparable(there), _comparable(draft)
     found = [f.name for f in there.DESCRIPTOR.fields if getattr(old, f.name) != getattr(new, f.name)]
     return sorted(found, key=lambda name: name not in _FIXED)
 
 
 def _comparable(config: Config) -> Config:
-    """Without what every version has of its own: the versions of an ensemble's steps, the data of a warm-up."""
+    """Without the fields of a single version: the versions of an ensemble's steps, the data of a warm-up."""
     free = type(config)()
     free.CopyFrom(config)
     for step in free.ensemble_scheduling.step:

@@ -1,4 +1,4 @@
-"""The classes that a repository's ``model.py`` builds on."""
+"""The base classes for a repository's ``model.py``."""
 
 from __future__ import annotations
 

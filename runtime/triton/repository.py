@@ -1,4 +1,4 @@
-"""A Triton model repository from bundles: every model is drafted and looked over before the first is seen in it."""
+"""Write a Triton model repository from bundles: all models are drafted and checked before the first one is published."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from .sequence_draft import draft_sequence, names_of
 def write_repository(
     bundles: Sequence[Path], out: Path, options: RepositoryOptions | None = None
 ) -> tuple[WrittenModel, ...]:
-    """Write a version of a model for each bundle; ``out`` may be a repository already, and what is in it stays.
+    """Write a version of a model for each bundle. ``out`` may be a repository already; its models stay.
 
-    A model that is there gets another version beside its old ones. Each model appears whole or not at all; where one bundle
-    cannot be served nothing is written.
+    An existing model gets one more version. Each model appears whole or not at all; if one bundle cannot be served, nothing is written.
 
-    Raises InputError for a bundle that is damaged or cannot be served as asked, a version that exists, a model of that name that
-    takes or gives something else, and a folder that cannot be written; MissingBackendError without tritonclient.
+    Raise InputError for a bundle that is damaged or cannot be served as requested, a version that exists, an existing model with other
+    inputs or outputs, and a folder that cannot be written; MissingBackendError without tritonclient.
     """
     options = options or RepositoryOptions()
     schema()
@@ -80,10 +79,10 @@ def _check_names(names: Sequence[str]) -> None:
 
 @contextmanager
 def _staging(out: Path) -> Iterator[Path]:
-    """A hidden folder to draft in, while other writers of the repository wait. What is left of killed ones is removed.
+    """A hidden folder for drafts, locked against other writers. Folders of killed writers are removed.
 
-    It lies beside the repository, since Triton takes every folder inside for a model; inside only where it could not be
-    renamed into place otherwise: the repository is a mounted file system, or the folder around it is not ours to write.
+    It is beside the repository, since Triton takes every folder inside for a model; it is inside only if a rename from outside is not
+    possible: the repository is a mounted file system, or its parent folder is read-only.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file and a repository is a directory", "give another --out")
@@ -105,7 +104,7 @@ def _staging(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """The folder, made if need be and held while other writers wait; one that was made for nothing goes again."""
+    """Make the folder and lock it against other writers; remove it again if nothing was written."""
     there = folder.exists()
     descriptor = _lock(folder)
     try:

@@ -1,7 +1,7 @@
-"""An encoder-decoder bundle as three models: an encoder, a decode loop around the step, and the ensemble that clients call.
+"""Write an encoder-decoder bundle as three models: an encoder, a decode loop around the step, and their ensemble for clients.
 
-An ensemble names its steps by version. So each version of it runs the parts that belong together, whatever of them is loaded
-or unloaded meanwhile; and since the versions of a model share one configuration, the newest alone is served.
+An ensemble names its steps by version. So each version runs the parts that belong together, whichever versions are loaded or
+unloaded meanwhile; and since the versions of a model share one configuration, only the newest is served.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .warmup import add_warmup
 
 DECODE = "decode"
 _PARTS_KEPT = 2
-"""Versions of the parts that are served: while one ensemble replaces another, both need theirs."""
+"""Versions of the parts that are served: while one ensemble replaces another, both need their own."""
 
 
 def names_of(name: str, bundle: StoredBundle) -> tuple[str, ...]:
@@ -106,5 +106,5 @@ def _draft_ensemble(
 
 
 def _batched(specs: Iterable[TensorSpec], batch: Axis) -> list[TensorSpec]:
-    """The same tensors with the batch of the whole."""
+    """The same tensors with the common batch."""
     return [replace(spec, axes=(batch, *spec.axes[1:])) for spec in specs]

@@ -1,4 +1,4 @@
-"""The two models of an encoder-decoder network: an encoder that looks at its tokens, and the decode loop around the step."""
+"""The two models of an encoder-decoder network: an encoder that checks its tokens, and the decode loop around the step."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .grouping import Arrays
 from .model import PRECISION, SESSION, BundleModel, Served, ServedModel
 
 BEAM = "beam"
-"""Parameter of the configuration: the width of the search."""
+"""Parameter of the configuration: the beam width."""
 LENGTH, LOG_PROBABILITY, FINISHED, TOKENS = "length", "log_probability", "finished", "tokens"
 
 
 class EncoderModel(BundleModel):
-    """An encoder. A token that it does not know is refused, where a graph would read another one's row."""
+    """An encoder that refuses unknown tokens, for which a graph would read another token's row."""
 
     def open(self, bundle: StoredBundle, parameters: Mapping[str, str], threads: int | None) -> Served:
-        """The bundle, open."""
+        """Open the bundle."""
         served = super().open(bundle, parameters, threads)
         run = served.run
 
@@ -43,10 +43,10 @@ class EncoderModel(BundleModel):
 
 
 class DecodeModel(ServedModel):
-    """Memory and first state in, tokens out: the search of :mod:`..decode` over the step of a bundle."""
+    """Memory and first state in, tokens out: a search over the step of a bundle."""
 
     def open(self, bundle: StoredBundle, parameters: Mapping[str, str], threads: int | None) -> Served:
-        """The step, open, and a search around it."""
+        """Open the step and the search around it."""
         facts, parts = parts_of(bundle)
         inputs, width = decode_inputs(parts), int(parameters.get(BEAM, "1"))
         step = open_bundle(
@@ -62,7 +62,7 @@ class DecodeModel(ServedModel):
 
 
 class _Encoded:
-    """An encoder whose work is done: it gives what it is fed."""
+    """An encoder that returns its inputs: another model has run it."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.input_names = self.output_names = tuple(names)
@@ -102,7 +102,7 @@ def decoded(found: Sequence[Hypothesis], facts: DecodeRecord) -> dict[str, np.nd
 
 
 def decode_outputs(facts: DecodeRecord, batch: Axis) -> tuple[TensorSpec, ...]:
-    """What :func:`decoded` gives."""
+    """The specs of :func:`decoded`."""
     one = Axis.fixed(1)
     return (
         TensorSpec(TOKENS, "int64", (batch, Axis.fixed(facts.limit))),
@@ -113,7 +113,7 @@ def decode_outputs(facts: DecodeRecord, batch: Axis) -> tuple[TensorSpec, ...]:
 
 
 def decode_inputs(parts: Mapping[str, StoredBundle]) -> tuple[TensorSpec, ...]:
-    """What the encoder gives and the step takes: memory and first state. Raises BundleError where they do not fit."""
+    """The tensors from the encoder to the step: memory and first state. Raise BundleError if they do not fit."""
     given = {spec.name: spec for spec in parts[ENCODER].manifest.outputs}
     taken = [spec for spec in parts[STEP].manifest.inputs if spec.name != TOKEN]
     for spec in taken:
@@ -131,7 +131,7 @@ def decode_inputs(parts: Mapping[str, StoredBundle]) -> tuple[TensorSpec, ...]:
 
 
 def decode_batch(parts: Mapping[str, StoredBundle], width: int) -> Axis:
-    """How many rows are decoded at once, where the step runs ``width`` for each. Raises InputError where none fits."""
+    """The number of rows that are decoded at once, if the step runs ``width`` for each. Raise InputError if none fits."""
     rows = parts[STEP].manifest.inputs[0].axes[0]
     least, most = -(-rows.min // width), rows.max // width
     if least > most:

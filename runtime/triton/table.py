@@ -1,4 +1,4 @@
-"""What ``attnexport triton`` prints: a row per model, and what one should know of each."""
+"""Print the written models and remarks on each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .options import WrittenModel
 
 
 def show_models(written: Sequence[WrittenModel], out: Path, *, as_json: bool) -> None:
-    """Print what was written to a repository."""
+    """Print the models of a repository."""
     if as_json:
         print_json({"repository": str(out), "models": [model.to_json() for model in written]})
         return

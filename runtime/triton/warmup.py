@@ -1,4 +1,4 @@
-"""Warm-up with golden inputs: Triton runs them before it calls a model ready, so that no client pays for the first run."""
+"""Warm-up with golden inputs: Triton runs them before a model is ready, so that no client waits for the first run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from .model_tensors import TYPES
 def add_warmup(
     config: Config, folder: Path, inputs: Sequence[TensorSpec], golden: Sequence[Mapping[str, np.ndarray]]
 ) -> None:
-    """Write golden feeds as raw files to ``folder``/warmup, and have a model run them before it is ready.
+    """Write golden feeds as raw files to ``folder``/warmup, and make a model run them before it is ready.
 
-    There is a sample for every point of the profile that a golden case has the shapes of, as many rows as ``max_batch_size``
-    allows, and one of a single row. Of a model that groups requests the first row is taken: Triton sends it as often as
-    ``batch_size`` says, each a request of its own. Files are named by their content, so that the versions of a model share them and
-    none is overwritten.
+    There is a sample for every point of the profile with a golden case of its shapes, with as many rows as ``max_batch_size`` allows,
+    and one of a single row. For a model that groups requests the first row is taken: Triton sends it ``batch_size`` times as separate
+    requests. Files are named by their content, so the versions of a model share them and none is overwritten.
     """
     most = config.max_batch_size
     into = folder / WARMUP
@@ -48,12 +47,12 @@ def add_warmup(
 
 
 def _of(array: np.ndarray, most: int) -> np.ndarray:
-    """What one request of a golden case is: a row of it, where requests are grouped."""
+    """The part of a golden case that one request has: a row, if requests are grouped."""
     return np.asarray(array[0]) if most else array
 
 
 def _name(shapes: Sequence[Sequence[int]], rows: int, kinds: int) -> str:
-    """What the sample is called in Triton's log; ``rows`` is 0 where requests are not grouped."""
+    """The name of the sample in Triton's log; ``rows`` is 0 if requests are not grouped."""
     name = f"golden, {rows} at once" if rows else "golden"
     return name if kinds == 1 else f"{name}, {' and '.join('x'.join(map(str, shape)) for shape in shapes)}"
 
@@ -73,5 +72,5 @@ def _add_sample(
 
 
 def _plain(name: str) -> str:
-    """A tensor's name as part of a file's."""
+    """A tensor's name as part of a file name."""
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
