@@ -1,6 +1,7 @@
 """All errors for users: one line with the problem, its value, and a remedy.
 
-The exit code of the command line follows the class: 2 for invalid input, 1 for a failed stage or parity gate.
+The exit code of the command line follows the class: 2 for invalid input, 1 for a failed stage or
+parity gate.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ def first_line(error: BaseException) -> str:
 class AttnexportError(Exception):
     """Base class of the errors that attnexport raises on purpose.
 
-    ``problem`` is what is wrong, with the value; ``remedy`` is what to do. Both are joined to one line.
+    ``problem`` is what is wrong, with the value; ``remedy`` is what to do. Both are joined to one
+    line.
     """
 
     exit_code = 1

@@ -1,8 +1,8 @@
-"""``make image``: builds the CPU image, starts the server in it and runs the client matrix of the tests against that server.
+"""``make image``: build the CPU image, start its server, and run the client tests against it.
 
-``image.py``                          all of it, with docker or podman, or with buildah where no container engine answers
-``image.py build``                    the image alone
-``image.py serve BUNDLE… [OPTION…]``  what `attnexport serve` does, in the image: not as root, the file system read-only
+``image.py``                          all of it, with docker or podman, or with buildah if no container engine answers
+``image.py build``                    only build the image
+``image.py serve BUNDLE… [OPTION…]``  ``attnexport serve`` in the image: not as root, with a read-only file system
 ``image.py run COMMAND…``             any command in the image, confined in the same way
 """
 
@@ -23,11 +23,11 @@ from attnexport.docker.image_engines import ImageEngine, find_engine
 
 ROOT = Path(__file__).resolve().parents[1]
 MATRIX = ("tests/serve/test_clients.py", "--deselect", "tests/serve/test_clients.py::test_the_line_to_type_is_answered")
-"""All but the test of a command that names a file on the server's side, which is inside the image."""
+"""All client tests except the one whose command names a file of the server, which is inside the image."""
 
 
 def build(engine: ImageEngine) -> None:
-    """Build it, and say how long that took and what it weighs."""
+    """Build the image and print its time and size."""
     began = time.monotonic()
     engine.build(ROOT)
     seconds = time.monotonic() - began
@@ -35,7 +35,7 @@ def build(engine: ImageEngine) -> None:
 
 
 def serve(engine: ImageEngine, words: Sequence[str]) -> int:
-    """Serve copies of the bundles among ``words`` until a signal, which is passed on; gives the server's exit code."""
+    """Serve copies of the bundles among ``words`` until a signal, which is passed on; return the server's exit code."""
     options = [word for word in words if not word.endswith(".attn")]
     with tempfile.TemporaryDirectory(prefix="attnexport-image-") as folder:
         models = Path(folder, "models")
@@ -54,7 +54,7 @@ def serve(engine: ImageEngine, words: Sequence[str]) -> int:
 
 
 def matrix(python: str) -> int:
-    """The client matrix, against servers in the image."""
+    """Run the client tests against servers in the image."""
     began = time.monotonic()
     served = {"ATTNEXPORT_SERVE": shlex.join([python, str(Path(__file__)), "serve"])}
     done = subprocess.run([python, "-m", "pytest", "-q", *MATRIX], cwd=ROOT, env={**os.environ, **served}, check=False)
@@ -63,7 +63,7 @@ def matrix(python: str) -> int:
 
 
 def main(words: Sequence[str]) -> int:
-    """Gives the exit code."""
+    """Run a command and return the exit code."""
     command, *rest = words or ["all"]
     if command not in ("all", "build", "serve", "run") or (command == "run" and not rest):
         sys.exit(__doc__)

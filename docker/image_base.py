@@ -1,4 +1,4 @@
-"""What an image is built on where no registry of images can be reached: a Debian from its own archive, and pip as it is set up here."""
+"""The base of an image without a registry of images: Debian from its own archive, and pip with this machine's settings."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pathlib import Path
 BASE = "localhost/attnexport/debian:bookworm"
 TRITON = "localhost/attnexport/triton-wheel:2.51"
 _SLIM = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
-"""What Debian's slim images leave out."""
+"""Folders that Debian's slim images leave out."""
 _CLEAN = """DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 """
-"""And what Debian's images tell apt: to keep nothing that it has fetched."""
+"""Settings of apt in Debian's images: keep no downloaded packages."""
 _THERE = "/run/pip"
 
 
 def run(*words: str, capture: bool = False) -> str:
-    """Run a program to its end; its standard output where that is captured. Raises CalledProcessError where it fails."""
+    """Run a program and return its standard output if captured. Raise CalledProcessError if it fails."""
     done = subprocess.run(words, check=True, text=True, stdout=subprocess.PIPE if capture else None)
     return done.stdout.strip() if capture else ""
 
 
 def make_base() -> None:
-    """The image :data:`BASE`, by debootstrap; kept where it is there already."""
+    """Make the image :data:`BASE` by debootstrap, if it does not exist."""
     if (
         subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, check=False).returncode
         == 0
@@ -51,9 +51,9 @@ def make_base() -> None:
 
 @contextmanager
 def pip_mounts() -> Iterator[list[str]]:
-    """Volumes (``HERE:THERE``) that set pip up in the build as it is set up here: mounted, so that the image has nothing of it.
+    """Volumes (``HERE:THERE``) with pip's settings for the build. They are mounted, so the image does not contain them.
 
-    What the settings name on this machine, a local index or a file of certificates, is seen under :data:`_THERE`.
+    Local paths in the settings, an index or a file of certificates, appear under :data:`_THERE`.
     """
     settings: dict[str, str] = {}
     for line in run(sys.executable, "-m", "pip", "config", "list", capture=True).splitlines():

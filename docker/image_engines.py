@@ -1,4 +1,4 @@
-"""What builds an image and runs it: a container engine that answers, else buildah, which needs none."""
+"""Programs that build and run an image: a container engine that answers, else buildah."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONFINED = FOLDER / "confined.sh"
 
 
 class ImageEngine(Protocol):
-    """A way to build the CPU image and to run it."""
+    """A program that builds and runs the CPU image."""
 
     name: str
     image: str
@@ -35,14 +35,14 @@ class ImageEngine(Protocol):
     def running(
         self, models: Path, options: Sequence[str], command: Sequence[str] = ()
     ) -> AbstractContextManager[subprocess.Popen[bytes]]:
-        """The image's entry point, or ``command``, with ``options``, on the host's network, ``models`` mounted read-only."""
+        """Run the image's entry point, or ``command``, with ``options``, on the host's network, with ``models`` mounted read-only."""
 
     def tell(self, process: subprocess.Popen[bytes], number: int) -> None:
-        """Pass a signal on to what runs in the image."""
+        """Pass a signal to the process in the image."""
 
 
 def find_engine() -> ImageEngine:
-    """Docker or Podman where its engine answers, else buildah. Ends the program where none of them can be had."""
+    """Docker or Podman if its engine answers, else buildah. Exit the program if none is available."""
     for name in ("docker", "podman"):
         if shutil.which(name) and subprocess.run([name, "info"], capture_output=True, check=False).returncode == 0:
             return Container(name)
@@ -57,12 +57,12 @@ def find_engine() -> ImageEngine:
 
 
 def passed_on() -> dict[str, str]:
-    """Variables of this process that the server is to see, too."""
+    """Variables of this process for the server."""
     return {name: value for name, value in os.environ.items() if name in ("ATTNEXPORT_ADMIN_KEY", "OMP_NUM_THREADS")}
 
 
 class Container:
-    """Docker, or Podman, which takes the same words."""
+    """Docker, or Podman, which takes the same arguments."""
 
     image = "attnexport:cpu"
 
@@ -95,7 +95,7 @@ class Container:
 
 
 class Buildah:
-    """Builds by chroot, as root; on a base and with a Triton of its own making, since no registry of images may be in reach."""
+    """Builds by chroot, as root, on its own base image and Triton image, since no registry of images may be reachable."""
 
     name = "buildah"
     image = "localhost/attnexport/cpu"

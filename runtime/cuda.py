@@ -1,7 +1,8 @@
 """The calls of the CUDA driver that an engine needs, through libcuda: no toolkit and no torch.
 
-libcuda comes with the GPU's driver; without it no engine can run. Memory is allocated in the device's primary context, which
-TensorRT's CUDA runtime uses too. Source: CUDA driver API reference, https://docs.nvidia.com/cuda/cuda-driver-api/.
+libcuda comes with the GPU's driver; without it no engine can run. Memory is allocated in the
+device's primary context, which TensorRT's CUDA runtime uses too. Source: CUDA driver API reference,
+https://docs.nvidia.com/cuda/cuda-driver-api/.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is installed, which targets work here, and how to install the others.
 
-Versions come from the packages' metadata, so nothing heavy is imported. Only the libraries of a target are loaded, since an
-installed library that does not load is the error to find.
+Versions come from the packages' metadata, so nothing heavy is imported. Only the libraries of a
+target are loaded, since an installed library that does not load is the error to find.
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ class Axis:
 class TensorSpec:
     """Name, dtype (a NumPy name such as ``float32``) and axes of one input or output.
 
-    ``low`` and ``high`` bound random inputs: integers (token ids) with ``high`` exclusive, or an interval of floats. Output axes may
-    be dynamic with ranges that were only inferred.
+    ``low`` and ``high`` bound random inputs: integers (token ids) with ``high`` exclusive, or an
+    interval of floats. Output axes may be dynamic with ranges that were only inferred.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Directories that appear whole or not at all, whatever kills the process that writes them.
+"""Directories that appear whole or not at all, even if the process that writes them is killed.
 
-A writer works in ``.NAME.partial-<pid>-<random>`` beside NAME and holds an advisory lock on that directory while it
-lives. The kernel drops the lock with the process, so a directory whose lock is free is a leftover, also when the
-process id has been reused meanwhile or belongs to another container. POSIX only.
+A writer works in ``.NAME.partial-<pid>-<random>`` beside NAME and holds an advisory lock on that
+directory. The kernel releases the lock with the process, so a directory without a lock is a
+leftover, even if the process id has been reused or belongs to another container. POSIX only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _prefix(destination: Path, kind: str) -> str:
 
 
 class PartialDirectory:
-    """A fresh, locked, empty directory beside ``destination``. Raises OSError where it cannot be made."""
+    """A new, locked, empty directory beside ``destination``. Raise OSError if it cannot be made."""
 
     def __init__(self, destination: Path) -> None:
         while True:
@@ -41,7 +41,7 @@ class PartialDirectory:
             os.close(self._lock)
 
     def close(self, *, remove: bool) -> None:
-        """Let go of the lock, once; ``remove`` takes whatever lies at the path with it."""
+        """Release the lock, once; ``remove`` also deletes the directory."""
         if remove:
             shutil.rmtree(self.path, ignore_errors=True)
         if self._lock >= 0:
@@ -50,7 +50,7 @@ class PartialDirectory:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Whether the lock is ours now. A file system without locks says no: nothing on it is taken for a leftover."""
+    """Whether the lock is taken now. On a file system without locks it is not, so nothing there counts as a leftover."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -59,7 +59,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def sweep(destination: Path) -> None:
-    """Remove what killed writers of ``destination`` left beside it; put an old back where none took its place."""
+    """Remove the leftovers of killed writers of ``destination``; restore an old directory that was not replaced."""
     for aside in destination.parent.glob(_glob(_prefix(destination, "old"))):
         if _is_leftover(aside) and not os.path.lexists(destination):
             aside.rename(destination)
@@ -85,7 +85,7 @@ def _is_leftover(path: Path) -> bool:
 
 
 def sync_tree(root: Path) -> None:
-    """Put every file and directory under ``root``, and ``root`` itself, on the disk."""
+    """Write every file and directory under ``root``, and ``root`` itself, to the disk."""
     for folder, _, files in os.walk(root, topdown=False):
         for name in files:
             _sync(Path(folder, name), os.O_RDONLY)
@@ -101,11 +101,11 @@ def _sync(path: Path, flags: int) -> None:
 
 
 def publish(partial: Path, destination: Path, *, replace: bool) -> None:
-    """Give a finished directory its name, in one step that is on the disk on return.
+    """Rename a finished directory to its destination, in one step that is on the disk on return.
 
-    With ``replace``, an existing directory is exchanged for it, atomically where the kernel and file system can
-    (Linux renameat2); elsewhere it is moved aside first, and :func:`sweep` puts it back should the process die in
-    between. Raises OSError.
+    With ``replace``, an existing directory is exchanged atomically if the kernel and file system
+    can (Linux renameat2). Otherwise it is moved aside first, and :func:`sweep` restores it if the
+    process dies in between. Raise OSError.
     """
     if replace and os.path.lexists(destination):
         if _exchange(partial, destination):
@@ -121,7 +121,7 @@ def publish(partial: Path, destination: Path, *, replace: bool) -> None:
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Swap two names in one step; False where that is not offered."""
+    """Swap two names in one step; False if the system cannot."""
     if not sys.platform.startswith("linux"):
         return False
     libc = ctypes.CDLL(None, use_errno=True)

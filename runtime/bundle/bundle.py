@@ -26,8 +26,9 @@ class StoredBundle:
     def open(cls, path: str | Path) -> StoredBundle:
         """Read the manifest and hold every path in it to the directory.
 
-        Raises BundleError where the directory or manifest is missing, the manifest is no JSON, of another schema or
-        wrong in a field, or a path is absolute, climbs out with ``..``, or leads out through a symbolic link.
+        Raises BundleError where the directory or manifest is missing, the manifest is no JSON, of
+        another schema or wrong in a field, or a path is absolute, climbs out with ``..``, or leads
+        out through a symbolic link.
         """
         path = Path(path)
         if not path.exists():

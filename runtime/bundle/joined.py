@@ -1,4 +1,4 @@
-"""One manifest for a bundle of several parts: what each of them says, under its name, for reading."""
+"""One manifest for a bundle of several parts, for reading: the sections of all parts, under their names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .sections import Precision
 
 
 def joined(whole: Manifest, parts: Mapping[str, Manifest]) -> Manifest:
-    """``whole`` with the sections of its parts: stages and outputs as ``step: ...``, files as they lie in the whole bundle."""
+    """``whole`` with the sections of its parts: stages and outputs as ``step: ...``, files relative to the whole bundle."""
     counts: Counter[str] = Counter()
     for part in parts.values():
         counts.update(part.precision.counts)

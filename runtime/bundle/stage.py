@@ -8,8 +8,8 @@ from enum import Enum
 class Stage(str, Enum):
     """One stage, in the order of an export. The values are stored in manifests.
 
-    ``TYPED`` converts the lowered model to FP16, BF16, INT8 or FP8. ``DECODE`` follows the stages of both parts of an
-    encoder-decoder network, and ``REBUILD`` changes a bundle later.
+    ``TYPED`` converts the lowered model to FP16, BF16, INT8 or FP8. ``DECODE`` follows the stages
+    of both parts of an encoder-decoder network, and ``REBUILD`` changes a bundle later.
     """
 
     SOURCE = "source"

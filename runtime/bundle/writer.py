@@ -1,4 +1,4 @@
-"""Writing a bundle: whole or not at all, also under kill -9, a full disk, or Ctrl-C."""
+"""Write a bundle whole or not at all, even with kill -9, a full disk, or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .sections import FileRecord
 
 
 class BundleFolder:
-    """A directory that becomes a bundle, or a part of one: its files and their roles. ``name`` is what messages call it."""
+    """A directory that becomes a bundle, or a part of one: its files and their roles. Messages call it ``name``."""
 
     def __init__(self, path: Path, name: str) -> None:
         self._folder = path
@@ -26,17 +26,18 @@ class BundleFolder:
 
     @property
     def path(self) -> Path:
-        """The directory to write into."""
+        """The directory for the files."""
         return self._folder
 
     def add(self, relative: str, role: str) -> None:
-        """Give a file, relative to ``path`` with forward slashes, its role; one without has the role ``other``."""
+        """Set the role of a file, relative to ``path`` with forward slashes; the default is ``other``."""
         self._roles[relative] = role
 
     def seal(self, manifest: Manifest, roles: Mapping[str, str] | None = None) -> StoredBundle:
         """Record size and hash of every file and write the manifest.
 
-        Raises BundleError for a file that was announced and not written or is a link, OSError where it cannot be written.
+        Raise BundleError for a file that was added and not written or is a link, OSError if it
+        cannot be written.
         """
         files = self._records({**self._roles, **(roles or {})})
         (self.path / MANIFEST).write_text(with_changes(manifest, files=files).dumps(), encoding="utf-8")
@@ -56,18 +57,19 @@ class BundleFolder:
 
 
 class BundleWriter(BundleFolder):
-    """A bundle in the making. ``path`` is a temporary sibling of the destination to write into; nothing is seen
-    before :meth:`commit`.
+    """A bundle in progress. Write to ``path``, a temporary sibling of the destination; nothing is visible before :meth:`commit`.
 
-    Leaving the ``with`` block without a commit, by an exception or not, removes everything that was written::
+    Leaving the ``with`` block without a commit, by an exception or not, removes everything that was
+    written::
 
         with BundleWriter(Path("net.attn")) as writer:
             export(writer.path / "model.onnx")
             writer.add("model.onnx", "model-fp32")
             bundle = writer.commit(manifest)
 
-    Entering raises InputError where the destination exists (and ``replace`` is not set), is no bundle (never
-    replaced), or cannot be written; a full disk inside the block becomes an InputError too.
+    Entering raises InputError if the destination exists (and ``replace`` is not set), is not a
+    bundle (never replaced), or cannot be written; a full disk inside the block becomes an
+    InputError too.
     """
 
     def __init__(self, destination: str | Path, *, replace: bool = False) -> None:
@@ -78,7 +80,7 @@ class BundleWriter(BundleFolder):
 
     @property
     def path(self) -> Path:
-        """The directory to write into. Only inside the ``with`` block."""
+        """The directory for the files. Only inside the ``with`` block."""
         if self._partial is None:
             raise RuntimeError("the bundle is not open: use it in a with statement, before commit")
         return self._partial.path
@@ -112,10 +114,10 @@ class BundleWriter(BundleFolder):
             raise InputError(f"bundle {self.destination} exists", "replace it with --force, or give another --out")
 
     def commit(self, manifest: Manifest, roles: Mapping[str, str] | None = None) -> StoredBundle:
-        """Record size and hash of every file, write the manifest, sync, and rename into place.
+        """Record size and hash of every file, write the manifest, sync, and rename to the destination.
 
-        Returns the bundle at its destination. Raises BundleError for a file that was announced and not written or is
-        a link; InputError where the disk is full or the destination appeared meanwhile.
+        Return the bundle at its destination. Raise BundleError for a file that was added and not
+        written or is a link; InputError if the disk is full or the destination appeared meanwhile.
         """
         try:
             self.seal(manifest, roles)
@@ -148,7 +150,7 @@ class BundleWriter(BundleFolder):
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether ``path`` is a directory of ours, of whatever schema version: it may be replaced, and nothing else may."""
+    """Whether ``path`` is a bundle, of any schema version. Only bundles may be replaced."""
     if path.is_symlink() or not path.is_dir():
         return False
     try:

@@ -1,8 +1,8 @@
 """Verify a bundle: compare its files with the manifest, and its models with the golden cases. No torch.
 
-Each record of the manifest's parity section becomes one row: the file runs on the golden cases, and its error against their FP64
-reference must stay within the record's factor times PyTorch's own rms error on the same cases. A bundle with parts has the rows
-of each part, then those of its decodes.
+Each record of the manifest's parity section becomes one row: the file runs on the golden cases, and
+its error against their FP64 reference must stay within the record's factor times PyTorch's own rms
+error on the same cases. A bundle with parts has the rows of each part, then those of its decodes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _PRECISIONS = {"int8": "int8+float16", "fp8": "fp8+float16", "fp32": "float32", 
 def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> CheckResult:
     """Verify every file, then compare every model with its gate on the golden cases. ``note`` receives remarks for the user.
 
-    A failed gate is a row, not an exception. Raise BundleError for a bundle that is damaged or has nothing to check.
+    A failed gate is a row, not an exception. Raise BundleError for a bundle that is damaged or has
+    nothing to check.
     """
     bundle = StoredBundle.open(path)
     bundle.verify_files()

@@ -1,7 +1,8 @@
 """Verify the decodes of a bundle with encoder and step: greedy, from the golden sources, token by token.
 
-The golden cases have source tokens, the tokens that the original decoded from them in FP64, and at every place the margin of its
-best token over the second. A row may first differ only at a tie, as the manifest's record defines it.
+The golden cases have source tokens, the tokens that the original decoded from them in FP64, and at
+every place the margin of its best token over the second. A row may first differ only at a tie, as
+the manifest's record defines it.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
 class CheckRow:
     """One output of one stage. ``error`` is the rms against the reference; the figures are None if nothing was measured.
 
-    ``verdict`` is ``passed``, ``failed`` or ``not run``, with the ``reason`` of the latter two. ``how`` describes what ran the file.
-    A decode has no error: ``how`` has the number of tokens that equal the original's.
+    ``verdict`` is ``passed``, ``failed`` or ``not run``, with the ``reason`` of the latter two.
+    ``how`` describes what ran the file. A decode has no error: ``how`` has the number of tokens
+    that equal the original's.
     """
 
     stage: str

@@ -25,9 +25,10 @@ def check_outputs(
 ) -> None:
     """Compare outputs with their specs, and check that their values are sane; :class:`ErrorMeter` measures the error.
 
-    The shape must be the reference's; without a reference the spec's fixed axes, and its symbols as ``sizes`` has them (ranges of
-    outputs are only inferred). NaN, Inf and all zeros fail unless the reference has them at the same places. ``of`` names the model
-    in messages. Raise ParityError for: missing, extra, rank, shape, dtype, NaN, Inf, all zeros.
+    The shape must be the reference's; without a reference the spec's fixed axes, and its symbols as
+    ``sizes`` has them (ranges of outputs are only inferred). NaN, Inf and all zeros fail unless the
+    reference has them at the same places. ``of`` names the model in messages. Raise ParityError
+    for: missing, extra, rank, shape, dtype, NaN, Inf, all zeros.
     """
     names = [s.name for s in expected]
     listed = ", ".join(names)

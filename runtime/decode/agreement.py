@@ -45,8 +45,9 @@ def lengths(rows: np.ndarray, end: int) -> np.ndarray:
 def agree(truth: np.ndarray, got: np.ndarray, margins: np.ndarray, *, end: int, tie: float) -> Agreement:
     """Compare rows of :func:`as_rows`.
 
-    ``margins`` (N, limit) are the differences in log-probability of the reference's best and second token at each place. A row that first
-    differs at a margin below ``tie`` is a tie: the tokens after it cannot be compared, and count as different.
+    ``margins`` (N, limit) are the differences in log-probability of the reference's best and second
+    token at each place. A row that first differs at a margin below ``tie`` is a tie: the tokens
+    after it cannot be compared, and count as different.
     """
     count = lengths(truth, end)
     same = truth == got

@@ -1,12 +1,14 @@
 """Beam search with length normalisation (Wu et al., 2016, arXiv:1609.08144, equation 14; Vaswani et al., 2017, section 6.1).
 
-Each row has ``width`` live hypotheses. At every step their continuations are taken in order of probability until ``width`` of them
-stay live; those that end on the way are finished, with the score ::
+Each row has ``width`` live hypotheses. At every step their continuations are taken in order of
+probability until ``width`` of them stay live; those that end on the way are finished, with the
+score ::
 
     log P(Y) / ((5 + |Y|) / 6)^alpha                          |Y| counts the end; alpha = 0: no normalisation
 
-A row is done when it has ``width`` finished hypotheses and no live one can reach a better score than the worst of them: its
-log-probability only falls, and the divisor is largest at the limit. With a width of 1 and alpha = 0 this is greedy decoding.
+A row is done when it has ``width`` finished hypotheses and no live one can reach a better score
+than the worst of them: its log-probability only falls, and the divisor is largest at the limit.
+With a width of 1 and alpha = 0 this is greedy decoding.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Decode a batch: up to ``width`` hypotheses for every row, the best first; unfinished ones only if too few finished.
 
-    ``feeds``, ``start``, ``end`` and ``limit`` are those of :func:`greedy`; the step runs on batches of rows times ``width``. Of equal
-    candidates the better hypothesis' lower token comes first. Raise InputError for a limit or width below 1 or an alpha below 0.
+    ``feeds``, ``start``, ``end`` and ``limit`` are those of :func:`greedy`; the step runs on
+    batches of rows times ``width``. Of equal candidates the better hypothesis' lower token comes
+    first. Raise InputError for a limit or width below 1 or an alpha below 0.
     """
     check_limit(limit)
     if width < 1:

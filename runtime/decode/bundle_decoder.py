@@ -64,9 +64,10 @@ def open_decoder(
             for hypothesis in decoder.greedy(decoder.padded([[5, 8, 12]])):
                 print(hypothesis.tokens)
 
-    ``precision``: fp16 or fp32, by default fp16 if the bundle has it. ``backend``: onnxruntime (on the CPU, which computes FP16 models in
-    FP32 between casts), emulated (the same, rounded to FP16 after every node), or tensorrt. Raise InputError for other values, a bundle
-    without parts, and one without such a model; MissingBackendError for a missing GPU or library.
+    ``precision``: fp16 or fp32, by default fp16 if the bundle has it. ``backend``: onnxruntime (on
+    the CPU, which computes FP16 models in FP32 between casts), emulated (the same, rounded to FP16
+    after every node), or tensorrt. Raise InputError for other values, a bundle without parts, and
+    one without such a model; MissingBackendError for a missing GPU or library.
     """
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r} is not known", f"use one of {', '.join(BACKENDS)}")

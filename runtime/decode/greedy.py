@@ -13,9 +13,10 @@ from .hypothesis import Hypothesis
 def greedy(decoder: Decoder, feeds: Mapping[str, np.ndarray], *, start: int, end: int, limit: int) -> list[Hypothesis]:
     """Decode a batch, a hypothesis per row, whose score is its log-probability.
 
-    ``feeds``: the encoder's inputs. ``start`` and ``end`` are token numbers, ``limit`` the most tokens per row, including the end. Of
-    equally likely tokens the first is taken. A row that has ended stays in the batch, fed with ``end``, until all have. Raise
-    InputError for a limit below 1.
+    ``feeds``: the encoder's inputs. ``start`` and ``end`` are token numbers, ``limit`` the most
+    tokens per row, including the end. Of equally likely tokens the first is taken. A row that has
+    ended stays in the batch, fed with ``end``, until all have. Raise InputError for a limit below
+    1.
     """
     check_limit(limit)
     rows = decoder.encode(feeds)

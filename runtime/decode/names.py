@@ -5,9 +5,11 @@
     encoder   any inputs                          -> memory and first state, by name
     step      token, memory, state                -> logits, next_X for every state X, and optionally more
 
-``token`` (N,) int64 is the last token of each row, and ``logits`` (N, V) score the next one. An input ``X`` of the step is state if the
-step has an output ``next_X``, which replaces it; any other input except ``token`` is memory, constant while a row is decoded. The
-encoder returns both under the step's names. Axis 0 of all of them is the row. ``attention`` is collected if the step returns it.
+``token`` (N,) int64 is the last token of each row, and ``logits`` (N, V) score the next one. An
+input ``X`` of the step is state if the step has an output ``next_X``, which replaces it; any other
+input except ``token`` is memory, constant while a row is decoded. The encoder returns both under
+the step's names. Axis 0 of all of them is the row. ``attention`` is collected if the step returns
+it.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ from .turns import turns
 class SequenceDecoder:
     """Searches with two sessions, which it does not close.
 
-    ``facts`` are the token numbers and the limit, ``source`` is the encoder's input (N, S) of token numbers, ``rows`` the batch of the
-    step. More sources than fit are decoded in turns. Raise InputError, naming the tensor, if the sessions' names do not match.
+    ``facts`` are the token numbers and the limit, ``source`` is the encoder's input (N, S) of token
+    numbers, ``rows`` the batch of the step. More sources than fit are decoded in turns. Raise
+    InputError, naming the tensor, if the sessions' names do not match.
     """
 
     def __init__(self, encoder: Session, step: Session, facts: DecodeRecord, source: TensorSpec, rows: Axis) -> None:
@@ -76,7 +77,8 @@ class SequenceDecoder:
     def forced(self, source: np.ndarray, targets: np.ndarray) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
         """Run the step with the tokens ``targets`` (N, T) instead of its own choices.
 
-        Yield indices (n,) of sources, the place in 0..T-1, and the log-probabilities (n, V) of that place in FP64.
+        Yield indices (n,) of sources, the place in 0..T-1, and the log-probabilities (n, V) of that
+        place in FP64.
         """
         for indices, taken in turns(len(source), self.source.axes[0], self.rows):
             rows = self._decoder.encode({self.source.name: source[indices]})

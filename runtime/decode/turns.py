@@ -13,8 +13,9 @@ from ..spec import Axis
 def turns(count: int, encoder: Axis, step: Axis, width: int = 1) -> Iterator[tuple[np.ndarray, int]]:
     """Yield the indices of the sources of each turn, and how many of them count.
 
-    ``encoder`` and ``step`` are the batches of the two, ``width`` the rows of the step per source (the beam width). Turns are as large as
-    both allow; a turn that is too small repeats its last source, which does not count. Raise InputError if no number of sources fits.
+    ``encoder`` and ``step`` are the batches of the two, ``width`` the rows of the step per source
+    (the beam width). Turns are as large as both allow; a turn that is too small repeats its last
+    source, which does not count. Raise InputError if no number of sources fits.
     """
     least = max(encoder.min, -(-step.min // width))
     most = min(encoder.max, step.max // width)

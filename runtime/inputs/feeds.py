@@ -28,8 +28,8 @@ def symbol_axes(specs: Sequence[TensorSpec]) -> dict[str, Axis]:
 def profile_points(specs: Sequence[TensorSpec]) -> list[tuple[str, dict[str, int]]]:
     """The distinct points of the profile as ``(label, {symbol: size})``, smallest first.
 
-    Points of equal sizes are merged and labelled ``min=opt`` and so on; a model without dynamic axes has the single point
-    ``("fixed", {})``.
+    Points of equal sizes are merged and labelled ``min=opt`` and so on; a model without dynamic
+    axes has the single point ``("fixed", {})``.
     """
     axes = symbol_axes(specs)
     if not axes:
@@ -45,10 +45,10 @@ def random_feeds(
 ) -> dict[str, np.ndarray]:
     """Random inputs by name, equal for equal arguments.
 
-    ``at``: a point of the profile, or a size per symbol. Floating inputs are standard normal, or uniform between ``low`` and
-    ``high`` of the spec; integers are uniform in ``[low, high)``, where ``low`` defaults to 0 and ``high`` to ``low + 2``; bools
-    are fair coins. Raises InputError for a symbol without a size, a size out of its range, or an empty or unrepresentable
-    integer range.
+    ``at``: a point of the profile, or a size per symbol. Floating inputs are standard normal, or
+    uniform between ``low`` and ``high`` of the spec; integers are uniform in ``[low, high)``, where
+    ``low`` defaults to 0 and ``high`` to ``low + 2``; bools are fair coins. Raises InputError for a
+    symbol without a size, a size out of its range, or an empty or unrepresentable integer range.
     """
     axes = symbol_axes(specs)
     sizes = {s: axis.at(at) for s, axis in axes.items()} if isinstance(at, str) else dict(at)

@@ -4,8 +4,9 @@
     folder/<class>/*.png, ...             the same, one class after the other; the label of a class is the index of its
                                           folder in the order of their names, as in torchvision's ImageFolder
 
-Files and folders whose names start with a dot are ignored. Images are resized to the H x W of the input's optimum without keeping
-their proportions: crop them first if the model was trained on crops.
+Files and folders whose names start with a dot are ignored. Images are resized to the H x W of the
+input's optimum without keeping their proportions: crop them first if the model was trained on
+crops.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def holds_images(folder: Path) -> bool:
 def read_images(folder: Path, spec: TensorSpec, scale: Scale) -> Images:
     """Read all images of ``folder`` for the input ``spec``.
 
-    Raise InputError if the input does not take images, ``scale`` does not fit it, there are images and sub-folders, a sub-folder has no
-    image, a file is not an image, or there are too many; MissingBackendError without Pillow.
+    Raise InputError if the input does not take images, ``scale`` does not fit it, there are images
+    and sub-folders, a sub-folder has no image, a file is not an image, or there are too many;
+    MissingBackendError without Pillow.
     """
     channels, height, width = image_size(spec)
     scale.check(channels)

@@ -56,9 +56,10 @@ def read_picture(
 ) -> Picture:
     """Read an image for the input ``spec`` (N, 1 or 3, H, W) of floats, resized to its optimum without keeping proportions.
 
-    ``source`` is a file or an open stream. Values in [0, 1] are scaled to ``(value - mean) / std``, one number or one per channel. The
-    image is repeated to the smallest batch. ``most`` limits the pixels. Raise InputError if the input does not take images or the file
-    is not an image, MissingBackendError without Pillow.
+    ``source`` is a file or an open stream. Values in [0, 1] are scaled to ``(value - mean) / std``,
+    one number or one per channel. The image is repeated to the smallest batch. ``most`` limits the
+    pixels. Raise InputError if the input does not take images or the file is not an image,
+    MissingBackendError without Pillow.
     """
     scale = Scale(mean, std)
     channels, height, width = image_size(spec)
@@ -89,7 +90,8 @@ def read_pixels(
 ) -> np.ndarray:
     """Read an image as (height, width, channels) in [0, 1], in colour or grey, resized bilinearly.
 
-    Raise InputError if the file is missing, not an image, or larger than ``most`` pixels, MissingBackendError without Pillow.
+    Raise InputError if the file is missing, not an image, or larger than ``most`` pixels,
+    MissingBackendError without Pillow.
     """
     image = pillow()
     if isinstance(source, str | Path):

@@ -22,8 +22,9 @@ _FORMS = "give a .npz, a .npy, or a directory of .npy files or images"
 class Samples:
     """Samples along axis 0 of every input: ``arrays[name]`` is (N, …), in the dtype of the model.
 
-    ``labels`` is (N,) if the file has an array of that name; ``extra`` has the other arrays; ``notes`` list casts. ``images`` describes
-    how images were converted, and is empty without images.
+    ``labels`` is (N,) if the file has an array of that name; ``extra`` has the other arrays;
+    ``notes`` list casts. ``images`` describes how images were converted, and is empty without
+    images.
     """
 
     arrays: dict[str, np.ndarray]
@@ -41,10 +42,12 @@ class Samples:
 def load_samples(path: str | Path, specs: Sequence[TensorSpec], scale: Scale | None = None) -> Samples:
     """Read samples for a model's inputs.
 
-    Axis 0 of each array counts the samples and may have any size from 1; the other axes must fit the spec, symbols included. In a
-    directory each ``.npy`` file, in the order of the names, is one sample without axis 0, or several with it; images are read as in
-    ``image_samples.py`` and normalised by ``scale``. Floats are cast to the model's float type and integers widened, with a note; other
-    dtypes are refused. Raise InputError for an error of a file, MissingBackendError for images without Pillow.
+    Axis 0 of each array counts the samples and may have any size from 1; the other axes must fit
+    the spec, symbols included. In a directory each ``.npy`` file, in the order of the names, is one
+    sample without axis 0, or several with it; images are read as in ``image_samples.py`` and
+    normalised by ``scale``. Floats are cast to the model's float type and integers widened, with a
+    note; other dtypes are refused. Raise InputError for an error of a file, MissingBackendError for
+    images without Pillow.
     """
     path = Path(path)
     if not path.exists():

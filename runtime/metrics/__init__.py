@@ -1,6 +1,7 @@
 """Task metrics beside the error: outputs compared with the reference, one metric per file, NumPy only.
 
-A metric takes batches, and returns plain figures at the end. Only top-1 is a gate; the other gates are ratios of errors.
+A metric takes batches, and returns plain figures at the end. Only top-1 is a gate; the other gates
+are ratios of errors.
 """
 
 from __future__ import annotations

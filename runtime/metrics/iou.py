@@ -1,7 +1,7 @@
 """Intersection over union of segmentation masks: the export's and the original's.
 
-A pixel's class is that of its greatest logit; with one channel, whether its logit is above 0. For each class in either mask, over
-all pixels of all inputs,
+A pixel's class is that of its greatest logit; with one channel, whether its logit is above 0. For
+each class in either mask, over all pixels of all inputs,
 
     IoU = |export and original| / |export or original|
 

@@ -2,8 +2,8 @@
 
     PSNR = 20 log10(peak / rms(output - reference)),    peak = max(reference) - min(reference)
 
-The peak is the reference's range, since a model does not state the range of its images. An output counts as an image if it is float,
-of rank 4, with 1 or 3 channels and at least 8 x 8 pixels.
+The peak is the reference's range, since a model does not state the range of its images. An output
+counts as an image if it is float, of rank 4, with 1 or 3 channels and at least 8 x 8 pixels.
 """
 
 from __future__ import annotations

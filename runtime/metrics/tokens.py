@@ -1,7 +1,8 @@
 """Token accuracy: the share of places of a sequence at which the export chooses the original's token.
 
-Logits (..., tokens) choose by their greatest along the last axis; an integer output is the tokens. A sequence is correct if all its
-places are. Both models get the same tokens before each place (teacher forcing).
+Logits (..., tokens) choose by their greatest along the last axis; an integer output is the tokens.
+A sequence is correct if all its places are. Both models get the same tokens before each place
+(teacher forcing).
 """
 
 from __future__ import annotations

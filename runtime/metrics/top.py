@@ -4,7 +4,8 @@
     within margin   ... and the reference's k-th and (k+1)-th logits are closer than 4 times the largest error that PyTorch
                     itself makes there: a tie at that precision
 
-The export's own error cannot be the margin: a class can only change if the margin is below twice that error.
+The export's own error cannot be the margin: a class can only change if the margin is below twice
+that error.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from ..bundle.codec import encode_fields
 class TopK:
     """How many of ``count`` samples keep their ``k`` best classes. ``disagreements`` counts every change; ``within_margin`` are ties.
 
-    ``least_margin``: the smallest difference of the reference's k-th and (k+1)-th logits; infinite without a (k+1)-th.
+    ``least_margin``: the smallest difference of the reference's k-th and (k+1)-th logits; infinite
+    without a (k+1)-th.
     """
 
     k: int
@@ -44,8 +46,9 @@ class TopK:
 def top_k(truth: np.ndarray, got: np.ndarray, k: int, *, own_max_error: float = 0.0) -> TopK:
     """Compare the k best classes of two sets of logits (N, classes); of equal logits the first counts as greater.
 
-    ``own_max_error``: the largest difference of PyTorch's logits, at the precision of ``got``, from the reference, for the margin. Raise
-    ParityError for shapes that differ, are not (N, classes), or are empty.
+    ``own_max_error``: the largest difference of PyTorch's logits, at the precision of ``got``, from
+    the reference, for the margin. Raise ParityError for shapes that differ, are not (N, classes),
+    or are empty.
     """
     if truth.ndim != 2 or truth.shape != got.shape or 0 in truth.shape:
         raise ParityError(f"top-{k} needs two sets of logits (N, classes), not {truth.shape} and {got.shape}")

@@ -1,6 +1,7 @@
 """The binding of an engine to its model: by the model's hash in the manifest, and inside the plan itself.
 
-The builder writes the network's name into the plan, so a plan names its model without a GPU or TensorRT:
+The builder writes the network's name into the plan, so a plan names its model without a GPU or
+TensorRT:
 
     attnexport model sha256:<64 hex digits>
 """

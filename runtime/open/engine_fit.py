@@ -1,8 +1,8 @@
 """Whether an engine fits this machine. It is checked before TensorRT loads the plan, since TensorRT's message does not help.
 
-A plan runs with the library that built it: the same flavour, and the same version up to the patch. An enterprise plan runs on
-the compute capability that it was built on; an RTX plan on those that it was built for, or on all that the library lists except
-Turing.
+A plan runs with the library that built it: the same flavour, and the same version up to the patch.
+An enterprise plan runs on the compute capability that it was built on; an RTX plan on those that it
+was built for, or on all that the library lists except Turing.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def made_for(record: EngineRecord, beside: Gpu | None) -> str:
 def check_fit(bundle: Path, record: EngineRecord, beside: Gpu | None, here: Here) -> None:
     """Compare an engine with this machine; ``bundle`` is its path, for the command that rebuilds the engine.
 
-    Raise ForeignEngineError for an engine of another GPU, version or flavour, MissingBackendError without TensorRT.
+    Raise ForeignEngineError for an engine of another GPU, version or flavour, MissingBackendError
+    without TensorRT.
     """
     if not here.versions:
         load_library(record.flavour)  # says what to install

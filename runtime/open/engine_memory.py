@@ -1,7 +1,7 @@
 """The GPU memory of an engine, as its build reports it: the weights once, the rest for every execution context.
 
-A session has a context for each thread that runs it. The figures do not include the CUDA context itself and the kernels that
-TensorRT-RTX compiles at the first run.
+A session has a context for each thread that runs it. The figures do not include the CUDA context
+itself and the kernels that TensorRT-RTX compiles at the first run.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ MEMORY = "memory"
 class ProfileMemory:
     """Bytes of device memory of one execution context under one optimization profile, at its largest shapes.
 
-    ``activations`` are intermediate values and scratch, ``persistent`` is kept between runs; ``inputs`` and ``outputs`` are the
-    session's buffers (each with page-locked host memory of the same size).
+    ``activations`` are intermediate values and scratch, ``persistent`` is kept between runs;
+    ``inputs`` and ``outputs`` are the session's buffers (each with page-locked host memory of the
+    same size).
     """
 
     activations: int

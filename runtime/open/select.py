@@ -37,17 +37,19 @@ def open_bundle(
 ) -> BundleSession:
     """Open a bundle on one of ``BACKENDS``.
 
-    ``auto`` takes an engine that was built for this GPU and TensorRT, else ONNX Runtime on the GPU, else on the CPU;
-    ``notes`` of the session explain the choice. An engine for another GPU, version or flavour is refused. ``auto`` refuses
-    it too if there is a GPU: a model that was exported to run fast must not silently run slowly.
+    ``auto`` takes an engine that was built for this GPU and TensorRT, else ONNX Runtime on the GPU,
+    else on the CPU; ``notes`` of the session explain the choice. An engine for another GPU, version
+    or flavour is refused. ``auto`` refuses it too if there is a GPU: a model that was exported to
+    run fast must not silently run slowly.
 
-    ``precision``: fp32, fp16, bf16, int8 or fp8; by default the bundle's smaller one on a GPU and fp32 on the CPU.
-    ``threads``: ONNX Runtime's threads per operator. ``cuda_graph``: record a run on a GPU and replay it while the shapes
-    stay the same. With ``strict``, a GPU session that leaves nodes to the CPU is an error, otherwise a note.
+    ``precision``: fp32, fp16, bf16, int8 or fp8; by default the bundle's smaller one on a GPU and
+    fp32 on the CPU. ``threads``: ONNX Runtime's threads per operator. ``cuda_graph``: record a run
+    on a GPU and replay it while the shapes stay the same. With ``strict``, a GPU session that
+    leaves nodes to the CPU is an error, otherwise a note.
 
-    Raise BundleError for a path that is not a bundle, ForeignEngineError for an engine of another machine (it names the
-    command that rebuilds it), InputError for an option, MissingBackendError for a missing backend, StageError under
-    ``strict``.
+    Raise BundleError for a path that is not a bundle, ForeignEngineError for an engine of another
+    machine (it names the command that rebuilds it), InputError for an option, MissingBackendError
+    for a missing backend, StageError under ``strict``.
     """
     if backend == TORCH:
         raise InputError(

@@ -22,8 +22,9 @@ _Free = tuple[str, int, int, int, tuple[tuple[str, int], ...]]
 class SessionInfo:
     """What a session runs: the ``backend``'s name, the ``file`` of the bundle, and ``how`` in words for messages.
 
-    ``placement`` counts the nodes of each provider, None if only one takes part. ``notes`` explain the choice of the backend.
-    ``takes_devices``: the session reads tensors on a GPU itself and checks its inputs itself.
+    ``placement`` counts the nodes of each provider, None if only one takes part. ``notes`` explain
+    the choice of the backend. ``takes_devices``: the session reads tensors on a GPU itself and
+    checks its inputs itself.
     """
 
     backend: str
@@ -40,8 +41,8 @@ class BundleSession:
         with attnexport.open("digits.attn") as session:
             logits = session.run({"x": images})["logits"]
 
-    ``inputs`` and ``outputs`` are specs with names, dtypes and axes. ``backend``, ``file``, ``how``, ``placement`` and
-    ``notes`` are those of :class:`SessionInfo`.
+    ``inputs`` and ``outputs`` are specs with names, dtypes and axes. ``backend``, ``file``,
+    ``how``, ``placement`` and ``notes`` are those of :class:`SessionInfo`.
     """
 
     def __init__(
@@ -69,8 +70,9 @@ class BundleSession:
     def run(self, feeds: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Run the model on inputs by name and return its outputs by name, as NumPy arrays.
 
-        Inputs are NumPy arrays, or tensors of any library with DLPack (torch, CuPy, JAX), which are not copied. Raise
-        InputError for a missing or unknown input, a wrong dtype, or a shape outside the ranges of the bundle.
+        Inputs are NumPy arrays, or tensors of any library with DLPack (torch, CuPy, JAX), which are
+        not copied. Raise InputError for a missing or unknown input, a wrong dtype, or a shape
+        outside the ranges of the bundle.
         """
         try:
             if self._quick and self._in_range(feeds):

@@ -17,7 +17,8 @@ EMULATED = "emulated"  # how the stages are named that round to FP16 or BF16 aft
 def open_stage(bundle: StoredBundle, stage: str, file: str, note: Callable[[str], None]) -> tuple[Session, str]:
     """Return a session for a stage's file, in the types of the bundle, and a description of it.
 
-    Raise MissingBackendError for a backend that is not installed, ForeignEngineError for an engine of another machine.
+    Raise MissingBackendError for a backend that is not installed, ForeignEngineError for an engine
+    of another machine.
     """
     path = bundle.file(file)
     wanted = {spec.name: spec.dtype for spec in bundle.manifest.outputs}

@@ -31,8 +31,9 @@ class Child:
     """A running Triton. ``files`` has the file and session that each model reports, by name and version; ``drained`` is True once
     Triton reports that no request is left.
 
-    Start it in the main thread: the kernel kills the process when the thread that started it ends. ``folder`` is the working
-    directory, which the Python of the models searches first, before PYTHONPATH.
+    Start it in the main thread: the kernel kills the process when the thread that started it ends.
+    ``folder`` is the working directory, which the Python of the models searches first, before
+    PYTHONPATH.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, say: Log) -> None:

@@ -16,8 +16,8 @@ def triton_command(
 ) -> list[str]:
     """The program and its arguments.
 
-    ``models`` are loaded at the start. ``key`` opens the restricted calls. ``drain`` is the time in seconds for requests in
-    flight after SIGTERM.
+    ``models`` are loaded at the start. ``key`` opens the restricted calls. ``drain`` is the time in
+    seconds for requests in flight after SIGTERM.
     """
     restricted = f"{','.join(RESTRICTED)}:{HEADER}={key}"
     options: dict[str, object] = {

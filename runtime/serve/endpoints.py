@@ -39,7 +39,8 @@ class Endpoints:
 def find_endpoints(options: ServeOptions) -> Endpoints:
     """Return the address of the host and three free ports.
 
-    Raise InputError for a host that is not an address of this machine, a port in use, or a port that needs more rights.
+    Raise InputError for a host that is not an address of this machine, a port in use, or a port
+    that needs more rights.
     """
     address = _address(options.host)
     wanted = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}

@@ -19,7 +19,8 @@ _NAMES = {"f": "FP", "i": "INT", "u": "UINT", "b": "BOOL"}
 def write_example(model: DeployedModel, endpoints: Endpoints, folder: Path) -> tuple[str, str] | None:
     """Return the command and the expected answer (empty unless it is a class); None if the inputs do not fit in JSON.
 
-    The request to a classifier asks for the best class, which Triton answers as ``score:number``, with a label if it has one.
+    The request to a classifier asks for the best class, which Triton answers as ``score:number``,
+    with a label if it has one.
     """
     if model.written.role not in CLIENT_ROLES:
         return None

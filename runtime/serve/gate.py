@@ -1,8 +1,9 @@
 """The readiness gate: Triton reports "not ready" until the golden inputs are answered correctly.
 
-With strict readiness a server is ready when every model is. So the server is started with one more model, whose folder has no
-version: its load fails, and ``/v2/health/ready`` answers 400 while all other calls work. To open the gate, the model becomes an
-ensemble over a served model, which needs no process, is loaded and unloaded again. Verified with Triton 2.51.
+With strict readiness a server is ready when every model is. So the server is started with one more
+model, whose folder has no version: its load fails, and ``/v2/health/ready`` answers 400 while all
+other calls work. To open the gate, the model becomes an ensemble over a served model, which needs
+no process, is loaded and unloaded again. Verified with Triton 2.51.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Start a program that ends with its parent: ``python launch.py PARENT PROGRAM ARGUMENT…``.
 
-The kernel kills the program when the thread that started it ends, for whatever reason (prctl(2), PR_SET_PDEATHSIG). It is set
-here, after the fork, because a process with threads must not run code between fork and exec. This file imports nothing of the
-package.
+The kernel kills the program when the thread that started it ends, for whatever reason (prctl(2),
+PR_SET_PDEATHSIG). It is set here, after the fork, because a process with threads must not run code
+between fork and exec. This file imports nothing of the package.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A private Triton if the machine has none: the binary of the wheel nvidia-pytriton in a virtual environment.
 
-Its Python backend runs models in processes that embed this Python and pass arrays by NumPy 1; under NumPy 2 it answers 200 with
-EMPTY outputs. So the environment has NumPy 1, the installed version of ONNX Runtime, and nothing else of the user. It is made once,
-in the user's cache folder, whole or not at all.
+Its Python backend runs models in processes that embed this Python and pass arrays by NumPy 1; under
+NumPy 2 it answers 200 with EMPTY outputs. So the environment has NumPy 1, the installed version of
+ONNX Runtime, and nothing else of the user. It is made once, in the user's cache folder, whole or
+not at all.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def requirements() -> tuple[str, ...]:
 def shared_python() -> Path:
     """The shared library of this Python, which the processes of the wheel load.
 
-    Raise MissingBackendError for a machine that the wheel does not support, or a Python without such a library.
+    Raise MissingBackendError for a machine that the wheel does not support, or a Python without
+    such a library.
     """
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         raise MissingBackendError(f"the wheel {WHEEL} is for Linux on x86_64 and here is {sys.platform}", _REMEDY)

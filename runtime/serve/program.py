@@ -44,7 +44,8 @@ class Triton:
 def find_triton(named: Path | None, say: Log) -> Triton:
     """Return the server to start.
 
-    Raise InputError for a named path that is not a program, MissingBackendError if the wheel's Triton is needed and not available.
+    Raise InputError for a named path that is not a program, MissingBackendError if the wheel's
+    Triton is needed and not available.
     """
     if named is not None:
         if not os.access(named, os.X_OK) or named.is_dir():

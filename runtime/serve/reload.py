@@ -1,7 +1,7 @@
 """SIGHUP: bundles that have changed become new versions of their models, while the old ones serve.
 
-A new version is first loaded under another name and verified. Only then does it replace the old one, so no client gets
-a wrong answer.
+A new version is first loaded under another name and verified. Only then does it replace the old
+one, so no client gets a wrong answer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from .verify import CLIENT_ROLES, DeployedModel, digest_of
 class Reloader:
     """Reloads the bundles of a running server.
 
-    ``admin`` connects to the server; ``verify`` raises ParityError or StageError for models with wrong answers.
+    ``admin`` connects to the server; ``verify`` raises ParityError or StageError for models with
+    wrong answers.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The folder of a running server: its repository and the names of its shared memory. It is removed with the server.
 
-The server locks its folder, and the kernel releases the lock with the process. The next server that starts removes the folder
-and the shared memory of a killed one.
+The server locks its folder, and the kernel releases the lock with the process. The next server that
+starts removes the folder and the shared memory of a killed one.
 """
 
 from __future__ import annotations

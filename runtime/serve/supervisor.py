@@ -48,8 +48,9 @@ def serve(
 
     All inputs are checked before anything is started. Call it in the main thread.
 
-    Raise InputError for an option, a port in use, a missing model or a damaged bundle, MissingBackendError without a Triton,
-    StageError or ParityError if the server does not start or answers wrongly at its start.
+    Raise InputError for an option, a port in use, a missing model or a damaged bundle,
+    MissingBackendError without a Triton, StageError or ParityError if the server does not start or
+    answers wrongly at its start.
     """
     return Supervisor(options, log, on_ready).run()
 
@@ -254,7 +255,8 @@ class Supervisor:
     def _recover(self, child: Child, lost: Collection[Path]) -> None:
         """Reload models that lost a process: Triton itself would still report them ready, and refuse their requests.
 
-        Other processes of the model serve meanwhile. The server is not ready until the model is verified again.
+        Other processes of the model serve meanwhile. The server is not ready until the model is
+        verified again.
         """
         broken = [model for model in self._models if {*lost} & {*model.code}]
         with self._admin() as admin:

@@ -64,8 +64,8 @@ class DeployedModel:
     def verify(self, wire: Wire, file: str | None, stop: Callable[[], bool]) -> Verification | None:
         """Send the golden cases and compare the answers; None for a part of a sequence model.
 
-        ``file`` is the file that the model reports to run. If ``stop`` returns True, the remaining cases are left out.
-        Raise ParityError for a wrong answer, StageError for a missing one.
+        ``file`` is the file that the model reports to run. If ``stop`` returns True, the remaining
+        cases are left out. Raise ParityError for a wrong answer, StageError for a missing one.
         """
         if self.written.role not in CLIENT_ROLES:
             return None
@@ -128,7 +128,8 @@ class DeployedModel:
     def _judge(self, output: str, meter: ErrorMeter, file: str | None) -> tuple[float, str]:
         """The error of an output as a multiple of PyTorch's error, and the stage of the export whose gate applies.
 
-        Raise ParityError if the error is above the limit of that stage, BundleError if no stage has a gate for the output.
+        Raise ParityError if the error is above the limit of that stage, BundleError if no stage has
+        a gate for the output.
         """
         records = [r for r in self.bundle.manifest.parity if r.output == output]
         if not records:

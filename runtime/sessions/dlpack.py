@@ -1,7 +1,7 @@
 """DLPack without a library: read tensors of other libraries, and lend our memory to them, without a copy.
 
-Source: the DLPack specification, https://dmlc.github.io/dlpack/latest/c_api.html (the unversioned ``dltensor`` capsules of
-NumPy, torch, CuPy and JAX).
+Source: the DLPack specification, https://dmlc.github.io/dlpack/latest/c_api.html (the unversioned
+``dltensor`` capsules of NumPy, torch, CuPy and JAX).
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def on_device(value: Any) -> bool:
 def borrow(name: str, value: Any, stream: int | None = None) -> Borrowed:
     """Return the address of a tensor. ``stream``: the stream that will read it; the tensor's library makes it wait for pending work.
 
-    Raise InputError for a tensor that is not contiguous, has a type that NumPy lacks, or cannot be lent.
+    Raise InputError for a tensor that is not contiguous, has a type that NumPy lacks, or cannot be
+    lent.
     """
     try:
         capsule = value.__dlpack__() if stream is None else value.__dlpack__(stream=stream)
@@ -116,8 +117,8 @@ def _contiguous(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
 class DeviceArray:
     """An output that stays on the GPU: ``torch.from_dlpack(array)``, ``cupy.from_dlpack(array)``, or ``numpy()``.
 
-    It is complete when a run returns, so no stream must wait for it. ``memory`` is kept while the array is in use; its ``download``
-    fills an array of the host.
+    It is complete when a run returns, so no stream must wait for it. ``memory`` is kept while the
+    array is in use; its ``download`` fills an array of the host.
     """
 
     def __init__(

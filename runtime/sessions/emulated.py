@@ -1,14 +1,15 @@
 """Emulate an FP16 or BF16 model on a machine without such hardware: round to 16 bits after every node.
 
-ONNX Runtime's CPU provider is not an FP16 reference: it computes FP16 nodes in FP32 and drops the casts between them, so
-2048 + 1 + 1 + 1 gives 2051 instead of 2048 and an overflow never shows. ``emulate`` writes the typed model as an FP32 graph that
-rounds to FP16 (BF16) after every node that makes such data:
+ONNX Runtime's CPU provider is not an FP16 reference: it computes FP16 nodes in FP32 and drops the
+casts between them, so 2048 + 1 + 1 + 1 gives 2051 instead of 2048 and an overflow never shows.
+``emulate`` writes the typed model as an FP32 graph that rounds to FP16 (BF16) after every node that
+makes such data:
 
     y: f16 = Node(a: f16, b: f16)   ->   y: f32 = Cast<f32>(Cast<f16>(Node(a: f32, b: f32)))
 
-Values are stored in 16 bits and sums inside one node run in FP32, as on tensor cores. ONNX Runtime keeps such pairs of casts,
-since they round. Data movement makes no new values and gets no pair. NumPy has no bfloat16, so BF16 inputs and outputs of the
-model are FP32 here, rounded.
+Values are stored in 16 bits and sums inside one node run in FP32, as on tensor cores. ONNX Runtime
+keeps such pairs of casts, since they round. Data movement makes no new values and gets no pair.
+NumPy has no bfloat16, so BF16 inputs and outputs of the model are FP32 here, rounded.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype", "stash_typ
 def emulate(model: ModelProto) -> ModelProto:
     """Return the FP32 model that rounds where ``model`` stores FP16 or BF16, with the same inputs and outputs.
 
-    Their types stay, except that BF16 becomes FP32. ``model`` is typed, with loaded weights, and is not changed. Raise
-    MissingBackendError without onnx, StageError if a tensor's type cannot be inferred.
+    Their types stay, except that BF16 becomes FP32. ``model`` is typed, with loaded weights, and is
+    not changed. Raise MissingBackendError without onnx, StageError if a tensor's type cannot be
+    inferred.
     """
     onnx = _onnx()
     source = onnx.inliner.inline_local_functions(model) if model.functions else model
@@ -220,7 +222,8 @@ class EmulatedSession:
     def __init__(self, model: str | Path | bytes | ModelProto) -> None:
         """Load, rewrite and open a file, its bytes, or a loaded model, which is not changed.
 
-        Raise InputError if it is not an ONNX model, MissingBackendError without onnx or onnxruntime.
+        Raise InputError if it is not an ONNX model, MissingBackendError without onnx or
+        onnxruntime.
         """
         self._session = _open(emulate(_load(model)))
         self.input_names: tuple[str, ...] = self._session.input_names

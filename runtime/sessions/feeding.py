@@ -15,7 +15,8 @@ HOST = (1, 3, 11)
 def host_array(name: str, value: Any) -> np.ndarray:
     """An input in host memory as a NumPy array over the same memory.
 
-    Raise InputError for a value that is not an array, a tensor on a GPU, or one that needs its gradient.
+    Raise InputError for a value that is not an array, a tensor on a GPU, or one that needs its
+    gradient.
     """
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)

@@ -215,7 +215,8 @@ class Lane:
     def _replay(self, work: Callable[[], None]) -> None:
         """Run directly the first time after the shapes change, since TensorRT defers some work; then record; then launch.
 
-        There is one graph: TensorRT's recording is valid while its execution context keeps the same shapes.
+        There is one graph: TensorRT's recording is valid while its execution context keeps the same
+        shapes.
         """
         if self._graph is not None:
             self.context.launch(self._graph)

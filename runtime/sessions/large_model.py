@@ -1,7 +1,8 @@
 """Write and open models of any size: above protobuf's 2 GB the weights are in a file beside the graph.
 
-ONNX Runtime copies a model from bytes twice, and packs each matrix again for every node that reads it. So a model of some size is
-opened from a file whose weights are mapped, and a heavy one runs without packing.
+ONNX Runtime copies a model from bytes twice, and packs each matrix again for every node that reads
+it. So a model of some size is opened from a file whose weights are mapped, and a heavy one runs
+without packing.
 """
 
 from __future__ import annotations

@@ -22,9 +22,10 @@ def open_session(
 ) -> Session:
     """Open a session over a file by one of ``BACKENDS``: a model, or an engine of that TensorRT.
 
-    ``emulated`` rounds to the model's 16-bit types after every node, as a GPU does. ``outputs`` are dtypes by name: a model with FP16
-    inputs and outputs then takes float32 and returns these types. ``spin=False`` lets ONNX Runtime's threads sleep between runs.
-    Raise InputError for an unknown backend, and the errors of the backend.
+    ``emulated`` rounds to the model's 16-bit types after every node, as a GPU does. ``outputs`` are
+    dtypes by name: a model with FP16 inputs and outputs then takes float32 and returns these types.
+    ``spin=False`` lets ONNX Runtime's threads sleep between runs. Raise InputError for an unknown
+    backend, and the errors of the backend.
     """
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r} is not known", f"use one of {', '.join(BACKENDS)}")

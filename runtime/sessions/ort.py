@@ -27,14 +27,15 @@ _DEFAULTS = {CUDA: {"use_tf32": "0"}}
 class OrtSession:
     """One ONNX model in ONNX Runtime.
 
-    ``optimize=False`` runs the graph unchanged. ``threads``: intra-op threads, None for ORT's default; ``spin=False`` lets
-    them sleep between runs, for sessions that take turns. ``prepack=False`` maps the weights from the file instead of
-    copying them, which is slower. ``providers``: names or :class:`Provider` with options, the preferred one first. A
-    provider that does not start is an error; ORT itself would silently fall back to the CPU. ``placement`` counts the
-    nodes of each provider, None for the CPU alone.
+    ``optimize=False`` runs the graph unchanged. ``threads``: intra-op threads, None for ORT's
+    default; ``spin=False`` lets them sleep between runs, for sessions that take turns.
+    ``prepack=False`` maps the weights from the file instead of copying them, which is slower.
+    ``providers``: names or :class:`Provider` with options, the preferred one first. A provider that
+    does not start is an error; ORT itself would silently fall back to the CPU. ``placement`` counts
+    the nodes of each provider, None for the CPU alone.
 
-    Raise MissingBackendError without onnxruntime or the provider, InputError for a missing file, StageError for a model
-    that ORT refuses.
+    Raise MissingBackendError without onnxruntime or the provider, InputError for a missing file,
+    StageError for a model that ORT refuses.
     """
 
     def __init__(

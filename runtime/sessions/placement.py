@@ -1,6 +1,7 @@
 """The provider of each node, as ONNX Runtime reports it, with a message if a GPU session leaves nodes to the CPU.
 
-Without it, a model that runs half on the CPU looks like a slow GPU (GridSample did, onnxruntime#20191).
+Without it, a model that runs half on the CPU looks like a slow GPU (GridSample did,
+onnxruntime#20191).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """ONNX Runtime's execution providers as backends, with their options.
 
-TensorRT's providers build their engines when the session is opened or first run: for the shapes of the bundle's inputs, which they
-would otherwise learn by rebuilding, and kept in the user's cache folder. The provider of TensorRT-RTX is a plug-in: its wheel
-registers a library with ONNX Runtime. Sources: ONNX Runtime's documentation of its execution providers;
-tensorrt_rtx_provider_options.h in the wheel onnxruntime-ep-nv-tensorrt-rtx-cu12.
+TensorRT's providers build their engines when the session is opened or first run: for the shapes of
+the bundle's inputs, which they would otherwise learn by rebuilding, and kept in the user's cache
+folder. The provider of TensorRT-RTX is a plug-in: its wheel registers a library with ONNX Runtime.
+Sources: ONNX Runtime's documentation of its execution providers; tensorrt_rtx_provider_options.h in
+the wheel onnxruntime-ep-nv-tensorrt-rtx-cu12.
 """
 
 from __future__ import annotations
@@ -48,9 +49,10 @@ def chain(
 ) -> tuple[Provider, ...]:
     """The providers of one of ``CHAINS``, for models that take ``inputs``.
 
-    ``cache``: a folder for TensorRT's engines; ``half``: allow FP16. ``cuda_graph`` records the run once and replays it, for fixed
-    shapes only. TF32 is off: the CUDA provider enables it by default, and it costs three decimal digits (onnxruntime#19288). Raise
-    InputError for another backend.
+    ``cache``: a folder for TensorRT's engines; ``half``: allow FP16. ``cuda_graph`` records the run
+    once and replays it, for fixed shapes only. TF32 is off: the CUDA provider enables it by
+    default, and it costs three decimal digits (onnxruntime#19288). Raise InputError for another
+    backend.
     """
     if backend not in CHAINS:
         raise InputError(f"backend {backend!r} is no ONNX Runtime backend", f"use one of {', '.join(CHAINS)}")
@@ -97,7 +99,8 @@ def _profiles(prefix: str, inputs: Sequence[TensorSpec]) -> dict[str, str]:
 def rtx_devices(ort: Any) -> list[Any]:
     """The GPUs of TensorRT-RTX's plug-in, which the first call registers.
 
-    Raise MissingBackendError if the plug-in is not installed, does not load, or finds no supported GPU.
+    Raise MissingBackendError if the plug-in is not installed, does not load, or finds no supported
+    GPU.
     """
     remedy = "install it with: pip install onnxruntime-ep-nv-tensorrt-rtx-cu12"
     try:

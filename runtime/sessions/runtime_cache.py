@@ -1,6 +1,7 @@
 """TensorRT-RTX's runtime cache, which keeps compiled kernels from one process to the next.
 
-The library itself refuses a cache of another GPU, driver or version, so a file that does not fit does no harm.
+The library itself refuses a cache of another GPU, driver or version, so a file that does not fit
+does no harm.
 """
 
 from __future__ import annotations

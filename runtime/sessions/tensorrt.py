@@ -1,7 +1,7 @@
 """A session of a TensorRT engine, of the enterprise library or TensorRT-RTX.
 
-Device memory comes from the CUDA driver (``cuda.py``), so neither torch nor cuda-python is needed. The build of the engine decides
-whether FP32 layers may use TF32; nothing here can change it.
+Device memory comes from the CUDA driver (``cuda.py``), so neither torch nor cuda-python is needed.
+The build of the engine decides whether FP32 layers may use TF32; nothing here can change it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from .trt_library import check_supported, collector, load_library
 class TensorRTSession:
     """One engine on the first GPU. Any thread may run it: each gets its own execution context, stream and buffers.
 
-    The optimization profile is the one that fits the inputs' shapes best. Buffers are allocated once, for its largest shapes.
-    ``cuda_graph`` records the work of repeated shapes and replays it while they stay (TensorRT-RTX does it itself). ``cache``: a folder
-    for the kernels that TensorRT-RTX compiles at the first run.
+    The optimization profile is the one that fits the inputs' shapes best. Buffers are allocated
+    once, for its largest shapes. ``cuda_graph`` records the work of repeated shapes and replays it
+    while they stay (TensorRT-RTX does it itself). ``cache``: a folder for the kernels that
+    TensorRT-RTX compiles at the first run.
 
-    ``flavour``: enterprise or rtx. Raise InputError for another one or a missing file, MissingBackendError without the library, a
-    driver, or a supported GPU, BundleError for a plan that the library refuses (another version, another GPU, damage).
+    ``flavour``: enterprise or rtx. Raise InputError for another one or a missing file,
+    MissingBackendError without the library, a driver, or a supported GPU, BundleError for a plan
+    that the library refuses (another version, another GPU, damage).
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""What a person sees in the terminal: tables, lines of progress, text of a report."""
+"""Output in the terminal: tables, progress, and texts of a report."""

@@ -1,6 +1,6 @@
-"""The attention maps of a bundle, drawn over an image: one PNG with a panel for each module.
+"""Draw the attention maps of a bundle over an image: one PNG with a panel for each module.
 
-Matplotlib is imported here only, and only when something is drawn.
+Matplotlib is imported here only, when something is drawn.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ..sessions.ort import OrtSession
 from .map_panels import Panel, panels
 
 _SIDE = 2.3
-"""Of a panel, in inches."""
+"""The side of a panel, in inches."""
 _COLOURS = "inferno"
-"""From dark to bright without a turn: it reads the same in grey."""
+"""Monotone from dark to bright, so it reads the same in grey."""
 _LINE = "#2ee6d6"
 
 
@@ -33,11 +33,12 @@ def draw_attention(
     mean: Sequence[float] = (0.0,),
     std: Sequence[float] = (1.0,),
 ) -> Path:
-    """Run the bundle's FP32 model on ONNX Runtime's CPU over ``image`` and draw its maps into ``out``, a PNG.
+    """Run the bundle's FP32 model on ONNX Runtime's CPU over ``image`` and draw its maps to ``out``, a PNG.
 
-    ``out`` is ``NAME.attention.png`` where it is None. Pixels in [0, 1] become ``(pixel - mean) / std``, one number or
-    one per channel. Returns the path. Raises InputError for a bundle without maps or whose input is no image, for a
-    file that is no image, and for an ``out`` that cannot be written; MissingBackendError without matplotlib or Pillow.
+    ``out`` is ``NAME.attention.png`` if it is None. Pixels in [0, 1] become ``(pixel - mean) /
+    std``, one number or one per channel. Return the path. Raise InputError for a bundle without
+    maps or without an image input, for a file that is not an image, and for an ``out`` that cannot
+    be written; MissingBackendError without matplotlib or Pillow.
     """
     opened = StoredBundle.open(bundle)
     manifest = opened.manifest

@@ -1,4 +1,4 @@
-"""Decodes on the terminal: how they agree with the original's, and what a bundle writes for given sources."""
+"""Print decodes: how they agree with the original's, and the tokens of given sources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .terminal import print_json
 
 
 def agreement_table(records: Sequence[DecodeAgreement], verdicts: tuple[str, str]) -> Table:
-    """A row per form and search; ``verdicts`` are the words for passed and failed."""
+    """A row for each variant and search; ``verdicts`` are the words for passed and failed."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("decode", "search"):
         table.add_column(column, no_wrap=True)

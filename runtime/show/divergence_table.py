@@ -1,4 +1,4 @@
-"""What ``attnexport debug`` found, on the terminal: the place first, then errors by module around it."""
+"""Print the result of ``attnexport debug``: the place first, then errors by module around it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..bundle.divergence import Divergence, ModuleDivergence, TensorError
 from .terminal import print_json, stdout_console
 
 AROUND = 6
-"""Modules before and after the place, and as many of the largest growth where nothing fails."""
+"""Modules before and after the place; without a place, half the number of modules with the largest growth."""
 
 
 def print_divergence(console: Console, found: Divergence, *, every: bool, tensors: bool) -> None:
-    """Outputs, place, reproducer, and the table by module."""
+    """Print outputs, place, reproducer, and the table by module."""
     rows = found.modules if every else around(found)
     console.print(f"\n[bold]{escape(found.stage)}[/] on {found.case}, held against {escape(found.reference)}")
     console.print(_modules(rows, found))
@@ -45,7 +45,7 @@ def print_divergence(console: Console, found: Divergence, *, every: bool, tensor
 
 
 def around(found: Divergence) -> Sequence[ModuleDivergence]:
-    """The modules next to the place; without one, those whose error grows most, in their order."""
+    """The modules next to the place; without a place, those whose error grows most, in their order."""
     if len(found.modules) <= 2 * AROUND + 1:
         return found.modules
     if found.place is not None and found.place.node:
@@ -56,7 +56,7 @@ def around(found: Divergence) -> Sequence[ModuleDivergence]:
 
 
 def number(value: float | None) -> str:
-    """A relative error in two digits."""
+    """A relative error with two digits."""
     return "-" if value is None else "inf" if math.isinf(value) else "nan" if math.isnan(value) else f"{value:.1e}"
 
 
@@ -84,7 +84,7 @@ def _modules(rows: Sequence[ModuleDivergence], found: Divergence) -> Table:
 
 
 def _near(found: Divergence) -> Sequence[TensorError]:
-    """The tensors before and after the place; a graph without modules has no other places to show."""
+    """The tensors before and after the place, for a graph without modules."""
     names = [row.name for row in found.tensors]
     at = names.index(found.tensor) if found.tensor in names else len(names)
     return found.tensors[max(0, at - AROUND) : at + AROUND + 1]
@@ -108,7 +108,7 @@ def _tensors(found: Divergence, rows: Sequence[TensorError]) -> Table:
 def show_divergence(
     found: Divergence, form: Literal["table", "json", "quiet"], *, every: bool = False, tensors: bool = False
 ) -> None:
-    """Print where a stage parts from the original; ``quiet``: the command that reproduces it."""
+    """Print where a stage diverges from the original; ``quiet``: the command that reproduces it."""
     if form == "json":
         print_json(found.to_json())
     elif form == "table":

@@ -1,4 +1,4 @@
-"""What a bundle says of itself, arranged for reading: data only, whoever shows it."""
+"""The contents of a bundle, arranged for printing or for a page."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ class FileRow:
 
 @dataclass(frozen=True)
 class RewriteRow:
-    """Nodes of one operator that became the same form for the same reasons.
+    """Nodes of one operator with the same lowering for the same reasons.
 
-    ``nodes`` are their names, ``modules`` where they came from, ``found`` what was recognised, ``model`` the file.
-    ``refused`` are the forms that were not taken, as ``(name, reason)``; ``lowering`` is None where none was.
+    ``nodes`` are their names, ``modules`` their origins, ``found`` what was recognised, ``model``
+    the file. ``refused`` are the other lowerings, as ``(name, reason)``; ``lowering`` is None if
+    none was applied.
     """
 
     op: str
@@ -48,7 +49,7 @@ class RewriteRow:
 
 @dataclass(frozen=True)
 class OperatorRow:
-    """How often an operator stands in each model, in the order of ``Inspection.models``."""
+    """The number of an operator's nodes in each model, in the order of ``Inspection.models``."""
 
     op: str
     counts: tuple[int, ...]
@@ -56,7 +57,7 @@ class OperatorRow:
 
 @dataclass(frozen=True)
 class KeptRow:
-    """Nodes that stay FP32 in the FP16 model for one reason."""
+    """Nodes that stay FP32 in the FP16 model for the same reason."""
 
     reason: str
     nodes: tuple[str, ...]
@@ -65,7 +66,7 @@ class KeptRow:
 
 @dataclass(frozen=True)
 class EngineRow:
-    """One engine; ``layers`` as the engine inspector lists them, ``memory`` None where its build did not say."""
+    """One engine; ``layers`` as the engine inspector lists them, ``memory`` None if its build did not report it."""
 
     file: str
     library: str
@@ -80,7 +81,7 @@ class EngineRow:
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One output of one stage: its rms error beside PyTorch's own, the gate's ratio, and the task's figure in words."""
+    """One output of one stage: its rms error and PyTorch's, the gate's ratio, and the task's metric in words."""
 
     stage: str
     file: str
@@ -96,9 +97,9 @@ class ParityRow:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Everything that ``attnexport inspect`` shows.
+    """The sections of ``attnexport inspect``.
 
-    ``facts`` are ``(what, value)`` pairs; ``models`` are the columns of the operator table.
+    ``facts`` are ``(name, value)`` pairs; ``models`` are the columns of the operator table.
     """
 
     bundle: str
@@ -122,13 +123,13 @@ class Inspection:
 
 
 def inspect(path: str | Path) -> Inspection:
-    """Arrange a bundle's manifest, and those of its parts. Raises BundleError as :meth:`StoredBundle.open` does; reads no other file."""
+    """Arrange a bundle's manifest and those of its parts. Raise BundleError as :meth:`StoredBundle.open` does; read no other file."""
     bundle = StoredBundle.open(path)
     return arrange(str(path), bundle.manifest, {name: bundle.part(name).manifest for name in bundle.manifest.parts})
 
 
 def arrange(bundle: str, manifest: Manifest, parts: Mapping[str, Manifest]) -> Inspection:
-    """Arrange a manifest and those of its parts, by name; ``bundle`` is what to call it."""
+    """Arrange a manifest and those of its parts, by name; ``bundle`` is the name for the output."""
     if parts:
         manifest = joined(manifest, parts)
     models = tuple(manifest.operators)

@@ -1,7 +1,7 @@
-"""Attention maps as panels to draw: which numbers go where on the image, for each kind of map.
+"""Attention maps as panels to draw: the numbers and their place on the image, for each kind of map.
 
-Places on the image are (x, y) in [0, 1], from its top left corner. Behind a spatial transformer that reads the image, maps
-are laid over what it has read, since that is what their modules see.
+Places on the image are (x, y) in [0, 1], from its top left corner. After a spatial transformer that
+reads the image, maps are drawn over what it has read, since their modules see that.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ WHOLE = (0.0, 1.0, 1.0, 0.0)
 class Panel:
     """One picture: ``heat`` over ``background`` (H, W, 3), or ``bars``, or a ``matrix``.
 
-    ``extent`` is where the heat lies: left, right, bottom, top. ``mark`` is the query's place, ``lines`` are drawn on
-    the image, each (points, 2).
+    ``extent`` is the place of the heat: left, right, bottom, top. ``mark`` is the query's place,
+    ``lines`` are drawn on the image, each (points, 2).
     """
 
     title: str
@@ -38,7 +38,7 @@ class Panel:
 
 
 def panels(shown: np.ndarray, records: Sequence[AttentionRecord], outputs: Mapping[str, np.ndarray]) -> list[Panel]:
-    """The image, then a panel for each map of its first sample. Raises InputError for a map that does not fit its kind."""
+    """The image, then a panel for each map of its first sample. Raise InputError for a map that does not fit its kind."""
     made = [Panel("image", "as the model sees it", shown)]
     for record in records:
         map_ = outputs[record.output].astype(np.float64)[0]
@@ -78,7 +78,7 @@ def _channels(record: AttentionRecord, weights: np.ndarray, shown: np.ndarray) -
 
 
 def _tokens(record: AttentionRecord, weights: np.ndarray, shown: np.ndarray) -> Panel:
-    """The row of the class token, else of the query in the middle of the image; the whole matrix where tokens are no places."""
+    """The row of the class token, else of the query in the middle of the image; the whole matrix if tokens are not places."""
     heads = f", mean of {len(weights)} heads" if weights.ndim == 3 else ""
     if weights.ndim == 3:
         weights = weights.mean(0)
@@ -95,7 +95,7 @@ def _tokens(record: AttentionRecord, weights: np.ndarray, shown: np.ndarray) -> 
 
 
 def token_grid(count: int, image: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """Rows and columns of ``count`` tokens in the image's proportions, and 1 where the first is a class token, else 0."""
+    """Rows and columns of ``count`` tokens in the image's proportions, and 1 if the first is a class token, else 0."""
     for extra in (0, 1):
         best, off = None, 0.1
         for rows in range(1, count - extra + 1):
@@ -109,7 +109,7 @@ def token_grid(count: int, image: tuple[int, ...]) -> tuple[int, int, int] | Non
 
 
 def _window(record: AttentionRecord, weights: np.ndarray, shown: np.ndarray) -> Panel:
-    """The window of the place in the middle, laid where it reads."""
+    """The window of the place in the middle, drawn where it reads."""
     heads, taps, rows, columns = weights.shape
     size, stride = math.isqrt(taps), int(record.detail.get("stride", 1))
     if size * size != taps:
@@ -130,7 +130,7 @@ def _window(record: AttentionRecord, weights: np.ndarray, shown: np.ndarray) -> 
 
 
 def _grid(record: AttentionRecord, grid: np.ndarray, shown: np.ndarray) -> list[Panel]:
-    """The outline of what is read, with the target's top left corner marked, and what is read."""
+    """The outline of the region that is read, with the target's top left corner marked, and the region itself."""
     rows, columns, aligned = *grid.shape[:2], bool(record.detail.get("align_corners", False))
     size = np.array([shown.shape[1], shown.shape[0]])
     places = (grid + 1) / 2
@@ -146,7 +146,7 @@ def _grid(record: AttentionRecord, grid: np.ndarray, shown: np.ndarray) -> list[
 
 
 def _sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Bilinear samples of an image (H, W, 3) at ``places`` (h, w, 2) in [0, 1]; beyond its border it goes on as it ends."""
+    """Bilinear samples of an image (H, W, 3) at ``places`` (h, w, 2) in [0, 1]; beyond its edges the nearest pixel."""
     height, width = image.shape[:2]
     x = np.clip(places[..., 0] * width - 0.5, 0, width - 1)
     y = np.clip(places[..., 1] * height - 0.5, 0, height - 1)

@@ -1,4 +1,4 @@
-"""The named networks on the terminal: all of them by family, or one with its options."""
+"""Print the named networks: all of them by family, or one with its options."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def _show_one(console: Console, row: Mapping[str, Any]) -> None:
 
 
 def sizes(spec: TensorSpec) -> str:
-    """The sizes of one item: ``3x224x224``; a free axis has its optimum."""
+    """The sizes of one item: ``3x224x224``, with the optimum of a free axis."""
     return "x".join(str(axis.opt) for axis in spec.axes if axis.symbol != "batch")
 
 
 def amount(count: int) -> str:
-    """A count as people read it: 25.56 M."""
+    """A count as text: 25.56 M."""
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if count >= size:
             return f"{count / size:.4g} {unit}"

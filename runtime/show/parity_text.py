@@ -1,4 +1,4 @@
-"""Parity figures as people read them: one line for the way of an output's error, one word for how well a task holds."""
+"""Parity figures as text: a line for the path of an output's error, a word for the task's metric."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..bundle.attribution import Attribution
 from ..bundle.codec import decode
 
 MOST = 4
-"""Outputs that get a line at the end of an export; all do in ``attnexport inspect``."""
+"""Outputs with a line at the end of an export; ``attnexport inspect`` prints all."""
 
 
 def headline(detail: Mapping[str, Any]) -> str:
-    """The task's own figure in a parity record's detail: ``top-1 100.00%``, ``IoU 99.98%``, ``62.1 dB``; else ``-``."""
+    """The task's metric in a parity record's detail: ``top-1 100.00%``, ``IoU 99.98%``, ``62.1 dB``; else ``-``."""
     if found := detail.get("top1"):
         return f"top-1 {found['agreement']:.2%}"
     if found := detail.get("iou"):
@@ -26,9 +26,9 @@ def headline(detail: Mapping[str, Any]) -> str:
 
 
 def error_lines(entries: Sequence[Attribution | Mapping[str, Any]], most: int = MOST) -> list[str]:
-    """For each output the way of its error to the last form, and to any other that somebody is to blame for.
+    """For each output the path of its error to the last variant, and to any other variant with a cause.
 
-    ``entries``: as they are in the manifest, or in its JSON. Beyond ``most`` outputs, only those with blame.
+    ``entries``: of the manifest, or of its JSON. Beyond ``most`` outputs, only those with a cause.
     """
     found = [e if isinstance(e, Attribution) else decode(Attribution, e, "attribution") for e in entries]
     last = {entry.output: entry for entry in found}

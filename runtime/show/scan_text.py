@@ -1,4 +1,4 @@
-"""What a scan found, as a person reads it: a verdict for each target, then each operator with its module, line and reason."""
+"""Print the result of a scan: a verdict for each target, then each operator with module, line and reason."""
 
 from __future__ import annotations
 

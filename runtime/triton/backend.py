@@ -25,7 +25,8 @@ _DEFAULT_HOME = Path("/opt/tritonserver")  # where NVIDIA's images have it
 class Choice:
     """A backend and, for a native one, the file that it loads and the name that Triton expects.
 
-    ``why`` describes what runs, ``note`` is a remark for the user. ``inputs`` and ``outputs`` have the types of the file.
+    ``why`` describes what runs, ``note`` is a remark for the user. ``inputs`` and ``outputs`` have
+    the types of the file.
     """
 
     backend: str
@@ -40,10 +41,11 @@ class Choice:
 def choose_backend(bundle: StoredBundle, options: RepositoryOptions) -> Choice:
     """The backend for a bundle of one graph.
 
-    ``auto`` takes tensorrt for an engine of enterprise TensorRT, and onnxruntime for a bundle without an engine, if this Triton has
-    them; else the Python backend, which runs any bundle. Triton's tensorrt backend does not load engines of TensorRT-RTX, and only the
-    Python backend fills up batches for an engine whose smallest batch is above 1. Raise InputError if the requested backend cannot
-    serve the bundle.
+    ``auto`` takes tensorrt for an engine of enterprise TensorRT, and onnxruntime for a bundle
+    without an engine, if this Triton has them; else the Python backend, which runs any bundle.
+    Triton's tensorrt backend does not load engines of TensorRT-RTX, and only the Python backend
+    fills up batches for an engine whose smallest batch is above 1. Raise InputError if the
+    requested backend cannot serve the bundle.
     """
     if options.backend == PYTHON:
         return _python(bundle, options)

@@ -18,17 +18,20 @@ DEVICES = ("auto", "cpu", "gpu")
 class RepositoryOptions:
     """How bundles become models.
 
-    ``backend``: python, onnxruntime, tensorrt, or auto, which takes a native one if ``backends``, the directory of Triton's backends,
-    has it. ``session`` and ``precision`` are opened by the Python backend (:func:`~attnexport.runtime.open.select.open_bundle`);
-    ``precision`` also chooses a native backend's file. ``threads``: ONNX Runtime's threads per operator; by default the instances
-    share the cores.
+    ``backend``: python, onnxruntime, tensorrt, or auto, which takes a native one if ``backends``,
+    the directory of Triton's backends, has it. ``session`` and ``precision`` are opened by the
+    Python backend (:func:`~attnexport.runtime.open.select.open_bundle`); ``precision`` also chooses
+    a native backend's file. ``threads``: ONNX Runtime's threads per operator; by default the
+    instances share the cores.
 
-    ``name`` replaces the bundle's name, ``version`` the next free number; ``keep`` is the number of newest versions to serve, 0 for
-    all. ``max_batch`` may lower the bundle's, ``batch_axis`` is the symbol of the axis along which requests are grouped, ``delay`` the
-    microseconds that a request may wait for others, ``max_queue`` the number of requests that may wait. ``instances`` is the number of
-    parallel copies on ``device`` (of native backends; a session of the Python backend has its own). ``labels`` is a file with the name
-    of a class per line, ``beam`` the width of a sequence model's search. ``reconfigure`` allows changes of an existing model's
-    configuration that clients do not see.
+    ``name`` replaces the bundle's name, ``version`` the next free number; ``keep`` is the number of
+    newest versions to serve, 0 for all. ``max_batch`` may lower the bundle's, ``batch_axis`` is the
+    symbol of the axis along which requests are grouped, ``delay`` the microseconds that a request
+    may wait for others, ``max_queue`` the number of requests that may wait. ``instances`` is the
+    number of parallel copies on ``device`` (of native backends; a session of the Python backend has
+    its own). ``labels`` is a file with the name of a class per line, ``beam`` the width of a
+    sequence model's search. ``reconfigure`` allows changes of an existing model's configuration
+    that clients do not see.
     """
 
     backend: str = "auto"
@@ -78,8 +81,9 @@ class RepositoryOptions:
 class WrittenModel:
     """One version of one model: ``folder`` is REPO/NAME, ``bundle`` its source, ``max_batch`` 0 if requests are not grouped.
 
-    ``backend``: python, onnxruntime, tensorrt or ensemble. ``role``: model; of a sequence model ensemble, encoder or decode, and clients
-    call the ensemble. ``how`` describes what runs, ``notes`` are remarks for the user.
+    ``backend``: python, onnxruntime, tensorrt or ensemble. ``role``: model; of a sequence model
+    ensemble, encoder or decode, and clients call the ensemble. ``how`` describes what runs,
+    ``notes`` are remarks for the user.
     """
 
     name: str

@@ -18,8 +18,8 @@ ENSEMBLE = "ensemble"
 def check_beside(draft: Draft, folder: Path, *, reconfigure: bool) -> None:
     """Compare a draft with the existing model of its name.
 
-    Raise InputError if the version exists, if inputs or outputs differ, or, without ``reconfigure``, if its configuration would change:
-    it may have been edited by hand.
+    Raise InputError if the version exists, if inputs or outputs differ, or, without
+    ``reconfigure``, if its configuration would change: it may have been edited by hand.
     """
     if not folder.exists():
         return
@@ -42,8 +42,9 @@ def check_beside(draft: Draft, folder: Path, *, reconfigure: bool) -> None:
 def publish(draft: Draft, folder: Path) -> None:
     """Move a checked draft to ``folder``.
 
-    For an existing model, the files that the version needs move first and the version's folder last, so that Triton never loads half of
-    it. An ensemble's configuration names the versions of its steps, so it moves last. Raise OSError.
+    For an existing model, the files that the version needs move first and the version's folder
+    last, so that Triton never loads half of it. An ensemble's configuration names the versions of
+    its steps, so it moves last. Raise OSError.
     """
     if not folder.exists():
         draft.folder.rename(folder)

@@ -1,7 +1,8 @@
 """Run the warm-up of a configuration inside the model before Triton does.
 
-Triton 2.51 can crash on a failing warm-up (signal 11 when the answer is an error), together with the versions that serve. A failure
-here raises while the model is opened, so the version is not served, and nothing else happens.
+Triton 2.51 can crash on a failing warm-up (signal 11 when the answer is an error), together with
+the versions that serve. A failure here raises while the model is opened, so the version is not
+served, and nothing else happens.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from .lint import WARMUP
 def rehearse(group: Grouping, inputs: Sequence[TensorSpec], config: Mapping[str, Any], folder: Path) -> None:
     """Run every sample that is read from files of ``folder``/warmup; ``config`` is the model's configuration as JSON.
 
-    Raise the model's error, InputError for more rows than the model takes, and OSError for a file that cannot be read.
+    Raise the model's error, InputError for more rows than the model takes, and OSError for a file
+    that cannot be read.
     """
     for sample in config.get("model_warmup", ()):
         values = sample["inputs"]

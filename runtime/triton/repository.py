@@ -25,10 +25,12 @@ def write_repository(
 ) -> tuple[WrittenModel, ...]:
     """Write a version of a model for each bundle. ``out`` may be a repository already; its models stay.
 
-    An existing model gets one more version. Each model appears whole or not at all; if one bundle cannot be served, nothing is written.
+    An existing model gets one more version. Each model appears whole or not at all; if one bundle
+    cannot be served, nothing is written.
 
-    Raise InputError for a bundle that is damaged or cannot be served as requested, a version that exists, an existing model with other
-    inputs or outputs, and a folder that cannot be written; MissingBackendError without tritonclient.
+    Raise InputError for a bundle that is damaged or cannot be served as requested, a version that
+    exists, an existing model with other inputs or outputs, and a folder that cannot be written;
+    MissingBackendError without tritonclient.
     """
     options = options or RepositoryOptions()
     schema()
@@ -81,8 +83,9 @@ def _check_names(names: Sequence[str]) -> None:
 def _staging(out: Path) -> Iterator[Path]:
     """A hidden folder for drafts, locked against other writers. Folders of killed writers are removed.
 
-    It is beside the repository, since Triton takes every folder inside for a model; it is inside only if a rename from outside is not
-    possible: the repository is a mounted file system, or its parent folder is read-only.
+    It is beside the repository, since Triton takes every folder inside for a model; it is inside
+    only if a rename from outside is not possible: the repository is a mounted file system, or its
+    parent folder is read-only.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file and a repository is a directory", "give another --out")

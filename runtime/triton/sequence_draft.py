@@ -1,7 +1,8 @@
 """Write an encoder-decoder bundle as three models: an encoder, a decode loop around the step, and their ensemble for clients.
 
-An ensemble names its steps by version. So each version runs the parts that belong together, whichever versions are loaded or
-unloaded meanwhile; and since the versions of a model share one configuration, only the newest is served.
+An ensemble names its steps by version. So each version runs the parts that belong together,
+whichever versions are loaded or unloaded meanwhile; and since the versions of a model share one
+configuration, only the newest is served.
 """
 
 from __future__ import annotations

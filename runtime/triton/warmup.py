@@ -19,9 +19,10 @@ def add_warmup(
 ) -> None:
     """Write golden feeds as raw files to ``folder``/warmup, and make a model run them before it is ready.
 
-    There is a sample for every point of the profile with a golden case of its shapes, with as many rows as ``max_batch_size`` allows,
-    and one of a single row. For a model that groups requests the first row is taken: Triton sends it ``batch_size`` times as separate
-    requests. Files are named by their content, so the versions of a model share them and none is overwritten.
+    There is a sample for every point of the profile with a golden case of its shapes, with as many
+    rows as ``max_batch_size`` allows, and one of a single row. For a model that groups requests the
+    first row is taken: Triton sends it ``batch_size`` times as separate requests. Files are named
+    by their content, so the versions of a model share them and none is overwritten.
     """
     most = config.max_batch_size
     into = folder / WARMUP

@@ -40,8 +40,9 @@ class HttpError(Exception):
 class Routes:
     """The functions that answer requests.
 
-    ``get(path, query)`` and ``post(path, query, read_body)`` raise HttpError or AttnexportError. ``allows(host, origin)`` decides
-    by two headers whether a request is answered. ``log`` receives a line for each request.
+    ``get(path, query)`` and ``post(path, query, read_body)`` raise HttpError or AttnexportError.
+    ``allows(host, origin)`` decides by two headers whether a request is answered. ``log`` receives
+    a line for each request.
     """
 
     get: Callable[[str, Query], Answer]

@@ -22,8 +22,9 @@ MOST_EXAMPLES = 12
 class ImageModel:
     """A model that takes one image.
 
-    ``scale`` converts pixels to its input; ``known``: the bundle has it, from its sample images. ``classes`` are the names of the
-    classes, if the samples had any. ``examples`` (N, C, H, W) are real samples of the golden inputs; N may be 0.
+    ``scale`` converts pixels to its input; ``known``: the bundle has it, from its sample images.
+    ``classes`` are the names of the classes, if the samples had any. ``examples`` (N, C, H, W) are
+    real samples of the golden inputs; N may be 0.
     """
 
     name: str

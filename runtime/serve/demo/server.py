@@ -1,7 +1,7 @@
 """The demo page: it takes an image, asks Triton by gRPC, and answers with the numbers that the page draws.
 
-It serves only its own page: no other file, no address but Triton's, no request from another site (the Origin of a request
-must be the page's, and its Host an address of this server).
+It serves only its own page: no other file, no address but Triton's, no request from another site
+(the Origin of a request must be the page's, and its Host an address of this server).
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class Demo:
     def look(self, name: str, body: bytes, query: Query) -> dict[str, Any]:
         """Run a model on an image file, or on an example. ``query``: mean, std and example, as the page sends them.
 
-        Raise HttpError for an unknown model or too many requests, AttnexportError for an image or answer that is not valid.
+        Raise HttpError for an unknown model or too many requests, AttnexportError for an image or
+        answer that is not valid.
         """
         model = self._model(name)
         if not self._turns.acquire(blocking=False):
