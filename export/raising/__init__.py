@@ -1,7 +1,7 @@
-"""Windows that another exporter has spelled out become operators of the attnexport domain again, where that can be proved.
+"""Raise windows that another exporter or a loop has spelled out to operators of the attnexport domain.
 
-``RULES`` is the whole list; each is one file with its spelling on top. A rule that sees its spelling and cannot prove it gives a reason,
-and the nodes stay as they are. Captured models come here too: loops over shifts are written by hand.
+``RULES`` is the list of rules, one file each, with the spelling at the top of the file. A rule that matches its spelling but
+cannot verify it gives a reason, and the nodes stay. Captured models pass here too, since loops over shifts are written by hand.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .rule import Match, RaisingRule
 
 __all__ = ["RULES", "Raised", "raise_windows"]
 
-# The larger spelling first: what it takes, the smaller one no longer sees.
+# Larger spellings first: a smaller one no longer sees the nodes that they take.
 RULES: tuple[RaisingRule[Any], ...] = (
     gathered_im2col.RULE,
     gathered_unfold.RULE,
@@ -95,7 +95,7 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         return inferred(model)
     except onnx.shape_inference.InferenceError:
-        return model  # the checker of a later stage says what is wrong; here less is known
+        return model  # the checker of a later stage reports the contradiction; less is known here
 
 
 def _replace(graph: gs.Graph, rule: RaisingRule[Any], match: Match[Any], taken: set[str]) -> None:

@@ -1,9 +1,9 @@
-"""Branches that differ only in which tap they take, found: a tree of the operators that all of them share, with the differences as leaves.
+"""Find branches that differ only in the tap that they take: a tree of their shared operators, with the differences as leaves.
 
     q * k[.., 0:H], q * k[.., 1:H+1], q * k[.., 2:H+2]   ->   Same(q) * TapLeaf(k, 3 taps)
 
-Leaves are the same tensor in every branch, parts of one tensor (a grid of windows or of entries), or constants. Operators are those that
-act on each branch by itself whatever axis is put beside its own (lifted.py). Nothing is written here.
+A leaf is the same tensor in every branch, the parts of one tensor (a grid of windows or of entries), or constants. The
+operators act on each branch separately, wherever an axis for the branches is added (see lifted.py). Nothing is written here.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ MOVES = {"Unsqueeze", "Squeeze", "Transpose", "Reshape"}
 PRODUCTS = {"MatMul", "Einsum"}
 
 LIMIT = 48
-"""Tensors of one branch: more than the arithmetic of a tap is no shifted branch."""
+"""The most tensors of one branch: a shifted branch has only the arithmetic of a tap."""
 SMALL = 4096
-"""Constants of more values are told apart by name only."""
+"""Constants of more values are distinguished by name only."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Same:
 
 @dataclass(frozen=True)
 class TapLeaf:
-    """Each branch takes its own tap of one tensor."""
+    """Each branch takes another tap of one tensor."""
 
     grid: TapGrid
     rank: int
@@ -60,14 +60,14 @@ class TapLeaf:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A constant of its own in each branch, all of one shape."""
+    """Another constant in each branch, all of one shape."""
 
     values: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
 class BranchOperator:
-    """The same operator in every branch; ``node`` is that of the first. ``rank``: of its output in one branch."""
+    """The same operator in every branch. ``node`` is the first branch's, ``rank`` the rank of its output in one branch."""
 
     node: Any
     inputs: tuple[Tree, ...]
@@ -79,14 +79,14 @@ Tree = Same | TapLeaf | Numbers | BranchOperator
 
 @dataclass
 class Branches:
-    """The search for what some tensors have in common. ``grids``: those found, in the order of the tree; ``reason``: why there is none."""
+    """The search for the tree of some branches. ``grids`` are in the order of the tree; ``reason`` says why there is no tree."""
 
     grids: list[TapGrid] = field(default_factory=list)
     reason: str | None = None
     seen: dict[tuple[int, ...], Tree | None] = field(default_factory=dict)
 
     def find(self, tensors: tuple[Any, ...]) -> Tree | None:
-        """The tree of these tensors, one of each branch; None where they are computed differently."""
+        """The tree of these tensors, one of each branch; None if they are computed differently."""
         key = tuple(id(t) for t in tensors)
         if key not in self.seen:
             if len(self.seen) >= LIMIT:
@@ -134,7 +134,7 @@ class Branches:
             return Same(tensors[0])
         if any(isinstance(entry, Same) and entry.value.shape is None for entry in inputs):
             return None
-        # Axes and shapes are the same in every branch, or the branches are not of one form.
+        # Axes and shapes must be the same in every branch.
         if first.op not in ELEMENTWISE | PRODUCTS and not all(isinstance(entry, Same) for entry in inputs[1:]):
             return None
         if first.op in REDUCTIONS | {"Unsqueeze", "Squeeze"} and not _has_axes(first):

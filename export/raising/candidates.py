@@ -1,6 +1,7 @@
-"""Whether a model can have anything for the rules at all: a look at its nodes by name, before shapes are inferred and a graph is built.
+"""Decide quickly, from the names of nodes, whether a model can hold windows, before shapes are inferred and a graph is built.
 
-Necessary conditions only, on the protobuf, in time linear in the nodes: most models have no windows spelled out, and pay nothing.
+These are necessary conditions only, checked on the protobuf in time linear in the nodes. Most models hold no windows that
+are spelled out, and pay nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _FEWEST = 3
 
 
 def possible(model: onnx.ModelProto) -> bool:
-    """False only where no rule would find anything in the main graph."""
+    """False only if no rule can match in the main graph."""
     graph = model.graph
     if not any(node.op_type in _PARTS or node.op_type == "Conv" for node in graph.node):
         return False
@@ -44,7 +45,7 @@ class _Candidates:
         return node.op_type == "Add" and not self._inner(node.output[0]) and self._summed(node)
 
     def _lookup(self, node: onnx.NodeProto) -> bool:
-        """By more than a number or a list of numbers."""
+        """Whether a Gather looks up more than a number or a list of numbers."""
         if node.input[1] in self.dims:
             return len(self.dims[node.input[1]]) > 1
         made = self.made.get(node.input[1])
@@ -61,12 +62,12 @@ class _Candidates:
         return enough and len(kinds) == 1 and self._has_part(node.input[0])
 
     def _summed(self, node: onnx.NodeProto) -> bool:
-        found = 0
+        count = 0
         for name in self._terms(node):
             made = self.made.get(name)
             if made is not None and made.op_type in PRODUCTS | {"Mul"} and self._has_part(name):
-                found += 1
-                if found == _FEWEST:
+                count += 1
+                if count == _FEWEST:
                     return True
         return False
 
@@ -84,7 +85,7 @@ class _Candidates:
                 yield name
 
     def _has_part(self, name: str) -> bool:
-        """Whether a branch takes a part of something, within as many operators as a branch may have."""
+        """Whether a branch slices a tensor, within the number of operators that a branch may have."""
         waiting, seen = [name], 0
         while waiting and seen < LIMIT:
             seen += 1

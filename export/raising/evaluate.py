@@ -1,4 +1,4 @@
-"""Integers that are computed from constants alone, by operators that constant folding leaves to the run.
+"""Evaluate integers that are computed from constants by operators that constant folding leaves in the graph.
 
 Folding stops at ConstantOfShape and NonZero, which the TorchScript exporter writes for padding and for ``arange``.
 """

@@ -1,10 +1,9 @@
-"""F.unfold as exporters spell it out: two Gathers, a Transpose and a Reshape become one Im2Col.
+"""F.unfold as exporters spell it: two Gathers, a Transpose and a Reshape become one Im2Col.
 
     Gather(x, I_h, axis=2) -> Gather(., I_w, axis=4) -> Transpose(0,1,2,4,3,5) -> Reshape(N, C*kh*kw, Lh*Lw)
 
-Proved, not guessed: both indices are window matrices (see index_matrix.py) whose windows fill their axis. A Reshape to other axes
-(exporters merge it with the view that follows) stays behind the Im2Col: the values are in the same order. What cannot be proved is
-left as it is, with the reason.
+Verified: both indices are window matrices (see index_matrix.py) whose windows fill their axis. A Reshape to other axes
+(exporters merge it with the view that follows) stays behind the Im2Col: the values are in the same order.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def find(node: Any) -> Match[tuple[Any, dict[str, Any]]] | str | None:
         if windows.offset:
             return f"{name}: its windows do not start at zero"
         if size is None or not windows.fill(size):
-            return f"{name}: its windows are not proved to fill the axis"
+            return f"{name}: its windows are not known to fill the axis"
         both.append(windows)
     columns = _gives_columns(node, x, both)
     if not columns and (reason := _refuse_reshape(node)):
@@ -66,9 +65,9 @@ RULE = RaisingRule("gathered_im2col", find, build)
 
 
 def _gives_columns(node: Any, x: Any, both: list[Windows]) -> bool:
-    """Whether the Reshape's sizes are proved to be (N, C*kh*kw, Lh*Lw); one of them may be -1."""
-    wanted = all_integers(node.inputs[1])
-    if wanted is None or len(wanted) != 3:
+    """Whether the Reshape's sizes are known to be (N, C*kh*kw, Lh*Lw); one of them may be -1."""
+    sizes = all_integers(node.inputs[1])
+    if sizes is None or len(sizes) != 3:
         return False
     batch, channels = length(x, 0), length(x, 1)
     features = None if channels is None else channels * Size.number(both[0].taps * both[1].taps)
@@ -76,21 +75,21 @@ def _gives_columns(node: Any, x: Any, both: list[Windows]) -> bool:
     area = None
     if high.value is not None and wide.value is not None:
         area = Size.number(-(-high.value // both[0].step) * -(-wide.value // both[1].step))
-    copied = wanted[0].value == 0 and not node.attrs.get("allowzero", 0)
-    proved = [
-        copied or wanted[0] == batch,
-        wanted[1] == features,
-        area is not None and wanted[2] == area,
+    copied = sizes[0].value == 0 and not node.attrs.get("allowzero", 0)
+    known = [
+        copied or sizes[0] == batch,
+        sizes[1] == features,
+        area is not None and sizes[2] == area,
     ]
-    open_sizes = [size.value == -1 for size in wanted]
-    return sum(open_sizes) <= 1 and all(p or o for p, o in zip(proved, open_sizes, strict=True))
+    open_sizes = [size.value == -1 for size in sizes]
+    return sum(open_sizes) <= 1 and all(k or o for k, o in zip(known, open_sizes, strict=True))
 
 
 def _refuse_reshape(node: Any) -> str | None:
-    """A 0 copies a size of what is reshaped, and of those only the batch is the same before and after."""
+    """A 0 copies a size of the reshaped tensor; only its batch is the same before and after."""
     if node.attrs.get("allowzero", 0):
         return None
-    wanted = all_integers(node.inputs[1])
-    if wanted is None:
+    sizes = all_integers(node.inputs[1])
+    if sizes is None:
         return "the shape of its Reshape is not known"
-    return "its Reshape copies a size of the windows" if Size.number(0) in wanted[1:] else None
+    return "its Reshape copies a size of the windows" if Size.number(0) in sizes[1:] else None

@@ -1,10 +1,10 @@
-"""Tensor.unfold as exporters spell it out: one Gather by a window matrix becomes Unfold, its window axis moved into place.
+"""Tensor.unfold as exporters spell it: one Gather by a window matrix becomes Unfold, and its window axis moves into place.
 
     Gather(x, I, axis=a),  I[q, p] = q*step + p   ->   Unfold(x, axis=a, size, step), its last axis moved to a + 1
-                                                        (to a, where I is transposed)
+                                                        (to a if I is transposed)
 
-Proved from the index: the taps are neighbours, and the windows fill the axis. Where a matrix can be read both ways, the reading with
-fewer taps is taken.
+Verified from the index: the taps are neighbours, and the windows fill the axis. If a matrix can be read both ways, the
+reading with fewer taps is used.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def find(node: Any) -> Match[tuple[dict[str, Any], list[int]]] | str | None:
     rank = len(x.shape)
     axis = int(node.attrs.get("axis", 0)) % rank
     size = length(x, axis)
-    readings = [_proved(index, taps_first, size) for taps_first in (False, True)]
-    proved = [windows for windows in readings if isinstance(windows, Windows)]
-    if not proved:
+    readings = [_verified(index, taps_first, size) for taps_first in (False, True)]
+    verified = [windows for windows in readings if isinstance(windows, Windows)]
+    if not verified:
         return next(r for r in readings if isinstance(r, str) and (r != OTHERWISE or readings.count(OTHERWISE) == 2))
-    windows = min(proved, key=lambda w: w.taps)
+    windows = min(verified, key=lambda w: w.taps)
     place = axis if windows.taps_first else axis + 1
     perm = list(range(rank))
     perm.insert(place, rank)
@@ -53,14 +53,14 @@ def build(emit: GraphBuilder, match: Match[tuple[dict[str, Any], list[int]]]) ->
 RULE = RaisingRule("gathered_unfold", find, build)
 
 
-def _proved(index: Any, taps_first: bool, size: Size | None) -> Windows | str:
+def _verified(index: Any, taps_first: bool, size: Size | None) -> Windows | str:
     windows = read(index, taps_first=taps_first)
     if isinstance(windows, str):
         return windows
     if windows.dilation != 1 or windows.offset:
         return "its windows are dilated or do not start at zero"
     if size is None or not windows.fill(size):
-        return "its windows are not proved to fill the axis"
+        return "its windows are not known to fill the axis"
     return windows
 
 

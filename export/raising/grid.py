@@ -1,9 +1,9 @@
-"""Several views of one tensor as the taps of one window: their offsets are a full grid, their extents are equal.
+"""Read several views of one tensor as the taps of one window: their offsets form a full grid, and their lengths are equal.
 
     starts (0,0) (0,2) (0,4) (1,0) (1,2) (1,4)  ->  along one axis 2 taps, 1 apart; along the other 3 taps, 2 apart
 
-The order of the taps may be any; it is kept beside the grid. An axis on which every view has one position is not windowed but looked up:
-the views are its entries. Where a window slides along another axis, and this one is kept, it holds a single window.
+The taps may be in any order; the grid keeps it. If every view has one position on an axis, that axis is looked up instead
+of windowed: the views are its entries. It holds a single window if a window slides along another axis and the axis is kept.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ class TapGrid:
 
     @property
     def windows(self) -> tuple[TapAxis, ...]:
-        """The axes along which a window slides, and those that hold a single one beside them."""
+        """The axes along which a window slides, and those that hold a single window beside them."""
         slides = any(not self._single(t.axis) for t in self.taps)
         return tuple(t for t in self.taps if slides and (t.axis in self.first.kept or not self._single(t.axis)))
 
     @property
     def entries(self) -> tuple[TapAxis, ...]:
-        """The axes that the taps are entries of."""
+        """The axes whose entries the taps are."""
         windows = self.windows
         return tuple(t for t in self.taps if t not in windows)
 
     @property
     def overlaps(self) -> bool:
-        """Whether taps lie between each other's places: tiles and halves of an axis are not what a window operator is for."""
+        """Whether taps overlap: tiles and halves of an axis need no window operator."""
         return any(self._overlaps(t) for t in self.windows)
 
     def _single(self, axis: int) -> bool:
@@ -66,7 +66,7 @@ class TapGrid:
 
 
 def read_grid(tensors: tuple[Any, ...]) -> TapGrid | str | None:
-    """The grid of these tensors. None where they are no parts of anything; a reason where they are, and are no grid."""
+    """The grid of these tensors; None if they are not views of one tensor, a reason if their offsets form no grid."""
     paths = [chain(tensor) for tensor in tensors]
     if any(len(path) < 2 for path in paths):
         return None
@@ -75,13 +75,13 @@ def read_grid(tensors: tuple[Any, ...]) -> TapGrid | str | None:
         shared += 1
     if shared == 0:
         return _several_bases([path[0] for path in paths])
-    # What all of them go through is no part of the window.
+    # Views that all of them share do not belong to the window.
     base = paths[0][shared - 1]
     views = []
     for path in paths:
         found = view(path[shared - 1 :])
         if found is None:
-            return "the bounds of its slices are not proved to lie inside the axis"
+            return "the bounds of its slices are not known to lie inside the axis"
         views.append(found)
     return _grid(base, views)
 

@@ -20,7 +20,7 @@ OTHERWISE = "its windows are laid out otherwise"
 class Windows:
     """``taps`` values ``dilation`` apart, a window every ``step``, from ``offset`` on.
 
-    ``reach`` bounds the windows: there are ``ceil(reach / step)`` of them. ``taps_first``: whether rows of the matrix are taps.
+    There are ``ceil(reach / step)`` windows. ``taps_first`` says whether the rows of the matrix are the taps.
     """
 
     taps: int
@@ -31,7 +31,7 @@ class Windows:
     taps_first: bool
 
     def fill(self, length: Size) -> bool:
-        """Whether these are exactly the windows that fit into an axis of that length, none left out and none beyond."""
+        """Whether these are exactly the windows that fit into an axis of that length."""
         last = length - Size.number(self.offset + self.dilation * (self.taps - 1))
         if self.reach == last:
             return True
@@ -41,9 +41,9 @@ class Windows:
 
 
 def read(index: Any, *, taps_first: bool) -> Windows | str:
-    """The windows that an index tensor means when its rows are the taps, or when its columns are; or why it means none.
+    """The windows of an index tensor whose rows (or columns) are the taps; a reason if it has none.
 
-    A constant matrix can be read both ways (``p + q`` is its own transpose); a sum says itself which of its parts are the taps.
+    A constant matrix can be read both ways (``p + q`` is its own transpose); in a sum the constant part is the taps.
     """
     values = constant(index)
     if values is not None:
@@ -62,7 +62,7 @@ def read(index: Any, *, taps_first: bool) -> Windows | str:
 
 
 def _progression(values: np.ndarray) -> tuple[int, int] | None:
-    """First value and difference of an arithmetic progression; one value alone has the difference 1."""
+    """First value and difference of an arithmetic progression; a single value has the difference 1."""
     flat = values.reshape(-1).astype(np.int64)
     step = int(flat[1] - flat[0]) if flat.size > 1 else 1
     if step < 1 or not np.array_equal(flat, flat[0] + step * np.arange(flat.size)):
@@ -72,7 +72,7 @@ def _progression(values: np.ndarray) -> tuple[int, int] | None:
 
 def _from_matrix(values: np.ndarray, taps_first: bool) -> Windows | str:
     if values.ndim != 2 or values.dtype.kind not in "iu" or min(values.shape) < 1:
-        return "its index is no matrix"
+        return "its index is not a matrix"
     rows, columns = _progression(values[:, 0]), _progression(values[0])
     if rows is None or columns is None or rows[0] < 0:
         return "its index does not rise evenly"

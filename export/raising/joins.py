@@ -1,4 +1,4 @@
-"""Branches that are joined again: what a Concat or a sum of branches becomes once its branches are written as one."""
+"""Write branches that a Concat joins, or that a sum adds, as one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .rule import Match
 from .windows import Lifted, operators
 
 FEWEST = 3
-"""Fewer branches are no window worth an operator, and halves of an axis are everywhere."""
+"""The fewest branches that are worth a window operator: halves of an axis are everywhere."""
 
 
 @dataclass(frozen=True)
 class Joined:
-    """Branches found alike, and the grids that they take their taps from. The first one with windows gives the order."""
+    """Branches with one tree, and the grids of their taps. The first grid with windows gives the order."""
 
     tree: Tree
     grids: tuple[TapGrid, ...]
@@ -38,7 +38,7 @@ class Joined:
 
     @property
     def computes(self) -> bool:
-        """Whether a branch does arithmetic, and is not only moved."""
+        """Whether a branch does arithmetic and does not only move values."""
         tree = self.tree
         while isinstance(tree, BranchOperator) and tree.node.op in (
             "Unsqueeze",
@@ -52,7 +52,7 @@ class Joined:
 
 
 def find(branches: tuple[Any, ...]) -> Joined | str | None:
-    """What the branches have in common. None where they are no windows; a reason where they look like it."""
+    """The tree of the branches; None if they are not windows, a reason if they only look like windows."""
     if len(branches) < FEWEST:
         return None
     search = Branches()
@@ -82,7 +82,7 @@ def concat(emit: GraphBuilder, match: Match[Joined]) -> Value:
 
 
 def stacked(tree: Tree, axis: int) -> Tree | None:
-    """What is stacked, where a branch ends by the very axis along which the branches are joined."""
+    """The stacked tree, if each branch ends with an Unsqueeze of the axis along which the branches are joined."""
     if not isinstance(tree, BranchOperator) or tree.node.op != "Unsqueeze":
         return None
     axes = constant(tree.node.inputs[1])
@@ -96,7 +96,7 @@ def _in_order_of_branches(emit: GraphBuilder, x: Lifted, order: tuple[int, ...])
 
 
 def _merged(emit: GraphBuilder, node: Any, x: Lifted, axis: int) -> list[Dim]:
-    """The shape of the Concat's output, for a Reshape of (…, taps, part, …); axes in front are copied."""
+    """The shape of the Concat's output for a Reshape of (…, taps, part, …); the axes in front are copied."""
     sizes: list[Dim] = [0] * axis
     known = [length(node.outputs[0], i) for i in range(axis, x.rank)]
     numbers = [size.value if size is not None and size.value is not None else None for size in known]

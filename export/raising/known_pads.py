@@ -1,9 +1,9 @@
-"""Pads that are numbers, and are computed all the same, become constants.
+"""Replace Pad amounts that are computed from constants by constants.
 
     Pad(x, Cast(Reshape(Transpose(Slice(Reshape(Concat(p, ConstantOfShape(n)))))))) -> Pad(x, pads)
 
-So does the TorchScript exporter write every F.pad: torch counts pads from the last axis, ONNX from the first, and the reversal is left
-to the run. Shapes behind such a Pad are unknown to inference, and TensorRT wants the numbers.
+The TorchScript exporter writes every F.pad like this: torch counts pads from the last axis, ONNX from the first, and the graph
+reverses them. Inference does not know the shapes behind such a Pad, and TensorRT requires constants.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .evaluate import numbers
 
 
 def settle_pads(graph: Any) -> bool:
-    """Replace such inputs of the graph's Pads, in place; whether there was one."""
+    """Replace such inputs of the graph's Pads in place; return whether there was one."""
     changed = False
     for node in graph.nodes:
         if node.op != "Pad" or len(node.inputs) < 2 or constant(node.inputs[1]) is not None:

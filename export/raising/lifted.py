@@ -1,7 +1,7 @@
-"""A tree of branches written once, with an axis for the taps: the operator of one branch on the tensors of all.
+"""Write a tree of branches once, with an axis for the taps: the operators of one branch, on the tensors of all branches.
 
-Where the axis of taps lies follows the windows; it is moved only where two operands have it in different places. Elementwise operators
-and products broadcast over it, reductions and moves of other axes leave it where it is.
+The place of the taps' axis follows the windows. It moves only if two operands have it in different places. Elementwise
+operators and products broadcast over it; reductions and moves of other axes leave it in place.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Writer:
         self._written: dict[int, Lifted] = {}
 
     def write(self, tree: Tree, behind: int | None = None) -> Lifted:
-        """The tensor of all taps; ``behind``: how many axes should lie behind that of the taps, where it can be chosen."""
-        if id(tree) not in self._written:  # what a branch uses twice is written once
+        """The tensor of all taps. ``behind`` asks for that many axes behind the taps, if there is a choice."""
+        if id(tree) not in self._written:  # a value that a branch uses twice is written once
             self._written[id(tree)] = self._write(tree, behind)
         return self._written[id(tree)]
 
@@ -46,7 +46,7 @@ class Writer:
         return self._moved(tree, behind)
 
     def move(self, x: Lifted, at: int) -> Lifted:
-        """With the axis of taps in front of the axis ``at``."""
+        """Move the axis of taps in front of the axis ``at``."""
         if x.at is None or x.at == at:
             return x
         perm = [axis for axis in range(x.rank + 1) if axis != x.at]
@@ -54,7 +54,7 @@ class Writer:
         return Lifted(self.emit.transpose(x.value, perm), x.rank, at)
 
     def _ordered(self, x: Lifted, order: tuple[int, ...]) -> Lifted:
-        """The taps of a grid in the order of the branches."""
+        """Bring the taps of a grid into the order of the branches."""
         index = [0] * len(order)
         for mine, wanted in zip(order, self.order, strict=True):
             index[wanted] = mine
@@ -83,7 +83,7 @@ class Writer:
         return self._same_operator(tree.node, values, tree.rank, tree.rank - behind)
 
     def _aligned(self, x: Lifted, behind: int) -> Value:
-        """x so that broadcasting from the last axis on puts the taps in front of the last ``behind`` axes."""
+        """Shape x so that broadcasting puts the taps in front of the last ``behind`` axes."""
         if x.at is None:
             return x.value if x.rank <= behind else self.emit.unsqueeze(x.value, [x.rank - behind])
         if x.rank >= behind:
@@ -127,7 +127,7 @@ class Writer:
         return Lifted(value, tree.rank, at)
 
     def _reshaped(self, tree: BranchOperator, x: Lifted) -> Lifted:
-        """Axes at the end that the Reshape leaves alone stay behind the taps; otherwise the taps go to the front."""
+        """Write a Reshape. Axes at the end that it keeps stay behind the taps; otherwise the taps move to the front."""
         assert x.at is not None
         after, shape = tree.node.outputs[0], tree.node.inputs[1]
         asked = all_integers(shape) or [Size.number(-1)] * tree.rank
@@ -146,7 +146,7 @@ class Writer:
         return Lifted(self.emit.op("Reshape", x.value, wanted, **allow), tree.rank, at)
 
     def _with_taps(self, shape: Value, at: int, rank: int) -> Value:
-        """The sizes of a shape with the number of taps put in at ``at``."""
+        """The sizes of a shape with the number of taps inserted at ``at``."""
         sizes, taps = constant(shape), len(self.order)
         if sizes is not None:
             return self.emit.ints([*map(int, sizes[:at]), taps, *map(int, sizes[at:])])
@@ -163,7 +163,7 @@ class Writer:
 
 
 def _length(tree: BranchOperator, axis: int) -> Size | None:
-    """The length of an axis of a branch in front of its last operator."""
+    """The length of an axis of a branch before its last operator."""
     (inner, *_) = tree.inputs
     if isinstance(inner, TapLeaf):
         return inner.grid.first.parts[inner.grid.first.kept[axis]].count

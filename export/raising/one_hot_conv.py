@@ -1,10 +1,10 @@
-"""A convolution that only copies: one weight of 1 for each output, so that its outputs are the taps of a window.
+"""A convolution that only copies: each output has one weight of 1, so that the outputs are the taps of a window.
 
     Conv(x, W, no bias),  W[o] is 1 at one channel and tap, 0 elsewhere   ->  Im2Col(x), Reshape    (one or three axes: Pad, Unfold)
 
-Proved from the weights: exactly one 1 in each output's kernel, every tap of every channel once. Taps before channels is a Transpose, any
-other order a Gather of channels. Products with exact ones and sums with exact zeros are exact; NaN and infinity no longer spread to the
-other taps of their window.
+Verified from the weights: exactly one 1 in each output's kernel, every tap of every channel once. Taps before channels need a
+Transpose, any other order a Gather of channels. Products with exact ones and sums with exact zeros are exact; NaN and
+infinity no longer spread to the other taps of their window.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def find(node: Any) -> Match[np.ndarray] | str | None:
     x, weight = node.inputs[:2]
     outputs, inner, *kernel = weight.shape
     group, taps = node.attrs.get("group", 1), prod(kernel)
-    # Weights are read only where the sizes are right: a backbone has a great many.
+    # Weights are read only if the sizes fit: a backbone has a great many.
     if taps < 2 or outputs != inner * group * taps or (values := constant(weight)) is None:
         return None
     flat = values.reshape(outputs, -1)
@@ -39,7 +39,7 @@ def find(node: Any) -> Match[np.ndarray] | str | None:
     first = np.arange(outputs) // (outputs // group) * inner * taps  # of the group's channels
     source = first + flat.argmax(axis=1)
     if len(set(source.tolist())) < outputs:
-        return "it copies some taps twice and others never"
+        return "it copies some taps twice and others not at all"
     ops = ("Im2Col",) if len(kernel) == 2 else ("Unfold",) * len(kernel)
     return Match(node, ops, source)
 
@@ -86,7 +86,7 @@ def _unfolded(emit: GraphBuilder, x: Value, kernel: list[int], dilation: list[in
 def _space(
     emit: GraphBuilder, node: Any, kernel: list[int], dilation: list[int], stride: list[int], pads: list[int]
 ) -> list[Dim]:
-    """The sizes of the output, at most one of them left to be inferred."""
+    """The sizes of the output; at most one of them is left to be inferred."""
     n, y = len(kernel), node.outputs[0]
     known = [length(y, i + 2) if y.shape is not None else None for i in range(n)]
     space: list[Dim] = [size.value if size is not None and size.value is not None else -1 for size in known]

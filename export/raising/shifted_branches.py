@@ -1,9 +1,9 @@
-"""The same arithmetic at every tap of a window, joined by a Concat: the window operator, and the arithmetic once.
+"""The same arithmetic at every tap of a window, joined by a Concat, becomes the window operator and the arithmetic once.
 
     cat([(q * kp[:, :, i:i+H, j:j+W]).sum(1, keepdim=True) for i, j], 1)  ->  ReduceSum(q[:, :, None] * windows(kp), 1)
 
-Branches are the same operators on the same tensors, but for the tap that they slice, or look up along an axis of another tensor, and for
-constants. Each value is computed as before; the branches only lie beside each other in one tensor.
+Branches are the same operators on the same tensors, except for the tap that they slice, or look up along an axis of another
+tensor, and for constants. Each value is computed as before; the branches only lie beside each other in one tensor.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A weighted sum over the taps of a window, written as a chain of Adds: the window operator, one product, one ReduceSum.
+"""A weighted sum over the taps of a window, written as a chain of Adds, becomes the window operator, one product, one ReduceSum.
 
     sum(a[:, t:t+1] * vp[:, :, i:i+H, j:j+W] for t, (i, j))  ->  ReduceSum(a[:, None] * windows(vp), taps)
 
-The weights must be entries of a tensor, one for each tap: a sum of slices alone is a box filter, and one with constant weights a
-convolution, which an operator of windows would only slow down. What else is added (a residual) is added afterwards. Addition in another
-order rounds otherwise; nothing else changes.
+The weights must be entries of a tensor, one for each tap. A sum of slices is a box filter, and one with constant weights a
+convolution; a window operator would only slow those down. Other terms (a residual) are added afterwards. The order of the
+additions changes their rounding, and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from ..graph.builder import GraphBuilder, Value
 from ..graph.shapes import constant, length, producer
-from ..graph.size import Size
+from ..graph.size import ONE
 from . import joins
 from .lifted import Writer
 from .rule import Match, RaisingRule
@@ -54,7 +54,7 @@ def _inner(value: Any) -> bool:
 
 
 def _terms(node: Any) -> list[Any]:
-    """What a tree of Adds adds up, in order."""
+    """The terms of a tree of Adds, in order."""
     terms: list[Any] = []
     open_values = list(node.inputs)[::-1]
     while open_values:
@@ -68,13 +68,13 @@ def _terms(node: Any) -> list[Any]:
 
 
 def _zero(value: Any, total: Any) -> bool:
-    """Whether adding it changes nothing: zeros, of no more than the shape of the sum."""
+    """Whether adding it changes nothing: zeros that do not enlarge the shape of the sum."""
     if not _zeros(value):
         return False
     if value.shape is None or total.shape is None or len(value.shape) > len(total.shape):
         return False
     sizes = [(length(value, axis), length(total, axis)) for axis in range(-len(value.shape), 0)]
-    return all(mine is not None and mine in (theirs, Size.number(1)) for mine, theirs in sizes)
+    return all(size is not None and size in (other, ONE) for size, other in sizes)
 
 
 def _zeros(value: Any) -> bool:

@@ -1,10 +1,11 @@
-"""Slices of one tensor at every tap of a window, stacked or joined: one window operator, and the axis of taps where it was.
+"""Slices of one tensor at every tap of a window, stacked or joined, become one window operator.
 
     stack([xp[:, :, i:i+H, j:j+W] for i in range(kh) for j in range(kw)], axis)  ->  Im2Col(xp), Reshape, Transpose
     the same over one or three axes, or with the channels last                   ->  Unfold for each axis, Reshape, Transpose
 
-A Concat along an axis of the tensor itself (``cat`` along the channels) merges the taps with it. Proved from the slices' bounds: offsets
-are a full grid, evenly apart; lengths and strides are equal. Where the windows stop short of the axis, it is cropped first.
+A Concat along an axis of the tensor (``cat`` along the channels) merges the taps with it. Verified from the slices' bounds:
+offsets form a full, evenly spaced grid; lengths and strides are equal. If the windows do not reach the end of the axis, it is
+cropped first.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Tensor.unfold as the TorchScript exporter spells it out: a Slice for each window, its axis moved to the end, all of them stacked.
+"""Tensor.unfold as the TorchScript exporter spells it: a Slice for each window, its axis moved to the end, all of them stacked.
 
     Concat(axis=a) of Unsqueeze(Transpose(Slice(x, p*step, p*step + size, axis=a)), a), p = 0, 1, …
         ->  Unfold(x, axis=a, size, step)
 
-Proved: Slices of one length, evenly apart, in order, all of those that fit. Otherwise the axis is cropped to what they cover.
-Along the last axis nothing is moved, and the same graph is a loop over taps, each with all places: what is longer is the places.
+Verified: the Slices have one length, are evenly spaced and in order, and there are as many as fit; otherwise the axis is
+cropped to what they cover. Along the last axis nothing is moved, and the same graph is a loop over taps, each with all
+places: the longer one of the two is the places.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ RULE = RaisingRule("stacked_windows", find, build)
 
 
 def _covered(emit: GraphBuilder, grid: TapGrid) -> Value:
-    """The base, or as much of it as the windows cover: values behind the last one that are fewer than a step make no window more."""
+    """The base, cropped to the windows. Fewer values than a step behind the last window stay: they add no window."""
     (places,) = grid.taps
     sizes = [size_of(grid.base, axis) for axis in range(len(grid.first.parts))]
     behind = sizes[places.axis] - grid.first.parts[places.axis].reach - Size.number(places.last)

@@ -1,9 +1,10 @@
-"""torch.as_strided as torch.onnx spells it out: one Gather from the flattened tensor by numbers that a window makes.
+"""torch.as_strided as torch.onnx spells it: one Gather from the flattened tensor by the numbers of windows.
 
     Gather(Reshape(x, [-1]), I),  I = offset + sum_a i_a * stride_a   ->   Im2Col or Unfolds of x, its axes in the order of I
 
-Proved from the numbers of I and the sizes of x: every stride is a whole number of steps along one axis of x, no axis has more than a
-position and a tap, and no index runs over the end of its axis. The batch may be free (a Range times the size of one image).
+Verified from the numbers of I and the sizes of x: every stride is an integer number of steps along one axis of x, no axis has
+more than a position and a tap, and no index passes the end of its axis. The batch may be free (a Range times the size of one
+image).
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ RULE = RaisingRule("strided_gather", find, build)
 
 
 def _runs(index: Any, rank: int) -> tuple[int, list[StrideRun]] | None:
-    """The offset and the runs of an index: a constant, or constants and one Range added up."""
+    """The offset and the runs of an index: a constant, or the sum of constants and one Range."""
     fixed, free = np.zeros((1,) * rank, np.int64), None
     open_terms = [index]
     while open_terms:
@@ -138,7 +139,7 @@ def _range(term: Any, rank: int) -> tuple[int, StrideRun] | None:
 def _place(
     sizes: list[Size], offset: int, runs: list[StrideRun]
 ) -> tuple[View, tuple[TapAxis, ...], list[tuple[int, bool]]] | str:
-    """Each run as the positions or the taps along one axis of x: (view of the first tap, taps, what each run is)."""
+    """Assign each run to an axis of x, as its positions or its taps: (view of the first tap, taps, role of each run)."""
     rank = len(sizes)
     whole = [1] * rank
     for axis in range(rank - 2, -1, -1):
@@ -152,7 +153,7 @@ def _place(
         if not fits:
             return "a stride of its windows is that of no axis"
         along[fits[0]].append(i)
-    # A run of one number has no stride: it is the position on an axis that no other run is along.
+    # A run of one number has no stride: it is the position on an axis without another run.
     for axis in range(rank):
         if not along[axis] and alone:
             along[axis].append(alone.pop(0))
@@ -163,7 +164,7 @@ def _place(
         start, offset = divmod(offset, whole[axis])
         if not 1 <= len(mine) <= 2:
             return "its axes are not those of the tensor and of a window"
-        # Of two runs the shorter one is the taps.
+        # The shorter of two runs is the taps.
         place, *window = sorted(mine, key=lambda i: (runs[i].count.value is not None, -(runs[i].count.value or 0), i))
         step, count = max(runs[place].stride // whole[axis], 1), runs[place].count
         if count.value is None and (step != 1 or window):

@@ -1,8 +1,8 @@
-"""What a tensor is a part of: chains of Slice, Gather by one number, Split and Squeeze, read as one view of their first tensor.
+"""Read chains of Slice, Gather by one number, Split and Squeeze as one view of their first tensor.
 
     x[:, :, 1:H+1][:, :, :, 2:W+2]  ->  of x, along axis 2: from 1, H long; along axis 3: from 2, W long
 
-Bounds may be computed from sizes (sizes.py); where a bound cannot be proved to lie inside the axis, the view ends before that node.
+Bounds may be computed from sizes (graph/shapes.py). A bound that is not known to lie inside the axis refuses the chain.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..graph.shapes import all_integers, constant, producer, size_of
 from ..graph.size import ONE, Size
 
 FAR = 2**31 - 1
-"""Ends from here on mean the end of the axis."""
+"""Larger ends mean the end of the axis."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class AxisSlice:
 
     @property
     def count(self) -> Size | None:
-        """How many positions; None where that is not linear in the free sizes."""
+        """The number of positions; None if a free length is divided by a step."""
         if self.step == 1:
             return self.reach
         return Size.number(-(-self.reach.value // self.step)) if self.reach.value is not None else None
@@ -35,14 +35,14 @@ class AxisSlice:
 
 @dataclass(frozen=True)
 class View:
-    """Parts of all axes of a tensor, of which the axes ``kept`` remain (the others are of length 1 and gone)."""
+    """A part of every axis of a tensor. The axes ``kept`` remain; the others have length 1 and are removed."""
 
     parts: tuple[AxisSlice, ...]
     kept: tuple[int, ...]
 
 
 def chain(tensor: Any) -> list[Any]:
-    """The tensors on the way to ``tensor``, the first whole one in front, itself last."""
+    """The tensors on the way to ``tensor``, from the first that is not a part to ``tensor``."""
     path = [tensor]
     while (node := producer(path[-1])) is not None and _is_part(node):
         path.append(node.inputs[0])
@@ -50,7 +50,7 @@ def chain(tensor: Any) -> list[Any]:
 
 
 def view(path: list[Any]) -> View | None:
-    """The last tensor of a chain as a view of the first; None where a bound on the way cannot be proved."""
+    """The last tensor of a chain as a view of the first; None if a bound is not known to lie inside its axis."""
     base = path[0]
     if base.shape is None:
         return None
@@ -131,7 +131,7 @@ _APPLY = {"Slice": _slice, "Gather": _gather, "Split": _split, "Squeeze": _squee
 
 
 def _narrow(part: AxisSlice, start: Size, end: Size, step: int) -> AxisSlice | None:
-    """A part of a part. None where a bound is not proved to lie inside."""
+    """A part of a part; None if a bound is not known to lie inside."""
     count = part.count
     if count is None or step < 1:
         return None
@@ -152,7 +152,7 @@ def _narrow(part: AxisSlice, start: Size, end: Size, step: int) -> AxisSlice | N
     reach = end - start
     if reach.value is not None and reach.value < 1:
         return None
-    if reach.value is not None:  # in normal form, so that equal parts are equal objects
+    if reach.value is not None:  # in normal form, so that equal parts compare equal
         chosen = -(-reach.value // step)
         step *= part.step
         return AxisSlice(part.start + part.step * start.value, step, Size.number(step * (chosen - 1) + 1))
@@ -175,7 +175,7 @@ def _with(before: View, axis: int, part: AxisSlice) -> View:
 
 
 def _without(before: View, axes: list[int]) -> View | None:
-    """Without the kept axes ``axes``, whose length must be 1."""
+    """Remove the kept axes ``axes``; None unless their length is 1."""
     if any(before.parts[before.kept[a]].count != ONE for a in axes):
         return None
     return replace(before, kept=tuple(k for i, k in enumerate(before.kept) if i not in axes))

@@ -1,4 +1,4 @@
-"""The window operator of a grid, written out: a crop where one is needed, then Im2Col or one Unfold an axis, taps as one axis.
+"""Write the window operator of a grid: a crop if needed, then Im2Col or one Unfold per axis, with the taps as one axis.
 
 2-D windows of (N, C, H, W)   ->  Im2Col, Reshape to (N, C, T, Lh, Lw)
 any other                     ->  Unfold for each windowed axis, the new axes merged behind the others: (…, T)
@@ -19,12 +19,12 @@ from .rule import domain_op
 
 _MOVABLE = [np.dtype(name) for name in ("float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool")]
 _Label = int | tuple[str, int]
-"""An axis of the base, or the taps of a windowed one."""
+"""An axis of the base, or the taps of a windowed axis."""
 
 
 @dataclass(frozen=True)
 class Lifted:
-    """What stands for all taps at once: one tap's tensor with an axis of taps before its axis ``at`` (None: all the same)."""
+    """All taps in one tensor: that of one tap with an axis of taps before its axis ``at`` (None: all taps are the same)."""
 
     value: Value
     rank: int
@@ -32,27 +32,27 @@ class Lifted:
 
     @property
     def behind(self) -> int:
-        """How many axes lie behind that of the taps."""
+        """The number of axes behind the axis of taps."""
         return self.rank - (self.at or 0)
 
 
 def operators(grid: TapGrid) -> tuple[str, ...]:
-    """The domain operators that :func:`write` puts in, in order."""
+    """The domain operators that :func:`write` writes, in order."""
     return ("Im2Col",) if _is_image(grid) else ("Unfold",) * len(grid.windows)
 
 
 def refuse(grid: TapGrid) -> str | None:
-    """Why the operators cannot take the grid, or the crop that it needs cannot be written down."""
+    """The reason to refuse a grid: the operators cannot take it, or the crop that it needs cannot be written."""
     if not any(grid.base.dtype == kind for kind in _MOVABLE):
         return f"no window operator takes values of type {grid.base.dtype}"
     for axis in range(len(grid.first.parts)):
         if _end(grid, axis) is None:
-            return f"where its windows end along axis {axis} is not known from the length of the axis"
+            return f"the end of its windows along axis {axis} is not known from the length of the axis"
     return None
 
 
 def write(emit: GraphBuilder, grid: TapGrid, behind: int | None = None) -> Lifted:
-    """All taps of a grid as one tensor; the axis of taps lies before the last ``behind`` axes where that costs nothing."""
+    """Write all taps of a grid as one tensor, with the taps before the last ``behind`` axes if that costs nothing."""
     x = crop(emit, grid)
     rank = len(grid.first.kept)
     if _is_image(grid):
@@ -94,12 +94,12 @@ def _is_image(grid: TapGrid) -> bool:
 
 
 def _end(grid: TapGrid, axis: int) -> int | None:
-    """Where the crop ends: TO_END where the windows fill the axis, a number from its start or (negative) its end, None where unknown."""
+    """The end of the crop: TO_END if the windows fill the axis, counted from its start or (negative) its end, None if unknown."""
     part, taps = grid.first.parts[axis], next((t for t in grid.taps if t.axis == axis), None)
     start, last = (taps.start, taps.last) if taps else (part.start, 0)
     end = part.reach + Size.number(start + last)
     room = size_of(grid.base, axis) - end
-    # Values behind the last window that are fewer than a step make no window more. An open reach is not rounded to steps.
+    # Fewer values than a step behind the last window add no window. A free reach is not rounded to steps.
     step = taps.dilation if taps and taps in grid.entries else part.step
     if room.value is not None and 0 <= room.value < (step if part.reach.value is not None else 1):
         return TO_END
@@ -109,7 +109,7 @@ def _end(grid: TapGrid, axis: int) -> int | None:
 
 
 def crop(emit: GraphBuilder, grid: TapGrid) -> Value:
-    """The base without what the windows leave out."""
+    """The base without the values that the windows leave out."""
     taps = {t.axis: t for t in grid.taps}
     windowed = {t.axis for t in grid.windows}
     bounds: list[tuple[int, int, int, int]] = []
@@ -117,7 +117,7 @@ def crop(emit: GraphBuilder, grid: TapGrid) -> Value:
         t = taps.get(axis)
         start, end = part.start if t is None else t.start, _end(grid, axis)
         step = 1 if axis in windowed else part.step if t is None else t.dilation
-        assert end is not None  # refuse() has said so otherwise
+        assert end is not None  # refuse() has checked this
         if (start, end, step) != (0, TO_END, 1):
             bounds.append((start, end, axis, step))
     if not bounds:
@@ -127,7 +127,7 @@ def crop(emit: GraphBuilder, grid: TapGrid) -> Value:
 
 
 def _entries(emit: GraphBuilder, x: Value, grid: TapGrid, dropped: list[int], behind: int | None) -> Lifted:
-    """The axis is that of the taps already. One that each view keeps with length 1 comes back, on the side where it is wanted."""
+    """The axis is already that of the taps. If each view keeps it with length 1, it is added again, on the side asked for."""
     (taps,) = grid.taps
     rank = len(grid.first.kept)
     others = [axis for axis in dropped if axis != taps.axis]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,9 +33,9 @@ def _entered(module: torch.nn.Module, *inputs: str, dynamic: tuple[str, ...] = (
     return enter(source, (), 0, Silent())
 
 
-def _parity(module: torch.nn.Module, *inputs: str, dynamic: tuple[str, ...] = ()) -> float:
+def _parity(module: torch.nn.Module | CapturedModel, *inputs: str, dynamic: tuple[str, ...] = ()) -> float:
     """The largest error of any output, over the largest value of that output, at the smallest and largest sizes."""
-    found = _entered(module, *inputs, dynamic=dynamic)
+    found = module if isinstance(module, CapturedModel) else _entered(module, *inputs, dynamic=dynamic)
     lowered, _ = lower_for(
         find_windows(found.captured.model), Plan.of(None, None, "fp32"), found.inputs, False, Silent()
     )
@@ -124,3 +126,27 @@ def emulated() -> Callable[..., list[np.ndarray]]:
         return [outputs[name] for name in session.output_names]
 
     return run
+
+
+@pytest.fixture
+def count_calls() -> Callable[..., tuple[int, Any]]:
+    """``count_calls(function, *arguments)``: the number of Python calls that it takes, and its result.
+
+    A measure of cost that does not depend on the machine or its load.
+    """
+
+    def count(function: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:
+        calls = 0
+
+        def profile(_frame: Any, event: str, _argument: Any) -> None:
+            nonlocal calls
+            calls += event == "call"
+
+        sys.setprofile(profile)
+        try:
+            result = function(*arguments)
+        finally:
+            sys.setprofile(None)
+        return calls, result
+
+    return count

@@ -162,7 +162,5 @@ def test_windows_that_are_not_proved_are_said() -> None:
     model.graph.node[1].name = "windows"
     captured = from_onnx(model)
     assert captured.kept == {}
-    assert captured.notes == (
-        "windows of node 'windows' stay as they are: its windows are not proved to fill the axis",
-    )
+    assert captured.notes == ("windows of node 'windows' stay as they are: its windows are not known to fill the axis",)
     np.testing.assert_array_equal(run(captured.model, {"x": X}), X[:, :, [[0, 1, 2], [1, 2, 3]]])

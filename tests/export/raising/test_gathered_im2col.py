@@ -102,9 +102,9 @@ def test_any_geometry_is_raised_to_the_operator_of_that_geometry(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"short": 1}, "height: its windows are not proved to fill the axis"),
-        ({"short": 1, "constant": True}, "height: its windows are not proved to fill the axis"),
-        ({"short": -1, "sizes": ("H", "W"), "stride": (2, 2)}, "height: its windows are not proved to fill the axis"),
+        ({"short": 1}, "height: its windows are not known to fill the axis"),
+        ({"short": 1, "constant": True}, "height: its windows are not known to fill the axis"),
+        ({"short": -1, "sizes": ("H", "W"), "stride": (2, 2)}, "height: its windows are not known to fill the axis"),
         ({"start": 1}, "height: its windows do not start at zero"),
         ({"shape": [0, 0, 3, 3, -1]}, "its Reshape copies a size of the windows"),
     ],

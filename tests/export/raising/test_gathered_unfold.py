@@ -72,7 +72,7 @@ def test_a_window_matrix_of_either_orientation_is_raised(
 @pytest.mark.parametrize(
     ("index", "reason"),
     [
-        (np.arange(3)[:, None] + np.arange(9), "its windows are not proved to fill the axis"),
+        (np.arange(3)[:, None] + np.arange(9), "its windows are not known to fill the axis"),
         (2 * np.arange(3)[:, None] + 3 * np.arange(3), "its windows are dilated or do not start at zero"),
         (1 + np.arange(3)[:, None] + np.arange(9), "its windows are dilated or do not start at zero"),
         (np.array([[0, 3, 1], [2, 2, 2]]), "its index does not rise evenly"),

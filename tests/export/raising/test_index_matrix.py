@@ -33,7 +33,7 @@ def test_every_window_matrix_is_read_back(
         ([[2, 1, 0], [3, 2, 1]], "its index does not rise evenly"),
         ([[0, 0, 0], [1, 1, 1]], "its index does not rise evenly"),
         ([[-1, 0, 1], [0, 1, 2]], "its index does not rise evenly"),
-        ([0, 1, 2], "its index is no matrix"),
+        ([0, 1, 2], "its index is not a matrix"),
     ],
 )
 def test_any_other_index_is_refused_with_its_reason(values: list[object], reason: str) -> None:

@@ -85,7 +85,7 @@ def twice() -> torch.Tensor:
     [
         (one_hot((3, 3), 2), {"bias": True}, "it copies taps and adds a bias"),
         (one_hot((3, 3), 2), {"auto_pad": "SAME_UPPER"}, "its padding depends on the size, or its rank is not known"),
-        (twice(), {}, "it copies some taps twice and others never"),
+        (twice(), {}, "it copies some taps twice and others not at all"),
     ],
 )
 def test_a_near_miss_stays_with_its_reason(weight: torch.Tensor, attributes: Any, reason: str) -> None:

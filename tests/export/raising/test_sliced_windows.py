@@ -197,7 +197,7 @@ def test_bounds_that_are_not_proved_to_lie_inside(exported: Any) -> None:
     raised = exported(function, (X, torch.randn(2, 4, 5, 10)), "dynamo", (0, 2))
     assert raised.counts == {}
     assert [refusal.reason for refusal in raised.refused] == [
-        "the bounds of its slices are not proved to lie inside the axis"
+        "the bounds of its slices are not known to lie inside the axis"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Chains of slices are read as NumPy computes them; bounds that are not proved end the view."""
+"""Chains of slices are read as NumPy computes them; bounds that are not known to lie inside refuse it."""
 
 from __future__ import annotations
 
