@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..graph.origin import Origins
+from ..graph.rewrites import Refusal, Rewrite
 
 if TYPE_CHECKING:
     import onnx
@@ -29,5 +30,10 @@ class Captured:
     """How many nodes of each domain operator the graph holds."""
     notes: tuple[str, ...] = ()
     """What the user should know of the graph, one line each."""
+    raised: tuple[Rewrite, ...] | None = None
+    """The windows that capture raised; None if the raise stage has to search for windows. A model that came as ONNX is
+    raised here, before its other operators, and not again."""
+    refused: tuple[Refusal, ...] = ()
+    """The windows that capture did not raise, with reasons."""
     program: torch.export.ExportedProgram | None = field(default=None, repr=False, compare=False)
     """The traced program whose nodes the graph's tensors are named after; None for a model that came as ONNX."""

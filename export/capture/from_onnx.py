@@ -48,7 +48,8 @@ def from_onnx(model: onnx.ModelProto) -> Captured:
     if standard and not windows.counts:
         proto.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))
     notes = tuple(f"windows of node {left.node!r} stay as they are: {left.reason}" for left in windows.refused)
-    return Captured(proto, origins, dict(standard + Counter(windows.counts)), notes)
+    kept = dict(standard + Counter(windows.counts))
+    return Captured(proto, origins, kept, notes, raised=windows.applied, refused=windows.refused)
 
 
 def _at_least(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:

@@ -45,7 +45,7 @@ def models(job: Job, captured: CapturedModel, task: str | None, samples: Samples
     options, model_type = job.options, job.options.model_type
     yield StageModel(Stage.CAPTURE, captured.captured.model)
     captured, graph = _without_model(captured), captured.captured.model
-    rewrites = rewrite_stages(job.stages, graph)
+    rewrites = rewrite_stages(job.stages, graph, captured.captured)
     del graph
     for step in rewrites:
         recognised = step.recognised if isinstance(step, RecognisedModel) else None

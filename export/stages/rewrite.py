@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
 from ...errors import InputError
 from ...runtime.bundle.stage import Stage
 from ...runtime.spec import TensorSpec
+from ..capture import Captured
 from ..engine.flavour import Flavour
 from ..graph.rewrites import Refusal, Rewrite
 from ..lower import EXACT, LOWERINGS, Lowering, LoweringResult, lower
@@ -57,8 +58,10 @@ def engine_target(flavour: Flavour) -> str:
     return "tensorrt-rtx" if flavour.name == "rtx" else "tensorrt-10" if flavour.version[0] <= 10 else "tensorrt-11"
 
 
-def rewrite_stages(stages: Stages, model: onnx.ModelProto) -> Iterator[StageModel]:
+def rewrite_stages(stages: Stages, model: onnx.ModelProto, captured: Captured | None = None) -> Iterator[StageModel]:
     """Yield the models of simplify, raise and recognise. ``model`` is not changed.
+
+    If ``captured`` was raised during capture, the raise stage only reports it.
 
     If nothing is recognised, raised windows go back to what they were: as windows they would hold all taps at once. Each
     of these rewrites is then reported as refused.
@@ -69,14 +72,19 @@ def rewrite_stages(stages: Stages, model: onnx.ModelProto) -> Iterator[StageMode
     del model
     yield _step(Stage.SIMPLIFY, simplified)
     with stages.run(Stage.RAISE) as stage:
-        raised = raise_windows(simplified.model)
+        once = captured is not None and captured.raised is not None
+        raised = Raised(simplified.model) if once else raise_windows(simplified.model)
         recognised = recognise(raised.model) if raised.applied else None
         if recognised is not None and not recognised.found:
             raised = Raised(simplified.model, {}, (), (*raised.refused, *(_undone(one) for one in raised.applied)))
             recognised = None
-        stage.detail = _counted(raised.applied, raised.refused)
+        step = _step(Stage.RAISE, raised)
+        if captured is not None and captured.raised is not None:
+            step = replace(step, applied=captured.raised, refused=captured.refused)
+        stage.detail = _counted(step.applied, step.refused)
     del simplified
-    yield _step(Stage.RAISE, raised)
+    yield step
+    del step
     with stages.run(Stage.RECOGNISE) as stage:
         recognised = recognised or recognise(raised.model)
         counts = Counter(entry.description for entry in recognised.found)
