@@ -27,7 +27,7 @@ from attnexport.export.precision.graph import GraphIndex, normalise
 from attnexport.export.precision.operators import moves_data
 from attnexport.export.precision.policy import Decision
 from attnexport.export.progress import Silent
-from attnexport.export.search import Aim, Evidence, Found, build_inputs, search
+from attnexport.export.search import Aim, Evidence, SearchOutcome, build_inputs, search
 from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.emulated import EmulatedSession
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -123,7 +123,7 @@ class Bench:
         made = convert(self.lowered.model, decisions=decisions)
         return Row(self.name, how, len(made.decisions), self.nodes, made.counts.casts, self.error(made.model))
 
-    def searched(self, how: str, aim: Aim) -> tuple[Row, Found]:
+    def searched(self, how: str, aim: Aim) -> tuple[Row, SearchOutcome]:
         """A search from nothing: its cache is empty."""
         with tempfile.TemporaryDirectory() as folder:
             started, cpu = time.perf_counter(), time.process_time()

@@ -229,7 +229,7 @@ CASES = {
     ),
     "an unknown TensorRT": Bad([str(STN), "--trt=tensorflow"], ["--trt=tensorflow"]),
     "an unknown GPU": Bad([str(STN), "--trt=rtx", "--compute-capability", "3.5"], ["3.5", "8.9"]),
-    "no amount of memory": Bad([str(STN), "--workspace", "lots"], ["lots", "4G"]),
+    "not an amount of memory": Bad([str(STN), "--workspace", "lots"], ["lots", "4G"]),
     "a gate of nothing": Bad([str(STN), "--gate", "0"], ["--gate 0"]),
     "a negative seed": Bad([str(STN), "--seed", "-1"], ["--seed -1"]),
     "a bundle as the model": Bad(["there.attn"], ["bundle", "attnexport check"], existing_bundle),

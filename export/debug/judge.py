@@ -14,7 +14,7 @@ from ...runtime.bundle.figures import Gate
 from ...runtime.check.compare import ErrorMeter
 from ...runtime.spec import TensorSpec
 from ..quantise import format_of
-from ..quantise.torch_error import own_error
+from ..quantise.torch_error import torch_eight_bits
 from ..reference.original import Original, Precision
 from ..reference.torch_model import TorchOriginal
 from ..stages.files import EIGHT
@@ -66,7 +66,7 @@ class Truth:
             if form is not None and precision not in self.original.further:
                 # Of a bundle's model it is not known which layers were left; all of them in 8 bits err more, so the gate is wider.
                 feeds = [case.feeds for case in self.cases]
-                evaluate = own_error(self.original, format_of(form), feeds)
+                evaluate = torch_eight_bits(self.original, format_of(form), feeds)
                 self.original = self.original.with_precision(precision, evaluate)
             self._results[precision] = [self.original.run(case.feeds, precision) for case in self.cases]
             if isinstance(self.original, TorchOriginal):

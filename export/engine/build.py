@@ -1,4 +1,4 @@
-"""Build a TensorRT engine from an ONNX model: parse, check, profile, configure, build, and say what came out."""
+"""Build a TensorRT engine from an ONNX model: parse, check, add the profile, configure, build, and describe the result."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Engine:
-    """A built engine. ``plan`` is the serialised engine; the rest says what it is, for the manifest.
+    """A built engine: ``plan`` is the serialised engine; the other fields describe it in the manifest.
 
-    ``layers_from`` says where ``layers`` were read: the inspector, the builder's listing, or the network before fusion.
-    ``needs`` is the device memory that TensorRT takes, None where it does not say; ``types`` the dtype of each input and output.
-    ``model_sha256`` is of the file that it was built from, and inside the plan, too; empty for a model in memory.
+    ``layers_from`` is the source of ``layers``: the inspector, the builder's listing, or the network before fusion.
+    ``needs`` is the device memory that TensorRT uses, None if unknown; ``types`` is the dtype of each input and output.
+    ``model_sha256`` is the hash of the model file, which the plan contains too; empty for a model in memory.
     """
 
     plan: bytes = field(repr=False)
@@ -58,7 +58,7 @@ class Engine:
     model_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """All but the plan, as plain values."""
+        """Return all fields except the plan, as plain values."""
         return {
             "flavour": self.flavour,
             "version": self.version,
@@ -84,9 +84,9 @@ def build_engine(
     origins: Mapping[str, Origin],
     reporter: Reporter,
 ) -> Engine:
-    """Build an engine for ``model`` (strongly typed: the precision is the ONNX graph's) and the shapes of ``inputs``.
+    """Build an engine from ``model`` (strongly typed: the ONNX graph sets the types) for the shapes of ``inputs``.
 
-    Raises InputError for specs or options that do not fit the model, EngineError where TensorRT refuses or the time
+    Raises InputError for specs or options that do not fit the model, EngineError if TensorRT refuses or the time
     limit passes, KeyboardInterrupt once TensorRT has stopped.
     """
     started = time.monotonic()
@@ -95,13 +95,7 @@ def build_engine(
         monitor = trt_monitor(flavour.module, progress)
         reporter.progress(0.0, f"parsing with {flavour.title}")
         with parsed(model, flavour, origins) as network:
-            for name in check_grid_samples(network.trt, network.network, network.graph, origins):
-                reporter.note(f"GridSample node {name!r} has no TensorRT layer of its own: its mode is not compared")
-            if doubles := float64_values(network.graph):
-                reporter.note(
-                    f"TensorRT has no float64: {', '.join(doubles[:3])} ({len(doubles)} in all) become float32"
-                )
-            allow_decomposition(network.trt, network.network)
+            _check_network(network, origins, reporter)
             sha256 = sha256_of(model) if isinstance(model, Path) else ""
             if sha256:
                 network.network.name = network_name(sha256)
@@ -110,22 +104,11 @@ def build_engine(
             _configure(config, network.trt, options)
             capabilities = set_capabilities(config, flavour, options.compute_capabilities)
             config.progress_monitor = monitor
-            cache = None
-            if options.timing_cache is not None:
-                cache = timing_cache.attach(config, options.timing_cache, flavour, reporter)
-            memory = network.builder.build_serialized_network(network.network, config)
-            if progress.error is not None:
-                raise progress.error
-            if memory is None:
-                raise _failure(network, progress, options, origins)
-            plan = bytes(memory)
-            progress.complete()
-            if cache is not None and options.timing_cache is not None:
-                timing_cache.store(memoryview(cache.serialize()), options.timing_cache, reporter)
+            plan = _plan(network, config, flavour, options, progress, origins, reporter)
             types = _border(network.network)
             layers, layers_from, needs = _describe(plan, network, flavour, origins, len(profiles))
             warnings = tuple(network.recording.texts(WARNING))
-            del memory, cache, config
+            del config
     return Engine(
         plan=plan,
         flavour=flavour.name,
@@ -144,10 +127,46 @@ def build_engine(
     )
 
 
+def _check_network(network: Parsed, origins: Mapping[str, Origin], reporter: Reporter) -> None:
+    """Compare GridSample modes with the model, report float64, and allow TensorRT to decompose attention."""
+    for name in check_grid_samples(network.trt, network.network, network.graph, origins):
+        reporter.note(f"GridSample node {name!r} has no TensorRT layer: its mode is not compared")
+    if doubles := float64_values(network.graph):
+        reporter.note(
+            f"TensorRT has no float64: {', '.join(doubles[:3])} ({len(doubles)} values in total) become float32"
+        )
+    allow_decomposition(network.trt, network.network)
+
+
+def _plan(
+    network: Parsed,
+    config: Any,
+    flavour: Flavour,
+    options: EngineOptions,
+    progress: Progress,
+    origins: Mapping[str, Origin],
+    reporter: Reporter,
+) -> bytes:
+    """Build the serialised engine, and update the timing cache. Raises EngineError and what a stopped build raises."""
+    cache = None
+    if options.timing_cache is not None:
+        cache = timing_cache.attach(config, options.timing_cache, flavour, reporter)
+    memory = network.builder.build_serialized_network(network.network, config)
+    if progress.error is not None:
+        raise progress.error
+    if memory is None:
+        raise _failure(network, progress, options, origins)
+    plan = bytes(memory)
+    progress.complete()
+    if cache is not None and options.timing_cache is not None:
+        timing_cache.store(memoryview(cache.serialize()), options.timing_cache, reporter)
+    return plan
+
+
 def _configure(config: Any, trt: Any, options: EngineOptions) -> None:
     config.profiling_verbosity = (
         trt.ProfilingVerbosity.DETAILED
-    )  # costs no speed; without it the layers have no types or nodes
+    )  # costs no speed; without it the layers list no types or nodes
     if options.tf32:
         config.set_flag(trt.BuilderFlag.TF32)
     else:
@@ -173,7 +192,7 @@ def _describe(
     if gpu_present():
         runtime = trt.Runtime(logger_of(trt)[0])
         engine = runtime.deserialize_cuda_engine(plan)
-        if engine is not None:  # None: built for another GPU than the one here
+        if engine is not None:  # None: built for another GPU than this one
             return inspected_layers(trt, engine, origins), "inspector", engine_needs(trt, engine, needs)
     for listing in network.recording.raw(LAYER_LISTING):
         if layers := listed_layers(listing, origins):
@@ -184,19 +203,19 @@ def _describe(
 def _failure(network: Parsed, progress: Progress, options: EngineOptions, origins: Mapping[str, Origin]) -> EngineError:
     if progress.stopped == "time":
         return EngineError(
-            f"the build was stopped at its time limit of {options.time_limit_s:g} s",
+            f"the build stopped at its time limit of {options.time_limit_s:g} s",
             "raise the limit, lower the optimization level, or use a timing cache",
         )
     if progress.stopped == "interrupt":
         return EngineError("the build was interrupted")
     reasons = network.recording.texts(ERROR)
-    said = "; ".join(reasons[:3]) or "TensorRT gives no reason"
+    message = "; ".join(reasons[:3]) or "TensorRT gives no reason"
     names = [node.name for node in network.graph.graph.node if node.name]
-    tokens = set(re.findall(r"[^\s,;:{}\[\]()]+", said))
-    made_by = [f"{n!r} is {o.describe()}" for n in names if n in tokens and (o := origin_of(n, origins)) is not None]
-    remedy = "see the reason that TensorRT gives"
-    if "workspace limit" in said:
+    tokens = set(re.findall(r"[^\s,;:{}\[\]()]+", message))
+    modules = [f"{n!r} is {o.describe()}" for n in names if n in tokens and (o := origin_of(n, origins)) is not None]
+    remedy = "see TensorRT's reason"
+    if "workspace limit" in message:
         remedy = f"raise the workspace limit ({options.workspace_bytes} bytes)"
-    elif "driver version is insufficient" in said and "current" in options.compute_capabilities:
-        remedy = "compute capability 'current' needs a GPU: name the capability, for example 8.6"
-    return EngineError(f"TensorRT failed to build: {said}{'; ' if made_by else ''}{', '.join(made_by[:3])}", remedy)
+    elif "driver version is insufficient" in message and "current" in options.compute_capabilities:
+        remedy = "compute capability 'current' needs a GPU: pass the number, for example 8.6"
+    return EngineError(f"TensorRT failed to build: {message}{'; ' if modules else ''}{', '.join(modules[:3])}", remedy)

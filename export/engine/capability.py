@@ -1,4 +1,4 @@
-"""For which GPUs an RTX engine is built: ``8.6`` to ``ComputeCapability.SM86``."""
+"""The GPUs that an RTX engine is built for: ``8.6`` to ``ComputeCapability.SM86``."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ CURRENT = "current"
 
 
 def known_capabilities(trt: Any) -> dict[str, Any]:
-    """What this RTX takes, by the names a user writes: ``{"7.5": SM75, ..., "12.1": SM121, "current": CURRENT}``."""
+    """The capabilities that this RTX supports, by the user's names: ``{"7.5": SM75, ..., "12.1": SM121, "current": CURRENT}``."""
     members = trt.ComputeCapability.__members__
     sized = sorted((int(name[2:]), member) for name, member in members.items() if name.startswith("SM"))
     known = {f"{number // 10}.{number % 10}": member for number, member in sized}
     return {**known, CURRENT: members["CURRENT"]}
 
 
-def set_capabilities(config: Any, flavour: Flavour, wished: Sequence[str]) -> tuple[str, ...]:
-    """Set the targets on ``config``; none leaves the engine portable to every GPU that RTX supports.
+def set_capabilities(config: Any, flavour: Flavour, names: Sequence[str]) -> tuple[str, ...]:
+    """Set the capabilities on ``config``. Without any, the engine runs on every GPU that RTX supports.
 
-    Returns them, each once. Raises InputError for one that this TensorRT does not take, for ``current`` beside others.
+    Returns them without duplicates. Raises InputError if this TensorRT does not support one, or if ``current`` has company.
     """
-    names = tuple(dict.fromkeys(wish.strip().lower() for wish in wished))
+    names = tuple(dict.fromkeys(name.strip().lower() for name in names))
     if not names:
         return ()
     if not flavour.has_compute_capabilities:
@@ -39,7 +39,7 @@ def set_capabilities(config: Any, flavour: Flavour, wished: Sequence[str]) -> tu
         )
     if CURRENT in names and len(names) > 1:
         raise InputError(
-            f"compute capability 'current' stands alone, not with {', '.join(names)}", "name one or the other"
+            f"compute capability 'current' does not go with others ({', '.join(names)})", "pass one or the other"
         )
     config.num_compute_capabilities = len(names)
     for index, name in enumerate(names):
@@ -53,7 +53,7 @@ FP8_SINCE = (8, 9)
 
 
 def refuse_engine(precision: str, flavour: Flavour | None, capabilities: Sequence[str]) -> None:
-    """Say which GPUs have no FP8 before a model is read. Raises InputError naming the compute capability."""
+    """Raise InputError if a requested compute capability has no FP8, before a model is read."""
     if precision != "fp8" or flavour is None:
         return
     for name in capabilities:

@@ -1,4 +1,4 @@
-"""TensorRT's and ONNX's element types by one name, NumPy's where it has one."""
+"""Names of TensorRT's and ONNX's element types: NumPy's name if NumPy has the type."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _TENSORRT = {
     "FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT8": "int8", "INT32": "int32", "INT64": "int64",
     "BOOL": "bool", "UINT8": "uint8", "FP8": "float8", "INT4": "int4", "FP4": "float4", "E8M0": "float8e8m0",
 }  # fmt: skip
+
 
 _ONNX = {
     1: "float32", 10: "float16", 11: "float64", 16: "bfloat16", 2: "uint8", 3: "int8", 5: "int16", 6: "int32",
@@ -29,7 +30,7 @@ def onnx_dtype_name(elem_type: int) -> str:
 
 
 def float64_values(model: onnx.ModelProto) -> list[str]:
-    """Initializers and casts of the main graph that are float64, by name: TensorRT makes them float32 silently."""
+    """Initializers and casts of the main graph that are float64, by name: TensorRT converts them to float32 without a message."""
     double = 11
     casts = [
         n

@@ -1,7 +1,7 @@
-"""Which TensorRT builds the engine: ``tensorrt`` (10.x, 11.x: "enterprise") or ``tensorrt_rtx`` ("rtx").
+"""The TensorRT that builds the engine: ``tensorrt`` (10.x, 11.x: "enterprise") or ``tensorrt_rtx`` ("rtx").
 
-Their Python interfaces are one interface; the few differences are the properties of :class:`Flavour`, nowhere else.
-RTX builds without a GPU, enterprise times its kernels on one and so needs it.
+Their Python interfaces are the same; the few differences are properties of :class:`Flavour`. RTX builds without a GPU;
+enterprise needs one, because it measures its kernels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OLDEST: dict[Name, tuple[int, ...]] = {"rtx": (1, 0), "enterprise": (10, 1)}  #
 
 @dataclass(frozen=True)
 class Flavour:
-    """One TensorRT that is installed. ``module`` is the Python module, ``reason`` why it was picked."""
+    """An installed TensorRT. ``module`` is the Python module; ``reason`` explains the choice."""
 
     name: Name
     version: tuple[int, ...]
@@ -40,22 +40,22 @@ class Flavour:
 
     @property
     def asks_for_strong_typing(self) -> bool:
-        """Whether strong typing is a creation flag (TensorRT 10); TensorRT 11 and RTX know nothing else."""
+        """Whether strong typing is a creation flag (TensorRT 10); TensorRT 11 and RTX have no other mode."""
         return self.name == "enterprise" and self.version < (11,)
 
     @property
     def has_timing_cache(self) -> bool:
-        """RTX times nothing at build time: its timing cache calls do nothing since 1.2."""
+        """RTX measures no kernels at build time: its timing cache calls have no effect since 1.2."""
         return self.name == "enterprise"
 
     @property
     def has_compute_capabilities(self) -> bool:
-        """Only RTX builds for GPUs that are not there; enterprise builds for the one that it runs on."""
+        """Only RTX builds for other GPUs; enterprise builds for the GPU that it runs on."""
         return self.name == "rtx"
 
 
 def parse_version(text: str) -> tuple[int, ...]:
-    """``"10.13.3.9"`` to ``(10, 13, 3, 9)``; stops at the first part that is no number."""
+    """``"10.13.3.9"`` to ``(10, 13, 3, 9)``; stops at the first part that is not a number."""
     parts: list[int] = []
     for part in text.split("."):
         if not part.isdigit():
@@ -65,9 +65,9 @@ def parse_version(text: str) -> tuple[int, ...]:
 
 
 def choose(wish: Wish, installed: Mapping[Name, bool], gpu: bool) -> tuple[Name, str]:
-    """The flavour for a wish, and why, from what is installed and whether a GPU is there.
+    """Return the flavour for a request and the reason, from the installed flavours and the presence of a GPU.
 
-    Raises MissingBackendError where it is not installed, EngineError where enterprise has no GPU to build on.
+    Raises MissingBackendError if it is not installed, EngineError if enterprise has no GPU to build on.
     """
     if wish not in ("auto", "rtx", "enterprise"):
         raise InputError(f"TensorRT flavour {wish!r} is not known", "use auto, rtx or enterprise")
@@ -79,12 +79,12 @@ def choose(wish: Wish, installed: Mapping[Name, bool], gpu: bool) -> tuple[Name,
             )
         if wish == "enterprise" and not gpu:
             raise _no_gpu()
-        return wish, "asked for"
+        return wish, "requested"
     if installed["enterprise"] and gpu:
-        return "enterprise", "tensorrt is installed and a GPU is there"
+        return "enterprise", "tensorrt is installed, and there is a GPU"
     if installed["rtx"]:
         without = (
-            "tensorrt needs a GPU to build, and none is here"
+            "tensorrt needs a GPU to build, and there is none"
             if installed["enterprise"]
             else "tensorrt is not installed"
         )
@@ -98,10 +98,10 @@ def choose(wish: Wish, installed: Mapping[Name, bool], gpu: bool) -> tuple[Name,
 
 
 def find_flavour(wish: Wish = "auto") -> Flavour:
-    """Import the TensorRT that ``wish`` names; ``auto`` takes enterprise where it can build, RTX otherwise.
+    """Import the requested TensorRT; ``auto`` is enterprise if it can build, otherwise RTX.
 
-    Raises MissingBackendError (not installed: names the extra), InputError (installed, yet it does not load or is too
-    old), EngineError (enterprise without a GPU).
+    Raises MissingBackendError if it is not installed (with the extra to install), InputError if it does not load or is
+    too old, EngineError for enterprise without a GPU.
     """
     installed = {name: importlib.util.find_spec(module) is not None for name, module in MODULES.items()}
     name, reason = choose(wish, installed, gpu_present())

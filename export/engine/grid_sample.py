@@ -1,6 +1,6 @@
-"""Does TensorRT sample as the model asks? Opset 20's ``linear`` was silently parsed as NEAREST by several versions.
+"""Check that TensorRT samples as the model says: several versions parse opset 20's ``linear`` as NEAREST without an error.
 
-Source: NVIDIA/TensorRT#4646 (TensorRT 10.13, 11.1, TensorRT-RTX up to 1.5). So the parsed layer is held to the node.
+Source: NVIDIA/TensorRT#4646 (TensorRT 10.13, 11.1, TensorRT-RTX up to 1.5). So the parsed layer is compared with the node.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ _PADDINGS = {"zeros": "FILL", "border": "CLAMP", "reflection": "REFLECT"}
 
 
 def check_grid_samples(trt: Any, network: Any, model: onnx.ModelProto, origins: Mapping[str, Origin]) -> list[str]:
-    """Compare mode, padding and align_corners of every GridSample node of the main graph with its parsed layer.
+    """Compare mode, padding and align_corners of each GridSample node of the main graph with its parsed layer.
 
-    Returns the names of the nodes that have no layer of their own, so could not be compared. Raises EngineError at the
-    first difference.
+    Returns the names of the nodes without a layer, which cannot be compared. Raises EngineError at the first difference.
     """
     layers: dict[str, Any] = {}
     for index in range(network.num_layers):
         layer = network.get_layer(index)
         if layer.type == trt.LayerType.GRID_SAMPLE:
-            layer.__class__ = trt.IGridSampleLayer  # get_layer gives the base class, which hides the modes
+            layer.__class__ = trt.IGridSampleLayer  # get_layer returns the base class, which hides the modes
             layers.update(dict.fromkeys([layer.name, *node_names(layer.metadata)], layer))
     unseen: list[str] = []
     for node in model.graph.node:

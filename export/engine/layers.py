@@ -1,7 +1,7 @@
-"""What the engine consists of: its layers with types, shapes, and the ONNX nodes and PyTorch modules each was made of.
+"""The layers of an engine, with types, shapes, and the ONNX nodes and PyTorch modules that each comes from.
 
-Three sources, the best that is there: the engine inspector (needs a GPU, since the plan must be deserialised), the
-listing that the builder logs at its end (the same engine layers, no GPU needed), the parsed network (before fusion).
+There are three sources; the best available one is used: the engine inspector (needs a GPU to deserialise the plan), the
+listing in the builder's log (the same engine layers, without a GPU), the parsed network (before fusion).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _WORDS = {
 
 
 def node_names(metadata: str) -> list[str]:
-    """The graph's nodes that TensorRT's layer metadata names, each once: ``[ONNX Layer: a]\\x1e[ONNX Layer: b]``.
+    """The graph's nodes in TensorRT's layer metadata, without duplicates: ``[ONNX Layer: a]\\x1e[ONNX Layer: b]``.
 
     A node in a model-local function counts as the node that calls it: ``[ONNX Layer: inner | call (F)]`` is ``call``.
     """
@@ -38,26 +38,26 @@ def node_names(metadata: str) -> list[str]:
 
 
 def caller(stack: Sequence[str]) -> str:
-    """The graph's node from a stack of calls, innermost first: ``["inner", "mid (F)", "call/q (G)"]`` is ``call/q``."""
+    """The graph's node of a stack of calls, innermost first: ``["inner", "mid (F)", "call/q (G)"]`` is ``call/q``."""
     return stack[-1].rpartition(" (")[0] if len(stack) > 1 else stack[0]
 
 
 def network_layers(network: Any, origins: Mapping[str, Origin]) -> list[LayerJson]:
-    """The parsed network, layer by layer, before TensorRT fuses anything."""
-    found = []
+    """Return the layers of the parsed network, before fusion."""
+    layers = []
     for index in range(network.num_layers):
         layer = network.get_layer(index)
         outputs = [layer.get_output(i) for i in range(layer.num_outputs)]
         described = [_output(t.name, dtype_name(t.dtype), _shape(t)) for t in outputs if t is not None]
-        found.append(_layer(layer.name, layer.type.name, described, node_names(layer.metadata), origins))
-    return found
+        layers.append(_layer(layer.name, layer.type.name, described, node_names(layer.metadata), origins))
+    return layers
 
 
 def listed_layers(listing: str, origins: Mapping[str, Origin]) -> list[LayerJson]:
-    """The engine's layers from the builder's listing (``Layers:\\nName: ...``); empty where it is written otherwise."""
+    """Return the engine's layers from the builder's listing (``Layers:\\nName: ...``); empty if it has another form."""
     body = listing.partition("\n")[2].partition("\n\n")[0]
-    found = []
-    for line in body.split("\n") if body else []:  # not splitlines: the metadata has \x1e in it
+    layers = []
+    for line in body.split("\n") if body else []:  # not splitlines: the metadata contains \x1e
         match = _LINE.fullmatch(line)
         if match is None:
             return []
@@ -67,17 +67,17 @@ def listed_layers(listing: str, origins: Mapping[str, Origin]) -> list[LayerJson
             )
             for o in _OUTPUT.finditer(match["outputs"])
         ]
-        found.append(_layer(match["name"], match["type"], outputs, node_names(match["metadata"]), origins))
-    return found
+        layers.append(_layer(match["name"], match["type"], outputs, node_names(match["metadata"]), origins))
+    return layers
 
 
 def inspected_layers(trt: Any, engine: Any, origins: Mapping[str, Origin]) -> list[LayerJson]:
-    """The engine's layers from the engine inspector of a deserialised engine."""
+    """Return the engine's layers from the engine inspector of a deserialised engine."""
     text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-    found = []
+    layers = []
     for entry in json.loads(text)["Layers"]:
         if isinstance(entry, str):  # an engine that was built without detailed verbosity lists names only
-            found.append(_layer(entry, "", [], [], origins))
+            layers.append(_layer(entry, "", [], [], origins))
             continue
         outputs = []
         for out in entry.get("Outputs", []):
@@ -85,8 +85,8 @@ def inspected_layers(trt: Any, engine: Any, origins: Mapping[str, Origin]) -> li
             dtype = next((name for word, name in _WORDS.items() if re.search(rf"\b{word}\b", words)), words)
             outputs.append(_output(out["Name"], dtype, list(out.get("Dimensions", []))))
         nodes = node_names(str(entry.get("Metadata", "")))
-        found.append(_layer(entry["Name"], str(entry.get("LayerType", "")), outputs, nodes, origins))
-    return found
+        layers.append(_layer(entry["Name"], str(entry.get("LayerType", "")), outputs, nodes, origins))
+    return layers
 
 
 def _shape(tensor: Any) -> list[int] | None:

@@ -1,7 +1,7 @@
-"""What TensorRT says while it works, collected instead of printed.
+"""TensorRT's messages, collected instead of printed.
 
-TensorRT takes one logger per process and library (the first one wins), so there is one here for each module, alive as
-long as the process. A :class:`Recording` keeps what is said while it is open.
+TensorRT uses one logger per process and library (the first one), so each module has one logger here that exists as
+long as the process. A :class:`Recording` keeps the messages that arrive while it is open.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 ERROR, WARNING, INFO, VERBOSE = 1, 2, 3, 4
 LAYER_LISTING = "Layers:"
 
-_WHERE = re.compile(r"\s*\(?\s*\bIn \S+ at \S+:\d+\s*(\(cudaError[^)]*\))?\s*\)?")  # places in TensorRT's own source
+_WHERE = re.compile(r"\s*\(?\s*\bIn \S+ at \S+:\d+\s*(\(cudaError[^)]*\))?\s*\)?")  # places in TensorRT's source
 _FILE = re.compile(r"^\w+\.cpp:\d+: |\[\w+\.cpp:\d+: \w+\] ")
 _CODE = re.compile(r"^(?:\S+: )?Error Code \d+: ")
 _CUDA = re.compile(r"cudaError \d+: ([^()]*)")
@@ -24,20 +24,20 @@ _ECHO = re.compile(r"^\[checkMacros\.cpp|^ModelImporter\.cpp:\d+: (?:While parsi
 
 
 class Recording:
-    """Errors, warnings and infos of one build, in order; of the verbose ones only the builder's own layer listing."""
+    """Errors, warnings and infos of a build, in order; of the verbose messages, only the builder's layer listing."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[int, str]] = []
 
     def take(self, severity: int, text: str) -> None:
-        """Keep a message if it is of use."""
+        """Keep a message if it is useful."""
         if severity < VERBOSE or text.startswith(LAYER_LISTING):
             self.messages.append((severity, text))
 
     def texts(self, severity: int) -> list[str]:
-        """The messages of one severity, cleaned, each once, in order. Internal errors count as errors."""
-        found = [clean(t) for s, t in self.messages if max(s, ERROR) == severity and not _ECHO.match(t)]
-        return list(dict.fromkeys(t for t in found if t))
+        """The messages of one severity, cleaned and without duplicates, in order. Internal errors count as errors."""
+        texts = [clean(t) for s, t in self.messages if max(s, ERROR) == severity and not _ECHO.match(t)]
+        return list(dict.fromkeys(text for text in texts if text))
 
     def raw(self, prefix: str) -> list[str]:
         """The messages that start with ``prefix``, as TensorRT wrote them."""
@@ -45,14 +45,14 @@ class Recording:
 
 
 def clean(text: str) -> str:
-    """A message without error numbers and the places in TensorRT's own source, on one line.
+    """Return a message on one line, without error numbers and places in TensorRT's source.
 
     ``IBuilder::build: Error Code 4: API Usage Error (Network has ... In validate at /_src/a.cpp:1)`` becomes
     ``Network has ...``.
     """
-    said = "\n".join(line for line in text.splitlines() if not _ECHO.match(line))
-    cuda = _CUDA.search(said)
-    short = _FILE.sub("", _WHERE.sub("", _CODE.sub("", said))).strip()
+    kept = "\n".join(line for line in text.splitlines() if not _ECHO.match(line))
+    cuda = _CUDA.search(kept)
+    short = _FILE.sub("", _WHERE.sub("", _CODE.sub("", kept))).strip()
     if short.count("(") > short.count(")"):
         kind, _, reason = short.partition("(")
         short = ": ".join(part.strip() for part in (kind.replace("API Usage Error", ""), reason) if part.strip())
@@ -62,7 +62,7 @@ def clean(text: str) -> str:
 
 
 class Collector:
-    """The state behind a TensorRT logger: hands every message to the open recordings. Never raises, never prints."""
+    """The state of a TensorRT logger: passes each message to the open recordings. Never raises or prints."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -70,14 +70,14 @@ class Collector:
         self._open: list[Recording] = []
 
     def take(self, severity: int, text: str) -> None:
-        """Called by TensorRT, from any of its threads."""
+        """Take a message; TensorRT calls this from any of its threads."""
         with self._lock:
             for recording in self._open:
                 recording.take(severity, text)
 
     @contextmanager
     def recording(self) -> Iterator[Recording]:
-        """Collect until the block ends. One thread at a time: a message does not tell which build it is of."""
+        """Collect until the block ends. One thread at a time: a message does not name its build."""
         with self._turn:
             recording = Recording()
             with self._lock:
@@ -103,7 +103,7 @@ def logger_of(trt: Any) -> tuple[Any, Collector]:
 
 
 def _make(trt: Any, collector: Collector) -> Any:
-    class CollectingLogger(trt.ILogger):  # type: ignore[misc]  # the base comes from a module that is known at run time only
+    class CollectingLogger(trt.ILogger):  # type: ignore[misc]  # the module of the base class is known at run time only
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 

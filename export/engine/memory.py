@@ -1,7 +1,7 @@
-"""How much device memory an engine needs: from the engine itself where a GPU is, from the builder's log elsewhere.
+"""The device memory that an engine needs: from the engine if there is a GPU, otherwise from the builder's log.
 
 The builder logs, for each optimization profile in turn, ``Total Device Persistent Memory`` and ``Total Activation Memory``, and once
-``Total Weights Memory``. TensorRT 10, 11 and TensorRT-RTX write the same words.
+``Total Weights Memory``. TensorRT 10, 11 and TensorRT-RTX write the same lines.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ...runtime.spec import TensorSpec
 from .logger import Recording
 from .profiles import ProfileJson
 
-_SAID = re.compile(r"Total (Activation|Device Persistent|Weights) Memory: (\d+) bytes")
+_LOGGED = re.compile(r"Total (Activation|Device Persistent|Weights) Memory: (\d+) bytes")
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes that TensorRT itself takes: of the weights once, and by profile of activations and of what a context keeps."""
+    """Bytes that TensorRT uses: for the weights once; per profile for activations and for the state of a context."""
 
     weights: int
     activations: tuple[int, ...]
@@ -32,21 +32,21 @@ class Needs:
 
 
 def logged_needs(recording: Recording, profiles: int) -> Needs | None:
-    """What the builder's log says; None where a figure is missing, or they are not those of ``profiles`` profiles."""
-    found: dict[str, list[int]] = {"Activation": [], "Device Persistent": [], "Weights": []}
+    """The memory in the builder's log; None if a figure is missing or their number does not fit ``profiles``."""
+    sizes: dict[str, list[int]] = {"Activation": [], "Device Persistent": [], "Weights": []}
     for _, text in recording.messages:
-        if match := _SAID.search(text):
-            found[match[1]].append(int(match[2]))
-    weights, activations, persistent = found["Weights"], found["Activation"], found["Device Persistent"]
+        if match := _LOGGED.search(text):
+            sizes[match[1]].append(int(match[2]))
+    weights, activations, persistent = sizes["Weights"], sizes["Activation"], sizes["Device Persistent"]
     if len(weights) != 1 or not len(activations) == len(persistent) == profiles:
         return None
     return Needs(weights[0], tuple(activations), tuple(persistent))
 
 
 def engine_needs(trt: Any, engine: Any, logged: Needs | None) -> Needs | None:
-    """What a deserialised engine says, on the GPU that it runs on; ``logged`` has what an engine cannot be asked for.
+    """The memory of a deserialised engine on its GPU; ``logged`` has the figures that an engine does not report.
 
-    The weights are asked for where the library knows how (``get_engine_stat``).
+    The size of the weights comes from the engine if the library has ``get_engine_stat``.
     """
     if logged is None:
         return None
@@ -60,19 +60,19 @@ def engine_needs(trt: Any, engine: Any, logged: Needs | None) -> Needs | None:
 def engine_memory(
     needs: Needs | None, profiles: Sequence[ProfileJson], types: Mapping[str, str], outputs: Sequence[TensorSpec]
 ) -> EngineMemory | None:
-    """All that a session takes: TensorRT's needs and the buffers of inputs and outputs at each profile's largest shapes.
+    """The memory of a session: TensorRT's needs, and the buffers of inputs and outputs at each profile's largest shapes.
 
-    ``types``: the dtype of each tensor at the engine's border; ``outputs``: its outputs' shapes. None where TensorRT did not say.
+    ``types``: the dtype of each input and output; ``outputs``: the shapes of the outputs. None if ``needs`` is unknown.
     """
     if needs is None:
         return None
     sizes = {name: np.dtype(dtype).itemsize for name, dtype in types.items()}
-    given = sum(prod(spec.shape("max")) * sizes[spec.name] for spec in outputs)
+    results = sum(prod(spec.shape("max")) * sizes[spec.name] for spec in outputs)
     return EngineMemory(
         needs.weights,
         tuple(
             ProfileMemory(
-                activations, persistent, sum(prod(shapes["max"]) * sizes[name] for name, shapes in profile.items()), given
+                activations, persistent, sum(prod(shapes["max"]) * sizes[name] for name, shapes in profile.items()), results
             )
             for activations, persistent, profile in zip(needs.activations, needs.persistent, profiles, strict=True)
         ),

@@ -1,4 +1,4 @@
-"""ONNX to a TensorRT network; what the parser refuses is said with the node, its PyTorch module and its source line."""
+"""Parse ONNX into a TensorRT network; a refusal names the node, its PyTorch module and its source line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LARGEST = 2**31 - 1  # bytes that protobuf can serialise
 
 @dataclass
 class Parsed:
-    """A network and what it hangs on. ``graph`` is the ONNX model without external data."""
+    """A network and the objects that it needs. ``graph`` is the ONNX model without external data."""
 
     trt: Any
     builder: Any
@@ -34,10 +34,10 @@ class Parsed:
 
 @contextmanager
 def parsed(model: Path | onnx.ModelProto, flavour: Flavour, origins: Mapping[str, Origin]) -> Iterator[Parsed]:
-    """Parse ``model`` into a strongly typed network that lives until the block ends.
+    """Parse ``model`` into a strongly typed network that exists until the block ends.
 
-    A path is parsed from the file, so that it may have external data and exceed 2 GB. Raises InputError for a model
-    that cannot be read, EngineError for one that TensorRT's parser refuses.
+    A path is parsed from the file, so the model may have external data and exceed 2 GB. Raises InputError if the model
+    cannot be read, EngineError if TensorRT's parser refuses it.
     """
     import onnx
 
@@ -65,7 +65,7 @@ def parsed(model: Path | onnx.ModelProto, flavour: Flavour, origins: Mapping[str
 def parse_error(
     parser: Any, graph: onnx.ModelProto, recording: Recording, origins: Mapping[str, Origin]
 ) -> EngineError:
-    """The parser's errors as one line: node, operator, module, source and TensorRT's own reason for the first few."""
+    """Return the parser's errors as one line: node, operator, module, source and TensorRT's reason for the first few."""
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
     parts = [_describe(error, graph, origins) for error in errors[:_SHOWN]]
     if len(errors) > _SHOWN:
@@ -95,11 +95,11 @@ def _describe(error: Any, graph: onnx.ModelProto, origins: Mapping[str, Origin])
 
 
 def _unsupported(error: Any) -> str:
-    """A readable reason where the parser knows no such operator and says only which assertion failed; else empty."""
+    """A readable reason if the parser does not know the operator and reports only an assertion; else empty."""
     if error.desc() == "false":
         return "the operator is not supported"
     if "Plugin not found" in error.desc():
-        return "the operator is not a standard one, and no TensorRT plugin of that name is there"
+        return "the operator is not a standard one, and there is no TensorRT plugin of that name"
     return ""
 
 
@@ -112,11 +112,11 @@ def _serialised(model: onnx.ModelProto) -> bytes:
     import onnx
 
     if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
-        raise InputError("the model in memory refers to external data", "save it and give its path")
+        raise InputError("the model in memory refers to external data", "save it and pass its path")
     if model.ByteSize() > _LARGEST:
         raise InputError(
             f"the model in memory has {model.ByteSize()} bytes, more than protobuf's 2 GB",
-            "save it with external data and give its path",
+            "save it with external data and pass its path",
         )
     serialized: bytes = model.SerializeToString()
     return serialized
@@ -128,9 +128,9 @@ def _graph_of(path: Path) -> onnx.ModelProto:
     try:
         graph = onnx.load(path, load_external_data=False)
     except OSError as error:
-        raise InputError(f"model {path} cannot be read: {error.strerror}", "give an .onnx file") from error
-    except Exception as error:  # protobuf's DecodeError has no public home that is the same in all its implementations
-        raise InputError(f"{path} is not an ONNX model: {error}", "give an .onnx file") from error
+        raise InputError(f"model {path} cannot be read: {error.strerror}", "pass an .onnx file") from error
+    except Exception as error:  # protobuf's DecodeError is in another place in each implementation
+        raise InputError(f"{path} is not an ONNX model: {error}", "pass an .onnx file") from error
     if not graph.graph.output:
-        raise InputError(f"{path} is not an ONNX model: it has no outputs", "give an .onnx file")
+        raise InputError(f"{path} is not an ONNX model: it has no outputs", "pass an .onnx file")
     return graph

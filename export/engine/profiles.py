@@ -1,4 +1,4 @@
-"""Optimization profiles: the shapes an engine is built for, from the input specs, held to the parsed network."""
+"""Optimization profiles: the shapes that an engine is built for, from the input specs; checked against the network."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def profile_json(inputs: Sequence[TensorSpec]) -> ProfileJson:
 
 
 def add_profile(builder: Any, config: Any, network: Any, inputs: Sequence[TensorSpec]) -> list[ProfileJson]:
-    """Hold ``inputs`` to the network and add one profile where an axis is dynamic; a static network needs none.
+    """Check ``inputs`` against the network, and add a profile if an axis is dynamic.
 
     Returns the profiles for the manifest (one, also for a static network: its min, opt and max are equal). Raises
-    InputError where specs and network differ, EngineError where TensorRT refuses the profile.
+    InputError if specs and network differ, EngineError if TensorRT refuses the profile.
     """
     tensors = [network.get_input(i) for i in range(network.num_inputs)]
     _check_names([t.name for t in tensors], [s.name for s in inputs])
@@ -40,16 +40,16 @@ def add_profile(builder: Any, config: Any, network: Any, inputs: Sequence[Tensor
     return [profile_json(inputs)]
 
 
-def check_input(name: str, shape: tuple[int, ...], dtype: str, gives_shape: bool, spec: TensorSpec) -> None:
-    """Hold one input spec to the network's input (``-1`` in ``shape`` is a dynamic axis). Raises InputError."""
-    if gives_shape:
+def check_input(name: str, shape: tuple[int, ...], dtype: str, is_shape: bool, spec: TensorSpec) -> None:
+    """Raise InputError if a spec does not fit the network's input (``-1`` in ``shape`` is a dynamic axis)."""
+    if is_shape:
         raise InputError(
-            f"the values of input {name!r} decide a shape in the model: TensorRT wants a range of values, not of sizes",
-            "make it a constant of the model, or let an axis of another input carry the size",
+            f"the values of input {name!r} set a shape in the model: TensorRT needs a range of its values, not of its sizes",
+            "make it a constant of the model, or take the size from an axis of another input",
         )
     if spec.dtype != dtype:
         why = "TensorRT has no float64" if spec.dtype == "float64" else f"the model takes {dtype}"
-        raise InputError(f"input {name!r} is {spec.dtype}, and {why}", f"give {name!r} as {dtype}")
+        raise InputError(f"input {name!r} is {spec.dtype}, and {why}", f"pass {name!r} as {dtype}")
     if len(shape) != len(spec.axes):
         raise InputError(
             f"input {name!r} has rank {len(shape)} in the model", f"{spec.describe()} has rank {len(spec.axes)}"
@@ -58,13 +58,13 @@ def check_input(name: str, shape: tuple[int, ...], dtype: str, gives_shape: bool
         if size != -1 and (axis.min, axis.max) != (size, size):
             raise InputError(
                 f"axis {i} of input {name!r} is fixed to {size} in the model, not {axis.min}:{axis.opt}:{axis.max}",
-                f"export the model with that axis dynamic, or give {size}",
+                f"export the model with that axis dynamic, or pass {size}",
             )
 
 
 def _check_names(network: Sequence[str], specs: Sequence[str]) -> None:
     takes = f"the model takes {', '.join(network) or 'no input'}"
     if missing := [n for n in network if n not in specs]:
-        raise InputError(f"input {missing[0]!r} of the model has no shape", f"give one for it: {takes}")
+        raise InputError(f"input {missing[0]!r} of the model has no shape", f"pass one for it: {takes}")
     if extra := [n for n in specs if n not in network]:
         raise InputError(f"a shape is given for {extra[0]!r}, which is not an input of the model", takes)

@@ -1,7 +1,7 @@
-"""Progress of a build, from TensorRT's nested phases to one fraction that only grows; and the ways to stop a build.
+"""The progress of a build as one growing fraction, from TensorRT's nested phases; and the ways to stop a build.
 
-TensorRT's bindings print an exception that leaves a callback, so none may: a Ctrl-C is held until the build returns,
-and an exception of the reporter is kept and raised afterwards.
+TensorRT's bindings print an exception that leaves a callback, so none may leave one: Ctrl-C waits until the build returns,
+and an exception of the reporter is stored and raised afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from ..progress import Reporter
 
-_STEP = 0.002  # smaller advances of the same phase are not worth a redraw
+_STEP = 0.002  # smaller advances of a phase are not shown
 
 
 @dataclass
@@ -26,13 +26,13 @@ class _Phase:
     parent: str | None
     steps: int
     done: int = 0
-    ended: int = 0  # phases that ended inside the step that runs now
+    ended: int = 0  # phases that ended inside the current step
 
 
 class Progress:
-    """Turns phase events into ``reporter.progress(fraction, phase)``; thread-safe; says when to stop.
+    """Converts phase events into ``reporter.progress(fraction, phase)``, and decides when to stop. Thread-safe.
 
-    How many phases a step will contain is not told, so each takes half of what is left of its parent's step.
+    The number of phases in a step is unknown, so each phase takes half of the rest of its parent's step.
     ``stopped`` is ``""``, ``"time"``, ``"interrupt"`` or ``"error"`` (see ``error``).
     """
 
@@ -47,13 +47,13 @@ class Progress:
         self._shown = (0.0, "")
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
-        """A phase begins inside one step of ``parent`` (None: it is a root)."""
+        """A phase starts inside a step of ``parent`` (None: it is a root)."""
         with self._lock:
             self._phases[name] = _Phase(name, parent, max(1, steps))
             self._show(name)
 
     def step(self, name: str, step: int) -> bool:
-        """Step ``step`` (from 0) of a phase is done. Returns whether to go on."""
+        """Step ``step`` (from 0) of a phase is done. Return whether to continue."""
         with self._lock:
             if phase := self._phases.get(name):
                 phase.done, phase.ended = min(phase.steps, max(phase.done, step + 1)), 0
@@ -65,14 +65,14 @@ class Progress:
             return not self.stopped
 
     def finish(self, name: str) -> None:
-        """A phase ends, perhaps before all its steps."""
+        """A phase ends, possibly before all its steps."""
         with self._lock:
             phase = self._phases.pop(name, None)
             if phase and phase.parent in self._phases:
                 self._phases[phase.parent].ended += 1
 
     def complete(self) -> None:
-        """The build has succeeded: the fraction is 1.0."""
+        """The build succeeded: the fraction is 1.0."""
         with self._lock:
             self._show("engine built", done=True)
 
@@ -95,9 +95,9 @@ class Progress:
 
 
 def trt_monitor(trt: Any, progress: Progress) -> Any:
-    """A ``trt.IProgressMonitor`` over ``progress``. It must outlive every TensorRT object that uses it."""
+    """Return a ``trt.IProgressMonitor`` for ``progress``. It must outlive each TensorRT object that uses it."""
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # the base comes from a module that is known at run time only
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # the module of the base class is known at run time only
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
 
@@ -115,9 +115,9 @@ def trt_monitor(trt: Any, progress: Progress) -> Any:
 
 @contextmanager
 def held_interrupts() -> Iterator[threading.Event]:
-    """Hold Ctrl-C while native code runs: the event is set at once, the usual handler runs when the block ends.
+    """Delay Ctrl-C while native code runs: the event is set at once; the usual handler runs when the block ends.
 
-    Signals reach the main thread only; elsewhere, and where Ctrl-C is ignored, nothing is changed.
+    Signals reach the main thread only. In other threads, and if Ctrl-C is ignored, nothing changes.
     """
     interrupted = threading.Event()
     previous = signal.getsignal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""A built engine as the manifest keeps it."""
+"""A built engine as a record of the manifest."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .memory import engine_memory
 
 
 def engine_file(precision: str, flavour: Flavour) -> str:
-    """Where a bundle keeps the engine: ``engines/fp16.rtx-1.7.1.engine``."""
+    """The path of the engine in a bundle: ``engines/fp16.rtx-1.7.1.engine``."""
     return f"engines/{precision}.{flavour.name}-{'.'.join(map(str, flavour.version[:3]))}.engine"
 
 
 def engine_record(engine: Engine, file: str, precision: str, model: str, outputs: Sequence[TensorSpec]) -> EngineRecord:
-    """One plan; ``model``: the file that it was built from, ``outputs``: what it gives.
+    """Return the record of an engine; ``model``: the file that it was built from, ``outputs``: its outputs.
 
-    ``detail`` names the GPU that it was built beside, if any, and says what memory it takes (``runtime/open/engine_memory.py``).
+    ``detail`` contains the GPU of the building machine, if any, and the memory (``runtime/open/engine_memory.py``).
     """
     gpu = cuda_device()
     beside = {} if gpu is None else {"gpu": {"name": gpu[0], "compute_capability": gpu[1]}}

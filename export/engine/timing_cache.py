@@ -1,4 +1,4 @@
-"""The timing cache: kernel timings of earlier builds, kept in a file. Enterprise only: RTX times nothing in a build."""
+"""The timing cache: a file with kernel timings of earlier builds. Enterprise only: RTX measures no kernels in a build."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from .flavour import Flavour
 
 
 def attach(config: Any, path: Path, flavour: Flavour, reporter: Reporter) -> Any | None:
-    """Give ``config`` the cache in ``path``, or a new one where there is none or it does not match; None for RTX.
+    """Set the cache in ``path`` on ``config``, or a new one if there is no matching cache. Return it; None for RTX.
 
-    Keep what is returned alive until the engine is built, then :func:`store` it. Raises InputError where the file
+    Keep the result alive until the engine is built, then :func:`store` it. Raises InputError if the file
     cannot be read.
     """
     if not flavour.has_timing_cache:
-        reporter.note(
-            f"{flavour.title} keeps no timing cache (it times no kernels when it builds): {path} is left alone"
-        )
+        reporter.note(f"{flavour.title} has no timing cache (its builds measure no kernels): {path} is not used")
         return None
     try:
         data = path.read_bytes() if path.exists() else b""
@@ -31,14 +29,14 @@ def attach(config: Any, path: Path, flavour: Flavour, reporter: Reporter) -> Any
         cache = config.create_timing_cache(data)
         if cache is not None and config.set_timing_cache(cache, False):
             return cache
-        reporter.note(f"timing cache {path} is of another TensorRT or GPU: it will be replaced")
+        reporter.note(f"timing cache {path} belongs to another TensorRT or GPU: it will be replaced")
     cache = config.create_timing_cache(b"")
     config.set_timing_cache(cache, False)
     return cache
 
 
 def store(data: bytes | memoryview, path: Path, reporter: Reporter) -> bool:
-    """Write a serialised cache whole or not at all. Returns success; the engine is built, so a failure is a note."""
+    """Write a serialised cache atomically. Return success; a failure is only a note, because the engine is built."""
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

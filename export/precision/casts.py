@@ -26,7 +26,7 @@ from .weights import convert_weights
 
 
 @dataclass(frozen=True)
-class TypedModel:
+class HalfModel:
     """A strongly typed model, and a warning for each weight that the 16-bit type cannot hold."""
 
     model: ModelProto
@@ -47,7 +47,7 @@ def to_half_model(
     return insert_casts(GraphIndex(normalise(prepared(model, half))), keep, keep_io, half).model
 
 
-def insert_casts(index: GraphIndex, keep: Collection[str], keep_io: bool, half: HalfType = FP16) -> TypedModel:
+def insert_casts(index: GraphIndex, keep: Collection[str], keep_io: bool, half: HalfType = FP16) -> HalfModel:
     """``to_half_model`` for a normalised model, with warnings."""
     names = {node.name for node in index.nodes}
     if unknown := sorted(set(keep) - names):
@@ -70,7 +70,7 @@ class _Inserter:
         self.source: dict[str, tuple[str, int]] = {}  # a new name -> the tensor that it holds, its type
         self.after: dict[str, list[NodeProto]] = {}  # producer ('' for an input) -> the casts that stand behind it
 
-    def run(self) -> TypedModel:
+    def run(self) -> HalfModel:
         """Return the typed model."""
         index, typing = self.index, self.typing
         new = ModelProto()
@@ -92,7 +92,7 @@ class _Inserter:
             ordered += [node, *self.after.get(node.name, ())]
         new.graph.node.extend(without_dead_casts(ordered, index))
         self._declare(new)
-        return TypedModel(new, tuple(warnings))
+        return HalfModel(new, tuple(warnings))
 
     def _rewire(self, node: NodeProto) -> NodeProto:
         new = NodeProto()

@@ -14,18 +14,18 @@ from collections.abc import Collection
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from ..precision.casts import TypedModel, insert_casts
+from ..precision.casts import HalfModel, insert_casts
 from ..precision.graph import GraphIndex, captured, check, normalise, tensor_names, unique
 from .pairs import drop_unread
 
 
-def in_half(model: ModelProto, keep: Collection[str]) -> TypedModel:
+def in_half(model: ModelProto, keep: Collection[str]) -> HalfModel:
     """Return a strongly typed model of a float32 one with Q/DQ: ``keep`` in FP32, the layers in 8 bits, all else in FP16.
 
     Inputs and outputs stay float32. Raises what ``to_half_model`` raises.
     """
     typed = insert_casts(GraphIndex(normalise(model)), keep, True)
-    return TypedModel(_absorbed(typed.model), typed.warnings)
+    return HalfModel(_absorbed(typed.model), typed.warnings)
 
 
 def _absorbed(model: ModelProto) -> ModelProto:

@@ -31,7 +31,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Left:
+class Skipped:
     """A layer with constant weights that stays as it is, and why."""
 
     node: str
@@ -48,13 +48,13 @@ def quantisable(model: ModelProto) -> GraphIndex:
     return GraphIndex(normalise(at_least(model, OPSET, "quantise")))
 
 
-def find_layers(index: GraphIndex, kept: Mapping[str, str]) -> tuple[list[Layer], list[Left]]:
+def find_layers(index: GraphIndex, kept: Mapping[str, str]) -> tuple[list[Layer], list[Skipped]]:
     """The layers of a normalised model that can be 8-bit, and those that cannot, both in graph order.
 
     ``kept`` names the nodes that stay FP32 in the 16-bit model, with the reason: they stay here, too.
     """
     layers: list[Layer] = []
-    left: list[Left] = []
+    left: list[Skipped] = []
     for node in index.nodes:
         if not standard(node) or node.op_type not in _PRODUCTS or not index.is_single(node.output[0]):
             continue
@@ -63,7 +63,7 @@ def find_layers(index: GraphIndex, kept: Mapping[str, str]) -> tuple[list[Layer]
             continue  # a product of two activations gains nothing; of two constants, it is none
         problem = _problem(index, node, weight, kept)
         if problem is not None:
-            left.append(Left(node.name, weight, *problem))
+            left.append(Skipped(node.name, weight, *problem))
         else:
             layers.append(Layer(node.name, node.input[0], weight, _channels(node)))
     return layers, left

@@ -22,9 +22,9 @@ from ...runtime.sessions.ort import OrtSession
 from ..search.bisection import expected, fewest, prefix_nodes
 from ..search.evidence import Evidence, Score
 from ..search.pruning import prune
-from ..search.rank import Step, order
-from ..search.sources import Source
-from .toggle import FLAGS, ToggleGraph
+from ..search.rank import RankStep, order
+from ..search.roundings import Rounding
+from .toggle import FLAGS, LayerToggles
 
 FEW = 10
 """One layer of so many may be left for a smaller error, at least one ..."""
@@ -51,7 +51,7 @@ class Sensitive:
 class LayerTrials:
     """Scores of choices of 8-bit layers on some evidence; none is run twice."""
 
-    def __init__(self, graph: ToggleGraph, session: OrtSession, evidence: Evidence) -> None:
+    def __init__(self, graph: LayerToggles, session: OrtSession, evidence: Evidence) -> None:
         self.graph, self._session, self._evidence = graph, session, evidence
         self._found: dict[bytes, Score] = {}
 
@@ -90,7 +90,7 @@ def find_sensitive(
         errors[node] = trials.alone(node).worst
     whole = trials.leaving(())
     allowed = min(factor, allowed_error(list(errors.values())))
-    sources = {Source(node, "layer", frozenset({node})): error**2 for node, error in errors.items()}
+    sources = {Rounding(node, "layer", frozenset({node})): error**2 for node, error in errors.items()}
     steps = [step for step in order(sources) if step.nodes]
     total = sum(sources.values())
     tell(1.0, "leaving out sensitive layers")
@@ -124,7 +124,7 @@ def allowed_error(errors: Sequence[float]) -> float:
     return WORTH * math.sqrt(sum(error**2 for error in others))
 
 
-def _held_to(held_out: LayerTrials, factor: float, left: tuple[str, ...], steps: Sequence[Step]) -> tuple[str, ...]:
+def _held_to(held_out: LayerTrials, factor: float, left: tuple[str, ...], steps: Sequence[RankStep]) -> tuple[str, ...]:
     """More layers, in the order of the ranking, until the gate holds on inputs that nothing was fitted to."""
     more = [step.nodes[0] for step in steps if step.nodes[0] not in left]
     while more and not held_out.leaving(left).within(factor):
@@ -132,7 +132,7 @@ def _held_to(held_out: LayerTrials, factor: float, left: tuple[str, ...], steps:
     return left
 
 
-def _in_order(steps: Sequence[Step], count: int) -> list[str]:
+def _in_order(steps: Sequence[RankStep], count: int) -> list[str]:
     chosen = prefix_nodes(steps, count)
     return [node for step in steps for node in step.nodes if node in chosen]
 

@@ -20,7 +20,7 @@ FLAGS = "attnexport/quantised"
 
 
 @dataclass(frozen=True)
-class ToggleGraph:
+class LayerToggles:
     """The model, whose last input is one flag per layer, in the order of ``nodes``."""
 
     model: ModelProto
@@ -35,7 +35,7 @@ class ToggleGraph:
         return np.array([name == node for name in self.nodes])
 
 
-def toggle_graph(index: GraphIndex, layers: Sequence[Layer], ranges: Mapping[str, float], kind: Format) -> ToggleGraph:
+def toggle_graph(index: GraphIndex, layers: Sequence[Layer], ranges: Mapping[str, float], kind: Format) -> LayerToggles:
     """Build it for a normalised float32 model; at least one layer."""
     pairs = Pairs(index, kind, ranges)
     flags = [pairs.fresh(f"{FLAGS}/{i}") for i in range(len(layers))]
@@ -51,4 +51,4 @@ def toggle_graph(index: GraphIndex, layers: Sequence[Layer], ranges: Mapping[str
     pairs.head.append(helper.make_node("Split", [FLAGS, sizes], flags, name=f"{FLAGS}/split", axis=0))
     model = pairs.model(inputs)
     model.graph.input.append(helper.make_tensor_value_info(FLAGS, TensorProto.BOOL, [len(layers)]))
-    return ToggleGraph(model, tuple(layer.node for layer in layers))
+    return LayerToggles(model, tuple(layer.node for layer in layers))

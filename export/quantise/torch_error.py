@@ -1,22 +1,22 @@
-"""PyTorch's own error in 8 bits: the original in FP32, its layers' weights and inputs through 8 bits and back.
+"""PyTorch's 8-bit model, whose error is the measure: the FP32 original with weights and inputs of its layers rounded to 8 bits.
 
     x' = fake_quantize_per_tensor(x, absmax(x) / 127)        W' = fake_quantize_per_channel(W, absmax(W_c) / 127)
 
-for every product of data with a parameter (Linear, Conv, ``x @ parameter``, the projections of MultiheadAttention),
-whatever module or function makes it, since it is seen where PyTorch dispatches it. FP8 rounds to E4M3 with a scale of
-absmax / 448. The ranges are the largest magnitudes over the calibration samples. The rest is FP32 with the error added
-that PyTorch makes in FP16, which is what the rest of an exported model computes in:
+This applies to each product of data with a parameter (Linear, Conv, ``x @ parameter``, the projections of MultiheadAttention).
+A product is found where PyTorch dispatches it, so the module or function does not matter. FP8 rounds to E4M3 with a
+scale of absmax / 448. The ranges are the largest magnitudes over the calibration samples. The other operators compute in
+FP32, and PyTorch's FP16 error is added, because they are FP16 in an exported model:
 
-    own = eight(x) + (half(x) - single(x))
+    result = eight(x) + (half(x) - single(x))
 
-For a model that came as ONNX, the same is done to its own graph.
+For an ONNX source, the same is done to its graph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...errors import StageError
 from ...runtime.sessions.large_model import open_model
-from ...runtime.sessions.ort import OrtSession
 from ..reference.onnx_model import OnnxOriginal
 from ..reference.original import Arrays, Original
 from ..reference.torch_model import TorchOriginal
@@ -38,39 +37,41 @@ from .pairs import with_pairs
 Evaluate = Callable[[Arrays], dict[str, np.ndarray]]
 
 _ATEN = torch.ops.aten
-# Where data and weight stand in the arguments, and the weight's axis of output channels.
+# The positions of data and weight in the arguments, and the weight's axis of output channels.
 _PRODUCTS: dict[Any, tuple[int, int, int]] = {
     _ATEN.mm.default: (0, 1, 1),
     _ATEN.addmm.default: (1, 2, 1),
     _ATEN.linear.default: (0, 1, 0),
     _ATEN.convolution.default: (0, 1, 0),
 }
-_TRANSPOSED = 6  # of aten.convolution: such a layer stays as it is in the exported model, too
+_TRANSPOSED = 6  # argument of aten.convolution; the exported model does not quantise such a layer either
 _LEAST = 1e-12
 
 
-def own_error(original: Original, kind: Format, calibration: Sequence[Arrays], left: Collection[str] = ()) -> Evaluate:
-    """PyTorch's 8-bit model as a function of the feeds. ``left``: parameters (initializers) that stay as they are.
+def torch_eight_bits(
+    original: Original, kind: Format, calibration: Sequence[Arrays], skipped: Collection[str] = ()
+) -> Evaluate:
+    """Return PyTorch's 8-bit model as a function of the feeds. ``skipped``: parameters (initializers) that stay FP32.
 
-    Raises StageError where the model cannot be evaluated on the calibration samples.
+    Raises StageError if the model cannot be evaluated on the calibration samples.
     """
     eight: Evaluate
     if isinstance(original, TorchOriginal):
-        eight = _Torch(original, kind, calibration, frozenset(left))
+        eight = _Torch(original, kind, calibration, frozenset(skipped))
     elif isinstance(original, OnnxOriginal):
-        eight = _onnx(original.model, kind, calibration, frozenset(left))
+        eight = _onnx(original.model, kind, calibration, frozenset(skipped))
     else:
         raise StageError("verify", f"{type(original).__name__} has no 8-bit form")
     return lambda feeds: _with_half(eight(feeds), original.run(feeds, "float32"), original.run(feeds, "float16"))
 
 
 def _with_half(eight: Arrays, single: Arrays, half: Arrays) -> dict[str, np.ndarray]:
-    """The 8-bit result with the FP16 error of the rest in it: both are small, so they add up."""
-    found = {}
+    """Add the FP16 error of the other operators to the 8-bit result: both are small, so they add up."""
+    outputs = {}
     for name, value in eight.items():
         noise = half[name].astype(np.float64) - single[name] if value.dtype.kind == "f" else np.zeros(())
-        found[name] = (value + noise).astype(value.dtype) if value.dtype.kind == "f" and _finite(noise) else value
-    return found
+        outputs[name] = (value + noise).astype(value.dtype) if value.dtype.kind == "f" and _finite(noise) else value
+    return outputs
 
 
 def _finite(array: np.ndarray) -> bool:
@@ -78,16 +79,16 @@ def _finite(array: np.ndarray) -> bool:
 
 
 class _Torch:
-    """See :func:`own_error`."""
+    """See :func:`torch_eight_bits`."""
 
     def __init__(
-        self, original: TorchOriginal, kind: Format, calibration: Sequence[Arrays], left: frozenset[str]
+        self, original: TorchOriginal, kind: Format, calibration: Sequence[Arrays], skipped: frozenset[str]
     ) -> None:
         self._original, self._kind = original, kind
         self._names = {
             tensor.untyped_storage().data_ptr(): name
             for name, tensor in original.parameters().items()
-            if name not in left and tensor.is_floating_point()
+            if name not in skipped and tensor.is_floating_point()
         }
         self._ranges: dict[_Place, float] = {}
         self._weights: dict[_Place, torch.Tensor] = {}
@@ -119,7 +120,7 @@ class _Torch:
 
 @dataclass(frozen=True)
 class _Place:
-    """A parameter, or the part of one that a product takes: the projections of an attention may share one."""
+    """A parameter, or the part of it that a product uses: the projections of an attention may share a parameter."""
 
     name: str
     offset: int
@@ -127,7 +128,7 @@ class _Place:
 
 
 class _Watch(TorchDispatchMode):
-    """Hands every product of data with a parameter to ``change``."""
+    """Pass the operands of each product of data with a parameter through ``change``."""
 
     def __init__(
         self,
@@ -171,7 +172,7 @@ def _rounded(value: torch.Tensor, absmax: torch.Tensor, kind: Format, axis: int 
 
 @contextmanager
 def _plain_attention() -> Iterator[None]:
-    """Without the fused kernels of nn.MultiheadAttention, in which no product is seen."""
+    """Disable the fused kernels of nn.MultiheadAttention, which hide their products."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -180,19 +181,9 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-@dataclass
-class _Graph:
+def _onnx(model: onnx.ModelProto, kind: Format, calibration: Sequence[Arrays], skipped: frozenset[str]) -> Evaluate:
     """The 8-bit form of an ONNX graph."""
-
-    session: OrtSession = field(repr=False)
-
-    def __call__(self, feeds: Arrays) -> dict[str, np.ndarray]:
-        return self.session.run(feeds)
-
-
-def _onnx(model: onnx.ModelProto, kind: Format, calibration: Sequence[Arrays], left: frozenset[str]) -> _Graph:
     index = quantisable(model)
-    layers = [layer for layer in find_layers(index, {})[0] if layer.weight not in left]
-    found = ranges(index.model, [layer.data for layer in layers], calibration, "minmax")
-    made = with_pairs(index, layers, found, kind)
-    return _Graph(open_model(made, optimize=False))
+    layers = [layer for layer in find_layers(index, {})[0] if layer.weight not in skipped]
+    limits = ranges(index.model, [layer.data for layer in layers], calibration, "minmax")
+    return open_model(with_pairs(index, layers, limits, kind), optimize=False).run

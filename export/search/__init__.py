@@ -1,21 +1,23 @@
-"""``--precision auto``: the nodes that stay FP32 are found by measuring the error of the outputs."""
+"""``--precision auto``: find the nodes that must stay FP32 by measuring the error of the outputs."""
 
 from __future__ import annotations
 
 from .auto import convert_by_search
-from .driver import Aim, Found, search
-from .evidence import Evidence, Run, Score
+from .driver import Aim, SearchOutcome, search
+from .evidence import Evidence, ReferenceRun, Score
 from .feeds import Inputs, build_inputs
+from .subject import Subject
 from .verdict import SearchReport, Verdict
 
 __all__ = [
     "Aim",
     "Evidence",
-    "Found",
     "Inputs",
-    "Run",
+    "ReferenceRun",
     "Score",
+    "SearchOutcome",
     "SearchReport",
+    "Subject",
     "Verdict",
     "build_inputs",
     "convert_by_search",

@@ -1,4 +1,4 @@
-"""``--precision auto`` for one export: the evidence is gathered, the search run, and the model converted as it says."""
+"""``--precision auto`` for one export: collect the evidence, search, and convert the model."""
 
 from __future__ import annotations
 
@@ -6,48 +6,42 @@ from collections.abc import Collection, Sequence
 
 from onnx import ModelProto
 
-from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec
 from ..precision import PrecisionResult, convert
 from ..precision.policy import Decision
 from ..progress import Reporter
-from ..reference.original import Original
 from .driver import Aim, search
 from .evidence import Evidence
 from .feeds import build_inputs
+from .subject import Subject
 from .verdict import SearchReport
 
 
 def convert_by_search(
     model: ModelProto,
-    original: Original,
-    inputs: Sequence[TensorSpec],
+    subject: Subject,
     outputs: Sequence[TensorSpec],
-    samples: Samples | None,
-    task: str | None,
     aim: Aim,
     reporter: Reporter,
     *,
     keep_io: bool = True,
-    seed: int = 0,
 ) -> tuple[PrecisionResult, SearchReport]:
-    """The FP16 model of a float32 model of standard operators, with what a search keeps in FP32, and its report.
+    """Return the FP16 model of a float32 model of standard operators, with the search's report.
 
-    ``original`` gives the truth and PyTorch's own FP16 error on the samples and on inputs drawn to the specs. The
-    search itself takes float32 inputs and outputs. Raises InputError and StageError as ``convert`` and ``search`` do.
+    The original of ``subject`` gives the reference and PyTorch's FP16 error, on samples and on random inputs. The
+    search itself uses float32 inputs and outputs. Raises InputError and StageError as ``convert`` and ``search`` do.
     """
-    drawn = build_inputs(inputs, outputs, samples, seed)
-    logits = outputs[0].name if task == "classification" and len(outputs[0].axes) == 2 else None
+    inputs = build_inputs(subject.inputs, outputs, subject.samples, subject.seed)
 
     def typed(keep: Collection[str]) -> ModelProto:
         return convert(model, decisions=[Decision(name, "search", "", "measured") for name in keep]).model
 
-    found = search(
+    outcome = search(
         model,
         typed,
-        Evidence.of(original, drawn.calibration, logits),
-        lambda: Evidence.of(original, drawn.held_out, logits),
+        Evidence.of(subject.original, inputs.calibration, subject.logits),
+        lambda: Evidence.of(subject.original, inputs.held_out, subject.logits),
         aim,
         reporter,
     )
-    return convert(model, keep_io=keep_io, decisions=found.decisions), found.report
+    return convert(model, keep_io=keep_io, decisions=outcome.decisions), outcome.report

@@ -1,27 +1,27 @@
-"""The fewest steps of a ranking that reach the target, found from where the prediction points."""
+"""Find the fewest steps of a ranking that reach the target, starting from the prediction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .rank import Step
+from .rank import RankStep
 
 
-def prefix_nodes(steps: Sequence[Step], count: int) -> frozenset[str]:
+def prefix_nodes(steps: Sequence[RankStep], count: int) -> frozenset[str]:
     """The nodes of the first ``count`` steps."""
     return frozenset(node for step in steps[:count] for node in step.nodes)
 
 
-def expected(steps: Sequence[Step], total: float, allowed: float) -> int:
-    """How many steps should do for an error of ``allowed``; ``total`` is the squared error without any."""
+def expected(steps: Sequence[RankStep], total: float, allowed: float) -> int:
+    """The predicted number of steps for an error of ``allowed``; ``total`` is the squared error without any step."""
     energies = [total, *(step.energy for step in steps)]
     return next((count for count, energy in enumerate(energies) if energy <= allowed**2), len(steps))
 
 
-def fewest(steps: Sequence[Step], passes: Callable[[frozenset[str]], bool], start: int) -> int:
-    """The smallest number of steps whose nodes pass, supposing that more never hurt; all of them always do.
+def fewest(steps: Sequence[RankStep], passes: Callable[[frozenset[str]], bool], start: int) -> int:
+    """Return the smallest number of steps whose nodes pass. Assumes that more steps never hurt and that all steps pass.
 
-    From ``start`` it goes in growing strides until the verdict changes, then halves what is between.
+    It moves from ``start`` in growing strides until the verdict changes, then bisects the interval.
     """
     low, high = -1, len(steps)  # ``low`` fails, ``high`` passes
     place, stride = start, 1

@@ -1,4 +1,4 @@
-"""A constant in FP16 as the cast inserter writes it, back in float32: what rounding it costs is seen from that."""
+"""Constants in FP16 as the cast inserter writes them, to see what rounding them changes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ..precision.masks import only_masks
 
 
 def in_half(index: GraphIndex, name: str) -> HalfArray:
-    """The FP16 form of a float32 constant; a mask saturates at half of the range."""
+    """Return the FP16 form of a float32 constant; a mask saturates at half of the range."""
     array = index.value(name)
     assert array is not None
     return to_half(array, LARGEST / 2 if only_masks(index, name) else None)
 
 
 _SAME: WeakKeyDictionary[GraphIndex, dict[str, bool]] = WeakKeyDictionary()
-"""An unrolled network reads each of its large weights dozens of times."""
+"""A cache: an unrolled network reads each of its large weights dozens of times."""
 
 
 def stays(index: GraphIndex, name: str) -> bool:
-    """Whether a float32 constant is the same in FP16; each of a graph is looked at once."""
+    """Whether a float32 constant has the same values in FP16; each constant of a graph is compared once."""
     known = _SAME.setdefault(index, {})
     if name not in known:
         array = index.value(name)

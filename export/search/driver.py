@@ -1,12 +1,12 @@
-"""``--precision auto``: which nodes stay FP32, decided by the error of the outputs.
+"""``--precision auto``: the error of the outputs decides which nodes stay FP32.
 
-gate      all FP16 but the hazards, as it would be shipped: within the target -> done
-shadow    what FP16 cannot hold at all stays FP32
-guess     two sets without measuring: what autocast leaves in FP32, what the rules would
-rank      every rounding alone, end to end; the sum of squares predicts how many nodes it takes
-bisect    the fewest nodes of the ranking that reach the target, each trial one run of the toggle graph
-prune     those of them that are not needed go back to FP16
-validate  the model as it would be shipped, on inputs that the search has not seen
+gate      everything in FP16 except the hazards, as the bundle would contain it; within the target: done
+shadow    nodes whose values FP16 cannot hold stay FP32
+guess     two sets without a ranking: the nodes that autocast leaves in FP32, and the choice of the rules
+rank      each rounding alone, end to end; the sum of squares predicts how many nodes must be FP32
+bisect    the fewest nodes of the ranking that reach the target; each trial is one run of the toggle graph
+prune     nodes of that set that are not needed return to FP16
+validate  the model as the bundle would contain it, on inputs that the search did not use
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from ..progress import Reporter
 from .bisection import expected, fewest, prefix_nodes
 from .evidence import Evidence, Score
 from .gate import judge
-from .memory import Memory
 from .promotion import promoted
 from .pruning import prune
-from .rank import DIFFUSE, Step, order, predicted, top_share
+from .rank import DIFFUSE, RankStep, order, predicted, top_share
+from .roundings import Rounding, roundings_of
+from .score_cache import ScoreCache
 from .shadow import Overflow, overflows
-from .sources import Source, noise_sources
 from .toggle import switched
 from .trials import OutOfTime, Trials
 from .verdict import SearchReport, Verdict, decisions_of
 
 MARGIN = 0.95
-"""The search aims a little below the target, since other inputs err a little more."""
+"""The search aims a little below the target, because the error on other inputs is a little larger."""
 LITTLE = 0.25
-"""What part of the nodes is worth keeping where the error is diffuse."""
+"""The share of nodes that may stay FP32 for a diffuse error."""
 FURTHER = 60
-"""About how many trials follow the ranking: for the progress bar."""
+"""Expected number of trials after the ranking, for the progress bar."""
 ATTEMPTS = 4
-"""Sets that are validated, each wider than the one before."""
+"""Number of sets that are validated; each is larger than the previous one."""
 HOPELESS = 1.3
-"""A set is not tried where it is predicted to err so many times as much as is allowed."""
+"""A set is not tried if its predicted error exceeds the allowed error by this factor."""
 COMPARABLE = 1.25
-"""The rules' own choice is taken where it errs less and keeps at most so many times as many nodes."""
+"""The choice of the rules is used if its error is smaller and it keeps at most this many times as many nodes."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """What a search is for: ``target`` as a multiple of PyTorch's own FP16 error, ``limit`` where the export fails.
+    """The aim of a search: the ``target``, as a multiple of PyTorch's FP16 error, and the ``limit`` above which an export fails.
 
-    ``seconds`` bounds the measuring. ``settle`` allows the verdict that a diffuse error is not worth its nodes.
+    ``seconds`` limits the time of the measurements. ``settle`` allows the search to accept a diffuse error above the target.
     """
 
     target: float = 1.5
@@ -63,8 +63,8 @@ class Aim:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search decided on, before anything is converted."""
+class SearchOutcome:
+    """The nodes that stay FP32, and the report."""
 
     decisions: tuple[Decision, ...]
     report: SearchReport
@@ -81,19 +81,19 @@ def search(
     aim: Aim,
     reporter: Reporter,
     cache: Path | None = None,
-) -> Found:
+) -> SearchOutcome:
     """Decide which nodes of a float32 model of standard operators stay FP32.
 
-    ``typed`` makes the FP16 model with the named nodes in FP32; ``held_out`` gives the evidence for the last step and
-    is called only where it is needed. Scores are kept in ``cache`` (the user's cache folder). Raises InputError for a
-    model that cannot be converted and StageError where it cannot be run.
+    ``typed`` builds the FP16 model with the named nodes in FP32. ``held_out`` returns the evidence for the validation and
+    is called only if that is needed. Scores are stored in ``cache`` (default: the user's cache folder). Raises InputError
+    for a model that cannot be converted and StageError for a model that cannot run.
     """
     index = GraphIndex(normalise(model))
-    return _Search(index, typed, calibration, held_out, aim, reporter, cache).run()
+    return _PrecisionSearch(index, typed, calibration, held_out, aim, reporter, cache).run()
 
 
-class _Search:
-    """One search: what is known so far, and its steps."""
+class _PrecisionSearch:
+    """One search: its state and its steps."""
 
     def __init__(
         self,
@@ -110,28 +110,28 @@ class _Search:
         self.started = time.monotonic()
         self.hazards = decide_in(index, "hazard")
         self.base: list[Overflow] = []
-        self.energies: dict[Source, float] = {}
-        self.steps: list[Step] = []
+        self.energies: dict[Rounding, float] = {}
+        self.steps: list[RankStep] = []
         self.planned, self.shown = 1, 0.0
         self.doing = "all FP16"
         self.goal = aim.target
         self.best: tuple[frozenset[str], Score] | None = None
 
-    def run(self) -> Found:
-        """Every step that is needed."""
-        self.reporter.progress(0.0, "all FP16 but the hazards")
+    def run(self) -> SearchOutcome:
+        """Run the steps until the verdict is known."""
+        self.reporter.progress(0.0, "all FP16 except the hazards")
         self.first = judge(self.typed([d.node for d in self.hazards]), self.calibration)
         if self.first.within(self.aim.target * MARGIN):
             return self._found("passed at once", frozenset(), self.first)
-        self.reporter.progress(0.02, "looking for what FP16 cannot hold")
+        self.reporter.progress(0.02, "searching for values that FP16 cannot hold")
         names = [d.node for d in self.hazards]
         self.base = overflows(self.index, names, [dict(run.feeds) for run in self.calibration.runs])
         self.fixed = frozenset((*names, *(overflow.node for overflow in self.base)))
         self.nodes = tuple(node.name for node in switched(self.index, self.fixed))
         self.planned = 2 * len(self.nodes) + FURTHER
-        memory = Memory.of(self.index.model, self.calibration, self.cache)
+        cache = ScoreCache.of(self.index.model, self.calibration, self.cache)
         left = self.aim.seconds - (time.monotonic() - self.started)
-        self.trials = Trials(self.index, self.fixed, self.calibration, memory, left, self._tell)
+        self.trials = Trials(self.index, self.fixed, self.calibration, cache, left, self._tell)
         try:
             try:
                 verdict, kept = self._choose()
@@ -145,44 +145,43 @@ class _Search:
         if self._passes(frozenset(), self.aim.target * MARGIN):
             return "overflow only", frozenset()
         self._passes(promoted(self.index, self.nodes))
-        rules = frozenset(d.node for d in decide_in(self.index, "caution")) & frozenset(self.nodes)
+        rules = self._chosen_by_rules()
         self._passes(rules)
         self._rank()
         verdict, kept = self._within(self.aim.target * MARGIN)
         return self._not_worse(verdict, kept, rules)
 
     def _rank(self) -> None:
-        """Measure every rounding alone."""
-        sources = noise_sources(self.index, self.fixed)
-        self.planned = len(sources) + FURTHER
+        """Measure each rounding alone."""
+        roundings = roundings_of(self.index, self.fixed)
+        self.planned = len(roundings) + FURTHER
         self.doing = "one rounding at a time"
-        for source in sources:
-            error = self.trials.alone(source).worst
-            self.energies[source] = min(error, 1e6) ** 2
+        for rounding in roundings:
+            error = self.trials.alone(rounding).worst
+            self.energies[rounding] = min(error, 1e6) ** 2
         self.steps = order(self.energies)
 
     def _within(self, allowed: float) -> tuple[Verdict, frozenset[str]]:
-        """The fewest nodes for an error; few, where a diffuse error would take very many."""
+        """The fewest nodes for an allowed error; a small set if a diffuse error would need very many."""
         self.doing = "bisecting the ranking"
-        total = sum(self.energies.values())
-        count = fewest(self.steps, lambda kept: self._passes(kept, allowed), expected(self.steps, total, allowed))
+        count = self._fewest(allowed)
         kept = prefix_nodes(self.steps, count)
         diffuse = top_share(self.energies) < DIFFUSE
         if self.aim.settle and diffuse and len(kept) > LITTLE * len(self.nodes) and allowed < self.aim.limit * MARGIN:
-            _, little = self._within(self.aim.limit * MARGIN)
-            return "rounding floor", little
+            _, few = self._within(self.aim.limit * MARGIN)
+            return "rounding floor", few
         return "searched", self._pruned(count, allowed)
 
-    def _fewest(self, allowed: float) -> frozenset[str]:
-        total = sum(self.energies.values())
-        count = fewest(self.steps, lambda kept: self._passes(kept, allowed), expected(self.steps, total, allowed))
-        return self._pruned(count, allowed)
+    def _fewest(self, allowed: float) -> int:
+        """The smallest number of steps of the ranking that reaches an error."""
+        start = expected(self.steps, sum(self.energies.values()), allowed)
+        return fewest(self.steps, lambda kept: self._passes(kept, allowed), start)
 
     def _pruned(self, count: int, allowed: float) -> frozenset[str]:
-        """What is needed of the first steps of the ranking."""
-        self.doing = "dropping what is not needed"
+        """The nodes of the first steps of the ranking, without those that are not needed."""
+        self.doing = "removing nodes that are not needed"
         ranked = [node for step in self.steps[:count] for node in step.nodes]
-        # What predictions are off by for the model as a whole, they are off by for a part of it.
+        # A prediction for a part of the model is wrong by the same factor as the prediction for the whole model.
         off = self.trials.keeping(frozenset()).worst / max(predicted(self.energies), 1e-9)
 
         def hopeless(kept: frozenset[str]) -> bool:
@@ -193,17 +192,17 @@ class _Search:
     def _not_worse(
         self, verdict: Verdict, kept: frozenset[str], rules: frozenset[str]
     ) -> tuple[Verdict, frozenset[str]]:
-        """The rules' own choice where it errs less at a comparable price."""
-        of_rules, mine = self.trials.keeping(rules), self.trials.keeping(kept)
-        within = of_rules.within(self.aim.target * MARGIN)
+        """The choice of the rules if its error is smaller for a comparable number of nodes."""
+        rules_score, score = self.trials.keeping(rules), self.trials.keeping(kept)
+        within = rules_score.within(self.aim.target * MARGIN)
         if verdict == "rounding floor" and within and len(rules) <= LITTLE * len(self.nodes):
             return "static policy", rules
-        if within and of_rules.worst < mine.worst and len(rules) <= COMPARABLE * len(kept):
+        if within and rules_score.worst < score.worst and len(rules) <= COMPARABLE * len(kept):
             return "static policy", rules
         return verdict, kept
 
     def _passes(self, kept: frozenset[str], allowed: float | None = None) -> bool:
-        """Try a set, and remember it where it is the best so far."""
+        """Try a set, and keep it if it is the best so far."""
         score = self.trials.keeping(kept)
         allowed = self.aim.target if allowed is None else allowed
         passed = score.within(allowed)
@@ -212,20 +211,22 @@ class _Search:
         return passed
 
     def _rating(self, kept: frozenset[str], score: Score) -> tuple[bool, float, float]:
-        """What is better is smaller: within the target by fewer nodes, else by a smaller error."""
+        """Smaller is better: within the target, fewer nodes; otherwise, a smaller error."""
         within = score.within(self.aim.target)
         return (False, len(kept), score.worst) if within else (True, score.worst, len(kept))
 
     def _so_far(self) -> frozenset[str]:
-        """The best set that was tried; the rules' where none was."""
-        if self.best is not None:
-            return self.best[0]
+        """The best set that was tried; without a trial, the choice of the rules."""
+        return self._chosen_by_rules() if self.best is None else self.best[0]
+
+    def _chosen_by_rules(self) -> frozenset[str]:
+        """The nodes that a caution would keep in FP32."""
         return frozenset(d.node for d in decide_in(self.index, "caution")) & frozenset(self.nodes)
 
-    def _validated(self, verdict: Verdict, kept: frozenset[str]) -> Found:
-        """The choice on inputs that the search has not seen; where it fails there, more of the ranking is kept."""
+    def _validated(self, verdict: Verdict, kept: frozenset[str]) -> SearchOutcome:
+        """Validate the set on inputs that the search did not use. If it fails, try larger sets of the ranking."""
         self.shown = 0.98
-        self.reporter.progress(self.shown, "inputs that the search has not seen")
+        self.reporter.progress(self.shown, "validating on other inputs")
         fresh = self.held_out()
         allowed = self.aim.limit if verdict in ("rounding floor", "time limit") else self.aim.target
         tried: list[tuple[frozenset[str], Score, Score]] = []
@@ -245,24 +246,24 @@ class _Search:
         return self._found("time limit" if verdict == "time limit" else "not reached", *chosen)
 
     def _more_overflows(self, fresh: Evidence) -> bool:
-        """Whether FP16 cannot hold more nodes on unseen inputs; they are kept from now on."""
-        found = overflows(self.index, self.fixed, [dict(run.feeds) for run in fresh.runs])
-        self.base += found
-        self.fixed |= {overflow.node for overflow in found}
-        return bool(found)
+        """Keep the nodes that overflow on unseen inputs in FP32; whether there are any."""
+        further = overflows(self.index, self.fixed, [dict(run.feeds) for run in fresh.runs])
+        self.base += further
+        self.fixed |= {overflow.node for overflow in further}
+        return bool(further)
 
     def _wider(self, kept: frozenset[str], error: float, allowed: float) -> frozenset[str]:
-        """Another set, aiming lower by as much as unseen inputs err too much; without a ranking, what the rules say too."""
-        rules = kept | (frozenset(d.node for d in decide_in(self.index, "caution")) & frozenset(self.nodes))
+        """A set for a goal that is lower by the excess error on unseen inputs; without a ranking, add the choice of the rules."""
+        rules = kept | self._chosen_by_rules()
         if not self.steps:
             return rules
         try:
             self.goal = min(self.goal, self.trials.keeping(kept).worst) * min(0.97, MARGIN * allowed / error)
-            return self._fewest(self.goal)
+            return self._pruned(self._fewest(self.goal), self.goal)
         except OutOfTime:
             return rules
 
-    def _found(self, verdict: Verdict, kept: frozenset[str], score: Score, fresh: Score | None = None) -> Found:
+    def _found(self, verdict: Verdict, kept: frozenset[str], score: Score, fresh: Score | None = None) -> SearchOutcome:
         ordered = [node.name for node in self.index.nodes if node.name in kept]
         decisions = decisions_of(self.hazards, self.base, ordered, self.energies, self.steps)
         place = {node.name: i for i, node in enumerate(self.index.nodes)}
@@ -281,14 +282,12 @@ class _Search:
             predicted=predicted(self.energies) if self.energies else None,
             samples=any(run.part == "samples" for run in self.calibration.runs),
         )
-        return Found(tuple(sorted(decisions, key=lambda d: place[d.node])), report)
+        return SearchOutcome(tuple(sorted(decisions, key=lambda d: place[d.node])), report)
 
     def _tell(self) -> None:
-        """One line of progress for every trial."""
+        """Report the progress after a trial."""
         done = self.trials.evaluations + self.trials.remembered
         best = "" if self.best is None else f", {len(self.best[0])} kept, error {self.best[1].worst:.2f}x"
-        text = (
-            f"{self.doing}: {done} evaluations{best} (target {self.aim.target:g}x), {self.aim.seconds:g} s at the most"
-        )
+        text = f"{self.doing}: {done} evaluations{best} (target {self.aim.target:g}x), at most {self.aim.seconds:g} s"
         self.shown = max(self.shown, min(0.97, 0.05 + 0.9 * done / self.planned))
         self.reporter.progress(self.shown, text)

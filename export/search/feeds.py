@@ -1,7 +1,7 @@
-"""The inputs of a search: some to decide on, others to validate with, from the user's samples and seeded draws.
+"""The inputs of a search: calibration inputs to decide on, held-out inputs to validate with.
 
-Both parts hold random inputs, since the export is verified on random inputs too; samples, where there are any, are
-dealt out to both, evenly over the file.
+Both parts contain random inputs, because the export is verified on random inputs too. If there are samples, both parts
+get some of them, spread evenly over the file.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec
 
 BATCH = 4
-"""How many inputs run together, at the most; one, where it has elements enough. A larger batch shows nothing new."""
+"""Largest batch; 1 if a single input has enough elements. A larger batch gives no further information."""
 ENOUGH = 2000
-"""Elements of an output over which its rms error is a figure, and not an accident."""
+"""Elements of an output that its rms error needs to be reliable."""
 LEAST_DRAWS, MOST_DRAWS = 2, 4
 SAMPLES = 32
-"""Samples to decide on; twice as many to validate with."""
-_CALIBRATION, _HELD_OUT = 100_000, 200_000  # seeds apart from those of the verification
+"""Samples to decide on; twice as many validate."""
+_CALIBRATION, _HELD_OUT = 100_000, 200_000  # seeds that the verification does not use
 
 Feed = tuple[str, Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """``(part, feeds)`` to decide on, and to validate with."""
+    """Pairs ``(part, feeds)`` to decide on, and to validate with."""
 
     calibration: tuple[Feed, ...]
     held_out: tuple[Feed, ...]
@@ -39,13 +39,13 @@ class Inputs:
 def build_inputs(
     specs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], samples: Samples | None, seed: int
 ) -> Inputs:
-    """Inputs for a model of these specs: at the optimum to decide on, at every point of the profile to validate with.
+    """Return inputs for these specs: at the optimum to decide on, at each point of the profile to validate with.
 
-    Raises InputError for a spec that nothing can be drawn to.
+    Raises InputError for a spec without valid random inputs.
     """
     opt = {symbol: axis.opt for symbol, axis in symbol_axes(specs).items()}
-    one = _elements(outputs, _small(specs, opt, 1))
-    batch = min(BATCH, math.ceil(ENOUGH / LEAST_DRAWS / one))
+    per_input = _elements(outputs, _small(specs, opt, 1))
+    batch = min(BATCH, math.ceil(ENOUGH / LEAST_DRAWS / per_input))
     sizes = [_small(specs, point, batch) for _, point in profile_points(specs)]
     opt = _small(specs, opt, batch)
     draws = min(MOST_DRAWS, max(LEAST_DRAWS, math.ceil(ENOUGH / _elements(outputs, opt))))
@@ -59,14 +59,14 @@ def build_inputs(
         for draw in range(draws)
     ]
     if samples is not None:
-        some, others = _dealt(specs, samples)
-        calibration += some
-        held_out += others
+        calibration_samples, held_out_samples = _dealt(specs, samples)
+        calibration += calibration_samples
+        held_out += held_out_samples
     return Inputs(tuple(calibration), tuple(held_out))
 
 
 def _small(specs: Sequence[TensorSpec], point: Mapping[str, int], batch: int) -> dict[str, int]:
-    """A point of the profile with a batch of no more than that."""
+    """A point of the profile with at most this batch."""
     first = specs[0].axes[0] if specs and specs[0].axes else None
     sizes = dict(point)
     if first is not None and first.symbol is not None:
@@ -84,7 +84,7 @@ def _elements(outputs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> int:
 
 
 def _dealt(specs: Sequence[TensorSpec], samples: Samples) -> tuple[list[Feed], list[Feed]]:
-    """Samples to decide on, spread over the file, and others to validate with; whole batches only."""
+    """Samples to decide on, spread over the file, and other samples to validate with; whole batches only."""
     axis = specs[0].axes[0]
     size = max(axis.min, min(axis.opt, BATCH)) if axis.symbol is not None else axis.opt
     chosen = np.unique(np.linspace(0, samples.count - 1, min(samples.count, max(SAMPLES, size))).astype(int))

@@ -1,4 +1,4 @@
-"""The gate: a typed model as it would be shipped, run under emulation and held to the evidence."""
+"""The gate: run a typed model under emulation, as the bundle would contain it, and score it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .evidence import Evidence, Score
 
 
 def judge(typed: ModelProto, evidence: Evidence) -> Score:
-    """Score a typed FP16 model as hardware would store it. Raises StageError where it cannot be run."""
+    """Return the score of a typed FP16 model, emulated as hardware stores it. Raises StageError if it cannot run."""
     session = EmulatedSession(typed)
     try:
         feeds = [{name: run.feeds[name] for name in session.input_names} for run in evidence.runs]

@@ -1,12 +1,12 @@
-"""What PyTorch's own autocast leaves in FP32: the first set that a search tries.
+"""The operators that PyTorch's autocast leaves in FP32: the first set that a search tries.
 
     matrix products, convolutions          FP16, with the bias that follows them
     normalisation, softmax, exp, pow, sum  FP32
     everything else                        the widest type of its operands; a parameter is FP32, a number has no type
 
-Source: torch.amp, "Autocast Op Reference". Since the target is a multiple of autocast's error, this set meets it where the error is made
-by what autocast avoids: in a Transformer the sum along the residual path, FP32 because the position embedding is a parameter. It
-costs one trial, and is there when time runs out before a large model's roundings are ranked.
+Source: torch.amp, "Autocast Op Reference". The target is a multiple of autocast's error, so this set reaches it if the error
+comes from roundings that autocast avoids: in a Transformer, the sum along the residual path, which is FP32 because
+the position embedding is a parameter. It costs one trial, and is available if time runs out before the ranking is complete.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _SINGLE = words(
     "Reciprocal ReduceL2 ReduceLogSumExp ReduceProd ReduceSum ReduceSumSquare RMSNormalization Sinh Softmax Softplus Tan"
 )
 _FOLLOWS = words("BatchNormalization PRelu Resize")
-"""They take the type of their first operand, whatever their parameters are."""
+"""Operators with the type of their first operand, whatever the type of their parameters."""
 
 
 def promoted(index: GraphIndex, nodes: Collection[str]) -> frozenset[str]:
-    """Those of ``nodes`` that autocast computes in FP32, in a normalised model that reads FP32 inputs."""
+    """Return the members of ``nodes`` that autocast computes in FP32, in a normalised model with FP32 inputs."""
     single = {name for name in index.inputs if index.is_single(name)}
-    found = set()
+    promoted_nodes = set()
     for node in index.nodes:
         if _is_single(index, node, single):
             single.update(node.output)
-            found.add(node.name)
-    return frozenset(found & set(nodes))
+            promoted_nodes.add(node.name)
+    return frozenset(promoted_nodes & set(nodes))
 
 
 def _is_single(index: GraphIndex, node: NodeProto, single: Collection[str]) -> bool:

@@ -1,7 +1,7 @@
-"""Dropping nodes that a set does not need: delta debugging (Zeller and Hildebrandt, 2002), on the set itself.
+"""Remove nodes that a set does not need: delta debugging (Zeller and Hildebrandt, 2002).
 
-without a part the set still passes  ->  drop the part
-no part is left to try               ->  parts of half the size, down to single nodes
+the set passes without a part  ->  remove the part
+no part is left to try         ->  parts of half the size, down to single nodes
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ Test = Callable[[frozenset[str]], bool]
 
 
 def prune(nodes: Sequence[str], passes: Test, hopeless: Test = lambda _: False) -> tuple[str, ...]:
-    """A subset that passes and, where fewer nodes are never better, would not without any one of its nodes.
+    """Return a subset that passes. If removing nodes never helps, it fails without any one of its nodes.
 
-    ``nodes`` must pass. Parts at the end are tried first: hand in the most needed nodes in front. What is ``hopeless``
-    by a cheap estimate is not tried.
+    ``nodes`` must pass. Parts at the end are tried first, so the most important nodes come first. A set that is
+    ``hopeless`` by a cheap estimate is not tried.
     """
     left = list(nodes)
     size = max(1, len(left) // 2)

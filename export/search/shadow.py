@@ -1,11 +1,11 @@
-"""The shadow graph: which nodes FP16 cannot hold at all, found in one run of the FP32 model.
+"""The shadow graph: finds the nodes whose values FP16 cannot hold, in one run of the FP32 model.
 
     y = Node(x, w)    shadow(y) = round(Node(round(x), round(w)))    out of range: shadow(y) is inf or NaN where y is not
 
-Each node is judged alone, on FP32 data rounded once, so that one overflow does not hide the next. Matrix products and
-convolutions are not computed twice: what they make of rounded data overflows where what they made overflows, or where
-the data did. A node whose values reach 65504 / HEADROOM counts too: the next input may be larger. Where a partial mask
-hides positions, only what is not hidden counts: the cast inserter has the mask saturate at half of the range.
+Each node is judged alone, on FP32 data that is rounded once, so that one overflow does not hide the next. Matrix products
+and convolutions are not computed twice: their result on rounded data overflows if their result or the data overflows.
+A node whose values reach 65504 / HEADROOM counts too, because another input may be larger. If a partial mask hides
+positions, only the other positions count: the cast inserter lets the mask saturate at half of the range.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .constants import in_half
 from .toggle import switched
 
 HEADROOM = 2.0
-"""How much larger the values of another input may be than those that were seen."""
+"""Factor by which the values of another input may be larger."""
 
 _LINEAR = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True)
 class Overflow:
-    """A node that FP16 cannot hold: the largest magnitude that it made, and whether it gave inf or NaN."""
+    """A node whose values FP16 cannot hold: its largest magnitude, and whether its FP16 form is inf or NaN."""
 
     node: str
     largest: float
@@ -42,28 +42,30 @@ class Overflow:
 
     @property
     def reason(self) -> str:
-        """In a user's words."""
+        """The reason in plain words."""
         if self.largest * HEADROOM >= LARGEST:
             return f"measured: its values reach {self.largest:.4g} here, and FP16 ends at 65504"
-        return "measured: it gives infinity or NaN when what it reads is in FP16"
+        return "measured: its result is infinity or NaN if its inputs are FP16"
 
 
 def overflows(index: GraphIndex, fixed: Collection[str], feeds: Sequence[dict[str, np.ndarray]]) -> list[Overflow]:
-    """The nodes, in graph order, that must be FP32 for their values to be finite on any of the ``feeds``.
+    """Return the nodes, in graph order, that must be FP32 so that their values are finite on all ``feeds``.
 
-    ``fixed`` nodes are FP32 anyway and are not judged. The model is a normalised float32 one.
+    ``fixed`` nodes are FP32 and are not judged. The model is a normalised float32 model.
     """
     nodes = switched(index, fixed)
     if not nodes:
         return []
-    builder = _Builder(index, Typing(index, frozenset(fixed), True))
-    session = open_model(builder.build(nodes), optimize=False)  # longer than its few runs, on thousands of nodes
+    builder = _ShadowBuilder(index, Typing(index, frozenset(fixed), True))
+    session = open_model(
+        builder.build(nodes), optimize=False
+    )  # optimising thousands of nodes takes longer than the few runs
     broke = np.zeros(len(nodes), bool)
     largest = np.zeros(len(nodes))
     for feed in feeds:
-        found = session.run(feed)
-        broke |= found[builder.broke]
-        largest = np.maximum(largest, found[builder.largest])
+        vectors = session.run(feed)
+        broke |= vectors[builder.broke]
+        largest = np.maximum(largest, vectors[builder.largest])
     session.close()
     high = np.isfinite(largest) & (largest * HEADROOM >= LARGEST)
     return [
@@ -80,7 +82,7 @@ def _masked(index: GraphIndex) -> frozenset[str]:
     return frozenset(found)
 
 
-class _Builder:
+class _ShadowBuilder:
     """The FP32 model, the shadow of each node beside it, and two outputs: what broke, and how large values are."""
 
     def __init__(self, index: GraphIndex, typing: Typing) -> None:
@@ -94,7 +96,7 @@ class _Builder:
         self.largest = unique("attnexport/largest", self.tensors)
 
     def build(self, nodes: Sequence[NodeProto]) -> ModelProto:
-        """The model whose only outputs are the two vectors, an element per node."""
+        """Return the model whose only outputs are two vectors with an element per node."""
         limits = [self._judge(node) for node in nodes]
         broken = self._op("Concat", [broke for broke, _ in limits], axis=0)
         self._op("Cast", [broken], self.broke, to=TensorProto.BOOL)
@@ -124,7 +126,7 @@ class _Builder:
         return self._worst(broke), self._worst(largest)
 
     def _shadow(self, node: NodeProto) -> dict[str, str]:
-        """For each output that FP16 would store, its rounded shadow."""
+        """The rounded shadow of each output that FP16 would store."""
         slots = self.typing.slots[node.name]
         stored = [n for i, n in enumerate(node.output) if self.index.is_single(n) and slots.output_half(i)]
         if node.op_type in _LINEAR:
@@ -142,7 +144,7 @@ class _Builder:
         return {name: self._half(raw[name]) for name in stored}
 
     def _half(self, name: str) -> str:
-        """A tensor rounded to FP16 and back; a constant saturates, and so does what a partial mask hides."""
+        """A tensor rounded to FP16 and back; constants and positions that a partial mask hides saturate."""
         if name in self.halves:
             return self.halves[name]
         self.halves[name] = rounded = self._fresh(f"{name}/rounded")
@@ -157,19 +159,19 @@ class _Builder:
         return rounded
 
     def _breaks(self, raw: str, shadow: str) -> str:
-        """A vector of one: 1 where anything is finite in ``raw`` and not in ``shadow``, else 0."""
+        """A vector of one element: 1 if a value is finite in ``raw`` and not in ``shadow``, else 0."""
         finite = self._constant(np.float32(math.inf))
         good = [self._op("Less", [self._op("Abs", [name]), finite]) for name in (raw, shadow)]
         lost = self._op("And", [good[0], self._op("Not", [good[1]])])
         return self._most(self._op("Cast", [lost], to=SINGLE))
 
     def _most(self, name: str) -> str:
-        """The largest element, as a vector of one; 0 for an empty tensor."""
+        """The largest element, as a vector of one element; 0 for an empty tensor."""
         flat = self._op("Reshape", [name, self._constant(np.array([-1]))])
         return self._worst([flat, self._constant(np.zeros(1, np.float32))])
 
     def _worst(self, vectors: Sequence[str]) -> str:
-        """The largest element of vectors, as a vector of one."""
+        """The largest element of vectors, as a vector of one element."""
         if len(vectors) == 1:
             return vectors[0]
         return self._op("ReduceMax", [self._op("Concat", vectors, axis=0)], keepdims=1)

@@ -1,12 +1,12 @@
-"""The toggle graph: one FP32 model in which each rounding of the FP16 model can be switched on and off by an input.
+"""The toggle graph: an FP32 model with an input that switches each rounding of the FP16 model on and off.
 
-A node in FP16 reads rounded data and rounded weights, and what it makes is rounded; one in FP32 does neither. So a
-value that goes from node p to node j is rounded unless both are FP32:
+A node in FP16 reads rounded data and rounded weights, and its output is rounded; a node in FP32 does not round. So a
+value from node p to node j is rounded unless both are FP32:
 
     x_j = If(out_p or in_j, Cast<f32>(Cast<f16>(x)), x)        W_j = If(weight_j, to_half(W), W)
 
-which is exactly what the cast inserter makes of a set of kept nodes, edge by edge: rounding commutes with data
-movement, which therefore has no switch. One session answers for every set, and each rounding can be measured alone.
+This equals the result of the cast inserter for a set of kept nodes, edge by edge. Rounding commutes with data movement,
+which therefore has no switch. One session evaluates all sets, and each rounding can be measured alone.
 """
 
 from __future__ import annotations
@@ -24,45 +24,45 @@ from .constants import in_half, stays
 
 FLAGS = "attnexport/flags"
 KINDS = ("out", "weight", "in")
-"""The switches of a node: what it makes, its constants, what it reads that no switched node made."""
+"""The switches of a node: its output, its constants, its inputs that no switched node computes."""
 
 
 @dataclass(frozen=True)
-class ToggleGraph:
-    """The model, and the nodes that have switches, in graph order: flag ``len(KINDS) * i + kind`` is the i-th's."""
+class RoundingToggles:
+    """The model, and the nodes with switches in graph order: flag ``len(KINDS) * i + kind`` belongs to node i."""
 
     model: ModelProto
     nodes: tuple[str, ...]
     place: dict[str, int] = field(default_factory=dict)
 
     def keeping(self, keep: Collection[str]) -> np.ndarray:
-        """The flags under which every node computes in FP16 but those in ``keep``."""
+        """The flags with which all nodes compute in FP16 except those in ``keep``."""
         kept = frozenset(keep)
         return np.repeat([name not in kept for name in self.nodes], len(KINDS))
 
     def only(self, node: str, kind: str) -> np.ndarray:
-        """The flags under which everything is FP32 but one rounding."""
+        """The flags with which everything is FP32 except one rounding."""
         flags = np.zeros(len(self.nodes) * len(KINDS), dtype=bool)
         flags[self.place[node] * len(KINDS) + KINDS.index(kind)] = True
         return flags
 
 
 def switched(index: GraphIndex, fixed: Collection[str]) -> tuple[NodeProto, ...]:
-    """The nodes that may compute in FP16 or in FP32: those with an FP16 form, less the ``fixed``; no data movement."""
+    """The nodes that can compute in FP16 or FP32: those with an FP16 form, without ``fixed`` nodes and data movement."""
     roles = Typing(index, frozenset(fixed), True).roles
     return tuple(node for node in index.nodes if roles[node.name] is Role.HALF)
 
 
-def toggle_graph(index: GraphIndex, fixed: Collection[str]) -> ToggleGraph:
-    """Build it for a normalised float32 model; ``fixed`` nodes compute in FP32 whatever the flags say."""
+def toggle_graph(index: GraphIndex, fixed: Collection[str]) -> RoundingToggles:
+    """Build the toggle graph of a normalised float32 model; ``fixed`` nodes always compute in FP32."""
     typing = Typing(index, frozenset(fixed), True)
     nodes = switched(index, fixed)
-    builder = _Builder(index, typing, nodes)
-    return ToggleGraph(builder.build(), tuple(n.name for n in nodes), {n.name: i for i, n in enumerate(nodes)})
+    builder = _ToggleBuilder(index, typing, nodes)
+    return RoundingToggles(builder.build(), tuple(n.name for n in nodes), {n.name: i for i, n in enumerate(nodes)})
 
 
-class _Builder:
-    """Copies the graph and puts the switches in."""
+class _ToggleBuilder:
+    """Copies the graph and inserts the switches."""
 
     def __init__(self, index: GraphIndex, typing: Typing, nodes: Sequence[NodeProto]) -> None:
         self.index, self.typing = index, typing
@@ -73,7 +73,7 @@ class _Builder:
         self.rounded: dict[str, str] = {}
 
     def build(self) -> ModelProto:
-        """The model with its switches, and the flags as its last input."""
+        """Return the model with its switches; the flags are its last input."""
         source = self.index.model
         new = ModelProto(ir_version=source.ir_version)
         new.opset_import.extend(source.opset_import)
@@ -86,7 +86,7 @@ class _Builder:
         for node in self.index.nodes:
             new.graph.node.extend(self._node(node))
         new.graph.initializer.extend(self.constants)
-        # What is known of shapes stays: to find it anew behind every switch takes ONNX Runtime minutes on an unrolled network.
+        # Known shapes stay: to infer them behind each switch takes ONNX Runtime minutes on an unrolled network.
         made = {name for node in new.graph.node for name in node.output}
         new.graph.value_info.extend(value for value in source.graph.value_info if value.name in made)
         count = len(self.place) * len(KINDS)
@@ -123,7 +123,7 @@ class _Builder:
         yield from tail
 
     def _read(self, node: NodeProto, position: int, name: str) -> tuple[list[NodeProto], str]:
-        """What a switched node reads of a tensor: the nodes that make it, and its name."""
+        """The form of a tensor that a switched node reads: the nodes that compute it, and its name."""
         target = unique(f"{name}/for/{self.place[node.name]}/{position}", self.tensors)
         if name in self.index.constants:
             return self._weight(node, name, target)
@@ -138,16 +138,16 @@ class _Builder:
         return [both, *self._switch(either, self._raw(name), target)], target
 
     def _weight(self, node: NodeProto, name: str, target: str) -> tuple[list[NodeProto], str]:
-        """A constant in the type of its reader: saturated and lifted as the cast inserter does it."""
+        """A constant in the type of its reader, saturated and lifted as by the cast inserter."""
         if stays(self.index, name):
             return [], name
-        if name not in self.rounded:  # once, however many read it: ONNX Runtime would fold a copy for each
+        if name not in self.rounded:  # once for all readers: ONNX Runtime would fold a copy for each
             half = in_half(self.index, name).array
             self.rounded[name] = self._constant(half.astype(np.float32), f"{name}/rounded")
         return self._switch(self._flag(node.name, "weight"), name, target, instead=self.rounded[name]), target
 
     def _switch(self, flag: str, source: str, target: str, instead: str | None = None) -> list[NodeProto]:
-        """``target = If(flag, rounded source, source)``; ``instead`` is a rounded form that is there already."""
+        """``target = If(flag, rounded source, source)``; ``instead`` is an existing rounded form."""
         dtype = TensorProto.FLOAT
         made, left = f"{target}/then", f"{target}/else"
         if instead is None:
@@ -170,7 +170,7 @@ class _Builder:
         return self.typing.slots[producer.name].output_half(list(producer.output).index(name))
 
     def _is_read_as_stored(self, name: str) -> bool:
-        """Whether anything but a switched node's own operand needs the tensor itself."""
+        """Whether a reader other than a switched operand needs the tensor itself."""
         if name in self.index.outputs:
             return True
         for node in self.index.consumers(name):

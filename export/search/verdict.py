@@ -1,4 +1,4 @@
-"""How a search ended, in figures and in a user's words."""
+"""The result of a search, in figures and in plain words."""
 
 from __future__ import annotations
 
@@ -8,34 +8,33 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..precision.policy import Decision
-from .rank import Step
+from .rank import RankStep
+from .roundings import Rounding
 from .shadow import Overflow
-from .sources import Source
 
 Verdict = Literal[
     "passed at once", "overflow only", "searched", "static policy", "rounding floor", "time limit", "not reached"
 ]
 
-_WORDS: dict[Verdict, str] = {
-    "passed at once": "all FP16 but the hazards is within the target: nothing more is kept",
-    "overflow only": "only what FP16 cannot hold is kept: the rest is within the target",
-    "searched": "the fewest nodes that bring the error within the target",
-    "static policy": "the rules' own choice is as good as what was found, and is taken",
-    "rounding floor": "the error is rounding in very many places, none of which matters alone: a third of the model in FP32 would not "
-    "be worth it, so little is kept",
-    "time limit": "the time was over: the best that was found until then",
-    "not reached": "no set within the target holds on further inputs: the best that was found",
+_TEXTS: dict[Verdict, str] = {
+    "passed at once": "Accurate in FP16: only the operators that are unsafe in FP16 stay FP32",
+    "overflow only": "Accurate in FP16 except for overflows: only the operators that are unsafe or overflow in FP16 stay FP32",
+    "searched": "Accurate with the fewest operators in FP32 that the search found",
+    "static policy": "Accurate with the operators in FP32 that the precision rules name; the search found nothing better",
+    "rounding floor": "The error comes from rounding in very many places, so FP32 operators reduce it little: only a few stay FP32",
+    "time limit": "The search ran out of time: the best operators in FP32 that it found so far",
+    "not reached": "The search found no set of FP32 operators that reaches the target on other inputs: the best that it found",
 }
 
 
 @dataclass(frozen=True)
 class SearchReport:
-    """What a search found.
+    """The result of a search.
 
-    Errors are multiples of PyTorch's own FP16 error, under emulation: ``before`` with all but the hazards in FP16,
-    ``error`` of what was chosen, ``held_out`` of it on inputs that the search did not see (None where it was not
-    needed). ``measured`` counts the nodes kept by measurement; ``top_share`` is the share of the three strongest
-    roundings. ``samples``: whether real samples were among the inputs.
+    Errors are multiples of PyTorch's FP16 error, under emulation: ``before`` with everything in FP16 except the hazards,
+    ``error`` of the chosen set, ``held_out`` of that set on inputs that the search did not use (None if it was not
+    measured). ``measured`` counts the nodes that a measurement keeps in FP32; ``top_share`` is the share of the three
+    strongest roundings. ``samples``: whether real samples were among the inputs.
     """
 
     verdict: Verdict
@@ -53,46 +52,41 @@ class SearchReport:
 
     @property
     def text(self) -> str:
-        """One line."""
-        shown = "not finite" if math.isinf(self.before) else f"{self.before:.2f}x"
-        change = shown if self.measured == 0 else f"{shown} -> {self.error:.2f}x"
-        basis = "" if self.samples else "; measured on random inputs: real --samples would be better"
-        return f"{self.verdict}: {_WORDS[self.verdict]} ({change} PyTorch's own FP16 error, target {self.target:g}x{basis})"
+        """The verdict with its figures, in one line."""
+        before = "not finite" if math.isinf(self.before) else f"{self.before:.2f}x"
+        error = before if self.measured == 0 else f"{before} -> {self.error:.2f}x"
+        basis = "" if self.samples else "; measured on random inputs: pass real ones with --samples"
+        return f"{_TEXTS[self.verdict]} (error {error} PyTorch's FP16 error; target {self.target:g}x{basis})"
 
 
 def decisions_of(
     hazards: Collection[Decision],
     base: Collection[Overflow],
     kept: Collection[str],
-    energies: Mapping[Source, float],
-    steps: Collection[Step],
+    energies: Mapping[Rounding, float],
+    steps: Collection[RankStep],
 ) -> tuple[Decision, ...]:
-    """Every kept node with its reason: the hazards' own, and what was measured for the others."""
-    found = list(hazards)
-    taken = {decision.node for decision in found}
+    """A decision for each node that stays FP32: the hazards, then the nodes that a measurement keeps."""
+    decisions = {decision.node: decision for decision in hazards}
     for overflow in base:
-        if overflow.node not in taken:
-            found.append(Decision(overflow.node, "search", overflow.reason, "measured"))
-            taken.add(overflow.node)
+        decisions.setdefault(overflow.node, Decision(overflow.node, "search", overflow.reason, "measured"))
     causes = {node: step.cause for step in steps for node in step.nodes}
-    found += [
-        Decision(node, "search", _reason(node, energies, causes.get(node)), "measured")
-        for node in kept
-        if node not in taken
-    ]
-    return tuple(found)
+    for node in kept:
+        reason = _reason(node, energies, causes.get(node))
+        decisions.setdefault(node, Decision(node, "search", reason, "measured"))
+    return tuple(decisions.values())
 
 
-def _reason(node: str, energies: Mapping[Source, float], cause: Source | None) -> str:
+def _reason(node: str, energies: Mapping[Rounding, float], cause: Rounding | None) -> str:
     total = sum(energies.values())
-    own = sum(energy for source, energy in energies.items() if source.node == node)
-    share = own / total if total > 0.0 else 0.0
+    here = sum(energy for rounding, energy in energies.items() if rounding.node == node)
+    share = here / total if total > 0.0 else 0.0
     if cause is None or cause.node == node:
-        return f"measured: rounding here makes {_percent(share)} of the FP16 error of the outputs"
+        return f"measured: rounding here causes {_percent(share)} of the FP16 error of the outputs"
     joint = energies[cause] / total if total > 0.0 else 0.0
     return (
-        f"measured: it reads {cause.node!r}, whose rounding makes {_percent(joint)} of the FP16 error of the outputs, "
-        f"and makes {_percent(share)} itself"
+        f"measured: it reads {cause.node!r}, whose rounding causes {_percent(joint)} of the FP16 error of the outputs, "
+        f"and its own rounding causes {_percent(share)}"
     )
 
 

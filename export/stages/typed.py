@@ -12,9 +12,8 @@ from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec
 from ..precision import PrecisionResult, convert, half_type
 from ..quantise import format_of, quantise
-from ..quantise.torch_error import own_error
 from ..reference.original import Original
-from ..search import Aim, SearchReport, convert_by_search
+from ..search import Aim, SearchReport, Subject, convert_by_search
 from ..source import CapturedModel
 from .files import EIGHT
 from .job import Job
@@ -71,10 +70,9 @@ def _to_sixteen_bits(
             convert(model, keep_io=keep_io, precision=half_type(options.precision).name), captured.original
         )
     aim = Aim(options.precision_target or min(1.5, options.gate), options.gate, options.precision_time)
-    result, report = convert_by_search(
-        model, captured.original, captured.inputs, outputs, samples, task, aim, job.reporter,
-        keep_io=keep_io, seed=options.seed,
-    )  # fmt: skip
+    logits = outputs[0].name if task == "classification" and len(outputs[0].axes) == 2 else None
+    subject = Subject(captured.original, captured.inputs, samples, logits, options.seed)
+    result, report = convert_by_search(model, subject, outputs, aim, job.reporter, keep_io=keep_io)
     job.note(report.text)
     return TypedResult(result, captured.original, report)
 
@@ -85,11 +83,17 @@ def _to_eight_bits(
     """Quantise the model; the original of the result also evaluates PyTorch's model in the same 8-bit format."""
     options, original = job.options, captured.original
     kind = format_of(options.precision)
+    logits = captured.output_names[0] if task == "classification" else None
+    subject = Subject(original, captured.inputs, samples, logits, options.seed)
     quantised = quantise(
-        model, kind, original, lambda feeds, left: own_error(original, kind, feeds, left), captured.inputs, samples,
-        captured.captured.origins, job.reporter, factor=options.gate, seed=options.seed,
-        logits=captured.output_names[0] if task == "classification" else None, method=options.calibration,
-    )  # fmt: skip
+        model,
+        kind,
+        subject,
+        captured.captured.origins,
+        job.reporter,
+        gate=options.gate,
+        calibration=options.calibration,
+    )
     for text in quantised.summary:
         job.note(text)
-    return TypedResult(quantised.result, original.with_precision(EIGHT[kind.name], quantised.own))
+    return TypedResult(quantised.result, original.with_precision(EIGHT[kind.name], quantised.torch))

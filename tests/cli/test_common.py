@@ -77,5 +77,5 @@ def test_the_options_of_an_engine_are_read_alone_or_with_an_export() -> None:
     engine = read_engine_options(**options)
     assert engine == EngineOptions(512 << 20, Path("t"), ("8.6", "8.9"), 4, time_limit_s=90.0)
     assert engine == read_options(model="net.pt", **options).engine
-    with pytest.raises(InputError, match="--workspace 'much' is no amount of memory"):
+    with pytest.raises(InputError, match="--workspace 'much' is not an amount of memory"):
         read_engine_options(workspace="much")

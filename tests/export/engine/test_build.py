@@ -102,7 +102,7 @@ def test_a_file_with_external_data(mixed, image, rtx, reporter, tmp_path: Path) 
     path = tmp_path / "größe.onnx"
     onnx.save(copy, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     assert build_engine(path, [image], rtx, EngineOptions(), {}, reporter).plan.startswith(PLAN_START)
-    with pytest.raises(InputError, match=r"refers to external data\. save it and give its path"):
+    with pytest.raises(InputError, match=r"refers to external data\. save it and pass its path"):
         build_engine(onnx.load(path, load_external_data=False), [image], rtx, EngineOptions(), {}, reporter)
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(EngineError, match=r"Failed to import initializer: w.*external data files are whole"):
@@ -163,7 +163,7 @@ def test_optimization_levels(level, expected, mixed, image, rtx, reporter, confi
     ("options", "words"),
     [
         ({"workspace_bytes": 0}, "workspace of 0 bytes"),
-        ({"optimization_level": 6}, "optimization level 6 is not known. give 0 to 5"),
+        ({"optimization_level": 6}, "optimization level 6 is not known. pass 0 to 5"),
         ({"optimization_level": -1}, "optimization level -1"),
         ({"time_limit_s": 0.0}, "time limit of 0.0 s is not positive"),
         ({"time_limit_s": float("nan")}, "time limit of nan s"),
@@ -179,7 +179,7 @@ def test_float64_inside_the_model_is_said(onnx_model, rtx, reporter) -> None:
         [up] d = Cast<to=11>(x) [root] r = Sqrt(d) [down] y = Cast<to=1>(r) }""")
     spec = TensorSpec("x", "float32", (Axis.fixed(2), Axis.fixed(4)))
     build_engine(model, [spec], rtx, EngineOptions(), {}, reporter)
-    assert reporter.notes == ["TensorRT has no float64: d (1 in all) become float32"]
+    assert reporter.notes == ["TensorRT has no float64: d (1 values in total) become float32"]
 
 
 def test_warnings_are_kept_once_and_clean(onnx_model, rtx, reporter) -> None:

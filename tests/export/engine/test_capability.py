@@ -47,14 +47,14 @@ def test_an_unknown_capability_lists_the_known(name, mixed, image, rtx, reporter
 
 def test_current_stands_alone(mixed, image, rtx, reporter) -> None:
     options = EngineOptions(compute_capabilities=("current", "8.6"))
-    with pytest.raises(InputError, match=r"'current' stands alone, not with current, 8\.6"):
+    with pytest.raises(InputError, match=r"'current' does not go with others \(current, 8\.6\)"):
         build_engine(mixed, [image], rtx, options, {}, reporter)
 
 
 @pytest.mark.skipif(gpu_present(), reason="with a GPU 'current' builds")
 def test_current_needs_a_gpu(mixed, image, rtx, reporter) -> None:
     options = EngineOptions(compute_capabilities=("current",))
-    with pytest.raises(EngineError, match=r"'current' needs a GPU: name the capability, for example 8\.6"):
+    with pytest.raises(EngineError, match=r"'current' needs a GPU: pass the number, for example 8\.6"):
         build_engine(mixed, [image], rtx, options, {}, reporter)
 
 

@@ -14,13 +14,13 @@ from attnexport.export.engine.flavour import Flavour, choose, find_flavour, pars
 @pytest.mark.parametrize(
     ("wish", "enterprise", "rtx", "gpu", "name", "reason"),
     [
-        ("auto", True, True, True, "enterprise", "a GPU is there"),
-        ("auto", True, False, True, "enterprise", "a GPU is there"),
-        ("auto", True, True, False, "rtx", "tensorrt needs a GPU to build, and none is here"),
+        ("auto", True, True, True, "enterprise", "there is a GPU"),
+        ("auto", True, False, True, "enterprise", "there is a GPU"),
+        ("auto", True, True, False, "rtx", "tensorrt needs a GPU to build, and there is none"),
         ("auto", False, True, False, "rtx", "tensorrt is not installed"),
         ("auto", False, True, True, "rtx", "tensorrt is not installed"),
-        ("rtx", True, True, True, "rtx", "asked for"),
-        ("enterprise", True, True, True, "enterprise", "asked for"),
+        ("rtx", True, True, True, "rtx", "requested"),
+        ("enterprise", True, True, True, "enterprise", "requested"),
     ],
 )
 def test_the_choice_and_its_reason(wish, enterprise, rtx, gpu, name, reason) -> None:
@@ -114,5 +114,5 @@ def test_importing_the_package_loads_no_backend() -> None:
 
 
 def test_a_flavour_is_a_value() -> None:
-    one = Flavour("rtx", (1, 7, 1), "1.7.1", ModuleType("a"), "asked for")
+    one = Flavour("rtx", (1, 7, 1), "1.7.1", ModuleType("a"), "requested")
     assert one == Flavour("rtx", (1, 7, 1), "1.7.1", ModuleType("b"), "tensorrt is not installed")

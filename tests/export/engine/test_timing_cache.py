@@ -18,7 +18,7 @@ def test_rtx_has_none_and_says_so(mixed, image, rtx, reporter, tmp_path: Path) -
     engine = build_engine(mixed, [image], rtx, EngineOptions(timing_cache=path), {}, reporter)
     assert engine.plan
     (note,) = reporter.notes
-    assert note == (f"{rtx.title} keeps no timing cache (it times no kernels when it builds): {path} is left alone")
+    assert note == (f"{rtx.title} has no timing cache (its builds measure no kernels): {path} is not used")
     assert path.read_bytes() == b"of another TensorRT"
 
 
@@ -59,7 +59,7 @@ def test_a_cache_that_does_not_match_is_replaced_and_said(creates: bool, reporte
     config = Refusing(creates)
     assert attach(config, path, ENTERPRISE, reporter) == b""
     assert config.taken[-1] == b""
-    assert reporter.notes == [f"timing cache {path} is of another TensorRT or GPU: it will be replaced"]
+    assert reporter.notes == [f"timing cache {path} belongs to another TensorRT or GPU: it will be replaced"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -48,7 +48,7 @@ def test_amounts_of_memory(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "lots", "-1G", "0", "4T", "1 000M"])
 def test_what_is_no_amount_of_memory(text: str) -> None:
-    with pytest.raises(InputError, match=r"--workspace .* is no amount of memory"):
+    with pytest.raises(InputError, match=r"--workspace .* is not an amount of memory"):
         parse_bytes(text, "--workspace")
 
 

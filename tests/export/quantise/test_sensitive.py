@@ -14,7 +14,7 @@ from attnexport.export.quantise.formats import INT8
 from attnexport.export.quantise.layers import find_layers
 from attnexport.export.quantise.sensitive import LayerTrials, Sensitive, allowed_error, find_sensitive
 from attnexport.export.quantise.toggle import toggle_graph
-from attnexport.export.search.evidence import Evidence, Run
+from attnexport.export.search.evidence import Evidence, ReferenceRun
 from attnexport.runtime.sessions.ort import OrtSession
 
 DEPTH, WIDTH = 6, 16
@@ -62,7 +62,7 @@ def searched(model, factor: float = 2.0, shift: float = 1.0) -> Sensitive:
             scaled = {"x": feed["x"] * np.float32(scale)}
             truth = plain.run(scaled)[name].astype(np.float64)
             eight = session.run({**scaled, "attnexport/quantised": graph.leaving(())})[name]
-            runs.append(Run("samples", scaled, {name: truth}, {name: eight}))
+            runs.append(ReferenceRun("samples", scaled, {name: truth}, {name: eight}))
         return Evidence(runs)
 
     return find_sensitive(

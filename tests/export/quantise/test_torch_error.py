@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from attnexport.export.quantise.formats import FP8, INT8
-from attnexport.export.quantise.torch_error import own_error
+from attnexport.export.quantise.torch_error import torch_eight_bits
 from attnexport.export.reference.onnx_model import OnnxOriginal
 from attnexport.export.reference.torch_model import TorchOriginal
 
@@ -42,7 +42,7 @@ class Products(nn.Module):
 
 
 def call(original, kind, calibration, feeds, **more) -> dict[str, np.ndarray]:
-    return own_error(original, kind, calibration, **more)(feeds)
+    return torch_eight_bits(original, kind, calibration, **more)(feeds)
 
 
 @KINDS

@@ -14,7 +14,7 @@ from attnexport.export.precision import convert
 from attnexport.export.precision.policy import Decision
 from attnexport.export.progress import Silent
 from attnexport.export.reference.onnx_model import OnnxOriginal
-from attnexport.export.search import Aim, Evidence, Found, search
+from attnexport.export.search import Aim, Evidence, SearchOutcome, search
 
 
 def with_weights(model: ModelProto, **arrays: np.ndarray) -> ModelProto:
@@ -68,10 +68,14 @@ def keeping() -> Callable[[ModelProto, Collection[str]], ModelProto]:
 
 
 @pytest.fixture
-def searched(keeping: Callable[[ModelProto, Collection[str]], ModelProto], tmp_path: Path) -> Callable[..., Found]:
+def searched(
+    keeping: Callable[[ModelProto, Collection[str]], ModelProto], tmp_path: Path
+) -> Callable[..., SearchOutcome]:
     """Search a model of one input x, with its own FP64 evaluation as the truth and all-FP16 as the measure."""
 
-    def run(model: ModelProto, *shape: int, scale: float = 1.0, reporter: Silent | None = None, **aim: object) -> Found:
+    def run(
+        model: ModelProto, *shape: int, scale: float = 1.0, reporter: Silent | None = None, **aim: object
+    ) -> SearchOutcome:
         original = OnnxOriginal(model)
 
         def evidence(seed: int) -> Evidence:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from attnexport.export.search.bisection import expected, fewest, prefix_nodes
-from attnexport.export.search.rank import Step
-from attnexport.export.search.sources import Source
+from attnexport.export.search.rank import RankStep
+from attnexport.export.search.roundings import Rounding
 
-STEPS = [Step((f"n{i}",), Source(f"n{i}", "out", frozenset({f"n{i}"})), float(19 - i)) for i in range(20)]
+STEPS = [RankStep((f"n{i}",), Rounding(f"n{i}", "out", frozenset({f"n{i}"})), float(19 - i)) for i in range(20)]
 
 
 @pytest.mark.parametrize("start", [0, 3, 10, 20, 50])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from attnexport.export.search.evidence import Evidence, Run, Score
+from attnexport.export.search.evidence import Evidence, ReferenceRun, Score
 
 RNG = np.random.default_rng(0)
 TRUTH = {part: RNG.standard_normal((6, 4)) for part in ("random", "samples")}
@@ -15,7 +15,7 @@ OWN = {"random": TRUTH["random"] + 0.01 * RNG.standard_normal((6, 4)), "samples"
 
 
 def evidence(logits: str | None = None) -> Evidence:
-    runs = [Run(part, {"x": np.zeros(1)}, {"y": TRUTH[part]}, {"y": OWN[part]}) for part in TRUTH]
+    runs = [ReferenceRun(part, {"x": np.zeros(1)}, {"y": TRUTH[part]}, {"y": OWN[part]}) for part in TRUTH]
     return Evidence(runs, logits)
 
 
@@ -35,7 +35,7 @@ def test_each_part_is_held_to_its_own_error() -> None:
 
 def test_where_pytorch_is_exact_one_rounding_is_allowed() -> None:
     truth = np.full((4, 4), 2.0)
-    exact = Evidence([Run("random", {}, {"y": truth}, {"y": truth})])
+    exact = Evidence([ReferenceRun("random", {}, {"y": truth}, {"y": truth})])
     assert exact.score([{"y": truth + 2.0**-10}]).worst == pytest.approx(1.0)  # half an ulp of FP16 at 2
 
 
@@ -49,7 +49,7 @@ def test_what_is_not_finite_never_passes(bad: float) -> None:
 def test_another_class_fails_unless_it_is_a_tie() -> None:
     truth = np.array([[1.0, 0.0, -1.0], [1.0, 0.999, -1.0]])
     own = truth + 0.001
-    one = Evidence([Run("random", {}, {"y": truth}, {"y": own})], logits="y")
+    one = Evidence([ReferenceRun("random", {}, {"y": truth}, {"y": own})], logits="y")
     swapped = truth[:, [1, 0, 2]]
     assert one.score([{"y": swapped}]).flips == 1, "the second row's two best are within PyTorch's own error"
     assert not Score({"random/y": 0.5}, flips=1).within(1.0)
@@ -58,7 +58,7 @@ def test_another_class_fails_unless_it_is_a_tie() -> None:
 
 def test_half_of_the_runs_has_every_part() -> None:
     runs = [
-        Run(part, {}, {"y": TRUTH["random"] + i}, {"y": OWN["random"] + i})
+        ReferenceRun(part, {}, {"y": TRUTH["random"] + i}, {"y": OWN["random"] + i})
         for part in ("random", "samples")
         for i in range(3)
     ]

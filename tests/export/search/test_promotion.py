@@ -9,7 +9,7 @@ import pytest
 from onnx import ModelProto
 
 from attnexport.export.precision.graph import GraphIndex, normalise
-from attnexport.export.search import Found, driver, trials
+from attnexport.export.search import SearchOutcome, driver, trials
 from attnexport.export.search.promotion import promoted
 
 
@@ -61,7 +61,7 @@ def summed(weighted: Callable[..., ModelProto]) -> ModelProto:
 
 
 def test_a_search_without_time_to_rank_ends_with_autocasts_choice(
-    summed: ModelProto, searched: Callable[..., Found], monkeypatch: pytest.MonkeyPatch
+    summed: ModelProto, searched: Callable[..., SearchOutcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_time(*_: object) -> None:
         raise driver.OutOfTime

@@ -7,11 +7,11 @@ import math
 import pytest
 
 from attnexport.export.search.rank import order, predicted, top_share
-from attnexport.export.search.sources import Source
+from attnexport.export.search.roundings import Rounding
 
 
-def source(node: str, *others: str, kind: str = "out") -> Source:
-    return Source(node, kind, frozenset({node, *others}))
+def source(node: str, *others: str, kind: str = "out") -> Rounding:
+    return Rounding(node, kind, frozenset({node, *others}))
 
 
 STRONG, WEAK, PAIR = source("a"), source("b"), source("c", "d")

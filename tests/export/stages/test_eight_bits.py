@@ -108,7 +108,7 @@ def test_a_reduced_network_of_the_registry_passes_its_gates(arch: str, precision
     assert run(*words, "--precision", precision) == 0
     manifest = StoredBundle.open(out).manifest
     assert manifest.precision.counts["quantised"] >= 10
-    assert any("is not to be trusted: give real ones with --samples" in note for note in manifest.notes)
+    assert any("must not be used: pass real inputs with --samples" in note for note in manifest.notes)
     assert all(record.gate.passed for record in manifest.parity)
 
 

@@ -1,7 +1,7 @@
-"""Evaluations that are kept from one run to the next, so that a search that was stopped goes on where it was.
+"""Scores on disk, so that a search that was stopped continues where it stopped.
 
-One file per model and evidence, in the cache folder. The key covers whatever a score depends on: the model with its
-weights, the inputs, the truth and PyTorch's own results, the version of the search.
+The cache folder has one file per model and evidence. Its key covers everything that a score depends on: the model with its
+weights, the inputs, the references, PyTorch's results, and the version of the search.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _SAVE_EVERY = 5.0
 
 
 def key_of(model: ModelProto, evidence: Evidence) -> str:
-    """What the scores of a model on some evidence are kept under."""
+    """The key of the scores of a model on this evidence."""
     digest = hashlib.sha256(f"{VERSION}|{evidence.logits}".encode())
     digest.update(skeleton(model).SerializeToString(deterministic=True))
     for tensor in model.graph.initializer:
         digest.update(tensor.SerializeToString(deterministic=True))
     for run in evidence.runs:
         digest.update(run.part.encode())
-        for arrays in (run.feeds, run.truth, run.own):
+        for arrays in (run.feeds, run.reference, run.torch):
             for name in sorted(arrays):
                 array = np.ascontiguousarray(arrays[name])
                 digest.update(f"{name}|{array.dtype}|{array.shape}|".encode())
@@ -40,12 +40,12 @@ def key_of(model: ModelProto, evidence: Evidence) -> str:
 
 
 def key_of_nodes(nodes: Collection[str]) -> str:
-    """A set of node names, in a few characters."""
+    """A short key for a set of node names."""
     return hashlib.sha256("\n".join(sorted(nodes)).encode()).hexdigest()[:24]
 
 
-class Memory:
-    """Scores by key, read from ``path`` and written back every few seconds and at the end."""
+class ScoreCache:
+    """Scores by key, read from ``path``, and written every few seconds and at the end."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -54,27 +54,27 @@ class Memory:
         self._changed = False
 
     @classmethod
-    def of(cls, model: ModelProto, evidence: Evidence, folder: Path | None = None) -> Memory:
-        """The memory of one search; ``folder`` is ``precision`` in the cache folder."""
+    def of(cls, model: ModelProto, evidence: Evidence, folder: Path | None = None) -> ScoreCache:
+        """The cache of one search; ``folder`` defaults to ``precision`` in the cache folder."""
         name = f"{key_of(model, evidence)}.json"
         return cls(folder / name if folder is not None else cache_folder(f"precision/{name}"))
 
     def get(self, key: str) -> Score | None:
-        """A score from before; None where there is none, or what was kept is damaged."""
+        """A stored score; None if there is none or it is damaged."""
         try:
             return Score.from_json(self._scores[key])
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
 
     def put(self, key: str, score: Score) -> None:
-        """Keep a score."""
+        """Store a score."""
         self._scores[key] = score.to_json()
         self._changed = True
         if time.monotonic() - self._saved > _SAVE_EVERY:
             self.save()
 
     def save(self) -> None:
-        """Write what is new."""
+        """Write the file if a score is new."""
         if self._changed:
             write_cache(self._path, self._scores)
         self._saved, self._changed = time.monotonic(), False

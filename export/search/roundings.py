@@ -1,11 +1,11 @@
-"""Where FP16 noise enters a model, and which nodes must be FP32 together for it not to.
+"""The places where an FP16 model rounds, and the nodes that must all be FP32 to remove each rounding.
 
-    out(p)      what p makes is rounded      gone when p and every node that computes on it are FP32
-    weight(j)   the constants of j are       gone when j is FP32
-    in(j)       FP32 data is, for j to read  gone when j is FP32
+    out(p)      the output of p is rounded            removed if p and all nodes that compute on it are FP32
+    weight(j)   the constants of j are rounded        removed if j is FP32
+    in(j)       FP32 data is rounded before j         removed if j is FP32
 
-Data movement hands noise on and adds none. Nor do operators that choose among their inputs (Relu, MaxPool): what they
-choose is rounded already. So they are nobody's cause, and stand among those that compute on what came before them.
+Data movement passes noise on and adds none. Operators that select among their inputs (Relu, MaxPool) add none either:
+their inputs are rounded already. So they cause no rounding, but they are among the nodes that compute on the previous output.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ..precision.walk import users
 from .constants import stays
 
 CHOOSING = frozenset({"Abs", "GlobalMaxPool", "Max", "MaxPool", "Min", "Neg", "ReduceMax", "ReduceMin", "Relu"})
-"""Operators whose results are values that they read, zero or a sign apart."""
+"""Operators whose results are input values, zero, or an input value with another sign."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """One rounding: at ``node``, of ``kind`` out, weight or in; it is gone when all of ``needs`` are FP32."""
+class Rounding:
+    """One rounding at ``node``, of ``kind`` out, weight or in. It is removed if all nodes in ``needs`` are FP32."""
 
     node: str
     kind: str
@@ -35,54 +35,56 @@ class Source:
 
     @property
     def key(self) -> str:
-        """Its name in a cache."""
+        """Its key in a cache."""
         return f"{self.kind}:{self.node}"
 
 
-def noise_sources(index: GraphIndex, fixed: Collection[str]) -> list[Source]:
-    """Every rounding of the model in which all but the ``fixed`` nodes compute in FP16, in graph order."""
+def roundings_of(index: GraphIndex, fixed: Collection[str]) -> list[Rounding]:
+    """Return each rounding of the model whose nodes compute in FP16 except the ``fixed`` ones, in graph order."""
     typing = Typing(index, frozenset(fixed), True)
     switched = {node.name for node in index.nodes if typing.roles[node.name] is Role.HALF}
-    return [source for node in index.nodes if node.name in switched for source in _of(index, typing, node, switched)]
+    return [
+        rounding for node in index.nodes if node.name in switched for rounding in _of(index, typing, node, switched)
+    ]
 
 
-def _of(index: GraphIndex, typing: Typing, node: NodeProto, switched: set[str]) -> Iterator[Source]:
+def _of(index: GraphIndex, typing: Typing, node: NodeProto, switched: set[str]) -> Iterator[Rounding]:
     slots = typing.slots[node.name]
     stores = any(index.is_single(name) and slots.output_half(i) for i, name in enumerate(node.output))
     if stores and not _only_chooses(index, node, switched):
-        yield Source(node.name, "out", frozenset({node.name, *_readers(index, node, switched)}))
+        yield Rounding(node.name, "out", frozenset({node.name, *_readers(index, node, switched)}))
     alone = frozenset({node.name})
     weights = [n for i, n in enumerate(node.input) if n in index.constants and slots.input_half(i)]
     if any(index.is_single(name) and not stays(index, name) for name in weights):
-        yield Source(node.name, "weight", alone)
+        yield Rounding(node.name, "weight", alone)
     reads = [n for i, n in enumerate(node.input) if n not in index.constants and slots.input_half(i)]
     if any(index.is_single(name) and _comes_in_single(index, name, switched) for name in reads):
-        yield Source(node.name, "in", alone)
+        yield Rounding(node.name, "in", alone)
 
 
 def _only_chooses(index: GraphIndex, node: NodeProto, switched: set[str]) -> bool:
-    """Whether what a node makes was rounded before it, by the nodes that made its operands."""
+    """Whether the node selects among operands that previous nodes have rounded."""
     if node.op_type not in CHOOSING:
         return False
     return not any(_comes_in_single(index, name, switched) for name in index.single_inputs(node))
 
 
 def _readers(index: GraphIndex, node: NodeProto, switched: set[str]) -> set[str]:
-    """The switched nodes that compute on what a node makes, and those behind any that only chooses."""
-    found: set[str] = set()
+    """The switched nodes that compute on a node's output, directly or behind nodes that only select."""
+    readers: set[str] = set()
     pending = [node]
     while pending:
         for user, _ in users(index, pending.pop()):
-            if user.name not in switched or user.name in found:
+            if user.name not in switched or user.name in readers:
                 continue
-            found.add(user.name)
+            readers.add(user.name)
             if user.op_type in CHOOSING:
                 pending.append(user)
-    return found
+    return readers
 
 
 def _comes_in_single(index: GraphIndex, tensor: str, switched: set[str]) -> bool:
-    """Whether a tensor holds, behind data movement, what no switched node made: an input, a constant, an FP32 result."""
+    """Whether a tensor comes, through data movement, from an input, a constant or an FP32 node."""
     pending, seen = [tensor], {tensor}
     while pending:
         name = pending.pop()

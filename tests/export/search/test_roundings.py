@@ -8,11 +8,11 @@ import numpy as np
 from onnx import ModelProto
 
 from attnexport.export.precision.graph import GraphIndex, normalise
-from attnexport.export.search.sources import noise_sources
+from attnexport.export.search.roundings import roundings_of
 
 
 def needs(model: ModelProto, *fixed: str) -> dict[str, set[str]]:
-    return {source.key: set(source.needs) for source in noise_sources(GraphIndex(normalise(model)), fixed)}
+    return {source.key: set(source.needs) for source in roundings_of(GraphIndex(normalise(model)), fixed)}
 
 
 def test_a_value_is_rounded_until_its_maker_and_all_its_readers_are_fp32(residual: ModelProto) -> None:
