@@ -1,4 +1,4 @@
-"""INT8 and FP8: layers in 8 bits by Q/DQ, calibrated on samples, the sensitive ones found by the search and left, the rest in FP16."""
+"""INT8 and FP8: Q/DQ around layers, calibrated on samples. Sensitive layers, which a search finds, and all else are FP16."""
 
 from __future__ import annotations
 

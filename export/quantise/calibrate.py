@@ -1,10 +1,10 @@
-"""How far the data of each layer goes on calibration samples.
+"""The range of the data of each layer on calibration samples.
 
     minmax        the largest magnitude
-    percentile    what 99.99 % of the values stay within
+    percentile    a limit that 99.99 % of the values do not exceed
 
-The histograms and cut-offs are ONNX Runtime's (``onnxruntime.quantization.calibrate``), the tools that its
-``quantize_static`` uses; the model is run as it is written, without graph optimisations.
+The histograms are ONNX Runtime's (``onnxruntime.quantization.calibrate``), as in its ``quantize_static``. The model runs
+without graph optimisations.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ _STEPS = 128
 def ranges(
     model: ModelProto, tensors: Sequence[str], feeds: Iterable[Mapping[str, np.ndarray]], method: Method
 ) -> dict[str, float]:
-    """The largest magnitude that each tensor should be able to hold; 0 for one that was zero throughout.
+    """Return the largest magnitude that the 8-bit form of each tensor must hold; 0 for a tensor that is always zero.
 
-    ``model`` is float32 with loaded weights and is not changed. Raises InputError for another method or without feeds,
-    StageError where a tensor is not finite.
+    ``model`` is float32 with loaded weights and is not changed. Raises InputError for an unknown method or without feeds,
+    StageError if a tensor is not finite.
     """
     if method not in METHODS:
         raise InputError(f"--calibration {method} is not known", f"use one of {', '.join(METHODS)}")
-    wanted = list(dict.fromkeys(tensors))
-    found = dict.fromkeys(wanted, 0.0)
+    names = list(dict.fromkeys(tensors))
+    limits = dict.fromkeys(names, 0.0)
     histograms = None if method == "minmax" else _collector(method)
-    session = open_model(_tapped(model, wanted), optimize=False)
+    session = open_model(_tapped(model, names), optimize=False)
     runs = 0
     try:
         for feed in feeds:
             runs += 1
-            # An input that a layer reads is fed, not given back.
-            held = {**session.run(feed), **feed} if wanted else {}
-            for name in wanted:
-                found[name] = max(found[name], _largest(name, held[name]))
+            # A layer may read an input of the model, which is not among the outputs.
+            values = {**session.run(feed), **feed} if names else {}
+            for name in names:
+                limits[name] = max(limits[name], _largest(name, values[name]))
             if histograms is not None:
                 with quiet():
-                    histograms.collect({name: [held[name]] for name in wanted if np.any(held[name])})
+                    histograms.collect({name: [values[name]] for name in names if np.any(values[name])})
     finally:
         session.close()
     if not runs:
-        raise InputError("there are no inputs to calibrate on", "give samples")
-    if histograms is None or not any(found.values()):
-        return found
+        raise InputError("there are no inputs to calibrate on", "pass samples")
+    if histograms is None or not any(limits.values()):
+        return limits
     with quiet():
         cut = histograms.compute_collection_result()
-    return {name: min(high, _cut(cut[name])) if name in cut else 0.0 for name, high in found.items()}
+    return {name: min(high, _cut(cut[name])) if name in cut else 0.0 for name, high in limits.items()}
 
 
 def _largest(name: str, array: np.ndarray) -> float:
@@ -87,7 +87,7 @@ def _cut(result: tuple[Any, ...]) -> float:
 
 
 def _tapped(model: ModelProto, tensors: Sequence[str]) -> ModelProto:
-    """The model with these tensors as its outputs."""
+    """A copy of the model with these tensors as its outputs."""
     tapped = ModelProto()
     tapped.CopyFrom(model)
     inputs = {value.name for value in model.graph.input}

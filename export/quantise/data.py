@@ -1,4 +1,4 @@
-"""Which inputs calibrate, which the search measures on, and which prove the result: held out from both."""
+"""The inputs that calibrate, those that the search uses, and the held-out inputs that verify the result."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec
 
 MOST = 512
-"""Samples that calibrate, at the most."""
+"""Most samples that calibrate."""
 MEASURED = 64
-"""Of those, the ones that the search measures each layer on."""
+"""The number of these that the search measures each layer on."""
 MOST_HELD_OUT = 512
 _RANDOM = 8
-"""Random inputs of either kind where there are no samples."""
+"""Random inputs of each kind if there are no samples."""
 
 Feeds = list[dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Split:
-    """``calibration`` and ``held_out`` have no sample in common; ``search`` is the start of the former."""
+    """``calibration`` and ``held_out`` share no sample; ``search`` is the start of ``calibration``."""
 
     calibration: Feeds
     search: Feeds
@@ -33,14 +33,14 @@ class Split:
     real: bool
 
     def counts(self) -> tuple[int, int]:
-        """How many samples calibrate, and how many are held out."""
+        """The numbers of calibration samples and of held-out samples."""
         return _count(self.calibration), _count(self.held_out)
 
 
 def split(inputs: Sequence[TensorSpec], samples: Samples | None, seed: int) -> Split:
-    """Half of the samples for either part, in an order drawn by ``seed``; random inputs at opt where there are none.
+    """Return half of the samples for each part, in an order drawn by ``seed``; without samples, random inputs at opt.
 
-    Raises InputError for samples that do not fill two batches.
+    Raises InputError if the samples do not fill two batches.
     """
     if samples is None:
         feeds = [random_feeds(inputs, "opt", seed=seed + 7919 * (i + 1)) for i in range(2 * _RANDOM)]
@@ -48,8 +48,8 @@ def split(inputs: Sequence[TensorSpec], samples: Samples | None, seed: int) -> S
     axis = inputs[0].axes[0]
     if samples.count < 2 * axis.min:
         raise InputError(
-            f"{samples.count} samples do not fill two batches of {axis.min}: one to calibrate on, one to prove the result",
-            "give more samples",
+            f"{samples.count} samples do not fill two batches of {axis.min}: one to calibrate, one to verify the result",
+            "pass more samples",
         )
     order = np.random.default_rng(seed).permutation(samples.count)
     half = max(axis.min, samples.count // 2)
@@ -59,10 +59,10 @@ def split(inputs: Sequence[TensorSpec], samples: Samples | None, seed: int) -> S
 
 
 def _batches(arrays: Mapping[str, np.ndarray], chosen: np.ndarray, size: int, least: int) -> Feeds:
-    """Batches of ``size``, of ``least`` where no whole one is there; a rest that is smaller than ``least`` is left out."""
+    """Batches of ``size``, or of ``least`` if there are too few samples; a rest smaller than ``least`` is left out."""
     size = size if len(chosen) >= size else least
-    found = list(batches({name: array[chosen] for name, array in arrays.items()}, size))
-    return [feed for feed in found if len(next(iter(feed.values()))) >= least]
+    feeds = list(batches({name: array[chosen] for name, array in arrays.items()}, size))
+    return [feed for feed in feeds if len(next(iter(feed.values()))) >= least]
 
 
 def _count(feeds: Feeds) -> int:

@@ -1,10 +1,10 @@
-"""The rest of an 8-bit model in FP16: casts by the FP16 policy, those around Q and DQ taken into their scales.
+"""The FP16 part of an 8-bit model: casts by the FP16 policy; casts around Q and DQ become FP16 scales.
 
     x: f16 -> Cast<f32> -> Q(s: f32)     ->    x: f16 -> Q(s: f16)
     DQ(s: f32) -> Cast<f16> -> y         ->    DQ(s: f16) -> y
 
-From opset 19 on the type of a DequantizeLinear is that of its scale. Scales are FP16 numbers already (formats.py), so
-no value changes but by FP16's own rounding of what DQ gives, and TensorRT finds Q and DQ next to the layer.
+From opset 19 on, a DequantizeLinear has the type of its scale. Scales are FP16 numbers already (formats.py), so only the
+result of DQ is rounded, and TensorRT finds Q and DQ next to the layer.
 """
 
 from __future__ import annotations
@@ -45,39 +45,40 @@ def _absorbed(model: ModelProto) -> ModelProto:
             new.name = unique(f"{producer.name}/f16", scales.names)
             new.input[1], new.output[0] = scales.of(producer.input[1]), node.output[0]
         nodes.append(new)
-    made = ModelProto()
-    made.CopyFrom(model)
-    del made.graph.node[:]
-    made.graph.node.extend(_read_nodes(nodes, set(index.outputs)))
-    made.graph.initializer.extend(scales.constants)
-    drop_unread(made)
-    left = {name for node in made.graph.node for name in node.output}
-    infos = [value for value in made.graph.value_info if value.name in left]
-    del made.graph.value_info[:]
-    made.graph.value_info.extend(infos)
-    check(made)
-    return made
+    result = ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    del graph.node[:]
+    graph.node.extend(_read_nodes(nodes, set(index.outputs)))
+    graph.initializer.extend(scales.constants)
+    drop_unread(result)
+    outputs = {name for node in graph.node for name in node.output}
+    infos = [value for value in graph.value_info if value.name in outputs]
+    del graph.value_info[:]
+    graph.value_info.extend(infos)
+    check(result)
+    return result
 
 
 class _HalfScales:
-    """FP16 copies of scales, each made once."""
+    """FP16 copies of scales, one for each scale."""
 
     def __init__(self, index: GraphIndex) -> None:
         self.index, self.tensors = index, tensor_names(index.model.graph)
         self.names = {node.name for node in index.nodes}
         self.constants: list[TensorProto] = []
-        self._found: dict[str, str] = {}
+        self._names: dict[str, str] = {}
 
     def of(self, scale: str) -> str:
-        """The name of the copy."""
-        if scale not in self._found:
+        """Return the name of the copy."""
+        if scale not in self._names:
             value = self.index.value(scale)
             assert value is not None
             half = value.astype(np.float16)
-            assert np.array_equal(half.astype(np.float32), value), f"{scale} is no FP16 number"
-            self._found[scale] = unique(f"{scale}/f16", self.tensors)
-            self.constants.append(numpy_helper.from_array(half, self._found[scale]))
-        return self._found[scale]
+            assert np.array_equal(half.astype(np.float32), value), f"{scale} is not an FP16 number"
+            self._names[scale] = unique(f"{scale}/f16", self.tensors)
+            self.constants.append(numpy_helper.from_array(half, self._names[scale]))
+        return self._names[scale]
 
 
 def _is(node: NodeProto | None, op: str) -> bool:
@@ -94,13 +95,13 @@ def _is_cast(index: GraphIndex, node: NodeProto | None, source: int, target: int
 
 
 def _read_nodes(nodes: list[NodeProto], outputs: set[str]) -> list[NodeProto]:
-    """Without the Casts and DequantizeLinears that nothing reads any more."""
-    wanted = set(outputs)
+    """The nodes without Casts and DequantizeLinears that nothing reads."""
+    read = set(outputs)
     kept: list[NodeProto] = []
     for node in reversed(nodes):
-        if node.op_type in ("Cast", "DequantizeLinear") and not wanted.intersection(node.output):
+        if node.op_type in ("Cast", "DequantizeLinear") and not read.intersection(node.output):
             continue
-        wanted.update(node.input)
-        wanted.update(captured(node))
+        read.update(node.input)
+        read.update(captured(node))
         kept.append(node)
     return kept[::-1]

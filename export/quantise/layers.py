@@ -1,7 +1,7 @@
-"""Which layers of a model can be 8-bit, and why the others cannot: those that multiply data by constant weights.
+"""The layers of a model that can be 8-bit, and the reasons of the others. A layer multiplies data by constant weights.
 
-Conv, Gemm and MatMul whose second factor is a constant. Scales of weights lie along the output channels, so that they
-are constant within each sum and leave it.
+These are Conv, Gemm and MatMul with a constant second factor. The scales of weights lie along the output channels, so
+that each scale is constant within a sum and can be taken out of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer that can be 8-bit: its node, its data, its weight, and the weight's axis of output channels."""
+    """A layer that can be 8-bit: its node, data, weight, and the weight's axis of output channels."""
 
     node: str
     data: str
@@ -32,7 +32,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A layer with constant weights that stays as it is, and why."""
+    """A layer with constant weights that is not quantised, with the rule and the reason."""
 
     node: str
     weight: str
@@ -49,31 +49,31 @@ def quantisable(model: ModelProto) -> GraphIndex:
 
 
 def find_layers(index: GraphIndex, kept: Mapping[str, str]) -> tuple[list[Layer], list[Skipped]]:
-    """The layers of a normalised model that can be 8-bit, and those that cannot, both in graph order.
+    """Return the layers of a normalised model that can be 8-bit, and those that cannot, both in graph order.
 
-    ``kept`` names the nodes that stay FP32 in the 16-bit model, with the reason: they stay here, too.
+    ``kept`` maps the nodes that stay FP32 in the 16-bit model to the reason: they are skipped too.
     """
     layers: list[Layer] = []
-    left: list[Skipped] = []
+    skipped: list[Skipped] = []
     for node in index.nodes:
         if not standard(node) or node.op_type not in _PRODUCTS or not index.is_single(node.output[0]):
             continue
         weight = next((name for name in node.input[:2] if name in index.constants), None)
         if weight is None or all(name in index.constants for name in node.input[:2]):
-            continue  # a product of two activations gains nothing; of two constants, it is none
+            continue  # a product of two activations gains nothing; a product of two constants is not a layer
         problem = _problem(index, node, weight, kept)
         if problem is not None:
-            left.append(Skipped(node.name, weight, *problem))
+            skipped.append(Skipped(node.name, weight, *problem))
         else:
             layers.append(Layer(node.name, node.input[0], weight, _channels(node)))
-    return layers, left
+    return layers, skipped
 
 
 def _problem(index: GraphIndex, node: NodeProto, weight: str, kept: Mapping[str, str]) -> tuple[str, str] | None:
     if node.name in kept:
         return "kept", kept[node.name]
     if node.op_type == "ConvTranspose":
-        return "form", "TensorRT computes a transposed convolution in floating point whatever its inputs"
+        return "form", "TensorRT computes a transposed convolution in floating point for all inputs"
     if weight != node.input[1]:
         return "form", "the weight is the left factor"
     value = index.value(weight)
@@ -81,7 +81,7 @@ def _problem(index: GraphIndex, node: NodeProto, weight: str, kept: Mapping[str,
     if node.op_type in ("Gemm", "MatMul") and value.ndim != 2:
         return "form", f"the weight has {value.ndim} axes, and one scale for each output channel needs 2"
     if not np.isfinite(value).all():
-        return "form", "the weight holds a value that is not finite"
+        return "form", "the weight contains a value that is not finite"
     return None
 
 

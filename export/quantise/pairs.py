@@ -1,11 +1,11 @@
-"""Putting QuantizeLinear and DequantizeLinear around layers.
+"""Insert QuantizeLinear and DequantizeLinear around layers.
 
-    data      x  ->  DQ(Q(x, s), s)          one pair for all layers that read the tensor
-    weight    W  ->  DQ(codes, scales)       codes are stored: one byte an element
-    bias           stays: sums of 8-bit products are 32-bit, and TensorRT adds a float
+    data      x  ->  DQ(Q(x, s), s)          one pair for all readers of the tensor
+    weight    W  ->  DQ(codes, scales)       the codes are stored: one byte per element
+    bias           unchanged: sums of 8-bit products are 32-bit, and TensorRT adds a float
 
-ONNX Runtime's ``quantize_static`` places them alike (a test holds the two together); this file adds FP8 with a scale
-for each channel, scales that FP16 holds, and scales of tiny channels, for which ONNX Runtime takes 1.
+ONNX Runtime's ``quantize_static`` places them in the same way (a test compares both). This file adds FP8 with a scale per
+channel, scales that FP16 can hold, and scales of tiny channels, for which ONNX Runtime uses 1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .layers import Layer
 
 @dataclass
 class Pairs:
-    """The nodes and constants that make 8-bit forms of tensors of one model; each form is made once."""
+    """The nodes and constants of the 8-bit forms of a model's tensors; each form is built once."""
 
     index: GraphIndex
     kind: Format
@@ -33,57 +33,57 @@ class Pairs:
     head: list[NodeProto] = field(default_factory=list)
     weights: list[NodeProto] = field(default_factory=list)
     after: dict[str, list[NodeProto]] = field(default_factory=dict)
-    """New nodes by the tensor behind which they stand."""
+    """New nodes by the tensor that they follow."""
 
     def __post_init__(self) -> None:
         self.tensors = tensor_names(self.index.model.graph)
         self.names = {node.name for node in self.index.nodes}
-        self._found: dict[tuple[str, int | None], str] = {}
+        self._forms: dict[tuple[str, int | None], str] = {}
 
     def data(self, tensor: str) -> str:
-        """The name of a tensor's 8-bit form; ``ranges`` says how far it goes."""
-        if (tensor, None) not in self._found:
+        """Return the name of a tensor's 8-bit form; its scale comes from ``ranges``."""
+        if (tensor, None) not in self._forms:
             scale = self.constant(np.asarray(data_scale(self.ranges[tensor], self.kind), np.float32), f"{tensor}/scale")
-            zero = self._held(self.kind.zero((), self.fresh(f"{tensor}/zero")))
+            zero = self._add(self.kind.zero((), self.fresh(f"{tensor}/zero")))
             codes, out = self.fresh(f"{tensor}/{self.kind.name}"), self.fresh(f"{tensor}/dequantised")
             nodes = [self.node("QuantizeLinear", [tensor, scale, zero], codes)]
             nodes.append(self.node("DequantizeLinear", [codes, scale, zero], out))
             self.after.setdefault(tensor, []).extend(nodes)
-            self._found[tensor, None] = out
-        return self._found[tensor, None]
+            self._forms[tensor, None] = out
+        return self._forms[tensor, None]
 
     def weight(self, tensor: str, axis: int) -> str:
-        """The name of a constant's 8-bit form with a scale for each channel along ``axis``."""
-        if (tensor, axis) not in self._found:
+        """Return the name of a constant's 8-bit form with a scale per channel along ``axis``."""
+        if (tensor, axis) not in self._forms:
             value = self.index.value(tensor)
             assert value is not None
             scales = weight_scales(value, axis, self.kind)
             codes = quantise_weight(value, scales, axis, self.kind)
-            held = self._held(self.kind.tensor(codes, self.fresh(f"{tensor}/{self.kind.name}")))
+            stored = self._add(self.kind.tensor(codes, self.fresh(f"{tensor}/{self.kind.name}")))
             scale = self.constant(scales, f"{tensor}/scales")
-            zero = self._held(self.kind.zero(scales.shape, self.fresh(f"{tensor}/zeros")))
+            zero = self._add(self.kind.zero(scales.shape, self.fresh(f"{tensor}/zeros")))
             out = self.fresh(f"{tensor}/dequantised")
-            self.weights.append(self.node("DequantizeLinear", [held, scale, zero], out, axis=axis))
-            self._found[tensor, axis] = out
-        return self._found[tensor, axis]
+            self.weights.append(self.node("DequantizeLinear", [stored, scale, zero], out, axis=axis))
+            self._forms[tensor, axis] = out
+        return self._forms[tensor, axis]
 
     def constant(self, value: np.ndarray, name: str) -> str:
-        """A new constant's name."""
-        return self._held(numpy_helper.from_array(value, self.fresh(name)))
+        """Add a constant and return its name."""
+        return self._add(numpy_helper.from_array(value, self.fresh(name)))
 
     def node(self, op: str, inputs: Sequence[str], output: str, axis: int | None = None) -> NodeProto:
-        """A node named after what it makes."""
+        """Return a node that is named after its output."""
         attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
         return helper.make_node(op, list(inputs), [output], unique(output, self.names), **attributes)
 
     def fresh(self, name: str) -> str:
-        """A tensor name that is not taken."""
+        """Return an unused tensor name."""
         return unique(name, self.tensors)
 
     def model(self, inputs: Mapping[str, tuple[str, str]]) -> ModelProto:
-        """The model with these nodes in it; ``inputs`` gives layers their new data and weight, by node name.
+        """Return the model with these nodes; ``inputs`` maps layers to their new data and weight, by node name.
 
-        Constants that nothing reads any more are left out; types and shapes of new tensors are not declared.
+        Constants that nothing reads are removed; types and shapes of new tensors are not declared.
         """
         source = self.index.model
         new = ModelProto()
@@ -103,22 +103,24 @@ class Pairs:
         return new
 
     def after_of(self, tensors: Iterable[str]) -> list[NodeProto]:
-        """The new nodes that stand behind any of these tensors."""
+        """Return the new nodes that follow these tensors."""
         return [node for name in tensors for node in self.after.get(name, ())]
 
-    def _held(self, tensor: TensorProto) -> str:
+    def _add(self, tensor: TensorProto) -> str:
         self.constants.append(tensor)
         return tensor.name
 
 
 def with_pairs(index: GraphIndex, layers: Sequence[Layer], ranges: Mapping[str, float], kind: Format) -> ModelProto:
-    """The float32 model with these layers 8-bit. ``ranges``: how far the data of each goes."""
+    """Return the float32 model with these layers in 8 bits. ``ranges``: the largest magnitude of the data of each."""
     pairs = Pairs(index, kind, ranges)
-    return pairs.model({one.node: (pairs.data(one.data), pairs.weight(one.weight, one.axis)) for one in layers})
+    return pairs.model(
+        {layer.node: (pairs.data(layer.data), pairs.weight(layer.weight, layer.axis)) for layer in layers}
+    )
 
 
 def drop_unread(model: ModelProto) -> None:
-    """Take out the constants of the main graph that nothing reads."""
+    """Remove the constants of the main graph that nothing reads."""
     graph = model.graph
     read = {name for node in graph.node for name in (*node.input, *captured(node))}
     read |= {value.name for value in graph.output}

@@ -1,4 +1,4 @@
-"""One float32 model in which each layer can be made 8-bit by an input, so that one session answers for every choice.
+"""A float32 model with an input that switches each layer to 8 bits, so that one session evaluates all sets.
 
 x_j = Where(flag_j, DQ(Q(x)), x)        W_j = Where(flag_j, DQ(codes), W)
 """
@@ -27,21 +27,21 @@ class LayerToggles:
     nodes: tuple[str, ...]
 
     def leaving(self, left: Collection[str]) -> np.ndarray:
-        """The flags under which every layer is 8-bit but those in ``left``."""
+        """The flags with which all layers are 8-bit except those in ``left``."""
         return np.array([name not in left for name in self.nodes])
 
     def only(self, node: str) -> np.ndarray:
-        """The flags under which one layer is 8-bit."""
+        """The flags with which only one layer is 8-bit."""
         return np.array([name == node for name in self.nodes])
 
 
 def toggle_graph(index: GraphIndex, layers: Sequence[Layer], ranges: Mapping[str, float], kind: Format) -> LayerToggles:
-    """Build it for a normalised float32 model; at least one layer."""
+    """Build the toggle graph of a normalised float32 model with at least one layer."""
     pairs = Pairs(index, kind, ranges)
     flags = [pairs.fresh(f"{FLAGS}/{i}") for i in range(len(layers))]
     inputs: dict[str, tuple[str, str]] = {}
     for layer, flag in zip(layers, flags, strict=True):
-        # The forms first: their nodes come before the choice between them.
+        # Their nodes must come before the Where that selects.
         forms = pairs.data(layer.data), pairs.weight(layer.weight, layer.axis)
         chosen = pairs.fresh(f"{layer.node}/data"), pairs.fresh(f"{layer.node}/weight")
         inputs[layer.node] = chosen

@@ -42,7 +42,7 @@ def test_a_large_file_is_not_read_to_its_end() -> None:
 def test_a_rest_below_the_smallest_batch_is_left_out_and_few_samples_make_small_batches() -> None:
     assert [len(f["x"]) for f in split(SPEC, numbered(10), seed=0).held_out] == [4]
     assert split(SPEC, numbered(5), seed=0).counts() == (2, 2)
-    with pytest.raises(InputError, match="3 samples do not fill two batches of 2: one to calibrate on, one to prove"):
+    with pytest.raises(InputError, match="3 samples do not fill two batches of 2: one to calibrate, one to verify"):
         split(SPEC, numbered(3), seed=0)
 
 

@@ -41,6 +41,6 @@ def test_what_stays_has_a_reason(made) -> None:
         ("kept", "kept", "softmax: too wide"),
         ("left", "form", "the weight is the left factor"),
         ("many", "form", "the weight has 3 axes, and one scale for each output channel needs 2"),
-        ("o", "form", "the weight holds a value that is not finite"),
-        ("p", "form", "TensorRT computes a transposed convolution in floating point whatever its inputs"),
+        ("o", "form", "the weight contains a value that is not finite"),
+        ("p", "form", "TensorRT computes a transposed convolution in floating point for all inputs"),
     ]

@@ -80,7 +80,8 @@ def test_a_parameter_that_is_left_stays_as_it_is() -> None:
     feeds = {"x": np.random.default_rng(0).standard_normal((8, 6)).astype("f4")}
     plain, half = original.run(feeds, "float32")["y"], original.run(feeds, "float16")["y"]
     both, one, none = (
-        call(original, INT8, [feeds], feeds, left=left)["y"] for left in ((), ("0.weight",), ("0.weight", "1.weight"))
+        call(original, INT8, [feeds], feeds, skipped=left)["y"]
+        for left in ((), ("0.weight",), ("0.weight", "1.weight"))
     )
     np.testing.assert_array_equal(none, half.astype("f4"))
     assert np.std(both - plain) > np.std(one - plain) > 2 * np.std(none - plain) > 0
@@ -124,6 +125,6 @@ def test_a_model_that_came_as_onnx_is_rounded_alike(kind) -> None:
     step = 6 * np.abs(calibration[0]["x"]).max() * np.abs(module.weight.detach().numpy()).max()
     # The ranges are one FP16 rounding apart, which moves single values by an 8-bit step.
     assert np.sqrt(np.mean((got - want) ** 2)) < (0.002 if kind is INT8 else 0.02) * step
-    untouched = call(OnnxOriginal(model), kind, calibration, calibration[0], left=("w",))["y"]
+    untouched = call(OnnxOriginal(model), kind, calibration, calibration[0], skipped=("w",))["y"]
     half = OnnxOriginal(model).run(calibration[0], "float16")["y"]
     np.testing.assert_allclose(untouched, half, atol=1e-6)

@@ -21,6 +21,8 @@ SMALL = {
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Bench]:
+    monkeypatch.setattr(precision_search, "INPUTS", 16)  # of the last measurement
+
     def build(name: str) -> Bench:
         monkeypatch.setitem(precision_nets.NETS, name, SMALL.get(name, precision_nets.NETS[name]))
         return Bench(name)

@@ -30,7 +30,7 @@ def test_an_overflow_is_followed_until_values_are_small_again(weighted: Callable
     assert set(entries) == {"b", "c", "d"}  # 250,000 overflows; d reads it, and is inf where it should be 25
     assert entries["b"].largest == 250_000.0 and entries["b"].broke
     assert entries["b"].reason == "measured: its values reach 2.5e+05 here, and FP16 ends at 65504"
-    assert entries["d"].reason == "measured: it gives infinity or NaN when what it reads is in FP16"
+    assert entries["d"].reason == "measured: its result is infinity or NaN if its inputs are FP16"
     assert set(found(model, "b", "c", "d")) == set(), "what is FP32 anyway is not judged"
     assert set(found(model, x=X / 100)) == set()
 

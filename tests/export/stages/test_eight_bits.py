@@ -183,7 +183,7 @@ def test_refusals_are_one_line(planted: Path, tmp_path: Path, capsys: pytest.Cap
     few = tmp_path / "few.npy"
     np.save(few, np.zeros((1, 3, 8, 8), "f4"))
     assert said("--precision", "int8", "--samples", str(few)) == (
-        "1 samples do not fill two batches of 1: one to calibrate on, one to prove the result. give more samples."
+        "1 samples do not fill two batches of 1: one to calibrate, one to verify the result. pass more samples."
     )
     wrong = tmp_path / "wrong.npy"
     np.save(wrong, np.zeros((9, 3, 9, 8), "f4"))
