@@ -11,7 +11,7 @@ from .graphs import Graph
 from .markup import Content as Html
 from .markup import Markup, join, tag
 from .onnx_files import node_names
-from .tables import RIGHT, bar, code, section, table
+from .tables import RIGHT, bar, code, fold, section, table
 
 MOST = 3
 """Modules that are named at once."""
@@ -50,7 +50,27 @@ def rewrites(content: Content) -> Markup:
         f"{words.count(sum(len(row.nodes) for row in found), 'rewrite')}. A domain operator stands for nodes of the captured graph, and "
         "becomes the form that its target runs right and fastest."
     )  # fmt: skip
-    return section("rewrites", "Rewrites", lead, _sizes(content), table(columns, rows) if rows else None)
+    return section(
+        "rewrites", "Rewrites", lead, _sizes(content), table(columns, rows) if rows else None, _before(content)
+    )
+
+
+def _before(content: Content) -> Markup | None:
+    """The rewrites before lowering, applied and refused."""
+    groups = content.found.graph_rewrites
+    rows: list[list[Html]] = [
+        [
+            row.stage,
+            code(row.rule),
+            f"{len(row.nodes):,}",
+            "applied" if row.applied else f"refused: {row.reason}",
+            _where(row.modules),
+        ]
+        for row in groups
+    ]
+    columns = [("stage", ""), ("rule", ""), ("nodes", RIGHT), ("result", ""), ("where", "")]
+    number = words.count(sum(len(row.nodes) for row in groups), "rewrite")
+    return fold(f"Before lowering: {number}", table(columns, rows)) if rows else None
 
 
 def _where(modules: tuple[str, ...]) -> Markup:

@@ -48,6 +48,18 @@ class RewriteRow:
 
 
 @dataclass(frozen=True)
+class GraphRewriteRow:
+    """Nodes that one rule rewrote before lowering, or refused to rewrite for one ``reason`` (empty if applied)."""
+
+    stage: str
+    rule: str
+    applied: bool
+    reason: str
+    nodes: tuple[str, ...]
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class OperatorRow:
     """The number of an operator's nodes in each model, in the order of ``Inspection.models``."""
 
@@ -107,6 +119,7 @@ class Inspection:
     files: tuple[FileRow, ...]
     stages: tuple[tuple[str, float, str], ...]
     rewrites: tuple[RewriteRow, ...]
+    graph_rewrites: tuple[GraphRewriteRow, ...]
     models: tuple[str, ...]
     operators: tuple[OperatorRow, ...]
     kept: tuple[KeptRow, ...]
@@ -139,6 +152,7 @@ def arrange(bundle: str, manifest: Manifest, parts: Mapping[str, Manifest]) -> I
         files=tuple(FileRow(name, record.role, record.bytes) for name, record in manifest.files.items()),
         stages=tuple((s.name, s.seconds, s.text) for s in manifest.stages),
         rewrites=_rewrites(manifest),
+        graph_rewrites=_graph_rewrites(manifest),
         models=models,
         operators=_operators(manifest, models),
         kept=_kept(manifest),
@@ -242,6 +256,18 @@ def _rewrites(manifest: Manifest) -> tuple[RewriteRow, ...]:
             times,
         )
         for (op, lowering, targets, refused, model, found, times), items in groups.items()
+    )
+
+
+def _graph_rewrites(manifest: Manifest) -> tuple[GraphRewriteRow, ...]:
+    groups: dict[tuple[str, str, bool, str], list[tuple[str, str]]] = {}
+    for r in manifest.graph_rewrites:
+        where = f"{r.module or '<root>'} at {r.source}" if r.source else r.module or "<root>"
+        key = (str(r.stage), r.rule, r.applied, "" if r.applied else r.text)
+        groups.setdefault(key, []).append((r.node, where))
+    return tuple(
+        GraphRewriteRow(*key, tuple(node for node, _ in items), tuple(dict.fromkeys(where for _, where in items)))
+        for key, items in groups.items()
     )
 
 

@@ -22,6 +22,7 @@ def show_inspection(inspection: Inspection, *, layers: bool, as_json: bool) -> N
         facts.add_row(what, escape(value))
     console.print(facts)
     _show_rewrites(console, inspection)
+    _show_graph_rewrites(console, inspection)
     _show_precision(console, inspection)
     counts = plain_table("operator", *inspection.models)
     for operator in inspection.operators:
@@ -58,6 +59,16 @@ def _show_rewrites(console: Console, inspection: Inspection) -> None:
         if row.milliseconds:
             times = ", ".join(f"{name} {milliseconds:.2f} ms" for name, milliseconds in row.milliseconds)
             console.print(f"    [dim]measured: {times}[/]")
+
+
+def _show_graph_rewrites(console: Console, inspection: Inspection) -> None:
+    if inspection.graph_rewrites:
+        console.print("\n[bold]rewrites before lowering[/]")
+    for row in inspection.graph_rewrites:
+        verdict = "applied" if row.applied else f"refused: {escape(row.reason)}"
+        console.print(f"{row.stage}: {len(row.nodes)} {escape(row.rule)} {verdict}")
+        if not row.applied:
+            console.print(f"    [dim]in {escape(', '.join(row.modules))}[/]")
 
 
 def _show_precision(console: Console, inspection: Inspection) -> None:

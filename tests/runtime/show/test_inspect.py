@@ -10,9 +10,10 @@ import pytest
 
 from attnexport.errors import BundleError
 from attnexport.runtime.bundle.manifest import Manifest
-from attnexport.runtime.bundle.sections import KeptNode, Precision, RewriteRecord
+from attnexport.runtime.bundle.sections import GraphRewriteRecord, KeptNode, Precision, RewriteRecord
+from attnexport.runtime.bundle.stage import Stage
 from attnexport.runtime.bundle.writer import BundleWriter
-from attnexport.runtime.show.inspect import OperatorRow, RewriteRow, inspect
+from attnexport.runtime.show.inspect import GraphRewriteRow, OperatorRow, RewriteRow, arrange, inspect
 
 TIMES = {"shifts": 1.5, "blocks": 2.0}
 
@@ -48,6 +49,16 @@ def bundle(tmp_path: Path, full: Manifest) -> Path:
         (writer.path / "engines" / "net.plan").write_bytes(b"plan")
         writer.commit(manifest, {"model.onnx": "model-fp32"})
     return tmp_path / "net.attn"
+
+
+def test_rewrites_before_lowering_are_grouped_by_rule_and_reason(plain: Manifest) -> None:
+    taps = [GraphRewriteRecord(Stage.RAISE, "shifted_sum", f"n{i}", True, f"{i} taps", "attn", "a:3") for i in range(2)]
+    refused = GraphRewriteRecord(Stage.SIMPLIFY, "masked_writes", "m", False, "it reduces", "", "")
+    rows = arrange("net", replace(plain, graph_rewrites=(*taps, refused)), {}).graph_rewrites
+    assert rows == (
+        GraphRewriteRow("raise", "shifted_sum", True, "", ("n0", "n1"), ("attn at a:3",)),
+        GraphRewriteRow("simplify", "masked_writes", False, "it reduces", ("m",), ("<root>",)),
+    )
 
 
 def test_rewrites_of_one_kind_and_reason_are_one_row(bundle: Path) -> None:
