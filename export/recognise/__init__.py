@@ -1,9 +1,9 @@
-"""Recognising local attention by its axes, not by its spelling.
+"""Recognise local attention by its axes, not by its spelling.
 
-A window operator makes a window axis and keeps the others; everything behind it carries, merges, splits, multiplies or
-sums axes. ``layout`` follows them, ``windows``, ``carry`` and ``cuts`` say what operators make of them, ``contract`` brings
-products to one form, and three passes in one walk put operators in: ``correlate``, ``aggregate``, ``attend``. What is not
-proved is left as it is, with a reason.
+A window operator adds a window axis and keeps the others. The operators behind it carry, merge, split, multiply or sum axes.
+``layout`` follows the axes; ``windows``, ``carry`` and ``cuts`` compute the result of each operator; ``contract`` brings products
+to one form. Three passes in one walk insert operators: ``correlate``, ``aggregate``, ``attend``. What cannot be verified stays, with
+a reason.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WINDOWS = ("Im2Col", "Unfold")
 
 @dataclass(frozen=True)
 class Recognised:
-    """The model with local operators in it, what was found, and what was left and why."""
+    """The model with local operators, the operators found, and the nodes left with the reason."""
 
     model: onnx.ModelProto
     found: list[LocalOperator] = field(default_factory=list)
@@ -40,13 +40,13 @@ class Recognised:
 
 
 def recognise(model: onnx.ModelProto) -> Recognised:
-    """Put LocalCorrelation, LocalAggregate and LocalAttention in where windows are multiplied and summed.
+    """Insert LocalCorrelation, LocalAggregate and LocalAttention in place of windows that are multiplied and summed.
 
-    ``model`` is a captured or raised graph and is not changed; without a window operator it is returned as it is. Inputs
-    and outputs keep names, types and shapes. New nodes are named ``<replaced node>/<part>``. ``refused`` has one reason for
-    each operator of overlapping windows that stays, and for attention that stays in parts.
+    ``model`` is a captured or raised graph and is not changed; it is returned if it has no window operator. Inputs and
+    outputs keep names, types and shapes. New nodes are named ``<replaced node>/<part>``. ``refused`` has one reason for each
+    operator of overlapping windows that stays, and for attention that stays in parts.
 
-    Raises StageError where shapes of the graph contradict each other.
+    Raises StageError if shapes of the graph contradict each other.
     """
     if not any(node.op_type in WINDOWS for node in domain_nodes(model.graph)):
         return Recognised(model)
@@ -79,7 +79,7 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _taken(graph: Any) -> set[str]:
-    """All names of nodes and values, after nodes without a name of their own have been given one."""
+    """All names of nodes and values. Nodes without a unique name get one first."""
     counts = Counter(node.name for node in graph.nodes)
     for node in graph.nodes:
         if node.outputs and (not node.name or counts[node.name] > 1):
@@ -93,7 +93,7 @@ def _alive(context: Recognition, graph: Any) -> list[LocalOperator]:
 
 
 def _refused(context: Recognition, graph: Any) -> list[Refusal]:
-    """Reasons for what is still in the graph: windows that overlap, and attention that stayed in parts."""
+    """The reasons for nodes that are still in the graph: overlapping windows, and attention in parts."""
     left = []
     names = {node.name for node in graph.nodes}
     for node in graph.nodes:

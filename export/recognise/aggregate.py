@@ -2,9 +2,9 @@
 
     sum over t of weights[.. t, p] * windows[.. d, t, p]  ->  LocalAggregate
 
-Exact by definition, as the correlation is. Channels that the weights do not have are D, those that they have are heads;
-involution and local convolutions are this without a softmax. Refused: weights that are the same for all places of the
-window, sums over channels as well, terms added to the values.
+Exact by definition, as the correlation is. Channels that the weights do not have are D, those that they have are heads.
+Involution and local convolutions are aggregations without a softmax. Refused: weights that are equal at all places of the
+window, sums over channels too, terms added to the values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .views import Product, Scores, refined
 
 
 def refusal(product: Product) -> str | None:
-    """Why a product that is summed over the whole window is not an aggregation."""
+    """The reason why a product that is summed over the whole window is not an aggregation."""
     weights = set(flat(product.other_dims))
     if product.compose != "product":
         return "a difference is summed over the window"
@@ -39,7 +39,7 @@ def refusal(product: Product) -> str | None:
 
 
 def aggregate(context: Recognition, node: Any, product: Product) -> str | None:
-    """Put a LocalAggregate, or a LocalAttention, in the place of the output of ``node``; the reason where it was left."""
+    """Insert a LocalAggregate or a LocalAttention in place of the output of ``node``; return a reason to leave it."""
     product = refined(product)
     reason, split = refusal(product), parts(product.windowed)
     if reason is None and split is None:
@@ -74,7 +74,7 @@ def aggregate(context: Recognition, node: Any, product: Product) -> str | None:
 
 
 def _attended(context: Recognition, node: Any, product: Product, scores: Scores) -> str | None:
-    """As one attention with position terms in the keys; with them as biases where that cannot be written."""
+    """Insert one attention with position terms in the keys, or as biases if that cannot be written."""
     moved = positioned(context, node, scores)
     reason: str | None = None
     for given in [scores] if moved is scores else [moved, scores]:

@@ -1,4 +1,4 @@
-"""Axes rearranged in the graph: from the dimensions that a tensor has to those that an operator wants."""
+"""Rearrange axes in the graph: from the dimensions of a tensor to those of an operand."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from ..graph.builder import Dim as GraphDim
 from ..graph.builder import GraphBuilder, Value
 from ..graph.shapes import sizes_of
-from ..graph.size import ONE, Factor, Floor, Size, product
+from ..graph.size import ONE, Factor, Floor, Size
 from .layout import Atom, Dims, flat, length
 from .windows import WindowSource
 
 
 class Unwritable(Exception):
-    """What was proved cannot be written: a length that no tensor of the graph tells, or axes that do not line up."""
+    """A verified operator cannot be written: no tensor of the graph has a length, or axes do not line up."""
 
 
 class Sizes:
-    """Lengths as graph values: where each free size can be read off, asked for once per builder."""
+    """Lengths as graph values: the tensor and axis that have each free size."""
 
     def __init__(self, graph: Any) -> None:
         self._graph = graph
@@ -56,14 +56,14 @@ class Sizes:
 
 
 class Arrange:
-    """Writes the layout operators around one domain operator."""
+    """Write the layout operators around one domain operator."""
 
     def __init__(self, emit: GraphBuilder, sizes: Sizes) -> None:
         self.emit = emit
         self._sizes = sizes
 
     def reshape(self, x: Value, have: Sequence[Size], want: Sequence[Size]) -> Value:
-        """x of the lengths ``have`` read as ``want``; x itself where they are the same."""
+        """Reshape x from the lengths ``have`` to ``want``; x itself if they are equal."""
         if list(have) == list(want):
             return x
         entries: list[GraphDim | None] = [
@@ -72,7 +72,7 @@ class Arrange:
         ]
         computed = [axis for axis, entry in enumerate(entries) if entry is None]
         if computed:
-            # One length is what remains: the one that costs most to compute.
+            # One length may be inferred: the one that costs most to compute.
             spared = max(computed, key=lambda axis: len(str(want[axis])))
             entries[spared] = -1
         dims = [
@@ -81,15 +81,15 @@ class Arrange:
         return self._shaped(self.emit.reshape(x, dims), want)
 
     def expand(self, x: Value, want: Sequence[Size]) -> Value:
-        """x repeated to the lengths ``want``."""
+        """Repeat x to the lengths ``want``."""
         dims = [self._sizes.dim(self.emit, size) for size in want]
         return self._shaped(self.emit.op("Expand", x, self.emit.vector(dims)), want)
 
     def arrange(self, x: Value, have: Dims, want: Dims, full: Sequence[bool] | None = None) -> Value:
-        """x with dimensions ``have`` as ``want``: split, transposed, merged.
+        """Bring x from the dimensions ``have`` to ``want``: split, transpose, merge.
 
-        A wanted dimension none of whose atoms x has is 1, or repeated where ``full`` says so; one that x has in part is
-        repeated along the rest.
+        If x has no atom of a dimension, the result has length 1 there, or is repeated if ``full`` says so. If x has a part of
+        its atoms, it is repeated along the rest.
         """
         mine = flat(have)
         full = full if full is not None else [True] * len(want)
@@ -136,8 +136,3 @@ class Arrange:
     def _shaped(self, x: Value, sizes: Sequence[Size]) -> Value:
         x.shape = [size.value if size.value is not None else str(size) for size in sizes]
         return x
-
-
-def merged(dims: Dims) -> list[Size]:
-    """The lengths of dimensions."""
-    return [product(atom.length for atom in dim) for dim in dims]

@@ -3,9 +3,9 @@
     aggregate(softmax over t of (scale * correlate(query, key) + bias), value)  ->  LocalAttention
 
 Exact: scores and weights meet in one tensor, so its axes are described twice, by the atoms of the keys' windows and by
-those of the values'. The two descriptions are brought together piece by piece; where each place, position and head of one
-is the same of the other, the three operators are one. Refused: scores or weights that are needed elsewhere (an attention
-map that is returned), windows of keys and values that differ in more than padding.
+those of the values'. The two descriptions are unified piece by piece; if each place, position and head of one is the same
+in the other, the three operators become one. Refused: scores or weights that are used elsewhere (an attention map that is
+returned), windows of keys and values that differ in more than padding.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Names:
 
 
 def attend(context: Recognition, node: Any, product: Product, scores: Scores) -> str | None:
-    """Put a LocalAttention in the place of the output of ``node``; the reason where it was left apart."""
+    """Insert a LocalAttention in place of the output of ``node``; return a reason to leave its parts."""
     used = context.used_elsewhere(scores.tensors)
     if used is not None:
         return f"{used} is used elsewhere too"
@@ -81,7 +81,7 @@ def attend(context: Recognition, node: Any, product: Product, scores: Scores) ->
     if not _same_axes(same, keys.window, values.window):
         return "places or positions of keys and values are in another order"
     if space_after(keys.window, slides) != space_after(values.window, slides):
-        return "keys and values are not proved to be of one size"
+        return "keys and values are not known to have the same size"
 
     values_split = _split(value_parts, of_values)
     shared_with = {atom for atom in flat(substituted(product.other_dims, of_values)) if atom not in repeated}
@@ -134,7 +134,7 @@ def attend(context: Recognition, node: Any, product: Product, scores: Scores) ->
 
 
 def _refined(scores: Scores) -> Scores:
-    """The scores with the product and the bias in the pieces that later views have split their axes into."""
+    """The scores with product and bias in the pieces into which later views have split their axes."""
     later = {*flat(scores.dims), *scores.channels}
     by = refinement((atom for term in scores.bias for atom in flat(term.dims)), later)
     bias = tuple(replace(term, dims=substituted(term.dims, by)) for term in scores.bias)
@@ -142,12 +142,12 @@ def _refined(scores: Scores) -> Scores:
 
 
 def _part_of(entry: LocalOperator, scores: Scores) -> bool:
-    """Whether a correlation that was found is the one that went into the attention."""
+    """Whether a correlation is part of the attention with these scores."""
     return entry.operator == "LocalCorrelation" and set(entry.consumed) <= set(scores.nodes)
 
 
 def _same_axes(same: dict[Atom, Atom], ours: Window, theirs: Window) -> bool:
-    """Whether places meet places and positions positions of the same space axis and stride, and nothing else does."""
+    """Whether places meet only places, and positions only positions, of the same space axis and stride."""
     for mine, other in same.items():
         if mine.role in (PLACE, POSITION) or other.role in (PLACE, POSITION):
             if mine.role != other.role or mine.stride != other.stride:

@@ -23,7 +23,7 @@ Rename = Callable[[Dims], Dims]
 
 @dataclass(frozen=True)
 class WindowedParts:
-    """The atoms of a windowed value by what they are: whole axes in order, however a view has cut them up."""
+    """The atoms of a windowed value by role: whole axes in order, whatever pieces a view has split them into."""
 
     outer: Dim
     places: Dim
@@ -33,7 +33,7 @@ class WindowedParts:
 
 
 def parts(value: Windowed) -> WindowedParts | None:
-    """None where a view has taken an axis apart that does not come together again."""
+    """The parts of a windowed value; None if a view has split an axis whose pieces are not all present."""
     window, source = value.window, []
     outer: list[Atom] = []
     for axis, size in enumerate(window.source.sizes):
@@ -59,16 +59,16 @@ def parts(value: Windowed) -> WindowedParts | None:
 
 @dataclass(frozen=True)
 class Heads:
-    """What query (or weights) and windows share, as two dimensions: those of the batch, and those of the heads."""
+    """The atoms that query (or weights) and windows share, as two dimensions: batch and heads."""
 
     batch: Dim
     heads: Dim
 
 
 def divide(shared: Iterable[Atom], batch_axis: int | None, relative: Sequence[Term], bias: Sequence[Term]) -> Heads:
-    """Shared atoms of the source's first axis are the batch, the others heads.
+    """Divide shared atoms: those of the source's first axis are the batch, the others heads.
 
-    A piece of the batch that a relative term or a bias tells apart is a head: heads that were folded into the batch.
+    A piece of the batch along which a relative term or a bias varies is a head that was folded into the batch.
     """
     atoms = list(shared)
     batch = [atom for atom in atoms if atom.role == OUTER and atom.axis == batch_axis]
@@ -87,7 +87,7 @@ def batch_axis(window: Window) -> int | None:
 
 
 def sharing(value: Windowed, other: Dims) -> list[Atom]:
-    """Atoms of axes without windows: those of the source in order, then those that only the other tensor has."""
+    """The atoms of axes without windows: those of the source in order, then those of the other tensor only."""
     found = parts(value)
     mine = list(found.outer) if found is not None else []
     repeated = [atom for atom in flat(value.dims) if atom.role == REPEATED]
@@ -95,7 +95,7 @@ def sharing(value: Windowed, other: Dims) -> list[Atom]:
 
 
 class Canonical:
-    """Writes operands with the batch and heads of ``heads``, in the type ``kind`` (that of the tensors where it is None)."""
+    """Write operands with the batch and heads of ``heads``, in the type ``kind`` (None: the type of the tensors)."""
 
     def __init__(self, arrange: Arrange, heads: Heads, kind: Any) -> None:
         self.arrange = arrange
@@ -104,12 +104,12 @@ class Canonical:
         self.heads = heads
 
     def over_positions(self, tensor: Value, dims: Dims, middle: Dim, positions: Dims) -> Value:
-        """(N, H, ``middle``, *positions), repeated along what the tensor does not have."""
+        """(N, H, ``middle``, *positions), repeated along the axes that the tensor does not have."""
         want = (self.heads.batch, self.heads.heads, middle, *positions)
         return self.arrange.arrange(self.typed(tensor), dims, want)
 
     def typed(self, x: Value, first: Any = None) -> Value:
-        """x in the type ``kind``, by way of the type ``first``: what was narrowed stays rounded."""
+        """x in the type ``kind``, cast to the type ``first`` before: narrowed values stay rounded."""
         for kind in (first, self.kind):
             if kind is not None and x.dtype is not None and np.dtype(x.dtype) != np.dtype(kind):
                 shape, x = x.shape, self.emit.cast(x, kind)
@@ -117,7 +117,7 @@ class Canonical:
         return x
 
     def finished(self, y: Value, kind: Any, factor: float) -> Value:
-        """The result times ``factor``, in the type of the output that it becomes."""
+        """The result times ``factor``, in the type of the output that it replaces."""
         if factor != 1.0:
             y = self.emit.op("Mul", y, self.emit.constant(factor, y.dtype, "factor"))
         if kind is not None and y.dtype is not None and np.dtype(y.dtype) != np.dtype(kind):
@@ -125,9 +125,9 @@ class Canonical:
         return y
 
     def over_space(self, window: Window, source: Dims, channels: Dim, slides: Sequence[Slide], kind: Any) -> Value:
-        """The windows' source as (N, H, D, *S), repeated along what it does not have.
+        """The windows' source as (N, H, D, *S), repeated along the axes that it does not have.
 
-        ``kind`` is the type in which the windows were multiplied. Where the windows' own padding differs from that of
+        ``kind`` is the type in which the windows were multiplied. If the padding of the windows differs from that of
         ``slides``, zeros are added or values cut off.
         """
         space = tuple(dim for axis, dim in enumerate(source) if axis in window.axes)
@@ -185,7 +185,7 @@ class Canonical:
 
 
 def geometry(slides: Sequence[Slide]) -> dict[str, list[int]]:
-    """The attributes that all Local operators have; negative padding has been cut off the source."""
+    """The attributes of all Local operators; negative padding has been cut off the source."""
     return {
         "kernel": [slide.kernel for slide in slides],
         "dilation": [slide.dilation for slide in slides],
@@ -206,7 +206,7 @@ def described(kind: str, slides: Sequence[Slide], heads: Heads, channels: str, e
 
 
 def equalised(ours: Window, theirs: Window) -> tuple[Slide, ...] | None:
-    """The slides of two windows that differ in padding only, with the smaller padding of each side; None where more differs."""
+    """The slides of two windows that differ only in padding, with the smaller padding of each side; else None."""
     if len(ours.slides) != len(theirs.slides):
         return None
     made = []
@@ -218,12 +218,12 @@ def equalised(ours: Window, theirs: Window) -> tuple[Slide, ...] | None:
 
 
 def surplus(mine: Slide, common: Slide) -> tuple[int, int]:
-    """How many zeros before and behind an axis the graph must add, and cut off where negative, for the operator to pad as ``common``."""
+    """The zeros that the graph adds before and behind an axis (cuts off if negative) when the operator pads as ``common``."""
     return mine.begin - max(0, common.begin), mine.end - max(0, common.end)
 
 
 def space_after(window: Window, slides: Sequence[Slide]) -> list[Size]:
-    """The space lengths of a source once its padding beyond that of ``slides`` has been added, or cut off, in the graph."""
+    """The space lengths of a source after the graph has added or cut off its padding beyond that of ``slides``."""
     return [
         window.source.sizes[mine.axis] + Size.number(sum(surplus(mine, common)))
         for mine, common in zip(window.slides, slides, strict=True)

@@ -1,4 +1,4 @@
-"""Operators that carry values on and only rearrange axes: what they make of a value's dimensions."""
+"""Operators that only rearrange axes, and the dimensions of their outputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .layout import REPEATED, Dim, Dims, fresh, length, reshaped
 
 
 def carried(node: Any, dims: Dims) -> Dims | None:
-    """The dimensions of the output of ``node``, whose first input has ``dims``; None where they cannot be told.
+    """The dimensions of the output of ``node``, whose first input has ``dims``; None if they are not known.
 
     Raises KeyError for an operator that is not one of ``CARRIERS``.
     """
@@ -35,7 +35,7 @@ def _reshape(node: Any, dims: Dims) -> Dims | None:
 
 
 def _useful(size: Size | None) -> Size | None:
-    """A length, unless it is only a name that shape inference made up, or one of ours for an unknown axis."""
+    """A length; None if it is only a name that shape inference, or size_of, invented for an unknown axis."""
     if size is None or any("unk__" in str(factor) or "[" in str(factor) for term, _ in size.terms for factor in term):
         return None
     return size
@@ -47,7 +47,7 @@ def _transpose(node: Any, dims: Dims) -> Dims:
 
 
 def axes_of(node: Any, rank: int, at: int = 1) -> list[int] | None:
-    """The axes that a node names, by attribute or (later opsets) input; None where they are computed or absent."""
+    """The axes of a node, from an attribute or (later opsets) an input; None if they are computed or absent."""
     given = node.attrs.get("axes")
     if given is None and len(node.inputs) > at and node.inputs[at].name:
         values = constant(node.inputs[at])

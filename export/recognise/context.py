@@ -1,4 +1,4 @@
-"""What the passes share: the graph, what is known of its values, what was found, and why the rest was left."""
+"""The state that the passes share: the graph, its known values, the operators found, and the reasons for the rest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .windows import Window
 
 @dataclass(frozen=True)
 class LocalOperator:
-    """A local operator put in: its node, the source nodes that it stands for, and one line for the reader."""
+    """A local operator in the graph: its node, the source nodes that it replaces, and a one-line description."""
 
     node: str
     operator: str
@@ -24,7 +24,7 @@ class LocalOperator:
 
 @dataclass
 class Recognition:
-    """The state of one run over a graph. ``nodes`` are the new nodes, ``replaced`` the names of outputs that they took over."""
+    """The state of one run over a graph. ``nodes`` are the new nodes; ``refused`` has reasons by node name."""
 
     graph: Any
     taken: set[str]
@@ -33,27 +33,27 @@ class Recognition:
     found: list[LocalOperator] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
-    """By window operator, why its windows were left, the first time that was said."""
+    """The first reason to leave its windows, by window operator."""
 
     def __post_init__(self) -> None:
         self.sizes = Sizes(self.graph)
         self.outputs = {tensor.name for tensor in self.graph.outputs}
 
     def view(self, tensor: Any) -> View | None:
-        """What is known of a value."""
+        """The view of a value; None if nothing is known of it."""
         return self.views.get(tensor.name)
 
     def left(self, window: Window, reason: str) -> None:
-        """Say why windows stay; the first reason is the one closest to them."""
+        """Record why windows stay; the first reason, which is closest to the windows, is kept."""
         for name in window.nodes:
             self.reasons.setdefault(name, reason)
 
     def arrange(self, node: Any) -> Arrange:
-        """A builder of nodes that are named after ``node``."""
+        """A builder whose nodes are named after ``node``."""
         return Arrange(GraphBuilder(node, self.taken, self.graph.opset), self.sizes)
 
     def keep(self, arrange: Arrange) -> None:
-        """Take over helper nodes that replace nothing by themselves."""
+        """Add helper nodes that replace no node."""
         self.nodes += arrange.emit.nodes
 
     def replace(self, node: Any, arrange: Arrange, result: Value) -> None:

@@ -1,7 +1,7 @@
-"""Products of a windowed value with another tensor, brought to one form: Mul, Sub, MatMul and Einsum differ by spelling only.
+"""Products of a windowed value with another tensor, brought to one form: Mul, Sub, MatMul and Einsum differ only in spelling.
 
 The other tensor's dimensions are named by the atoms of the windows that they meet; what the windows do not have is
-foreign. Where it cannot be proved that two dimensions have one length, there is no product, and the reason is said.
+foreign. If two dimensions are not known to have one length, there is no product, and UnknownAxes gives the reason.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Contraction:
     summed: frozenset[Atom] = frozenset()
 
 
-class Unproved(Exception):
-    """The dimensions of a product cannot be told; the text says which."""
+class UnknownAxes(Exception):
+    """The dimensions of a product are not known; the message gives the reason."""
 
 
 def _meet(mine: Dim, size: Size) -> tuple[Dim, Dim]:
-    """A dimension of the windows beside one of ``size``: (what the other's is, what comes out)."""
+    """A dimension of the windows that meets one of ``size``: (the other's dimension, the result's)."""
     if size == ONE:
         return (), mine
     if not mine:
@@ -36,11 +36,11 @@ def _meet(mine: Dim, size: Size) -> tuple[Dim, Dim]:
         return foreign, foreign
     if length(mine) == size:
         return mine, mine
-    raise Unproved(f"an axis of {length(mine)} meets one of {size}")
+    raise UnknownAxes(f"an axis of {length(mine)} meets one of {size}")
 
 
 def elementwise(dims: Dims, sizes: Sequence[Size]) -> Contraction:
-    """Aligned from the last axis, as Mul does. Raises Unproved."""
+    """A product aligned from the last axis, as in Mul. Raises UnknownAxes."""
     rank = max(len(dims), len(sizes))
     mine = ((),) * (rank - len(dims)) + dims
     theirs = [ONE] * (rank - len(sizes)) + list(sizes)
@@ -49,9 +49,9 @@ def elementwise(dims: Dims, sizes: Sequence[Size]) -> Contraction:
 
 
 def matmul(dims: Dims, sizes: Sequence[Size], windows_first: bool) -> Contraction:
-    """A batch of matrix products, the windows being the left or the right factor. Raises Unproved."""
+    """A batch of matrix products; the windows are the left or the right factor. Raises UnknownAxes."""
     if len(dims) < 2 or len(sizes) < 2:
-        raise Unproved("a factor of the MatMul is a vector")
+        raise UnknownAxes("a factor of the MatMul is a vector")
     batch = elementwise(dims[:-2], sizes[:-2])
     if windows_first:
         inner, kept = dims[-1], dims[-2]
@@ -63,11 +63,11 @@ def matmul(dims: Dims, sizes: Sequence[Size], windows_first: bool) -> Contractio
 
 
 def einsum(equation: str, dims: Dims, sizes: Sequence[Size], windows_first: bool) -> Contraction:
-    """A two-factor Einsum. Raises Unproved."""
+    """A two-factor Einsum. Raises UnknownAxes."""
     left, arrow, result = equation.replace(" ", "").partition("->")
     factors = left.split(",")
     if len(factors) != 2 or not arrow:
-        raise Unproved(f"Einsum {equation!r} does not have two factors and a result")
+        raise UnknownAxes(f"Einsum {equation!r} does not have two factors and a result")
     mine, theirs = factors if windows_first else reversed(factors)
     if "." in equation:
         mine, theirs, result = _spelled_out(mine, len(dims), theirs, len(sizes), result)
@@ -75,7 +75,7 @@ def einsum(equation: str, dims: Dims, sizes: Sequence[Size], windows_first: bool
         len(dims),
         len(sizes),
     ):
-        raise Unproved(f"Einsum {equation!r} takes a diagonal, or its factors have other axes")
+        raise UnknownAxes(f"Einsum {equation!r} takes a diagonal, or its factors have other axes")
     labels: dict[str, Dim] = dict(zip(mine, dims, strict=True))
     other = []
     for label, size in zip(theirs, sizes, strict=True):
@@ -87,7 +87,7 @@ def einsum(equation: str, dims: Dims, sizes: Sequence[Size], windows_first: bool
 
 
 def contracted(node: Any, dims: Dims, sizes: Sequence[Size], at: int) -> Contraction:
-    """What ``node`` makes of its input ``at``, which has ``dims``, and the other one. Raises Unproved."""
+    """The product of ``node``'s input ``at``, which has ``dims``, and its other input. Raises UnknownAxes."""
     if node.op == "MatMul":
         return matmul(dims, sizes, at == 0)
     if node.op == "Einsum":
@@ -97,7 +97,7 @@ def contracted(node: Any, dims: Dims, sizes: Sequence[Size], at: int) -> Contrac
 
 
 def _spelled_out(mine: str, rank: int, theirs: str, other_rank: int, result: str) -> tuple[str, str, str]:
-    """Ellipses as capital letters, aligned from the last."""
+    """Replace ellipses by capital letters, aligned from the last."""
     letters = [chr(code) for code in range(ord("A"), ord("Z") + 1) if chr(code) not in mine + theirs]
     counts = [size - len(text.replace("...", "")) for text, size in ((mine, rank), (theirs, other_rank))]
     most = max(count for count, text in zip(counts, (mine, theirs), strict=True) if "..." in text)

@@ -4,7 +4,7 @@
 
 Exact: the operator is this sum by definition; what comes before and behind it only rearranges axes. A product that is not
 summed at all is a correlation of one channel where a softmax over the window follows, as in per-channel attention.
-Refused: queries that share a window with others of their block (halo attention is best as MatMul on blocks), windows of
+Refused: queries that share a window with others of their block (halo attention is fastest as MatMul on blocks), windows of
 which an axis was taken apart, sums over a part of the window.
 """
 
@@ -40,7 +40,7 @@ def shares_blocks(product: Product) -> str | None:
 
 
 def refusal(product: Product) -> str | None:
-    """Why a product is not a correlation, though nothing of the window is summed."""
+    """The reason why a product that does not sum the window is not a correlation."""
     atoms = set(flat(product.windowed.dims))
     if any(atom.role != OUTER for atom in product.summed):
         return "the sum is not over channels of the windows"
@@ -52,7 +52,7 @@ def refusal(product: Product) -> str | None:
 
 
 def correlate(context: Recognition, node: Any, product: Product) -> Scores | str:
-    """Put a LocalCorrelation in the place of the output of ``node``. Returns what is known of it, or why it was left."""
+    """Insert a LocalCorrelation in place of the output of ``node``. Return its scores, or the reason to leave it."""
     product = refined(product)
     reason, split = refusal(product), parts(product.windowed)
     if reason is None and split is None:
@@ -86,7 +86,7 @@ def _once(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def softmax_follows(tensor: Any) -> bool:
-    """Whether a softmax is reached from a value through elementwise and layout operators."""
+    """Whether elementwise and layout operators lead from a value to a softmax."""
     front, seen = [tensor], 0
     while front and seen < _NEAR:
         for node in front.pop(0).outputs:

@@ -1,4 +1,4 @@
-"""Parts of windows: Slice, Gather and Split of one axis, and Concat that puts such parts together again."""
+"""Parts of windows: Slice, Gather and Split of one axis, and Concat that joins such parts again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .layout import OUTER, Dim, Dims, length
 from .windows import Term, Windowed, cut, rejoined, strided
 
 ENDLESS = 2**31 - 1
-"""An end of a Slice that is beyond every axis."""
+"""The smallest end of a Slice that is beyond every axis."""
 
 
 def takes_all(node: Any) -> bool:
@@ -97,7 +97,7 @@ def split(node: Any, view: Windowed) -> list[Windowed | None]:
 
 
 def _dim(term: Term, from_end: int) -> Dim:
-    """A dimension of a term, counted from its last; those that it does not have are 1."""
+    """A dimension of a term, counted from its last; missing dimensions are 1."""
     return term.dims[from_end] if -from_end <= len(term.dims) else ()
 
 

@@ -1,4 +1,4 @@
-"""The walk: once over the nodes in their order, each asked what it makes of what is known of its inputs."""
+"""Walk once over the nodes in order, and compute the view of each output from the views of the inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..graph.shapes import sizes_of, widest
 from .arrange import Unwritable
 from .carry import CARRIERS, carried
 from .context import Recognition
-from .contract import Unproved, elementwise
+from .contract import UnknownAxes, elementwise
 from .cuts import concatenated, gathered, sliced, split, takes_all
 from .fold import folded
 from .layout import OUTER, PLACE, flat
@@ -25,7 +25,7 @@ _PRODUCTS = ("Mul", "Sub", "MatMul", "Einsum")
 
 
 def visit(context: Recognition, node: Any) -> None:
-    """Look at one node; it may be replaced, and its outputs may become known."""
+    """Visit one node: replace it, or record the views of its outputs."""
     if node.domain == DOMAIN and node.op in ("Im2Col", "Unfold"):
         _window(context, node)
         return
@@ -38,7 +38,7 @@ def visit(context: Recognition, node: Any) -> None:
     if node.op == "Cast":
         _cast(context, node)
         return
-    # Scores first: where they meet windows, it is as weights of those.
+    # Scores that meet windows are the weights of those.
     windows = [at for at, view in enumerate(views) if isinstance(view, Windowed)]
     if len(windows) == 1 and len(views) == 2 and node.op in _PRODUCTS:
         view = views[windows[0]]
@@ -83,7 +83,7 @@ def _carry(context: Recognition, node: Any) -> None:
 
 
 def _cast(context: Recognition, node: Any) -> None:
-    """A cast between float types changes no axis. What follows is computed in the widest type that was asked for."""
+    """A cast between float types changes no axis. The operators behind it compute in the widest type of the casts."""
     view = context.view(node.inputs[0])
     (output,) = node.outputs
     kind = output.dtype
@@ -141,14 +141,14 @@ def _windowed(context: Recognition, node: Any, view: Windowed, at: int, views: l
 
 
 def _relative(node: Any, view: Windowed, at: int) -> Windowed | None:
-    """Windows plus a term that is the same for all positions."""
+    """Windows plus a term that is equal at all positions."""
     other = node.inputs[1 - at]
     sizes = sizes_of(other)
     if sizes is None or view.factor != 1.0:
         return None
     try:
         met = elementwise(view.dims, sizes)
-    except Unproved:
+    except UnknownAxes:
         return None
     if met.out != view.dims or any(atom.role not in (OUTER, PLACE) for atom in flat(met.other)):
         return None

@@ -1,4 +1,4 @@
-"""Windows of a constant are a constant: masks that say which places lie in the image."""
+"""Windows of a constant are a constant, as in masks of the places that lie in the image."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..domain import OPERATORS
 from ..graph.shapes import constant
 
 MOST = 1 << 22
-"""Values of a constant that is worth having in the model."""
+"""The most values of a constant in the model."""
 
 
 def folded(node: Any) -> bool:
-    """Let the output of a window operator over a constant be a constant too; whether that was done."""
+    """Replace the output of a window operator over a constant by a constant; return whether that was done."""
     values = constant(node.inputs[0])
     if values is None:
         return False
@@ -25,9 +25,9 @@ def folded(node: Any) -> bool:
         return False
     windows = OPERATORS[node.op].reference(values, **node.attrs)
     (output,) = node.outputs
-    made = gs.Constant(f"{output.name}/constant", windows)
+    constant_windows = gs.Constant(f"{output.name}/constant", windows)
     for user in list(output.outputs):
         for at, tensor in enumerate(user.inputs):
             if tensor is output:
-                user.inputs[at] = made
+                user.inputs[at] = constant_windows
     return True

@@ -1,7 +1,7 @@
-"""The algebra of axes: a dimension is an ordered product of atoms, an atom is a piece of an axis of some source.
+"""The algebra of axes: a dimension is an ordered product of atoms, and an atom is a piece of an axis of a source.
 
 A reshape only regroups atoms, or splits one: axis 8 read as (2, 4) is the atoms (stride 4, length 2) and (stride 1,
-length 4) of that axis. Dimensions of length 1 have no atoms. Lengths are ``Size``, so that all of this holds for free
+length 4) of that axis. Dimensions of length 1 have no atoms. Lengths are ``Size``, so all of this is valid for free
 sizes.
 """
 
@@ -29,7 +29,7 @@ _fresh = count()
 
 @dataclass(frozen=True)
 class Atom:
-    """``index // stride % length`` of the ``axis`` of a source. ``axis`` is a running number for axes without source."""
+    """``index // stride % length`` of an ``axis`` of a source. Axes without a source have a running number."""
 
     role: str
     axis: int
@@ -37,7 +37,7 @@ class Atom:
     stride: Size = ONE
 
     def split(self, outer: Size, inner: Size) -> tuple[Atom, Atom]:
-        """As two digits, ``outer`` * ``inner`` being the length."""
+        """Split into two digits; ``outer`` * ``inner`` is the length."""
         return replace(self, length=outer, stride=self.stride * inner), replace(self, length=inner)
 
 
@@ -51,7 +51,7 @@ def whole(role: str, axis: int, length: Size) -> Dim:
 
 
 def fresh(role: str, length: Size) -> Dim:
-    """A dimension of its own, foreign or repeated."""
+    """A new dimension, foreign or repeated."""
     return whole(role, next(_fresh), length)
 
 
@@ -71,7 +71,7 @@ def substituted(dims: Iterable[Dim], pieces: dict[Atom, Dim]) -> Dims:
 
 
 def reshaped(dims: Dims, sizes: Sequence[Size | None]) -> Dims | None:
-    """The atoms regrouped to ``sizes``; one may be unknown. None where a boundary falls inside an atom at no known place."""
+    """The atoms regrouped to ``sizes``, one of which may be unknown. None if a boundary falls at an unknown place in an atom."""
     if sum(size is None for size in sizes) > 1:
         return None
     hole = next((axis for axis, size in enumerate(sizes) if size is None), len(sizes))
@@ -87,18 +87,18 @@ def reshaped(dims: Dims, sizes: Sequence[Size | None]) -> Dims | None:
 Take = Callable[[Atom, Size, Size], tuple[Atom, Atom]]
 
 
-def _outer(atom: Atom, wanted: Size, other: Size) -> tuple[Atom, Atom]:
-    outer, inner = atom.split(wanted, other)
+def _outer(atom: Atom, size: Size, other: Size) -> tuple[Atom, Atom]:
+    outer, inner = atom.split(size, other)
     return outer, inner
 
 
-def _inner(atom: Atom, wanted: Size, other: Size) -> tuple[Atom, Atom]:
-    outer, inner = atom.split(other, wanted)
+def _inner(atom: Atom, size: Size, other: Size) -> tuple[Atom, Atom]:
+    outer, inner = atom.split(other, size)
     return inner, outer
 
 
 def _take(rest: list[Atom], size: Size, end: Take) -> Dim | None:
-    """Take atoms that make up ``size`` from one end of ``rest`` (changed), splitting the last one where needed."""
+    """Take atoms of the total length ``size`` from one end of ``rest`` (changed); split the last one if needed."""
     at = 0 if end is _outer else -1
     taken: list[Atom] = []
     while size != ONE:
@@ -120,7 +120,7 @@ def _take(rest: list[Atom], size: Size, end: Take) -> Dim | None:
 
 
 def ordered(atoms: Iterable[Atom]) -> Dim | None:
-    """The pieces of one axis, outermost first; None where they do not make up a contiguous run down to stride 1."""
+    """The pieces of one axis, outermost first; None if they are not a contiguous run down to stride 1."""
     left = {atom.stride: atom for atom in atoms}
     pieces: list[Atom] = []
     stride = ONE
@@ -134,7 +134,7 @@ def ordered(atoms: Iterable[Atom]) -> Dim | None:
 
 
 def unified(ours: Dims, theirs: Dims) -> tuple[dict[Atom, Dim], dict[Atom, Dim], dict[Atom, Atom]] | None:
-    """Two descriptions of the same dimensions: how each one's atoms split, and which piece of ours is which of theirs."""
+    """Unify two descriptions of the same dimensions: the split of each one's atoms, and the map from our pieces to theirs."""
     splits: tuple[dict[Atom, Dim], dict[Atom, Dim]] = ({}, {})
     same: dict[Atom, Atom] = {}
     if len(ours) != len(theirs):
@@ -160,7 +160,7 @@ def unified(ours: Dims, theirs: Dims) -> tuple[dict[Atom, Dim], dict[Atom, Dim],
 def _split(done: dict[Atom, Dim], queue: list[Atom], first: Atom, second: Atom) -> None:
     atom = queue[0]
     queue[:1] = [first, second]
-    # An atom that is itself a piece of a split one is replaced in that split.
+    # An atom that is a piece of a split atom is replaced in that split.
     for whole_atom, pieces in done.items():
         if atom in pieces:
             at = pieces.index(atom)
@@ -170,16 +170,16 @@ def _split(done: dict[Atom, Dim], queue: list[Atom], first: Atom, second: Atom) 
 
 
 def pieces(dims: Dims, role: str, axis: int) -> Dim | None:
-    """The pieces of one axis that are in ``dims``, outermost first; None where they do not make up a whole."""
+    """The pieces of one axis that are in ``dims``, outermost first; None if they are not a whole."""
     return ordered(atom for atom in flat(dims) if atom.role == role and atom.axis == axis)
 
 
 def refinement(coarse: Iterable[Atom], fine: Iterable[Atom]) -> dict[Atom, Dim]:
-    """How the atoms of an earlier view were split into those of a later one; those that are whole still are left out."""
+    """The split of the atoms of an earlier view into those of a later view, without atoms that are still whole."""
     known: dict[tuple[str, int, Size], Atom] = {}
     for atom in fine:
         at = (atom.role, atom.axis, atom.stride)
-        # Of two pieces that begin at one place the shorter: ``fine`` may hold a whole beside its pieces, in any order.
+        # The shorter of two pieces that begin at one place: ``fine`` may have a whole beside its pieces, in any order.
         if at not in known or known[at].length.over(atom.length) is not None:
             known[at] = atom
     splits: dict[Atom, Dim] = {}

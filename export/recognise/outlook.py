@@ -1,11 +1,11 @@
-"""Outlook attention: an aggregation with a head for each place of the window, folded back by the window's own geometry.
+"""Outlook attention: an aggregation with a head for each place of the window, folded back by the geometry of the window.
 
     Col2Im(layout(LocalAggregate(weights (N, H*K, K, *P), v repeated K times)))  ->  LocalOutlook(weights (N, H, K, K, *P), v)
 
-Exact by definition: what the fold writes from place o was aggregated by the heads o, which all read one v. Where the window
-is padded more than the fold, v gets those zeros in the graph. Refused: mixtures that are used elsewhere too, heads that do
-not share their values, a fold along other axes or of another geometry, a fold that drops places which windows read.
-Source: Yuan et al., arXiv:2106.13112.
+Exact by definition: the values that the fold writes from place o were aggregated by the heads o, which all read one v. If the
+window has more padding than the fold, v gets those zeros in the graph. Refused: aggregations that are used elsewhere too,
+heads that do not share their values, a fold along other axes or of another geometry, a fold that drops places that windows
+read. Source: Yuan et al., arXiv:2106.13112.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from .windows import Slide
 
 
 class Unlike(Exception):
-    """Why the fold of an aggregation is not outlook attention."""
+    """The fold of an aggregation is not outlook attention; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What was proved: one value for all places, axes of weights and columns in the same atoms, and how windows lie."""
+    """A verified outlook: one value for all places, the axes of weights and columns in the same atoms, and the windows."""
 
     value: Value
     dims: Dims
-    """Those of ``value``."""
+    """The dimensions of ``value``."""
     aggregated: Dims
-    """Those of the aggregation's output: batch, heads and places, channels, positions."""
+    """The dimensions of the aggregation's output: batch, heads and places, channels, positions."""
     columns: Dims
     places: Dim
     space: Dims
     """The space axes of the value."""
     slides: tuple[Slide, ...]
-    """The window as the fold has it."""
+    """The window of the fold."""
     zeros: tuple[tuple[int, int], ...]
-    """What the value gets before and behind each space axis."""
+    """The zeros that the value gets before and behind each space axis."""
     sizes: tuple[Size, ...]
     """The space of the fold."""
 
@@ -58,9 +58,9 @@ class Outlook:
 
 
 def fold_back(context: Recognition) -> list[Any]:
-    """Put a LocalOutlook in the place of each Col2Im of the context's graph that folds an aggregation back: the new nodes.
+    """Insert a LocalOutlook in place of each Col2Im that folds an aggregation back. Return the new nodes.
 
-    The graph is clean and in order before; nodes without outputs are left in it.
+    The graph must be clean and in order; replaced nodes stay in it without outputs.
     """
     made: list[Any] = []
     for node in context.graph.nodes:
@@ -82,16 +82,16 @@ def _outlook(context: Recognition, node: Any, aggregate: Any, chain: list[Any]) 
     other = context.used_elsewhere(tensors)
     if other is not None:
         raise Unlike(f"{other} is used elsewhere too")
-    proved = _proved(node, aggregate, chain)
+    verified = _verified(node, aggregate, chain)
     arrange = Arrange(GraphBuilder(node, context.taken, context.graph.opset), Sizes(context.graph))
-    y = _written(arrange, node, aggregate, proved)
+    y = _written(arrange, node, aggregate, verified)
     name = next(made.name for made in arrange.emit.nodes if made.domain == DOMAIN)
     arrange.emit.finish(y)
     entry = next((found for found in context.found if found.node == aggregate.name), None)
     new = {made.name for made in context.nodes}
     nodes = [*(entry.consumed if entry is not None else ()), *(link.name for link in chain if link.name not in new)]
-    heads = Heads(proved.aggregated[0], proved.heads)
-    text = described("LocalOutlook", proved.slides, heads, str(length(proved.aggregated[2])))
+    heads = Heads(verified.aggregated[0], verified.heads)
+    text = described("LocalOutlook", verified.slides, heads, str(length(verified.aggregated[2])))
     context.found.append(LocalOperator(name, "LocalOutlook", tuple(dict.fromkeys([*nodes, node.name])), text))
     return arrange.emit.nodes
 
@@ -123,7 +123,7 @@ def _along(chain: list[Any], dims: Dims) -> Dims:
 
 
 def _shared(tensor: Value) -> tuple[Value, Dims, Dims]:
-    """The value before it is repeated: itself, its dimensions, and those of ``tensor``, which it is repeated to."""
+    """The value before it is repeated, its dimensions, and those of ``tensor``, the repeated value."""
     chain = _carriers(tensor)
     for at in reversed(range(len(chain))):
         if chain[at].op in ("Expand", "Tile"):
@@ -135,7 +135,7 @@ def _shared(tensor: Value) -> tuple[Value, Dims, Dims]:
     raise Unlike("its heads do not share their values")
 
 
-def _proved(node: Any, aggregate: Any, chain: list[Any]) -> Outlook:
+def _verified(node: Any, aggregate: Any, chain: list[Any]) -> Outlook:
     value, before, repeated = _shared(aggregate.inputs[1])
     counts = _axes(aggregate.outputs[0])[LEADING:]
     positions = tuple(whole(POSITION, axis, count) for axis, count in enumerate(counts))
@@ -154,7 +154,7 @@ def _proved(node: Any, aggregate: Any, chain: list[Any]) -> Outlook:
 
 
 def _last(dim: Dim, size: Size) -> Dim | None:
-    """The last atoms of a dimension that make up ``size``."""
+    """The last atoms of a dimension with the total length ``size``."""
     for at in reversed(range(len(dim) + 1)):
         if length(dim[at:]) == size:
             return dim[at:]
@@ -164,7 +164,7 @@ def _last(dim: Dim, size: Size) -> Dim | None:
 def _folded(
     node: Any, aggregate: Any, space: tuple[Size, ...]
 ) -> tuple[tuple[Slide, ...], tuple[tuple[int, int], ...], tuple[Size, ...]]:
-    """The fold's geometry, the zeros that make a value of the lengths ``space`` one of the fold's, and the fold's lengths."""
+    """The geometry of the fold, the zeros that enlarge a value of the lengths ``space`` to the fold's, and the fold's lengths."""
     for name in ("kernel", "dilation", "stride"):
         if list(node.attrs[name]) != list(aggregate.attrs[name]):
             raise Unlike(f"with {name} {list(node.attrs[name])} in place of {list(aggregate.attrs[name])}")
@@ -192,21 +192,21 @@ def _slides(node: Any) -> tuple[Slide, ...]:
     return tuple(Slide(a, kernel[a], dilation[a], pads[a], pads[a + rank], stride[a]) for a in range(rank))
 
 
-def _written(arrange: Arrange, node: Any, aggregate: Any, proved: Outlook) -> Value:
-    emit, (batch, _, channels, *positions) = arrange.emit, proved.aggregated
-    taps = whole(PLACE, 0, length(proved.places))
+def _written(arrange: Arrange, node: Any, aggregate: Any, verified: Outlook) -> Value:
+    emit, (batch, _, channels, *positions) = arrange.emit, verified.aggregated
+    taps = whole(PLACE, 0, length(verified.places))
     weights = arrange.arrange(
         aggregate.inputs[0],
-        (batch, proved.aggregated[1], taps, *positions),
-        (batch, proved.heads, proved.places, taps, *positions),
+        (batch, verified.aggregated[1], taps, *positions),
+        (batch, verified.heads, verified.places, taps, *positions),
     )
-    value = arrange.arrange(proved.value, proved.dims, (batch, proved.heads, channels, *proved.space))
-    value = emit.pad(value, LEADING + len(proved.zeros), {LEADING + a: pair for a, pair in enumerate(proved.zeros)})
-    space = tuple(whole(SPACE, axis, size) for axis, size in enumerate(proved.sizes))
-    made = (batch, proved.heads, channels, *space)
+    value = arrange.arrange(verified.value, verified.dims, (batch, verified.heads, channels, *verified.space))
+    value = emit.pad(value, LEADING + len(verified.zeros), {LEADING + a: pair for a, pair in enumerate(verified.zeros)})
+    space = tuple(whole(SPACE, axis, size) for axis, size in enumerate(verified.sizes))
+    made = (batch, verified.heads, channels, *space)
     value.shape = [size.value if size.value is not None else str(size) for size in map(length, made)]
-    y = emit.op("LocalOutlook", weights, value, part="LocalOutlook", dtype=weights.dtype, **geometry(proved.slides))
+    y = emit.op("LocalOutlook", weights, value, part="LocalOutlook", dtype=weights.dtype, **geometry(verified.slides))
     emit.nodes[-1].domain = DOMAIN
     y.shape = list(value.shape)
-    front = tuple(atom for atom in proved.columns[1] if atom not in proved.places)
-    return arrange.arrange(y, made, (proved.columns[0], front, *space))
+    front = tuple(atom for atom in verified.columns[1] if atom not in verified.places)
+    return arrange.arrange(y, made, (verified.columns[0], front, *space))

@@ -1,11 +1,11 @@
-"""Position terms: what is added to scores and is itself the query times a constant belongs to the keys.
+"""Position terms: a term added to the scores that is the query times a constant belongs to the keys.
 
     sum over d of q[d, p] * k[d, t, p]  +  sum over d of q[d, p] * r[d, t]  ->  sum over d of q[d, p] * (k[d, t, p] + r[d, t])
 
-Exact: the sum over channels is distributive. Proved by axes: from the last tensor that the query and the term have in
-common, the query's own way names its axes after those of the windows; the term's way then tells the axes of the constant
-and of the term. The term has to lie on the scores as the query does, with what only the constant has along places or heads.
-A term that is not proved stays a bias.
+Exact: the sum over channels is distributive. Verified by axes, from the last tensor that the query and the term share: the
+operators from it to the query name its axes after those of the windows, and the operators from it to the term then name
+the axes of the constant and of the term. The term must lie on the scores as the query does, with axes of only the constant
+along places or heads. A term that is not verified stays a bias.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from ..graph.shapes import producer, scalar, sizes_of
 from ..graph.size import Size
 from .carry import CARRIERS, axes_of, carried
 from .context import Recognition
-from .contract import Unproved, contracted
+from .contract import UnknownAxes, contracted
 from .layout import PLACE, POSITION, Atom, Dim, Dims, flat, refinement, substituted, unified, whole
 from .settle import settled
 from .views import Scores
 from .windows import Term
 
 QUERY = "query"
-"""An axis of the tensor that query and position term have in common."""
+"""An axis of the tensor that query and position term share."""
 _LAYOUT = set(CARRIERS) - {"Expand", "Tile"}
 _PRODUCTS = ("Mul", "MatMul", "Einsum")
 _LONGEST = 32
-"""Operators between a tensor and what the query and the term have in common."""
+"""The most operators between a tensor and the one that the query and the term share."""
 
 
 @dataclass(frozen=True)
 class _Way:
-    """What is known at one step from the common tensor: ``factor`` times it, summed over ``summed`` after a product with ``constant``."""
+    """One step on the way from the common tensor: ``factor`` times it, summed over ``summed`` after a product with ``constant``."""
 
     dims: Dims
     factor: float = 1.0
@@ -47,9 +47,9 @@ class _Way:
 
 
 def positioned(context: Recognition, node: Any, scores: Scores) -> Scores:
-    """The scores with every bias that is proved to be the query times a constant as a relative term of the keys.
+    """Move every bias that is the query times a constant to the keys, as a relative term.
 
-    Returns ``scores`` itself where there is none. ``node`` gives new constants their names.
+    Return ``scores`` unchanged if there is none. New constants are named after ``node``.
     """
     at = 0
     while scores.product.compose == "product" and at < len(scores.bias):
@@ -60,7 +60,7 @@ def positioned(context: Recognition, node: Any, scores: Scores) -> Scores:
 
 
 def _moved(context: Recognition, node: Any, scores: Scores, at: int) -> Scores | None:
-    """The scores with one bias in the keys; None where that is not proved."""
+    """The scores with one bias moved to the keys; None if it is not verified."""
     term = scores.bias[at]
     above = _line(scores.product.other, _LAYOUT)
     names = [tensor.name for tensor, _ in above]
@@ -93,10 +93,10 @@ def _moved(context: Recognition, node: Any, scores: Scores, at: int) -> Scores |
 
 
 def _met(scores: Scores, at: int, query: Dims, way: _Way) -> tuple[Scores, Dims] | None:
-    """The term laid on the scores: these in the pieces of both, and the constant's dimensions in their atoms.
+    """Lay the term on the scores: the scores in the pieces of both, and the constant's dimensions in their atoms.
 
-    None where the query's axes in the term are not those in the scores, where the sum is not over the channels of the
-    correlation, and where the constant varies over positions.
+    None if the query's axes in the term differ from those in the scores, if the sum is not over the channels of the
+    correlation, or if the constant varies over positions.
     """
     everything = {*_atoms(scores), *flat(way.dims), *flat(way.constant_dims), *way.summed}
     fine = refinement(everything, everything)
@@ -117,10 +117,10 @@ def _met(scores: Scores, at: int, query: Dims, way: _Way) -> tuple[Scores, Dims]
 
 
 def _line(tensor: Any, through: set[str], until: Sequence[str] | None = None) -> list[tuple[Any, Any]]:
-    """A tensor and its ancestors, each with the operator that makes the one before it of it (None for the tensor itself).
+    """A tensor and its ancestors, each with the operator that computes the entry before it (None for the tensor).
 
-    Through the operators ``through`` and products with one number, along their only input that is not constant; up to the
-    first of ``until``, and nothing where that is not reached.
+    The line passes the operators ``through`` and products with one number, along their only input that is not constant. It
+    ends at the first tensor of ``until``, and is empty if there is none.
     """
     line: list[tuple[Any, Any]] = [(tensor, None)]
     while len(line) <= _LONGEST:
@@ -136,7 +136,7 @@ def _line(tensor: Any, through: set[str], until: Sequence[str] | None = None) ->
 
 
 def _variable(node: Any, through: set[str]) -> int | None:
-    """The input of ``node`` that a line goes along."""
+    """The input of ``node`` along which a line goes on."""
     if node.op in ("Mul", "Div", "Neg") or (node.op in _PRODUCTS and node.op in through):
         known = [settled(value) is not None for value in node.inputs]
         at = known.index(False) if known.count(False) == 1 and len(known) < 3 else None
@@ -145,7 +145,7 @@ def _variable(node: Any, through: set[str]) -> int | None:
 
 
 def _number(node: Any, at: int) -> float | None:
-    """What ``node`` multiplies its input ``at`` by, where that is one number."""
+    """The number by which ``node`` multiplies its input ``at``; None if there is none."""
     if node.op == "Neg":
         return -1.0
     number = scalar(node.inputs[1 - at]) if node.op in ("Mul", "Div") else None
@@ -155,7 +155,7 @@ def _number(node: Any, at: int) -> float | None:
 
 
 def _started(common: Any, above: Sequence[tuple[Any, Any]], scores: Scores) -> tuple[_Way, dict[Atom, Dim]] | None:
-    """``common`` in the atoms of the windows, with its factor in the query, and how atoms of the scores split for that."""
+    """``common`` in the atoms of the windows, with its factor in the query, and the split of the scores' atoms for that."""
     sizes = sizes_of(common)
     if sizes is None:
         return None
@@ -170,7 +170,7 @@ def _started(common: Any, above: Sequence[tuple[Any, Any]], scores: Scores) -> t
 
 
 def _followed(way: _Way, line: Sequence[tuple[Any, Any]]) -> _Way | None:
-    """The line walked down, from its last tensor to its first."""
+    """Follow the line from its last tensor to its first."""
     found: _Way | None = way
     for tensor, node in reversed(line):
         if node is None or found is None:
@@ -195,7 +195,7 @@ def _step(way: _Way, node: Any, at: int) -> _Way | None:
         return None
     try:
         made = contracted(node, way.dims, [Size.number(size) for size in values.shape], at)
-    except Unproved:
+    except UnknownAxes:
         return None
     return replace(way, dims=made.out, constant=values, constant_dims=made.other, summed=way.summed | made.summed)
 
@@ -211,7 +211,7 @@ def _reduced(way: _Way, node: Any) -> _Way | None:
 
 
 def _ratio(term: float, scores: float) -> float | None:
-    """What the constant is multiplied by, as the scores' factor multiplies it too; only where that rounds nothing."""
+    """The factor of the constant beside that of the scores; None if it would round."""
     ratio = term / scores if scores else 0.0
     return ratio if abs(frexp(ratio)[0]) == 0.5 and ratio * scores == term else None
 
@@ -230,11 +230,11 @@ def _atoms(scores: Scores) -> set[Atom]:
 def _substituted(scores: Scores, by: dict[Atom, Dim]) -> Scores:
     """The scores with atoms replaced by their pieces everywhere."""
 
-    def terms(given: tuple[Term, ...]) -> tuple[Term, ...]:
-        return tuple(replace(term, dims=substituted(term.dims, by)) for term in given)
+    def terms(entries: tuple[Term, ...]) -> tuple[Term, ...]:
+        return tuple(replace(term, dims=substituted(term.dims, by)) for term in entries)
 
-    def atoms(given: frozenset[Atom]) -> frozenset[Atom]:
-        return frozenset(flat(substituted((tuple(given),), by)))
+    def atoms(entries: frozenset[Atom]) -> frozenset[Atom]:
+        return frozenset(flat(substituted((tuple(entries),), by)))
 
     product = scores.product
     windowed = product.windowed
@@ -258,7 +258,7 @@ def _substituted(scores: Scores, by: dict[Atom, Dim]) -> Scores:
 def _laid_out(
     context: Recognition, node: Any, scores: Scores, values: np.ndarray, dims: Dims, ratio: float
 ) -> Term | None:
-    """``ratio`` times a constant with one axis an atom, those of all channels and places among them: repeated where it has none."""
+    """``ratio`` times a constant with one axis per atom, repeated along the channels and places that it does not have."""
     mine = flat(dims)
     wanted = [atom for atom in flat(scores.product.windowed.dims) if atom.role == PLACE or atom in scores.channels]
     order = (*mine, *(atom for atom in wanted if atom not in mine))

@@ -1,4 +1,4 @@
-"""Operators that multiply windows with another tensor, or sum such a product: where correlations and aggregations begin."""
+"""Operators that multiply windows with another tensor, or sum such a product: correlations and aggregations begin here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .aggregate import aggregate
 from .arrange import Unwritable
 from .carry import axes_of
 from .context import Recognition
-from .contract import Unproved, contracted
+from .contract import UnknownAxes, contracted
 from .correlate import correlate, softmax_follows
 from .layout import PLACE, Atom, flat
 from .views import DIFFERENCE, Product
@@ -37,8 +37,8 @@ def multiply(context: Recognition, node: Any, windowed: Windowed, at: int) -> No
         return
     try:
         contraction = contracted(node, windowed.dims, sizes, at)
-    except Unproved as unproved:
-        context.left(windowed.window, f"{node.op} {node.name!r}: {unproved}")
+    except UnknownAxes as error:
+        context.left(windowed.window, f"{node.op} {node.name!r}: {error}")
         return
     product = Product(
         windowed,
@@ -54,7 +54,7 @@ def multiply(context: Recognition, node: Any, windowed: Windowed, at: int) -> No
 
 
 def settle(context: Recognition, node: Any, product: Product, summing: bool) -> None:
-    """A product as it comes out of ``node``: an aggregation or a correlation if it is complete, else remembered."""
+    """Handle the product that ``node`` outputs: insert an aggregation or a correlation if it is complete, else record it."""
     try:
         _settle(context, node, product, summing)
     except Unwritable as unwritable:
@@ -84,7 +84,7 @@ def _settle(context: Recognition, node: Any, product: Product, summing: bool) ->
 
 
 def scaled(context: Recognition, node: Any, product: Product) -> bool:
-    """A product times or over one constant, or negated; whether ``node`` is that."""
+    """Handle a product times or over one constant, or negated; return whether ``node`` is one."""
     number = -1.0 if node.op == "Neg" else None
     if node.op in ("Mul", "Div"):
         at = 1 if context.view(node.inputs[0]) is product else 0
@@ -99,7 +99,7 @@ def scaled(context: Recognition, node: Any, product: Product) -> bool:
 
 
 def power(context: Recognition, node: Any, product: Product) -> bool:
-    """A difference squared or made absolute; whether ``node`` is that."""
+    """Handle the square or absolute value of a difference; return whether ``node`` is one."""
     if product.compose != DIFFERENCE or node.op not in DIFFERENCES:
         return False
     if node.op == "Pow" and scalar(node.inputs[1]) != 2:
@@ -112,7 +112,7 @@ def power(context: Recognition, node: Any, product: Product) -> bool:
 
 
 def reduce(context: Recognition, node: Any, product: Product) -> bool:
-    """ReduceSum or ReduceMean of a product; False where nothing can be said of it."""
+    """Handle ReduceSum or ReduceMean of a product; return False if its axes or lengths are not known."""
     axes = axes_of(node, len(product.dims))
     if product.compose == DIFFERENCE:
         reason = "a difference is summed without a square or absolute value"

@@ -1,4 +1,4 @@
-"""What scores go through between the correlation and the values: scales, biases, masks, the softmax over the window."""
+"""Operators on scores, between the correlation and the values: scales, biases, masks, the softmax over the window."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 from ..graph.shapes import scalar, sizes_of
 from .context import Recognition
-from .contract import Unproved, elementwise
+from .contract import UnknownAxes, elementwise
 from .layout import FOREIGN, PLACE, Dims, flat
 from .views import Scores
 from .windows import Term
 
 MASKED = -1e9
-"""A mask that writes this or less in place of a score adds the same to it, to within rounding, also where all are masked."""
+"""Writing this or less in place of a score equals adding it, up to rounding, also if all scores are masked."""
 
 
 def step(context: Recognition, node: Any, scores: Scores, at: int) -> Scores | str:
-    """What is known of the output of ``node`` whose input ``at`` are scores; the reason where nothing is."""
+    """The view of the output of ``node``, whose input ``at`` has scores; a reason if there is none."""
     if scores.soft:
         return f"{node.op} {node.name!r} changes the weights after the softmax"
     if node.op == "Neg":
@@ -48,8 +48,8 @@ def _aligned(scores: Scores, tensor: Any) -> Dims | str:
         return f"the rank of {tensor.name} is not known"
     try:
         met = elementwise(scores.dims, sizes)
-    except Unproved as unproved:
-        return str(unproved)
+    except UnknownAxes as error:
+        return str(error)
     if any(atom.role == FOREIGN for atom in flat(met.other)) and met.out != scores.dims:
         return f"{tensor.name} has an axis that the scores do not have"
     return met.other

@@ -1,7 +1,7 @@
-"""Constants that a pass has laid out anew become constants again: a lowering looks into them.
+"""Turn constants that a pass has rearranged into constants again, since lowerings read them.
 
-Exact: Reshape, Transpose, Unsqueeze and Squeeze of a constant move numbers; they are moved here instead of in the graph.
-So are casts to wider floats, and sums, which are rounded as the graph rounds them, of a size worth having in the model.
+Exact: Reshape, Transpose, Unsqueeze and Squeeze of a constant move numbers, which is done here instead of in the graph. So are
+casts to wider floats, and sums of limited size, which are rounded as the graph rounds them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOVES = ("Transpose", "Reshape", "Unsqueeze", "Squeeze")
 
 
 def settle(nodes: Sequence[Any]) -> None:
-    """Take out of ``nodes`` (in the order of the graph) those that lay out a constant; their readers get the result."""
+    """Replace those of ``nodes`` (in graph order) that only rearrange a constant by the result."""
     for node in nodes:
         if node.domain not in ("", None) or not node.outputs:
             continue
@@ -38,7 +38,7 @@ def settle(nodes: Sequence[Any]) -> None:
 
 
 def settled(tensor: Any) -> np.ndarray | None:
-    """The values of a constant, or of one that is laid out anew; None where they are computed."""
+    """The values of a constant, also of a rearranged one; None if they are computed."""
     values, node = constant(tensor), producer(tensor)
     if values is not None or node is None or node.op not in MOVES or node.domain not in ("", None):
         return values

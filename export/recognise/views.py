@@ -1,4 +1,4 @@
-"""What is known of a value that stems from windows, besides ``Windowed``: products not yet summed, and scores."""
+"""Views of values that are computed from windows, besides ``Windowed``: products not yet summed, and scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .layout import Atom, Dims, flat, refinement, substituted
 from .windows import Term, Windowed
 
 DIFFERENCE = "difference"
-"""A query minus windows, not yet squared or made absolute."""
+"""A query minus windows, before its square or absolute value."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Product:
     compose: str = "product"
     factor: float = 1.0
     wide: Any = None
-    """The widest float type that it was cast to on the way."""
+    """The widest float type of the casts on the way."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ View = Windowed | Product | Scores
 
 
 def refined(product: Product, later: Iterable[Atom] = ()) -> Product:
-    """The product with all its parts in the pieces that its own, or ``later``, views have split their axes into."""
+    """The product in the pieces into which its views, or ``later`` views, have split its axes."""
     fine = {*flat(product.dims), *product.summed, *later}
     windowed = product.windowed
     terms = [atom for term in windowed.relative for atom in flat(term.dims)]

@@ -1,4 +1,4 @@
-"""Windows: which tensor they are taken of, along which axes, and how Im2Col, Unfold and cuts of them make up one window."""
+"""Windows: their source tensor, their axes, and how Im2Col, Unfold and cuts combine into one window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .layout import OUTER, PLACE, POSITION, Atom, Dim, Dims, flat, length, order
 
 @dataclass(frozen=True)
 class Slide:
-    """How windows lie along one axis of the source; ``begin`` and ``end`` are zeros added, or values cut off below 0."""
+    """The windows along one axis of the source. ``begin`` and ``end`` count zeros added, or values cut off if negative."""
 
     axis: int
     kernel: int
@@ -26,18 +26,18 @@ class Slide:
 
     @property
     def reach(self) -> int:
-        """How long a window is, holes included."""
+        """The length of a window with its holes."""
         return self.dilation * (self.kernel - 1) + 1
 
     def positions(self, size: Size) -> Size:
-        """How many windows an axis of ``size`` has."""
+        """The number of windows on an axis of ``size``."""
         free = size + Size.number(self.begin + self.end - self.reach)
         return free.floordiv(self.stride) + Size.number(1)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One step from a tensor to the source: read it as ``sizes``, then keep ``start:stop`` of ``axis``."""
+    """One step from a tensor to the source: reshape it to ``sizes``, then keep ``start:stop`` of ``axis``."""
 
     sizes: tuple[Size, ...]
     axis: int
@@ -47,7 +47,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class WindowSource:
-    """A tensor of the graph, read after some cuts; ``sizes`` are those after them."""
+    """A tensor of the graph after some cuts; ``sizes`` are its lengths after them."""
 
     tensor: Any
     sizes: tuple[Size, ...]
@@ -56,7 +56,7 @@ class WindowSource:
 
 @dataclass(frozen=True)
 class Window:
-    """Windows of ``source`` along the axes of ``slides`` (in the order of the axes); ``nodes`` are the operators that make them."""
+    """Windows of ``source`` along the axes of ``slides`` (in axis order); ``nodes`` are the operators that compute them."""
 
     source: WindowSource
     slides: tuple[Slide, ...]
@@ -80,13 +80,13 @@ class Window:
 
     @property
     def overlapping(self) -> bool:
-        """Whether some value is in more than one window."""
+        """Whether a value is in more than one window."""
         return any(slide.reach > slide.stride for slide in self.slides)
 
 
 @dataclass(frozen=True)
 class Term:
-    """A tensor added to windows or scores: ``factor`` times it, its dimensions in the atoms of what it is added to."""
+    """``factor`` times a tensor, added to windows or scores; its dimensions are in the atoms of those."""
 
     tensor: Any
     dims: Dims
@@ -95,7 +95,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Windowed:
-    """A value that holds every element of a window's values once, its axes arranged as ``dims``, plus ``relative`` terms.
+    """A value with every element of the windows once, its axes arranged as ``dims``, plus ``relative`` terms.
 
     ``cut`` says of which larger value this is a part: (that value, its dimension, start, stop).
     """
@@ -106,7 +106,7 @@ class Windowed:
     nodes: tuple[str, ...] = ()
     cut: tuple[Windowed, int, int, int] | None = None
     factor: float = 1.0
-    """What all of it, the relative terms too, is multiplied by."""
+    """The factor of the whole value, relative terms included."""
 
 
 def im2col(node: Any) -> Windowed | None:
@@ -128,7 +128,7 @@ def im2col(node: Any) -> Windowed | None:
 
 
 def unfold(node: Any, view: Windowed | None) -> Windowed | None:
-    """The windows of an Unfold node: of a plain tensor, or along one more axis of windows (``view``)."""
+    """The windows of an Unfold node, of a plain tensor or along one more axis of windows (``view``)."""
     axis, attrs = node.attrs["axis"], node.attrs
     slide = Slide(axis, attrs["size"], 1, 0, 0, attrs["step"])
     if view is None:
@@ -153,7 +153,7 @@ def unfold(node: Any, view: Windowed | None) -> Windowed | None:
 
 
 def _padding_absorbed(window: Window) -> Window:
-    """The window with the zero Pad of its own axes in front of it counted as its padding."""
+    """The window with a zero Pad of its axes counted as its padding."""
     node = producer(window.source.tensor)
     if window.source.cuts or node is None or node.op != "Pad" or node.attrs.get("mode", "constant") != "constant":
         return window
@@ -171,7 +171,7 @@ def _padding_absorbed(window: Window) -> Window:
 
 
 def _pad_amounts(node: Any, rank: int) -> list[tuple[int, int]] | None:
-    """Zeros before and behind each axis; None where they are not constant or not zeros."""
+    """The zeros before and behind each axis; None if they are not constant or not zeros."""
     given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
     value = node.inputs[2] if len(node.inputs) > 2 and node.inputs[2].name else None
     axes = constant(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3].name else np.arange(rank)
@@ -203,7 +203,7 @@ def strided(view: Windowed, dim: int, start: int, stop: int | None, step: int) -
         made = replace(
             slide, kernel=len(kept), dilation=slide.dilation * step, begin=slide.begin - start * slide.dilation
         )
-        # The number of windows stays: what the shorter window does not reach is cut off.
+        # The number of windows stays: values that the shorter window does not reach are cut off.
         made = replace(made, end=slide.end + made.reach - slide.reach + start * slide.dilation)
         new = whole(PLACE, slide.axis, Size.number(len(kept)))
     elif atom.role == POSITION and atom.length == slide.positions(size):
