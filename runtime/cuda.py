@@ -22,7 +22,7 @@ _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 _INT, _SIZE, _HANDLE, _ADDRESS = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint64
 _OUT = ctypes.c_void_p
 _PORTABLE = 1  # CU_MEMHOSTALLOC_PORTABLE: pinned for every context
-_OWN_THREAD = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: what other threads do meanwhile is no fault of the recording
+_OWN_THREAD = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: calls of other threads do not break the recording
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cuInit": (ctypes.c_uint,),
     "cuDriverGetVersion": (_OUT,),
@@ -67,7 +67,7 @@ class CudaDriver:
                 function = getattr(self._library, name)
                 function.argtypes, function.restype = kinds, _INT
         except (OSError, AttributeError) as error:
-            raise MissingBackendError(f"no CUDA driver here ({error})", remedy) from error
+            raise MissingBackendError(f"there is no CUDA driver ({error})", remedy) from error
         if code := self._library.cuInit(0):
             raise MissingBackendError(f"the CUDA driver does not start: {self.explain(code)}", remedy)
         count = _INT()
@@ -192,7 +192,7 @@ class CudaContext:
         try:
             work()
         except BaseException:
-            with contextlib.suppress(StageError):  # a recording that failed may end with an error, too
+            with contextlib.suppress(StageError):  # the end of a failed recording may fail too
                 self._driver.call("cuStreamEndCapture", self._stream, ctypes.byref(graph))
             if graph.value is not None:
                 self._driver.call("cuGraphDestroy", graph)
@@ -222,7 +222,7 @@ class CudaContext:
         """Free the graphs, the buffers, the stream and the context."""
         if self._context.value is None:
             return
-        self.make_current()  # a thread that never used it may close it
+        self.make_current()  # any thread may close it
         for graph in list(self._graphs):
             self.forget(graph)
         for address in list(self._buffers):

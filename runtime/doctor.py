@@ -22,7 +22,7 @@ from .sessions.ort import OrtSession
 
 Status = Literal["ok", "missing", "broken"]
 OLDEST, NEWEST = (3, 10), (3, 13)
-# The ONNX model y = Neg(x), both float32 of shape (1,), opset 13: what a provider is tried with.
+# The ONNX model y = Neg(x), both float32 of shape (1,), opset 13, to test a provider.
 _NEGATE = (
     b'\x08\x08\x12\x00:2\n\x0b\n\x01x\x12\x01y"\x03Neg\x12\x01pZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
@@ -93,25 +93,25 @@ def _version(distributions: tuple[str, ...]) -> tuple[str, str] | None:
 
 
 def _installed(component: str, distributions: tuple[str, ...], remedy: str) -> Component:
-    found = _version(distributions)
-    if found is None:
+    package = _version(distributions)
+    if package is None:
         return Component(component, "missing", "", "not installed", remedy)
-    return Component(component, "ok", found[1], f"package {found[0]}" if found[0] != component else "installed")
+    return Component(component, "ok", package[1], f"package {package[0]}" if package[0] != component else "installed")
 
 
 def _library(module: str, distributions: tuple[str, ...], remedy: str) -> Component:
     """As :func:`_installed`, and the library is loaded too."""
-    finding = _installed(module, distributions, remedy)
+    installed = _installed(module, distributions, remedy)
     try:
         loaded = importlib.import_module(module)
-    except Exception as error:  # a broken native library can raise anything; that is the finding
-        if finding.status == "missing" and isinstance(error, ModuleNotFoundError):
-            return finding
+    except Exception as error:  # a broken native library can raise anything
+        if installed.status == "missing" and isinstance(error, ModuleNotFoundError):
+            return installed
         reason = AttnexportError(str(error) or type(error).__name__).problem
         again = remedy.replace("pip install", "pip install --force-reinstall")
-        return Component(module, "broken", finding.version, f"does not load: {reason[:200]}", again)
-    version = finding.version or str(getattr(loaded, "__version__", ""))
-    return Component(module, "ok", version, finding.detail if finding.status == "ok" else "installed")
+        return Component(module, "broken", installed.version, f"does not load: {reason[:200]}", again)
+    version = installed.version or str(getattr(loaded, "__version__", ""))
+    return Component(module, "ok", version, installed.detail if installed.status == "ok" else "installed")
 
 
 def _providers() -> list[str]:
@@ -141,9 +141,9 @@ def _target(name: str, lacks: list[Component], detail: str, version: str = "") -
     bad = [f for f in lacks if f.status != "ok"]
     if not bad:
         return Component(f"target {name}", "ok", version, detail)
-    said = [f"{f.component} is missing" if f.status == "missing" else f"{f.component}: {f.detail}" for f in bad]
+    problems = [f"{f.component} is missing" if f.status == "missing" else f"{f.component}: {f.detail}" for f in bad]
     status: Status = "broken" if any(f.status == "broken" for f in bad) else "missing"
-    return Component(f"target {name}", status, version, "; ".join(said), bad[0].remedy)
+    return Component(f"target {name}", status, version, "; ".join(problems), bad[0].remedy)
 
 
 def _target_export(exporters: list[Component]) -> Component:
@@ -165,7 +165,7 @@ def _probe(ort: Component, provider: str) -> list[Component]:
     """The errors of running a model with a provider, which may be listed and still lack its libraries."""
     if ort.status != "ok":
         return []
-    importlib.import_module("onnxruntime").set_default_logger_severity(4)  # else it writes to stderr, in red
+    importlib.import_module("onnxruntime").set_default_logger_severity(4)  # otherwise it writes to stderr
     try:
         with OrtSession(_NEGATE, providers=[f"{provider}ExecutionProvider"]) as session:
             session.run({"x": np.ones(1, np.float32)})
@@ -184,7 +184,7 @@ def _target_rtx(library: Component, gpu: Component, capability: str) -> Componen
     if library.status != "ok":
         return _target("tensorrt-rtx", [library], "", library.version)
     if gpu.status != "ok":
-        detail = "builds engines here; running them needs an RTX GPU, and no GPU is here"
+        detail = "builds engines here; running them needs an RTX GPU, and there is no GPU"
         return Component("target tensorrt-rtx", "ok", library.version, detail, gpu.remedy)
     known = importlib.import_module("tensorrt_rtx").ComputeCapability.__members__
     if f"SM{capability.replace('.', '')}" in known:

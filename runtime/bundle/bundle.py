@@ -1,4 +1,4 @@
-"""The artifact on disk, ``NAME.attn/``: opened with suspicion, and checked file by file."""
+"""The bundle on disk, ``NAME.attn/``: its manifest and paths are checked when it is opened, its files on request."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class StoredBundle:
-    """An opened bundle: its directory and its manifest. Nothing of the files has been read yet."""
+    """A bundle's directory and manifest. No other file has been read yet."""
 
     path: Path
     manifest: Manifest
 
     @classmethod
     def open(cls, path: str | Path) -> StoredBundle:
-        """Read the manifest and hold every path in it to the directory.
+        """Read the manifest and check every path in it.
 
-        Raises BundleError where the directory or manifest is missing, the manifest is no JSON, of
-        another schema or wrong in a field, or a path is absolute, climbs out with ``..``, or leads
-        out through a symbolic link.
+        Raise BundleError if the directory or manifest is missing, the manifest is not JSON, of another schema or has a
+        wrong field, or a path is absolute, climbs out with ``..``, or leads out through a symbolic link.
         """
         path = Path(path)
         if not path.exists():
             raise BundleError(f"bundle {path} does not exist", "make one with attnexport MODEL")
         if not path.is_dir():
-            raise BundleError(f"{path} is a file and a bundle is a directory", "give the NAME.attn directory")
+            raise BundleError(f"{path} is a file and a bundle is a folder", "give the NAME.attn folder")
         try:
             text = (path / MANIFEST).read_text(encoding="utf-8")
         except FileNotFoundError as error:
             raise BundleError(
-                f"{path} has no {MANIFEST}, so it is no bundle", "give the NAME.attn directory"
+                f"{path} has no {MANIFEST}, so it is not a bundle", "give the NAME.attn folder"
             ) from error
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(f"{MANIFEST} of {path} cannot be read ({error})", "export the bundle again") from error
@@ -66,7 +65,7 @@ class StoredBundle:
             raise BundleError(f"{relative!r} of {self.path} leads out of the bundle", "do not trust this bundle")
 
     def file(self, relative: str) -> Path:
-        """Where a listed file lies. Raises BundleError for one that is not listed or not there."""
+        """The path of a listed file. Raise BundleError if it is not listed or missing."""
         if relative not in self.manifest.files:
             raise BundleError(f"{self.path} lists no file {relative!r}", f"it has {', '.join(self.manifest.files)}")
         found = self.path / relative
@@ -75,7 +74,7 @@ class StoredBundle:
         return found
 
     def part(self, name: str) -> StoredBundle:
-        """A part, opened as the bundle that it is. Raises BundleError where there is none of that name."""
+        """Open a part as a bundle. Raise BundleError if there is no part of that name."""
         parts = self.manifest.parts
         if name not in parts:
             raise BundleError(f"{self.path} has no part {name!r}", f"it has {', '.join(parts) or 'none'}")
@@ -86,7 +85,7 @@ class StoredBundle:
         return [name for name, record in self.manifest.files.items() if record.role == role]
 
     def verify_files(self) -> None:
-        """Hold the directory to the manifest. Raises BundleError for the first file missing, changed, or not listed."""
+        """Compare the directory with the manifest. Raise BundleError for the first file missing, changed, or not listed."""
         for relative, record in self.manifest.files.items():
             found = self.file(relative)
             size = found.stat().st_size
@@ -106,7 +105,7 @@ class StoredBundle:
                 raise BundleError(f"file {relative!r} of {self.path} is not listed in its manifest", "remove it")
 
     def golden(self) -> tuple[GoldenCase, ...]:
-        """The golden cases. Raises BundleError where the bundle has none or the file is damaged."""
+        """The golden cases. Raise BundleError if the bundle has none or the file is damaged."""
         names = self.with_role("golden")
         if not names:
             raise BundleError(f"{self.path} has no golden cases", "export the bundle again")
@@ -123,14 +122,14 @@ def _references(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 
 def files_below(root: Path) -> list[str]:
-    """Every path below ``root`` that is no directory: relative, forward slashes, sorted. Links are not followed."""
+    """Every path below ``root`` except directories: relative, forward slashes, sorted. Links are not followed."""
     return sorted(
         p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_symlink() or not p.is_dir()
     )  # fmt: skip
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content in hexadecimal, read in pieces."""
+    """The SHA-256 of a file's content in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while piece := stream.read(_CHUNK):

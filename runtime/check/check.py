@@ -60,7 +60,7 @@ def _check_models(bundle: StoredBundle, cases: Sequence[GoldenCase], note: Calla
         _check_case(bundle, case)
     if not bundle.manifest.parity:
         raise BundleError(
-            f"{bundle.path} has no parity records, so there is nothing to hold it to", "export the bundle again"
+            f"{bundle.path} has no parity records, so there is nothing to verify", "export the bundle again"
         )
     stages: dict[tuple[str, str], list[ParityRecord]] = {}
     for record in (*bundle.manifest.parity, *_unproved_engines(bundle)):

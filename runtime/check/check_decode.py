@@ -39,7 +39,7 @@ def check_decodes(bundle: StoredBundle, note: Callable[[str], None]) -> list[Che
         _check_case(bundle, facts, case)
     records = [record for record in facts.parity if record.width == 1]
     if not records:
-        raise BundleError(f"{bundle.path} has no decode to hold it to", "export the bundle again")
+        raise BundleError(f"{bundle.path} has no decode to verify", "export the bundle again")
     return [_check(parts, facts, record, cases, note) for record in (*records, *_unproved(parts, records))]
 
 

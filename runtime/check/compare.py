@@ -33,9 +33,9 @@ def check_outputs(
     names = [s.name for s in expected]
     listed = ", ".join(names)
     if missing := [n for n in names if n not in got]:
-        raise ParityError(f"output {missing[0]!r} of {of} is missing", f"the model promises {listed}")
+        raise ParityError(f"output {missing[0]!r} of {of} is missing", f"the model has {listed}")
     if extra := [n for n in got if n not in names]:
-        raise ParityError(f"{of} has an extra output {extra[0]!r}", f"the model promises {listed}")
+        raise ParityError(f"{of} has an extra output {extra[0]!r}", f"the model has {listed}")
     for spec in expected:
         array = got[spec.name]
         true = None if truth is None else truth[spec.name]
@@ -66,11 +66,11 @@ def _check_values(array: np.ndarray, true: np.ndarray | None, what: str) -> None
         for word, test in (("NaN", np.isnan), ("Inf", np.isinf)):
             bad = test(array) if true is None else test(array) & ~test(true)
             if count := int(np.count_nonzero(bad)):
-                raise ParityError(f"{what} holds {count} {word} of {array.size} values where the truth has none")
+                raise ParityError(f"{what} holds {count} {word} of {array.size} values and the reference has none")
     if true is not None and array.size and not array.any() and true.any():
         largest = float(np.abs(true).max())
-        small = f": it reaches {largest:.1e}, and FP16 holds nothing below 6e-08" if largest < HALF_SMALLEST else ""
-        raise ParityError(f"{what} is all zeros where the truth is not{small}")
+        small = f": the largest is {largest:.1e}, and FP16 has nothing below 6e-08" if largest < HALF_SMALLEST else ""
+        raise ParityError(f"{what} is all zeros and the reference is not{small}")
 
 
 class ErrorMeter:
@@ -121,7 +121,7 @@ class ErrorMeter:
         rms = math.sqrt(self._error / self._count)
         truth_rms = math.sqrt(self._true / self._count)
         norms = math.sqrt(self._true) * math.sqrt(self._got)
-        alike = float(self._true == self._got)  # where there is no direction to compare
+        alike = float(self._true == self._got)  # no direction to compare
         cosine = max(-1.0, min(1.0, self._dot / norms)) if norms > 0.0 else alike
         relative = 0.0 if rms == 0.0 else rms / truth_rms if truth_rms > 0.0 else math.inf
         return Figures(rms, self._max, relative, cosine, truth_rms, self._count)

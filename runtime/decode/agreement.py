@@ -38,8 +38,7 @@ def as_rows(hypotheses: Sequence[Hypothesis], end: int, limit: int) -> np.ndarra
 def lengths(rows: np.ndarray, end: int) -> np.ndarray:
     """The number of tokens of each row (N, limit): up to and including its first ``end``, or all."""
     ended = rows == end
-    found: np.ndarray = np.where(ended.any(1), ended.argmax(1) + 1, rows.shape[1])
-    return found
+    return np.asarray(np.where(ended.any(1), ended.argmax(1) + 1, rows.shape[1]))
 
 
 def agree(truth: np.ndarray, got: np.ndarray, margins: np.ndarray, *, end: int, tie: float) -> Agreement:
@@ -57,7 +56,7 @@ def agree(truth: np.ndarray, got: np.ndarray, margins: np.ndarray, *, end: int, 
     wrong = [
         (int(row), int(place))
         for row, place in zip(differing, places, strict=True)
-        if not margins[row, place] < tie  # a margin that is NaN is no tie
+        if not margins[row, place] < tie  # NaN is not a tie
     ]
     return Agreement(
         rows=len(truth),

@@ -67,7 +67,7 @@ class _Beam:
 
     def __init__(self, width: int, alpha: float, end: int, limit: int) -> None:
         self.width, self.alpha, self.end, self.limit = width, alpha, end, limit
-        # One hypothesis to begin with; the places of the others hold nothing that could be continued.
+        # The search starts with one hypothesis; the other places are empty.
         self.live = np.full(width, -np.inf)
         self.live[0] = 0.0
         self.tokens: list[tuple[int, ...]] = [()] * width
@@ -82,7 +82,7 @@ class _Beam:
             return parents, chosen
         total = (self.live[:, None] + scores).ravel()
         live, followed, place = np.full(self.width, -np.inf), list(self.tokens), 0
-        # Each hypothesis can end in one way only, so twice the width always holds enough that go on; one more for the gap.
+        # Each hypothesis can end in one way only, so twice the width has enough live ones; one more gives the gap.
         before = np.inf
         for candidate in _largest(total, 2 * self.width + 1):
             if place == self.width or total[candidate] == -np.inf:
@@ -109,12 +109,12 @@ class _Beam:
             for tokens, total in zip(self.tokens, self.live, strict=True)
             if total > -np.inf
         ]
-        found = (self.finished + unfinished)[: self.width]
+        ranked = (self.finished + unfinished)[: self.width]
         closest = self.closest
-        if len(found) > 1 and found[0].finished == found[1].finished:
-            longest = 1 + max(len(hypothesis.tokens) for hypothesis in found[:2])
-            closest = min(closest, (found[0].score - found[1].score) / longest)
-        return [replace(hypothesis, closest=closest) for hypothesis in found]
+        if len(ranked) > 1 and ranked[0].finished == ranked[1].finished:
+            longest = 1 + max(len(hypothesis.tokens) for hypothesis in ranked[:2])
+            closest = min(closest, (ranked[0].score - ranked[1].score) / longest)
+        return [replace(hypothesis, closest=closest) for hypothesis in ranked]
 
     def _finish(self, tokens: tuple[int, ...], total: float, length: int) -> None:
         self.finished.append(Hypothesis(tokens, total, total / self._penalty(length), True))

@@ -85,7 +85,7 @@ def parts_of(bundle: StoredBundle) -> tuple[DecodeRecord, dict[str, StoredBundle
     facts = bundle.manifest.decode
     if facts is None:
         raise InputError(
-            f"{bundle.path} holds one graph, {bundle.manifest.name}, and no encoder and step to decode with",
+            f"{bundle.path} has one graph, {bundle.manifest.name}, not an encoder and a step to decode with",
             "export an encoder-decoder network, without --whole",
         )
     return facts, {name: bundle.part(name) for name in (ENCODER, STEP)}
@@ -121,4 +121,4 @@ def _check_gpu() -> None:
     from ..device import cuda_device
 
     if cuda_device() is None:
-        raise MissingBackendError("TensorRT needs an NVIDIA GPU and none is here", "use --backend onnxruntime")
+        raise MissingBackendError("TensorRT needs an NVIDIA GPU and there is none", "use --backend onnxruntime")

@@ -27,13 +27,13 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             arrays = {key: archive[key] for key in archive.files}
     except Exception as error:
         raise _unreadable(error) from error
-    # For a member that is no .npy file NumPy gives its bytes.
+    # NumPy returns the bytes of a member that is not a .npy file.
     if foreign := [key for key, array in arrays.items() if not isinstance(array, np.ndarray)]:
-        raise UnreadableError(f"{foreign[0]!r} is no array")
+        raise UnreadableError(f"{foreign[0]!r} is not an array")
     return arrays
 
 
 def _unreadable(error: Exception) -> UnreadableError:
-    # For damaged bytes zipfile, zlib and NumPy's header parser raise a dozen kinds, NotImplementedError among them.
+    # For damaged bytes zipfile, zlib and NumPy raise a dozen kinds of errors, among them NotImplementedError.
     text = " ".join(str(error).split()) or type(error).__name__
     return UnreadableError(text[:200])

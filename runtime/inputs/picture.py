@@ -74,14 +74,18 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise InputError(f"{option} {text!r} is no list of numbers", "write it as 0.5 or 0.485,0.456,0.406") from error
+        raise InputError(
+            f"{option} {text!r} is not a list of numbers", "write it as 0.5 or 0.485,0.456,0.406"
+        ) from error
 
 
 def image_size(spec: TensorSpec) -> tuple[int, int, int]:
     """(channels, height, width) of an image input, at its optimum. Raise InputError for another input."""
     channels = spec.axes[1].opt if len(spec.axes) == 4 else 0
     if channels not in (1, 3) or spec.numpy_dtype.kind != "f":
-        raise InputError(f"the model takes {spec.describe()}, which is no image", "give a model of (N, 1 or 3, H, W)")
+        raise InputError(
+            f"the model takes {spec.describe()}, which is not an image", "give a model of (N, 1 or 3, H, W)"
+        )
     return channels, spec.axes[2].opt, spec.axes[3].opt
 
 

@@ -57,7 +57,7 @@ def load_samples(path: str | Path, specs: Sequence[TensorSpec], scale: Scale | N
     if path.is_dir() and holds_images(path):
         only = _only(specs, path)
         if any(path.glob("*.npy")):
-            raise InputError(f"directory {path} holds images and .npy files", "give one kind of them")
+            raise InputError(f"directory {path} has images and .npy files", "give one kind of them")
         images = read_images(path, only, scale or Scale())
         raw = {only.name: images.array}
         if images.labels is not None:
@@ -75,7 +75,7 @@ def load_samples(path: str | Path, specs: Sequence[TensorSpec], scale: Scale | N
     else:
         raise InputError(f"samples {path} have an unknown ending", _FORMS)
     if scale is not None and images is None:
-        raise InputError(f"{path} holds no images to normalise", "leave out --image-mean and --image-std")
+        raise InputError(f"{path} has no images to normalise", "leave out --image-mean and --image-std")
     arrays = {s.name: _fit(s, raw[s.name], path) for s in specs}
     notes = [
         f"array {s.name!r} of {path} was cast from {raw[s.name].dtype} to {s.dtype}"
@@ -97,7 +97,7 @@ def load_samples(path: str | Path, specs: Sequence[TensorSpec], scale: Scale | N
 def _only(specs: Sequence[TensorSpec], path: Path) -> TensorSpec:
     if len(specs) != 1:
         names = ", ".join(s.name for s in specs)
-        raise InputError(f"{path} holds one input and the model takes {names}", "give a .npz with one array per input")
+        raise InputError(f"{path} has one input and the model takes {names}", "give a .npz with one array per input")
     return specs[0]
 
 
@@ -119,7 +119,7 @@ def _read_directory(path: Path, spec: TensorSpec) -> np.ndarray:
     files = sorted(path.glob("*.npy"))
     if not files:
         raise InputError(
-            f"directory {path} holds no .npy file and no image", "give one .npy, .png or .jpg file per sample"
+            f"directory {path} has no .npy file and no image", "give one .npy, .png or .jpg file per sample"
         )
     parts = []
     for file in files:
@@ -143,7 +143,7 @@ def _fit(spec: TensorSpec, array: np.ndarray, path: Path) -> np.ndarray:
     if array.ndim != len(spec.axes) or array.ndim == 0:
         raise InputError(f"{what} has rank {array.ndim}", f"give samples along axis 0 of {spec.describe()}")
     if not len(array):
-        raise InputError(f"{what} holds no samples", "give at least one")
+        raise InputError(f"{what} has no samples", "give at least one")
     for i, (size, axis) in enumerate(zip(array.shape, spec.axes, strict=True)):
         if i and not axis.min <= size <= axis.max:
             raise InputError(f"axis {i} of {what} has size {size}", f"the model takes {spec.describe()}")
@@ -159,7 +159,7 @@ def _fit(spec: TensorSpec, array: np.ndarray, path: Path) -> np.ndarray:
     if cast.dtype.kind == "f" and not np.isfinite(cast).all():
         first = int(np.argwhere(~np.isfinite(cast))[0][0])
         raise InputError(
-            f"sample {first} of {what} holds a value that is not finite in {spec.dtype}", "clean the samples"
+            f"sample {first} of {what} has a value that is not finite in {spec.dtype}", "clean the samples"
         )
     return np.ascontiguousarray(cast)
 

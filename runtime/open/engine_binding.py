@@ -43,7 +43,7 @@ def check_engine(bundle: StoredBundle, record: EngineRecord) -> None:
     model = bundle.manifest.files.get(record.model)
     if model is None:
         raise BundleError(
-            f"engine {record.file!r} was built from {record.model!r}, which {bundle.path} does not hold",
+            f"engine {record.file!r} was built from {record.model!r}, which {bundle.path} does not have",
             "export the bundle again",
         )
     for who, sha256 in (("", record.model_sha256), ("the plan of ", built_from(bundle.file(record.file)))):

@@ -41,7 +41,7 @@ class Admin:
         """Whether Triton answers."""
         try:
             return bool(self._client.is_server_live())
-        except Exception:  # the client's transport has errors of several libraries, and all of them say no
+        except Exception:  # the client raises errors of several libraries
             return False
 
     def ready(self) -> bool:
@@ -53,8 +53,8 @@ class Admin:
 
     def index(self) -> list[dict[str, str]]:
         """Every version that Triton knows: ``name``, ``version``, ``state``, ``reason``."""
-        found: list[dict[str, str]] = self._call("the list of models", "get_model_repository_index")
-        return found
+        rows: list[dict[str, str]] = self._call("the list of models", "get_model_repository_index")
+        return rows
 
     def load(self, model: str) -> None:
         """Load a model, or its new versions."""

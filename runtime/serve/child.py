@@ -50,7 +50,7 @@ class Child:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            start_new_session=True,  # a Ctrl-C in the terminal is ours to pass on
+            start_new_session=True,  # this process handles Ctrl-C
         )
         self.pid = self._process.pid
         self._pump = threading.Thread(target=self._listen, name="triton-log", daemon=True)
@@ -64,7 +64,7 @@ class Child:
     def how_it_ended(self) -> str:
         """``ended with exit code 1`` or ``was killed by SIGKILL``, with the last error in the log."""
         code = self._process.wait()
-        self.kill()  # processes of its models hold its output open
+        self.kill()  # processes of its models keep its output open
         ended = f"ended with exit code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
         return f"{ended}: {self._errors[-1]}" if self._errors else ended
 
@@ -90,14 +90,14 @@ class Child:
 
     def workers(self) -> dict[int, Path]:
         """The running processes of the Python backend, with the ``model.py`` of each."""
-        found = {}
+        workers = {}
         for thread in Path(f"/proc/{self.pid}/task").glob("*/children"):
-            with contextlib.suppress(OSError):  # what ends while it is looked at is not there
+            with contextlib.suppress(OSError):  # a process may end meanwhile
                 for pid in map(int, thread.read_text().split()):
                     code = _loaded_by(pid)
                     if code is not None:
-                        found[pid] = code
-        return found
+                        workers[pid] = code
+        return workers
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -107,17 +107,17 @@ class Child:
 
     def _hear(self, line: str) -> None:
         """Log a line of Triton or of a model. Triton's tables at the start are left out."""
-        found = _LINE.match(line)
-        if found is None:
+        match = _LINE.match(line)
+        if match is None:
             if line.strip() and line[0] not in "|+":
                 self._say("info", "said", line)
             return
-        text, _, trace = found["text"].strip('"').replace("\\n", " ").strip().partition("  At:")
-        level = _LEVELS[found["level"]]
+        text, _, trace = match["text"].strip('"').replace("\\n", " ").strip().partition("  At:")
+        level = _LEVELS[match["level"]]
         if any(noise in text for noise in _NOISE):
             level = "debug"
-        elif level == "debug" and found["source"].startswith("model.py:"):
-            level = "info"  # what a model of ours says of itself
+        elif level == "debug" and match["source"].startswith("model.py:"):
+            level = "info"  # a message of our own model
         if level == "error":
             self._errors.append(text)
         self.drained = self.drained or _DRAINED.search(text) is not None

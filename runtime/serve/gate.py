@@ -65,7 +65,7 @@ class ReadinessGate:
         try:
             admin.load(self.name)
         except StageError:
-            return  # as it is meant
+            return  # as intended
         raise AssertionError("a model without a version was loaded")
 
     def _fresh(self) -> None:

@@ -39,15 +39,15 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         if not self.bundles:
-            raise InputError("no bundle is given", "name one: attnexport serve NAME.attn")
+            raise InputError("there is no bundle", "name one: attnexport serve NAME.attn")
         ports = {"http": self.http_port, "grpc": self.grpc_port, "metrics": self.metrics_port}
         for name, port in ports.items():
             if not 0 <= port <= 65535:
-                raise InputError(f"--{name}-port {port} is no port", "give 1 to 65535, or 0 for any free one")
-        given = [port for port in ports.values() if port]
-        if len(set(given)) < len(given):
-            said = ", ".join(f"--{name}-port {port}" for name, port in ports.items())
-            raise InputError(f"two of {said} are the same", "give three different ports")
+                raise InputError(f"--{name}-port {port} is not a port", "give 1 to 65535, or 0 for any free one")
+        fixed = [port for port in ports.values() if port]
+        if len(set(fixed)) < len(fixed):
+            options = ", ".join(f"--{name}-port {port}" for name, port in ports.items())
+            raise InputError(f"two of {options} are the same", "give three different ports")
         for name, number, least in (("drain", self.drain, 1), ("start", self.start, 1), ("restarts", self.restarts, 0)):
             if number < least:
                 raise InputError(f"--{name} {number} is below {least}", f"give {least} or more")

@@ -34,7 +34,7 @@ _REMEDY = "put a tritonserver on PATH, name one by --triton, or use NVIDIA's ima
 _TENSORRT = ("tensorrt-rtx-cu12", "tensorrt-rtx", "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 
 
-def private_environment(say: Log) -> Path:
+def private_environment(log: Log) -> Path:
     """Return the folder of the environment, and make it if it does not exist.
 
     Raise MissingBackendError if this machine or Python cannot run it, or the installation fails.
@@ -49,7 +49,7 @@ def private_environment(say: Log) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _alone(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
-            say(
+            log(
                 "info", "install", f"making Triton's private environment in {folder}, once: {', '.join((WHEEL, *needed))}",
                 folder=str(folder), library=str(library),
             )  # fmt: skip
@@ -70,10 +70,10 @@ def requirements() -> tuple[str, ...]:
     gpu = cuda_device() is not None
     runtime = "onnxruntime-gpu" if gpu else "onnxruntime"
     version = _version("onnxruntime-gpu") or _version("onnxruntime")
-    found = ["numpy>=1.26,<2", f"{runtime}=={version}" if version else f"{runtime}>=1.20", "rich>=13.7"]
+    packages = ["numpy>=1.26,<2", f"{runtime}=={version}" if version else f"{runtime}>=1.20", "rich>=13.7"]
     if gpu:
-        found += [f"{name}=={there}" for name in _TENSORRT if (there := _version(name))]
-    return tuple(found)
+        packages += [f"{name}=={version}" for name in _TENSORRT if (version := _version(name))]
+    return tuple(packages)
 
 
 def shared_python() -> Path:
@@ -89,7 +89,7 @@ def shared_python() -> Path:
         if folder and Path(folder, name).exists():
             return Path(folder, name)
     if ctypes.util.find_library(name.removeprefix("lib").removesuffix(".so.1.0")):
-        return Path(name)  # where the loader looks by itself
+        return Path(name)  # on the loader's path
     raise MissingBackendError(f"this Python, {sys.executable}, has no shared library {name}", _REMEDY)
 
 
@@ -103,7 +103,7 @@ def _version(distribution: str) -> str | None:
 def _install(folder: Path, needed: tuple[str, ...]) -> None:
     _run("the environment", sys.executable, "-m", "venv", str(folder))
     pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--quiet")
-    _run(WHEEL, *pip, "--no-deps", WHEEL)  # it would bring a client and a second framework that nothing here uses
+    _run(WHEEL, *pip, "--no-deps", WHEEL)  # without its client and framework, which nothing here uses
     _run(", ".join(needed), *pip, "--only-binary=:all:", *needed)
     root = _root(folder)
     stub = (
@@ -134,8 +134,8 @@ def _run(what: str, *command: str) -> None:
     if done.returncode:
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error")]
-        said = (errors or [f"{Path(command[0]).name} ended with {done.returncode}"])[-1]
-        raise MissingBackendError(f"no Triton is here, and {what} cannot be installed: {said[:300]}", _REMEDY)
+        message = (errors or [f"{Path(command[0]).name} ended with {done.returncode}"])[-1]
+        raise MissingBackendError(f"there is no Triton, and {what} cannot be installed: {message[:300]}", _REMEDY)
 
 
 @contextmanager

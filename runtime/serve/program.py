@@ -29,19 +29,19 @@ class Triton:
     def environment(self, packages: Path) -> dict[str, str]:
         """The environment variables of the process; ``packages`` comes first on the PYTHONPATH of the models."""
         left_out = ("PYTHONHOME", "VIRTUAL_ENV", "PYTHONPATH")
-        own: Mapping[str, str] = {name: value for name, value in os.environ.items() if name not in left_out}
-        before = own.get("LD_LIBRARY_PATH")
+        variables: Mapping[str, str] = {name: value for name, value in os.environ.items() if name not in left_out}
+        before = variables.get("LD_LIBRARY_PATH")
         libraries = ":".join(filter(None, (self.libraries, before)))
         return {
-            **own,
-            "PATH": f"{self.python}:{own.get('PATH', os.defpath)}",
+            **variables,
+            "PATH": f"{self.python}:{variables.get('PATH', os.defpath)}",
             "PYTHONPATH": str(packages),
             "PYTHONDONTWRITEBYTECODE": "1",
             **({"LD_LIBRARY_PATH": libraries} if libraries else {}),
         }
 
 
-def find_triton(named: Path | None, say: Log) -> Triton:
+def find_triton(named: Path | None, log: Log) -> Triton:
     """Return the server to start.
 
     Raise InputError for a named path that is not a program, MissingBackendError if the wheel's
@@ -49,12 +49,12 @@ def find_triton(named: Path | None, say: Log) -> Triton:
     """
     if named is not None:
         if not os.access(named, os.X_OK) or named.is_dir():
-            raise InputError(f"--triton {named} is no program", "give the path of a tritonserver")
+            raise InputError(f"--triton {named} is not a program", "give the path of a tritonserver")
         return _installed(named.absolute())
     on_path = shutil.which("tritonserver")
     if on_path is not None or os.access(IMAGE, os.X_OK):
         return _installed(Path(on_path or IMAGE))
-    folder = private_environment(say)
+    folder = private_environment(log)
     program, backends = program_in(folder)
     library = shared_python()
     return Triton(program, backends, folder / "bin", str(library.parent) if library.is_absolute() else None)

@@ -25,12 +25,12 @@ class RunFolder:
     def __init__(self, parent: Path | None = None) -> None:
         parent = parent or cache_folder("serve", "runs")
         parent.mkdir(parents=True, exist_ok=True)
-        for left in _leftovers(parent):
-            _remove(left)
+        for leftover in _leftovers(parent):
+            _remove(leftover)
         self.path, self._lock = _locked(parent)
         for folder in (self.packages, self.candidates):
             folder.mkdir()
-        # Not the folder's own name: a clone may have any, and the wheel's environment has no attnexport installed.
+        # A clone's folder may have any name, and the wheel's environment has no attnexport installed.
         (self.path / "python" / "attnexport").symlink_to(Path(__file__).resolve().parents[2])
 
     @property
@@ -81,7 +81,7 @@ def _locked(parent: Path) -> tuple[Path, int]:
         path.mkdir(mode=0o700)
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():  # between mkdir and lock another server may have taken it for a leftover
+        if path.exists():  # another server may have removed it before the lock
             return path, lock
         os.close(lock)
 
@@ -96,7 +96,7 @@ def _leftovers(parent: Path) -> Iterator[Path]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield path
         except OSError:
-            continue  # its server lives
+            continue  # its server runs
         finally:
             os.close(descriptor)
 

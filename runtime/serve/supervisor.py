@@ -75,13 +75,13 @@ class Supervisor:
             try:
                 self._endpoints = find_endpoints(self._options)
                 for path in self._options.bundles:
-                    StoredBundle.open(path)  # before anything is installed or copied
+                    StoredBundle.open(path)  # check all before anything is installed or copied
                 self._folder = stack.enter_context(RunFolder())
                 triton = find_triton(self._options.triton, self._log)
                 self._models = self._write(triton)
                 return self._supervise(triton)
             except (Stopped, AttnexportError):
-                if not self._signals.stops:  # what a signal to the whole process group interrupts is no failure
+                if not self._signals.stops:  # a signal to the whole process group is not a failure
                     raise
                 self._log("info", "stopped", "stopped before it was ready")
                 return 0
@@ -126,7 +126,7 @@ class Supervisor:
                 self._folder.free_shared_memory()
             failures = 1 if time.monotonic() - began > _STEADY else failures + 1
             if failures > self._options.restarts:
-                raise StageError("serve", f"{problem}; that was failure {failures} in a row", "look at the log above")
+                raise StageError("serve", f"{problem}; {failures} failures in a row", "look at the log above")
             pause = _BACKOFF[min(failures, len(_BACKOFF)) - 1]
             self._log(
                 "error", "crashed", f"{problem}; starting again in {pause:g} s (failure {failures} of {self._options.restarts})",
@@ -163,10 +163,10 @@ class Supervisor:
         self._verify_all(child, self._models)
         with self._admin() as admin:
             self._gate.open(admin, self._models[0].config)
-            while not admin.ready():  # what stood for the gate goes a moment after Triton has said that it is unloaded
+            while not admin.ready():  # Triton removes the gate model a moment after it is unloaded
                 self._still_starting(child)
                 if time.monotonic() - began > self._options.start:
-                    problem = "Triton says that it is not ready although every model is loaded and proved"
+                    problem = "Triton reports not to be ready although every model is loaded and verified"
                     raise StageError("serve", problem, "look at the log above")
                 self._signals.sleep(0.05)
         urls = self._endpoints.to_json()
@@ -175,9 +175,9 @@ class Supervisor:
             "info", "ready", f"{', '.join(names)} on {urls['http']}, gRPC {urls['grpc']}, metrics {urls['metrics']}",
             models=names, seconds=round(time.monotonic() - began, 3), **urls,
         )  # fmt: skip
-        self._tell()
+        self._announce()
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         for model in self._models:
             if (example := write_example(model, self._endpoints, self._folder.examples)) is not None:
                 command, expected = example
@@ -195,7 +195,7 @@ class Supervisor:
             name, version = model.written.name, str(model.written.version)
             row = states.get((name, version)) or states.get((name, "")) or {}
             if row.get("state") != "READY":
-                reason = (row.get("reason") or "Triton does not list it; its log says why").partition("  At:")[0]
+                reason = (row.get("reason") or "Triton does not list it; see its log").partition("  At:")[0]
                 raise StageError(
                     "serve", f"model {name!r} cannot be loaded: {reason}", "try attnexport check on its bundle"
                 )
@@ -250,7 +250,7 @@ class Supervisor:
             self._log,
         )
         self._models = reloader.reload(self._models)
-        self._tell()
+        self._announce()
 
     def _recover(self, child: Child, lost: Collection[Path]) -> None:
         """Reload models that lost a process: Triton itself would still report them ready, and refuse their requests.
@@ -263,13 +263,13 @@ class Supervisor:
             ready = {(row["name"], row.get("version", "")) for row in admin.index() if row.get("state") == "READY"}
             broken = [s for s in broken if (s.written.name, str(s.written.version)) in ready]
             if not broken:
-                return  # unloaded by somebody who has the key
+                return  # somebody with the key has unloaded it
             self._gate.close(admin)
             for model in broken:
                 name = model.written.name
                 self._log("error", "lost", f"a process of model {name} has ended; loading the model again", model=name)
                 for code in model.code:
-                    code.touch()  # Triton loads nothing again that has not changed
+                    code.touch()  # Triton reloads only changed files
                 admin.load(name)
             bundles = {model.written.bundle for model in broken}
             self._verify_all(child, [s for s in self._models if s.written.bundle in bundles])
@@ -284,20 +284,18 @@ class Supervisor:
         child.drain()
         until = time.monotonic() + self._options.drain + _UNLOADING
         while not child.wait(_TICK):
-            if child.drained:  # what is left is unloading, which never ends for a model that has lost a process
+            if child.drained:  # only unloading is left, which never ends for a model that lost a process
                 until = min(until, time.monotonic() + _UNLOADING)
             if len(self._signals.stops) > 1 or time.monotonic() > until:
                 if child.drained:
                     break
                 why = "a second signal" if len(self._signals.stops) > 1 else "time is up"
-                self._log("error", "killed", f"{why}: what was in flight is lost")
+                self._log("error", "killed", f"{why}: requests in flight are lost")
                 return 1
-        child.kill()  # and hear the last that it said
+        child.kill()  # and read the end of its log
         if not child.drained:
-            problem = (
-                f"clients kept connections open for {self._options.drain} s; what was in flight on them then is lost"
-            )
+            problem = f"clients kept connections open for {self._options.drain} s; requests in flight are lost"
             self._log("warning", "stopped", problem)
             return 0
-        self._log("info", "stopped", "every request that was taken has been answered")
+        self._log("info", "stopped", "every accepted request was answered")
         return 0

@@ -22,10 +22,10 @@ _NAMES = {
 _CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # Channels of a process share connections, and how long to wait after one failed: a client of the server that has gone would
-    # make those of the next one fail at once.
+    # The channels of a process share connections and their retry delays: a client of an ended server would make the clients of
+    # the next one fail at once.
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),  # it is this machine's own address
+    ("grpc.enable_http_proxy", 0),  # the address is local
 ]
 
 
@@ -53,7 +53,7 @@ class Wire:
             inputs.append(tensor)
         try:
             answer = self._client.infer(model, inputs, model_version=version, **self._timeout)
-        except Exception as error:  # the clients' transports have errors of several libraries
+        except Exception as error:  # the clients raise errors of several libraries
             raise StageError("serve", f"model {model!r} over {self.protocol}: {first_line(error)}") from error
         response = answer.get_response()
         if self.protocol == "http":
@@ -62,10 +62,10 @@ class Wire:
             names = [output.name for output in response.outputs]
         try:
             return {name: answer.as_numpy(name) for name in names}
-        except ValueError as error:  # bytes that are not the shape's: a Python backend under NumPy 2 sends none at all
+        except ValueError as error:  # a Python backend under NumPy 2 sends no bytes at all
             raise StageError(
                 "serve",
-                f"model {model!r} over {self.protocol} answers with other bytes than its shape has: {first_line(error)}",
+                f"model {model!r} over {self.protocol} returns other bytes than its shape needs: {first_line(error)}",
             ) from error
 
     def close(self) -> None:

@@ -56,7 +56,7 @@ class Lane:
         self._profiles, self._name, self._record = profiles, engine, graphs
         self.context = CudaContext(driver)
         self._buffers = {b.name: _Buffer() for b in bindings}
-        self._profile = int(execution.active_optimization_profile)  # 0 in an engine's first context, none in the others
+        self._profile = int(execution.active_optimization_profile)  # 0 in an engine's first context, -1 in the others
         self._reserved: set[int] = set()
         self._shapes: dict[str, Shape] = {}
         self._bound: dict[str, int] = {}
@@ -127,9 +127,9 @@ class Lane:
             dtype = tensors[b.name].dtype if b.name in tensors else arrays[b.name].dtype
             if dtype != b.dtype:
                 raise InputError(f"input {b.name!r} of {self._name} has dtype {dtype}", f"give {b.dtype}")
-        given = {b.name: tensors[b.name].shape if b.name in tensors else arrays[b.name].shape for b in self._inputs}
-        self._use_profile(choose_profile(self._profiles, given, self._name))
-        for name, shape in given.items():
+        shapes = {b.name: tensors[b.name].shape if b.name in tensors else arrays[b.name].shape for b in self._inputs}
+        self._use_profile(choose_profile(self._profiles, shapes, self._name))
+        for name, shape in shapes.items():
             if self._shapes.get(name) == shape:
                 continue
             self._forget_graph()
@@ -184,7 +184,7 @@ class Lane:
         buffer = self._buffers[name]
         if size <= buffer.capacity:
             return
-        self._forget_graph()  # it holds the old address
+        self._forget_graph()  # it has the old address
         if buffer.pinned is not None:
             self.context.free(buffer.address)
             self.context.unpin(buffer.pinned)
@@ -227,7 +227,7 @@ class Lane:
             return
         try:
             self._graph = self.context.record(work)
-        except StageError:  # some layers cannot be recorded: then none is
+        except StageError:  # some layers cannot be recorded
             self._record = False
             work()
             return

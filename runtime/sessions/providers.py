@@ -55,7 +55,7 @@ def chain(
     backend.
     """
     if backend not in CHAINS:
-        raise InputError(f"backend {backend!r} is no ONNX Runtime backend", f"use one of {', '.join(CHAINS)}")
+        raise InputError(f"backend {backend!r} is not an ONNX Runtime backend", f"use one of {', '.join(CHAINS)}")
     graph = "1" if cuda_graph else "0"
     made = {
         CPU: {},

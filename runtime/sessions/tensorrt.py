@@ -66,7 +66,7 @@ class TensorRTSession:
                 self._cache.attach(self._settings)
             self._bindings = _bindings(module, self._engine)
             self._profiles = _profiles(self._engine, self._bindings)
-            self._lane()  # what does not fit into the GPU's memory is found now
+            self._lane()  # fail now if the GPU's memory is too small
         except BaseException:
             self._context.close()
             raise

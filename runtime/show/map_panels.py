@@ -45,7 +45,7 @@ def panels(shown: np.ndarray, records: Sequence[AttentionRecord], outputs: Mappi
         rank = {"gate": (3,), "tokens": (2, 3), "channels": (2,), "window": (4,), "grid": (3,)}.get(record.kind, ())
         if map_.ndim not in rank:
             raise InputError(
-                f"output {record.output!r} of shape {outputs[record.output].shape} is no map of kind {record.kind!r}",
+                f"output {record.output!r} of shape {outputs[record.output].shape} is not a map of kind {record.kind!r}",
                 "export the bundle again",
             )
         if record.kind == "grid":

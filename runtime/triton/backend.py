@@ -75,7 +75,7 @@ def offered_backends(folder: Path | None) -> tuple[str, ...]:
             return ()
     elif not folder.is_dir():
         raise InputError(
-            f"{folder} is no directory of Triton's backends", "give for example /opt/tritonserver/backends"
+            f"{folder} is not a directory of Triton's backends", "give for example /opt/tritonserver/backends"
         )
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
 
@@ -89,7 +89,7 @@ def _python(bundle: StoredBundle, options: RepositoryOptions) -> Choice:
 def _native(bundle: StoredBundle, backend: str, options: RepositoryOptions) -> Choice:
     if options.session != "auto" or options.threads is not None:
         raise InputError(
-            f"--session and --threads belong to the Python backend, and the backend is {backend}",
+            f"--session and --threads require the Python backend, and the backend is {backend}",
             "give --backend python",
         )
     if backend == TENSORRT:
@@ -120,7 +120,7 @@ def _enterprise(bundle: StoredBundle, options: RepositoryOptions) -> EngineRecor
         return fitting[0]
     if engines:
         raise InputError(
-            f"engine {engines[0].file!r} is {TITLES[engines[0].flavour]}'s, which Triton's tensorrt backend does not load",
+            f"engine {engines[0].file!r} is {TITLES[engines[0].flavour]}'s, which Triton's tensorrt backend cannot load",
             "serve it with --backend python, or build one of TensorRT: attnexport rebuild --trt=enterprise",
         )
     raise InputError(

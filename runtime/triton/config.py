@@ -88,5 +88,5 @@ def parse(text: str, where: str) -> Config:
         return text_format.Parse(text, schema().ModelConfig())
     except text_format.ParseError as error:
         raise InputError(
-            f"{where} is no configuration of Triton's: {first_line(error)}", "write the repository again"
+            f"{where} is not a configuration of Triton: {first_line(error)}", "write the repository again"
         ) from error

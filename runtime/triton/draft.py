@@ -29,7 +29,7 @@ from attnexport.runtime.triton.python_models import {base}
 class TritonPythonModel({base}):
     bundle = Path(__file__).with_name("{bundle}")
 '''
-_NO_BYTECODE = "A file in the folder's place: bytecode written here would make Triton load the model again, as one that has changed.\n"
+_NO_BYTECODE = "This file prevents a folder: bytecode written here would make Triton reload the model.\n"
 HEADER = ("Written by attnexport triton.",)
 
 

@@ -34,13 +34,13 @@ class Grouping:
     def __call__(self, requests: Sequence[Arrays]) -> list[Arrays | AttnexportError]:
         """Return outputs by name, or the error, for each request in order."""
         answers: list[Arrays | AttnexportError | None] = [None] * len(requests)
-        sound: list[tuple[int, _Kind]] = []
+        valid: list[tuple[int, _Kind]] = []
         for i, feeds in enumerate(requests):
             try:
-                sound.append((i, self._kind(feeds)))
+                valid.append((i, self._kind(feeds)))
             except AttnexportError as error:
                 answers[i] = error
-        for group, counts in self._groups(sound):
+        for group, counts in self._groups(valid):
             for i, answer in zip(group, self._answers([requests[i] for i in group], counts), strict=True):
                 answers[i] = answer
         return [answer for answer in answers if answer is not None]
@@ -61,13 +61,13 @@ class Grouping:
             self._kinds[key] = kind
         return kind
 
-    def _groups(self, sound: Sequence[tuple[int, _Kind]]) -> list[tuple[list[int], list[int]]]:
+    def _groups(self, valid: Sequence[tuple[int, _Kind]]) -> list[tuple[list[int], list[int]]]:
         """Requests that fit into one run, with their rows: equal shapes, and at most the rows of the batch."""
         if self._batch is None:
-            return [([i], [1]) for i, _ in sound]
+            return [([i], [1]) for i, _ in valid]
         groups: list[tuple[list[int], list[int]]] = []
         newest: dict[object, tuple[list[int], list[int]]] = {}
-        for i, (rows, shapes) in sound:
+        for i, (rows, shapes) in valid:
             group = newest.get(shapes)
             if group is None or sum(group[1]) + rows > self._batch.max:
                 group = newest[shapes] = [], []
@@ -79,7 +79,7 @@ class Grouping:
     def _answers(self, group: list[Arrays], counts: list[int]) -> list[Arrays | AttnexportError]:
         try:
             return list(self._together(group, counts))
-        except Exception as error:  # whatever a backend raises is an answer; the server goes on
+        except Exception as error:  # every error of a backend is an answer; the server continues
             if len(group) > 1:
                 return [self._answers([one], [rows])[0] for one, rows in zip(group, counts, strict=True)]
             return [error if isinstance(error, AttnexportError) else StageError("run", first_line(error))]
@@ -92,7 +92,7 @@ class Grouping:
             feeds = {name: np.concatenate([one[name] for one in group]) for name in feeds}
         total = sum(counts)
         rows = max(total, self._batch.min)
-        if rows > total:  # rows do not know of each other: the last one stands in for those that lack
+        if rows > total:  # rows are independent: repeat the last one
             repeats = [1] * (total - 1) + [rows - total + 1]
             feeds = {name: np.repeat(array, repeats, 0) for name, array in feeds.items()}
         outputs = self._run(feeds)

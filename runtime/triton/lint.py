@@ -39,9 +39,7 @@ def check(folder: Path, name: str | None = None) -> None:
     faults = lint(folder, name)
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError(
-            f"model {name or folder.name!r}: {faults[0]}{more}", "Triton would not serve it as it is meant"
-        )
+        raise InputError(f"model {name or folder.name!r}: {faults[0]}{more}", "Triton would not serve it correctly")
 
 
 def _identity(config: Config, name: str) -> Iterator[str]:
@@ -99,8 +97,8 @@ def _instances(config: Config) -> Iterator[str]:
     instances = sum(group.count for group in config.instance_group)
     if policy.max_queue_size and instances < 2:
         yield (
-            f"max_queue_size {policy.max_queue_size} stands with {instances} instance, "
-            "where Triton holds requests back by half a second: give two instances"
+            f"max_queue_size {policy.max_queue_size} is set for {instances} instance, "
+            "with which Triton delays requests by half a second: use two instances"
         )
 
 
@@ -110,7 +108,7 @@ def _warmup(config: Config, folder: Path) -> Iterator[str]:
     for sample in config.model_warmup:
         where = f"warm-up {sample.name!r}"
         if unknown := [name for name in sample.inputs if name not in declared]:
-            yield f"{where} feeds {unknown[0]!r}, which is no input"
+            yield f"{where} feeds {unknown[0]!r}, which is not an input"
         if missing := [name for name in declared if name not in sample.inputs]:
             yield f"{where} lacks input {missing[0]!r}"
         if not 1 <= sample.batch_size <= max(config.max_batch_size, 1):
@@ -120,17 +118,17 @@ def _warmup(config: Config, folder: Path) -> Iterator[str]:
                 continue
             tensor = declared[name]
             if value.data_type != tensor.data_type:
-                given, wanted = types.Name(value.data_type), types.Name(tensor.data_type)
-                yield f"{where} feeds {name!r} as {given}, and it is {wanted}"
+                actual, expected = types.Name(value.data_type), types.Name(tensor.data_type)
+                yield f"{where} feeds {name!r} as {actual}, and it is {expected}"
             elif not _fits(value.dims, tensor.dims):
                 yield f"{where} feeds {name!r} with dims {list(value.dims)}, and it has {list(tensor.dims)}"
             elif file := value.input_data_file:
                 path = folder / WARMUP / file
-                wanted_bytes = _count(value.dims) * _BYTES[types.Name(value.data_type).removeprefix("TYPE_")]
+                size = _count(value.dims) * _BYTES[types.Name(value.data_type).removeprefix("TYPE_")]
                 if not path.is_file():
                     yield f"{where} feeds {name!r} from {WARMUP}/{file}, which is missing"
-                elif path.stat().st_size != wanted_bytes:
-                    yield f"{where} feeds {name!r} from {WARMUP}/{file}: {path.stat().st_size} bytes, not {wanted_bytes}"
+                elif path.stat().st_size != size:
+                    yield f"{where} feeds {name!r} from {WARMUP}/{file}: {path.stat().st_size} bytes, not {size}"
 
 
 def _fits(sizes: list[int], dims: list[int]) -> bool:
@@ -177,13 +175,13 @@ def _ensemble(config: Config) -> Iterator[str]:
         return
     if not config.ensemble_scheduling.step:
         yield "the ensemble has no step"
-    made = {tensor.name for tensor in config.input}
+    known = {tensor.name for tensor in config.input}
     for step in config.ensemble_scheduling.step:
-        if unknown := [tensor for tensor in step.input_map.values() if tensor not in made]:
-            yield f"step {step.model_name!r} takes {unknown[0]!r}, which nothing before it gives"
+        if unknown := [tensor for tensor in step.input_map.values() if tensor not in known]:
+            yield f"step {step.model_name!r} takes {unknown[0]!r}, which no earlier step returns"
         for tensor in step.output_map.values():
-            if tensor in made:
-                yield f"step {step.model_name!r} gives {tensor!r}, which is there already"
-            made.add(tensor)
-    if lacking := [tensor.name for tensor in config.output if tensor.name not in made]:
-        yield f"output {lacking[0]!r} is given by no step"
+            if tensor in known:
+                yield f"step {step.model_name!r} returns {tensor!r}, which exists already"
+            known.add(tensor)
+    if lacking := [tensor.name for tensor in config.output if tensor.name not in known]:
+        yield f"output {lacking[0]!r} is not an output of any step"

@@ -66,7 +66,7 @@ class ModelTensors:
             return self
         if self.batch is None:
             raise InputError(
-                f"--max-batch {most} is given and {self.note}", "leave it out, or name the axis: --batch-axis"
+                f"--max-batch {most} is set and {self.note}", "leave it out, or name the axis: --batch-axis"
             )
         if not self.batch.min <= most <= self.batch.max:
             raise InputError(

@@ -35,7 +35,7 @@ def write_repository(
     options = options or RepositoryOptions()
     schema()
     if not bundles:
-        raise InputError("no bundle is given", "name one: attnexport triton NAME.attn --out REPO")
+        raise InputError("there is no bundle", "name one: attnexport triton NAME.attn --out REPO")
     opened = [StoredBundle.open(path) for path in bundles]
     names = [options.name or bundle.path.absolute().stem for bundle in opened]
     _check_names([model for name, bundle in zip(names, opened, strict=True) for model in names_of(name, bundle)])
@@ -60,12 +60,12 @@ def write_repository(
 
 
 def _draft(bundle: StoredBundle, name: str, out: Path, staging: Path, options: RepositoryOptions) -> list[Draft]:
-    there = [number for model in names_of(name, bundle) for number in version_numbers(out / model)]
-    version = options.version or max(there, default=0) + 1
+    versions = [number for model in names_of(name, bundle) for number in version_numbers(out / model)]
+    version = options.version or max(versions, default=0) + 1
     if bundle.manifest.parts:
         return draft_sequence(bundle, name, version, staging, options)
     if options.beam != 1:
-        raise InputError(f"--beam {options.beam} is given and {bundle.path} decodes nothing", "leave it out")
+        raise InputError(f"--beam {options.beam} is set and {bundle.path} has no decode", "leave it out")
     return [draft_model(bundle, name, version, staging, options)]
 
 
@@ -76,7 +76,7 @@ def _check_names(names: Sequence[str]) -> None:
                 f"{count} bundles would be the model {name!r}", "write them one by one, each with its --name"
             )
         if not name.replace("_", "").replace("-", "").replace(".", "").isalnum() or name.startswith("."):
-            raise InputError(f"{name!r} is no name for a model", "use letters, digits, _ - and . with --name")
+            raise InputError(f"{name!r} is not a valid name for a model", "use letters, digits, _ - and . with --name")
 
 
 @contextmanager
@@ -125,4 +125,4 @@ def _lock(folder: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat()):
             return descriptor
-        os.close(descriptor)  # who held it has taken it away: what was locked is no longer there
+        os.close(descriptor)  # the writer before removed the folder

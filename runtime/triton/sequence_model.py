@@ -88,16 +88,16 @@ def search(decoder: Decoder, feeds: Arrays, facts: DecodeRecord, width: int) -> 
     return [hypotheses[0] for hypotheses in found]
 
 
-def decoded(found: Sequence[Hypothesis], facts: DecodeRecord) -> dict[str, np.ndarray]:
+def decoded(hypotheses: Sequence[Hypothesis], facts: DecodeRecord) -> dict[str, np.ndarray]:
     """Hypotheses as arrays: tokens (N, limit), filled up with the end; length, log-probability and finished, (N, 1) each."""
-    tokens = np.full((len(found), facts.limit), facts.end, np.int64)
-    for row, one in zip(tokens, found, strict=True):
-        row[: len(one.tokens)] = one.tokens
+    tokens = np.full((len(hypotheses), facts.limit), facts.end, np.int64)
+    for row, hypothesis in zip(tokens, hypotheses, strict=True):
+        row[: len(hypothesis.tokens)] = hypothesis.tokens
     return {
         TOKENS: tokens,
-        LENGTH: np.array([[len(one.tokens)] for one in found], np.int64),
-        LOG_PROBABILITY: np.array([[one.log_probability] for one in found], np.float64),
-        FINISHED: np.array([[one.finished] for one in found], np.bool_),
+        LENGTH: np.array([[len(h.tokens)] for h in hypotheses], np.int64),
+        LOG_PROBABILITY: np.array([[h.log_probability] for h in hypotheses], np.float64),
+        FINISHED: np.array([[h.finished] for h in hypotheses], np.bool_),
     }
 
 
@@ -114,20 +114,20 @@ def decode_outputs(facts: DecodeRecord, batch: Axis) -> tuple[TensorSpec, ...]:
 
 def decode_inputs(parts: Mapping[str, StoredBundle]) -> tuple[TensorSpec, ...]:
     """The tensors from the encoder to the step: memory and first state. Raise BundleError if they do not fit."""
-    given = {spec.name: spec for spec in parts[ENCODER].manifest.outputs}
-    taken = [spec for spec in parts[STEP].manifest.inputs if spec.name != TOKEN]
-    for spec in taken:
-        if spec.name not in given or given[spec.name].dtype != spec.dtype:
+    memory = {spec.name: spec for spec in parts[ENCODER].manifest.outputs}
+    inputs = [spec for spec in parts[STEP].manifest.inputs if spec.name != TOKEN]
+    for spec in inputs:
+        if spec.name not in memory or memory[spec.name].dtype != spec.dtype:
             raise BundleError(
-                f"the step takes {spec.describe()}, which the encoder does not give", "export the bundle again"
+                f"the step takes {spec.describe()}, which the encoder does not return", "export the bundle again"
             )
     batch = parts[STEP].manifest.inputs[0].axes[0]
-    if not all(spec.axes and spec.axes[0] == batch for spec in taken):
+    if not all(spec.axes and spec.axes[0] == batch for spec in inputs):
         raise BundleError(
-            f"axis 0 of what the step takes is not the batch {batch.to_json()}", "export the bundle again"
+            f"axis 0 of an input of the step is not the batch {batch.to_json()}", "export the bundle again"
         )
     carried = {spec.name.removeprefix(NEXT) for spec in parts[STEP].manifest.outputs if spec.name.startswith(NEXT)}
-    return tuple(sorted(taken, key=lambda spec: spec.name in carried))
+    return tuple(sorted(inputs, key=lambda spec: spec.name in carried))
 
 
 def decode_batch(parts: Mapping[str, StoredBundle], width: int) -> Axis:

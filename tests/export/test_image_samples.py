@@ -58,7 +58,7 @@ def test_images_are_cases_and_the_manifest_has_their_scale(folder: Path) -> None
     [
         ("0.5", False, "--image-mean and --image-std belong to --samples"),
         ("0.5,0.5", True, "--image-mean has 2 numbers for 3 channels"),
-        ("grey", True, "--image-mean 'grey' is no list of numbers"),
+        ("grey", True, "--image-mean 'grey' is not a list of numbers"),
     ],
 )
 def test_numbers_without_images_or_of_a_wrong_count_are_refused(

@@ -151,9 +151,9 @@ def test_a_driver_without_a_gpu_is_a_missing_backend(
 def test_a_library_that_is_missing_or_another_is_a_missing_backend(
     tmp_path: Path, compile_library: Callable[..., str]
 ) -> None:
-    with pytest.raises(MissingBackendError, match="no CUDA driver here"):
+    with pytest.raises(MissingBackendError, match="there is no CUDA driver"):
         CudaDriver(str(tmp_path / "libgone.so.1"))
-    with pytest.raises(MissingBackendError, match=r"no CUDA driver here .*cuInit"):
+    with pytest.raises(MissingBackendError, match=r"there is no CUDA driver .*cuInit"):
         CudaDriver(compile_library(tmp_path, "other", code="int other(void) { return 0; }"))
 
 

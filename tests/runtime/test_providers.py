@@ -55,7 +55,9 @@ def test_graphs_are_the_first_providers_matter() -> None:
 
 
 def test_another_backend_is_refused() -> None:
-    with pytest.raises(InputError, match=r"backend 'cuda' is no ONNX Runtime backend\. use one of ort-cpu, ort-cuda"):
+    with pytest.raises(
+        InputError, match=r"backend 'cuda' is not an ONNX Runtime backend\. use one of ort-cpu, ort-cuda"
+    ):
         chain("cuda")
 
 

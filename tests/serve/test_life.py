@@ -54,7 +54,7 @@ def test_an_occupied_port_is_one_line(tools: Any, pair: Path, which: str) -> Non
     with occupied() as port:
         ports[which] = str(port)
         said = refusal(tools, [pair], *(word for name, at in ports.items() for word in (f"--{name}-port", at)))
-    assert f"--{which}-port {port} on 127.0.0.1 is occupied" in said
+    assert f"--{which}-port {port} on 127.0.0.1 is in use" in said
 
 
 def test_a_missing_bundle_is_one_line(tools: Any, tmp_path: Path) -> None:
@@ -68,11 +68,11 @@ def test_a_changed_bundle_is_one_line(tools: Any, pair: Path) -> None:
 
 
 def test_a_host_that_is_not_this_machine_is_one_line(tools: Any, pair: Path) -> None:
-    assert "--host 192.0.2.1 is no address of this machine" in refusal(tools, [pair], "--host", "192.0.2.1")
+    assert "--host 192.0.2.1 is not an address of this machine" in refusal(tools, [pair], "--host", "192.0.2.1")
 
 
 def test_a_triton_that_is_none_is_one_line(tools: Any, pair: Path, tmp_path: Path) -> None:
-    assert "is no program" in refusal(tools, [pair], "--triton", str(tmp_path))
+    assert "is not a program" in refusal(tools, [pair], "--triton", str(tmp_path))
 
 
 def test_a_model_that_answers_wrongly_never_becomes_ready(tools: Any, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_sigterm_answers_all_that_is_in_flight(tools: Any, tmp_path: Path, proto
             for i, answer in enumerate(asked):
                 np.testing.assert_array_equal(answer.result(60), (X + i) * 2 + 1)
         assert server.process.wait(60) == 0
-        assert server.wait_for("stopped")["message"] == "every request that was taken has been answered"
+        assert server.wait_for("stopped")["message"] == "every accepted request was answered"
         assert not Path(f"/proc/{server.triton}").exists()
 
 
@@ -194,7 +194,7 @@ def test_connections_that_stay_open_delay_the_end_no_longer_than_they_may(
             assert not busy or hung_up.result(60)
         said = server.wait_for("stopped")
         assert (said["level"], said["message"]) == (
-            "warning", "clients kept connections open for 1 s; what was in flight on them then is lost"
+            "warning", "clients kept connections open for 1 s; requests in flight are lost"
         )  # fmt: skip
 
 
@@ -217,7 +217,7 @@ def test_a_second_signal_ends_it_at_once(tools: Any, tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         server.wait_for("draining")
         assert server.stop() == 1
-        assert server.wait_for("killed")["message"] == "a second signal: what was in flight is lost"
+        assert server.wait_for("killed")["message"] == "a second signal: requests in flight are lost"
         assert hung_up.result(60)
 
 
@@ -313,7 +313,7 @@ def test_a_triton_that_is_killed_comes_back_and_one_that_cannot_is_given_up(tool
                 np.testing.assert_array_equal(infer(tools, server), X * 2 + 1)
         error = server.error()
         assert server.process.returncode == 1
-    assert "Triton was killed by SIGKILL; that was failure 2 in a row" in error
+    assert "Triton was killed by SIGKILL; 2 failures in a row" in error
 
 
 def test_kill_9_of_the_supervisor_leaves_nothing(tools: Any, pair: Path) -> None:

@@ -27,9 +27,9 @@ BUNDLES = (Path("net.attn"),)
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"bundles": ()}, "no bundle is given"),
-        ({"http_port": 65536}, "--http-port 65536 is no port"),
-        ({"grpc_port": -1}, "--grpc-port -1 is no port"),
+        ({"bundles": ()}, "there is no bundle"),
+        ({"http_port": 65536}, "--http-port 65536 is not a port"),
+        ({"grpc_port": -1}, "--grpc-port -1 is not a port"),
         ({"grpc_port": 8000}, "--http-port 8000, --grpc-port 8000, --metrics-port 8002 are the same"),
         ({"drain": 0}, "--drain 0 is below 1"),
         ({"start": 0}, "--start 0 is below 1"),
@@ -58,9 +58,9 @@ def test_ports_of_0_are_three_free_ones() -> None:
 @pytest.mark.parametrize(
     ("host", "said"),
     [
-        ("no.such.host.invalid", "is no IPv4 address"),
-        ("::1", "is no IPv4 address"),
-        ("192.0.2.1", "is no address of this machine"),
+        ("no.such.host.invalid", "is not an IPv4 address"),
+        ("::1", "is not an IPv4 address"),
+        ("192.0.2.1", "is not an address of this machine"),
     ],
 )
 def test_a_host_that_is_not_here_is_refused(host: str, said: str) -> None:
@@ -152,7 +152,7 @@ def test_without_the_index_no_environment_is_left_and_one_line_says_why(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(MissingBackendError) as refused:
         private.private_environment(silent)
-    assert "no Triton is here, and nvidia-pytriton==0.7.0 cannot be installed: ERROR:" in refused.value.problem
+    assert "there is no Triton, and nvidia-pytriton==0.7.0 cannot be installed: ERROR:" in refused.value.problem
     assert "--triton" in refused.value.remedy
     assert [path.suffix for path in (tmp_path / "attnexport" / "serve").iterdir()] == [".lock"]
 

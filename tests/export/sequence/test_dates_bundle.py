@@ -237,12 +237,12 @@ def test_what_cannot_be_decoded_is_one_line_and_exit_2(dates, capsys, words, mes
 
 @pytest.mark.skipif(cuda_device() is not None, reason="a GPU is here")
 def test_tensorrt_without_a_gpu_says_so(dates) -> None:
-    with pytest.raises(MissingBackendError, match="TensorRT needs an NVIDIA GPU and none is here"):
+    with pytest.raises(MissingBackendError, match="TensorRT needs an NVIDIA GPU and there is none"):
         open_decoder(dates.path, backend="tensorrt")
 
 
 def test_a_part_alone_has_nothing_to_decode_with(dates) -> None:
-    with pytest.raises(InputError, match="holds one graph, dates_bahdanau, and no encoder and step"):
+    with pytest.raises(InputError, match="has one graph, dates_bahdanau, and no encoder and step"):
         open_decoder(dates.path / "step")
 
 

@@ -139,7 +139,7 @@ def test_maps_are_drawn_over_an_image(
     [
         (["--out", "x.png"], "require --attention"),
         (["--attention", "absent.png"], "image absent.png does not exist"),
-        (["--attention", "absent.png", "--mean", "dark"], "--mean 'dark' is no list of numbers"),
+        (["--attention", "absent.png", "--mean", "dark"], "--mean 'dark' is not a list of numbers"),
         (["--attention", "absent.png", "--std", "1,2"], "--std has 2 numbers for 3 channels"),
         (["--attention", "absent.png", "--out", "x.bmp"], "does not end in .png"),
     ],

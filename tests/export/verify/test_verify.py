@@ -108,7 +108,7 @@ def test_golden_cases_hold_inputs_and_fp64_truth(linear: nn.Linear) -> None:
         ({"weight": -1.0}, "chooses another class than the original"),
         ({"tail": "nan"}, "holds 3 NaN of 3 values"),
         ({"tail": "inf"}, "holds 3 Inf of 3 values"),
-        ({"tail": "zero"}, "is all zeros where the truth is not"),
+        ({"tail": "zero"}, "is all zeros and the reference is not"),
         ({"tail": "flatten"}, "has shape"),
         ({"name": "scores"}, "output 'logits' of onnx-fp32 is missing"),
         ({"to": TensorProto.DOUBLE}, "has dtype float64 and must have float32"),

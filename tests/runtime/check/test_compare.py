@@ -39,9 +39,9 @@ FAULTS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "batch": ({**GOOD, "best": GOOD["best"][:1]}, "output 'best' of m.onnx has shape (1,) and must have (2)"),
     "dtype": ({**GOOD, "y": Y.astype(np.float16)}, "output 'y' of m.onnx has dtype float16 and must have float32"),
     "integer dtype": ({**GOOD, "best": np.array([2, 2], np.int32)}, "has dtype int32 and must have int64"),
-    "nan": ({**GOOD, "y": _with((0, 1), np.nan)}, "holds 1 NaN of 6 values where the truth has none"),
-    "inf": ({**GOOD, "y": _with((0, 1), -np.inf)}, "holds 1 Inf of 6 values where the truth has none"),
-    "zeros": ({**GOOD, "y": np.zeros_like(Y)}, "output 'y' of m.onnx is all zeros where the truth is not"),
+    "nan": ({**GOOD, "y": _with((0, 1), np.nan)}, "holds 1 NaN of 6 values and the reference has none"),
+    "inf": ({**GOOD, "y": _with((0, 1), -np.inf)}, "holds 1 Inf of 6 values and the reference has none"),
+    "zeros": ({**GOOD, "y": np.zeros_like(Y)}, "output 'y' of m.onnx is all zeros and the reference is not"),
     "integer zeros": ({**GOOD, "best": np.array([0, 0])}, "output 'best' of m.onnx is all zeros"),
 }
 
@@ -64,13 +64,13 @@ def test_all_but_zeros_are_faults_without_truth_too(fault: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("largest", "said"), [(2.0**-25, ": it reaches 3.0e-08, and FP16 holds nothing below 6e-08"), (2.0**-24, "")]
+    ("largest", "said"), [(2.0**-25, ": the largest is 3.0e-08, and FP16 has nothing below 6e-08"), (2.0**-24, "")]
 )
 def test_a_truth_that_fp16_cannot_hold_is_said(largest: float, said: str) -> None:
     truth = {"y": np.array([[0, -largest, largest / 2]])}
     with pytest.raises(ParityError) as caught:
         check_outputs(SPECS[:1], {"y": np.zeros((1, 3), np.float32)}, truth=truth)
-    assert str(caught.value) == f"verify: output 'y' of the model is all zeros where the truth is not{said}."
+    assert str(caught.value) == f"verify: output 'y' of the model is all zeros and the reference is not{said}."
 
 
 def test_a_size_that_nobody_knows_is_not_guessed() -> None:

@@ -83,12 +83,12 @@ def test_sizes_are_the_inputs_and_grey_is_one_channel(tmp_path: Path) -> None:
     [
         (["a.png", "cat/b.png"], _spec(), None, "has images and the sub-folder 'cat'"),
         (["cat/b.png", "dog/notes.txt"], _spec(), None, "class folder .*dog has no image"),
-        (["a.png", "a.npy"], _spec(), None, r"holds images and \.npy files"),
-        (["a.png"], _spec(4), None, "which is no image"),
-        (["a.png"], _spec(dtype="uint8"), None, "which is no image"),
+        (["a.png", "a.npy"], _spec(), None, r"has images and \.npy files"),
+        (["a.png"], _spec(4), None, "which is not an image"),
+        (["a.png"], _spec(dtype="uint8"), None, "which is not an image"),
         (["a.png"], _spec(), Scale((0.1, 0.2), (1.0,), "--image-"), "--image-mean has 2 numbers for 3 channels"),
         (["a.png"], _spec(), Scale((0.0,), (0.0,), "--image-"), "--image-std 0.0 is not above 0"),
-        (["a.npy"], _spec(), Scale(), "holds no images to normalise"),
+        (["a.npy"], _spec(), Scale(), "has no images to normalise"),
     ],
 )
 def test_a_folder_that_does_not_fit_is_named(

@@ -51,9 +51,9 @@ def test_a_fixed_batch_is_filled_with_the_image(photo: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "mean", "std", "said"),
     [
-        (spec(2), (0.0,), (1.0,), "which is no image"),
-        (TensorSpec("x", "int64", spec(3).axes), (0.0,), (1.0,), "which is no image"),
-        (TensorSpec("x", "float32", spec(3).axes[:2]), (0.0,), (1.0,), "which is no image"),
+        (spec(2), (0.0,), (1.0,), "which is not an image"),
+        (TensorSpec("x", "int64", spec(3).axes), (0.0,), (1.0,), "which is not an image"),
+        (TensorSpec("x", "float32", spec(3).axes[:2]), (0.0,), (1.0,), "which is not an image"),
         (spec(3), (0.0, 1.0), (1.0,), "--mean has 2 numbers for 3 channels"),
         (spec(3), (0.0,), (0.0,), "--std 0.0 is not above 0"),
     ],

@@ -42,7 +42,7 @@ def test_npz_gives_inputs_by_name_labels_and_the_rest_apart(tmp_path: Path) -> N
 
 def test_npy_serves_a_model_of_one_input(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_samples(_npy(tmp_path, DATA), [X]).arrays["x"], DATA, strict=True)
-    with pytest.raises(InputError, match="holds one input and the model takes x, ids"):
+    with pytest.raises(InputError, match="has one input and the model takes x, ids"):
         load_samples(tmp_path / "samples.npy", [X, IDS])
 
 
@@ -86,7 +86,7 @@ def test_big_endian_and_fortran_order_become_native(tmp_path: Path) -> None:
         (DATA[0], X, "has rank 1"),
         (DATA[None], X, "has rank 3"),
         (DATA[:, :2], X, "axis 1 of array 'x' .* has size 2"),
-        (DATA[:0], X, "holds no samples"),
+        (DATA[:0], X, "has no samples"),
         (DATA.astype(np.uint8), X, "has dtype uint8"),
         (DATA.astype(np.complex64), X, "has dtype complex64"),
         (DATA.astype("U3"), X, "has dtype <U3"),
@@ -131,7 +131,7 @@ def test_a_shared_symbol_beyond_the_batch_must_agree(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_unlike_or_no_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no \.npy file and no image"):
+    with pytest.raises(InputError, match=r"has no \.npy file and no image"):
         load_samples(tmp_path, [X])
     np.save(tmp_path / "a.npy", DATA[0])
     np.save(tmp_path / "b.npy", DATA[0].astype(np.float64))

@@ -53,7 +53,7 @@ def test_an_engine_of_the_bundles_model_is_taken(
     [
         (OTHER, None, "model.onnx", "^engine 'engines/a.engine' was built from another model than 'model.onnx'"),
         (MINE, OTHER, "model.onnx", "^the plan of engine 'engines/a.engine' was built from another model"),
-        (MINE, MINE, "gone.onnx", "was built from 'gone.onnx', which .* does not hold"),
+        (MINE, MINE, "gone.onnx", "was built from 'gone.onnx', which .* does not have"),
     ],
 )
 def test_an_engine_of_another_model_is_refused(

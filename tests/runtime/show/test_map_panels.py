@@ -111,5 +111,5 @@ def test_aligned_corners_are_centres_of_pixels() -> None:
 
 @pytest.mark.parametrize(("kind", "shape"), [("gate", (4, 4)), ("window", (1, 8, 4, 4)), ("hologram", (4, 4))])
 def test_a_map_that_does_not_fit_its_kind_is_refused(kind: str, shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=r"is no map of kind|no square"):
+    with pytest.raises(InputError, match=r"is not a map of kind|no square"):
         drawn(kind, np.zeros(shape))

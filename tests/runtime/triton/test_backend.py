@@ -136,7 +136,7 @@ def test_an_engine_of_tensorrt_rtx_is_not_one_of_the_tensorrt_backends(affine_bu
     bundle = with_engine(affine_bundle, "rtx")
     with pytest.raises(
         InputError,
-        match=r"is TensorRT-RTX's, which Triton's tensorrt backend does not load\. serve it with --backend python",
+        match=r"is TensorRT-RTX's, which Triton's tensorrt backend cannot load\. serve it with --backend python",
     ):
         write_repository([bundle], tmp_path / "repo", RepositoryOptions(backend="tensorrt"))
 
@@ -190,10 +190,10 @@ def test_auto_looks_where_the_triton_on_the_path_has_its_backends(affine_bundle,
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"backend": "onnxruntime", "session": "ort-cpu"}, "belong to the Python backend, and the backend is onnxruntime"),
+        ({"backend": "onnxruntime", "session": "ort-cpu"}, "require the Python backend, and the backend is onnxruntime"),
         ({"backend": "onnxruntime", "threads": 2}, "--session and --threads belong to the Python backend"),
         ({"backend": "onnxruntime", "precision": "int8"}, "has no int8 model. it has fp32"),
-        ({"backends": Path("/nowhere/backends")}, "/nowhere/backends is no directory of Triton's backends"),
+        ({"backends": Path("/nowhere/backends")}, "/nowhere/backends is not a directory of Triton's backends"),
     ],
 )  # fmt: skip
 def test_what_a_backend_cannot_do_is_refused(affine_bundle, tmp_path, options, says):

@@ -48,7 +48,7 @@ def test_json_lists_the_models(affine_bundle, tmp_path, capsys):
         (["none.attn", "--out", "repo"], "attnexport: bundle none.attn does not exist."),
         (["BUNDLE", "--out", "repo", "--backend", "tflite"], "attnexport: backend 'tflite' is not known."),
         (["BUNDLE", "--out", "repo", "--backend", "tensorrt"], "has no engine for the tensorrt backend."),
-        (["BUNDLE", "--out", "repo", "--max-queue", "9"], "max_queue_size 9 stands with 1 instance"),
+        (["BUNDLE", "--out", "repo", "--max-queue", "9"], "max_queue_size 9 is set for 1 instance"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_code_2(affine_bundle, tmp_path, capsys, monkeypatch, words, says):

@@ -54,7 +54,7 @@ def test_what_is_written_has_no_fault(sound):
 def test_what_is_not_of_tritons_schema_is_said_in_protobufs_words(sound, text, says):
     (sound / "config.pbtxt").write_text(text)
     (fault,) = lint(sound)
-    assert fault.startswith("config.pbtxt is no configuration of Triton's: ")
+    assert fault.startswith("config.pbtxt is not a configuration of Triton: ")
     assert says in fault
 
 
@@ -108,12 +108,12 @@ FAULTS: list[tuple[str, Edit, str]] = [
     ("preferred zero", lambda c: c.dynamic_batching.preferred_batch_size.append(0), "preferred_batch_size 0 is not in 1..4"),
     (
         "a queue with one instance", lambda c: setattr(c.dynamic_batching.default_queue_policy, "max_queue_size", 64),
-        "max_queue_size 64 stands with 1 instance, where Triton holds requests back by half a second: give two instances",
+        "max_queue_size 64 is set for 1 instance, with which Triton delays requests by half a second: use two instances",
     ),
     ("no instance", lambda c: setattr(c.instance_group[0], "count", 0), "an instance group has count 0"),
     (
         "warm-up of nothing known", lambda c: c.model_warmup[0].inputs["z"].CopyFrom(c.model_warmup[0].inputs["x"]),
-        "warm-up 'golden, 1 at once' feeds 'z', which is no input",
+        "warm-up 'golden, 1 at once' feeds 'z', which is not an input",
     ),
     ("warm-up lacks", lambda c: c.model_warmup[0].ClearField("inputs"), "warm-up 'golden, 1 at once' lacks input 'x'"),
     (
@@ -146,9 +146,9 @@ FAULTS: list[tuple[str, Edit, str]] = [
     ),
     ("a stray ensemble", lambda c: c.ensemble_scheduling.SetInParent(), "ensemble_scheduling is set and platform is '', not 'ensemble'"),
     ("an ensemble of nothing", lambda c: _ensemble(c, steps=0), "the ensemble has no step"),
-    ("a step that takes nothing known", _takes_nothing_known, "step 'inner' takes 'z', which nothing before it gives"),
-    ("a tensor given twice", _gives_twice, "step 'inner' gives 'y', which is there already"),
-    ("an output of no step", _gives_nothing, "output 'y' is given by no step"),
+    ("a step that takes nothing known", _takes_nothing_known, "step 'inner' takes 'z', which no earlier step returns"),
+    ("a tensor given twice", _gives_twice, "step 'inner' returns 'y', which exists already"),
+    ("an output of no step", _gives_nothing, "output 'y' is not an output of any step"),
 ]  # fmt: skip
 
 

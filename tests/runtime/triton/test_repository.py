@@ -217,7 +217,7 @@ def test_several_bundles_are_all_written_or_none(affine_bundle, tmp_path):
         write_repository([good, bad], repo)
     assert not repo.exists()
     bad_axis = affine_bundle("apart", inputs=(TensorSpec("x", "float32", (Axis.fixed(2), Axis.fixed(3))),))
-    with pytest.raises(InputError, match="--max-batch 4 is given and requests are not grouped"):
+    with pytest.raises(InputError, match="--max-batch 4 is set and requests are not grouped"):
         write_repository([good, bad_axis], repo, RepositoryOptions(max_batch=4))
     assert not repo.exists()
     assert [m.name for m in write_repository([good, affine_bundle("more")], repo)] == ["good", "more"]
@@ -227,13 +227,13 @@ def test_several_bundles_are_all_written_or_none(affine_bundle, tmp_path):
 @pytest.mark.parametrize(
     ("names", "options", "says"),
     [
-        ((), {}, "no bundle is given"),
+        ((), {}, "there is no bundle"),
         (("a", "b"), {"name": "same"}, "2 bundles would be the model 'same'"),
-        (("a",), {"name": "../up"}, "'../up' is no name for a model"),
-        (("a",), {"name": ".hidden"}, "'.hidden' is no name for a model"),
-        (("a",), {"beam": 4}, "--beam 4 is given and .*a.attn decodes nothing"),
+        (("a",), {"name": "../up"}, "'../up' is not a valid name for a model"),
+        (("a",), {"name": ".hidden"}, "'.hidden' is not a valid name for a model"),
+        (("a",), {"beam": 4}, "--beam 4 is set and .*a.attn has no decode"),
         (("a",), {"max_batch": 9}, "--max-batch 9 is not in 1..4, what the bundle was made for"),
-        (("a",), {"max_queue": 8}, "max_queue_size 8 stands with 1 instance"),
+        (("a",), {"max_queue": 8}, "max_queue_size 8 is set for 1 instance"),
     ],
 )
 def test_what_cannot_be_served_as_asked_is_refused(affine_bundle, tmp_path, names, options, says):

@@ -93,5 +93,5 @@ def test_a_sequence_model_is_verified_token_by_token_and_reloaded(true_bundle: P
         assert wait_for(serve, "reloaded")["version"] == 2
         assert asked() == tokens[0].tolist()
         serve.terminate()
-        assert wait_for(serve, "stopped")["message"] == "every request that was taken has been answered"
+        assert wait_for(serve, "stopped")["message"] == "every accepted request was answered"
         assert serve.wait(60) == 0

@@ -2,7 +2,7 @@
 
 signs   x (N, 3, 8, 8) -> logits (N, 4) = mean over space @ WEIGHT, and the attention map sigmoid(mean of channels)
 cut     x (N, 1, 6, 10) -> scores (N, 3, 6, 10): x, 0.5 and 1 - x
-tokens  ids (N, 4) int64 -> y (N, 4) float32, which is no image
+tokens  ids (N, 4) int64 -> y (N, 4) float32, which is not an image
 """
 
 from __future__ import annotations

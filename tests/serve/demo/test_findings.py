@@ -141,5 +141,5 @@ def test_a_map_that_hardly_varies_stays_even() -> None:
 
 def test_a_map_that_is_none_is_refused() -> None:
     record = AttentionRecord("attention.a", "a", "SpatialGate", "gate")
-    with pytest.raises(InputError, match="is no map of kind 'gate'"):
+    with pytest.raises(InputError, match="is not a map of kind 'gate'"):
         findings(replace(MODEL, attention=(record,)), PICTURE, {"attention.a": np.zeros((1, 4), np.float32)})

@@ -33,7 +33,7 @@ def test_models_of_one_image_are_shown_and_the_others_left_with_a_reason(bundles
     assert [(model.name, model.version, model.task) for model in shown] == [
         ("signs", 3, "classification"), ("cut", 3, "segmentation"),
     ]  # fmt: skip
-    assert left == [HiddenModel("tokens", "the model takes ids int64 [batch=1:2:4, 4], which is no image")]
+    assert left == [HiddenModel("tokens", "the model takes ids int64 [batch=1:2:4, 4], which is not an image")]
 
 
 def test_an_encoder_decoder_network_and_one_of_several_inputs_are_left(bundles: list[Path], tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_it_opens_with_what_is_served_and_asks_nobody_else(opened: Any, page: An
     assert opened.run("[...document.querySelectorAll('#model option')].map(o => o.value)") == ["signs", "cut"]
     left = opened.run("document.getElementById('left').textContent")
     assert left.startswith(
-        "tokens is served and not shown: the model takes ids int64 [batch=1:2:4, 4], which is no image"
+        "tokens is served and not shown: the model takes ids int64 [batch=1:2:4, 4], which is not an image"
     )
     assert opened.run("[document.getElementById('mean').value, document.getElementById('std').value]") == [
         "0.5,0.4,0.3", "0.2,0.3,0.4",

@@ -63,7 +63,7 @@ def test_the_scale_of_a_request_goes_before_the_bundles(page: Any, demo_tools: A
         ("POST", "/look?model=tokens", b"x", {}, 404, "the page has no model 'tokens'"),
         ("POST", "/look?model=signs", b"no image", {}, 400, "what was sent cannot be read as an image"),
         ("POST", "/look?model=signs", b"", {}, 400, "what was sent cannot be read as an image"),
-        ("POST", "/look?model=signs&mean=much", b"x", {}, 400, "mean 'much' is no list of numbers"),
+        ("POST", "/look?model=signs&mean=much", b"x", {}, 400, "mean 'much' is not a list of numbers"),
         ("POST", "/look?model=signs&std=0", b"x", {}, 400, "std 0.0 is not above 0"),
         ("POST", "/look?model=signs&mean=1,2", b"x", {}, 400, "mean has 2 numbers for 3 channels"),
         ("POST", "/look?model=signs&example=7", b"", {}, 400, "signs has no example 7"),
@@ -171,12 +171,12 @@ def test_an_occupied_port_is_one_line_before_anything_is_started(tools: Any, bun
         taken.bind(("127.0.0.1", 0))
         taken.listen(1)
         port = taken.getsockname()[1]
-        with pytest.raises(InputError, match=rf"--demo-port {port} on 127.0.0.1 is occupied"):
+        with pytest.raises(InputError, match=rf"--demo-port {port} on 127.0.0.1 is in use"):
             Demo("127.0.0.1", port, silent)
         with tools.Server(bundles[:1], "--demo", "--demo-port", str(port)) as server:
             assert server.process.wait(60) == 2
             error = server.error()
-            assert f"--demo-port {port} on 127.0.0.1 is occupied" in error
+            assert f"--demo-port {port} on 127.0.0.1 is in use" in error
             assert (error.count("\n"), server.events) == (1, [])
 
 
