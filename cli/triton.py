@@ -14,8 +14,7 @@ def triton(
     bundles: Annotated[list[Path], typer.Argument(help="Bundles, NAME.attn; each becomes a model NAME.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The repository; models that it has already stay.")],
     backend: Annotated[
-        str,
-        typer.Option(help="auto, python, onnxruntime, or tensorrt; auto takes a native one if this Triton has it."),
+        str, typer.Option(help="auto, python, onnxruntime, or tensorrt; auto takes a native one if this Triton has it.")
     ] = "auto",
     session: Annotated[
         str, typer.Option(help="Session of the Python backend: auto, ort-cpu, tensorrt-rtx, ….")

@@ -26,12 +26,19 @@ def read_cache(path: Path) -> dict[str, Any]:
 
 
 def write_cache(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the file, whole or not at all. Errors are ignored: the content is computed again the next time."""
+    """Write a JSON object as :func:`write_cached_bytes` does."""
+    write_cached_bytes(path, json.dumps(content, indent=0, sort_keys=True).encode())
+
+
+def write_cached_bytes(path: Path, content: bytes) -> bool:
+    """Write the file, whole or not at all, and return whether it was written. Errors are ignored: it is only a cache."""
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(content, indent=0, sort_keys=True), encoding="utf-8")
+        beside.write_bytes(content)
         beside.replace(path)
+        return True
     except OSError:
-        with contextlib.suppress(OSError):  # the folder itself may be what is not there
+        with contextlib.suppress(OSError):  # the folder itself may be missing
             beside.unlink()
+        return False

@@ -90,7 +90,7 @@ LAYERS = {
         ("api",),
     ),
     "runtime": (
-        ("cuda", "spec", "user_cache"),
+        ("closing", "cuda", "spec", "user_cache"),
         ("device", "inputs", "sessions"),
         ("bundle",),
         ("doctor", "metrics", "open"),

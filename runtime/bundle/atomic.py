@@ -89,7 +89,12 @@ def sync_tree(root: Path) -> None:
     for folder, _, files in os.walk(root, topdown=False):
         for name in files:
             _sync(Path(folder, name), os.O_RDONLY)
-        _sync(Path(folder), os.O_RDONLY | os.O_DIRECTORY)
+        sync_folder(Path(folder))
+
+
+def sync_folder(folder: Path) -> None:
+    """Write a directory's entries to the disk."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _sync(path: Path, flags: int) -> None:
@@ -117,7 +122,7 @@ def publish(partial: Path, destination: Path, *, replace: bool) -> None:
             shutil.rmtree(aside, ignore_errors=True)
     else:
         partial.rename(destination)
-    _sync(destination.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(destination.parent)
 
 
 def _exchange(a: Path, b: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...errors import BundleError, InputError, MissingBackendError
 from ..bundle.bundle import StoredBundle
 from ..bundle.sections import DecodeRecord
+from ..closing import Closing
 from ..open.stage_session import EMULATED, open_stage
 from ..sessions import Session
 from ..spec import Axis, TensorSpec
@@ -19,7 +20,7 @@ BACKENDS = ("onnxruntime", "emulated", "tensorrt")
 PRECISIONS = ("fp16", "fp32")
 
 
-class BundleDecoder(SequenceDecoder):
+class BundleDecoder(SequenceDecoder, Closing):
     """A :class:`SequenceDecoder` over a bundle's files, which it closes: use it in a ``with`` statement.
 
     ``precision`` is that of its models, ``how`` describes what runs them.
@@ -43,12 +44,6 @@ class BundleDecoder(SequenceDecoder):
     def close(self) -> None:
         """Free both sessions."""
         self._opened.close()
-
-    def __enter__(self) -> BundleDecoder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def open_decoder(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import AttnexportError
+from ..closing import Closing
 from ..sessions import Session
 from ..sessions.feeding import host_array
 from ..sessions.ort import OrtSession
@@ -35,7 +36,7 @@ class SessionInfo:
     takes_devices: bool = False
 
 
-class BundleSession:
+class BundleSession(Closing):
     """The session that :func:`attnexport.open` returns. Use it in a ``with`` block, or close it::
 
         with attnexport.open("digits.attn") as session:
@@ -107,12 +108,6 @@ class BundleSession:
             self._session.close()
             self._session = None
             self._quick = False
-
-    def __enter__(self) -> BundleSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         shapes = ", ".join(spec.describe() for spec in self.inputs)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import StageError, first_line
+from ..closing import Closing
 from .admin import client_module
 from .endpoints import Endpoints
 
@@ -29,7 +30,7 @@ _CHANNEL = [
 ]
 
 
-class Wire:
+class Wire(Closing):
     """A connection by one protocol; HTTP sends arrays as bytes, not as JSON. ``patience``: seconds for one request."""
 
     def __init__(self, endpoints: Endpoints, protocol: Protocol, patience: float) -> None:
@@ -71,9 +72,3 @@ class Wire:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
-
-    def __enter__(self) -> Wire:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError, MissingBackendError, StageError
+from ..closing import Closing
 from .large_model import open_model, skeleton
 from .ort import OrtSession
 
@@ -216,7 +217,7 @@ def _rename_reads(graph: GraphProto, renamed: Mapping[str, str]) -> None:
             _rename_reads(body, renamed)
 
 
-class EmulatedSession:
+class EmulatedSession(Closing):
     """A session over the emulation of a typed FP16 or BF16 model, on ONNX Runtime's CPU provider."""
 
     def __init__(self, model: str | Path | bytes | ModelProto) -> None:
@@ -238,12 +239,6 @@ class EmulatedSession:
     def close(self) -> None:
         """Free the model."""
         self._session.close()
-
-    def __enter__(self) -> EmulatedSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _load(model: str | Path | bytes | ModelProto) -> ModelProto:

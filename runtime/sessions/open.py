@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
+from ..closing import Closing
 from . import Session
 from .emulated import EmulatedSession
 from .large_model import is_heavy
@@ -42,7 +43,7 @@ def open_session(
     return CastSession(session, session.input_dtypes, outputs)
 
 
-class CastSession:
+class CastSession(Closing):
     """A session that takes floats of any type, and returns floats of the given types."""
 
     def __init__(self, session: Session, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> None:
@@ -58,12 +59,6 @@ class CastSession:
     def close(self) -> None:
         """Close the session."""
         self._session.close()
-
-    def __enter__(self) -> CastSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _as(array: np.ndarray, dtype: str | None) -> np.ndarray:

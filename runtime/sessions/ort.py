@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import AttnexportError, InputError, MissingBackendError, StageError
+from ..closing import Closing
 from .placement import RECORD, Placement
 from .providers import CPU, CUDA, RTX, TENSORRT, Provider, rtx_devices
 
@@ -24,7 +25,7 @@ _DTYPES = {
 _DEFAULTS = {CUDA: {"use_tf32": "0"}}
 
 
-class OrtSession:
+class OrtSession(Closing):
     """One ONNX model in ONNX Runtime.
 
     ``optimize=False`` runs the graph unchanged. ``threads``: intra-op threads, None for ORT's
@@ -98,12 +99,6 @@ class OrtSession:
     def close(self) -> None:
         """Free the model."""
         self._session = None
-
-    def __enter__(self) -> OrtSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _options(ort: Any, *, optimize: bool, threads: int | None, spin: bool, prepack: bool) -> Any:

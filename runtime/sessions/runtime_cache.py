@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
+
+from ..user_cache import write_cached_bytes
 
 
 def cache_path(folder: Path, plan: bytes, version: str, gpu: str) -> Path:
@@ -45,14 +46,7 @@ class RuntimeCache:
         data = bytes(content) if content is not None else b""
         if not data or data == self._known:
             return False
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(data)
-            beside.replace(self.path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                beside.unlink()
+        if not write_cached_bytes(self.path, data):
             return False
         self._known = data
         return True

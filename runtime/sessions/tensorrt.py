@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import BundleError, InputError, StageError
+from ..closing import Closing
 from ..cuda import CudaContext, CudaDriver
 from .dlpack import DeviceArray
 from .lane import Binding, Lane
@@ -22,7 +23,7 @@ from .runtime_cache import RuntimeCache, cache_path
 from .trt_library import check_supported, collector, load_library
 
 
-class TensorRTSession:
+class TensorRTSession(Closing):
     """One engine on the first GPU. Any thread may run it: each gets its own execution context, stream and buffers.
 
     The optimization profile is the one that fits the inputs' shapes best. Buffers are allocated
@@ -98,12 +99,6 @@ class TensorRTSession:
         self._lanes.clear()
         self._cache = self._settings = self._engine = self._runtime = None
         self._context.close()
-
-    def __enter__(self) -> TensorRTSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _configured(self, module: Any, cuda_graph: bool) -> Any:
         """TensorRT-RTX's runtime configuration, which records graphs itself; None for the enterprise library."""

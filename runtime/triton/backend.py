@@ -89,8 +89,7 @@ def _python(bundle: StoredBundle, options: RepositoryOptions) -> Choice:
 def _native(bundle: StoredBundle, backend: str, options: RepositoryOptions) -> Choice:
     if options.session != "auto" or options.threads is not None:
         raise InputError(
-            f"--session and --threads require the Python backend, and the backend is {backend}",
-            "give --backend python",
+            f"--session and --threads require the Python backend, and the backend is {backend}", "give --backend python"
         )
     if backend == TENSORRT:
         engine = _enterprise(bundle, options)

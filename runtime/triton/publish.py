@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ...errors import InputError
+from ..bundle.atomic import sync_folder
 from .config import Config, parse
 from .draft import Draft
 from .lint import CONFIG, check
@@ -48,7 +48,7 @@ def publish(draft: Draft, folder: Path) -> None:
     """
     if not folder.exists():
         draft.folder.rename(folder)
-        _sync(folder.parent)
+        sync_folder(folder.parent)
         return
     version = str(draft.version)
     if draft.backend == ENSEMBLE:
@@ -57,7 +57,7 @@ def publish(draft: Draft, folder: Path) -> None:
     else:
         _take_configuration(draft, folder)
         (draft.folder / version).rename(folder / version)
-    _sync(folder)
+    sync_folder(folder)
 
 
 def _take_configuration(draft: Draft, folder: Path) -> None:
@@ -97,11 +97,3 @@ def _comparable(config: Config) -> Config:
 def _short(config: Config, field: str) -> str:
     text = " ".join(str(getattr(config, field)).replace("[", "").replace("]", "").split()) or "none"
     return text if len(text) <= 120 else f"{text[:117]}..."
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

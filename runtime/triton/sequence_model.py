@@ -9,6 +9,7 @@ import numpy as np
 from ...errors import BundleError, InputError
 from ..bundle.bundle import StoredBundle
 from ..bundle.sections import DecodeRecord
+from ..closing import Closing
 from ..decode.beam import beam_search
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
 from ..decode.decoder import Decoder
@@ -61,7 +62,7 @@ class DecodeModel(ServedModel):
         return Served(run, inputs, decode_batch(parts, width), step.close, how, step.notes)
 
 
-class _Encoded:
+class _Encoded(Closing):
     """An encoder that returns its inputs: another model has run it."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -73,11 +74,6 @@ class _Encoded:
 
     def close(self) -> None:
         """Nothing is open."""
-
-    def __enter__(self) -> _Encoded:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 def search(decoder: Decoder, feeds: Arrays, facts: DecodeRecord, width: int) -> list[Hypothesis]:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
 from ....errors import AttnexportError, InputError
+from ...closing import Closing
 from ...inputs.picture import Picture, numbers, pillow, read_picture
 from ...triton.options import WrittenModel
 from ..endpoints import Endpoints, refused
@@ -40,7 +40,7 @@ AT_ONCE = 4
 PATIENCE = 60.0
 
 
-class Demo:
+class Demo(Closing):
     """The page on ``host`` and ``port`` (0: any free port). It answers once the server is ready, until it is closed.
 
     Raise InputError for a port that is in use, MissingBackendError without Pillow.
@@ -130,14 +130,6 @@ class Demo:
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
-
-    def __enter__(self) -> Demo:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _get(self, path: str, query: Query) -> Answer:
         if path in PAGES:
