@@ -191,8 +191,8 @@ def test_a_limit_met_while_the_manifest_is_written_leaves_nothing(tmp_path: Path
     assert _names(tmp_path) == []
 
 
-def test_a_file_that_was_announced_must_be_there(tmp_path: Path, plain: Manifest) -> None:
-    with pytest.raises(BundleError, match=r"'gone\.onnx' was announced"), BundleWriter(tmp_path / "net.attn") as writer:
+def test_an_added_file_must_exist(tmp_path: Path, plain: Manifest) -> None:
+    with pytest.raises(BundleError, match=r"'gone\.onnx' was added"), BundleWriter(tmp_path / "net.attn") as writer:
         writer.add("gone.onnx", "model-fp32")
         writer.commit(plain)
     assert _names(tmp_path) == []
