@@ -1,6 +1,6 @@
 """attnexport: trained attention models in PyTorch to ONNX and TensorRT FP16, rewritten, verified and bundled.
 
-Nothing heavy is imported here: names load on first use, so that ``import attnexport`` works without torch, ONNX or TensorRT.
+Names are imported on first use, so that ``import attnexport`` works without torch, ONNX or TensorRT.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``attnexport bench``: contenders on one model, timed in turns."""
+"""``attnexport bench``: time several ways to run one model."""
 
 from __future__ import annotations
 
@@ -16,46 +16,53 @@ from .common import Debug, takes
 @takes((*SOURCE, SEED))
 def bench(
     model: Annotated[
-        Path | None, typer.Argument(help="A bundle, NAME.attn, or a model, which is exported first.")
+        Path | None, typer.Argument(help="A bundle, NAME.attn, or a model, which is then exported first.")
     ] = None,
     original: Annotated[
         Path | None,
-        typer.Option("--model", help="With a bundle: the model that it was made of, for PyTorch's contenders."),
+        typer.Option("--model", help="With a bundle: the model that it was exported from, for PyTorch's contenders."),
     ] = None,
     contenders: Annotated[
         list[str] | None,
-        typer.Option(help="Which, as eager,compile,plain,attnexport,openvino,tensorrt; all that run here."),
+        typer.Option(
+            help="Contenders, as eager,compile,plain,attnexport,openvino,tensorrt; default: all that run here."
+        ),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="The contender that the others are compared with; plain, else eager.")
+        str | None, typer.Option(help="The contender to compare the others with; default: plain, else eager.")
     ] = None,
     batch: Annotated[
-        list[str] | None, typer.Option(help="8, or 1,4,16, or 1:16 for 1, 2, 4, 8, 16; the profile's min and opt.")
+        list[str] | None,
+        typer.Option(help="Batch sizes: 8, or 1,4,16, or 1:16 for 1, 2, 4, 8, 16; default: the profile's min and opt."),
     ] = None,
-    size: Annotated[list[str] | None, typer.Option(help="SYMBOL=SIZE of another free axis; repeatable.")] = None,
+    size: Annotated[list[str] | None, typer.Option(help="SYMBOL=SIZE of another dynamic axis; repeatable.")] = None,
     target_latency: Annotated[
-        str | None, typer.Option(help="Find the largest batch that stays within it, as 20ms.")
+        str | None, typer.Option(help="Find the largest batch within this latency, such as 20ms.")
     ] = None,
     latency_of: Annotated[
-        str, typer.Option(help="With --target-latency: what stays within it, p95 or median.")
+        str, typer.Option(help="With --target-latency: the statistic to compare, p95 or median.")
     ] = "p95",
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU where one is.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads of each contender on the CPU; all cores.")] = None,
-    rounds: Annotated[int, typer.Option(help="Rounds of each batch, at most.")] = 20,
-    seconds: Annotated[float, typer.Option(help="Seconds after which a batch gets no further round.")] = 20.0,
-    memory: Annotated[bool, typer.Option(help="Measure peak memory, each contender in a process of its own.")] = True,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of each contender on the CPU; default: all cores.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Largest number of rounds for each batch.")] = 20,
+    seconds: Annotated[float, typer.Option(help="Seconds after which no further round of a batch starts.")] = 20.0,
+    memory: Annotated[
+        bool, typer.Option(help="Measure peak memory, with a separate process for each contender.")
+    ] = True,
     trt: Annotated[
-        str | None, typer.Option(help="With a model: build an engine, too, as in an export: auto, rtx or enterprise.")
+        str | None, typer.Option(help="With a model: also build an engine: auto, rtx or enterprise.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="With a model: of its typed model, as in an export.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="With a model: precision of the export.")] = "fp32",
     json_output: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to FILE; - prints them instead of tables.")
+        Path | None, typer.Option("--json", help="Write the results to FILE as JSON; - prints them instead of tables.")
     ] = None,
-    png: Annotated[Path | None, typer.Option(help="Draw a chart to FILE; needs matplotlib.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw a chart to FILE; requires matplotlib.")] = None,
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Time contenders on one model in interleaved rounds, beside their peak memory; wrong ones are not timed."""
+    """Time contenders on one model in interleaved rounds, with their peak memory. A contender with wrong outputs is not timed."""
     from ..export.bench import BenchOptions
     from ..export.bench import bench as run
     from ..export.bench.table import tables
@@ -72,7 +79,7 @@ def bench(
         )
     for path in (json_output, png):
         if path is not None and not path.parent.is_dir():
-            raise InputError(f"{path} cannot be written: {path.parent} is no folder", "make it first")
+            raise InputError(f"{path} cannot be written: {path.parent} is not a folder", "create it first")
     file = original if bundle is not None else model
     export = None
     if bundle is None or file is not None or options["arch"] or options["factory"]:

@@ -1,4 +1,4 @@
-"""``attnexport debug``: where the error of an export comes from."""
+"""``attnexport debug``: find the source of an export's error."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from .common import AsJson, Debug, takes
 
 @takes()
 def debug(
-    model: Annotated[
-        Path | None, typer.Argument(help="The model, as for an export; or a bundle, NAME.attn, with --model.")
-    ] = None,
+    model: Annotated[Path | None, typer.Argument(help="The model, as for an export; or a bundle, NAME.attn.")] = None,
     original: Annotated[
-        Path | None, typer.Option("--model", help="With a bundle: the model that it was made of.")
+        Path | None, typer.Option("--model", help="With a bundle: the model that it was exported from.")
     ] = None,
     stage: Annotated[
         str | None,
@@ -27,19 +25,19 @@ def debug(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The folder for what reproduces the error; NAME.debug by default."),
+        typer.Option("--out", "-o", help="Folder for the files that reproduce the error; default NAME.debug."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace that folder.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="List every module, not those around the place alone.")] = False,
-    tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor, too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="List every module, not only those near the error.")] = False,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Also list every tensor.")] = False,
     json_output: AsJson = False,
-    quiet: Annotated[bool, typer.Option(help="Print the command that reproduces the error only.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Print only the command that reproduces the error.")] = False,
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Compare the original in FP64 with a stage, tensor by tensor; find where they part, and write what reproduces it.
+    """Compare a stage with the original in FP64, tensor by tensor; find the first difference and write files that reproduce it.
 
-    Takes the options of the export. Exits with 1 where an output errs more than the export's gate allows.
+    Takes the options of the export. Exits with 1 if the error of an output is above the export's gate.
     """
     from ..export.api.requirements import require_export
 

@@ -1,4 +1,4 @@
-"""``attnexport models``: the registry, counted."""
+"""``attnexport models``: the networks of the registry and their sizes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .common import Debug
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="One of them, with its options.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Print only this network, with its options.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON: a list, or one object.")] = False,
     debug: Debug = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""``attnexport rebuild``: a bundle's engines built anew for what is here."""
+"""``attnexport rebuild``: rebuild a bundle's engines for this machine."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from .common import AsJson, BundlePath, Debug, takes
 @takes(ENGINE)
 def rebuild(
     bundle: BundlePath,
-    trt: Annotated[str, typer.Option(help="Which TensorRT builds: auto, rtx or enterprise.")] = "auto",
+    trt: Annotated[str, typer.Option(help="TensorRT to build with: auto, rtx or enterprise.")] = "auto",
     precision: Annotated[
-        str | None, typer.Option(help="Build from this model: fp16, fp32, …; by default as the engines were.")
+        str | None,
+        typer.Option(help="Build from this model: fp16, fp32, …; default: the model of the existing engines."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write another bundle instead of changing this one.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="With --out: replace a bundle that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="With --out: replace an existing bundle.")] = False,
     json_output: AsJson = False,
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Build a bundle's engines again from its ONNX models, for the GPU and TensorRT that are here. Needs no torch.
+    """Rebuild a bundle's engines from its ONNX models for this GPU and TensorRT, without torch.
 
-    The kernels' timings stay beside the bundle, in NAME.attn.timing-cache, so that the next build here is quicker.
+    Kernel timings are kept beside the bundle, in NAME.attn.timing-cache, so that the next build is faster.
     """
     from ..export.options import read_engine_options
     from ..export.rebuild import rebuild as run_rebuild

@@ -1,4 +1,4 @@
-"""``attnexport report``: a bundle's report.html written anew, with a benchmark in it."""
+"""``attnexport report``: write a bundle's report again, with a benchmark."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from .common import AsJson, BundlePath, Debug
 
 def report(
     bundle: BundlePath,
-    bench: Annotated[Path | None, typer.Option(help="What attnexport bench --json wrote of this bundle.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The page; NAME.html by default.")] = None,
+    bench: Annotated[
+        Path | None, typer.Option(help="The file that attnexport bench --json wrote for this bundle.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The page to write; default NAME.html.")] = None,
     json_output: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Write a bundle's report again: one page that opens anywhere. The one inside the bundle stays as it was sealed."""
+    """Write a bundle's report as one page again. The report inside the bundle does not change."""
     from ..export.report.page import write_page
     from ..runtime.bundle.bench_report import BenchReport
     from ..runtime.bundle.bundle import StoredBundle

@@ -36,9 +36,7 @@ COMMANDS = tuple(command.callback.__name__ for command in app.registered_command
 
 
 def arguments(argv: Sequence[str]) -> list[str]:
-    """The words as typer takes them: ``export`` is understood where no command stands, and a bare ``--trt`` is ``--trt=auto``,
-    unless a flavour comes next.
-    """
+    """Return the arguments for typer: without a command ``export`` is inserted; ``--trt`` without a flavour is ``--trt=auto``."""
     given = list(argv)
     words = ["export"] if given and given[0] not in COMMANDS else []
     while given:
@@ -77,7 +75,7 @@ def _wants_json(words: Sequence[str]) -> bool:
 
 
 def _fail(error: Exception, *, as_json: bool) -> int:
-    """Print one line for an error and give its exit code. An error that nobody foresaw is said to be one."""
+    """Print one line for an error and return its exit code. An unexpected error is reported as a fault of attnexport."""
     if isinstance(error, AttnexportError):
         code, text = error.exit_code, str(error)
     elif isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""``attnexport scan``: what stands in the way of a model, before any export."""
+"""``attnexport scan``: list what a target cannot run, before an export."""
 
 from __future__ import annotations
 

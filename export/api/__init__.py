@@ -1,1 +1,1 @@
-"""The Python interface: what ``attnexport.export(...)`` and ``attnexport.open(...)`` are made of."""
+"""The Python interface: ``attnexport.export(...)`` and ``attnexport.open(...)``."""

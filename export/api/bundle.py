@@ -1,4 +1,4 @@
-"""A bundle in the hands of a Python program: what the commands do, as methods."""
+"""A bundle in Python: the commands as methods."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Bundle:
-    """A bundle on disk, ``NAME.attn``. Needs no torch, but for ``bench`` with PyTorch among the contenders.
+    """A bundle on disk, ``NAME.attn``. Works without torch, except ``bench`` with PyTorch's contenders.
 
-    What :func:`attnexport.export` gives holds the original module, too, for ``open("torch")`` and ``bench``.
+    :func:`attnexport.export` also keeps the original module, for ``open("torch")`` and ``bench``.
     """
 
     def __init__(self, path: str | Path, *, module: torch.nn.Module | None = None) -> None:
-        """Read the manifest. Raises BundleError for what is no bundle."""
+        """Read the manifest. Raises BundleError if ``path`` is not a bundle."""
         self.folder = StoredBundle.open(path)
         self.module = module
 
@@ -38,7 +38,7 @@ class Bundle:
 
     @property
     def manifest(self) -> Manifest:
-        """All that the bundle says about itself."""
+        """The manifest."""
         return self.folder.manifest
 
     @property
@@ -52,12 +52,11 @@ class Bundle:
         return self.manifest.outputs
 
     def open(self, backend: str = "auto", **options: Any) -> BundleSession:
-        """A session that runs the bundle; arguments as of :func:`attnexport.open`."""
-
+        """Return a session that runs the bundle; arguments as of :func:`attnexport.open`."""
         return open_session(self, backend, **options)
 
     def verify(self, note: Callable[[str], None] = lambda _: None) -> CheckResult:
-        """Prove the bundle again: every file against the manifest, every model against the golden cases (``attnexport check``).
+        """Verify every file with the manifest, and every model with the golden cases (``attnexport check``).
 
         A failed gate is a row of the result, whose ``passed`` is False; a damaged bundle raises BundleError.
         """
@@ -66,21 +65,21 @@ class Bundle:
         return check(self.path, note)
 
     def bench(self, **options: Any) -> BenchReport:
-        """Time the bundle beside other ways to run the model (``attnexport bench``); options as of :class:`BenchOptions`."""
+        """Time the bundle beside other ways to run the model (``attnexport bench``); options of :class:`BenchOptions`."""
         from ..bench import BenchOptions, bench
 
         return bench(BenchOptions(bundle=self.path, **options), module=self.module)
 
     def rebuild(self, **options: Any) -> Bundle:
-        """Build the engines anew for what is here, in place (``attnexport rebuild``); options as of :func:`rebuild`."""
+        """Rebuild the engines for this machine, in place (``attnexport rebuild``); options of :func:`rebuild`."""
         from ..rebuild import rebuild
 
         return Bundle(rebuild(self.path, **options).bundle, module=self.module)
 
     def report(self, out: str | Path | None = None, bench: BenchReport | None = None) -> Path:
-        """Where the bundle's report.html lies; with ``out``, the page written there anew, with the figures of ``bench``.
+        """Return the path of the bundle's report.html. With ``out``, write the page there, with the results of ``bench``.
 
-        Raises BundleError for a bundle that was written without one, InputError for an ``out`` that cannot be written.
+        Raises BundleError if the bundle has no report, and InputError if ``out`` cannot be written.
         """
         if out is not None or bench is not None:
             from ..report.page import write_page
@@ -109,8 +108,8 @@ def open_session(
 ) -> BundleSession:
     """Open a bundle to run it; see :func:`attnexport.runtime.open.select.open_bundle` for the backends.
 
-    ``rebuild`` builds the engine anew for what is here, where it was made for elsewhere, and opens that. ``backend="torch"``
-    runs the original in PyTorch: ``model`` is the module, or the file that the bundle was made from.
+    ``rebuild`` rebuilds an engine that was built for another machine, and opens it. ``backend="torch"`` runs the original
+    in PyTorch: ``model`` is the module, or the file that the bundle was exported from.
     """
     handle = path if isinstance(path, Bundle) else Bundle(path.path if isinstance(path, StoredBundle) else path)
     if backend == TORCH:

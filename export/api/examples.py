@@ -20,8 +20,9 @@ from ..source.specs import forward_parameters
 def named(module: torch.nn.Module, inputs: Any) -> dict[str, Any]:
     """Example tensors by input name.
 
-    ``inputs``: a mapping by the names of forward's parameters, a tuple or list in their order, or one tensor. What is nested gets
-    a path for a name: ``{"batch": {"image": x}}`` is ``batch.image``. Raises InputError for too many and for what is no tensor.
+    ``inputs``: a mapping by the names of forward's parameters, a tuple or list in their order, or one tensor. A nested
+    tensor is named by its path: ``{"batch": {"image": x}}`` is ``batch.image``. Raises InputError for too many inputs and
+    for a value that is not a tensor.
     """
     if isinstance(inputs, Mapping):
         top = {str(name): value for name, value in inputs.items()}
@@ -49,8 +50,8 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
     else:
         raise InputError(
-            f"input {name!r} is a {type(value).__name__} and no tensor",
-            "give tensors, arrays, or TensorSpec; a setting belongs into the module",
+            f"input {name!r} is a {type(value).__name__}, not a tensor",
+            "give tensors, arrays, or TensorSpec; put a setting into the module",
         )
 
 
@@ -78,7 +79,7 @@ def arguments_of(name: str, value: Any) -> tuple[InputArgument, tuple[DynamicArg
 def inputs_of(
     examples: Mapping[str, Any], dynamic: Mapping[str, Mapping[int, Any]] | Sequence[str] = ()
 ) -> tuple[tuple[InputArgument, ...], tuple[DynamicArgument, ...], bool]:
-    """Return the inputs, their dynamic axes, and whether all axes are fixed because only TensorSpecs without dynamic axes say so.
+    """Return the inputs, their dynamic axes, and whether TensorSpecs say that all axes are fixed.
 
     ``dynamic`` is a list of texts as in ``--dynamic``, or ``{"x": {0: (1, 4, 16)}}``; an axis may have a name,
     ``("tokens", 16, 64, 128)``, or be a name alone. It overrides the axes of a TensorSpec.
@@ -96,11 +97,11 @@ def inputs_of(
 
 @contextmanager
 def samples_file(arrays: Mapping[str, Any]) -> Iterator[Path]:
-    """Real inputs as a file that is read as ``--samples`` is; gone with the block. Raises InputError for what is no array."""
+    """Write real inputs to a temporary file for ``--samples``. Raises InputError for a value that is not an array."""
     kept: dict[str, Any] = {}
     for name, value in arrays.items():
         if not isinstance(value, torch.Tensor | np.ndarray):
-            raise InputError(f"samples of {name!r} are a {type(value).__name__} and no array", "give arrays or tensors")
+            raise InputError(f"samples of {name!r} are a {type(value).__name__}, not arrays", "give arrays or tensors")
         kept[name] = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
     with TemporaryDirectory() as folder:
         path = Path(folder) / "samples.npz"

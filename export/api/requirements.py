@@ -1,4 +1,4 @@
-"""What exporting needs beyond the lean core, asked for before anything is imported, so that its absence is one line."""
+"""Check that the packages for exporting are installed, before anything is imported, so that the error is one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MODULES = ("torch", "onnx", "onnxscript", "onnx_graphsurgeon", "safetensors")
 
 
 def require_export() -> None:
-    """Raise MissingBackendError naming what is not installed and the extra that brings it. Imports nothing."""
+    """Raise MissingBackendError naming the missing packages and the extra that installs them. Imports nothing."""
     missing = [name for name in MODULES if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingBackendError(

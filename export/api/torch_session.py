@@ -1,4 +1,4 @@
-"""The original module behind the session protocol: PyTorch itself, eager, on the GPU where there is one."""
+"""The original module as a session: eager PyTorch, on the GPU if there is one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TorchSession:
         return {name: tensor.cpu().numpy() for name, tensor in zip(self.output_names, tensors, strict=True)}
 
     def close(self) -> None:
-        """Let go of the module."""
+        """Free the module."""
         self._module = None
 
     def __enter__(self) -> TorchSession:
@@ -70,9 +70,9 @@ class TorchSession:
 
 
 def open_torch(bundle: StoredBundle, model: torch.nn.Module | str | Path | None) -> BundleSession:
-    """A bundle's original: the module that it was exported from here, one that is given, or the file that it came from.
+    """Open a bundle's original: ``model``, which is a module or the file that was exported.
 
-    Raises InputError where none of them is at hand, BundleError for a file that is not the one that was exported.
+    Raises InputError without one, and BundleError for a file that is not the one that was exported.
     """
     manifest = bundle.manifest
     if manifest.parts:

@@ -58,7 +58,7 @@ class DynamicArgument:
 
 
 def symbol_for(name: str, axis: int) -> str:
-    """The symbol of an axis that the user has not named."""
+    """Return the symbol of an axis that the user has not named."""
     return BATCH if axis == 0 else re.sub(r"\W", "_", f"{name}_{axis}")
 
 

@@ -1,8 +1,8 @@
-"""Attention maps as further outputs: hooks on the modules that have one, and what each output is.
+"""Attention maps as additional outputs: hooks on the modules that have one, and a description of each output.
 
-The model itself stays the module that is exported, so that paths, weights and the signature of ``forward`` are the same with
-and without maps. A hook on each module computes its map from the arguments of ``forward``; a hook on the model hands all
-maps out beside the model's own result. Expressions that a map shares with ``forward`` are one in the exported graph.
+The exported model keeps its class, so paths, weights and the signature of ``forward`` are the same with and without
+maps. A hook on each module computes its map from the arguments of ``forward``; a hook on the model returns all maps
+beside the model's result. An expression that a map shares with ``forward`` exists once in the exported graph.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...runtime.bundle.sections import AttentionRecord
 PREFIX = "attention"
 
 _DETAILS = {"window": "stride", "grid": "align_corners"}
-"""What of a module is needed to draw its map."""
+"""The attribute of a module that is needed to draw its map, by kind."""
 
 
 class WithMaps(NamedTuple):
@@ -33,7 +33,7 @@ class WithMaps(NamedTuple):
 
 @dataclass
 class _Recorder:
-    """The maps of the pass that is running."""
+    """The maps of the running forward pass."""
 
     maps: dict[str, Tensor] = field(default_factory=dict)
     computing: bool = False
@@ -41,10 +41,10 @@ class _Recorder:
 
 @dataclass(frozen=True)
 class _Keep:
-    """Forward hook of one module. An object and no closure: a copy of the model has a recorder of its own.
+    """Forward hook of one module. It is an object, not a closure, so that a copy of the model has its own recorder.
 
-    What a module calls to compute its map runs hooks, too; those are no further maps. A module that is called again gives
-    a further map, with a number.
+    Modules that are called to compute a map run hooks, too; these add no maps. A module that is called again adds
+    another map, with a number.
     """
 
     recorder: _Recorder
@@ -65,7 +65,7 @@ class _Keep:
 
 @dataclass(frozen=True)
 class _Start:
-    """Forward pre-hook of the model: maps of a pass that failed are no maps of this one."""
+    """Forward pre-hook of the model: delete the maps of a pass that failed."""
 
     recorder: _Recorder
 
@@ -106,7 +106,7 @@ def with_maps(model: nn.Module) -> nn.Module:
 
 
 def describe_maps(model: nn.Module, maps: dict[str, Tensor]) -> tuple[AttentionRecord, ...]:
-    """What the maps that ``model`` gave are, for the manifest, in their order."""
+    """Return the manifest's records of the maps that ``model`` returned, in their order."""
     holders = _holders(model)
     records = []
     for name in maps:

@@ -1,4 +1,4 @@
-"""The checkpoint that attnexport writes and reads: an architecture's name and arguments, its weights, and what it takes.
+"""The checkpoint that attnexport writes and reads: an architecture's name and arguments, its weights and inputs.
 
 A file made by ``torch.save`` of plain containers and tensors, so that ``torch.load(weights_only=True)`` reads it and no code in it
 ever runs. Layout (version 1)::
@@ -26,7 +26,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The content of a checkpoint file, weights still apart from any module."""
+    """The content of a checkpoint file; the weights are not loaded into a module yet."""
 
     arch: str
     kwargs: dict[str, Any]
@@ -92,12 +92,12 @@ def save(
 
 
 def is_checkpoint(content: object) -> bool:
-    """Whether an object read with ``weights_only=True`` is such a checkpoint."""
+    """Return whether an object read with ``weights_only=True`` is such a checkpoint."""
     return isinstance(content, dict) and "attnexport" in content
 
 
 def parse(content: dict[str, Any], where: str) -> Checkpoint:
-    """Hold the content of a file to the layout. Raises InputError naming the field that is wrong."""
+    """Check the content of a file. Raises InputError naming the wrong field."""
     version = content.get("attnexport")
     if version != VERSION:
         raise InputError(f"{where} is a checkpoint of version {version!r}", f"this attnexport reads version {VERSION}")

@@ -1,4 +1,4 @@
-"""Where the module comes from that weights are loaded into: a name of the registry, or the user's own callable."""
+"""Build the module that weights are loaded into: from the registry, or with the user's callable."""
 
 from __future__ import annotations
 
@@ -33,15 +33,14 @@ def from_registry(name: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
 def from_factory(spec: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
     """Call ``package.module:callable``, with the current directory importable and torch's seed 0 while it runs.
 
-    A name of a module that is made already is that module. JSON has no tuples: where lists are refused, tuples are tried.
-    Raises InputError where it cannot be imported, does not take
-    ``kwargs``, raises, or gives no module.
+    If the name is a module object, it is returned. JSON has no tuples: if the callable refuses lists, tuples are tried.
+    Raises InputError if it cannot be imported, does not accept ``kwargs``, raises, or does not return a module.
     """
     with current_directory():
         factory = _find(spec)
         if isinstance(factory, torch.nn.Module):
             if kwargs:
-                raise InputError(f"{spec} is a module, no callable that --kwargs could go to", "leave --kwargs out")
+                raise InputError(f"{spec} is a module, not a callable, so --kwargs has no use", "leave --kwargs out")
             return factory
         try:
             inspect.signature(factory).bind(**kwargs)
@@ -73,7 +72,7 @@ def _made(factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> Any:
             with _seeded():
                 return factory(**tuples)
         except Exception:
-            pass  # what is wrong is not the lists: the first failure says it
+            pass  # lists are not the cause: raise the first error
         raise
 
 

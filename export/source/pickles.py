@@ -1,4 +1,4 @@
-"""What a pickle would import, read from its opcodes: nothing in it is ever executed here."""
+"""List what a pickle would import, from its opcodes, without executing it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bring any loaded module to one state, eval, FP32, on the CPU, and refuse weights that nothing can be made of."""
+"""Put a loaded module into eval mode, FP32, on the CPU, and refuse unusable weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_tensor(name: str, tensor: torch.Tensor, where: str, *, buffer: bool = 
 
 
 def check_weights(module: torch.nn.Module, where: str, *, needed: bool = True) -> None:
-    """Raise InputError for a module with weights that cannot be used or, where they are ``needed``, with none."""
+    """Raise InputError for unusable weights or, if they are ``needed``, for a module without weights."""
     parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
     if needed and not parameters and not buffers:
         raise InputError(f"{where} has no parameters and no buffers: nothing in it was trained", "give a trained model")

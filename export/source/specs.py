@@ -1,4 +1,4 @@
-"""From what is known of a model's inputs and what the user types to one TensorSpec per input."""
+"""Combine what the model stores about its inputs with the user's options: one TensorSpec per input."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Parameter:
     name: str
     required: bool
     by_name: bool = True
-    """Whether it can be given by name, so that those before it may be left out."""
+    """Whether it can be passed by name, so that the parameters before it may be left out."""
 
 
 def batch_axis(size: int) -> Axis:
-    """The batch where none is asked for, 1:opt:max: opt is the given size (4 for 1), max 4 opt and at least 16."""
+    """Return the assumed batch axis, 1:opt:max: opt is ``size`` (4 for size 1), max is 4 opt and at least 16."""
     opt = size if size > 1 else 4
     return Axis(1, opt, max(16, 4 * opt), BATCH)
 
 
 def forward_parameters(forward: Any) -> list[Parameter] | None:
-    """The arguments of a bound ``forward``, in order; None where they cannot be known (``*args``, or ``**kwargs`` alone)."""
+    """Return the arguments of a bound ``forward``, in order; None if they are unknown (``*args``, or only ``**kwargs``)."""
     try:
         parameters = inspect.signature(forward).parameters.values()
     except (TypeError, ValueError):
@@ -50,7 +50,7 @@ def forward_parameters(forward: Any) -> list[Parameter] | None:
 def resolve(
     options: SourceOptions, parameters: Sequence[Parameter] | None, stored: Sequence[TensorSpec] = ()
 ) -> tuple[tuple[TensorSpec, ...], bool]:
-    """The inputs, in the order of ``forward``, and whether their dynamic axes were asked for or stored.
+    """Return the inputs, in the order of ``forward``, and whether their dynamic axes come from the user or are stored.
 
     ``stored`` specs are used as they are; ``--input`` replaces dtype and sizes (a stored dynamic axis stays dynamic
     where the new size lies in its range, and is then tuned for it), ``--dynamic`` sets axes, ``--static`` fixes every

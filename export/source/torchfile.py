@@ -1,4 +1,4 @@
-"""Files of ``torch.save`` and safetensors, read without running anything unless the user trusts the file."""
+"""Read files of ``torch.save`` and safetensors; pickled code runs only if the user trusts the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .words import reason
 
 
 def load_torch(path: Path, *, allow_pickle: bool) -> Any:
-    """The content of a ``torch.save`` file, tensors on the CPU and, where the format can, mapped from the file.
+    """Return the content of a ``torch.save`` file: tensors on the CPU, mapped from the file if the format allows it.
 
     Only plain containers and tensors are built (``weights_only=True``). What needs more is refused with the names that
     it would import; with ``allow_pickle`` it is unpickled in full.

@@ -1,4 +1,4 @@
-"""A state dict out of whatever a training script wrapped it in, and into the module it belongs to."""
+"""Find the state dict in the file of a training script, and load it into its module."""
 
 from __future__ import annotations
 

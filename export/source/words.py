@@ -1,4 +1,4 @@
-"""Small helpers for one-line messages: near misses and shortened lists."""
+"""Parts of one-line messages: near misses, shortened lists, sizes, reasons."""
 
 from __future__ import annotations
 

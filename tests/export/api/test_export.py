@@ -144,7 +144,7 @@ assert export is first and attnexport.export.progress.Silent
     [
         (((), {}), "no example inputs are given for Net"),
         ((({},), {}), "no input is given"),
-        ((({"tokens": TOKENS, "scale": 2.0},), {}), "input 'scale' is a float and no tensor"),
+        ((({"tokens": TOKENS, "scale": 2.0},), {}), "input 'scale' is a float, not a tensor"),
         ((((TOKENS, SCALE, SCALE),), {}), r"3 inputs are given, and forward takes tokens, scale"),
         ((({"token": TOKENS, "scale": SCALE},), {}), r"'token', which is no input of the model"),
         ((({"tokens": TOKENS, "scale": SCALE},), {"precision": "fp12"}), "--precision fp12"),

@@ -68,8 +68,8 @@ def test_a_device_without_torch_measures_a_bundle(small_bundle: Path) -> None:
         (["--target-latency", "soon"], "--target-latency 'soon' is no time"),
         (["--model", "gone.pt"], "gone.pt"),
         (["--trt"], "--trt and --precision are for a model that is exported first"),
-        (["--json", "gone/bench.json"], "gone/bench.json cannot be written: gone is no folder. make it first."),
-        (["--png", "gone/bench.png"], "gone/bench.png cannot be written: gone is no folder"),
+        (["--json", "gone/bench.json"], "gone/bench.json cannot be written: gone is not a folder. create it first."),
+        (["--png", "gone/bench.png"], "gone/bench.png cannot be written: gone is not a folder"),
     ],
 )
 def test_a_refusal_is_one_line(
