@@ -1,4 +1,4 @@
-"""FP16 and BF16 as strongly typed models: which nodes stay FP32 (policy), and the casts that this needs (casts)."""
+"""FP16 and BF16 as strongly typed models: the nodes that stay FP32 (policy), and the necessary casts (casts)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Counts:
-    """Nodes that compute in FP32, in 16 bits and in 8 bits, and the casts between the first two."""
+    """The numbers of nodes that compute in FP32, 16 bits and 8 bits, and of casts between FP32 and 16 bits."""
 
     fp32_nodes: int
     half_nodes: int
@@ -38,7 +38,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class PrecisionResult:
-    """The typed model, why nodes stayed FP32, how many there are, what the type could not hold, and its NumPy name."""
+    """The typed model, the decisions, the counts, warnings about lost values, and the type's NumPy name."""
 
     model: ModelProto
     decisions: tuple[Decision, ...]
@@ -69,15 +69,15 @@ def convert(
 
 
 def count(model: ModelProto, kind: HalfType) -> Counts:
-    """Count the nodes of a typed model; one that reads dequantised data and weights computes in 8 bits."""
+    """Count the nodes of a typed model. A node that reads dequantised data and weights computes in 8 bits."""
     index = GraphIndex(model)
-    single = half = casts = eight = 0
+    single = half = casts = quantised = 0
     for node in index.nodes:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             continue
         makers = [index.producer(name) for name in node.input[:2]]
         if len(makers) == 2 and all(m is not None and m.op_type == "DequantizeLinear" for m in makers):
-            eight += 1
+            quantised += 1
             continue
         types = {index.types.get(name) for name in (*node.input, *node.output)}
         if node.op_type == "Cast" and {TensorProto.FLOAT, kind.elem} <= types:
@@ -86,4 +86,4 @@ def count(model: ModelProto, kind: HalfType) -> Counts:
             half += 1
         elif TensorProto.FLOAT in types:
             single += 1
-    return Counts(fp32_nodes=single, half_nodes=half, casts=casts, quantised=eight)
+    return Counts(fp32_nodes=single, half_nodes=half, casts=casts, quantised=quantised)

@@ -1,12 +1,11 @@
-"""The cast inserter: an FP32 model, and the nodes that must stay FP32, to a strongly typed model of FP16 or BF16.
+"""The cast inserter: converts an FP32 model to a strongly typed FP16 or BF16 model; given nodes stay FP32.
 
-    every node      ->  computes in 16 bits, unless it is kept, has no such form, or has bodies (If, Loop, Scan)
-    data movement   ->  takes the type of its data: 16 bits stay 16; FP32 stays FP32 while anything after it needs FP32
-    a tensor        ->  at most one cast, shared by its consumers, beside its producer
+    a node          ->  computes in 16 bits, unless it is kept, has no such form, or has bodies (If, Loop, Scan)
+    data movement   ->  takes the type of its data: 16 bits stay 16; FP32 stays FP32 if a later node needs FP32
+    a tensor        ->  at most one cast, next to its producer and shared by its consumers
 
-Rounding commutes with data movement, so the cast's place changes no value. Only float32 tensors are touched:
-integers, bool and float64 stay, and so does the meaning of the casts that the model has itself. Source: the ONNX
-schemas of opset 13 to 23.
+Rounding commutes with data movement, so the position of a cast changes no value. Only float32 tensors change: integers,
+bool and float64 stay, and the casts of the model itself keep their meaning. Source: the ONNX schemas of opset 13 to 23.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def insert_casts(index: GraphIndex, keep: Collection[str], keep_io: bool, half: 
 
 
 class _Inserter:
-    """Rewires one model to the types that a Typing gives."""
+    """Rewires a model to the types of a Typing."""
 
     def __init__(self, index: GraphIndex, typing: Typing) -> None:
         self.index, self.typing = index, typing
@@ -109,7 +108,7 @@ class _Inserter:
         return retyped(new, self.typing.half) if source else new
 
     def _as_type(self, tensor: str, want: int, consumer: str) -> str:
-        """The name of a float32 tensor of the source model in a type; adds the cast where there is none."""
+        """The name of a float32 tensor of the source model in a type; adds a cast if necessary."""
         if (tensor, want) in self.found:
             return self.found[tensor, want]
         have = self.typing.stored[tensor]
@@ -126,7 +125,7 @@ class _Inserter:
         return name
 
     def _half_source(self, tensor: str) -> str:
-        """16 -> 32 -> 16 bits gives the first value back: its name (32 -> 16 -> 32 does not, and stays)."""
+        """The name before 16 -> 32 -> 16 bits, which changes no value (32 -> 16 -> 32 does, and stays)."""
         return self.found.get((tensor, self.half), tensor)
 
     def _new_tensor(self, tensor: str, dtype: int) -> str:
@@ -135,7 +134,7 @@ class _Inserter:
         return name
 
     def _declare(self, new: ModelProto) -> None:
-        """Inputs, outputs and value_info with the types that the tensors now have; shapes as they were."""
+        """Declare inputs, outputs and value_info with the new types and the old shapes."""
         graph, typing = self.index.model.graph, self.typing
         infos = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
         new.graph.input.extend(graph.input)

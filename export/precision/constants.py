@@ -1,7 +1,7 @@
 """float32 constants in a 16-bit type: saturated, never flushed to zero.
 
-|c| beyond the largest, finite   ->  +-largest             (infinities and NaN stay what they are)
-0 < |c| below the smallest       ->  +-smallest            (an epsilon must not become a division by zero)
+|c| beyond the largest, finite   ->  +-largest             (infinities and NaN stay)
+0 < |c| below the smallest       ->  +-smallest            (an epsilon must not cause a division by zero)
 anything else                    ->  round to nearest even
 """
 
@@ -18,7 +18,7 @@ LARGEST = FP16.largest
 
 @dataclass(frozen=True)
 class HalfArray:
-    """An array in a 16-bit type, with how many of its values were saturated and how many were lifted off zero."""
+    """An array in a 16-bit type, with the numbers of saturated values and of values that were kept from becoming zero."""
 
     array: np.ndarray
     saturated: int
@@ -26,7 +26,7 @@ class HalfArray:
 
 
 def to_half(array: np.ndarray, saturate_at: float | None = None, half: HalfType = FP16) -> HalfArray:
-    """Convert a float32 array of any shape by the rule above; what is too large becomes ``saturate_at`` if given."""
+    """Convert a float32 array of any shape by the rules above; too large values become ``saturate_at``, if set."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         rounded = array.astype(half.dtype)
     over = np.isinf(rounded) & np.isfinite(array)
@@ -42,18 +42,18 @@ def to_half(array: np.ndarray, saturate_at: float | None = None, half: HalfType 
 
 @dataclass(frozen=True)
 class Extent:
-    """The range of a constant: largest finite and smallest non-zero magnitude, and whether an infinity is in it."""
+    """The range of a constant: largest finite and smallest non-zero magnitude, and whether it contains an infinity."""
 
     largest: float
     smallest: float
     infinite: bool
 
     def overflows(self, half: HalfType = FP16) -> bool:
-        """Whether a finite value lies beyond the type's largest number (after rounding)."""
+        """Whether a finite value exceeds the type's largest number (after rounding)."""
         return self.largest >= half.overflow_from
 
     def loses_digits(self, half: HalfType = FP16) -> bool:
-        """Whether even the largest value lies below the type's normal range: it loses digits or vanishes."""
+        """Whether the largest value is below the type's normal range, so that it loses digits or becomes zero."""
         return 0.0 < self.largest < half.smallest_normal
 
 

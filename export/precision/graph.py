@@ -1,7 +1,7 @@
-"""The model as the precision stage reads it: normalised, typed, and indexed by tensor and by node.
+"""The model as the precision stage needs it: normalised, typed, and indexed by tensor and node.
 
-``normalise`` makes what every later step relies on: no local functions, no Constant nodes, a unique name on every
-node, a known type and shape for every tensor of the main graph.
+``normalise`` guarantees: no local functions, no Constant nodes, a unique name for each node, a known type and shape
+for each tensor of the main graph.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def words(text: str) -> frozenset[str]:
 
 
 def check(model: ModelProto) -> None:
-    """Hold a model to the ONNX checker with strict shape inference. Raises StageError with its first complaint."""
+    """Raise StageError with the first complaint of the ONNX checker, with strict shape inference."""
     try:
         check_model(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -35,10 +35,10 @@ def check(model: ModelProto) -> None:
 
 
 def normalise(model: ModelProto) -> ModelProto:
-    """A copy with functions inlined, constants as initializers, unique node names, every type and shape inferred.
+    """Return a copy with functions inlined, constants as initializers, unique node names, types and shapes inferred.
 
-    Idempotent. Initializers that are also listed as inputs (a habit of old exporters) are constants from here on.
-    Raises InputError where weights are not loaded or the opset is outside 13..23, StageError where inference fails.
+    Idempotent. Initializers that are also listed as inputs (by old exporters) become constants. Raises InputError if
+    weights are not loaded or the opset is outside 13 to 23, StageError if inference fails.
     """
     opset = opset_of(model)
     if not 13 <= opset <= 23:
@@ -60,7 +60,7 @@ def normalise(model: ModelProto) -> ModelProto:
 
 
 def _check_lowered(graph: GraphProto) -> None:
-    """The precision rules know standard operators only, whether or not the domain's schemas happen to be registered."""
+    """Raise InputError for an operator of the domain: the precision rules know standard operators only."""
     for node in graph.node:
         if node.domain == DOMAIN:
             raise InputError(f"node {node.name!r} is still {DOMAIN}::{node.op_type}", "lower the model first")
@@ -93,7 +93,7 @@ def _constant_tensor(node: NodeProto) -> TensorProto | None:
         tensor: TensorProto = attribute.t
         return tensor
     dtypes = {"value_float": "f4", "value_floats": "f4", "value_int": "i8", "value_ints": "i8"}
-    if attribute.name not in dtypes:  # strings and sparse tensors hold no float32 data that could move
+    if attribute.name not in dtypes:  # strings and sparse tensors contain no dense float32 data
         return None
     return numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), dtype=dtypes[attribute.name]))
 
@@ -108,7 +108,7 @@ def _name_nodes(graph: GraphProto) -> None:
 
 
 def unique(name: str, taken: set[str]) -> str:
-    """``name``, or ``name_1``, ``name_2`` …: the first that is not taken; it is taken afterwards."""
+    """``name``, or ``name_1``, ``name_2`` …: the first free name, which is added to ``taken``."""
     candidate, number = name, 0
     while candidate in taken:
         number += 1
@@ -176,7 +176,7 @@ def tensor_names(graph: GraphProto) -> set[str]:
 
 
 class GraphIndex:
-    """Look-ups over a normalised model: producer and consumers of a tensor, its type, shape and constant value."""
+    """Look-ups in a normalised model: the producer and consumers of a tensor, its type, shape and constant value."""
 
     def __init__(self, model: ModelProto) -> None:
         self.model = model
@@ -203,11 +203,11 @@ class GraphIndex:
         self._values: dict[str, np.ndarray] = {}
 
     def producer(self, tensor: str) -> NodeProto | None:
-        """The node that makes a tensor; None for an input or a constant."""
+        """The node that computes a tensor; None for an input or a constant."""
         return self._producer.get(tensor)
 
     def consumers(self, tensor: str) -> list[NodeProto]:
-        """The nodes that read a tensor, in graph order; control-flow nodes whose bodies read it are among them."""
+        """The nodes that read a tensor, in graph order, including control-flow nodes whose bodies read it."""
         return self._consumers.get(tensor, [])
 
     def is_single(self, tensor: str) -> bool:
@@ -220,7 +220,7 @@ class GraphIndex:
         return [name for name in names if self.is_single(name) and name not in self.constants]
 
     def touches_single(self, node: NodeProto) -> bool:
-        """Whether a node reads or makes any float32 tensor."""
+        """Whether a node reads or computes a float32 tensor."""
         return any(self.is_single(name) for name in (*node.input, *node.output, *captured(node)))
 
     def value(self, tensor: str) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""The two 16-bit types, and what each can hold: FP16 has the digits, BF16 the range of FP32.
+"""The two 16-bit types and their limits: FP16 has more digits, BF16 the range of FP32.
 
 FP16   10 fraction bits, 65504 at most, counts exactly to 2048
 BF16    7 fraction bits, 3.4e38 at most, counts exactly to 256
@@ -21,7 +21,7 @@ HalfName = Literal["fp16", "bf16"]
 @dataclass(frozen=True)
 class HalfType:
     """One 16-bit type. ``overflow_from`` is the least magnitude that rounds to infinity, ``counts_to`` the largest N
-    up to which every whole number is exact, ``raster`` the distance of its numbers below 1, in pixels of 256."""
+    up to which all whole numbers are exact, ``raster`` the distance of its numbers below 1, in pixels of 256."""
 
     name: HalfName
     title: str
@@ -38,7 +38,7 @@ class HalfType:
 
     @property
     def schema_name(self) -> str:
-        """How ONNX schemas write it."""
+        """The type's name in ONNX schemas."""
         return f"tensor({self.numpy_name})"
 
 
@@ -74,7 +74,7 @@ _BY_NAME = {half.name: half for half in (FP16, BF16)}
 
 
 def half_type(name: str) -> HalfType:
-    """``fp16`` or ``bf16``. Raises InputError for another name."""
+    """Return the type named ``fp16`` or ``bf16``. Raises InputError for another name."""
     if name not in _BY_NAME:
         raise InputError(f"precision {name!r} is not a 16-bit type", f"use one of {', '.join(_BY_NAME)}")
     return _BY_NAME[name]

@@ -1,7 +1,7 @@
-"""Masks: constants that are added to scores, or chosen in their place, to take positions out of a softmax.
+"""Masks: constants that are added to scores, or replace them, to remove positions from a softmax.
 
-A mask is partial where it is a constant tensor that leaves a value of common size in every row of its last axis: no
-row can then be masked in full, and any large negative number in its place does the same.
+A mask is partial if it is a constant tensor that leaves a value of normal size in each row of its last axis: no row is
+masked completely, so any large negative number has the same effect.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CARRY = frozenset({"Add", "Div", "Max", "Min", "Mul", "Neg", "Sub", "Sum"})
 
 
 def is_partial(index: GraphIndex, node: NodeProto, name: str, half: HalfType = FP16) -> bool:
-    """Whether a constant that a node reads is a partial mask, beyond a 16-bit type's range where it hides."""
+    """Whether a node's constant is a partial mask whose masking values exceed the range of a 16-bit type."""
     if node.op_type not in ("Add", "Where"):
         return False
     array = index.value(name)
@@ -32,13 +32,13 @@ def is_partial(index: GraphIndex, node: NodeProto, name: str, half: HalfType = F
 
 
 def only_masks(index: GraphIndex, name: str) -> bool:
-    """Whether a constant is only ever a mask."""
+    """Whether a constant is used only as a mask."""
     readers = index.consumers(name)
     return bool(readers) and all(node.op_type in MASKING for node in readers)
 
 
 def carriers(index: GraphIndex, start: NodeProto) -> Iterator[NodeProto]:
-    """The elementwise operators on a masked tensor; a matrix product with large weights is no mask."""
+    """Yield the elementwise operators on a masked tensor; a matrix product with large weights is not a mask."""
     if start.op_type not in _CARRY and not moves_data(start):
         return
     pending, seen = [start], {start.name}

@@ -1,6 +1,6 @@
-"""What the precision stage knows of operators: which only move data, work element by element, or can be 16-bit.
+"""The properties of operators: data movement, elementwise work, and a 16-bit form.
 
-The types that an operator allows are read from its ONNX schema, so every operator of opsets 13 to 23 is known.
+The allowed types of an operator come from its ONNX schema, so all operators of opsets 13 to 23 are known.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from onnx import NodeProto, TensorProto, defs
 from .graph import GraphIndex, attribute, subgraphs, words
 from .halves import FP16, HalfType
 
-# Every output value is one of the input values: rounding commutes with them, so they take the type of their data.
+# Each output value is an input value: rounding commutes with these operators, so they take the type of their data.
 _MOVEMENT = words(
     "CenterCropPad Compress Concat DepthToSpace Expand Flatten Gather GatherElements GatherND Identity Pad Reshape "
     "ReverseSequence Slice SpaceToDepth Split Squeeze Tile Transpose Trilu Unsqueeze Where"
 )
-# Data movement unless they add up what they write.
+# Data movement unless they add the values that they write.
 _SCATTER = frozenset({"ScatterElements", "ScatterND"})
 
 ELEMENTWISE = words(
@@ -24,12 +24,12 @@ ELEMENTWISE = words(
     "Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu"
 )
 
-# They make float32 data from a dtype attribute, count in floats, or carry a quantisation scale.
+# Their float32 data comes from a dtype attribute, they count in floats, or they have a quantisation scale.
 _SINGLE_ONLY = words(
     "Bernoulli BlackmanWindow DequantizeLinear DynamicQuantizeLinear EyeLike HammingWindow HannWindow MelWeightMatrix "
     "Multinomial OneHot QuantizeLinear RandomNormal RandomNormalLike RandomUniform RandomUniformLike"
 )
-# Inputs that stay float32 although the schema would take 16 bits: Resize's region and scales are sizes, not data.
+# Inputs that stay float32 although the schema allows 16 bits: Resize's region and scales are sizes, not data.
 _SINGLE_INPUTS = {("Resize", 1), ("Resize", 2)}
 
 _INTEGERS = frozenset(
@@ -67,7 +67,7 @@ def is_integer(dtype: int) -> bool:
 
 
 class Slots:
-    """Which inputs and outputs of a node may be of a 16-bit type, by its schema and the float32 tensors that it has."""
+    """The inputs and outputs of a node that may have a 16-bit type, from its schema and its float32 tensors."""
 
     def __init__(self, index: GraphIndex, node: NodeProto, kind: HalfType = FP16) -> None:
         self._halves: tuple[list[bool], list[bool]] | None = None
@@ -80,8 +80,8 @@ class Slots:
         half = {c.type_param_str: kind.schema_name in c.allowed_type_strs for c in schema.type_constraints}
         names_in = [schema.inputs[min(i, len(schema.inputs) - 1)].type_str for i in range(len(node.input))]
         names_out = [schema.outputs[min(i, len(schema.outputs) - 1)].type_str for i in range(len(node.output))]
-        # A float32 input whose type variable has no 16-bit choice binds the whole node; LayerNormalization's float32
-        # statistics are bound by outputs alone and leave the rest free.
+        # A float32 input without a 16-bit choice forces the whole node to FP32. The float32 statistics of
+        # LayerNormalization are outputs only and do not.
         for name, tensor in zip(names_in, node.input, strict=True):
             if index.is_single(tensor) and name in half and not half[name]:
                 return
@@ -95,7 +95,7 @@ class Slots:
 
     @property
     def any_half(self) -> bool:
-        """Whether the node has a 16-bit form at all."""
+        """Whether the node has a 16-bit form."""
         return self._halves is not None
 
     def input_half(self, position: int) -> bool:

@@ -1,4 +1,4 @@
-"""Small edits on nodes that the cast inserter makes."""
+"""Small edits of nodes for the cast inserter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .halves import HalfType
 
 
 def rename_captures(node: NodeProto, names: Mapping[str, str]) -> None:
-    """Rename outer tensors inside the bodies of a node. ONNX forbids shadowing, so an outer name means one thing."""
+    """Rename outer tensors in the bodies of a node. ONNX forbids shadowing, so an outer name is unique."""
     changed = {old: new for old, new in names.items() if old != new}
     if not changed:
         return
@@ -32,7 +32,7 @@ def rename_captures(node: NodeProto, names: Mapping[str, str]) -> None:
 
 
 def retyped(node: NodeProto, half: HalfType) -> NodeProto:
-    """A Cast or ConstantOfShape that makes float32 data, making 16-bit data instead."""
+    """Change a Cast or ConstantOfShape from float32 to 16-bit data, and return it."""
     if node.op_type == "Cast":
         for entry in node.attribute:
             if entry.name == "to":
@@ -46,7 +46,7 @@ def retyped(node: NodeProto, half: HalfType) -> NodeProto:
 
 
 def without_dead_casts(nodes: Sequence[NodeProto], index: GraphIndex) -> list[NodeProto]:
-    """The nodes without the casts that lost their last reader because it now reads their source."""
+    """Return the nodes without casts whose last reader now reads their source."""
     used = set(index.outputs)
     for node in nodes:
         used.update((*node.input, *captured(node)))

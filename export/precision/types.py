@@ -1,4 +1,4 @@
-"""Which type every tensor and node of the 16-bit model has: decided before anything is rewired."""
+"""The type of each tensor and node of the 16-bit model, set before the graph is rewired."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SINGLE: int = TensorProto.FLOAT
 
 
 class Role(Enum):
-    """How a node takes part in the typing."""
+    """The role of a node in the typing."""
 
     UNTOUCHED = "has no float32 data"
     SINGLE = "computes in FP32"
@@ -25,7 +25,7 @@ class Role(Enum):
 
 
 def role_of(index: GraphIndex, node: NodeProto, slots: Slots, kept: bool) -> Role:
-    """The role of a node; one with bodies or without a 16-bit form computes in FP32 like a kept one."""
+    """Return the role of a node. Nodes with bodies or without a 16-bit form compute in FP32, as kept nodes do."""
     if not index.touches_single(node):
         return Role.UNTOUCHED
     if kept or not slots.any_half:
@@ -43,8 +43,8 @@ def role_of(index: GraphIndex, node: NodeProto, slots: Slots, kept: bool) -> Rol
 class Typing:
     """The types of one conversion.
 
-    ``stored`` gives the type of every float32 tensor of the source model that is no constant, ``compute`` the type in
-    which every node works, ``roles`` why; ``half`` is the 16-bit type, ``io_type`` that of inputs and outputs.
+    ``stored`` is the type of each float32 tensor of the source model that is not a constant, ``compute`` the type of each
+    node, ``roles`` the reason; ``half`` is the 16-bit type, ``io_type`` the type of inputs and outputs.
     """
 
     def __init__(self, index: GraphIndex, keep: frozenset[str], keep_io: bool, half: HalfType = FP16) -> None:
@@ -54,7 +54,7 @@ class Typing:
         self.roles = {n.name: role_of(index, n, self.slots[n.name], n.name in keep) for n in index.nodes}
         self.stored: dict[str, int] = {name: self.io_type for name in index.inputs if index.is_single(name)}
         self.compute: dict[str, int] = {}
-        # Sparse constants are float32 tensors that nothing converts.
+        # Sparse constants are float32 tensors and are not converted.
         for sparse in index.model.graph.sparse_initializer:
             self.stored[sparse.values.name] = SINGLE
         wanted = self._wanted_single()
@@ -66,7 +66,7 @@ class Typing:
                     self.stored[name] = half.elem if narrow else SINGLE
 
     def input_type(self, node: NodeProto, position: int) -> int:
-        """The type in which a node takes a float32 input."""
+        """The type in which a node reads a float32 input."""
         half = self.half.elem
         return half if self.compute[node.name] == half and self.slots[node.name].input_half(position) else SINGLE
 
@@ -78,7 +78,7 @@ class Typing:
         return self.stored.get(source, self.index.types[source]) == self.half.elem
 
     def _wanted_single(self) -> set[str]:
-        """Tensors that lose something in 16 bits: a node computes on them in FP32 or reads them, or they leave in FP32."""
+        """Tensors that must be FP32: an FP32 node reads them, or they are FP32 outputs."""
         wanted = set(self.index.outputs) if self.io_type == SINGLE else set()
         for node in reversed(self.index.nodes):
             role = self.roles[node.name]

@@ -1,4 +1,4 @@
-"""Steps along the data that several rules take; data movement is stepped over."""
+"""Steps along the data for the rules; they skip data movement."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .graph import GraphIndex, attribute
 from .operators import moves_data
 
 SUMS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceL1", "ReduceMean", "ReduceProd", "ReduceSum"})
-"""Operators that add up (or multiply) a number of elements."""
+"""Operators that add (or multiply) many elements."""
 
 
 def origin(index: GraphIndex, tensor: str) -> str:
-    """The tensor whose values a tensor holds, before data movement with one float32 operand."""
+    """The tensor that a tensor comes from, before data movement with one float32 operand."""
     while (node := index.producer(tensor)) is not None and moves_data(node):
         sources = index.single_inputs(node)
         if len(sources) != 1:
@@ -25,12 +25,12 @@ def origin(index: GraphIndex, tensor: str) -> str:
 
 
 def maker(index: GraphIndex, tensor: str) -> NodeProto | None:
-    """The node that computed a tensor, before data movement."""
+    """The node that computes a tensor, before data movement."""
     return index.producer(origin(index, tensor))
 
 
 def users(index: GraphIndex, node: NodeProto) -> Iterator[tuple[NodeProto, str]]:
-    """Yield each node that computes on what a node makes, behind any data movement, and the tensor that it reads."""
+    """Yield each node that computes on a node's outputs, after data movement, and the tensor that it reads."""
     pending, seen = list(node.output), set(node.output)
     while pending:
         tensor = pending.pop(0)
@@ -59,7 +59,7 @@ def is_square(index: GraphIndex, node: NodeProto) -> bool:
 
 
 def reduced_axes(index: GraphIndex, node: NodeProto) -> tuple[int, ...] | None:
-    """The axes of a Reduce* node (an input or an attribute); None where they are not known."""
+    """The axes of a Reduce* node (an input or an attribute); None if unknown."""
     shape = index.shapes.get(node.input[0])
     axes: object = attribute(node, "axes")
     if axes is None and len(node.input) > 1 and node.input[1]:
@@ -75,7 +75,7 @@ def reduced_axes(index: GraphIndex, node: NodeProto) -> tuple[int, ...] | None:
 
 
 def reduced_elements(index: GraphIndex, node: NodeProto) -> int | None:
-    """How many elements a Reduce* or pooling node takes together; None where a size is not known."""
+    """The number of elements that a Reduce* or pooling node combines; None if a size is unknown."""
     kernel = attribute(node, "kernel_shape")
     if isinstance(kernel, list):
         return int(np.prod(kernel))
@@ -89,7 +89,7 @@ def reduced_elements(index: GraphIndex, node: NodeProto) -> int | None:
 
 
 def contracted(index: GraphIndex, node: NodeProto) -> int | None:
-    """Over how many terms a MatMul, Gemm or two-operand Einsum sums; None where a size is not known."""
+    """The number of terms in a sum of a MatMul, Gemm or two-operand Einsum; None if a size is unknown."""
     shape = index.shapes.get(node.input[0])
     if not shape:
         return None

@@ -1,4 +1,4 @@
-"""The float32 constants of a model in the types that its 16-bit form needs: each converted once per type."""
+"""The float32 constants of a model in the types that its 16-bit form needs, converted once per type."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _needs(index: GraphIndex, typing: Typing) -> dict[str, set[int]]:
 
 
 def _only_bounds(index: GraphIndex, name: str) -> bool:
-    """Whether a constant is only ever a bound of Clip: one beyond the type's range never binds, so nothing is lost."""
+    """Whether a constant is used only as a bound of Clip: beyond the type's range, it has no effect, so nothing is lost."""
     readers = index.consumers(name)
     return bool(readers) and all(node.op_type == "Clip" and node.input[0] != name for node in readers)
 

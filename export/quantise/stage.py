@@ -19,8 +19,8 @@ from ..precision.halves import FP16
 from ..precision.policy import Decision, decide_in
 from ..progress import Reporter
 from ..reference.original import Arrays
+from ..search.conversion_subject import ConversionSubject
 from ..search.evidence import Evidence, ReferenceRun
-from ..search.subject import Subject
 from .calibrate import Method, ranges
 from .data import Feeds, Split, split
 from .formats import Format
@@ -63,7 +63,7 @@ class _Calibrated:
 def quantise(
     model: ModelProto,
     kind: Format,
-    subject: Subject,
+    subject: ConversionSubject,
     origins: Origins,
     reporter: Reporter,
     *,
@@ -128,7 +128,7 @@ def parameters_of(skipped: Sequence[Skipped], origins: Origins) -> frozenset[str
     return frozenset(names)
 
 
-def _runs(subject: Subject, torch: Evaluate, feeds: Feeds) -> list[ReferenceRun]:
+def _runs(subject: ConversionSubject, torch: Evaluate, feeds: Feeds) -> list[ReferenceRun]:
     return [ReferenceRun("samples", feed, subject.original.run(feed, "float64"), torch(feed)) for feed in feeds]
 
 

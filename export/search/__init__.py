@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from .auto import convert_by_search
+from .conversion_subject import ConversionSubject
 from .driver import Aim, SearchOutcome, search
 from .evidence import Evidence, ReferenceRun, Score
 from .feeds import Inputs, build_inputs
-from .subject import Subject
 from .verdict import SearchReport, Verdict
 
 __all__ = [
     "Aim",
+    "ConversionSubject",
     "Evidence",
     "Inputs",
     "ReferenceRun",
     "Score",
     "SearchOutcome",
     "SearchReport",
-    "Subject",
     "Verdict",
     "build_inputs",
     "convert_by_search",

@@ -10,16 +10,16 @@ from ...runtime.spec import TensorSpec
 from ..precision import PrecisionResult, convert
 from ..precision.policy import Decision
 from ..progress import Reporter
+from .conversion_subject import ConversionSubject
 from .driver import Aim, search
 from .evidence import Evidence
 from .feeds import build_inputs
-from .subject import Subject
 from .verdict import SearchReport
 
 
 def convert_by_search(
     model: ModelProto,
-    subject: Subject,
+    subject: ConversionSubject,
     outputs: Sequence[TensorSpec],
     aim: Aim,
     reporter: Reporter,

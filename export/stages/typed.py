@@ -13,7 +13,7 @@ from ...runtime.spec import TensorSpec
 from ..precision import PrecisionResult, convert, half_type
 from ..quantise import format_of, quantise
 from ..reference.original import Original
-from ..search import Aim, SearchReport, Subject, convert_by_search
+from ..search import Aim, ConversionSubject, SearchReport, convert_by_search
 from ..source import CapturedModel
 from .files import EIGHT
 from .job import Job
@@ -71,7 +71,7 @@ def _to_sixteen_bits(
         )
     aim = Aim(options.precision_target or min(1.5, options.gate), options.gate, options.precision_time)
     logits = outputs[0].name if task == "classification" and len(outputs[0].axes) == 2 else None
-    subject = Subject(captured.original, captured.inputs, samples, logits, options.seed)
+    subject = ConversionSubject(captured.original, captured.inputs, samples, logits, options.seed)
     result, report = convert_by_search(model, subject, outputs, aim, job.reporter, keep_io=keep_io)
     job.note(report.text)
     return TypedResult(result, captured.original, report)
@@ -84,7 +84,7 @@ def _to_eight_bits(
     options, original = job.options, captured.original
     kind = format_of(options.precision)
     logits = captured.output_names[0] if task == "classification" else None
-    subject = Subject(original, captured.inputs, samples, logits, options.seed)
+    subject = ConversionSubject(original, captured.inputs, samples, logits, options.seed)
     quantised = quantise(
         model,
         kind,

@@ -1,10 +1,9 @@
-"""Sums over more than 2048 terms, or over a number that is not known, and running sums stay FP32.
+"""Sums over more than 2048 terms or an unknown number of terms, and running sums, stay FP32.
 
     ReduceSum, ReduceMean, ReduceL1, GlobalAveragePool, AveragePool over N > 2048;  CumSum
 
-Effect: a sum that is kept in FP16 stops growing at 2048 where terms of 1 are added (2048 + 1 = 2048) and ends at
-65504. Whether a kernel keeps it in FP16 no emulation on a CPU can show. Matrix products and convolutions sum in FP32
-on tensor cores.
+Effect: an FP16 sum of ones stops growing at 2048 (2048 + 1 = 2048), and ends at 65504. Emulation on a CPU cannot show
+whether a kernel sums in FP16. Matrix products and convolutions sum in FP32 on tensor cores.
 """
 
 from __future__ import annotations

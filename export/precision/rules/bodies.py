@@ -1,9 +1,9 @@
-"""If, Loop and Scan stay FP32 as a whole, and so do operators that ONNX defines for float32 alone.
+"""If, Loop and Scan stay FP32 as a whole, as do operators that ONNX defines for float32 only.
 
-    If(c) { body }   ->  unchanged, with casts before and behind it
+    If(c) { body }   ->  unchanged, with casts before and after it
 
-Types inside a body are tied to the state that a loop carries and to the other branch; nothing in an attention model
-is worth untangling them.
+The types in a body depend on the state that a loop carries and on the other branch. In an attention model, converting
+them is not worth the effort.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Constants that FP16 cannot hold keep their node in FP32, and what depends on them with it.
+"""Constants that FP16 cannot hold keep their node in FP32, with the nodes that depend on them.
 
-    Add(scores, -1e9)  ->  Softmax          FP16 has -inf in its place: a row that is masked in full becomes NaN
-    Div(x, Clip(norm, min=1e-12))           FP16 has 0 in its place: a row of zeros becomes 0 / 0
+    Add(scores, -1e9)  ->  Softmax          in FP16 it is -inf: a fully masked row becomes NaN
+    Div(x, Clip(norm, min=1e-12))           in FP16 it is 0: a row of zeros becomes 0 / 0
 
-A constant is too large when a finite value exceeds 65504 (``infinities`` and ``partial_masks`` have the masks that are
-wrong for some data only). It is too small when even its largest value lies below FP16's normal range,
-6.1e-5. A Clip bound beyond the range never binds and is left alone, as is a small vector that is only added (a
-bias: beside data in the normal range it changes nothing). A mask is followed forward through data movement
-and elementwise operators, an epsilon until what it guards has been divided by.
+A constant is too large if a finite value exceeds 65504 (``infinities`` and ``partial_masks`` handle masks that are wrong
+for some data only). It is too small if its largest value is below FP16's normal range, 6.1e-5. A Clip bound beyond the
+range has no effect and is ignored, as is a small vector that is only added (a bias: it changes nothing next to data in
+the normal range). A mask is followed forward through data movement and elementwise operators; an epsilon, until the
+division that it protects.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GUARDED = frozenset({"Log", "Pow", "Reciprocal", "Sqrt"})
 
 
 def find(index: GraphIndex, half: HalfType) -> Matches:
-    """Yield nodes with a constant that FP16 cannot hold, and the nodes that need its exact value."""
+    """Yield nodes with a constant that the type cannot hold, and the nodes that need its exact value."""
     extents: dict[str, Extent] = {}
     for node in index.nodes:
         for name in node.input:
@@ -41,12 +41,12 @@ def find(index: GraphIndex, half: HalfType) -> Matches:
 
 
 def _is_parameter(node: NodeProto, name: str) -> bool:
-    """Sizes and scales that stay float32 anyway."""
+    """Whether a constant is a size or scale, which stays float32 in any case."""
     return node.op_type == "Resize" and node.input[0] != name
 
 
 def _is_bias(index: GraphIndex, node: NodeProto, name: str) -> bool:
-    """Whether a constant is a vector that is only added; one number may be an epsilon."""
+    """Whether a constant is a vector that is only added; a single number may be an epsilon."""
     if node.op_type in ("Add", "Sub"):
         return int(np.prod(index.constants[name].dims)) > 1
     positions = {"BatchNormalization": (2, 3), "Conv": (2,), "ConvTranspose": (2,), "Gemm": (2,)}.get(node.op_type, ())
@@ -69,7 +69,7 @@ def _judge(index: GraphIndex, node: NodeProto, name: str, size: Extent, half: Ha
 
 
 def _epsilon(index: GraphIndex, start: NodeProto, name: str, half: HalfType) -> Matches:
-    """From an epsilon to the division, logarithm or power that it guards."""
+    """The nodes from an epsilon to the division, logarithm or power that it protects."""
     reason = f"it depends on constant {name!r}, which guards a division, a root or a logarithm and would vanish in {half.title}"
     pending, seen = [start], {start.name}
     while pending:

@@ -1,13 +1,13 @@
-"""Sampling positions stay FP32: GridSample, and all that leads to its grid or to a computed index.
+"""Sampling positions stay FP32: GridSample, and the nodes that compute its grid or an index.
 
-    theta = Gemm(features);  grid = MatMul(base, theta);  y = GridSample(x, grid)    these, and what lies between
+    theta = Gemm(features);  grid = MatMul(base, theta);  y = GridSample(x, grid)    these, and the nodes between them
     i = Cast<int>(Floor(u));  w = Sub(u, Floor(u));  v = Gather(x, i);  y = w * v       all but the last two
 
-The chain is followed backward from the grid (or from the float that becomes an index, a size or a shape) through
-elementwise operators, data movement, resampling and small contractions (K <= 4: an affine map), up to and with the
-first layer that makes it (Gemm, MatMul, Conv, Einsum). Elementwise operators on coordinates alone (interpolation
-weights) belong to it, and so does a product of positions with zeros, which marks those that are not finite: in FP16
-a position over 65504 would be one.
+The chain is followed backward from the grid (or from a float that becomes an index, a size or a shape) through
+elementwise operators, data movement, resampling and small contractions (K <= 4: an affine map), up to and including the
+first layer that computes it (Gemm, MatMul, Conv, Einsum). It includes elementwise operators on coordinates only
+(interpolation weights), and a product of positions with zeros, which marks positions that are not finite: in FP16, a
+position over 65504 is not finite.
 
 Effect: FP16 places a sample in a 256-pixel image on a raster of up to 1/16 pixel; a spatial transformer's image was
 off by 13 % with FP16 coordinates and by 3e-5 with FP32 ones. GridSample needs one type for image and grid, so the
@@ -26,10 +26,10 @@ from .rule import Matches, PrecisionRule
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
 _RESAMPLING = frozenset({"AffineGrid", "AveragePool", "Cast", "CumSum", "Resize"})
-# Up to here a contraction is a coordinate transform (homogeneous coordinates in 3-D), beyond it a layer.
+# A contraction of at most this length is a coordinate transform (homogeneous 3-D coordinates); a longer one is a layer.
 _AFFINE = 4
 
-# Where an integer decides which values are read, or how many there are: operator -> its inputs.
+# The inputs of operators that set which values are read, or their number.
 _INDEX_INPUTS: dict[str, tuple[int, ...]] = {
     "ConstantOfShape": (0,), "Expand": (1,), "Gather": (1,), "GatherElements": (1,), "GatherND": (1,), "OneHot": (0, 1),
     "Pad": (1,), "Range": (0, 1, 2), "Reshape": (1,), "Resize": (3,), "ScatterElements": (1,), "ScatterND": (1,),
@@ -45,7 +45,7 @@ _WEIGHT = "it works on sampling positions alone (interpolation weights come from
 
 
 def find(index: GraphIndex, half: HalfType) -> Matches:
-    """Yield GridSample nodes, the chains behind coordinates and indices, and what is computed from them alone."""
+    """Yield GridSample nodes, the chains that compute coordinates and indices, and nodes that use only these."""
     inner: set[str] = set()
     positions: set[str] = set()
     marks: set[str] = set()
@@ -76,7 +76,7 @@ def _zeros(index: GraphIndex, name: str) -> bool:
 
 
 def _chain(index: GraphIndex, start: str, reason: str, inner: set[str], seen: set[str]) -> Matches:
-    """Walk back from a tensor; ``inner`` collects what the chain makes behind its first layer, ``seen`` all tensors on it."""
+    """Walk back from a tensor. ``inner`` collects the chain's tensors after its first layer, ``seen`` all its tensors."""
     pending = [start]
     seen.add(start)
     while pending:
@@ -105,7 +105,7 @@ def _is_affine(index: GraphIndex, node: NodeProto) -> bool:
 
 
 def _becomes_index(index: GraphIndex, cast: NodeProto) -> bool:
-    """Whether the integers that a Cast makes reach an index, size or shape through integer arithmetic."""
+    """Whether the integers of a Cast reach an index, size or shape through integer arithmetic."""
     pending, seen = [cast.output[0]], {cast.output[0]}
     while pending:
         tensor = pending.pop()

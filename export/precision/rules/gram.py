@@ -1,10 +1,10 @@
-"""A product of a tensor with its own transpose stays FP32 with the scores that follow, up to their softmax.
+"""A product of a tensor with its own transpose stays FP32, with the following scores up to their softmax.
 
     energy = MatMul(x, Transpose(x));  Softmax(ReduceMax(energy) - energy)       DANet's channel attention over H*W
 
-Effect: the diagonal is a sum of K squares, so it is large whatever the data is: activations of rms 8 over 1024 places
-reach 65536, beyond FP16. Both factors have one source where only data movement and constant factors lie between; K
-must exceed 256 or be unknown. BF16 has the range for it. Source: Fu et al., arXiv:1809.02983, section 3.3.
+Effect: the diagonal is a sum of K squares, so it is always large: activations of rms 8 over 1024 places reach 65536, which
+exceeds FP16. The factors must have the same source through data movement and constant factors, and K must exceed 256 or
+be unknown. BF16 has enough range. Source: Fu et al., arXiv:1809.02983, section 3.3.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ENDS = frozenset({"LogSoftmax", "Softmax"})
 
 
 def find(index: GraphIndex, half: HalfType) -> Matches:
-    """Yield products of a tensor with itself, and what is computed from them up to a softmax."""
+    """Yield products of a tensor with itself, and the nodes from there to a softmax."""
     if half is BF16:
         return
     for node in index.nodes:
@@ -46,7 +46,7 @@ def find(index: GraphIndex, half: HalfType) -> Matches:
 
 
 def _source(index: GraphIndex, tensor: str) -> str:
-    """Back over data movement and constant factors."""
+    """The tensor before data movement and constant factors."""
     while (node := index.producer(tensor)) is not None:
         constant_factor = node.op_type in ("Div", "Mul") and len(index.single_inputs(node)) == 1
         if not (moves_data(node) or constant_factor):

@@ -1,8 +1,8 @@
-"""An infinite mask keeps its node in FP32, and the scores that it is put on.
+"""An infinite mask keeps its node in FP32, with the scores that it masks.
 
     Add(scores, -inf)  ->  Softmax          -inf is exact in FP16, but a score that overflowed plus it is NaN
 
-Only a score beyond 65504 meets the NaN, and such a score is wrong in FP16 without the mask too.
+Only a score beyond 65504 becomes NaN, and such a score is wrong in FP16 without the mask too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .rule import Matches, PrecisionRule
 
 
 def find(index: GraphIndex, half: HalfType) -> Matches:
-    """Yield nodes that add or choose an infinite constant, and what is computed from those."""
+    """Yield nodes that add or select an infinite constant, and the nodes that carry the result."""
     for node in index.nodes:
         if node.op_type not in MASKING:
             continue

@@ -1,9 +1,9 @@
-"""A softmax over more than 2048 keys, or over a number that is not known, stays FP32.
+"""A softmax over more than 2048 keys or an unknown number of keys stays FP32.
 
     Softmax, LogSoftmax, ReduceLogSumExp along an axis of N > 2048;  Exp -> ReduceSum over N > 2048 -> Div
 
-Effect: an online FP16 normaliser approaches the number of keys: it counts to 2048 exactly, stops growing there, and
-ends at 65504 (a map of 256x256 keys has 65,536). It is inside one kernel, where no emulation on a CPU looks.
+Effect: an FP16 normaliser approaches the number of keys. It counts exactly to 2048, can stop growing there, and ends at
+65504 (a map of 256x256 keys has 65,536). It is inside a kernel, where emulation on a CPU cannot show it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ALONG_AXIS = frozenset({"LogSoftmax", "Softmax"})
 
 
 def find(index: GraphIndex, half: HalfType) -> Matches:
-    """Yield softmax operators over many keys, and the nodes of spelled-out ones whose sum is that long."""
+    """Yield softmax operators over many keys, and the nodes of written-out softmaxes with such a sum."""
     for node in index.nodes:
         if node.op_type in _ALONG_AXIS:
             reason = _reason(_keys(index, node), half)

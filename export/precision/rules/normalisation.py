@@ -1,11 +1,11 @@
-"""Normalisation statistics stay FP32, as one operator or spelled out, up to the division by them.
+"""Normalisation statistics stay FP32, as one operator or written out, up to the division by them.
 
     LayerNormalization, InstanceNormalization, GroupNormalization, RMSNormalization, ReduceL2 …
     m = ReduceMean(x);  d = Sub(x, m);  v = ReduceMean(Mul(d, d));  y = Div(d, Sqrt(Add(v, eps)))
 
-Effect: the square of an activation of 256 is beyond FP16, so the variance is inf and the output zero or NaN.
-BatchNormalization at inference has stored statistics and may be FP16 (measured against FP64 under emulation: its
-error is that of one FP16 multiplication and addition); capture folds it into a convolution as a rule.
+Effect: the square of an activation of 256 exceeds FP16, so the variance is inf and the output zero or NaN.
+BatchNormalization at inference has stored statistics and may be FP16 (compared with FP64 under emulation, its error is
+that of one FP16 multiplication and addition); capture usually folds it into a convolution.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STATISTICS = {
 
 
 def find(index: GraphIndex, half: HalfType) -> Matches:
-    """Yield normalisation operators, and the statistics of spelled-out ones with what is divided by them."""
+    """Yield normalisation operators, and the statistics of written-out ones up to the division."""
     reason = _STATISTICS[half.name]
     for node in index.nodes:
         if node.op_type in _WHOLE:
@@ -79,7 +79,7 @@ def _squared_mean(index: GraphIndex, member: NodeProto) -> Iterator[NodeProto]:
 
 
 def _to_division(index: GraphIndex, statistic: NodeProto) -> list[NodeProto]:
-    """The nodes from a variance to the division by its root; empty where it is plain data, not divided by."""
+    """The nodes from a variance to the division by its root; empty if nothing divides by it."""
     came_from: dict[str, NodeProto] = {}
     pending, ends = [statistic], []
     seen = {statistic.name}

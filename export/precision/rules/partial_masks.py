@@ -1,9 +1,9 @@
-"""A constant mask that leaves a value in every row: -1e9 becomes -32752, which hides as well.
+"""A constant mask that leaves a value in every row: -1e9 becomes -32752, which also masks.
 
     Add(scores, [[0, -1e9], [-1e9, 0]])  ->  Softmax        blocks of local attention, causal masks
 
-The converter writes half of FP16's range, so that a score may be added, and two such masks. What remains is that a
-hidden score beyond 32752 would come back, and that the sum has three digits: a measurement may drop this.
+The converter writes half of FP16's range, so that a score, or two such masks, may be added. Two risks remain: a masked
+score beyond 32752 reappears, and the sum has three digits. A measurement may overrule this rule.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CARRIES = "it carries the large values that the mask {name!r} brings in"
 
 
 def find(index: GraphIndex, half: HalfType) -> Matches:
-    """Yield nodes that put a partial mask on scores, and what is computed from those."""
+    """Yield nodes that apply a partial mask to scores, and the nodes that carry the result."""
     for node in index.nodes:
         for name in node.input:
             if index.is_single(name) and is_partial(index, node, name, half):

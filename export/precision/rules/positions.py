@@ -1,13 +1,13 @@
-"""The angle of a position encoding that is computed in the graph stays FP32, with the sine or cosine of it.
+"""The angle of a position encoding that the graph computes stays FP32, with its sine or cosine.
 
     p = Cast<float>(Range(0, n));  a = Mul(p, frequency);  y = Sin(a)         all but p's integers
 
-The chain is followed backward from Sin and Cos through elementwise operators, data movement and outer products. It is
-one of positions where it ends in counted numbers (a cast integer, Range, CumSum) or in an input of the model; a sine
-of what a layer computed (SIREN) is none. A table that was folded to a constant is exact already.
+The chain is followed backward from Sin and Cos through elementwise operators, data movement and outer products. It belongs
+to positions if it ends in counted numbers (a cast integer, Range, CumSum) or in an input of the model. The sine of a
+layer's output (SIREN) does not. A table that was folded to a constant is exact already.
 
-Effect: FP16 counts exactly to 2048, and an angle of 512 rad has the raster of half a radian: neighbouring positions
-get the same code.
+Effect: FP16 counts exactly to 2048, and its numbers near 512 rad are half a radian apart: neighbouring positions get the
+same code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PRODUCTS = frozenset({"Einsum", "Gemm", "MatMul"})
 
 
 def find(index: GraphIndex, half: HalfType) -> Matches:
-    """Yield the sines and cosines of positions, and what their angles are computed by."""
+    """Yield the sines and cosines of positions, and the nodes that compute their angles."""
     for node in index.nodes:
         if node.op_type not in ("Cos", "Sin"):
             continue
@@ -41,7 +41,7 @@ def find(index: GraphIndex, half: HalfType) -> Matches:
 
 
 def _angle(index: GraphIndex, start: str) -> list[NodeProto] | None:
-    """The nodes between positions and an angle; None where it is no angle of positions."""
+    """The nodes between positions and an angle; None if it is not an angle of positions."""
     pending, seen, found, counted = [start], {start}, [], False
     while pending:
         tensor = pending.pop()

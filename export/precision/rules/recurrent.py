@@ -1,9 +1,9 @@
 """Recurrent operators stay FP32: RNN, GRU, LSTM.
 
-    h_t = GRU(x_t, h_{t-1})         the state goes through every step: its rounding adds up
+    h_t = GRU(x_t, h_{t-1})         the state passes through all steps: its rounding errors add up
 
-Effect: a state that changes by less than half a digit per step never changes. Nor does an engine gain much: one step
-after another is bound by latency.
+Effect: a state that changes by less than half a digit per step never changes. An engine gains little from FP16, because
+sequential steps are limited by latency.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     ReduceSum, ReduceMean, ReduceL1, GlobalAveragePool, AveragePool over 1024 < N <= 2048
 
-Effect: a sum of up to 1024 terms of a common size keeps three digits; beyond it the last one goes (``accumulations``
-says what happens beyond 2048).
+Effect: a sum of up to 1024 terms of similar size keeps three digits; a longer sum loses the last one (``accumulations``
+handles more than 2048 terms).
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Softmax stays FP32, as one operator or spelled out.
+"""Softmax stays FP32, as one operator or written out.
 
     Softmax, LogSoftmax, ReduceLogSumExp
-    m = ReduceMax(x);  e = Exp(Sub(x, m));  y = Div(e, ReduceSum(e))    sums may be unrolled, weights applied
+    m = ReduceMax(x);  e = Exp(Sub(x, m));  y = Div(e, ReduceSum(e))    with unrolled sums and weights
 
-Effect: exponentials span more powers of two than FP16 has. With few keys the operator as a whole is right in FP16
-where its scores are (measured on ViT: keeping every softmax gained nothing), so a measurement may drop this; ``long_softmax``
-has what it may not. An Exp that is not summed and divided by is no softmax and may be FP16.
+Effect: exponentials span more powers of two than FP16 has. With few keys, the operator is accurate in FP16 if its scores
+are (on ViT, FP32 softmaxes gained nothing), so a measurement may overrule this rule; ``long_softmax`` handles the others.
+An Exp without a sum that divides is not a softmax and may be FP16.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REASON = "the exponentials of a softmax and their sum need more range and digit
 
 
 def find(index: GraphIndex, half: HalfType) -> Matches:
-    """Yield softmax operators and the nodes of spelled-out ones."""
+    """Yield softmax operators, and the nodes of written-out ones."""
     reason = _REASON.format(half=half)
     for node in index.nodes:
         if node.op_type in _WHOLE:
@@ -38,14 +38,14 @@ def find(index: GraphIndex, half: HalfType) -> Matches:
 
 
 def spelled(index: GraphIndex) -> Iterator[list[NodeProto]]:
-    """Yield the nodes of each softmax that is written out: from the maximum to the division."""
+    """Yield the nodes of each written-out softmax, from the maximum to the division."""
     for node in index.nodes:
         if node.op_type == "Exp" and (path := _normaliser(index, node)):
             yield [node, *path, *_shift(index, node)]
 
 
 def _normaliser(index: GraphIndex, exp: NodeProto) -> list[NodeProto]:
-    """The nodes from an Exp to the division by its sum; empty where its sum is not divided by."""
+    """The nodes from an Exp to the division by its sum; empty if nothing divides by the sum."""
     came_from: dict[str, NodeProto] = {}
     summed = {exp.name: False}
     pending, found = [exp], []

@@ -11,7 +11,7 @@ from ..reference.original import Original
 
 
 @dataclass(frozen=True)
-class Subject:
+class ConversionSubject:
     """The original model with its input specs and the user's samples, if any.
 
     ``logits`` names a classifier's output, whose largest element is the answer. ``seed`` draws random inputs and the
