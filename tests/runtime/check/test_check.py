@@ -177,7 +177,7 @@ def test_an_engine_without_a_gpu_is_not_run_and_no_failure(make: Make) -> None:
 
 
 @pytest.mark.skipif(cuda_device() is not None, reason="a GPU is here")
-def test_nothing_that_ran_is_nothing_proved(make: Make) -> None:
+def test_a_check_without_any_run_does_not_pass(make: Make) -> None:
     stages = (("engine-fp16", "engines/a.engine", "float16"),)
     result = check(make({"engines/a.engine": b"plan"}, lambda m: replace(m, engines=(_engine(),)), stages))
     assert [row.verdict for row in result.rows] == ["not run"]

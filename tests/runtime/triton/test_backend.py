@@ -191,7 +191,7 @@ def test_auto_looks_where_the_triton_on_the_path_has_its_backends(affine_bundle,
     ("options", "says"),
     [
         ({"backend": "onnxruntime", "session": "ort-cpu"}, "require the Python backend, and the backend is onnxruntime"),
-        ({"backend": "onnxruntime", "threads": 2}, "--session and --threads belong to the Python backend"),
+        ({"backend": "onnxruntime", "threads": 2}, "--session and --threads require the Python backend"),
         ({"backend": "onnxruntime", "precision": "int8"}, "has no int8 model. it has fp32"),
         ({"backends": Path("/nowhere/backends")}, "/nowhere/backends is not a directory of Triton's backends"),
     ],

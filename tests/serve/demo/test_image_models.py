@@ -56,7 +56,7 @@ def test_a_part_that_clients_do_not_call_is_neither(bundles: list[Path]) -> None
     assert image_models([written(bundles[0], "encoder")]) == ([], [])
 
 
-def test_the_scale_and_the_names_are_those_of_the_images_that_the_bundle_was_proved_on(
+def test_scale_and_names_are_those_of_the_sample_images(
     signs: ImageModel, bundles: list[Path], demo_tools: Any
 ) -> None:
     assert (signs.scale.mean, signs.scale.std, signs.known) == (demo_tools.MEAN, demo_tools.STD, True)
