@@ -20,7 +20,7 @@ FP32, FP16 = "model.onnx", "model.fp16.onnx"
 class Row:
     """What came of one architecture. ``failed`` is the stage that stopped it, ``reason`` its one line; both empty where all passed.
 
-    ``ratio32`` and ``ratio16``: the largest error of an output, as a multiple of PyTorch's own at that precision.
+    ``ratio32`` and ``ratio16``: the largest error of an output, as a multiple of PyTorch's at that precision.
     """
 
     package: str

@@ -3,7 +3,7 @@
     python -m attnexport.benchmarks.precision_search --json benchmarks/precision_search.json [--doc docs/benchmarks.md] [NET ...]
 
 Errors are max|err| / max|truth| under emulation, over 64 inputs that no search has seen. Each network is searched to
-the tolerance of the table that it is held to, and with the default target of 1.5 times PyTorch's own error. Nodes are
+the tolerance of the table that it is held to, and with the default target of 1.5 times PyTorch's error. Nodes are
 those that compute; data movement takes the type of its data.
 """
 
@@ -156,7 +156,7 @@ def measure(name: str) -> list[Row]:
 def table(rows: list[Row]) -> str:
     """The table of docs/benchmarks.md."""
     lines = [
-        "| network | nodes in FP32 | casts | max error | rms / PyTorch's own | verdict | evaluations | CPU s |",
+        "| network | nodes in FP32 | casts | max error | rms / PyTorch's | verdict | evaluations | CPU s |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

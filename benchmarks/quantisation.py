@@ -68,7 +68,7 @@ def measure(network: str, precision: str, method: str) -> Row:
         record = next(one for one in manifest.parity if one.stage == f"emulated-{precision}")
         real, top = record.detail["parts"]["samples"], record.detail["top1"]
         # The gate's floor is half an ulp of FP16 at the rms of the truth.
-        relative = real["ratio"] * real["own_rms"] / (real["floor"] * 2**11)
+        relative = real["ratio"] * real["torch_rms"] / (real["floor"] * 2**11)
         return Row(
             network, precision, method, manifest.files[f"model.{precision}.onnx"].bytes,
             manifest.precision.counts.get("quantised", 0), relative, real["ratio"],
@@ -80,7 +80,7 @@ def measure(network: str, precision: str, method: str) -> Row:
 def table(rows: list[Row]) -> str:
     """The table of docs/benchmarks.md."""
     lines = [
-        "| network | precision, ranges | file | layers in 8 bits | error | x PyTorch's own | accuracy, original's | stage |",
+        "| network | precision, ranges | file | layers in 8 bits | error | x PyTorch's | accuracy, original's | stage |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -91,7 +91,7 @@ def main(folder: Path) -> None:
     # 2. Prove it: every file against its hash, every model against the original in FP64.
     proof = bundle.verify()
     for row in proof.rows:
-        error = "" if row.ratio is None else f", {row.ratio:.2f} times PyTorch's own error"
+        error = "" if row.ratio is None else f", {row.ratio:.2f} times PyTorch's error"
         print(f"  {row.stage}: {row.verdict}{error}")
     assert proof.passed
 

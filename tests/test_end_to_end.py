@@ -99,7 +99,7 @@ def test_fp32_errs_at_most_twice_as_much_as_pytorch_and_fp16_is_held_under_emula
     for record in records.values():
         assert record.gate.passed
         assert 0 < record.gate.ratio <= (1.5 if record.stage == "emulated-fp16" else 2.0)
-        assert record.gate.own_rms > 0
+        assert record.gate.torch_rms > 0
     assert records["onnx-fp32"].detail["top1"]["agreement"] == 1.0
     top1 = records["emulated-fp16"].detail["top1"]
     assert top1["disagreements"] == top1["within_margin"] and top1["agreement"] >= 0.995
@@ -288,7 +288,7 @@ def test_a_failed_gate_exits_1_and_leaves_nothing_unless_asked(
     words = [EXAMPLES / "digits_stn_cbam.pt", "--precision", "fp32", "--static", "--gate", "1e-6", "--out", "x.attn"]
     assert run(*words) == 1
     err = capfd.readouterr().err
-    assert "times as much as PyTorch's own float32" in err
+    assert "times as much as PyTorch's float32" in err
     assert "--keep-failed" in err
     assert list(tmp_path.iterdir()) == []
     assert run(*words, "--keep-failed") == 1

@@ -25,7 +25,7 @@ MOST_DOUBLINGS = 24
 class BenchOptions:
     """One benchmark: of ``bundle``, or of what an export of ``model`` makes (its precision and engine, nothing kept).
 
-    With a bundle ``model`` is what it was made of, and brings PyTorch's own contenders in. ``contenders``: their names,
+    With a bundle ``model`` is what it was made of, and brings PyTorch's contenders in. ``contenders``: their names,
     none for all that can run here. ``batches``: sizes of the batch, none for the profile's min and opt. ``sizes``: of
     other free axes by symbol, else their opt. ``target_latency``: milliseconds. ``memory``: measure the peak memory of
     each contender, in a process of its own. ``png``: a chart is wanted, so matplotlib has to be here.

@@ -135,7 +135,7 @@ class _StageSearch:
                 judged = judge(stage, taps, self.truth, optimize=True)
                 by_runtime = bool(judged.failed)
             worst = max(judged.outputs, key=lambda one: one.ratio)
-            record.detail = f"error {worst.ratio:.2f}x PyTorch's own {stage.precision}" + (
+            record.detail = f"error {worst.ratio:.2f}x PyTorch's {stage.precision}" + (
                 f", too much for {len(judged.failed)} of {len(judged.outputs)} outputs" if judged.failed else ""
             )
         return _Opened(stage.name, stage.precision, taps, judged, by_runtime)

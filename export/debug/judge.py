@@ -30,12 +30,12 @@ def few(cases: Sequence[Case]) -> list[Case]:
 
     A stage that is wrong is wrong on these; a ratio close to the gate may fall on its other side.
     """
-    smallest = min((_shapes(case) for case in cases if case.origin == "random"), key=_elements)
+    smallest = min((_shapes(case) for case in cases if case.kind == "random"), key=_elements)
     taken: set[object] = set()
     found = []
     for case in cases:
-        key = (case.origin, _shapes(case))
-        if (case.origin == "random" and _shapes(case) == smallest) or key not in taken:
+        key = (case.kind, _shapes(case))
+        if (case.kind == "random" and _shapes(case) == smallest) or key not in taken:
             found.append(case)
         taken.add(key)
     return found
@@ -93,7 +93,7 @@ class Judged:
 
 
 def judge(stage: StageModel, taps: TensorReader, truth: Truth, *, optimize: bool = False) -> Judged:
-    """Hold a stage to the gate of the export: PyTorch's own error at that precision, times the factor.
+    """Hold a stage to the gate of the export: PyTorch's error at that precision, times the factor.
 
     Random inputs and samples are judged apart, as the export does. The case is the smallest on which a failing output
     errs too much, else the smallest of all. ``optimize``: with what ONNX Runtime makes of the graph before it runs it.
@@ -126,8 +126,8 @@ def _of_output(
     """A verdict for each origin of the cases, with the smallest case that shows it."""
     name = spec.name
     precision = stage.precision if spec.numpy_dtype.kind == "f" else spec.dtype
-    for origin in dict.fromkeys(case.origin for case in truth.cases):
-        mine = [i for i, case in enumerate(truth.cases) if case.origin == origin]
+    for origin in dict.fromkeys(case.kind for case in truth.cases):
+        mine = [i for i, case in enumerate(truth.cases) if case.kind == origin]
         for i in mine:
             wrong = broken([spec], {name: results[i][name]}, true[i], stage.name)
             if wrong is not None:
@@ -146,7 +146,7 @@ def _of_output(
             over = [i for i in mine if not alone[i].passed]
             case = truth.cases[min(over or mine, key=lambda i: _bytes(truth.cases[i]))]
             fault = "" if gate.passed else (
-                f"output {name!r} of {stage.name} errs {gate.ratio:.3g} times as much as PyTorch's own {stage.precision} "
+                f"output {name!r} of {stage.name} errs {gate.ratio:.3g} times as much as PyTorch's {stage.precision} "
                 f"on {origin} inputs, and {truth.factor:g} is allowed"
             )  # fmt: skip
             yield OutputError(stage.name, stage.precision, name, case.name, relative, gate.ratio, fault), case
@@ -160,7 +160,7 @@ def _gate(
         meter.add(got, true)
         own.add(plain, true)
     figures = meter.figures()
-    return Gate.judge(figures, own_rms=own.figures().rms, precision=precision, factor=factor), figures.relative
+    return Gate.judge(figures, torch_rms=own.figures().rms, precision=precision, factor=factor), figures.relative
 
 
 def _as_promised(got: Mapping[str, np.ndarray], outputs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:

@@ -63,7 +63,7 @@ def tensor_rows(flow: Flow, compared: Mapping[str, Compared], trail: Trail, type
         rows.append(
             TensorError(
                 name, node.name, node.op_type, origin.module, origin.kind, origin.source, one.shape, kind,
-                one.figures.relative, one.figures.max_abs, one.truth_rms,
+                one.figures.relative, one.figures.max_abs, one.reference_rms,
             )
         )  # fmt: skip
     return tuple(rows)

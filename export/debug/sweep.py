@@ -30,7 +30,7 @@ class Compared:
     shape: tuple[int, ...]
     dtype: str
     figures: Figures
-    truth_rms: float
+    reference_rms: float
     """Of all finite values of the original's, also where the stage's are not."""
 
     @property

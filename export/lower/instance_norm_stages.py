@@ -20,7 +20,7 @@ import numpy as np
 
 from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known
-from .lowering import Lowering, Where, usual_shape
+from .lowering import Lowering, Where, opt_shape
 
 LARGE = 1 << 14
 """Values in a map from which on the kernel's sums err by several times what PyTorch's do."""
@@ -39,7 +39,7 @@ def _cut(length: int) -> tuple[int, ...] | None:
 
 def _refuse(node: Any, where: Where) -> str | None:
     x = node.inputs[0]
-    shape = usual_shape(x) or x.shape
+    shape = opt_shape(x) or x.shape
     if shape is None or len(shape) < 3 or not all(isinstance(size, int) for size in shape[2:]):
         return "the size of the map is not known"
     if math.prod(shape[2:]) < LARGE:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..graph.builder import Value
 from ..graph.values import known
-from .lowering import usual_shape
+from .lowering import opt_shape
 
 LEADING = 3
 """Axes before the space axes: batch, heads, channels."""
@@ -86,7 +86,7 @@ def lengths(value: Value, first: int, count: int) -> tuple[int, ...]:
 
     An axis of which nothing is known counts ``GUESS``, the batch 1: all forms cost in proportion to it.
     """
-    usual = usual_shape(value)
+    usual = opt_shape(value)
     sizes = [known(value, axis) if usual is None else usual[axis] for axis in range(first, first + count)]
     return tuple(size or (GUESS if axis else 1) for axis, size in enumerate(sizes, first))
 

@@ -60,10 +60,10 @@ def note_usual_shapes(tensors: Iterable[Value], shapes: Mapping[str, Sequence[in
     """Keep with each tensor the shape that it has at the optimum of every axis, for estimates."""
     for tensor in tensors:
         if tensor.name in shapes:
-            tensor.usual_shape = list(shapes[tensor.name])
+            tensor.opt_shape = list(shapes[tensor.name])
 
 
-def usual_shape(value: Value) -> list[int] | None:
+def opt_shape(value: Value) -> list[int] | None:
     """The shape at the optimum, where it was noted."""
-    shape: list[int] | None = getattr(value, "usual_shape", None)
+    shape: list[int] | None = getattr(value, "opt_shape", None)
     return shape

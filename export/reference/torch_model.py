@@ -1,4 +1,4 @@
-"""The original model as the measure of everything: its FP64 result is the truth, its FP32, FP16 and BF16 results are PyTorch's own error.
+"""The original model as the measure of everything: its FP64 result is the truth, its FP32, FP16 and BF16 results are PyTorch's error.
 
 FP64: a copy of the module in double, run with the default dtype float64 and with every request for a smaller float widened, so that a
 ``.float()`` inside ``forward`` does not round the truth. Nothing else is changed; the capture's modes are not active here.

@@ -14,7 +14,7 @@ LEFT, TOP, BOTTOM = 64, 22, 46
 
 @dataclass(frozen=True)
 class Dot:
-    """One stage's error (relative, from 0) and PyTorch's own at the same precision; ``label`` is written beside it.
+    """One stage's error (relative, from 0) and PyTorch's at the same precision; ``label`` is written beside it.
 
     ``kind``: the class that colours it.
     """
@@ -35,7 +35,7 @@ class Track:
 
 
 def stage_chart(tracks: Sequence[Track], stages: Sequence[str], title: str, width: int = 760) -> Markup:
-    """Errors by stage on a logarithmic axis: a line for each track, dashes for PyTorch's own error."""
+    """Errors by stage on a logarithmic axis: a line for each track, dashes for PyTorch's error."""
     height = 290 if width > 600 else 250
     values = [v for track in tracks for dot in track.dots for v in (dot.error, dot.own) if 0 < v < math.inf]
     low = math.floor(math.log10(min(values, default=1e-8)) - 0.4)

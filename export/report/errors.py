@@ -1,4 +1,4 @@
-"""Error by stage: how far each step of the export is from the truth, beside PyTorch's own error there."""
+"""Error by stage: how far each step of the export is from the truth, beside PyTorch's error there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def errors(content: Content) -> Markup | None:
     more = f"The {MOST} outputs that err most are drawn; all are in the table. " if len(ranked) > MOST else ""
     lead = (
         "Each dot is the export after one stage: its rms error against the original in FP64, relative to the output. The dashes are "
-        f"PyTorch’s own error at that precision; the number is the ratio of the two. {more}"
+        f"PyTorch’s error at that precision; the number is the ratio of the two. {more}"
     )
     notes = sorted({note for entry in entries for note in entry.notes})
     return section(
@@ -46,7 +46,7 @@ def _kind(precision: str) -> str:
 def _legend(entries: tuple[Attribution, ...]) -> Markup:
     found = dict.fromkeys(step.precision for entry in entries for step in entry.steps)
     marks = [tag("span", tag("i", class_=_kind(one)), f"after a stage, {words.precision(one)}") for one in found]
-    return tag("p", marks, tag("span", tag("i", class_="own"), "PyTorch’s own error"), class_="legend")
+    return tag("p", marks, tag("span", tag("i", class_="own"), "PyTorch’s error"), class_="legend")
 
 
 def _chart(output: str, entries: list[Attribution], several: bool) -> Markup:
@@ -57,7 +57,7 @@ def _chart(output: str, entries: list[Attribution], several: bool) -> Markup:
     for entry in entries:
         dots = []
         for i, step in enumerate(entry.steps):
-            own = step.own_rms / step.figures.truth_rms if step.figures.truth_rms else 0.0
+            own = step.torch_rms / step.figures.reference_rms if step.figures.reference_rms else 0.0
             # Steps that change nothing need no number again.
             same = i > 0 and step.precision == entry.steps[i - 1].precision and abs(step.growth) < 0.005
             kind = words.precision(step.precision)
@@ -83,7 +83,7 @@ def _table(entries: tuple[Attribution, ...]) -> Markup:
                 [
                     code(entry.output), words.stage(entry.form), step.stage, words.precision(step.precision),
                     words.power(figures.relative), words.power(figures.max_abs),
-                    words.power(step.own_rms / figures.truth_rms if figures.truth_rms else 0.0), words.times(step.ratio),
+                    words.power(step.torch_rms / figures.reference_rms if figures.reference_rms else 0.0), words.times(step.ratio),
                     f"{step.growth:+.2f}×", words.power(max(0.0, 1 - figures.cosine)),
                 ]
             )  # fmt: skip

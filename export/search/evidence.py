@@ -97,7 +97,7 @@ class Evidence:
                 meters.setdefault(key, ErrorMeter()).add(run.torch[name], reference)
                 dtypes[key] = "float16" if reference.dtype.kind == "f" else str(reference.dtype)
         figures = {key: meter.figures() for key, meter in meters.items()}
-        return {key: max(f.rms, rounding_floor(dtypes[key], f.truth_rms)) for key, f in figures.items()}
+        return {key: max(f.rms, rounding_floor(dtypes[key], f.reference_rms)) for key, f in figures.items()}
 
     def score(self, results: Sequence[Arrays]) -> Score:
         """Compare one result per run with the reference."""

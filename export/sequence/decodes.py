@@ -2,7 +2,7 @@
 
 The truth is a greedy decode by the ORIGINAL in FP64. Every exported form decodes freely, fed its own tokens and states. Where
 a row first differs, the truth must have had a tie: its best and second log-probability nearer than 2 x factor x the largest
-error that PyTorch's own log-probabilities have at that precision, fed the truth's tokens. (Two log-probabilities can change places
+error that PyTorch's log-probabilities have at that precision, fed the truth's tokens. (Two log-probabilities can change places
 only where both errors together reach their distance.) After that place a row is another sentence and proves nothing.
 """
 
@@ -73,7 +73,7 @@ def verify_decodes(
     for number, (stage, files, precision) in enumerate(forms):
         reporter.progress(number / len(forms), stage)
         if precision not in own:
-            own[precision] = truth.own_error(_original(plan, originals, precision, facts, parts), precision)
+            own[precision] = truth.torch_error(_original(plan, originals, precision, facts, parts), precision)
         record = DecodeAgreement(stage, files, precision, 1, 0, 0, 0, 0, 0, own[precision], factor, True)
         with ExitStack() as stack:
             decoder, _ = open_form(parts, facts, record, stack, reporter.note)
@@ -139,7 +139,7 @@ class _Truth:
         margins[np.arange(tokens.shape[1]) >= lengths(tokens, self._facts.end)[:, None]] = np.inf
         return margins
 
-    def own_error(self, decoder: SequenceDecoder, precision: str) -> float:
+    def torch_error(self, decoder: SequenceDecoder, precision: str) -> float:
         """The largest error of ``decoder``'s log-probabilities, fed the truth's tokens; at least one rounding of the precision."""
         largest = most = 0.0
         for name, source in self._feeds.items():

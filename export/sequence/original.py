@@ -1,4 +1,4 @@
-"""The original network as a pair of sessions, at any precision: what decodes are held to, and what PyTorch's own error is taken from."""
+"""The original network as a pair of sessions, at any precision: what decodes are held to, and what PyTorch's error is taken from."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from ..verify.cases import build_cases, draws, few_samples
 from ..verify.module_errors import look_inside
 from ..verify.sampled import image_input, keep_sampled
 from ..verify.shown import Shown, ran_at_export
-from ..verify.variant import Form
+from ..verify.variant import Variant
 from ..verify.verify import Verification, verify
 from .build import BuiltModels
 from .files import FP32, PRECISION, TYPED
@@ -74,13 +74,13 @@ def verify_models(
     return VerifiedModels(verification, tuple(inside.errors), ran)
 
 
-def _forms(job: Job, built: BuiltModels, engines: Sequence[EngineRecord], folder: Path) -> Iterator[Form]:
+def _forms(job: Job, built: BuiltModels, engines: Sequence[EngineRecord], folder: Path) -> Iterator[Variant]:
     """Open each model and engine that this machine can run."""
     model_type = job.options.model_type
     dtypes = {spec.name: spec.dtype for spec in built.outputs}
 
-    def form(stage: str, file: str, kind: str, backend: str, step: Stage | None) -> Form:
-        return Form(stage, file, PRECISION[kind], open_session(folder / file, backend, dtypes, spin=False), step)
+    def form(stage: str, file: str, kind: str, backend: str, step: Stage | None) -> Variant:
+        return Variant(stage, file, PRECISION[kind], open_session(folder / file, backend, dtypes, spin=False), step)
 
     yield form("onnx-fp32", FP32, "fp32", "onnxruntime", Stage.LOWER)
     if model_type == "fp16":  # ONNX Runtime's CPU provider has no BF16 operators

@@ -19,14 +19,14 @@ from .kernel import INEXACT, without_kernel
 from .measure import Measured, Steps, chosen
 
 if TYPE_CHECKING:
-    from .variant import Form
+    from .variant import Variant
 
 __all__ = ["Fault", "Measured", "StageModels", "attribute", "broken", "chosen"]
 
 
 def attribute(
     made: StageModels,
-    forms: Sequence[Form],
+    forms: Sequence[Variant],
     original: Original,
     outputs: Sequence[TensorSpec],
     measured: Sequence[Measured],
@@ -62,7 +62,7 @@ def attribute(
     return found, texts
 
 
-def _chain_of(chains: Sequence[Chain], forms: Sequence[Form], fault: Fault) -> Chain | None:
+def _chain_of(chains: Sequence[Chain], forms: Sequence[Variant], fault: Fault) -> Chain | None:
     """The chain that ends in the fault's form; for a form that shows no step (FP16 in ONNX Runtime), the one to its file."""
     form = forms[fault.form]
     own = [chain for chain in chains if chain.form == fault.form]
@@ -73,7 +73,7 @@ def _chain_of(chains: Sequence[Chain], forms: Sequence[Form], fault: Fault) -> C
 def _blame(
     made: StageModels,
     chain: Chain,
-    forms: Sequence[Form],
+    forms: Sequence[Variant],
     original: Original,
     outputs: Sequence[TensorSpec],
     fault: Fault,
@@ -91,7 +91,7 @@ def _blame(
         spec = next(spec for spec in outputs if spec.name == fault.output)
         figures = steps.figures(chain, spec)
         precision = figures[-1].precision if spec.numpy_dtype.kind == "f" else spec.dtype
-        allowed = max(figures[-1].own_rms, rounding_floor(precision, figures[-1].figures.truth_rms))
+        allowed = max(figures[-1].torch_rms, rounding_floor(precision, figures[-1].figures.reference_rms))
         step = guilty(figures, factor * allowed)
         stage = step.stage
         if precision == "float32" and step.figures.rms > factor * allowed:

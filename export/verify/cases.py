@@ -32,10 +32,10 @@ FEW_BYTES = 1 << 19
 
 @dataclass(frozen=True)
 class Case:
-    """One run of the model. ``origin``: ``random`` or ``samples``; ``golden``: whether it is stored in the bundle."""
+    """One run of the model. ``kind``: ``random`` or ``samples``; ``golden``: whether it is stored in the bundle."""
 
     name: str
-    origin: str
+    kind: str
     feeds: dict[str, np.ndarray]
     labels: np.ndarray | None
     golden: bool
@@ -89,7 +89,7 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int,
 
 def few_samples(cases: Sequence[Case]) -> Case:
     """What to look into a network with: real samples before random inputs, as many as are not large, else the least."""
-    real = [case for case in cases if case.origin == "samples"] or list(cases)
+    real = [case for case in cases if case.kind == "samples"] or list(cases)
     small = [case for case in real if _bytes(case.feeds) <= FEW_BYTES]
     return max(small, key=lambda case: _bytes(case.feeds)) if small else min(real, key=lambda case: _bytes(case.feeds))
 

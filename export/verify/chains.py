@@ -24,7 +24,7 @@ from .trail import Trail
 
 if TYPE_CHECKING:
     from ..capture import Captured
-    from .variant import Form
+    from .variant import Variant
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class StageModels:
                 trail.lowered(result.applied)
         return trail
 
-    def chains(self, forms: Sequence[Form]) -> tuple[Chain, ...]:
+    def chains(self, forms: Sequence[Variant]) -> tuple[Chain, ...]:
         """A chain for each form that is a step of one: ``Form.step`` says which."""
         at = {(form.step, form.precision): i for i, form in enumerate(forms) if form.step}
         start = (

@@ -29,7 +29,7 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Measured:
-    """One case as verification ran it: the truth, PyTorch's own results by precision, and the forms' by index."""
+    """One case as verification ran it: the truth, PyTorch's results by precision, and the forms' by index."""
 
     case: Case
     truth: Arrays
@@ -42,9 +42,9 @@ def chosen(cases: Sequence[Case]) -> list[Case]:
     small = [c for i, c in enumerate(cases) if i == 0 or sum(a.nbytes for a in c.feeds.values()) <= ENOUGH_BYTES]
     found: dict[tuple[object, ...], Case] = {}
     for case in small:
-        if case.origin == "random":
+        if case.kind == "random":
             found.setdefault(tuple(a.shape for a in case.feeds.values()), case)
-    samples = [c for c in small if c.origin == "samples"]
+    samples = [c for c in small if c.kind == "samples"]
     largest = max(samples, key=lambda c: len(next(iter(c.feeds.values()))), default=None)
     return [*found.values(), *((largest,) if largest is not None else ())]
 
@@ -109,7 +109,7 @@ class Steps:
             figures = _meter(got, truth).figures()
             own = _meter([m.own[step.precision][spec.name] for m in self.measured], truth).figures().rms
             held = step.precision if spec.numpy_dtype.kind == "f" else spec.dtype
-            allowed = max(own, rounding_floor(held, figures.truth_rms))
+            allowed = max(own, rounding_floor(held, figures.reference_rms))
             now = figures.rms / allowed if allowed > 0 else math.inf if figures.rms else 0.0
             growth = now - ratio if step.precision == precision and math.isfinite(ratio) else now
             added = _meter(got, before).figures().rms

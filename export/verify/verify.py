@@ -1,4 +1,4 @@
-"""The verify stage: every exported form against the original module in FP64, beside PyTorch's own error at the same precision."""
+"""The verify stage: every exported form against the original module in FP64, beside PyTorch's error at the same precision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..progress import Reporter
 from ..reference.original import Original, Precision
 from .attribution import Fault, Measured, StageModels, attribute, broken, chosen
 from .cases import Case
-from .variant import Form
+from .variant import Variant
 
 
 @dataclass
@@ -45,7 +45,7 @@ class _Meters:
         meter = ErrorMeter()
         meter.add(got, truth)
         self.every.setdefault(name, ErrorMeter()).merge(meter)
-        for part in (case.origin, *(("golden",) if case.golden else ())):
+        for part in (case.kind, *(("golden",) if case.golden else ())):
             self.parts.setdefault((part, name), ErrorMeter()).merge(meter)
         if got.size:
             self.cases[case.name, name] = meter.figures().rms
@@ -55,7 +55,7 @@ class _Meters:
 class _Held:
     """One form as it is held to the truth: its errors, the metrics of its outputs by origin of the cases, and its fault if it broke."""
 
-    form: Form
+    form: Variant
     meters: _Meters = field(default_factory=_Meters)
     metrics: dict[tuple[str, str], list[Metric]] = field(default_factory=dict)
     fault: Fault | None = None
@@ -63,7 +63,7 @@ class _Held:
 
 def verify(
     original: Original,
-    forms: Sequence[Form],
+    forms: Sequence[Variant],
     cases: Sequence[Case],
     outputs: Sequence[TensorSpec],
     task: str | None,
@@ -74,7 +74,7 @@ def verify(
 ) -> Verification:
     """Run every form on every case.
 
-    Each output of each form is held to ``factor`` times PyTorch's own rms error, over the random cases and over the samples apart, so that
+    Each output of each form is held to ``factor`` times PyTorch's rms error, over the random cases and over the samples apart, so that
     neither hides the other; a classifier's top-1 may differ only where the truth is a tie. Failures are collected, not raised. ``made``:
     what the stages made, so that each error is attributed to the stage that adds it; ``maps``: the outputs that are attention maps.
     """
@@ -141,7 +141,7 @@ def _hold(
         name = spec.name
         one.meters.add(case, name, got[name], truth[name])
         metrics = one.metrics.setdefault(
-            (case.origin, name), metrics_for(task, spec, first=spec is outputs[0], is_map=name in maps)
+            (case.kind, name), metrics_for(task, spec, first=spec is outputs[0], is_map=name in maps)
         )
         for metric in metrics:
             metric.add(got[name], truth[name], plain[name], case.labels)
@@ -168,13 +168,13 @@ def _judge(
     for (part, output), meter in one.meters.parts.items():
         if output != name:
             continue
-        own_rms = own.parts[(part, name)].figures().rms
-        gates[part] = Gate.judge(meter.figures(), own_rms=own_rms, precision=precision, factor=factor)
+        torch_rms = own.parts[(part, name)].figures().rms
+        gates[part] = Gate.judge(meter.figures(), torch_rms=torch_rms, precision=precision, factor=factor)
     worst = max(gates, key=lambda part: gates[part].ratio)
     gate = gates[worst]
     if not gate.passed:
         text = (
-            f"output {name!r} of {form.stage} errs {gate.ratio:.3g} times as much as PyTorch's own {form.precision} "
+            f"output {name!r} of {form.stage} errs {gate.ratio:.3g} times as much as PyTorch's {form.precision} "
             f"on {worst} inputs, and {factor:g} is allowed"
         )
         faults.append(Fault(index, name, text, _telling(one, own, name, factor, worst, cases)))
@@ -198,7 +198,7 @@ def _judge(
         output=name,
         figures=one.meters.every[name].figures(),
         gate=gate,
-        own_rms=golden.figures().rms if golden is not None else own.every[name].figures().rms,
+        torch_rms=golden.figures().rms if golden is not None else own.every[name].figures().rms,
         detail=detail,
     )
     return record, faults
@@ -207,7 +207,7 @@ def _judge(
 def _telling(one: _Held, own: _Meters, name: str, factor: float, part: str, cases: Sequence[Case]) -> Case:
     """The smallest case of ``part`` on which the output errs more than is allowed; else the one on which it errs most."""
     candidates = [
-        c for c in cases if (c.origin == part or (part == "golden" and c.golden)) and (c.name, name) in one.meters.cases
+        c for c in cases if (c.kind == part or (part == "golden" and c.golden)) and (c.name, name) in one.meters.cases
     ]
     ratios = {
         c.name: one.meters.cases[c.name, name] / max(own.cases[c.name, name], np.finfo(float).tiny) for c in candidates

@@ -23,7 +23,7 @@ class StepFigures:
     """One output after one stage.
 
     ``figures``: against the truth. ``added``: rms of the difference to the step before (to the truth for the first).
-    ``ratio``: the rms as a multiple of PyTorch's own error at ``precision``, ``own_rms`` or half an ulp where that is
+    ``ratio``: the rms as a multiple of PyTorch's error at ``precision``, ``torch_rms`` or half an ulp where that is
     larger; ``growth``: what of the ratio is new since the last step of the same precision.
     """
 
@@ -31,7 +31,7 @@ class StepFigures:
     precision: str
     figures: Figures
     added: float
-    own_rms: float
+    torch_rms: float
     ratio: float
     growth: float
 

@@ -10,6 +10,8 @@ READABLE = (4, 5)
 """The schema versions that this package reads; the last is the one that it writes."""
 _STEPS = {"rewrite": Stage.RECOGNISE, "cast": Stage.TYPED}
 """Attribution's names of stages in version 4 that have another name now."""
+_FIELDS = {"own_rms": "torch_rms", "truth_rms": "reference_rms"}
+"""Fields of version 4 that have another name now."""
 
 
 def to_current(value: dict[str, Any]) -> dict[str, Any]:
@@ -20,7 +22,7 @@ def to_current(value: dict[str, Any]) -> dict[str, Any]:
     if value["schema"] != 4:
         return value
     try:
-        return _from_4(value)
+        return _from_4({name: _renamed(part) for name, part in value.items()})
     except (AttributeError, KeyError, TypeError):
         return value
 
@@ -38,6 +40,12 @@ def _from_4(value: dict[str, Any]) -> dict[str, Any]:
         "attribution": [_attribution(entry) for entry in value["attribution"]],
         "modules": stages.get("verify", {}).get("modules", []),
     }
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_FIELDS.get(name, name): _renamed(part) for name, part in value.items()}
+    return [_renamed(part) for part in value] if isinstance(value, list) else value
 
 
 def _stage(stage: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from .codec import encode_fields
 
 @dataclass(frozen=True)
 class OutputError:
-    """One output of a stage on one case: its relative error, and that as a multiple of PyTorch's own at ``precision``.
+    """One output of a stage on one case: its relative error, and that as a multiple of PyTorch's at ``precision``.
 
     ``fault`` says what is wrong with it; empty where it passes.
     """
@@ -28,7 +28,7 @@ class OutputError:
 
 @dataclass(frozen=True)
 class TensorError:
-    """One tensor of the stage against the original in FP64; ``relative`` to the rms of the original's, ``truth_rms``."""
+    """One tensor of the stage against the original in FP64; ``relative`` to the rms of the original's, ``reference_rms``."""
 
     name: str
     node: str
@@ -40,7 +40,7 @@ class TensorError:
     type: str
     relative: float
     max_abs: float
-    truth_rms: float
+    reference_rms: float
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Figures:
     max_abs: float
     relative: float
     cosine: float
-    truth_rms: float
+    reference_rms: float
     count: int
 
     def to_json(self) -> dict[str, Any]:
@@ -50,32 +50,32 @@ class Figures:
         return encode_fields(self)
 
 
-def rounding_floor(precision: str, truth_rms: float) -> float:
-    """Half an ulp of ``precision`` at ``truth_rms``; 0 for integers and bool, which have nothing to round.
+def rounding_floor(precision: str, reference_rms: float) -> float:
+    """Half an ulp of ``precision`` at ``reference_rms``; 0 for integers and bool, which have nothing to round.
 
     Never below half the smallest subnormal, so that a truth of zeros still has a floor.
     """
     relative, smallest = _HALF_ULP.get(precision, (0.0, 0.0))
-    return max(relative * truth_rms, smallest)
+    return max(relative * reference_rms, smallest)
 
 
 @dataclass(frozen=True)
 class Gate:
     """The verdict on one output: see the module's formula. All fields are what went into it."""
 
-    own_rms: float
+    torch_rms: float
     floor: float
     factor: float
     ratio: float
     passed: bool
 
     @classmethod
-    def judge(cls, figures: Figures, *, own_rms: float, precision: str, factor: float) -> Gate:
-        """Hold ``figures`` to ``factor`` times PyTorch's ``own_rms`` at ``precision``; a NaN never passes."""
-        floor = rounding_floor(precision, figures.truth_rms)
-        allowed = max(own_rms, floor)
+    def judge(cls, figures: Figures, *, torch_rms: float, precision: str, factor: float) -> Gate:
+        """Hold ``figures`` to ``factor`` times PyTorch's ``torch_rms`` at ``precision``; a NaN never passes."""
+        floor = rounding_floor(precision, figures.reference_rms)
+        allowed = max(torch_rms, floor)
         ratio = figures.rms / allowed if allowed > 0.0 else math.inf if figures.rms else 0.0
-        return cls(own_rms, floor, factor, ratio, ratio <= factor)
+        return cls(torch_rms, floor, factor, ratio, ratio <= factor)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
@@ -88,7 +88,7 @@ class ParityRecord:
 
     ``stage``: ``onnx-fp32``, ``onnx-fp16``, ``engine-fp16`` …; ``file``: what ran, inside the bundle; ``precision``:
     whose own PyTorch error the gate compares with. ``figures`` and ``gate`` cover all data of the export's
-    verification; ``own_rms`` is PyTorch's own rms over the GOLDEN cases alone, so that ``attnexport check`` can hold
+    verification; ``torch_rms`` is PyTorch's rms over the GOLDEN cases alone, so that ``attnexport check`` can hold
     the files to the same gate without torch. ``detail`` is free-form: top-1 agreement, data sets, batch sizes.
     """
 
@@ -98,5 +98,5 @@ class ParityRecord:
     output: str
     figures: Figures
     gate: Gate
-    own_rms: float
+    torch_rms: float
     detail: dict[str, Any]

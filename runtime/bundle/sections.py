@@ -107,7 +107,7 @@ class KeptNode:
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """How ``--precision auto`` decided: a verdict and one line of it; errors are multiples of PyTorch's own in FP16.
+    """How ``--precision auto`` decided: a verdict and one line of it; errors are multiples of PyTorch's in FP16.
 
     ``before``: with all but the hazards in FP16; ``error``: of what was chosen; ``held_out``: on inputs that the search
     did not see, None where it was not needed. ``measured``: nodes kept by measurement; ``evaluations``: runs of trial
@@ -202,8 +202,8 @@ class DecodeAgreement:
     counts those of the original, ends included; ``equal_tokens`` those of them that stand at the same place.
 
     A row may differ from the original's only where that is a tie: ``ties`` are the rows whose first difference is at a choice
-    for which the original's log-probabilities lay closer than twice ``factor`` times ``own_error``, the largest error
-    that PyTorch's own log-probabilities make at ``precision``, fed the same tokens.
+    for which the original's log-probabilities lay closer than twice ``factor`` times ``torch_error``, the largest error
+    that PyTorch's log-probabilities make at ``precision``, fed the same tokens.
     """
 
     stage: str
@@ -215,7 +215,7 @@ class DecodeAgreement:
     tokens: int
     equal_tokens: int
     ties: int
-    own_error: float
+    torch_error: float
     factor: float
     passed: bool
 

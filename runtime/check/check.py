@@ -1,7 +1,7 @@
 """Verify a bundle: compare its files with the manifest, and its models with the golden cases. No torch.
 
 Each record of the manifest's parity section becomes one row: the file runs on the golden cases, and
-its error against their FP64 reference must stay within the record's factor times PyTorch's own rms
+its error against their FP64 reference must stay within the record's factor times PyTorch's rms
 error on the same cases. A bundle with parts has the rows of each part, then those of its decodes.
 """
 
@@ -133,7 +133,7 @@ def _check_stage(
 
 
 def _judge(record: ParityRecord, figures: Figures, precision: str, how: str) -> CheckRow:
-    gate = Gate.judge(figures, own_rms=record.own_rms, precision=precision, factor=record.gate.factor)
+    gate = Gate.judge(figures, torch_rms=record.torch_rms, precision=precision, factor=record.gate.factor)
     reason = f"error is {gate.ratio:.3g}x PyTorch's error; the limit is {gate.factor:g}x"
     return CheckRow(
         stage=record.stage,

@@ -82,7 +82,7 @@ def _check(
                 agree(
                     case.truth[TOKENS],
                     as_rows(decoder.greedy(case.feeds[decoder.source.name]), facts.end, facts.limit),
-                    case.truth[MARGINS], end=facts.end, tie=2 * record.factor * record.own_error,
+                    case.truth[MARGINS], end=facts.end, tie=2 * record.factor * record.torch_error,
                 )
                 for case in cases
             ]  # fmt: skip

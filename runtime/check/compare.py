@@ -119,9 +119,9 @@ class ErrorMeter:
         if not self._count:
             raise ParityError("nothing was compared", "give at least one case with at least one value")
         rms = math.sqrt(self._error / self._count)
-        truth_rms = math.sqrt(self._true / self._count)
+        reference_rms = math.sqrt(self._true / self._count)
         norms = math.sqrt(self._true) * math.sqrt(self._got)
         alike = float(self._true == self._got)  # no direction to compare
         cosine = max(-1.0, min(1.0, self._dot / norms)) if norms > 0.0 else alike
-        relative = 0.0 if rms == 0.0 else rms / truth_rms if truth_rms > 0.0 else math.inf
-        return Figures(rms, self._max, relative, cosine, truth_rms, self._count)
+        relative = 0.0 if rms == 0.0 else rms / reference_rms if reference_rms > 0.0 else math.inf
+        return Figures(rms, self._max, relative, cosine, reference_rms, self._count)

@@ -112,7 +112,7 @@ class DeployedModel:
     def _compare_tokens(self, answered: Sequence[tuple[GoldenCase, Mapping[str, np.ndarray]]]) -> str:
         """Compare token by token. A row may differ from the reference only at a tie, as in the gate of the export."""
         facts, _ = parts_of(self.bundle)
-        tie = max((2 * r.factor * r.own_error for r in facts.parity if r.width == 1), default=0.0)
+        tie = max((2 * r.factor * r.torch_error for r in facts.parity if r.width == 1), default=0.0)
         agreements = [
             agree(case.truth[TOKENS], answer[TOKENS], case.truth[MARGINS], end=facts.end, tie=tie)
             for case, answer in answered
@@ -148,7 +148,7 @@ class DeployedModel:
 
     def _gate(self, record: ParityRecord, spec: TensorSpec, meter: ErrorMeter) -> Gate:
         precision = record.precision if spec.numpy_dtype.kind == "f" else spec.dtype
-        return Gate.judge(meter.figures(), own_rms=record.own_rms, precision=precision, factor=record.gate.factor)
+        return Gate.judge(meter.figures(), torch_rms=record.torch_rms, precision=precision, factor=record.gate.factor)
 
 
 def digest_of(bundle: Path) -> str:

@@ -99,7 +99,7 @@ class ParityRow:
     file: str
     output: str
     rms: float
-    own_rms: float
+    torch_rms: float
     ratio: float
     factor: float
     passed: bool
@@ -177,7 +177,7 @@ def arrange(bundle: str, manifest: Manifest, parts: Mapping[str, Manifest]) -> I
                 file=r.file,
                 output=r.output,
                 rms=r.figures.rms,
-                own_rms=r.gate.own_rms,
+                torch_rms=r.gate.torch_rms,
                 ratio=r.gate.ratio,
                 factor=r.gate.factor,
                 passed=r.gate.passed,

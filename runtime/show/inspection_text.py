@@ -32,7 +32,7 @@ def show_inspection(inspection: Inspection, *, layers: bool, as_json: bool) -> N
     parity = plain_table("stage", "output", "rms error", "PyTorch's own", "ratio", "allowed", "result", "verdict")
     for row in inspection.parity:
         parity.add_row(
-            row.stage, escape(row.output), f"{row.rms:.2e}", f"{row.own_rms:.2e}", f"{row.ratio:.2f}x", f"{row.factor:g}x",
+            row.stage, escape(row.output), f"{row.rms:.2e}", f"{row.torch_rms:.2e}", f"{row.ratio:.2f}x", f"{row.factor:g}x",
             row.result, PASS if row.passed else FAIL,
         )  # fmt: skip
     console.print("\n[bold]parity[/]", parity, sep="\n")

@@ -76,7 +76,7 @@ def _result_table(manifest: dict[str, Any]) -> Table:
         if engine["file"] not in ran:
             row = (escape(engine["file"]), size(engine["bytes"]), "-", "-", "[yellow]built[/], not run: no GPU")
             table.add_row(f"engine-{engine['precision']}", *(("-",) if several else ()), *row)
-    table.caption = "error: rms against the original in FP64, as a multiple of PyTorch's own error at that precision"
+    table.caption = "error: rms against the original in FP64, as a multiple of PyTorch's error at that precision"
     table.caption_justify = "left"
     return table
 

@@ -55,7 +55,7 @@ def _model(kind: str = "float") -> onnx.ModelProto:
 
 def _record(stage: str, file: str, precision: str) -> ParityRecord:
     figures = Figures(1e-3, 1e-3, 1e-3, 1.0, 1.0, 6)
-    gate = Gate.judge(figures, own_rms=1e-3, precision=precision, factor=2.0)
+    gate = Gate.judge(figures, torch_rms=1e-3, precision=precision, factor=2.0)
     return ParityRecord(stage, file, precision, "y", figures, gate, 1e-3, {})
 
 

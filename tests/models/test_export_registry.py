@@ -41,7 +41,7 @@ def held_to_its_bars(made: Exported, inputs: Inputs) -> None:
     assert {"onnx-fp32", "onnx-fp16", "emulated-fp16"} <= stages
     for record in manifest.parity:
         assert record.gate.passed and record.gate.ratio <= record.gate.factor == 2.0, record.stage
-        assert record.figures.truth_rms > 0
+        assert record.figures.reference_rms > 0
         assert np.isfinite([record.figures.rms, record.figures.max_abs]).all()
         if record.stage == "emulated-fp16":
             assert record.gate.ratio <= FP16_BAR

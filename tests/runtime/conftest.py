@@ -83,7 +83,7 @@ def full(plain: Manifest) -> Manifest:
         parity=(
             ParityRecord(
                 "onnx-fp32", "model.onnx", "float32", "y", figures,
-                Gate.judge(figures, own_rms=1e-7, precision="float32", factor=2.0), 1e-7, {"top1": {"agreement": 1.0}},
+                Gate.judge(figures, torch_rms=1e-7, precision="float32", factor=2.0), 1e-7, {"top1": {"agreement": 1.0}},
             ),
         ),
         attention=(AttentionRecord("attention.mixer", "mixer", "LocalRelation", "window", {"stride": 2}),),

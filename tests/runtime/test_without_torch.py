@@ -84,7 +84,7 @@ def bundle(tmp_path: Path, plain: Manifest, affine_model: Callable[..., bytes]) 
     figures = Figures(1e-9, 1e-9, 1e-9, 1.0, 1.0, 6)
     stages = [("onnx-fp32", "model.onnx", "float32", 1e-7), ("emulated-fp16", "model.fp16.onnx", "float16", 1e-3)]
     records = [
-        ParityRecord(stage, file, kind, "y", figures, Gate.judge(figures, own_rms=own, precision=kind, factor=2.0), own, {})
+        ParityRecord(stage, file, kind, "y", figures, Gate.judge(figures, torch_rms=own, precision=kind, factor=2.0), own, {})
         for stage, file, kind, own in stages
     ]  # fmt: skip
     with BundleWriter(tmp_path / "net.attn") as writer:

@@ -110,7 +110,7 @@ def _spec(name: str, dtype: str, *dims: int, high: int | None = None) -> TensorS
 
 def _parity(output: str, factor: float) -> ParityRecord:
     figures = Figures(1e-8, 1e-8, 1e-8, 1.0, 1.0, 24)
-    gate = Gate.judge(figures, own_rms=1e-8, precision="float32", factor=factor)
+    gate = Gate.judge(figures, torch_rms=1e-8, precision="float32", factor=factor)
     return ParityRecord("onnx-fp32", "model.onnx", "float32", output, figures, gate, 1e-8, {})
 
 

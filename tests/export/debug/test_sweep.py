@@ -78,7 +78,7 @@ def test_every_tensor_is_compared_whatever_the_chunk_and_no_more_is_held(
     for i, one in enumerate(found.values()):
         assert one.error == pytest.approx(1.01 ** (i + 1) - 1, rel=1e-4)
         assert (one.shape, one.dtype) == ((SIZE,), "float32")
-        assert one.truth_rms == pytest.approx(np.sqrt(np.mean(np.square(feeds["x"], dtype=np.float64))))
+        assert one.reference_rms == pytest.approx(np.sqrt(np.mean(np.square(feeds["x"], dtype=np.float64))))
     assert max(held) <= max(chunk, 4 * SIZE), "a tensor larger than a chunk is looked at alone"
     assert sum(held) == 9 * 4 * SIZE
 
@@ -100,7 +100,7 @@ def test_what_is_of_another_shape_is_left_out_and_whole_numbers_and_infinities_c
     assert set(found) == {"whole", "y"}
     assert found["whole"].error == 0.5
     assert found["y"].error == np.inf
-    assert found["y"].truth_rms == 3.0
+    assert found["y"].reference_rms == 3.0
 
 
 def test_weights_are_in_a_file_while_the_taps_are_open_and_gone_afterwards() -> None:

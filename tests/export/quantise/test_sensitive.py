@@ -46,7 +46,7 @@ def chain(made, outlier: float):
 
 
 def searched(model, factor: float = 2.0, shift: float = 1.0) -> Sensitive:
-    """PyTorch's own error is that of all layers in 8 bits; held-out inputs are ``shift`` times as large."""
+    """PyTorch's error is that of all layers in 8 bits; held-out inputs are ``shift`` times as large."""
     index = GraphIndex(normalise(model))
     layers, _ = find_layers(index, {})
     draw = np.random.default_rng(1).standard_normal

@@ -1,4 +1,4 @@
-"""PyTorch's own 8-bit error: which products it rounds and how, against the formula in FP64."""
+"""PyTorch's 8-bit error: which products it rounds and how, against the formula in FP64."""
 
 from __future__ import annotations
 

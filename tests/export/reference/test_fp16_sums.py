@@ -1,4 +1,4 @@
-"""FP16 products summed in FP32: NumPy's FP64 sums of FP16 operands, rounded once, and the errors of PyTorch's own kernels."""
+"""FP16 products summed in FP32: NumPy's FP64 sums of FP16 operands, rounded once, and the errors of PyTorch's kernels."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def test_the_sampled_images_are_those_of_the_transformer(bundle: StoredBundle, n
 
 def test_a_failed_gate_is_the_first_thing_that_is_said(bundle: StoredBundle) -> None:
     first = bundle.manifest.parity[0]
-    bad = replace(first, gate=Gate(first.gate.own_rms, first.gate.floor, 2.0, 7.125, False))
+    bad = replace(first, gate=Gate(first.gate.torch_rms, first.gate.floor, 2.0, 7.125, False))
     shown = again(bundle, parity=(bad, *bundle.manifest.parity[1:]))
     text = shown.texts["verdicts"]
     assert text.startswith("VerdictsDoes not hold FP32, ONNX Runtime, output 'logits': 7.12×. Allowed: 2×.")

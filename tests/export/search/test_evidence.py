@@ -51,7 +51,7 @@ def test_another_class_fails_unless_it_is_a_tie() -> None:
     own = truth + 0.001
     one = Evidence([ReferenceRun("random", {}, {"y": truth}, {"y": own})], logits="y")
     swapped = truth[:, [1, 0, 2]]
-    assert one.score([{"y": swapped}]).flips == 1, "the second row's two best are within PyTorch's own error"
+    assert one.score([{"y": swapped}]).flips == 1, "the second row's two best are within PyTorch's error"
     assert not Score({"random/y": 0.5}, flips=1).within(1.0)
     assert one.score([{"y": truth}]).flips == 0
 

@@ -90,7 +90,7 @@ def test_one_bundle_holds_two_whole_ones_and_their_decodes(dates) -> None:
     assert {r.stage for r in facts.parity} >= {"onnx-fp32", "onnx-fp16", "emulated-fp16"}
     for record in facts.parity:
         assert record.passed
-        assert 0 < record.own_error < (1e-4 if record.precision == "float32" else 1e-1)
+        assert 0 < record.torch_error < (1e-4 if record.precision == "float32" else 1e-1)
     assert any("--outputs attention adds nothing" in note for note in whole.manifest.notes)
 
 

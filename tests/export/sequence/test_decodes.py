@@ -67,16 +67,16 @@ def test_the_truth_is_the_whole_network_s_argmax_in_fp64_with_its_margins(case) 
 
 
 def test_pytorch_s_own_error_is_measured_on_the_truth_s_tokens(case) -> None:
-    errors = {p: case.truth.own_error(decoder(case.module, p), p) for p in ("float32", "bfloat16")}
+    errors = {p: case.truth.torch_error(decoder(case.module, p), p) for p in ("float32", "bfloat16")}
     assert 1e-7 < errors["float32"] < 1e-5
     assert 1e-3 < errors["bfloat16"] < 1
-    assert case.truth.own_error(case.wide, "float64") < 1e-12
+    assert case.truth.torch_error(case.wide, "float64") < 1e-12
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_same_network_passes_at_each_precision(case, precision) -> None:
     other = decoder(case.module, precision)
-    tie = 4 * case.truth.own_error(other, precision)
+    tie = 4 * case.truth.torch_error(other, precision)
     assert case.truth.compare(other, tie).wrong == ()
     assert case.truth.compare_beams(other, tie).wrong == ()
 
@@ -85,7 +85,7 @@ def test_a_network_that_is_a_little_off_does_not(case) -> None:
     module = network()
     with torch.no_grad():
         module.output[1].bias[5] += 1.0  # one token a little too likely
-    tie = 4 * case.truth.own_error(decoder(case.module, "float32"), "float32")
+    tie = 4 * case.truth.torch_error(decoder(case.module, "float32"), "float32")
     found = case.truth.compare(decoder(module, "float32"), tie)
     assert found.wrong
     assert found.equal_rows + found.ties + len(found.wrong) == found.rows == 36

@@ -281,7 +281,7 @@ def test_the_error_of_a_failed_export_says_who_is_to_blame(export: Export, monke
     monkeypatch.setattr(rewrite, "recognise", faulty)
     with pytest.raises(
         ParityError,
-        match=r"output 'output_0' of onnx-fp32 errs .* times as much as PyTorch's own float32 .*; "
+        match=r"output 'output_0' of onnx-fp32 errs .* times as much as PyTorch's float32 .*; "
         r"the error comes in at recognise, module layer\.after \(planted_net\.py:\d+\)",
     ):
         export(keep_failed=False)

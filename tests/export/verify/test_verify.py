@@ -13,7 +13,7 @@ from attnexport.errors import StageError
 from attnexport.export.progress import Silent
 from attnexport.export.reference.torch_model import TorchOriginal
 from attnexport.export.verify.cases import build_cases, draws
-from attnexport.export.verify.variant import Form
+from attnexport.export.verify.variant import Variant
 from attnexport.export.verify.verify import Verification, verify
 from attnexport.runtime.inputs.samples import Samples
 from attnexport.runtime.sessions.ort import OrtSession
@@ -72,7 +72,7 @@ def model(
 def judge(
     linear: nn.Linear, exported: bytes, *, factor: float = 2.0, task: str | None = "classification"
 ) -> Verification:
-    form = Form("onnx-fp32", "model.onnx", "float32", OrtSession(exported))
+    form = Variant("onnx-fp32", "model.onnx", "float32", OrtSession(exported))
     original = TorchOriginal(linear, ["x"], ["logits"])
     return verify(original, [form], build_cases(INPUTS, samples(), 0), OUTPUTS, task, factor, Silent())
 
@@ -104,7 +104,7 @@ def test_golden_cases_hold_inputs_and_fp64_truth(linear: nn.Linear) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ({"weight": 1.0001}, "times as much as PyTorch's own float32"),
+        ({"weight": 1.0001}, "times as much as PyTorch's float32"),
         ({"weight": -1.0}, "chooses another class than the original"),
         ({"tail": "nan"}, "holds 3 NaN of 3 values"),
         ({"tail": "inf"}, "holds 3 Inf of 3 values"),
@@ -126,10 +126,8 @@ def test_an_error_on_samples_is_not_hidden_by_larger_random_inputs(linear: nn.Li
     bias = next(t for t in shifted.graph.initializer if t.name == "b")
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(1e-4), "b"))
     cases = build_cases(INPUTS, samples(), 0)
-    loud = [
-        c if c.origin == "samples" else type(c)(c.name, c.origin, {"x": c.feeds["x"] * 1e4}, None, True) for c in cases
-    ]
-    form = Form("onnx-fp32", "model.onnx", "float32", OrtSession(shifted.SerializeToString()))
+    loud = [c if c.kind == "samples" else type(c)(c.name, c.kind, {"x": c.feeds["x"] * 1e4}, None, True) for c in cases]
+    form = Variant("onnx-fp32", "model.onnx", "float32", OrtSession(shifted.SerializeToString()))
     result = verify(TorchOriginal(linear, ["x"], ["logits"]), [form], loud, OUTPUTS, None, 2.0, Silent())
     assert len(result.failures) == 1
     assert "on samples inputs" in result.failures[0]
@@ -140,7 +138,7 @@ def test_an_original_that_is_not_finite_is_the_users_matter() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.log()
 
-    form = Form("onnx-fp32", "model.onnx", "float32", OrtSession(model(nn.Linear(6, 3))))
+    form = Variant("onnx-fp32", "model.onnx", "float32", OrtSession(model(nn.Linear(6, 3))))
     with pytest.raises(StageError, match="the original model itself gives NaN or Inf in 'logits' on random-min"):
         verify(
             TorchOriginal(Log(), ["x"], ["logits"]), [form], build_cases(INPUTS, None, 0), OUTPUTS, None, 2.0, Silent()
@@ -157,7 +155,7 @@ def test_progress_reaches_the_end(linear: nn.Linear) -> None:
             self.seen.append(done)
 
     heard = Heard()
-    form = Form("onnx-fp32", "model.onnx", "float32", OrtSession(model(linear)))
+    form = Variant("onnx-fp32", "model.onnx", "float32", OrtSession(model(linear)))
     verify(TorchOriginal(linear, ["x"], ["logits"]), [form], build_cases(INPUTS, None, 0), OUTPUTS, None, 2.0, heard)
     assert heard.seen == sorted(heard.seen)
     assert heard.seen[-1] == 1.0

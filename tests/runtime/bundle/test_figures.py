@@ -10,8 +10,8 @@ import pytest
 from attnexport.runtime.bundle.figures import Figures, Gate, rounding_floor
 
 
-def _figures(rms: float, truth_rms: float = 1.0) -> Figures:
-    return Figures(rms, rms, rms / truth_rms if truth_rms else 0.0, 1.0, truth_rms, 10)
+def _figures(rms: float, reference_rms: float = 1.0) -> Figures:
+    return Figures(rms, rms, rms / reference_rms if reference_rms else 0.0, 1.0, reference_rms, 10)
 
 
 @pytest.mark.parametrize("precision", ["float16", "float32", "float64"])
@@ -29,9 +29,9 @@ def test_the_floor_of_zeros_is_half_the_smallest_subnormal(precision: str) -> No
 @pytest.mark.parametrize("precision", ["int64", "uint8", "bool"])
 def test_integers_have_nothing_to_round(precision: str) -> None:
     assert rounding_floor(precision, 5.0) == 0.0
-    exact = Gate.judge(_figures(0.0), own_rms=0.0, precision=precision, factor=2.0)
+    exact = Gate.judge(_figures(0.0), torch_rms=0.0, precision=precision, factor=2.0)
     assert (exact.ratio, exact.passed) == (0.0, True)
-    wrong = Gate.judge(_figures(1e-9), own_rms=0.0, precision=precision, factor=2.0)
+    wrong = Gate.judge(_figures(1e-9), torch_rms=0.0, precision=precision, factor=2.0)
     assert (wrong.ratio, wrong.passed) == (math.inf, False)
 
 
@@ -39,19 +39,19 @@ def test_integers_have_nothing_to_round(precision: str) -> None:
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
 def test_the_ratio_decides_at_any_scale(times: float, passed: bool, scale: float) -> None:
     own = 1e-6 * scale
-    gate = Gate.judge(_figures(times * own, scale), own_rms=own, precision="float32", factor=2.0)
+    gate = Gate.judge(_figures(times * own, scale), torch_rms=own, precision="float32", factor=2.0)
     assert gate.ratio == pytest.approx(times)
     assert gate.passed is passed
-    assert (gate.own_rms, gate.factor, gate.floor) == (own, 2.0, rounding_floor("float32", scale))
+    assert (gate.torch_rms, gate.factor, gate.floor) == (own, 2.0, rounding_floor("float32", scale))
 
 
 def test_where_pytorch_is_exact_one_rounding_is_still_allowed() -> None:
     half_ulp = 2.0**-24
-    assert Gate.judge(_figures(half_ulp), own_rms=0.0, precision="float32", factor=2.0).ratio == 1.0
-    assert not Gate.judge(_figures(3 * half_ulp), own_rms=0.0, precision="float32", factor=2.0).passed
+    assert Gate.judge(_figures(half_ulp), torch_rms=0.0, precision="float32", factor=2.0).ratio == 1.0
+    assert not Gate.judge(_figures(3 * half_ulp), torch_rms=0.0, precision="float32", factor=2.0).passed
 
 
 @pytest.mark.parametrize("rms", [math.nan, math.inf])
 def test_what_is_not_finite_never_passes(rms: float) -> None:
-    assert not Gate.judge(_figures(rms), own_rms=1.0, precision="float32", factor=2.0).passed
-    assert not Gate.judge(_figures(1.0), own_rms=math.nan, precision="float32", factor=2.0).passed
+    assert not Gate.judge(_figures(rms), torch_rms=1.0, precision="float32", factor=2.0).passed
+    assert not Gate.judge(_figures(1.0), torch_rms=math.nan, precision="float32", factor=2.0).passed

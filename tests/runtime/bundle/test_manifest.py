@@ -146,7 +146,7 @@ def test_each_field_of_a_wrong_kind_is_named(full: Manifest) -> None:
         ),
         (lambda v: v["files"]["model.onnx"].update(bytes=1.5), "must be an integer, not 1.5"),
         (lambda v: v["parity"][0]["gate"].update(passed=1), "field 'parity[0].gate.passed' must be true or false"),
-        (lambda v: v["parity"][0].update(own_rms="big"), "field 'parity[0].own_rms' must be a number, not 'big'"),
+        (lambda v: v["parity"][0].update(torch_rms="big"), "field 'parity[0].torch_rms' must be a number, not 'big'"),
         (lambda v: v["inputs"][0].pop("dtype"), "field 'inputs[0]' is wrong: a tensor needs name, dtype and axes"),
         (lambda v: v["inputs"][0].update(dtype="float8"), "dtype 'float8' of 'x' is not known"),
         (lambda v: v["gpu"].pop("name"), "field 'gpu.name' is missing"),

@@ -48,7 +48,7 @@ def _truth(x: np.ndarray) -> np.ndarray:
 
 def _record(stage: str, file: str, precision: str) -> ParityRecord:
     own = _own(precision)
-    gate = Gate.judge(FIGURES, own_rms=own, precision=precision, factor=2.0)
+    gate = Gate.judge(FIGURES, torch_rms=own, precision=precision, factor=2.0)
     return ParityRecord(stage, file, precision, "y", FIGURES, gate, own, {})
 
 

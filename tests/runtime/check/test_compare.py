@@ -104,13 +104,13 @@ def test_figures_are_those_of_the_formulas_however_the_batches_lie(split: int) -
     assert figures.count == 70
     assert figures.rms == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-12)
     assert figures.max_abs == np.abs(error).max()
-    assert figures.truth_rms == pytest.approx(np.sqrt(np.mean(truth**2)), rel=1e-12)
+    assert figures.reference_rms == pytest.approx(np.sqrt(np.mean(truth**2)), rel=1e-12)
     assert figures.relative == pytest.approx(np.linalg.norm(error) / np.linalg.norm(truth), rel=1e-12)
     wide = got.astype(np.float64)
     assert figures.cosine == pytest.approx(
         (wide * truth).sum() / np.linalg.norm(wide) / np.linalg.norm(truth), rel=1e-12
     )
-    assert list(figures.to_json()) == ["rms", "max_abs", "relative", "cosine", "truth_rms", "count"]
+    assert list(figures.to_json()) == ["rms", "max_abs", "relative", "cosine", "reference_rms", "count"]
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,13 @@ def test_precision_engines_parity_and_facts(bundle: Path) -> None:
     (engine,) = found.engines
     assert (engine.library, engine.layers) == ("rtx 1.7.1", ({"Name": "l"},))
     (parity,) = found.parity
-    assert (parity.stage, parity.rms, parity.own_rms, parity.ratio, parity.top1) == ("onnx-fp32", 1e-7, 1e-7, 1.0, 1.0)
+    assert (parity.stage, parity.rms, parity.torch_rms, parity.ratio, parity.top1) == (
+        "onnx-fp32",
+        1e-7,
+        1e-7,
+        1.0,
+        1.0,
+    )
     assert dict(found.facts)["gpu"] == "NVIDIA L4, compute capability 8.9"
     assert dict(found.facts)["input 0"] == "x float32 [batch=1:2:4, 3]"
     assert [(f.path, f.role, f.bytes) for f in found.files] == [

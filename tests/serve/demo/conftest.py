@@ -89,7 +89,7 @@ def _write(
 ) -> Path:
     onnx = pytest.importorskip("onnx")
     figures = Figures(1e-7, 1e-7, 1e-7, 1.0, 1.0, 64)
-    gate = Gate.judge(figures, own_rms=1e-6, precision="float32", factor=2.0)
+    gate = Gate.judge(figures, torch_rms=1e-6, precision="float32", factor=2.0)
     (name, x), *_ = feeds.items()
     truth = oracle(x)
     manifest = Manifest(
