@@ -21,7 +21,7 @@ from ..domain import DOMAIN, domain_nodes, register_schemas, strip_bodies
 from ..graph.builder import GraphBuilder
 from ..graph.roundtrip import copy_interface, export_graph
 from ..graph.skeleton import check_model, inferred, skeleton, with_weights
-from ..targets import resolve, target_of
+from ..targets import DEFAULT_CPU, resolve, target_of
 from . import (
     adaptive_average_matmul,
     adaptive_blocks,
@@ -127,7 +127,7 @@ def lower(
     targets: Collection[str],
     lowerings: Collection[Lowering] = LOWERINGS,
     *,
-    prefer: str = "ort-cpu",
+    prefer: str = DEFAULT_CPU,
     measure: Measure | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> LoweringResult:
@@ -247,7 +247,7 @@ def _choose(
         if other is not best:
             a, b = (f"{costs[form.name]:.3g}{' ms' if timed else ''}" for form in (other, best))
             how = "measured" if timed else "an estimate of"
-            refused[other.name] = f"right, but costlier on {where.prefer}: {how} {a} against {b} for {best.name}"
+            refused[other.name] = f"valid, but slower on {where.prefer}: {how} {a} against {b} for {best.name}"
     return best, Applied(node.name, node.op, best.name, refused, where.targets, timed)
 
 

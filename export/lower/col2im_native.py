@@ -1,4 +1,4 @@
-"""Col2Im by the standard operator of opset 18, on the one target that has it: ONNX Runtime's CPU provider."""
+"""Col2Im by the standard operator of opset 18, if the operator matrix has it for every target (today ONNX Runtime's CPU)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from typing import Any
 
 from ..graph.builder import GraphBuilder, Value
 from ..graph.values import rank_refusal
+from ..targets import refusal
 from .lowering import LAUNCH, Lowering, Where
 
 
 def _refuse(node: Any, where: Where) -> str | None:
-    others = [target for target in where.targets if target != "ort-cpu"]
-    if others:
-        return f"{', '.join(others)}: no Col2Im there"
-    return rank_refusal(node.inputs[0], 3, "cols")
+    unmeasured = refusal(where.targets, "Col2Im", opset=where.opset, proven=True)
+    return unmeasured or rank_refusal(node.inputs[0], 3, "cols")
 
 
 def _cost(node: Any) -> float:

@@ -1,4 +1,4 @@
-"""DeformConv by the standard operator, which is there from opset 19 on and which TensorRT-RTX does not have.
+"""DeformConv by the standard operator, which came with opset 19, if the operator matrix does not refuse it.
 
 The standard operator takes the bias before the mask.
 """
@@ -11,15 +11,14 @@ import onnx_graphsurgeon as gs
 
 from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known
+from ..targets import refusal
 from .lowering import LAUNCH, Lowering, Where
 
 
 def _refuse(node: Any, where: Where) -> str | None:
     if where.opset < 19:
         return f"opset {where.opset} has no DeformConv: it came with 19"
-    if "tensorrt-rtx" in where.targets:
-        return "TensorRT-RTX has no DeformConv"
-    return None
+    return refusal(where.targets, "DeformConv", opset=where.opset)
 
 
 def _cost(node: Any) -> float:

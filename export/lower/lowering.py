@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value
-from ..targets import Family, target_of
+from ..targets import DEFAULT_CPU, Family, target_of
 
 LAUNCH = 0.05
 
@@ -25,7 +25,7 @@ class Where:
 
     targets: tuple[str, ...]
     opset: int
-    prefer: str = "ort-cpu"
+    prefer: str = DEFAULT_CPU
 
     def family(self, name: Family) -> tuple[str, ...]:
         """The targets of a family: ``if where.family("tensorrt"): ...``."""
@@ -52,7 +52,7 @@ class Lowering:
 
     def cost_on(self, node: Any, target: str) -> float:
         """The estimate for the target that the model should be quick on."""
-        estimate = self.gpu_cost if self.gpu_cost is not None and target != "ort-cpu" else self.cost
+        estimate = self.gpu_cost if self.gpu_cost is not None and target_of(target).gpu else self.cost
         return estimate(node)
 
 

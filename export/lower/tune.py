@@ -30,12 +30,11 @@ from ...runtime.user_cache import cache_folder, read_cache, write_cache
 from ..domain import DOMAIN, VERSION, register_schemas
 from ..progress import Reporter
 from ..simplify.settle_shapes import settle_shapes
+from ..targets import target_of, timeable_targets
 from . import Lowering, Where, lower
 
 ROUNDS = 9
 WARM_UP = 2
-PROVIDERS = {"ort-cpu": ("CPUExecutionProvider",), "ort-cuda": ("CUDAExecutionProvider", "CPUExecutionProvider")}
-"""The targets whose forms can be timed, and what runs them."""
 
 
 def opt_shapes(model: onnx.ModelProto, inputs: Sequence[TensorSpec]) -> dict[str, tuple[int, ...]]:
@@ -67,12 +66,13 @@ class Tuner:
     def __init__(
         self, shapes: Mapping[str, tuple[int, ...]], prefer: str, reporter: Reporter, cache: Path | None = None
     ) -> None:
-        if prefer not in PROVIDERS:
+        if prefer not in timeable_targets():
             raise InputError(
-                f"--tune cannot time forms for {prefer}", f"it times for {' and '.join(PROVIDERS)}; leave it out here"
+                f"--tune cannot time forms for {prefer}",
+                f"it times for {' and '.join(timeable_targets())}; leave it out here",
             )
         self._shapes = shapes
-        self._providers = PROVIDERS[prefer]
+        self._providers = target_of(prefer).providers
         self._reporter = reporter
         self._cache = cache or cache_folder("tune.json")
         self._known: dict[str, dict[str, float]] = read_cache(self._cache)

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 from ...errors import AttnexportError, MissingBackendError
 from ...runtime.device import cuda_device
+from ...runtime.sessions.providers import CUDA
 from ..progress import Reporter, Stages
-from ..targets import NAMES, resolve
+from ..targets import resolve, target_names, target_of
 from ..targets.matrix import Matrix, Row, load, save, shipped
 from . import attention, sampling, windows
 from .case import Case
@@ -68,7 +69,7 @@ def probe(targets: str | Collection[str], reporter: Reporter, only: Collection[s
     Raises InputError for an unknown target, MissingBackendError when a target that is named cannot be measured here;
     where none is named, that is a note.
     """
-    wanted = resolve(targets) if targets else NAMES
+    wanted = resolve(targets) if targets else target_names()
     probes: dict[str, _Probe] = {}
     reasons: dict[str, str] = {}
     for target in wanted:
@@ -134,17 +135,20 @@ def keep(probed: Collection[Probed], path: Path) -> None:
 
 def _probe_of(target: str) -> _Probe:
     """The backend of a target. Raises MissingBackendError, or what its library raises, where it cannot work here."""
-    if target.startswith("ort"):
+    entry = target_of(target)
+    if entry.providers:
         from .on_ort import OrtProbe
 
-        if target == "ort-cuda":
+        if entry.providers[0] == CUDA:
             _need_cuda()
-        return OrtProbe("CPUExecutionProvider" if target == "ort-cpu" else "CUDAExecutionProvider")
+        return OrtProbe(entry.providers[0])
+    if entry.engine is None:
+        raise MissingBackendError(f"nothing here runs {entry.title}")
     from ..engine import find_flavour
     from .on_tensorrt import TensorRTProbe
 
-    flavour = find_flavour("rtx" if target == "tensorrt-rtx" else "enterprise")
-    if flavour.name == "enterprise" and target != f"tensorrt-{flavour.version[0]}":
+    flavour = find_flavour(entry.engine.flavour)
+    if entry.engine.major not in (None, flavour.version[0]):
         raise MissingBackendError(f"the TensorRT that is installed is {flavour.version_string}")
     return TensorRTProbe(flavour)
 
@@ -152,7 +156,7 @@ def _probe_of(target: str) -> _Probe:
 def _need_cuda() -> None:
     import onnxruntime
 
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+    if CUDA not in onnxruntime.get_available_providers():
         raise MissingBackendError("onnxruntime has no CUDA provider", "pip install onnxruntime-gpu")
     if cuda_device() is None:
         raise MissingBackendError("no CUDA device is here")

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import AttnexportError
+from ...runtime.sessions.providers import CUDA
 from ..targets.matrix import Status
 from .case import Case
 from .outcome import Outcome, judge
 
-_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+_OPTIONS = {CUDA: {"use_tf32": "0"}}
 _AROUND = frozenset({"Cast", "Constant", "MemcpyFromHost", "MemcpyToHost"})
 
 
 class OrtProbe:
-    """Measures on one provider, ``CPUExecutionProvider`` or ``CUDAExecutionProvider``."""
+    """Measures on one execution provider of ONNX Runtime."""
 
     def __init__(self, provider: str) -> None:
         import onnxruntime

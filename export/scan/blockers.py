@@ -12,7 +12,7 @@ from ..capture.complex.rewrite import without_complex
 from ..capture.describe import node_origin
 from ..capture.translations.table import translations
 from ..quiet import quiet
-from ..targets import NAMES
+from ..targets import target_names
 from .finding import Finding
 
 _REMEDY = "write that step with operators that ONNX has"
@@ -24,7 +24,7 @@ def blockers(program: torch.export.ExportedProgram) -> Iterator[Finding]:
         try:
             program = without_complex(program)
         except UnsupportedModelError as error:
-            yield Finding.of("cannot", "complex numbers", NAMES, error.problem, None)
+            yield Finding.of("cannot", "complex numbers", target_names(), error.problem, None)
             return
         registry = _registration.ONNXRegistry.from_torchlib()
         for operator, function in translations().items():
@@ -38,7 +38,9 @@ def blockers(program: torch.export.ExportedProgram) -> Iterator[Finding]:
             continue
         if _asserts(node):
             continue
-        yield Finding.of("cannot", str(node.target), NAMES, f"no translation to ONNX: {_REMEDY}", node_origin(node))
+        yield Finding.of(
+            "cannot", str(node.target), target_names(), f"no translation to ONNX: {_REMEDY}", node_origin(node)
+        )
 
 
 def _asserts(node: torch.fx.Node) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ..graph.origin import Origin
-from ..targets import NAMES
+from ..targets import target_names
 
 Status = Literal["cannot", "wrong", "slow", "left"]
 """It does not run; it runs and gives other values; it runs slowly; attention in local windows that was not recognised."""
@@ -49,7 +49,7 @@ def together(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         key = (one.status, one.operator, one.kind, one.source)
         counts.update((key, target) for target in one.targets)
         first = merged.setdefault(key, one)
-        targets = tuple(name for name in NAMES if name in {*first.targets, *one.targets})
+        targets = tuple(name for name in target_names() if name in {*first.targets, *one.targets})
         merged[key] = replace(
             first,
             targets=targets,

@@ -17,7 +17,7 @@ from ..graph.opset import opset_of
 from ..graph.origin import Origins, origin_of
 from ..lower import Applied, LoweringResult
 from ..recognise import Recognised
-from ..targets import verdict
+from ..targets import target_of, verdict
 from ..targets.matrix import Fact
 from .finding import Finding, Status
 
@@ -35,8 +35,6 @@ _GATHERS = {
 }
 _LOOPS = ("Loop", "Scan")
 _PROBED = re.compile(r"TensorRT's parser refuses (?:the model|\w+ node '[^']*'): ")
-HALF_TOO = ("ort-cuda", "tensorrt-10", "tensorrt-11", "tensorrt-rtx")
-"""Targets that run the FP16 model."""
 
 
 def measured(model: onnx.ModelProto, target: str, origins: Origins) -> Iterator[Finding]:
@@ -50,9 +48,9 @@ def measured(model: onnx.ModelProto, target: str, origins: Origins) -> Iterator[
         if node.op_type in _LOOPS:
             reason = "iterations run one after the other: unroll it, or write it without a loop"
             yield Finding.of("slow", node.op_type, [target], reason, origin)
-        if dtype == "float64" and target != "ort-cpu":
+        if dtype == "float64" and target_of(target).gpu:
             yield Finding.of("slow", "float64", [target], "a GPU computes double precision slowly: use float32", origin)
-        asked = [dtype, "float16"] if dtype == "float32" and target in HALF_TOO else [dtype]
+        asked = [dtype, "float16"] if dtype == "float32" and target_of(target).half else [dtype]
         for one in asked:
             facts = _facts(node, model, one, len(own[1]) if own else None)
             found = verdict(target, node.op_type, opset=opset, **facts) if one else None

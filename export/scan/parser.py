@@ -13,7 +13,7 @@ from ...runtime.sessions.large_model import save_model
 from ..engine.flavour import Flavour, find_flavour
 from ..engine.logger import clean, logger_of
 from ..graph.origin import Origins, origin_of
-from ..stages.rewrite import engine_target
+from ..targets import engine_target
 from .finding import Finding
 
 
@@ -29,7 +29,7 @@ def refused(model: onnx.ModelProto, flavour: Flavour, origins: Origins) -> Itera
     """A finding for each node that the parser refuses."""
     trt = flavour.module
     logger, collector = logger_of(trt)
-    target = engine_target(flavour)
+    target = engine_target(flavour.name, flavour.version[0])
     with collector.recording():
         builder = trt.Builder(logger)
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED) if flavour.asks_for_strong_typing else 0

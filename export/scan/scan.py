@@ -18,9 +18,8 @@ from ..recognise import Recognised
 from ..source import CapturedModel, Source, TorchSource, load
 from ..stages.job import Job
 from ..stages.models import capture, models
-from ..stages.rewrite import engine_target
 from ..stages.stage_model import RecognisedModel
-from ..targets import NAMES, resolve
+from ..targets import engine_target, resolve, target_names, target_of
 from .finding import Finding, together
 from .graph import given_up, left, measured
 from .parser import installed_flavour, refused
@@ -62,7 +61,7 @@ def scan(options: ExportOptions, targets: Collection[str], reporter: Reporter) -
 
     Raises InputError for wrong options, and UnsupportedModelError if torch.export cannot trace the model at all.
     """
-    names = resolve(targets) if targets else NAMES
+    names = resolve(targets) if targets else target_names()
     job = Job.of(options, reporter, None)
     with job.stages.run(Stage.SOURCE) as stage:
         source = load(options.model, options.source)
@@ -101,12 +100,12 @@ def _findings(captured: CapturedModel, recognised: Recognised, targets: tuple[st
         yield from given_up(result, target, origins)
         asked = [*measured(result.model, target, origins)]
         yield from asked
-        if flavour is not None and target == engine_target(flavour):
+        if flavour is not None and target == engine_target(flavour.name, flavour.version[0]):
             known = {one.operator for one in asked if one.status == "cannot"}
             for one in refused(result.model, flavour, origins):
                 if one.operator not in known and not (known and one.operator == "model"):
                     yield one
-        if target == "ort-cpu":
+        if not target_of(target).gpu and target_of(target).providers:
             try:
                 open_model(result.model).close()
             except AttnexportError as error:

@@ -20,12 +20,12 @@ from ..capture import Captured
 from ..engine.flavour import Flavour
 from ..graph.rewrites import Refusal, Rewrite
 from ..lower import EXACT, LOWERINGS, Lowering, LoweringResult, lower
-from ..lower.tune import PROVIDERS, Tuner, opt_shapes
+from ..lower.tune import Tuner, opt_shapes
 from ..progress import Reporter, Silent, Stages
 from ..raising import Raised, raise_windows
 from ..recognise import Recognised, recognise
 from ..simplify import Simplified, simplify
-from ..targets import NAMES, resolve
+from ..targets import DEFAULT_CPU, DEFAULT_GPU, engine_target, resolve, target_names, timeable_targets
 from .stage_model import RecognisedModel, StageModel
 
 _BY_MACHINE = {form.op for form in LOWERINGS if form.gpu_cost is not None}
@@ -43,19 +43,14 @@ class Plan:
     @classmethod
     def of(cls, target: str | None, flavour: Flavour | None, model_type: str) -> Plan:
         """``target`` is ``--target``, ``flavour`` the TensorRT that builds the engine. Raises InputError for several targets."""
-        engine = None if flavour is None else engine_target(flavour)
-        typed = None if model_type == "fp32" else engine or "ort-cuda"
+        engine = None if flavour is None else engine_target(flavour.name, flavour.version[0])
+        typed = None if model_type == "fp32" else engine or DEFAULT_GPU
         if target is not None:
             names = resolve(target)
             if len(names) > 1:
                 raise InputError(f"--target {target} is {len(names)} targets", f"name one: {', '.join(names)}")
             return cls(names[0], typed)
-        return cls(engine if engine is not None and typed is None else "ort-cpu", typed)
-
-
-def engine_target(flavour: Flavour) -> str:
-    """The target that an engine of this flavour is for."""
-    return "tensorrt-rtx" if flavour.name == "rtx" else "tensorrt-10" if flavour.version[0] <= 10 else "tensorrt-11"
+        return cls(engine if engine is not None and typed is None else DEFAULT_CPU, typed)
 
 
 def rewrite_stages(stages: Stages, model: onnx.ModelProto, captured: Captured | None = None) -> Iterator[StageModel]:
@@ -123,11 +118,11 @@ def lower_for(
 
     With ``tune``, forms are timed for the targets that can be timed here. Raises InputError where none can.
     """
-    timeable = [name for name in (plan.fp32_target, plan.typed_target) if name in PROVIDERS]
+    timeable = [name for name in (plan.fp32_target, plan.typed_target) if name in timeable_targets()]
     if tune and not timeable:
         raise InputError(
             f"--tune cannot time forms for {plan.fp32_target}",
-            f"give --target {' or '.join(PROVIDERS)}, or leave it out",
+            f"give --target {' or '.join(timeable_targets())}, or leave it out",
         )
 
     # Shapes matter where there is a choice; shape inference of a large model takes its time.
@@ -136,11 +131,11 @@ def lower_for(
 
     def made(prefer: str, forms: Collection[Lowering]) -> LoweringResult:
         measure = None
-        if tune and prefer in PROVIDERS:
+        if tune and prefer in timeable_targets():
             measure = Tuner(shapes, prefer, reporter).times
         elif tune:
             reporter.note(f"--tune does not time {prefer}: its forms are chosen by estimate")
-        return lower(recognised.model, NAMES, forms, prefer=prefer, measure=measure, shapes=shapes)
+        return lower(recognised.model, target_names(), forms, prefer=prefer, measure=measure, shapes=shapes)
 
     full = made(plan.fp32_target, (*LOWERINGS, *EXACT))
     if plan.typed_target is None:

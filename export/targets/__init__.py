@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from .matrix import Matrix, Row, Status, Verdict, refusal, verdict
-from .target import NAMES, TARGETS, Family, Target, resolve, target_of
+from .target import (
+    DEFAULT_CPU,
+    DEFAULT_GPU,
+    EngineLibrary,
+    Family,
+    Target,
+    engine_target,
+    resolve,
+    target_names,
+    target_of,
+    timeable_targets,
+)
 
 __all__ = [
-    "NAMES",
-    "TARGETS",
+    "DEFAULT_CPU",
+    "DEFAULT_GPU",
+    "EngineLibrary",
     "Family",
     "Matrix",
     "Row",
     "Status",
     "Target",
     "Verdict",
+    "engine_target",
     "refusal",
     "resolve",
+    "target_names",
     "target_of",
+    "timeable_targets",
     "verdict",
 ]

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ...errors import InputError
-from .target import NAMES, target_of
+from .target import SHIPPED, target_names, target_of
 
 Status = Literal["ok", "slow", "wrong", "fails", "unknown"]
 Fact = str | int | bool
-SHIPPED = Path(__file__).with_name("matrix.json")
 
 _CORE = ("dtype", "rank")
 _ORDER: dict[Status, int] = {"fails": 0, "wrong": 1, "slow": 2, "ok": 3}
@@ -175,7 +174,7 @@ def load(path: Path = SHIPPED) -> dict[str, Matrix]:
 
 def save(matrices: Collection[Matrix], path: Path) -> None:
     """Write matrices, one row a line, so that a difference reads well."""
-    ordered = sorted(matrices, key=lambda matrix: NAMES.index(matrix.target))
+    ordered = sorted(matrices, key=lambda matrix: target_names().index(matrix.target))
     blocks = []
     for matrix in ordered:
         rows = ",\n".join(f"  {json.dumps(row.to_json(), allow_nan=False)}" for row in matrix.rows)
@@ -183,10 +182,12 @@ def save(matrices: Collection[Matrix], path: Path) -> None:
     path.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
 
 
-@cache
+_loaded = cache(load)
+
+
 def shipped() -> dict[str, Matrix]:
-    """The matrices that come with attnexport."""
-    return load()
+    """The matrix of every target, from the file that its entry names; empty if the file does not have the target."""
+    return {name: _loaded(target_of(name).matrix).get(name, Matrix(name, ())) for name in target_names()}
 
 
 def verdict(target: str, op: str, *, opset: int, **facts: Fact) -> Verdict:

@@ -16,7 +16,7 @@ from attnexport.export.capture.tracing.trace import export_program, trace_sizes
 from attnexport.export.domain import DOMAIN
 from attnexport.export.lower import LOWERINGS, Lowering, lower
 from attnexport.export.stages.rewrite import find_windows
-from attnexport.export.targets import NAMES
+from attnexport.export.targets import target_names
 from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 
@@ -113,7 +113,7 @@ def export(cases: Sequence[Case], modules: Sequence[Spelling], wish: Wish) -> Ex
     program = export_program(Pack(modules).eval(), specs, arguments)
     captured = to_onnx(program, specs, [f"y{i}" for i in range(len(cases))])
     recognised = find_windows(captured.model)
-    lowered = lower(recognised.model, NAMES, wish.lowerings, prefer=wish.prefer)
+    lowered = lower(recognised.model, target_names(), wish.lowerings, prefer=wish.prefer)
     session = OrtSession(lowered.model.SerializeToString(), threads=1)
     reasons = {refused.node: refused.reason for refused in recognised.refused}
     forms = Counter(applied.lowering for applied in lowered.applied)

@@ -9,12 +9,11 @@ import numpy as np
 
 from ....errors import StageError, first_line
 from ....runtime.sessions.placement import RECORD, Placement
+from ....runtime.sessions.providers import CPU, CUDA
 from .contender import Call, Feeds
 
 if TYPE_CHECKING:
     from ..site import Site
-
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
 class BoundRunner:

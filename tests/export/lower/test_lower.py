@@ -12,7 +12,7 @@ from attnexport.errors import InputError, StageError, UnsupportedModelError
 from attnexport.export.domain import DOMAIN, OPERATORS, VERSION, add_bodies
 from attnexport.export.graph.origin import Origin, origin_of
 from attnexport.export.lower import LOWERINGS, Applied, lower
-from attnexport.export.targets import NAMES
+from attnexport.export.targets import target_names
 
 FLOAT = TensorProto.FLOAT
 IMPORTS = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, VERSION)]
@@ -57,7 +57,7 @@ def test_everything_else_stays() -> None:
         "act/relu", "attn/roll/slice", "attn/roll/slice_2", "attn/roll/concat",
     ]  # fmt: skip
     assert result.model.graph.node[-1].output == ["y"]
-    assert result.applied == [Applied("attn/roll", "Roll", "roll_slices", {}, NAMES)]
+    assert result.applied == [Applied("attn/roll", "Roll", "roll_slices", {}, target_names())]
     np.testing.assert_array_equal(run(result.model, x=X), np.roll(X, 2, 1))
 
 

@@ -55,7 +55,7 @@ def test_what_was_timed_decides_and_is_recorded(tmp_path: Path) -> None:
         assert applied.lowering == min(applied.milliseconds, key=lambda name: applied.milliseconds[name])
         assert set(applied.refused) == forms - {applied.lowering}
         for reason in applied.refused.values():
-            assert reason.startswith("right, but costlier on ort-cpu: measured ") and " ms for " in reason
+            assert reason.startswith("valid, but slower on ort-cpu: measured ") and " ms for " in reason
     # The second node has the same geometry, shapes and constants as the first: it is looked up.
     assert reporter.notes == [f"timing {len(forms)} forms of LocalAttention first"]
 

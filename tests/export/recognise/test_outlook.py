@@ -14,7 +14,7 @@ from attnexport.export.capture.to_onnx import to_onnx
 from attnexport.export.capture.tracing.trace import export_program
 from attnexport.export.lower import lower
 from attnexport.export.stages.rewrite import find_windows
-from attnexport.export.targets import NAMES
+from attnexport.export.targets import target_names
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
 
@@ -89,7 +89,7 @@ def test_volo_from_torch_to_onnx_runtime(stride) -> None:
     assert entry.description == "LocalOutlook 3x3, 3 heads of 4" + (", stride 2" if stride > 1 else "")
     assert set(entry.consumed) >= {"unfold/Im2Col", "root/MatMul", "root/Col2Im"}
     assert found.refused == []
-    result = lower(found.model, NAMES)
+    result = lower(found.model, target_names())
     assert [applied.op for applied in result.applied] == ["LocalOutlook"]
     assert not {node.op_type for node in result.model.graph.node} & {"Gather", "GatherND", "Col2Im", "ScatterND"}
     session = OrtSession(result.model.SerializeToString())

@@ -18,7 +18,7 @@ from attnexport.export.progress import Silent
 from attnexport.export.scan import scan
 from attnexport.export.scan.finding import Finding, together
 from attnexport.export.source import SourceOptions
-from attnexport.export.targets import NAMES
+from attnexport.export.targets import target_names
 
 TENSORRT = ("tensorrt-10", "tensorrt-11", "tensorrt-rtx")
 GPU = ("ort-cuda", *TENSORRT)
@@ -79,10 +79,10 @@ def scanned(name: str, shape: str, *targets: str):
 
 def test_every_operator_without_a_translation_is_named_at_once():
     found = scanned("Blocked", "2x7x4")
-    assert (found.nodes, found.runs, found.targets) == (0, False, NAMES)
+    assert (found.nodes, found.runs, found.targets) == (0, False, target_names())
     assert [(one.operator, one.module, one.kind, one.count, one.targets) for one in found.findings] == [
-        ("aten.linalg_pinv.atol_rtol_tensor", "first", "Inverse", 2, NAMES),
-        ("aten.cummax.default", "largest", "Largest", 1, NAMES),
+        ("aten.linalg_pinv.atol_rtol_tensor", "first", "Inverse", 2, target_names()),
+        ("aten.cummax.default", "largest", "Largest", 1, target_names()),
     ]
     assert found.findings[0].modules == ("first", "second")
     assert all(one.source.partition(":")[0].endswith("test_scan.py") for one in found.findings)
@@ -94,7 +94,7 @@ def test_what_targets_cannot_run_and_what_is_slow_on_them():
     assert said == {
         ("cannot", "ScatterElements"): ("added", TENSORRT),
         ("slow", "float64"): ("", GPU),
-        ("left", "Im2Col"): ("windows", NAMES),
+        ("left", "Im2Col"): ("windows", target_names()),
     }
     by_operator = {one.operator: one for one in found.findings}
     assert "reduction" in by_operator["ScatterElements"].reason

@@ -17,7 +17,7 @@ from attnexport.export.graph.rewrites import Refusal
 from attnexport.export.lower import lower
 from attnexport.export.simplify.settle_shapes import settle_shapes
 from attnexport.export.stages.rewrite import find_windows
-from attnexport.export.targets import NAMES
+from attnexport.export.targets import target_names
 
 
 class Attention(nn.Module):
@@ -59,7 +59,7 @@ def test_attention_of_the_torchscript_exporter_is_found_with_a_free_batch(export
     recognised = find_windows(captured.model)
     assert [entry.description for entry in recognised.found] == ["LocalAttention 3x3, 2 heads of 4, with relative"]
     session = onnxruntime.InferenceSession(
-        lower(recognised.model, NAMES).model.SerializeToString(), providers=["CPUExecutionProvider"]
+        lower(recognised.model, target_names()).model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     x = torch.randn(5, 8, 6, 5)
     with torch.no_grad():

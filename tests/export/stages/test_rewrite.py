@@ -19,7 +19,7 @@ from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import run
 from attnexport.export.progress import Silent
 from attnexport.export.source import SourceOptions
-from attnexport.export.stages.rewrite import Plan, engine_target, find_windows, lower_for
+from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.runtime.spec import Axis, TensorSpec
 
 RTX = Flavour("rtx", (1, 7, 1), "1.7.1")
@@ -67,10 +67,6 @@ def captured(module: nn.Module) -> onnx.ModelProto:
 )
 def test_each_model_is_for_what_runs_it(wished, flavour, precision, plan) -> None:
     assert Plan.of(wished, flavour, precision) == plan
-
-
-def test_the_targets_of_engines() -> None:
-    assert [engine_target(flavour) for flavour in (RTX, TEN, ELEVEN)] == ["tensorrt-rtx", "tensorrt-10", "tensorrt-11"]
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import pytest
 
 from attnexport.errors import InputError
 from attnexport.export.lower import Where
-from attnexport.export.targets import NAMES, TARGETS, resolve, target_of
+from attnexport.export.targets import engine_target, resolve, target_names, target_of
+from attnexport.export.targets.target import TARGETS
 
 
 def test_the_targets() -> None:
-    assert NAMES == ("ort-cpu", "ort-cuda", "tensorrt-10", "tensorrt-11", "tensorrt-rtx")
+    assert target_names() == ("ort-cpu", "ort-cuda", "tensorrt-10", "tensorrt-11", "tensorrt-rtx")
     assert [target.family for target in TARGETS] == ["ort", "ort", "tensorrt", "tensorrt", "tensorrt"]
 
 
@@ -29,7 +30,7 @@ def test_the_targets() -> None:
         ("tensorrt_rtx", ("tensorrt-rtx",)),
         (" rtx ", ("tensorrt-rtx",)),
         (["rtx", "ort-cuda", "cpu", "rtx"], ("ort-cpu", "ort-cuda", "tensorrt-rtx")),
-        (["ort", "tensorrt"], NAMES),
+        (["ort", "tensorrt"], target_names()),
     ],
 )
 def test_what_people_type(typed, names) -> None:
@@ -62,3 +63,17 @@ def test_a_lowering_asks_by_family() -> None:
     assert where.family("tensorrt") == ("tensorrt-10", "tensorrt-rtx")
     assert where.family("ort") == ("ort-cpu",)
     assert Where(("ort-cpu",), 18).family("tensorrt") == ()
+
+
+@pytest.mark.parametrize(
+    ("flavour", "major", "name"),
+    [
+        ("rtx", 1, "tensorrt-rtx"),
+        ("enterprise", 9, "tensorrt-10"),
+        ("enterprise", 10, "tensorrt-10"),
+        ("enterprise", 11, "tensorrt-11"),
+        ("enterprise", 12, "tensorrt-11"),
+    ],
+)
+def test_the_target_of_a_library(flavour, major, name) -> None:
+    assert engine_target(flavour, major) == name
