@@ -227,7 +227,7 @@ CASES = {
     "samples of a wrong dtype": Bad(
         [str(STN), "--samples", "samples.npz"], ["int64"], bad_samples((5, 3, 32, 32), "int64")
     ),
-    "an unknown TensorRT": Bad([str(STN), "--trt=tensorflow"], ["--trt=tensorflow"]),
+    "an unknown TensorRT": Bad([str(STN), "--trt=tensorflow"], ["--trt tensorflow"]),
     "an unknown GPU": Bad([str(STN), "--trt=rtx", "--compute-capability", "3.5"], ["3.5", "8.9"]),
     "not an amount of memory": Bad([str(STN), "--workspace", "lots"], ["lots", "4G"]),
     "a gate of nothing": Bad([str(STN), "--gate", "0"], ["--gate 0"]),

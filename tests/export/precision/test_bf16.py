@@ -73,7 +73,7 @@ def test_another_type_is_refused(model):
     ("precision", "io_precision", "message"),
     [
         ("bf16", "same", "NumPy has no bfloat16, so no array could be fed"),
-        ("fp16", "fp16", "--io-precision fp16 is not known"),
+        ("fp16", "fp16", "--io-precision fp16 is not known. use one of fp32, same"),
     ],
 )
 def test_io_precision_must_fit_the_precision(precision, io_precision, message, tmp_path):
