@@ -1,8 +1,8 @@
-"""The builder that lowerings write with: standard operators (opset 18 or later) in place of one node, named after it.
+"""Build standard operators (opset 18 or later) in place of one node, with names that start with its name.
 
-Every node is called ``<replaced node>/<part>``, so that its origin is found by prefix (see export/graph/origin.py). Sizes
-are ``Dim``: an int where it is known, else an int64[1] tensor; arithmetic on ints happens here, not in the graph, and
-an axis whose length is known never costs a Shape.
+Every node is called ``<replaced node>/<part>``, so that its origin is found by prefix (see origin.py). Sizes are ``Dim``: an int
+if it is known, else an int64[1] tensor. Arithmetic on ints happens here, not in the graph, and an axis of known length never
+costs a Shape.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TO_END = 2**63 - 1
 
 
 class GraphBuilder:
-    """Nodes that take the place of one ``node`` of ``graph``, in the order in which they were asked for."""
+    """The nodes that replace ``node``, in the order of the calls. ``taken`` are the names in use, and grows."""
 
     def __init__(self, node: Any, taken: set[str], opset: int) -> None:
         self.node = node
@@ -33,7 +33,7 @@ class GraphBuilder:
         self._taken = taken
 
     def op(self, kind: str, *inputs: Value, part: str = "", dtype: Any = None, **attributes: Any) -> Value:
-        """One operator with one output, named ``part`` (its kind) and of ``dtype`` (that of the first input)."""
+        """Add an operator with one output, named ``part`` (default: its kind), of ``dtype`` (default: the first input's)."""
         name = self._name(part or kind.lower())
         output = gs.Variable(f"{name}_out", dtype=dtype if dtype is not None else inputs[0].dtype)
         self._taken.add(output.name)
@@ -98,7 +98,7 @@ class GraphBuilder:
         return self.op("Slice", x, *arguments)
 
     def pad(self, x: Value, rank: int, amounts: Mapping[int, tuple[int, int]]) -> Value:
-        """Zeros (before, after) each axis named in ``amounts``; x itself where there are none to add.
+        """Add zeros (before, after) each axis in ``amounts``; return x itself if there are none.
 
         All axes are written out, since the ``axes`` input of Pad is young.
         """
@@ -107,7 +107,7 @@ class GraphBuilder:
         return self.op("Pad", x, self.ints(pads)) if any(pads) else x
 
     def reshape(self, x: Value, dims: Sequence[Dim]) -> Value:
-        """x in the shape ``dims``, where 0 copies the length of the same axis of x and -1 is what remains."""
+        """x in the shape ``dims``; 0 copies the length of the same axis of x, and -1 is inferred."""
         return self.op("Reshape", x, self.vector(dims))
 
     def transpose(self, x: Value, perm: Sequence[int]) -> Value:
@@ -115,19 +115,19 @@ class GraphBuilder:
         return self.op("Transpose", x, perm=list(perm))
 
     def unsqueeze(self, x: Value, axes: Sequence[int]) -> Value:
-        """New axes of length 1."""
+        """Add axes of length 1."""
         return self.op("Unsqueeze", x, self.ints(axes))
 
     def squeeze(self, x: Value, axes: Sequence[int]) -> Value:
-        """Without axes of length 1."""
+        """Remove axes of length 1."""
         return self.op("Squeeze", x, self.ints(axes))
 
     def concat(self, parts: Sequence[Value], axis: int) -> Value:
-        """The parts one after the other along ``axis``; a single part as it is."""
+        """Join the parts along ``axis``; a single part is returned unchanged."""
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=axis)
 
     def split(self, x: Value, parts: int, axis: int) -> list[Value]:
-        """``parts`` pieces of length 1 along ``axis``, which keep the axis."""
+        """Split x into ``parts`` pieces of length 1 along ``axis``; they keep the axis."""
         if parts == 1:
             return [x]
         name = self._name("split")
@@ -138,21 +138,21 @@ class GraphBuilder:
         return outputs
 
     def cast(self, x: Value, dtype: npt.DTypeLike) -> Value:
-        """x in another type; x itself when it has it."""
+        """x in the type ``dtype``; x itself if it has that type."""
         if x.dtype == np.dtype(dtype):
             return x
         to = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.op("Cast", x, to=int(to), dtype=np.dtype(dtype))
 
     def sum(self, terms: Sequence[Value]) -> Value:
-        """The terms added up from the left."""
+        """The sum of the terms, from the left."""
         total = terms[0]
         for term in terms[1:]:
             total = self.op("Add", total, term)
         return total
 
     def finish(self, result: Value) -> None:
-        """Let ``result`` carry the name, type and shape of the replaced node's output."""
+        """Give ``result`` the name, type and shape of the replaced node's output."""
         output = self.node.outputs[0]
         if not self.nodes or self.nodes[-1].outputs[0] is not result:
             result = self.op("Identity", result)

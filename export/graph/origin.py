@@ -1,7 +1,8 @@
-"""Where a node of the graph came from: the PyTorch module and the line of source that made it.
+"""The origin of a node: the PyTorch module and the source line that created it.
 
-Node names carry the origin through every later stage: capture names each node ``<module path>/<op>[_n]``; a lowering names what it
-puts in place of ``node`` as ``<node>/<part>``. So any node, TensorRT layer or parser error leads back by the longest known prefix.
+Node names carry the origin through every later stage: capture names each node ``<module path>/<op>[_n]``, and a lowering names
+the nodes that replace ``node`` as ``<node>/<part>``. So the longest known prefix of a node, TensorRT layer or parser error
+leads back to its origin.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Origin:
         return f"module {self.module or '<root>'!r} ({self.kind}){where}"
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dictionary."""
+        """The fields as a dictionary for JSON."""
         return {"module": self.module, "kind": self.kind, "source": self.source}
 
 
@@ -33,7 +34,7 @@ Origins = dict[str, Origin]
 
 
 def origin_of(name: str, origins: Mapping[str, Origin]) -> Origin | None:
-    """The origin of a node: its own, or that of the longest prefix (cut at ``/``) that is known."""
+    """The origin of a node, or of the longest known prefix of its name (cut at ``/``)."""
     while name:
         if name in origins:
             return origins[name]

@@ -12,7 +12,7 @@ from .builder import Value
 
 
 def rank_refusal(value: Value, rank: int, what: str) -> str | None:
-    """The reason to refuse a value whose rank is not known or is another."""
+    """The reason to refuse a value whose rank is not known or is not ``rank``; None if it is."""
     if value.shape is None:
         return f"the rank of {what} is not known"
     if len(value.shape) != rank:
@@ -21,7 +21,7 @@ def rank_refusal(value: Value, rank: int, what: str) -> str | None:
 
 
 def known(value: Value, axis: int) -> int | None:
-    """The length of an axis where it is a number."""
+    """The length of an axis; None if it is not a number."""
     size = value.shape[axis] if value.shape is not None else None
     return size if isinstance(size, int) else None
 

@@ -24,6 +24,7 @@ import onnx_graphsurgeon as gs
 
 from ..graph.rewrites import Refusal, Rewrite
 from ..graph.roundtrip import export_graph
+from ..graph.shapes import producer
 from .simplified import Simplified
 
 _ELEMENTWISE = {
@@ -101,7 +102,7 @@ class _Write:
 
     def _spread(self, value: Any) -> Any:
         """The values before an exporter expanded them to the shape of the write, (number of places, rest...)."""
-        while (node := _producer(value)) is not None and node.op in ("Expand", "Reshape"):
+        while (node := producer(value)) is not None and node.op in ("Expand", "Reshape"):
             before = node.inputs[0]
             if _size(before) != 1 and not (
                 before.shape is not None
@@ -122,7 +123,7 @@ class _Write:
         key = (self.mask.name, value.name)
         if (known := self._new.get(key, self._known.get(key))) is not None:
             return known
-        node = _producer(value)
+        node = producer(value)
         if node is None or node.domain not in ("", "ai.onnx", None):
             return None
         if node.op == "GatherND":
@@ -146,20 +147,20 @@ class _Write:
 
 def _mask(places: Any) -> Any:
     """The mask whose true places these are; None if they are computed in another way."""
-    transpose = _producer(places)
+    transpose = producer(places)
     if transpose is None or transpose.op != "Transpose" or list(transpose.attrs.get("perm", [1, 0])) != [1, 0]:
         return None
-    nonzero = _producer(transpose.inputs[0])
+    nonzero = producer(transpose.inputs[0])
     mask = nonzero.inputs[0] if nonzero is not None and nonzero.op == "NonZero" else None
     return mask if mask is not None and mask.dtype == np.bool_ and mask.shape else None
 
 
 def _narrow(mask: Any, data: Any) -> Any:
     """The mask before it was expanded to the shape of the data along the data's last axes."""
-    if (expand := _producer(mask)) is None or expand.op != "Expand" or data.shape is None:
+    if (expand := producer(mask)) is None or expand.op != "Expand" or data.shape is None:
         return mask
     narrow = expand.inputs[0]
-    while (node := _producer(narrow)) is not None and node.op == "Unsqueeze" and narrow.shape and narrow.shape[-1] == 1:
+    while (node := producer(narrow)) is not None and node.op == "Unsqueeze" and narrow.shape and narrow.shape[-1] == 1:
         narrow = node.inputs[0]
     filled = [*(narrow.shape or ()), *[1] * (len(data.shape) - len(narrow.shape or ()))]
     fits = narrow.shape and expand.inputs[0].shape is not None and list(expand.inputs[0].shape) == filled
@@ -169,10 +170,6 @@ def _narrow(mask: Any, data: Any) -> Any:
 def _covers(mask: Any, data: Any) -> bool:
     """Whether the mask's axes are known to be the first axes of the data."""
     return data.shape is not None and tuple(data.shape[: len(mask.shape)]) == tuple(mask.shape)
-
-
-def _producer(value: Any) -> Any:
-    return value.inputs[0] if len(value.inputs) == 1 else None
 
 
 def _size(value: Any) -> int | None:
