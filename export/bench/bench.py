@@ -8,18 +8,18 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ...errors import InputError, StageError
-from ...runtime.bundle.bench_report import MEASURED, BenchReport, GpuState, Settings
+from ...runtime.bundle.bench_report import MEASURED, BenchReport, BenchSettings, GpuState
 from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.manifest import Manifest
 from ..progress import Reporter, Silent
-from .entry import Entry, check_names, entries
 from .gpu import GpuWatch
 from .machine import load_average, machine, tools
+from .measured_model import measured_model
 from .options import BenchOptions
+from .participants import Participant, check_names, participants
 from .points import batch_symbol, choose_points
 from .race import Race
 from .site import Site, choose_device, usable_cores
-from .subject import subject
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ def bench(
     check_names(options)
     device, load = choose_device(options.device), load_average()
     with (
-        subject(options, reporter, module) as measured,
+        measured_model(options, reporter, module) as measured,
         closing(Site(measured, device, options.threads or usable_cores(), module)) as site,
     ):
         sizes = choose_points(measured.inputs, options.batches, options.sizes)
@@ -46,14 +46,16 @@ def bench(
             raise InputError(
                 "--target-latency looks for a batch, and the batch is fixed", "export with a dynamic batch"
             )
-        found = entries(options, site)
+        found = participants(options, site)
         with closing(Race(options, site, found, sizes, reporter)) as race:
             race.prepare()
             with GpuWatch() if device == "cuda" else nullcontext() as watch:
                 points = race.points()
                 target = race.target(options.target_latency) if options.target_latency is not None else None
             if not any(point.timings for point in points):
-                said = "; ".join(f"{entry.contender.name}: {entry.reason}" for entry in found if entry.reason)
+                said = "; ".join(
+                    f"{participant.contender.name}: {participant.reason}" for participant in found if participant.reason
+                )
                 raise StageError("bench", f"no contender could be measured: {said}")
             gpu = watch.state if watch is not None else None
             manifest = StoredBundle.open(measured.bundle).manifest
@@ -66,15 +68,15 @@ def bench(
                 machine=machine(load, gpu),
                 tools=tools(),
                 settings=_settings(options, site, race.baseline),
-                entrants=tuple(entry.record(site) for entry in found),
+                entrants=tuple(participant.record(site) for participant in found),
                 points=points,
                 target=target,
                 notes=(*_maps(manifest), *_notes(options, found, load, gpu, on_gpu=device == "cuda")),
             )
 
 
-def _settings(options: BenchOptions, site: Site, baseline: str | None) -> Settings:
-    return Settings(
+def _settings(options: BenchOptions, site: Site, baseline: str | None) -> BenchSettings:
+    return BenchSettings(
         device=site.device,
         clock="cuda-events" if site.device == "cuda" else "wall",
         threads=site.threads,
@@ -93,7 +95,7 @@ def _maps(manifest: Manifest) -> Iterator[str]:
 
 
 def _notes(
-    options: BenchOptions, found: Sequence[Entry], load: float | None, gpu: GpuState | None, *, on_gpu: bool
+    options: BenchOptions, found: Sequence[Participant], load: float | None, gpu: GpuState | None, *, on_gpu: bool
 ) -> Iterator[str]:
     """What a reader of the figures should know."""
     cores = usable_cores()
@@ -101,7 +103,7 @@ def _notes(
         yield f"the machine was busy before it began (load {load:.1f} on {cores} cores): believe ratios more than times"
     if on_gpu and gpu is None:
         yield "nvidia-smi is not here, so the GPU's clocks and power are not known"
-    for entry in found:
-        yield from (f"{entry.contender.title}: {note}" for note in entry.notes)
-        if entry.contender.name == options.baseline and entry.state != MEASURED:
-            yield f"there are no ratios: the baseline {options.baseline} {entry.state}: {entry.reason}"
+    for participant in found:
+        yield from (f"{participant.contender.title}: {note}" for note in participant.notes)
+        if participant.contender.name == options.baseline and participant.state != MEASURED:
+            yield f"there are no ratios: the baseline {options.baseline} {participant.state}: {participant.reason}"

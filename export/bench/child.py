@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from .contenders import CONTENDERS, Contender, Feeds
-from .entry import said
-from .memory import Job
+from .memory import MemoryJob
+from .participants import said
 from .site import Site
 
 RUNS = 3
@@ -80,7 +80,7 @@ def _free_on_device(site: Site) -> int | None:
 def main(job: Path, result: Path) -> None:
     """Write a line of JSON for each point as soon as it is measured, and ``{"error": TEXT}`` where it ends too soon."""
     # The file was written a moment ago by the process that started this one.
-    work: Job = pickle.loads(job.read_bytes())
+    work: MemoryJob = pickle.loads(job.read_bytes())
     contender = next(one for one in CONTENDERS if one.name == work.contender)
     with result.open("w", encoding="utf-8") as stream:
 
@@ -89,7 +89,7 @@ def main(job: Path, result: Path) -> None:
             stream.flush()
 
         try:
-            for point in measure(contender, Site(work.subject, work.device, work.threads), work.points):
+            for point in measure(contender, Site(work.model, work.device, work.threads), work.points):
                 say(point)
         except Exception as error:  # whatever a library raises is this contender's result
             say({"error": said(error)})

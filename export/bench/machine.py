@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ...runtime.bundle.bench_report import GpuState, Machine
+from ...runtime.bundle.bench_report import GpuState, MachineRecord
 from ...version import __version__
 from .site import usable_cores
 
@@ -16,9 +16,9 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def machine(load: float | None, gpu: GpuState | None) -> Machine:
+def machine(load: float | None, gpu: GpuState | None) -> MachineRecord:
     """This machine; ``load`` is what it had to do before."""
-    return Machine(processor(), usable_cores(), platform.platform(), load, gpu)
+    return MachineRecord(processor(), usable_cores(), platform.platform(), load, gpu)
 
 
 def load_average() -> float | None:

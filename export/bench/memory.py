@@ -9,16 +9,16 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from ...runtime.bundle.bench_report import Memory
+from ...runtime.bundle.bench_report import MemoryUse
 from .contenders import Feeds
-from .subject import Subject
+from .measured_model import MeasuredModel
 
 
 @dataclass(frozen=True)
-class Job:
+class MemoryJob:
     """What the process is to run."""
 
-    subject: Subject
+    model: MeasuredModel
     device: str
     threads: int
     contender: str
@@ -29,19 +29,19 @@ class Job:
 class Alone:
     """The memory of each point up to where the contender failed, and how it did; empty where it did not."""
 
-    memories: tuple[Memory, ...]
+    memories: tuple[MemoryUse, ...]
     failure: str
 
 
-def run_alone(job: Job) -> Alone:
+def run_alone(job: MemoryJob) -> Alone:
     """Run a contender in a process of its own, point by point."""
-    folder = job.subject.folder
+    folder = job.model.folder
     given, result = folder / f"{job.contender}.job", folder / f"{job.contender}.jsonl"
     given.write_bytes(pickle.dumps(job))
     command = [sys.executable, "-m", "attnexport.export.bench.child", str(given), str(result)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [json.loads(line) for line in result.read_text(encoding="utf-8").splitlines()] if result.exists() else []
-    memories = tuple(Memory(**line) for line in lines if "error" not in line)
+    memories = tuple(MemoryUse(**line) for line in lines if "error" not in line)
     failure = next((line["error"] for line in lines if "error" in line), "")
     if done.returncode and not failure:
         last = next(iter(reversed(done.stderr.strip().splitlines())), "no message")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import InputError
 from ...runtime.device import cuda_device
+from .measured_model import MeasuredModel
 from .rounds import Clock, WallClock
-from .subject import Subject
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ class Site:
     ``at_hand``: the original, where it is in this process already; a copy of it is run.
     """
 
-    subject: Subject
+    model: MeasuredModel
     device: str
     threads: int
     at_hand: torch.nn.Module | None = None
@@ -57,13 +57,13 @@ class Site:
         """The original, loaded once, on the device. Raises InputError where there is none."""
         import torch
 
-        original = self.subject.original
+        original = self.model.original
         if self.at_hand is not None:
             module: torch.nn.Module | None = copy.deepcopy(self.at_hand).eval()
         else:
             module = original.load() if original is not None else None
         if module is None:
-            raise InputError("there is no PyTorch module to run", self.subject.missing)
+            raise InputError("there is no PyTorch module to run", self.model.missing)
         before = (torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
         self._undo.callback(_set_torch, *before)
         # What an export is compared with is FP32 as such; TF32 has ten bits.

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from ...runtime.bundle.bench_report import ABSENT, BenchReport, GpuState, Interval, Memory, Point, Target
+from ...runtime.bundle.bench_report import ABSENT, BenchPoint, BenchReport, GpuState, Interval, LatencyTarget, MemoryUse
 from ...runtime.show.terminal import size
 
 GOOD, BAD = "green", "red"
@@ -61,7 +61,7 @@ def _range(value: Interval) -> str:
     return low if low == high else f"{low}-{high}"
 
 
-def _point(report: BenchReport, point: Point) -> Table:
+def _point(report: BenchReport, point: BenchPoint) -> Table:
     baseline = report.settings.baseline
     sizes = ", ".join(f"{name}={size}" for name, size in point.sizes.items()) or "fixed shapes"
     table = _new(f"{sizes}, {min((t.rounds for t in point.timings), default=0)} rounds")
@@ -101,14 +101,14 @@ def _ratio(ratio: Interval | None, *, itself: bool) -> list[str]:
     return [f"[{style}]{text}[/]" if style else text, f"{ratio.low:.2f}-{ratio.high:.2f}"]
 
 
-def _memory(memory: Memory | None) -> str:
+def _memory(memory: MemoryUse | None) -> str:
     if memory is None or memory.peak is None:
         return "-"
     device = f", GPU {size(memory.device)}" if memory.device is not None else ""
     return f"{size(memory.peak)}{device}"
 
 
-def _target(report: BenchReport, target: Target) -> Table:
+def _target(report: BenchReport, target: LatencyTarget) -> Table:
     table = _new(f"largest batch with {target.statistic} within {target.milliseconds:g} ms")
     table.add_column("contender", no_wrap=True)
     for column in ("batch", "median ms", "p95 ms", "items/s"):

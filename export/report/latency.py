@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...runtime.bundle.bench_report import MEASURED, BenchReport, Point, Timing
+from ...runtime.bundle.bench_report import MEASURED, BenchPoint, BenchReport, Timing
 from . import words
 from .charts import Span, span_chart
 from .content import Content
@@ -38,7 +38,7 @@ def is_own(bench: BenchReport, timing: Timing) -> bool:
     return bench.entrant(timing.contender).title.startswith("attnexport")
 
 
-def _point(bench: BenchReport, point: Point) -> Markup:
+def _point(bench: BenchReport, point: BenchPoint) -> Markup:
     sizes = ", ".join(f"{symbol} {n}" for symbol, n in point.sizes.items()) or "fixed shapes"
     spans = []
     for timing in point.timings:

@@ -31,7 +31,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryUse:
     """Of a process of its own that runs one contender: ``peak`` in all, and ``added`` by the runs over the loaded model.
 
     ``device`` is what of the GPU's memory was taken. None where the system does not tell.
@@ -54,11 +54,11 @@ class Timing:
     fastest: float
     per_second: float
     ratio: Interval | None
-    memory: Memory | None
+    memory: MemoryUse | None
 
 
 @dataclass(frozen=True)
-class Point:
+class BenchPoint:
     """One set of sizes. ``batch`` is the size of the first input's first axis where that is free, else 1 item is counted."""
 
     sizes: dict[str, int]
@@ -84,7 +84,7 @@ class Capacity:
 
 
 @dataclass(frozen=True)
-class Target:
+class LatencyTarget:
     """``--target-latency``: milliseconds, and which statistic (``p95`` or ``median``) has to stay within them."""
 
     milliseconds: float
@@ -130,7 +130,7 @@ class GpuState:
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineRecord:
     """Where it was measured; ``load`` is the machine's load average at the beginning, None where it has none."""
 
     cpu: str
@@ -141,7 +141,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchSettings:
     """How it was measured. ``clock``: ``wall`` or ``cuda-events``; ``tf32``: whether FP32 products were allowed to use it."""
 
     device: str
@@ -163,12 +163,12 @@ class BenchReport:
     source: str
     model_sha256: str
     inputs: tuple[TensorSpec, ...]
-    machine: Machine
+    machine: MachineRecord
     tools: dict[str, str]
-    settings: Settings
+    settings: BenchSettings
     entrants: tuple[Entrant, ...]
-    points: tuple[Point, ...]
-    target: Target | None
+    points: tuple[BenchPoint, ...]
+    target: LatencyTarget | None
     notes: tuple[str, ...]
 
     def entrant(self, name: str) -> Entrant:

@@ -18,7 +18,7 @@ _ON_CPU = ("int8",)
 
 def _absent(form: str) -> Callable[[Site], str | None]:
     def absent(site: Site) -> str | None:
-        if site.subject.file(f"model-{form}") is None:
+        if site.model.file(f"model-{form}") is None:
             return f"the bundle has no {form} model"
         if site.device == "cpu" and form not in ("fp32", *_ON_CPU):
             return f"ONNX Runtime's CPU provider computes {form} in FP32, so its time says nothing"
@@ -29,9 +29,9 @@ def _absent(form: str) -> Callable[[Site], str | None]:
 
 def _open(form: str) -> Callable[[Site], Runner]:
     def open_(site: Site) -> Runner:
-        path = site.subject.file(f"model-{form}")
+        path = site.model.file(f"model-{form}")
         if path is None:
-            raise InputError(f"{site.subject.bundle} has no {form} model", "export it with --precision")
+            raise InputError(f"{site.model.bundle} has no {form} model", "export it with --precision")
         return open_graph(path, site)
 
     return open_

@@ -75,9 +75,9 @@ class Contender:
 
 def needs_original(site: Site) -> str | None:
     """Why there is no PyTorch module, None where there is one."""
-    if site.subject.original is None:
-        return site.subject.missing
-    if site.subject.original.graph is not None:
+    if site.model.original is None:
+        return site.model.missing
+    if site.model.original.graph is not None:
         return "the model came as an ONNX graph, and there is no PyTorch module"
     return None
 

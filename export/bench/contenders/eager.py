@@ -20,10 +20,10 @@ def torch_call(site: Site, function: Callable[..., Any], feeds: Feeds) -> Call:
     from ...forward.call import arrange
     from ...forward.outputs import flatten
 
-    inputs = [spec.name for spec in site.subject.inputs]
+    inputs = [spec.name for spec in site.model.inputs]
     given = [torch.tensor(feeds[name], device=site.device) for name in inputs]
     args, kwargs = arrange(site.module, inputs, given)
-    names = [spec.name for spec in site.subject.outputs]
+    names = [spec.name for spec in site.model.outputs]
 
     def on_cpu() -> Any:
         with torch.inference_mode():

@@ -42,7 +42,7 @@ class BoundRunner:
         self._ort, self._device = ort, device
         self._types = {value.name: value.type for value in self._session.get_inputs()}
         self._names = [value.name for value in self._session.get_outputs()]
-        self._wanted = {spec.name: spec.numpy_dtype for spec in site.subject.outputs}
+        self._wanted = {spec.name: spec.numpy_dtype for spec in site.model.outputs}
 
     def call(self, feeds: Feeds) -> Call:
         """Put the inputs on the device; outputs are allocated there in every run."""

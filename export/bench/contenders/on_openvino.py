@@ -25,7 +25,7 @@ class OpenVinoRunner:
         self._config = {
             "INFERENCE_NUM_THREADS": site.threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
         }  # fmt: skip
-        self._names = [spec.name for spec in site.subject.outputs]
+        self._names = [spec.name for spec in site.model.outputs]
 
     def call(self, feeds: Feeds) -> Call:
         """Compile and bind. Raises StageError with OpenVINO's words for an operator that it does not know."""
@@ -59,9 +59,9 @@ def _absent(site: Site) -> str | None:
 
 
 def _open(site: Site) -> Runner:
-    path = site.subject.file("model-fp32")
+    path = site.model.file("model-fp32")
     if path is None:
-        raise InputError(f"{site.subject.bundle} has no FP32 model", "export it again")
+        raise InputError(f"{site.model.bundle} has no FP32 model", "export it again")
     return OpenVinoRunner(path, site)
 
 

@@ -20,8 +20,8 @@ class OrtRunner:
 
     def __init__(self, path: Path, site: Site) -> None:
         self._session = OrtSession(path, threads=site.threads)
-        wanted = {spec.name: spec.dtype for spec in site.subject.outputs}
-        given = {spec.name: spec.dtype for spec in site.subject.inputs}
+        wanted = {spec.name: spec.dtype for spec in site.model.outputs}
+        given = {spec.name: spec.dtype for spec in site.model.inputs}
         same = self._session.input_dtypes == given and wanted.items() <= self._session.output_dtypes.items()
         self._runs = self._session if same else CastSession(self._session, self._session.input_dtypes, wanted)
         self._names = tuple(wanted)

@@ -27,7 +27,7 @@ class TensorRtRunner:
     """A loaded engine with one execution context, in its first profile. Raises StageError where TensorRT refuses it."""
 
     def __init__(self, record: EngineRecord, site: Site) -> None:
-        bundle = StoredBundle.open(site.subject.bundle)
+        bundle = StoredBundle.open(site.model.bundle)
         check_engine(bundle, record)
         module = load_library(record.flavour)
         tf32 = "on" if record.detail.get("tf32") else "off"
@@ -41,7 +41,7 @@ class TensorRtRunner:
             raise StageError("tensorrt", f"{record.file} cannot be loaded: {self._log.first()}")
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         self._types = {name: np.dtype(module.nptype(self._engine.get_tensor_dtype(name))) for name in names}
-        self._wanted = {spec.name: spec.numpy_dtype for spec in site.subject.outputs}
+        self._wanted = {spec.name: spec.numpy_dtype for spec in site.model.outputs}
         self._held: list[int] = []
 
     def call(self, feeds: Feeds) -> Call:
@@ -92,7 +92,7 @@ class TensorRtRunner:
 
 
 def _record(site: Site) -> EngineRecord | None:
-    return next(iter(StoredBundle.open(site.subject.bundle).manifest.engines), None)
+    return next(iter(StoredBundle.open(site.model.bundle).manifest.engines), None)
 
 
 def _precision(site: Site) -> str:
@@ -108,7 +108,7 @@ def _absent(site: Site) -> str | None:
         return "the bundle has no engine: export it with --trt"
     try:
         if here is not None:
-            check_fit(site.subject.bundle, record, StoredBundle.open(site.subject.bundle).manifest.gpu, here)
+            check_fit(site.model.bundle, record, StoredBundle.open(site.model.bundle).manifest.gpu, here)
     except AttnexportError as error:
         return f"{error.problem}; {error.remedy}"
     return None
@@ -117,7 +117,7 @@ def _absent(site: Site) -> str | None:
 def _open(site: Site) -> Runner:
     record = _record(site)
     if record is None:
-        raise InputError(f"{site.subject.bundle} has no engine", "export it with --trt")
+        raise InputError(f"{site.model.bundle} has no engine", "export it with --trt")
     return TensorRtRunner(record, site)
 
 

@@ -41,14 +41,14 @@ class FixedRunner:
 
 
 def _absent(site: Site) -> str | None:
-    if site.subject.original is None:
-        return site.subject.missing
+    if site.model.original is None:
+        return site.model.missing
     return provider_absent(site)
 
 
 def _fixed(site: Site, feeds: Feeds) -> Path:
     sizes = "-".join("x".join(map(str, array.shape)) for array in feeds.values())
-    return site.subject.folder / f"plain-{sizes}.onnx"
+    return site.model.folder / f"plain-{sizes}.onnx"
 
 
 def _prepare(site: Site, points: Sequence[Feeds]) -> None:
@@ -56,12 +56,12 @@ def _prepare(site: Site, points: Sequence[Feeds]) -> None:
     from ....runtime.inputs.feeds import random_feeds
     from ...capture.tracing.trace import trace_sizes
 
-    original = site.subject.original
+    original = site.model.original
     if original is None or original.graph is not None:
         return
-    inputs = site.subject.inputs
+    inputs = site.model.inputs
     try:
-        _export(site, site.subject.folder / FILE, random_feeds(inputs, trace_sizes(inputs)), free=True)
+        _export(site, site.model.folder / FILE, random_feeds(inputs, trace_sizes(inputs)), free=True)
     except StageError:
         for feeds in points:
             _export(site, _fixed(site, feeds), feeds, free=False)
@@ -74,7 +74,7 @@ def _export(site: Site, path: Path, feeds: Feeds, *, free: bool) -> None:
     from ...forward.call import arrange, by_argument
     from ...quiet import quiet
 
-    inputs = site.subject.inputs
+    inputs = site.model.inputs
     names = [spec.name for spec in inputs]
     module = site.module.cpu()
     shapes: Any = None
@@ -88,7 +88,7 @@ def _export(site: Site, path: Path, feeds: Feeds, *, free: bool) -> None:
         with quiet(), torch.no_grad():
             torch.onnx.export(
                 module, args, path, kwargs=kwargs, dynamo=True, verbose=False, dynamic_shapes=shapes,
-                input_names=names, output_names=[spec.name for spec in site.subject.outputs],
+                input_names=names, output_names=[spec.name for spec in site.model.outputs],
             )  # fmt: skip
     except Exception as error:  # whatever it is, it is what a user would see
         raise StageError("plain export", f"torch.onnx.export fails: {first_line(_cause(error))}") from error
@@ -104,12 +104,12 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _open(site: Site) -> Runner:
-    original = site.subject.original
+    original = site.model.original
     if original is not None and original.graph is not None:
         runner = open_graph(original.graph, site)
         runner.notes += ("the ONNX file as it came",)
         return runner
-    path = site.subject.folder / FILE
+    path = site.model.folder / FILE
     return open_graph(path, site) if path.exists() else FixedRunner(site)
 
 

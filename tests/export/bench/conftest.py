@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from attnexport.runtime.bundle.bench_report import (
+    BenchPoint,
     BenchReport,
+    BenchSettings,
     Capacity,
     Entrant,
     GpuState,
     Interval,
-    Machine,
-    Memory,
-    Point,
-    Settings,
-    Target,
+    LatencyTarget,
+    MachineRecord,
+    MemoryUse,
     Timing,
 )
 from attnexport.runtime.cuda import _SIGNATURES, CudaDriver
@@ -174,7 +174,7 @@ def timing(name: str, median: tuple[float, float, float], ratio: tuple[float, fl
         fastest=median[1],
         per_second=2000 / median[0],
         ratio=None if ratio is None else Interval(*ratio),
-        memory=Memory(80_000_000, 2_500_000, None),
+        memory=MemoryUse(80_000_000, 2_500_000, None),
     )
 
 
@@ -196,13 +196,13 @@ def report() -> BenchReport:
         source="net.pt",
         model_sha256="a" * 64,
         inputs=(TensorSpec("x", "float32", (Axis(1, 2, 4, "batch"), Axis.fixed(3))),),
-        machine=Machine(
+        machine=MachineRecord(
             "A processor", 8, "Linux", 0.5,
             GpuState("NVIDIA L4", "8.9", "570.1", Interval(1800, 1700, 2040), 2040.0, Interval(6250, 6250, 6250),
                      Interval(70, 30, 71.6), 72.0, Interval(55, 50, 60), ("power limit (software)",)),
         ),
         tools={"attnexport": "0.1.0", "torch": "2.13.0"},
-        settings=Settings("cuda", "cuda-events", 8, 20, 20.0, 0, False, "plain"),
+        settings=BenchSettings("cuda", "cuda-events", 8, 20, 20.0, 0, False, "plain"),
         entrants=(
             Entrant("eager", "torch eager", "float32", "cuda", "wrong", "output 'y' is off", None, 0.1),
             Entrant("plain", "plain torch.onnx, ONNX Runtime", "float32", "cuda", "measured", "", 1e-7, 0.2),
@@ -210,8 +210,8 @@ def report() -> BenchReport:
             Entrant("openvino", "attnexport, OpenVINO", "float32", "cuda", "failed", "out of [memory]", 1e-7, 0.4),
             Entrant("tensorrt", "attnexport, TensorRT", "float32", "cuda", "absent", "the bundle has no engine", None, None),
         ),
-        points=(Point({"batch": 2}, 2, first), Point({"batch": 4}, 4, second)),
-        target=Target(
+        points=(BenchPoint({"batch": 2}, 2, first), BenchPoint({"batch": 4}, 4, second)),
+        target=LatencyTarget(
             5.0, "p95",
             (Capacity("plain", None, 9.0, 9.9, 222.0, 40, False), Capacity("attnexport", 4, 2.0, 2.2, 2000.0, 40, True)),
         ),

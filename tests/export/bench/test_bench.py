@@ -15,7 +15,7 @@ from torch._inductor import config as inductor_config
 from attnexport.errors import BundleError, InputError, StageError
 from attnexport.export.bench import BenchOptions, BenchReport, bench
 from attnexport.export.bench import rounds as rounds_module
-from attnexport.export.bench.subject import subject
+from attnexport.export.bench.measured_model import measured_model
 from attnexport.export.options import ExportOptions, read_options
 from attnexport.export.progress import Silent
 from attnexport.runtime.bundle.bundle import StoredBundle
@@ -267,9 +267,9 @@ def test_maps_that_only_the_export_gives_are_no_outputs_to_hold_anyone_to(small_
     manifest = StoredBundle.open(copied).manifest
     mapped = replace(manifest, attention=(AttentionRecord("output", "query", "Small", "tokens"),))
     (copied / "manifest.json").write_text(mapped.dumps(), encoding="utf-8")
-    with subject(BenchOptions(copied), Silent()) as found:
+    with measured_model(BenchOptions(copied), Silent()) as found:
         assert found.outputs == ()
-    with subject(BenchOptions(small_bundle), Silent()) as found:
+    with measured_model(BenchOptions(small_bundle), Silent()) as found:
         assert [spec.name for spec in found.outputs] == ["output"]
     report = bench(BenchOptions(copied, contenders=["attnexport"], batches=[2], **QUICK))
     assert (

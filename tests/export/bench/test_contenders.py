@@ -18,8 +18,8 @@ from attnexport.errors import StageError
 from attnexport.export.bench.contenders import CONTENDERS, NAMES, on_tensorrt
 from attnexport.export.bench.contenders.on_cuda import CPU, CUDA, BoundRunner
 from attnexport.export.bench.contenders.on_tensorrt import TensorRtRunner
+from attnexport.export.bench.measured_model import MeasuredModel
 from attnexport.export.bench.site import Site
-from attnexport.export.bench.subject import Subject
 from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.sections import EngineRecord
 from attnexport.runtime.cuda import CudaContext, CudaDriver
@@ -28,7 +28,9 @@ from attnexport.runtime.cuda import CudaContext, CudaDriver
 @pytest.fixture
 def site(small_bundle: Path, tmp_path: Path) -> Iterator[Site]:
     manifest = StoredBundle.open(small_bundle).manifest
-    made = Site(Subject("small", small_bundle, tmp_path, manifest.inputs, manifest.outputs, None, "no model"), "cpu", 1)
+    made = Site(
+        MeasuredModel("small", small_bundle, tmp_path, manifest.inputs, manifest.outputs, None, "no model"), "cpu", 1
+    )
     yield made
     made.close()
 
@@ -50,7 +52,7 @@ def test_a_typed_model_takes_part_where_the_bundle_has_it(site: Site) -> None:
 
 
 def test_bound_inputs_give_what_the_session_gives(site: Site) -> None:
-    path = site.subject.file("model-fp32")
+    path = site.model.file("model-fp32")
     assert path is not None
     ours = next(contender for contender in CONTENDERS if contender.name == "attnexport")
     runner, plain = BoundRunner(path, site, "cpu", [(CPU, {})]), ours.open(site)
@@ -70,7 +72,7 @@ def test_a_provider_that_does_not_start_is_no_contender(site: Site) -> None:
 
     if cuda_device() is not None:
         pytest.skip("a GPU is here, and the provider starts")
-    path = site.subject.file("model-fp32")
+    path = site.model.file("model-fp32")
     assert path is not None
     with pytest.raises(StageError, match="onnxruntime: "):
         BoundRunner(path, site, "cuda", [(CUDA, {}), (CPU, {})])

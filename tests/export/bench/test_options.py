@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.export.bench.entry import check_names
 from attnexport.export.bench.options import BenchOptions, parse_batches, parse_milliseconds
+from attnexport.export.bench.participants import check_names
 from attnexport.export.bench.points import batch_of, choose_points
 from attnexport.runtime.spec import Axis, TensorSpec
 

@@ -18,13 +18,13 @@ from attnexport.errors import BundleError, InputError
 from attnexport.export.report.page import render, write_page
 from attnexport.export.report.verdicts import FEW
 from attnexport.runtime.bundle.bench_report import (
+    BenchPoint,
     BenchReport,
+    BenchSettings,
     Entrant,
     Interval,
-    Machine,
-    Memory,
-    Point,
-    Settings,
+    MachineRecord,
+    MemoryUse,
     Timing,
 )
 from attnexport.runtime.bundle.bundle import StoredBundle
@@ -253,7 +253,7 @@ def bench_of(bundle: StoredBundle, sha256: str = "") -> BenchReport:
     def timing(name: str, median: float, ratio: float | None) -> Timing:
         return Timing(
             name, 9, 5, interval(median, median * 0.9, median * 1.1), median * 1.2, median * 0.8, 1000 / median,
-            None if ratio is None else interval(ratio, ratio * 0.9, ratio * 1.1), Memory(123_000_000, None, None),
+            None if ratio is None else interval(ratio, ratio * 0.9, ratio * 1.1), MemoryUse(123_000_000, None, None),
         )  # fmt: skip
 
     entrants = (
@@ -263,8 +263,8 @@ def bench_of(bundle: StoredBundle, sha256: str = "") -> BenchReport:
     )
     return BenchReport(
         "Net", "2026-11-21T00:00:00+00:00", "net.pt", sha256 or bundle.manifest.files["model.onnx"].sha256, bundle.manifest.inputs,
-        Machine("a CPU", 2, "linux", 0.1, None), {}, Settings("cpu", "wall", 1, 9, 1.0, 0, False, "eager"), entrants,
-        (Point({"batch": 4}, 4, (timing("eager", 8.0, 1.0), timing("attnexport", 2.5, 3.2))),), None, ("a note",),
+        MachineRecord("a CPU", 2, "linux", 0.1, None), {}, BenchSettings("cpu", "wall", 1, 9, 1.0, 0, False, "eager"), entrants,
+        (BenchPoint({"batch": 4}, 4, (timing("eager", 8.0, 1.0), timing("attnexport", 2.5, 3.2))),), None, ("a note",),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import ParityError
-from attnexport.export.bench.proof import LIMITS, difference
+from attnexport.export.bench.agreement import LIMITS, difference
 from attnexport.runtime.spec import Axis, TensorSpec
 
 Y = TensorSpec("y", "float32", (Axis.fixed(4),))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import AttnexportError, InputError, StageError, first_line
-from ...runtime.bundle.bench_report import ABSENT, MEASURED, Entrant, Memory
+from ...runtime.bundle.bench_report import ABSENT, MEASURED, Entrant, MemoryUse
 from .contenders import CONTENDERS, NAMES, Contender, Runner
 from .options import BenchOptions
 from .site import Site
 
 
 @dataclass
-class Entry:
+class Participant:
     """A contender under way."""
 
     contender: Contender
@@ -21,7 +21,7 @@ class Entry:
     reason: str = ""
     error: float | None = None
     opened: float | None = None
-    memory: tuple[Memory, ...] = ()
+    memory: tuple[MemoryUse, ...] = ()
     failure: str = ""
     """Why it did not get further in a process of its own: it is run as far as it got there."""
     notes: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ def check_names(options: BenchOptions) -> None:
         require_matplotlib()
 
 
-def entries(options: BenchOptions, site: Site) -> list[Entry]:
+def participants(options: BenchOptions, site: Site) -> list[Participant]:
     """Those that take part, and those that would if they were here."""
     found = []
     for contender in CONTENDERS:
@@ -77,9 +77,9 @@ def entries(options: BenchOptions, site: Site) -> list[Entry]:
             continue
         reason = contender.absent(site)
         if reason is None:
-            found.append(Entry(contender))
+            found.append(Participant(contender))
         elif wanted or contender.name == options.baseline:
             raise InputError(f"{contender.name} cannot run here: {reason}", "leave it out, or bring what it needs")
         elif contender.common:
-            found.append(Entry(contender, state=ABSENT, reason=reason))
+            found.append(Participant(contender, state=ABSENT, reason=reason))
     return found

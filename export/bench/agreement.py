@@ -12,23 +12,23 @@ from ...runtime.check.compare import ErrorMeter, check_outputs
 from ...runtime.sessions.ort import OrtSession
 from ...runtime.spec import TensorSpec
 from .contenders import Feeds
-from .subject import Subject
+from .measured_model import MeasuredModel
 
 LIMITS = {"float32": 1e-2, "float16": 0.1, "bfloat16": 0.2, "int8": 0.5, "float8": 0.5}
 """Rms difference allowed, over the rms of the outputs, by precision: far above rounding, far below a wrong formula. Whether an
 export is accurate is the gate's matter, not this one's."""
 
 
-class Reference:
+class ReferenceModel:
     """The bundle's FP32 model on ONNX Runtime's CPU provider. Raises ParityError where it misses the golden truth itself."""
 
-    def __init__(self, subject: Subject, threads: int) -> None:
-        path = subject.file("model-fp32")
+    def __init__(self, model: MeasuredModel, threads: int) -> None:
+        path = model.file("model-fp32")
         if path is None:
-            raise StageError("bench", f"{subject.bundle} has no FP32 model", "export it again")
+            raise StageError("bench", f"{model.bundle} has no FP32 model", "export it again")
         self._session = OrtSession(path, threads=threads)
-        self._specs = subject.outputs
-        for case in StoredBundle.open(subject.bundle).golden()[:1]:
+        self._specs = model.outputs
+        for case in StoredBundle.open(model.bundle).golden()[:1]:
             truth = {spec.name: case.truth[spec.name] for spec in self._specs}
             difference(self._specs, self.outputs(case.feeds), truth, "float32", path.name)
 

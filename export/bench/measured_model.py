@@ -27,7 +27,7 @@ MODULE = "module.pt"
 
 
 @dataclass(frozen=True)
-class Original:
+class OriginalModel:
     """How the original module is made anew, in this process or another. ``graph``: the ONNX file, where the original is one.
 
     ``recipe`` is a pickle, so that a process which does not need the module does not import PyTorch to be told of it; None
@@ -38,7 +38,7 @@ class Original:
     graph: Path | None = None
 
     @classmethod
-    def of_file(cls, path: Path | None, options: SourceOptions) -> Original:
+    def of_file(cls, path: Path | None, options: SourceOptions) -> OriginalModel:
         """A model as the export loads it."""
         from ..source.load import find_reader
         from ..source.sniff import ONNX
@@ -47,7 +47,7 @@ class Original:
         return cls(pickle.dumps((path, options)), path if is_graph else None)
 
     @classmethod
-    def of_module(cls, module: torch.nn.Module, folder: Path) -> Original:
+    def of_module(cls, module: torch.nn.Module, folder: Path) -> OriginalModel:
         """A module at hand, written into ``folder`` where its class allows that."""
         import torch
 
@@ -74,7 +74,7 @@ class Original:
 
 
 @dataclass(frozen=True)
-class Subject:
+class MeasuredModel:
     """A bundle on disk with its original and a folder to write into. It can be handed to another process.
 
     ``outputs`` leaves attention maps out, which the original module does not give. ``missing`` says why there is no original.
@@ -85,7 +85,7 @@ class Subject:
     folder: Path
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    original: Original | None
+    original: OriginalModel | None
     missing: str = ""
 
     def file(self, role: str) -> Path | None:
@@ -96,7 +96,9 @@ class Subject:
 
 
 @contextmanager
-def subject(options: BenchOptions, reporter: Reporter, module: torch.nn.Module | None = None) -> Iterator[Subject]:
+def measured_model(
+    options: BenchOptions, reporter: Reporter, module: torch.nn.Module | None = None
+) -> Iterator[MeasuredModel]:
     """What the options name, ready to be measured; what had to be made for it is gone afterwards.
 
     A model is exported first, as ``attnexport MODEL`` does it. ``module``: the original of a bundle, at hand. Raises what
@@ -111,12 +113,12 @@ def subject(options: BenchOptions, reporter: Reporter, module: torch.nn.Module |
             from ..pipeline import run
 
             run(replace(model, out=folder / "model.attn", whole=True), reporter)
-            yield _subject(
-                StoredBundle.open(folder / "model.attn"), folder, Original.of_file(model.model, model.source)
+            yield _of_files(
+                StoredBundle.open(folder / "model.attn"), folder, OriginalModel.of_file(model.model, model.source)
             )
 
 
-def _of_bundle(path: Path, model: ExportOptions | None, folder: Path, module: torch.nn.Module | None) -> Subject:
+def _of_bundle(path: Path, model: ExportOptions | None, folder: Path, module: torch.nn.Module | None) -> MeasuredModel:
     bundle = StoredBundle.open(path)
     manifest = bundle.manifest
     if manifest.parts:
@@ -127,18 +129,20 @@ def _of_bundle(path: Path, model: ExportOptions | None, folder: Path, module: to
         )
     bundle.verify_files()
     if module is not None:
-        return _subject(bundle, folder, Original.of_module(module, folder))
+        return _of_files(bundle, folder, OriginalModel.of_module(module, folder))
     if model is not None:
         _same_model(manifest, model.model, path)
-        return _subject(bundle, folder, Original.of_file(model.model, model.source))
-    return _subject(bundle, folder, None, f"it needs the original model: add --model {manifest.source.file or 'MODEL'}")
+        return _of_files(bundle, folder, OriginalModel.of_file(model.model, model.source))
+    return _of_files(
+        bundle, folder, None, f"it needs the original model: add --model {manifest.source.file or 'MODEL'}"
+    )
 
 
-def _subject(bundle: StoredBundle, folder: Path, original: Original | None, missing: str = "") -> Subject:
+def _of_files(bundle: StoredBundle, folder: Path, original: OriginalModel | None, missing: str = "") -> MeasuredModel:
     manifest = bundle.manifest
     maps = {record.output for record in manifest.attention}
     outputs = tuple(spec for spec in manifest.outputs if spec.name not in maps)
-    return Subject(manifest.name, bundle.path, folder, manifest.inputs, outputs, original, missing)
+    return MeasuredModel(manifest.name, bundle.path, folder, manifest.inputs, outputs, original, missing)
 
 
 def _same_model(manifest: Manifest, path: Path | None, bundle: Path) -> None:
