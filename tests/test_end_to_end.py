@@ -288,7 +288,7 @@ def test_a_failed_gate_exits_1_and_leaves_nothing_unless_asked(
     words = [EXAMPLES / "digits_stn_cbam.pt", "--precision", "fp32", "--static", "--gate", "1e-6", "--out", "x.attn"]
     assert run(*words) == 1
     err = capfd.readouterr().err
-    assert "times as much as PyTorch's float32" in err
+    assert "x PyTorch's FP32 error; the limit is " in err
     assert "--keep-failed" in err
     assert list(tmp_path.iterdir()) == []
     assert run(*words, "--keep-failed") == 1

@@ -1,4 +1,4 @@
-"""Nothing is timed that is wrong: every contender's outputs are held to the bundle's FP32 model, and that one to the golden truth."""
+"""Only correct contenders are timed: outputs are compared with the bundle's FP32 model, and that model with golden outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ export is accurate is the gate's matter, not this one's."""
 
 
 class ReferenceModel:
-    """The bundle's FP32 model on ONNX Runtime's CPU provider. Raises ParityError where it misses the golden truth itself."""
+    """The bundle's FP32 model on ONNX Runtime's CPU provider. Raises ParityError where it misses the golden outputs."""
 
     def __init__(self, model: MeasuredModel, threads: int) -> None:
         path = model.file("model-fp32")
@@ -29,8 +29,8 @@ class ReferenceModel:
         self._session = OrtSession(path, threads=threads)
         self._specs = model.outputs
         for case in StoredBundle.open(model.bundle).golden()[:1]:
-            truth = {spec.name: case.truth[spec.name] for spec in self._specs}
-            difference(self._specs, self.outputs(case.feeds), truth, "float32", path.name)
+            expected = {spec.name: case.reference[spec.name] for spec in self._specs}
+            difference(self._specs, self.outputs(case.feeds), expected, "float32", path.name)
 
     def outputs(self, feeds: Feeds) -> dict[str, np.ndarray]:
         """What the model gives for inputs."""
@@ -45,19 +45,19 @@ class ReferenceModel:
 def difference(
     specs: Sequence[TensorSpec],
     found: Mapping[str, np.ndarray],
-    truth: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray],
     precision: str,
     who: str,
 ) -> float:
-    """The rms difference over the truth's rms, of the output where it is largest; of integers the share that differs.
+    """The rms difference over the rms of ``expected``, of the output where it is largest; of integers the share that differs.
 
     Raises ParityError for a missing output, another shape or dtype, NaN or all zeros, and a difference beyond
     :data:`LIMITS`.
     """
-    check_outputs(specs, found, truth=truth, of=who)
+    check_outputs(specs, found, reference=expected, of=who)
     worst = 0.0
     for spec in specs:
-        got, true = found[spec.name], truth[spec.name]
+        got, true = found[spec.name], expected[spec.name]
         if got.dtype.kind == "f":
             meter = ErrorMeter()
             meter.add(got, true)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.bundle.attribution import short_type
 from ...runtime.bundle.divergence import OutputError
 from ...runtime.bundle.figures import Gate
 from ...runtime.check.compare import ErrorMeter
@@ -146,8 +147,8 @@ def _of_output(
             over = [i for i in mine if not alone[i].passed]
             case = truth.cases[min(over or mine, key=lambda i: _bytes(truth.cases[i]))]
             fault = "" if gate.passed else (
-                f"output {name!r} of {stage.name} errs {gate.ratio:.3g} times as much as PyTorch's {stage.precision} "
-                f"on {origin} inputs, and {truth.factor:g} is allowed"
+                f"output {name!r} of {stage.name}: error on {origin} inputs is {gate.ratio:.3g}x PyTorch's "
+                f"{short_type(stage.precision).upper()} error; the limit is {truth.factor:g}x"
             )  # fmt: skip
             yield OutputError(stage.name, stage.precision, name, case.name, relative, gate.ratio, fault), case
 

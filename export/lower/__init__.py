@@ -55,7 +55,7 @@ from . import (
     unfold_blocks,
     unfold_slices,
 )
-from .lowering import Lowering, Where, note_usual_shapes
+from .lowering import Lowering, Where, note_opt_shapes
 
 __all__ = ["LOWERINGS", "Applied", "Lowering", "LoweringResult", "Measure", "Where", "lower"]
 
@@ -155,7 +155,7 @@ def lower(
     if not wanted and not any(True for _ in domain_nodes(source.graph)):
         return LoweringResult(source)
     graph = gs.import_onnx(_inferred(source))
-    note_usual_shapes(graph.tensors().values(), shapes or {})
+    note_opt_shapes(graph.tensors().values(), shapes or {})
     where = Where(names, graph.opset, target_of(prefer).name)
     applied = _lower_graph(graph, where, lowerings, _taken_names(graph), measure)
     if not applied:

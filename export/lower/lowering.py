@@ -56,7 +56,7 @@ class Lowering:
         return estimate(node)
 
 
-def note_usual_shapes(tensors: Iterable[Value], shapes: Mapping[str, Sequence[int]]) -> None:
+def note_opt_shapes(tensors: Iterable[Value], shapes: Mapping[str, Sequence[int]]) -> None:
     """Keep with each tensor the shape that it has at the optimum of every axis, for estimates."""
     for tensor in tensors:
         if tensor.name in shapes:

@@ -30,16 +30,18 @@ def attention(graph: Graph, shown: Shown) -> Markup | None:
     records = graph.manifest.attention[:MOST]
     if not records:
         return None
-    forms = [ran for ran in shown.forms if ran.outputs]
+    forms = [ran for ran in shown.variants if ran.outputs]
     columns = [("map", ""), ("PyTorch, FP64", ""), *((words.stage(ran.stage), "") for ran in forms)]
     title = tag("h3", "Attention maps of the first sample")
-    sides: list[Mapping[str, np.ndarray]] = [shown.case.truth, *(ran.outputs for ran in forms)]
+    sides: list[Mapping[str, np.ndarray]] = [shown.case.reference, *(ran.outputs for ran in forms)]
     rows: list[list[Html]] = []
     image = _image(graph, shown)
     if image is None:
         for record in records:
-            truth = shown.case.truth[record.output][0]
-            cells = [show_values.field(s[record.output][0], None if s is shown.case.truth else truth) for s in sides]
+            reference = shown.case.reference[record.output][0]
+            cells = [
+                show_values.field(s[record.output][0], None if s is shown.case.reference else reference) for s in sides
+            ]
             rows.append([_name(record.output, record.type), *cells])
     else:
         try:

@@ -48,7 +48,7 @@ def _written(content: Content, facts: DecodeRecord) -> Markup | None:
         return None
     case = read_golden(path)[0]
     source = next(iter(case.feeds.values()))[:SHOWN]
-    truth = case.truth[TOKENS][:SHOWN]
+    reference = case.reference[TOKENS][:SHOWN]
     found: dict[str, np.ndarray | str] = {}
     for record in facts.parity:
         if record.width == 1 and record.stage.startswith("onnx-"):
@@ -57,7 +57,7 @@ def _written(content: Content, facts: DecodeRecord) -> Markup | None:
     rows: list[list[Html]] = []
     for i in range(len(source)):
         given = source[i][source[i] != facts.padding]
-        own = _ended(truth[i], facts.end)
+        own = _ended(reference[i], facts.end)
         cells: list[Html] = [show_values.tokens(given), show_values.tokens(own)]
         for tokens in found.values():
             cells.append(tokens if isinstance(tokens, str) else show_values.tokens(*_level(tokens[i], own, facts.end)))
@@ -82,8 +82,8 @@ def _ended(tokens: np.ndarray, end: int) -> np.ndarray:
     return tokens[: places[0]] if places.size else tokens
 
 
-def _level(tokens: np.ndarray, truth: np.ndarray, end: int) -> Sequence[np.ndarray]:
-    """A row and its truth, both as long as the longer of them."""
+def _level(tokens: np.ndarray, reference: np.ndarray, end: int) -> Sequence[np.ndarray]:
+    """A row and its reference, both as long as the longer of them."""
     own = _ended(tokens, end)
-    size = max(len(own), len(truth))
-    return [np.pad(row, (0, size - len(row)), constant_values=end) for row in (own, truth)]
+    size = max(len(own), len(reference))
+    return [np.pad(row, (0, size - len(row)), constant_values=end) for row in (own, reference)]

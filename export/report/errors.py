@@ -81,7 +81,7 @@ def _table(entries: tuple[Attribution, ...]) -> Markup:
             figures = step.figures
             rows.append(
                 [
-                    code(entry.output), words.stage(entry.form), step.stage, words.precision(step.precision),
+                    code(entry.output), words.stage(entry.variant), step.stage, words.precision(step.precision),
                     words.power(figures.relative), words.power(figures.max_abs),
                     words.power(step.torch_rms / figures.reference_rms if figures.reference_rms else 0.0), words.times(step.ratio),
                     f"{step.growth:+.2f}×", words.power(max(0.0, 1 - figures.cosine)),

@@ -39,14 +39,14 @@ def sampled_images(graph: Graph) -> Markup | None:
 
 
 def _module(graph: Graph, module: str, forms: dict[str, np.ndarray], given: np.ndarray | None) -> Markup:
-    truth = forms.pop(TRUTH)
+    reference = forms.pop(TRUTH)
     columns = [
         *((("input", ""),) if given is not None else ()),
         ("PyTorch, FP64", ""),
         *((words.stage(form), "") for form in forms),
     ]
     rows: list[list[Html]] = []
-    for i, image in enumerate(truth):
+    for i, image in enumerate(reference):
         low, high = float(image.min()), float(image.max())
         cells: list[Html] = [show_values.image(pixels(graph, given[i]))] if given is not None else []
         cells.append(show_values.image_output(image, low, high, None))

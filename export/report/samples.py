@@ -50,7 +50,7 @@ def _graph(graph: Graph, shown: Shown) -> Markup:
     specs = [spec for spec in graph.manifest.outputs if spec.name not in maps]
     failed = [
         tag("p", f"{words.stage(ran.stage)} did not run here: {ran.failed}", class_="note off")
-        for ran in shown.forms
+        for ran in shown.variants
         if ran.failed
     ]
     return join(
@@ -66,7 +66,7 @@ def _graph(graph: Graph, shown: Shown) -> Markup:
 
 def _output(graph: Graph, shown: Shown, spec: TensorSpec, *, inputs: bool) -> Markup:
     """A row for each sample: its inputs, PyTorch's output, and every form's; inputs are shown with the first output alone."""
-    forms = [ran for ran in shown.forms if spec.name in ran.outputs]
+    forms = [ran for ran in shown.variants if spec.name in ran.outputs]
     given = graph.manifest.inputs if inputs else ()
     columns = [
         *((code_name(one.name), "") for one in given),
@@ -76,9 +76,9 @@ def _output(graph: Graph, shown: Shown, spec: TensorSpec, *, inputs: bool) -> Ma
     rows: list[list[Html]] = []
     for index in range(max(1, _count(graph, shown))):
         cells: list[Html] = [_input(graph, shown, one, index) for one in given]
-        truth = _sample(graph, spec, shown.case.truth[spec.name], index)
-        cells.append(_value(graph, spec, truth, None))
-        cells += [_form(graph, shown, spec, ran, truth, index) for ran in forms]
+        reference = _sample(graph, spec, shown.case.reference[spec.name], index)
+        cells.append(_value(graph, spec, reference, None))
+        cells += [_form(graph, shown, spec, ran, reference, index) for ran in forms]
         rows.append(cells)
     title = tag("h3", "output ", code(spec.name)) if len(graph.manifest.outputs) > 1 else None
     return join(title, table(columns, rows, class_="gallery"))
@@ -112,18 +112,18 @@ def _input(graph: Graph, shown: Shown, spec: TensorSpec, index: int) -> Html:
     return show_values.tokens(value) if value.dtype.kind in "iub" else show_values.numbers(value)
 
 
-def _form(graph: Graph, shown: Shown, spec: TensorSpec, ran: Ran, truth: np.ndarray, index: int) -> Html:
+def _form(graph: Graph, shown: Shown, spec: TensorSpec, ran: Ran, reference: np.ndarray, index: int) -> Html:
     got = _sample(graph, spec, ran.outputs[spec.name], index)
-    if got.shape != truth.shape:
-        return tag("span", f"shape {got.shape} and not {truth.shape}", class_="note off")
-    return _value(graph, spec, got, truth)
+    if got.shape != reference.shape:
+        return tag("span", f"shape {got.shape} and not {reference.shape}", class_="note off")
+    return _value(graph, spec, got, reference)
 
 
-def _value(graph: Graph, spec: TensorSpec, value: np.ndarray, truth: np.ndarray | None) -> Html:
-    """One output of one sample, the way its task reads it; beside a ``truth``, how alike it is."""
+def _value(graph: Graph, spec: TensorSpec, value: np.ndarray, reference: np.ndarray | None) -> Html:
+    """One output of one sample, the way its task reads it; beside a ``reference``, how alike it is."""
     task, first = graph.manifest.task, spec is graph.manifest.outputs[0]
     own = value[0] if len(spec.axes) == value.ndim and value.shape[:1] == (1,) and value.ndim > 1 else value
-    held = None if truth is None else truth[0] if own is not value else truth
+    held = None if reference is None else reference[0] if own is not value else reference
     if task == "classification" and first and own.ndim == 1:
         return show_values.classes(own, held, _class_names(graph))
     if task == "segmentation" and first and own.ndim == 3:

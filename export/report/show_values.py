@@ -1,4 +1,4 @@
-"""One value of one sample, as its kind is best read: a class, a mask, a picture, tokens, numbers; beside the truth, how alike it is."""
+"""One value of one sample, as its kind is best read: a class, a mask, a picture, tokens, numbers; beside the reference, how alike it is."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def image(pixels: np.ndarray, title: str = "") -> Markup:
     return tag("img", src=png(grey(shrink(pixels), 0.0, 1.0)), class_="picture", alt=title)
 
 
-def classes(logits: np.ndarray, truth: np.ndarray | None, names: Sequence[str] = ()) -> Markup:
-    """The likeliest classes of (C,) logits with their probabilities; beside a truth, whether the first is the same."""
+def classes(logits: np.ndarray, reference: np.ndarray | None, names: Sequence[str] = ()) -> Markup:
+    """The likeliest classes of (C,) logits with their probabilities; beside a reference, whether the first is the same."""
     scores = np.exp(logits.astype(np.float64) - np.max(logits))
     scores /= scores.sum()
     order = np.argsort(-scores, kind="stable")[:_TOP]
@@ -35,20 +35,20 @@ def classes(logits: np.ndarray, truth: np.ndarray | None, names: Sequence[str] =
             tag("b" if place == 0 else "span", name), bar(float(scores[i])), tag("span", f"{scores[i]:.1%}".replace("%", "\u202f%"))
         ]  # fmt: skip
     said = None
-    if truth is not None:
-        best, true = int(order[0]), int(np.argmax(truth))
+    if reference is not None:
+        best, true = int(order[0]), int(np.argmax(reference))
         name = names[true] if true < len(names) else str(true)
         said = _note("same class" if best == true else f"PyTorch: {name}", best == true)
     return join(tag("div", rows, class_="classes"), said)
 
 
-def mask(logits: np.ndarray, truth: np.ndarray | None) -> Markup:
+def mask(logits: np.ndarray, reference: np.ndarray | None) -> Markup:
     """The class of each place of (C, H, W) logits, in colours; a single channel is a mask where it is above 0."""
     own = _classes(logits)
     shown = tag("img", src=png(labels(shrink(own))), class_="picture", alt="mask")
-    if truth is None:
+    if reference is None:
         return shown
-    alike = float(np.mean(own == _classes(truth)))
+    alike = float(np.mean(own == _classes(reference)))
     return join(shown, _note(f"{alike:.2%} alike", alike > 0.99))
 
 
@@ -56,50 +56,50 @@ def _classes(logits: np.ndarray) -> np.ndarray:
     return np.asarray((logits[0] > 0).astype(np.int64) if len(logits) == 1 else logits.argmax(0))
 
 
-def image_output(value: np.ndarray, low: float, high: float, truth: np.ndarray | None) -> Markup:
+def image_output(value: np.ndarray, low: float, high: float, reference: np.ndarray | None) -> Markup:
     """(C, H, W), one or three channels, between ``low`` and ``high``."""
     picture = grey(shrink(value.astype(np.float64).transpose(1, 2, 0)), low, high)
     shown = tag("img", src=png(picture[..., 0] if picture.shape[2] == 1 else picture), class_="picture", alt="image")
-    return join(shown, _difference(value, truth))
+    return join(shown, _difference(value, reference))
 
 
-def field(value: np.ndarray, truth: np.ndarray | None) -> Markup:
+def field(value: np.ndarray, reference: np.ndarray | None) -> Markup:
     """Anything of two or more axes: the last two as a picture, the mean of all before them."""
     flat = value.astype(np.float64).reshape(-1, *value.shape[-2:]).mean(0)
-    held = flat if truth is None else truth.astype(np.float64).reshape(-1, *value.shape[-2:]).mean(0)
+    held = flat if reference is None else reference.astype(np.float64).reshape(-1, *value.shape[-2:]).mean(0)
     sizes = "×".join(map(str, value.shape))
     shown = tag("img", src=png(heat(shrink(flat), float(held.min()), float(held.max()))), class_="picture", alt=sizes)
-    return join(shown, tag("span", sizes, class_="note") if truth is None else None, _difference(value, truth))
+    return join(shown, tag("span", sizes, class_="note") if reference is None else None, _difference(value, reference))
 
 
-def tokens(value: np.ndarray, truth: np.ndarray | None = None) -> Markup:
-    """Whole numbers and booleans one by one; those that differ from the truth are marked."""
+def tokens(value: np.ndarray, reference: np.ndarray | None = None) -> Markup:
+    """Whole numbers and booleans one by one; those that differ from the reference are marked."""
     flat = value.reshape(-1)
-    held = flat if truth is None else truth.reshape(-1)
+    held = flat if reference is None else reference.reshape(-1)
     chips = [
         tag("span", str(int(v)), class_="off" if v != t else None)
         for v, t in zip(flat[:_MOST_TOKENS], held, strict=False)
     ]
     more = tag("span", f"and {flat.size - _MOST_TOKENS} more") if flat.size > _MOST_TOKENS else None
-    if truth is None:
+    if reference is None:
         return tag("div", chips, more, class_="chips")
     equal = int((flat == held).sum())
     return join(tag("div", chips, more, class_="chips"), _note(f"{equal} of {flat.size} alike", equal == flat.size))
 
 
-def numbers(value: np.ndarray, truth: np.ndarray | None = None) -> Markup:
+def numbers(value: np.ndarray, reference: np.ndarray | None = None) -> Markup:
     """The first numbers of a vector, and what there is of them."""
     flat = value.reshape(-1).astype(np.float64)
     chips = [tag("span", f"{v:.4g}") for v in flat[:_MOST_NUMBERS]]
     more = tag("span", f"and {flat.size - _MOST_NUMBERS} more") if flat.size > _MOST_NUMBERS else None
-    return join(tag("div", chips, more, class_="chips"), _difference(value, truth))
+    return join(tag("div", chips, more, class_="chips"), _difference(value, reference))
 
 
-def _difference(value: np.ndarray, truth: np.ndarray | None) -> Markup | None:
-    """The rms error relative to the truth's rms."""
-    if truth is None:
+def _difference(value: np.ndarray, reference: np.ndarray | None) -> Markup | None:
+    """The rms error relative to the reference's rms."""
+    if reference is None:
         return None
-    own = truth.astype(np.float64)
+    own = reference.astype(np.float64)
     scale = float(np.sqrt(np.mean(own**2)))
     error = float(np.sqrt(np.mean((value.astype(np.float64) - own) ** 2)))
     return _note(f"error {words.power(error / scale if scale else error)}", bool(np.isfinite(error)))

@@ -117,7 +117,12 @@ def _blame(content: Content) -> Markup | None:
     if not blamed:
         return None
     items = [
-        tag("li", code(entry.output), f" of {words.stage(entry.form)}: the error comes in at ", entry.blame.describe())
+        tag(
+            "li",
+            code(entry.output),
+            f" of {words.stage(entry.variant)}: the error comes in at ",
+            entry.blame.describe(),
+        )
         for entry in blamed
         if entry.blame is not None
     ]

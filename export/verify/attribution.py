@@ -26,31 +26,31 @@ __all__ = ["Fault", "Measured", "StageModels", "attribute", "broken", "chosen"]
 
 def attribute(
     made: StageModels,
-    forms: Sequence[Variant],
+    variants: Sequence[Variant],
     original: Original,
     outputs: Sequence[TensorSpec],
     measured: Sequence[Measured],
     faults: Sequence[Fault],
     factor: float,
 ) -> tuple[list[Attribution], list[str]]:
-    """One entry for each output of each form that ends a chain of steps; and the faults' texts, with who is to blame.
+    """One entry for each output of each variant that ends a chain of steps; and the faults' texts, with who is to blame.
 
     All outputs get their figures on the ``measured`` cases. For the first fault of an output the steps run on the fault's
     own case, and the stage's graph is searched for the module.
     """
-    chains = made.chains(forms)
+    chains = made.chains(variants)
     steps = Steps(chains, measured)
     names = tuple(m.case.name for m in measured)
     blamed: dict[tuple[str, str], Blame] = {}
     texts = []
     for fault in faults:
-        chain = _chain_of(chains, forms, fault)
+        chain = _chain_of(chains, variants, fault)
         if chain is None:
             texts.append(fault.text)
             continue
         key = (chain.name, fault.output)
         if key not in blamed:
-            blamed[key] = _blame(made, chain, forms, original, outputs, fault, factor)
+            blamed[key] = _blame(made, chain, variants, original, outputs, fault, factor)
         texts.append(f"{fault.text}; the error comes in at {blamed[key].describe()}")
     found = [
         Attribution(
@@ -62,18 +62,18 @@ def attribute(
     return found, texts
 
 
-def _chain_of(chains: Sequence[Chain], forms: Sequence[Variant], fault: Fault) -> Chain | None:
-    """The chain that ends in the fault's form; for a form that shows no step (FP16 in ONNX Runtime), the one to its file."""
-    form = forms[fault.form]
-    own = [chain for chain in chains if chain.form == fault.form]
-    like = [chain for chain in chains if forms[chain.form].file == form.file]
+def _chain_of(chains: Sequence[Chain], variants: Sequence[Variant], fault: Fault) -> Chain | None:
+    """The chain that ends in the fault's variant; for a variant that shows no step (FP16 in ONNX Runtime), the one to its file."""
+    variant = variants[fault.variant]
+    own = [chain for chain in chains if chain.variant == fault.variant]
+    like = [chain for chain in chains if variants[chain.variant].file == variant.file]
     return next(iter((*own, *like)), None)
 
 
 def _blame(
     made: StageModels,
     chain: Chain,
-    forms: Sequence[Variant],
+    variants: Sequence[Variant],
     original: Original,
     outputs: Sequence[TensorSpec],
     fault: Fault,
@@ -82,7 +82,7 @@ def _blame(
     feeds = fault.case.feeds
     precisions: set[Precision] = {step.precision for step in chain.steps}
     own = {p: original.run(feeds, p) for p in precisions}
-    ran = {step.form: forms[step.form].session.run(feeds) for step in chain.steps if step.form is not None}
+    ran = {step.variant: variants[step.variant].session.run(feeds) for step in chain.steps if step.variant is not None}
     case = Measured(fault.case, original.run(feeds, "float64"), own, ran)
     steps = Steps([chain], [case])
     stage = steps.first_broken(chain, outputs)
@@ -104,7 +104,7 @@ def _kernel(chain: Chain, stage: Stage, fault: Fault, case: Measured, allowed: f
     """In words, that one kernel of ONNX Runtime makes the difference between passing and failing; empty where none does."""
     model = next(step.model for step in chain.steps if step.stage == stage)
     try:
-        rms = without_kernel(model, fault.output, fault.case.feeds, case.truth[fault.output]) if model else None
+        rms = without_kernel(model, fault.output, fault.case.feeds, case.reference[fault.output]) if model else None
     except AttnexportError:
         return ""
     if rms is None or rms > factor * allowed:

@@ -1,6 +1,6 @@
 """Which stage is to blame for an output that fails its gate, and which module.
 
-The stage: of the steps up to the first whose error against the truth is beyond what is allowed, the one that adds most
+The stage: of the steps up to the first whose error against the reference is beyond what is allowed, the one that adds most
 to the step before it. An output that is wrong in kind (NaN, Inf, zeros, a shape) is blamed on the first step that has it.
 The module: where the step's graph parts from the one before, see ``locate``.
 """

@@ -1,4 +1,4 @@
-"""The steps from the captured graph to each form that is written: which model each stage made, and what runs it.
+"""The steps from the captured graph to each variant that is written: which model each stage made, and what runs it.
 
     fp32    capture -> recognise -> lower [-> engine]
     fp16    capture -> recognise -> lower -> typed [-> engine]
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One stage's result. ``model``: None where it cannot be looked into; ``form``: which form of verification runs it."""
+    """One stage's result. ``model``: None where it cannot be looked into; ``variant``: which variant of verification runs it."""
 
     stage: Stage
     precision: Precision
     model: onnx.ModelProto | None
-    form: int | None = None
+    variant: int | None = None
 
     @property
     def label(self) -> str:
@@ -44,10 +44,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Chain:
-    """The steps to one form, whose name and index among the forms these are."""
+    """The steps to one variant, whose name and index among the variants these are."""
 
     name: str
-    form: int
+    variant: int
     steps: tuple[Step, ...]
 
 
@@ -71,9 +71,9 @@ class StageModels:
                 trail.lowered(result.applied)
         return trail
 
-    def chains(self, forms: Sequence[Variant]) -> tuple[Chain, ...]:
-        """A chain for each form that is a step of one: ``Form.step`` says which."""
-        at = {(form.step, form.precision): i for i, form in enumerate(forms) if form.step}
+    def chains(self, variants: Sequence[Variant]) -> tuple[Chain, ...]:
+        """A chain for each variant that is a step of one: ``Variant.step`` says which."""
+        at = {(variant.step, variant.precision): i for i, variant in enumerate(variants) if variant.step}
         start = (
             Step(Stage.CAPTURE, "float32", self.captured.model),
             Step(Stage.RECOGNISE, "float32", self.recognised.model),
@@ -89,7 +89,7 @@ class StageModels:
                 steps.append(Step(Stage.TYPED, precision, self.typed, at.get((Stage.TYPED, precision))))
             if step == Stage.ENGINE:
                 steps.append(Step(Stage.ENGINE, precision, None, i))
-            found.append(Chain(forms[i].stage, i, tuple(steps)))
+            found.append(Chain(variants[i].stage, i, tuple(steps)))
         return tuple(found)
 
 

@@ -15,16 +15,16 @@ from .cases import Case
 
 @dataclass(frozen=True)
 class Fault:
-    """An output of a form (its index) that fails, in words, and a case that shows it."""
+    """An output of a variant (its index) that fails, in words, and a case that shows it."""
 
-    form: int
+    variant: int
     output: str
     text: str
     case: Case
 
 
 def broken(
-    outputs: Sequence[TensorSpec], got: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], of: str
+    outputs: Sequence[TensorSpec], got: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], of: str
 ) -> tuple[str, str] | None:
     """The first output that is wrong in kind (missing, extra, shape, dtype, NaN, Inf, all zeros) and how; None if none is."""
     names = [spec.name for spec in outputs]
@@ -32,7 +32,7 @@ def broken(
     for spec in outputs:
         checked, values = ([spec], {spec.name: got[spec.name]}) if complete else (outputs, got)
         try:
-            check_outputs(checked, values, truth=truth, of=of)
+            check_outputs(checked, values, reference=reference, of=of)
         except ParityError as error:
             return next((n for n in names if n not in got), spec.name), str(error)
     return None

@@ -21,8 +21,8 @@ from .sides import Feeds
 INEXACT = "Tanh"
 
 
-def without_kernel(model: onnx.ModelProto, output: str, feeds: Feeds, truth: np.ndarray) -> float | None:
-    """The rms error of one output of an FP32 model against ``truth`` where ``Tanh`` alone is computed in FP64.
+def without_kernel(model: onnx.ModelProto, output: str, feeds: Feeds, reference: np.ndarray) -> float | None:
+    """The rms error of one output of an FP32 model against ``reference`` where ``Tanh`` alone is computed in FP64.
 
     None where the main graph has none. Raises StageError where ONNX Runtime does not take the model.
     """
@@ -47,5 +47,5 @@ def without_kernel(model: onnx.ModelProto, output: str, feeds: Feeds, truth: np.
     if not found:
         return None
     meter = ErrorMeter()
-    meter.add(run_once(widened, feeds, [output])[output], truth)
+    meter.add(run_once(widened, feeds, [output])[output], reference)
     return meter.figures().rms

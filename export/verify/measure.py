@@ -29,12 +29,12 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Measured:
-    """One case as verification ran it: the truth, PyTorch's results by precision, and the forms' by index."""
+    """One case as verification ran it: the reference, PyTorch's results by precision, and the variants' by index."""
 
     case: Case
-    truth: Arrays
+    reference: Arrays
     own: Mapping[Precision, Arrays]
-    forms: Mapping[int, Arrays]
+    variants: Mapping[int, Arrays]
 
 
 def chosen(cases: Sequence[Case]) -> list[Case]:
@@ -59,14 +59,14 @@ class Steps:
         self.results: dict[tuple[str, Stage], list[Arrays]] = {}
         for chain in chains:
             for step in chain.steps:
-                if step.form is not None:
-                    outputs = [m.forms[step.form] for m in measured]
+                if step.variant is not None:
+                    outputs = [m.variants[step.variant] for m in measured]
                     if step.model is not None and step.precision == "float32":
                         self._ran.append((step.model, outputs))
                     self.results[chain.name, step.stage] = outputs
         for chain in chains:
             for step in chain.steps:
-                if step.form is None and step.model is not None:
+                if step.variant is None and step.model is not None:
                     self._run(chain.name, step.stage, step.model)
 
     def _run(self, chain: str, stage: Stage, model: onnx.ModelProto) -> None:
@@ -92,22 +92,22 @@ class Steps:
         """The first stage after which an output is wrong in kind on one of the cases; None where none is."""
         for step in chain.steps:
             for m, got in zip(self.measured, self.results.get((chain.name, step.stage), ()), strict=False):
-                if broken(outputs, got, m.truth, step.stage) is not None:
+                if broken(outputs, got, m.reference, step.stage) is not None:
                     return step.stage
         return None
 
     def figures(self, chain: Chain, spec: TensorSpec) -> tuple[StepFigures, ...]:
         """One entry for each step of ``chain`` that ran, for one output."""
-        truth = [m.truth[spec.name] for m in self.measured]
-        before, ratio, precision = truth, 0.0, ""
+        reference = [m.reference[spec.name] for m in self.measured]
+        before, ratio, precision = reference, 0.0, ""
         found = []
         for step in chain.steps:
             results = self.results.get((chain.name, step.stage))
             if results is None:
                 continue
             got = [arrays.get(spec.name) for arrays in results]
-            figures = _meter(got, truth).figures()
-            own = _meter([m.own[step.precision][spec.name] for m in self.measured], truth).figures().rms
+            figures = _meter(got, reference).figures()
+            own = _meter([m.own[step.precision][spec.name] for m in self.measured], reference).figures().rms
             held = step.precision if spec.numpy_dtype.kind == "f" else spec.dtype
             allowed = max(own, rounding_floor(held, figures.reference_rms))
             now = figures.rms / allowed if allowed > 0 else math.inf if figures.rms else 0.0

@@ -1,4 +1,4 @@
-"""How far the result of each module is from the original's in FP64, in every form of the model that can be looked into.
+"""How far the result of each module is from the original's in FP64, in every variant of the model that can be looked into.
 
 Measured while the original is at hand, and kept for the report: the errors in the manifest (the ``verify`` stage's ``modules``), the images
 that a spatial transformer has sampled in ``report.npz``.
@@ -25,7 +25,7 @@ from .sides import GraphSide, Side, reference
 MOST = 120
 """Modules that are measured, the outer ones first: a report needs no more, and each costs its tensors twice."""
 AT_ONCE_BYTES = 256 << 20
-"""What their results may take in one run, for each form."""
+"""What their results may take in one run, for each variant."""
 UNKNOWN_BYTES = 4 << 20
 """What a result takes whose shape the graph does not say."""
 
@@ -35,7 +35,7 @@ class Inside:
     """What was seen inside of the network.
 
     ``errors``: the modules in the order in which they end. ``sampled``: by module, the images (N, 1 or 3, H, W) that its grid_sample
-    gives, by form and as ``truth``.
+    gives, by variant and as ``truth``.
     """
 
     errors: list[ModuleError] = field(default_factory=list)
@@ -45,8 +45,8 @@ class Inside:
 def look_inside(made: StageModels, original: Original, feeds: Mapping[str, np.ndarray], typed_form: str) -> Inside:
     """Compare the modules of a network on one set of inputs.
 
-    Nothing for an original that shows only its outputs. ``typed_form`` names the emulated form. A form whose inner tensors ONNX Runtime
-    does not give away is left out.
+    Return nothing for an original that shows only its outputs. ``typed_form`` names the emulated variant. A variant whose
+    inner tensors ONNX Runtime cannot return is left out.
     """
     inside = Inside()
     theirs = reference(original, made.captured.model, made.captured.origins, feeds)
@@ -63,19 +63,19 @@ def look_inside(made: StageModels, original: Original, feeds: Mapping[str, np.nd
     errors: dict[str, dict[str, float]] = {path: {} for path in chosen}
     for some in _batches(made.captured.model.graph, {path: ends[path] for path in chosen}, feeds):
         look = _Look(images.intersection(some.values()))
-        for form, side in list(sides.items()):
+        for variant, side in list(sides.items()):
             try:
-                side.stream([name for name in dict.fromkeys(some.values()) if name in side.names], look.take(form))
+                side.stream([name for name in dict.fromkeys(some.values()) if name in side.names], look.take(variant))
             except AttnexportError:
-                del sides[form]
+                del sides[variant]
         try:
             theirs.stream(sorted(set(some.values())), look.compare)
         except AttnexportError:
             break
         for path, name in some.items():
             errors[path] = look.errors.get(name, {})
-            if name in look.truth:
-                inside.sampled[path] = {TRUTH: look.truth[name], **look.got[name]}
+            if name in look.reference:
+                inside.sampled[path] = {TRUTH: look.reference[name], **look.got[name]}
     inside.errors = [_entry(made, path, errors[path]) for path in chosen if errors[path]]
     return inside
 
@@ -112,32 +112,32 @@ def _batches(
 
 
 class _Look:
-    """One run: what every form gives at some tensors, held against the truth's as they are made. ``keep``: the tensors that are kept."""
+    """One run: some tensors of every variant, compared with the reference as they are computed. ``keep``: the tensors to keep."""
 
     def __init__(self, keep: Collection[str]) -> None:
         self._keep = keep
         self.got: dict[str, dict[str, np.ndarray]] = {}
         self.errors: dict[str, dict[str, float]] = {}
-        self.truth: dict[str, np.ndarray] = {}
+        self.reference: dict[str, np.ndarray] = {}
 
-    def take(self, form: str) -> Callable[[str, np.ndarray], None]:
-        """Keep what a form gives."""
+    def take(self, variant: str) -> Callable[[str, np.ndarray], None]:
+        """Keep what a variant gives."""
 
         def see(name: str, array: np.ndarray) -> None:
-            self.got.setdefault(name, {})[form] = array
+            self.got.setdefault(name, {})[variant] = array
 
         return see
 
     def compare(self, name: str, true: np.ndarray) -> None:
         """A module that is called several times gives several results: the one that is meant is the nearest."""
-        for form, array in self.got.get(name, {}).items():
+        for variant, array in self.got.get(name, {}).items():
             error = relative_error(array, true)
             known = self.errors.setdefault(name, {})
-            if error is None or error >= known.get(form, math.inf):
+            if error is None or error >= known.get(variant, math.inf):
                 continue
-            known[form] = error
+            known[variant] = error
             if name in self._keep and true.ndim == 4 and true.shape[1] in (1, 3):
-                self.truth[name] = true.copy()
+                self.reference[name] = true.copy()
 
 
 def _ends(made: StageModels, known: Collection[str]) -> dict[str, str]:

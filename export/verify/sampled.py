@@ -22,7 +22,11 @@ def keep_sampled(
     """Write a few sampled images, small, into a bundle in the making; nothing where there are none. ``image``: the input, if it is one."""
     if not sampled:
         return
-    arrays = {f"{form}/{module}": _small(array) for module, forms in sampled.items() for form, array in forms.items()}
+    arrays = {
+        f"{variant}/{module}": _small(array)
+        for module, variants in sampled.items()
+        for variant, array in variants.items()
+    }
     if image is not None:
         arrays[_INPUT] = _small(image)
     with (folder.path / FILE).open("wb") as stream:

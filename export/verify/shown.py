@@ -22,7 +22,7 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Ran:
-    """One form's outputs, or why there are none. ``stage``: ``onnx-fp32``, ``emulated-fp16`` ..."""
+    """One variant's outputs, or why there are none. ``stage``: ``onnx-fp32``, ``emulated-fp16`` ..."""
 
     stage: str
     outputs: Mapping[str, np.ndarray]
@@ -34,7 +34,7 @@ class Shown:
     """A golden case with all that ran on it."""
 
     case: GoldenCase
-    forms: tuple[Ran, ...]
+    variants: tuple[Ran, ...]
 
 
 def choose(cases: Sequence[GoldenCase]) -> GoldenCase:
@@ -43,12 +43,12 @@ def choose(cases: Sequence[GoldenCase]) -> GoldenCase:
     return real or next((case for case in cases if "opt" in case.name), cases[0])
 
 
-def ran_at_export(cases: Sequence[GoldenCase], forms: Iterable[tuple[str, Session]]) -> Shown | None:
+def ran_at_export(cases: Sequence[GoldenCase], variants: Iterable[tuple[str, Session]]) -> Shown | None:
     """What verification's sessions give, so that the page need not open the models again; None without golden cases."""
     if not cases:
         return None
     case = choose(cases)
-    known = dict(forms)
+    known = dict(variants)
     return Shown(case, tuple(_run(stage, known[stage], case) for stage in _wanted(known)))
 
 

@@ -23,7 +23,7 @@ class Trail:
         self._consumed.update((entry.node, entry.consumed) for entry in found.found)
 
     def lowered(self, applied: Iterable[Applied]) -> None:
-        """Take in which form each domain operator got."""
+        """Take in which variant each domain operator got."""
         self._applied.update((entry.node, entry) for entry in applied)
 
     def origin(self, node: str) -> Origin | None:

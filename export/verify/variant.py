@@ -11,7 +11,7 @@ from ..reference.original import Precision
 
 @dataclass(frozen=True)
 class Variant:
-    """One exported form of the model. ``stage``: its name in the report; ``precision``: whose own PyTorch error it is held to.
+    """One exported variant of the model. ``stage``: its name in the report; ``precision``: whose own PyTorch error it is held to.
 
     ``step``: the stage whose result it is (lower, typed, engine); None for a variant that does not show what a stage computes.
     """

@@ -1,4 +1,4 @@
-"""The verify stage: every exported form against the original module in FP64, beside PyTorch's error at the same precision."""
+"""The verify stage: every exported variant against the original module in FP64, beside PyTorch's error at the same precision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import StageError
-from ...runtime.bundle.attribution import Attribution
+from ...runtime.bundle.attribution import Attribution, short_type
 from ...runtime.bundle.figures import Gate, ParityRecord
 from ...runtime.bundle.golden import GoldenCase
 from ...runtime.check.compare import ErrorMeter
@@ -34,16 +34,16 @@ class Verification:
 
 @dataclass
 class _Meters:
-    """The errors of one form, or of PyTorch itself, per output: over all cases, per origin of the cases, and over the golden ones."""
+    """The errors of one variant, or of PyTorch itself, per output: over all cases, per origin of the cases, and over the golden ones."""
 
     every: dict[str, ErrorMeter] = field(default_factory=dict)
     parts: dict[tuple[str, str], ErrorMeter] = field(default_factory=dict)
     cases: dict[tuple[str, str], float] = field(default_factory=dict)
     """The rms error by case and output."""
 
-    def add(self, case: Case, name: str, got: np.ndarray, truth: np.ndarray) -> None:
+    def add(self, case: Case, name: str, got: np.ndarray, reference: np.ndarray) -> None:
         meter = ErrorMeter()
-        meter.add(got, truth)
+        meter.add(got, reference)
         self.every.setdefault(name, ErrorMeter()).merge(meter)
         for part in (case.kind, *(("golden",) if case.golden else ())):
             self.parts.setdefault((part, name), ErrorMeter()).merge(meter)
@@ -53,9 +53,9 @@ class _Meters:
 
 @dataclass
 class _Held:
-    """One form as it is held to the truth: its errors, the metrics of its outputs by origin of the cases, and its fault if it broke."""
+    """One variant compared with the reference: its errors, metrics by output and kind of case, and its fault if it has one."""
 
-    form: Variant
+    variant: Variant
     meters: _Meters = field(default_factory=_Meters)
     metrics: dict[tuple[str, str], list[Metric]] = field(default_factory=dict)
     fault: Fault | None = None
@@ -63,7 +63,7 @@ class _Held:
 
 def verify(
     original: Original,
-    forms: Sequence[Variant],
+    variants: Sequence[Variant],
     cases: Sequence[Case],
     outputs: Sequence[TensorSpec],
     task: str | None,
@@ -72,38 +72,38 @@ def verify(
     made: StageModels | None = None,
     maps: Collection[str] = (),
 ) -> Verification:
-    """Run every form on every case.
+    """Run every variant on every case.
 
-    Each output of each form is held to ``factor`` times PyTorch's rms error, over the random cases and over the samples apart, so that
-    neither hides the other; a classifier's top-1 may differ only where the truth is a tie. Failures are collected, not raised. ``made``:
-    what the stages made, so that each error is attributed to the stage that adds it; ``maps``: the outputs that are attention maps.
+    The error of each output may be at most ``factor`` times PyTorch's rms error. Random cases and samples are judged apart, so
+    that neither hides the other. A classifier's top-1 may differ only if the reference is a tie. Failures are collected, not
+    raised. ``made``: the models of the stages, to attribute each error to a stage; ``maps``: the outputs that are attention maps.
     """
     result = Verification()
     precisions: list[Precision] = sorted(
-        {form.precision for form in forms} | ({"float32"} if made is not None else set())
+        {variant.precision for variant in variants} | ({"float32"} if made is not None else set())
     )
     own: dict[str, _Meters] = {p: _Meters() for p in precisions}
-    held = [_Held(form) for form in forms]
+    held = [_Held(variant) for variant in variants]
     few = {case.name for case in chosen(cases)} if made is not None else set()
     measured: list[Measured] = []
     for number, case in enumerate(cases):
         reporter.progress(number / len(cases), f"{case.name} ({number + 1} of {len(cases)})")
-        truth = original.run(case.feeds, "float64")
-        _finite(truth, case)
+        reference = original.run(case.feeds, "float64")
+        _finite(reference, case)
         plain = {precision: original.run(case.feeds, precision) for precision in precisions}
         for precision, results in plain.items():
-            for name, true in truth.items():
+            for name, true in reference.items():
                 own[precision].add(case, name, results[name], true)
         if case.golden:
-            result.golden.append(GoldenCase(case.name, case.feeds, truth))
+            result.golden.append(GoldenCase(case.name, case.feeds, reference))
         ran = {}
         for i, one in enumerate(held):
             if one.fault is None or case.name in few:
-                ran[i] = one.form.session.run(case.feeds)
+                ran[i] = one.variant.session.run(case.feeds)
             if one.fault is None:
-                _hold(i, one, case, ran[i], truth, plain[one.form.precision], outputs, task, maps)
+                _hold(i, one, case, ran[i], reference, plain[one.variant.precision], outputs, task, maps)
         if case.name in few:
-            measured.append(Measured(case, truth, plain, ran))
+            measured.append(Measured(case, reference, plain, ran))
     reporter.progress(1.0, "gates")
     faults: list[Fault] = []
     for i, one in enumerate(held):
@@ -111,13 +111,13 @@ def verify(
             faults.append(one.fault)
             continue
         for spec in outputs:
-            record, found = _judge(i, one, spec, own[one.form.precision], factor, cases)
+            record, found = _judge(i, one, spec, own[one.variant.precision], factor, cases)
             result.records.append(record)
             faults += found
     result.failures = [fault.text for fault in faults]
     if made is not None:
         reporter.progress(1.0, "attribution")
-        result.attribution, result.failures = attribute(made, forms, original, outputs, measured, faults, factor)
+        result.attribution, result.failures = attribute(made, variants, original, outputs, measured, faults, factor)
     return result
 
 
@@ -126,33 +126,33 @@ def _hold(
     one: _Held,
     case: Case,
     got: dict[str, np.ndarray],
-    truth: dict[str, np.ndarray],
+    reference: dict[str, np.ndarray],
     plain: dict[str, np.ndarray],
     outputs: Sequence[TensorSpec],
     task: str | None,
     maps: Collection[str],
 ) -> None:
-    wrong = broken(outputs, got, truth, one.form.stage)
+    wrong = broken(outputs, got, reference, one.variant.stage)
     if wrong is not None:
         output, text = wrong
         one.fault = Fault(index, output, f"{text} [{case.name}]", case)
         return
     for spec in outputs:
         name = spec.name
-        one.meters.add(case, name, got[name], truth[name])
+        one.meters.add(case, name, got[name], reference[name])
         metrics = one.metrics.setdefault(
             (case.kind, name), metrics_for(task, spec, first=spec is outputs[0], is_map=name in maps)
         )
         for metric in metrics:
-            metric.add(got[name], truth[name], plain[name], case.labels)
+            metric.add(got[name], reference[name], plain[name], case.labels)
 
 
-def _finite(truth: dict[str, np.ndarray], case: Case) -> None:
-    for name, array in truth.items():
+def _finite(reference: dict[str, np.ndarray], case: Case) -> None:
+    for name, array in reference.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise StageError(
                 "verify",
-                f"the original model itself gives NaN or Inf in {name!r} on {case.name}, in FP64",
+                f"the original model returns NaN or Inf in {name!r} on {case.name} in FP64",
                 "check its weights and inputs",
             )
 
@@ -161,8 +161,8 @@ def _judge(
     index: int, one: _Held, spec: TensorSpec, own: _Meters, factor: float, cases: Sequence[Case]
 ) -> tuple[ParityRecord, list[Fault]]:
     """The record of one output, and what is wrong with it. Its gate is the worst of the parts, each of which is in the detail."""
-    form, name = one.form, spec.name
-    precision = form.precision if spec.numpy_dtype.kind == "f" else spec.dtype
+    variant, name = one.variant, spec.name
+    precision = variant.precision if spec.numpy_dtype.kind == "f" else spec.dtype
     faults: list[Fault] = []
     gates: dict[str, Gate] = {}
     for (part, output), meter in one.meters.parts.items():
@@ -174,8 +174,8 @@ def _judge(
     gate = gates[worst]
     if not gate.passed:
         text = (
-            f"output {name!r} of {form.stage} errs {gate.ratio:.3g} times as much as PyTorch's {form.precision} "
-            f"on {worst} inputs, and {factor:g} is allowed"
+            f"output {name!r} of {variant.stage}: error on {worst} inputs is {gate.ratio:.3g}x PyTorch's "
+            f"{short_type(variant.precision).upper()} error; the limit is {factor:g}x"
         )
         faults.append(Fault(index, name, text, _telling(one, own, name, factor, worst, cases)))
     # Random inputs have no class: metrics are over the samples where there are any.
@@ -185,16 +185,14 @@ def _judge(
     for metric in metrics:
         if isinstance(metric, Top) and metric.k == 1 and (changed := metric.changed()):
             count = metric.result().count
-            text = (
-                f"{form.stage} chooses another class than the original for {changed} of {count} inputs that are no ties"
-            )
+            text = f"{variant.stage} predicts another class than the original for {changed} of {count} inputs that are not ties"
             faults.append(Fault(index, name, text, _telling(one, own, name, factor, origin, cases)))
     golden = own.parts.get(("golden", name))
     detail["parts"] = {part: g.to_json() for part, g in gates.items()}
     record = ParityRecord(
-        stage=form.stage,
-        file=form.file,
-        precision=form.precision,
+        stage=variant.stage,
+        file=variant.file,
+        precision=variant.precision,
         output=name,
         figures=one.meters.every[name].figures(),
         gate=gate,

@@ -1,6 +1,6 @@
-"""Where the error of an export comes in: for each output, what every stage on the way to a form adds, and which one is to blame.
+"""Where the error of an export comes in: for each output, what every stage on the way to a variant adds, and which one is to blame.
 
-The stages are steps from one evaluable model to the next. Each is held against the FP64 truth, and against the step before it.
+The stages are steps from one evaluable model to the next. Each is compared with the FP64 reference, and with the step before it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def short_type(precision: str) -> str:
 class StepFigures:
     """One output after one stage.
 
-    ``figures``: against the truth. ``added``: rms of the difference to the step before (to the truth for the first).
+    ``figures``: against the reference. ``added``: rms of the difference to the step before (to the reference for the first).
     ``ratio``: the rms as a multiple of PyTorch's error at ``precision``, ``torch_rms`` or half an ulp where that is
     larger; ``growth``: what of the ratio is new since the last step of the same precision.
     """
@@ -65,13 +65,13 @@ class Blame:
 
 @dataclass(frozen=True)
 class Attribution:
-    """The way of one output to one ``form`` (``onnx-fp32``, ``emulated-fp16``, ``engine-fp16`` …).
+    """The way of one output to one ``variant`` (``onnx-fp32``, ``emulated-fp16``, ``engine-fp16`` …).
 
-    Measured on ``cases``, a few of the verification's. ``blame`` is None where the form passes its gates; ``notes`` say
+    Measured on ``cases``, a few of the verification's. ``blame`` is None where the variant passes its gates; ``notes`` say
     which step could not be run apart, and why.
     """
 
-    form: str
+    variant: str
     output: str
     cases: tuple[str, ...]
     steps: tuple[StepFigures, ...]

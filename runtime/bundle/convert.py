@@ -10,7 +10,7 @@ READABLE = (4, 5)
 """The schema versions that this package reads; the last is the one that it writes."""
 _STEPS = {"rewrite": Stage.RECOGNISE, "cast": Stage.TYPED}
 """Attribution's names of stages in version 4 that have another name now."""
-_FIELDS = {"own_rms": "torch_rms", "truth_rms": "reference_rms"}
+_FIELDS = {"own_rms": "torch_rms", "own_error": "torch_error", "truth_rms": "reference_rms"}
 """Fields of version 4 that have another name now."""
 
 
@@ -65,4 +65,5 @@ def _attribution(entry: dict[str, Any]) -> dict[str, Any]:
     blame = entry["blame"]
     if blame is not None:
         blame = {**blame, "stage": _STEPS.get(blame["stage"], blame["stage"])}
-    return {**entry, "steps": steps, "blame": blame}
+    rest = {name: part for name, part in entry.items() if name != "form"}
+    return {**rest, "variant": entry["form"], "steps": steps, "blame": blame}

@@ -4,9 +4,9 @@ The gate compares errors with errors, so nobody tunes a tolerance: both the expo
 module at the same precision) are measured against the original module in FP64, and the export may err at most
 ``factor`` times as much:
 
-    ratio = rms(export - truth) / max(rms(torch - truth), floor)        passed = ratio <= factor
+    ratio = rms(export - reference) / max(rms(torch - reference), floor)        passed = ratio <= factor
 
-``floor`` is half an ulp of the precision at the truth's rms (2^-24 of it for float32, 2^-11 for float16): where
+``floor`` is half an ulp of the precision at the reference's rms (2^-24 of it for float32, 2^-11 for float16): where
 PyTorch happens to be exact, or better than its dtype can promise, one rounding is still allowed.
 """
 
@@ -32,10 +32,10 @@ _HALF_ULP = {
 
 @dataclass(frozen=True)
 class Figures:
-    """Errors over ``count`` elements: rms, largest, rms relative to the truth's rms, cosine, and the truth's rms.
+    """Errors over ``count`` elements: rms, largest, rms relative to the reference's rms, cosine, and the reference's rms.
 
-    Nothing is divided by single elements of the truth. ``relative`` is 0 where nothing differs, infinite where only
-    the truth is zero.
+    Nothing is divided by single elements of the reference. ``relative`` is 0 where nothing differs, infinite where only
+    the reference is zero.
     """
 
     rms: float
@@ -53,7 +53,7 @@ class Figures:
 def rounding_floor(precision: str, reference_rms: float) -> float:
     """Half an ulp of ``precision`` at ``reference_rms``; 0 for integers and bool, which have nothing to round.
 
-    Never below half the smallest subnormal, so that a truth of zeros still has a floor.
+    Never below half the smallest subnormal, so that a reference of zeros still has a floor.
     """
     relative, smallest = _HALF_ULP.get(precision, (0.0, 0.0))
     return max(relative * reference_rms, smallest)
@@ -84,7 +84,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class ParityRecord:
-    """One output of one stage against the truth.
+    """One output of one stage against the reference.
 
     ``stage``: ``onnx-fp32``, ``onnx-fp16``, ``engine-fp16`` …; ``file``: what ran, inside the bundle; ``precision``:
     whose own PyTorch error the gate compares with. ``figures`` and ``gate`` cover all data of the export's

@@ -25,11 +25,11 @@ class GoldenCase:
 
     name: str
     feeds: Mapping[str, np.ndarray]
-    truth: Mapping[str, np.ndarray]
+    reference: Mapping[str, np.ndarray]
 
 
 def write_golden(path: Path, cases: Sequence[GoldenCase]) -> None:
-    """Write the cases, compressed. Raises ValueError for duplicate names, or a floating truth that is not float64."""
+    """Write the cases, compressed. Raises ValueError for duplicate names, or a floating reference that is not float64."""
     names = [case.name for case in cases]
     if len(set(names)) != len(names):
         raise ValueError(f"golden cases need distinct names, not {names}")
@@ -37,9 +37,9 @@ def write_golden(path: Path, cases: Sequence[GoldenCase]) -> None:
     for i, case in enumerate(cases):
         for name, array in case.feeds.items():
             arrays[f"feed/{i}/{name}"] = array
-        for name, array in case.truth.items():
+        for name, array in case.reference.items():
             if np.issubdtype(array.dtype, np.floating) and array.dtype != np.float64:
-                raise ValueError(f"the truth of {name!r} must be float64, not {array.dtype}")
+                raise ValueError(f"the reference of {name!r} must be float64, not {array.dtype}")
             arrays[f"truth/{i}/{name}"] = array
     with path.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # the stub lets a name be allow_pickle
@@ -57,15 +57,15 @@ def read_golden(path: Path) -> tuple[GoldenCase, ...]:
     if names is None or names.ndim != 1 or names.dtype.kind != "U" or not names.size:
         raise BundleError(f"golden file {path} lists no cases", "export the bundle again")
     feeds: list[dict[str, np.ndarray]] = [{} for _ in names]
-    truth: list[dict[str, np.ndarray]] = [{} for _ in names]
+    references: list[dict[str, np.ndarray]] = [{} for _ in names]
     for key, array in arrays.items():
         group, _, rest = key.partition("/")
         index, _, tensor = rest.partition("/")
-        into = {"feed": feeds, "truth": truth}.get(group)
+        into = {"feed": feeds, "truth": references}.get(group)
         if into is None or not index.isdecimal() or int(index) >= len(names) or not tensor:
             raise BundleError(f"golden file {path} has an unknown entry {key!r}", "export the bundle again")
         into[int(index)][tensor] = array
-    cases = tuple(GoldenCase(str(n), f, t) for n, f, t in zip(names, feeds, truth, strict=True))
-    if bare := [case.name for case in cases if not case.feeds or not case.truth]:
+    cases = tuple(GoldenCase(str(n), f, t) for n, f, t in zip(names, feeds, references, strict=True))
+    if bare := [case.name for case in cases if not case.feeds or not case.reference]:
         raise BundleError(f"case {bare[0]!r} of golden file {path} lacks inputs or outputs", "export the bundle again")
     return cases

@@ -75,9 +75,9 @@ def _check_case(bundle: StoredBundle, case: GoldenCase) -> None:
     except AttnexportError as error:
         raise BundleError(f"golden case {case.name!r} of {bundle.path}: {error.problem}", "export again") from error
     names = [s.name for s in bundle.manifest.outputs]
-    if sorted(case.truth) != sorted(names):
+    if sorted(case.reference) != sorted(names):
         raise BundleError(
-            f"golden case {case.name!r} of {bundle.path} has outputs {', '.join(case.truth)} and the manifest "
+            f"golden case {case.name!r} of {bundle.path} has outputs {', '.join(case.reference)} and the manifest "
             f"{', '.join(names)}",
             "export again",
         )
@@ -116,9 +116,9 @@ def _check_stage(
         try:
             for case in cases:
                 got = session.run(case.feeds)
-                check_outputs(specs, got, truth=case.truth, of=file)
+                check_outputs(specs, got, reference=case.reference, of=file)
                 for name, meter in meters.items():
-                    meter.add(got[name], case.truth[name])
+                    meter.add(got[name], case.reference[name])
         except AttnexportError as error:
             return [_bare(record, FAILED, error.problem, how) for record in records]
     dtypes = {spec.name: spec.numpy_dtype for spec in specs}

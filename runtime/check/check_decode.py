@@ -46,9 +46,9 @@ def check_decodes(bundle: StoredBundle, note: Callable[[str], None]) -> list[Che
 def _check_case(bundle: StoredBundle, facts: DecodeRecord, case: GoldenCase) -> None:
     where = f"golden case {case.name!r} of {bundle.path}"
     source = next(iter(case.feeds.values()))
-    tokens, margins = case.truth.get(TOKENS), case.truth.get(MARGINS)
-    if tokens is None or margins is None or set(case.truth) != {TOKENS, MARGINS}:
-        raise BundleError(f"{where} holds {', '.join(case.truth)} and no decode", "export the bundle again")
+    tokens, margins = case.reference.get(TOKENS), case.reference.get(MARGINS)
+    if tokens is None or margins is None or set(case.reference) != {TOKENS, MARGINS}:
+        raise BundleError(f"{where} holds {', '.join(case.reference)} and no decode", "export the bundle again")
     if not tokens.shape == margins.shape == (len(source), facts.limit) or tokens.dtype != np.int64:
         raise BundleError(f"{where} has tokens {tokens.shape} and margins {margins.shape}", "export the bundle again")
 
@@ -80,9 +80,9 @@ def _check(
             decoder, how = open_form(parts, facts, record, stack, note)
             found = [
                 agree(
-                    case.truth[TOKENS],
+                    case.reference[TOKENS],
                     as_rows(decoder.greedy(case.feeds[decoder.source.name]), facts.end, facts.limit),
-                    case.truth[MARGINS], end=facts.end, tie=2 * record.factor * record.torch_error,
+                    case.reference[MARGINS], end=facts.end, tie=2 * record.factor * record.torch_error,
                 )
                 for case in cases
             ]  # fmt: skip

@@ -19,7 +19,7 @@ def check_outputs(
     expected: Sequence[TensorSpec],
     got: Mapping[str, np.ndarray],
     *,
-    truth: Mapping[str, np.ndarray] | None = None,
+    reference: Mapping[str, np.ndarray] | None = None,
     sizes: Mapping[str, int] | None = None,
     of: str = "the model",
 ) -> None:
@@ -38,7 +38,7 @@ def check_outputs(
         raise ParityError(f"{of} has an extra output {extra[0]!r}", f"the model has {listed}")
     for spec in expected:
         array = got[spec.name]
-        true = None if truth is None else truth[spec.name]
+        true = None if reference is None else reference[spec.name]
         what = f"output {spec.name!r} of {of}"
         _check_shape(spec, array, true, sizes or {}, what)
         if array.dtype != spec.numpy_dtype:
@@ -81,16 +81,16 @@ class ErrorMeter:
         self._max = 0.0
         self._error = self._true = self._got = self._dot = 0.0
 
-    def add(self, got: np.ndarray, truth: np.ndarray) -> None:
+    def add(self, got: np.ndarray, reference: np.ndarray) -> None:
         """Add one batch, of equal shapes, any dtypes. Equal infinities, and NaN at the same place, do not count as a difference.
 
         Raise ParityError for unequal shapes, which broadcasting would hide.
         """
-        if got.shape != truth.shape:
-            raise ParityError(f"shapes {got.shape} and {truth.shape} cannot be compared")
+        if got.shape != reference.shape:
+            raise ParityError(f"shapes {got.shape} and {reference.shape} cannot be compared")
         if not got.size:
             return
-        a, b = got.astype(np.float64).ravel(), truth.astype(np.float64).ravel()
+        a, b = got.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
         finite = np.isfinite(a) & np.isfinite(b)
         if not finite.all():
             same = (a == b) | (np.isnan(a) & np.isnan(b))

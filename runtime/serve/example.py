@@ -46,7 +46,7 @@ def write_example(model: DeployedModel, endpoints: Endpoints, folder: Path) -> t
     if model.bundle.manifest.task == "classification" and model.config.max_batch_size and len(outputs[0].axes) == 2:
         name = outputs[0].name
         request["outputs"] = [{"name": name, "parameters": {"classification": 1}}]
-        expected = f"class {int(case.truth[name][0].argmax())}"
+        expected = f"class {int(case.reference[name][0].argmax())}"
     folder.mkdir(exist_ok=True)
     file = folder / f"{model.written.name}.json"
     file.write_text(json.dumps(request), encoding="utf-8")

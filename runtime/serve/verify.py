@@ -101,9 +101,9 @@ class DeployedModel:
         for case, answer in answered:
             got = {spec.name: _as_specified(answer[spec.name], spec) for spec in specs if spec.name in answer}
             what = f"model {self.written.name!r} over {wire.protocol}, golden case {case.name!r}"
-            check_outputs(specs, got, truth=case.truth, of=what)
+            check_outputs(specs, got, reference=case.reference, of=what)
             for name, meter in meters.items():
-                meter.add(got[name], case.truth[name])
+                meter.add(got[name], case.reference[name])
         if not answered:
             return "no case was sent"
         ratio, stage = max(self._judge(name, meter, file) for name, meter in meters.items())
@@ -114,7 +114,7 @@ class DeployedModel:
         facts, _ = parts_of(self.bundle)
         tie = max((2 * r.factor * r.torch_error for r in facts.parity if r.width == 1), default=0.0)
         agreements = [
-            agree(case.truth[TOKENS], answer[TOKENS], case.truth[MARGINS], end=facts.end, tie=tie)
+            agree(case.reference[TOKENS], answer[TOKENS], case.reference[MARGINS], end=facts.end, tie=tie)
             for case, answer in answered
         ]
         total = joined(agreements)

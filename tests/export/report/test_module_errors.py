@@ -32,7 +32,7 @@ def test_the_module_that_gives_an_output_has_the_outputs_error(bundle: StoredBun
     case = next(c for c in bundle.golden() if c.name.startswith("samples"))
     np.testing.assert_array_equal(given[2]["x"], case.feeds["x"])
     logits = onnxruntime.InferenceSession(str(bundle.file("model.onnx"))).run(["logits"], dict(case.feeds))[0]
-    assert found["head"]["onnx-fp32"] == pytest.approx(relative(logits, case.truth["logits"]), rel=0.3)
+    assert found["head"]["onnx-fp32"] == pytest.approx(relative(logits, case.reference["logits"]), rel=0.3)
     assert set(found["head"]) == {"onnx-fp32", "emulated-fp16"}
 
 

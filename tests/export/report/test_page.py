@@ -156,7 +156,7 @@ def test_samples_show_what_onnxruntime_gives_beside_pytorch(read: Page, bundle: 
     logits = session.run(["logits"], dict(case.feeds))[0].astype(np.float64)
     rows = [row for row in read.rows["samples"] if len(row) == 4][1 : 1 + len(logits)]
     assert len(rows) == 5
-    for row, own, truth in zip(rows, logits, case.truth["logits"], strict=True):
+    for row, own, truth in zip(rows, logits, case.reference["logits"], strict=True):
         for cell, values in ((row[1], truth), (row[2], own)):
             chances = np.exp(values) / np.exp(values).sum()
             first = int(chances.argmax())

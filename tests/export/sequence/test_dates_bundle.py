@@ -132,9 +132,9 @@ def test_check_sees_a_decode_that_is_not_the_original_s(dates, tmp_path) -> None
     """One token of the golden decodes is another, and every hash is right."""
     path = Path(shutil.copytree(dates.path, tmp_path / "dates.attn"))
     (case,) = read_golden(path / "golden.npz")
-    tokens = case.truth["tokens"].copy()
+    tokens = case.reference["tokens"].copy()
     tokens[3, 2] += 1
-    write_golden(path / "golden.npz", [GoldenCase(case.name, case.feeds, {**case.truth, "tokens": tokens})])
+    write_golden(path / "golden.npz", [GoldenCase(case.name, case.feeds, {**case.reference, "tokens": tokens})])
     manifest = json.loads((path / "manifest.json").read_text())
     file = path / "golden.npz"
     manifest["files"]["golden.npz"] |= {"sha256": sha256_of(file), "bytes": file.stat().st_size}

@@ -55,7 +55,7 @@ def test_the_truth_is_the_whole_network_s_argmax_in_fp64_with_its_margins(case) 
     double = network().double()
     for golden in case.truth.golden():
         source = torch.from_numpy(golden.feeds["source"])
-        tokens, margins = golden.truth["tokens"], golden.truth["margins"]
+        tokens, margins = golden.reference["tokens"], golden.reference["margins"]
         target = torch.from_numpy(np.concatenate([np.full((len(tokens), 1), START), tokens[:, :-1]], axis=1))
         with torch.no_grad():
             scores = double(source, target).log_softmax(2).numpy()

@@ -37,7 +37,7 @@ def blame(result: ExportResult, form: str, output: str = "output_0") -> Blame:
 
 
 def entry(result: ExportResult, form: str, output: str = "output_0") -> Attribution:
-    (found,) = (a for a in result.manifest.attribution if (a.form, a.output) == (form, output))
+    (found,) = (a for a in result.manifest.attribution if (a.variant, a.output) == (form, output))
     return found
 
 
@@ -54,13 +54,13 @@ def edit_weight(model: onnx.ModelProto, shape: tuple[int, ...], factor: float) -
 def test_without_a_fault_nobody_is_to_blame_and_each_step_has_its_figures(export: Export) -> None:
     result = export(precision="fp16")
     assert result.passed
-    assert [(a.form, a.output) for a in result.manifest.attribution] == [
+    assert [(a.variant, a.output) for a in result.manifest.attribution] == [
         (form, output) for form in ("onnx-fp32", "emulated-fp16") for output in ("output_0", "output_1")
     ]
     for found in result.manifest.attribution:
         assert found.blame is None
         assert found.notes == ()
-        stages_run = ["capture", "recognise", "lower", *(["typed"] if found.form == "emulated-fp16" else [])]
+        stages_run = ["capture", "recognise", "lower", *(["typed"] if found.variant == "emulated-fp16" else [])]
         assert [step.stage for step in found.steps] == stages_run
         for step in found.steps:
             assert 0 < step.figures.rms <= step.figures.max_abs
@@ -165,7 +165,7 @@ def test_a_wrong_weight_in_the_typed_model_is_blamed_on_the_typed_stage_and_its_
     result = export(precision="fp16")
     found = blame(result, "emulated-fp16")
     assert (found.stage, found.module, found.kind) == ("fp16", "layer.before", "Conv2d")
-    assert all(a.blame is None for a in result.manifest.attribution if a.form == "onnx-fp32")
+    assert all(a.blame is None for a in result.manifest.attribution if a.variant == "onnx-fp32")
 
 
 def test_an_fp16_overflow_is_blamed_on_the_typed_stage_and_the_module_that_overflows(
@@ -281,7 +281,7 @@ def test_the_error_of_a_failed_export_says_who_is_to_blame(export: Export, monke
     monkeypatch.setattr(rewrite, "recognise", faulty)
     with pytest.raises(
         ParityError,
-        match=r"output 'output_0' of onnx-fp32 errs .* times as much as PyTorch's float32 .*; "
+        match=r"output 'output_0' of onnx-fp32: error on .* inputs is .*x PyTorch's FP32 error; the limit is 2x; "
         r"the error comes in at recognise, module layer\.after \(planted_net\.py:\d+\)",
     ):
         export(keep_failed=False)

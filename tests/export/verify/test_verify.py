@@ -97,15 +97,15 @@ def test_golden_cases_hold_inputs_and_fp64_truth(linear: nn.Linear) -> None:
     assert [case.name for case in golden] == ["random-min", "random-opt", "random-max", "samples-8-0"]
     for case in golden:
         w, b = (p.detach().numpy().astype(np.float64) for p in (linear.weight, linear.bias))
-        assert case.truth["logits"].dtype == np.float64
-        np.testing.assert_allclose(case.truth["logits"], case.feeds["x"].astype(np.float64) @ w.T + b, rtol=1e-13)
+        assert case.reference["logits"].dtype == np.float64
+        np.testing.assert_allclose(case.reference["logits"], case.feeds["x"].astype(np.float64) @ w.T + b, rtol=1e-13)
 
 
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ({"weight": 1.0001}, "times as much as PyTorch's float32"),
-        ({"weight": -1.0}, "chooses another class than the original"),
+        ({"weight": 1.0001}, "x PyTorch's FP32 error; the limit is "),
+        ({"weight": -1.0}, "predicts another class than the original"),
         ({"tail": "nan"}, "holds 3 NaN of 3 values"),
         ({"tail": "inf"}, "holds 3 Inf of 3 values"),
         ({"tail": "zero"}, "is all zeros and the reference is not"),
@@ -139,7 +139,7 @@ def test_an_original_that_is_not_finite_is_the_users_matter() -> None:
             return x.log()
 
     form = Variant("onnx-fp32", "model.onnx", "float32", OrtSession(model(nn.Linear(6, 3))))
-    with pytest.raises(StageError, match="the original model itself gives NaN or Inf in 'logits' on random-min"):
+    with pytest.raises(StageError, match="the original model returns NaN or Inf in 'logits' on random-min"):
         verify(
             TorchOriginal(Log(), ["x"], ["logits"]), [form], build_cases(INPUTS, None, 0), OUTPUTS, None, 2.0, Silent()
         )

@@ -36,8 +36,8 @@ def test_a_good_bundle_opens_verifies_and_gives_its_golden_cases(make_bundle: Ma
     assert bundle.with_role("model-fp32") == ["model.onnx"]
     (case,) = bundle.golden()
     assert case.name == "opt"
-    assert case.truth["y"].dtype == np.float64
-    np.testing.assert_array_equal(case.truth["y"], case.feeds["x"].astype(np.float64) / 3)
+    assert case.reference["y"].dtype == np.float64
+    np.testing.assert_array_equal(case.reference["y"], case.feeds["x"].astype(np.float64) / 3)
 
 
 def test_a_bundle_opens_through_a_link_to_its_directory(make_bundle: Make, tmp_path: Path) -> None:

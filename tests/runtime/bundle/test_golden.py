@@ -24,7 +24,7 @@ def test_cases_survive_with_names_shapes_and_dtypes(tmp_path: Path) -> None:
     read = read_golden(tmp_path / "golden.npz")
     assert [c.name for c in read] == ["min", "real samples"]
     for was, now in zip(cases, read, strict=True):
-        for a, b in ((was.feeds, now.feeds), (was.truth, now.truth)):
+        for a, b in ((was.feeds, now.feeds), (was.reference, now.reference)):
             assert list(a) == list(b)
             for name in a:
                 np.testing.assert_array_equal(a[name], b[name], strict=True)
@@ -97,7 +97,7 @@ def test_flipped_bytes_are_noticed(tmp_path: Path) -> None:
         except BundleError:
             continue
         # A flip in what zip does not need (dates, flags) may pass; the arrays must be the same then.
-        np.testing.assert_array_equal(read[0].truth["y"], truth[0].truth["y"])
+        np.testing.assert_array_equal(read[0].reference["y"], truth[0].reference["y"])
         np.testing.assert_array_equal(read[0].feeds["x"], truth[0].feeds["x"])
 
 

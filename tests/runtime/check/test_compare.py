@@ -26,7 +26,7 @@ def _with(index: tuple[int, int], value: float) -> np.ndarray:
 
 
 def test_good_outputs_pass_with_and_without_truth() -> None:
-    check_outputs(SPECS, GOOD, truth=TRUTH)
+    check_outputs(SPECS, GOOD, reference=TRUTH)
     check_outputs(SPECS, GOOD)
     check_outputs(SPECS, GOOD, sizes={"batch": 2})
 
@@ -50,7 +50,7 @@ FAULTS: dict[str, tuple[dict[str, np.ndarray], str]] = {
 def test_each_fault_has_its_own_message(fault: str) -> None:
     got, problem = FAULTS[fault]
     with pytest.raises(ParityError) as caught:
-        check_outputs(SPECS, got, truth=TRUTH, of="m.onnx")
+        check_outputs(SPECS, got, reference=TRUTH, of="m.onnx")
     assert problem in str(caught.value)
     assert caught.value.stage == "verify"
 
@@ -69,7 +69,7 @@ def test_all_but_zeros_are_faults_without_truth_too(fault: str) -> None:
 def test_a_truth_that_fp16_cannot_hold_is_said(largest: float, said: str) -> None:
     truth = {"y": np.array([[0, -largest, largest / 2]])}
     with pytest.raises(ParityError) as caught:
-        check_outputs(SPECS[:1], {"y": np.zeros((1, 3), np.float32)}, truth=truth)
+        check_outputs(SPECS[:1], {"y": np.zeros((1, 3), np.float32)}, reference=truth)
     assert str(caught.value) == f"verify: output 'y' of the model is all zeros and the reference is not{said}."
 
 
@@ -82,13 +82,13 @@ def test_a_size_that_nobody_knows_is_not_guessed() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_the_truth_has_too_is_no_fault_but_only_at_its_place(value: float) -> None:
     specs, truth = SPECS[:1], {"y": _with((1, 1), value).astype(np.float64)}
-    check_outputs(specs, {"y": _with((1, 1), value)}, truth=truth)
+    check_outputs(specs, {"y": _with((1, 1), value)}, reference=truth)
     with pytest.raises(ParityError, match=r"holds 1 (NaN|Inf) of 6"):
-        check_outputs(specs, {"y": _with((1, 2), value)}, truth=truth)
+        check_outputs(specs, {"y": _with((1, 2), value)}, reference=truth)
 
 
 def test_zeros_are_right_where_the_truth_is_zero() -> None:
-    check_outputs(SPECS[:1], {"y": np.zeros_like(Y)}, truth={"y": np.zeros((2, 3))})
+    check_outputs(SPECS[:1], {"y": np.zeros_like(Y)}, reference={"y": np.zeros((2, 3))})
 
 
 @pytest.mark.parametrize("split", [1, 3, 10])

@@ -32,7 +32,7 @@ def true_bundle(sequence_bundle: Path) -> Path:
         facts = decoder.facts
         tokens = as_rows(decoder.greedy(case.feeds["source"]), facts.end, facts.limit)
     golden = sequence_bundle / "golden.npz"
-    write_golden(golden, [replace(case, truth={**case.truth, "tokens": tokens})])
+    write_golden(golden, [replace(case, reference={**case.reference, "tokens": tokens})])
     manifest = json.loads((sequence_bundle / "manifest.json").read_text())
     manifest["files"]["golden.npz"] |= {"sha256": sha256_of(golden), "bytes": golden.stat().st_size}
     (sequence_bundle / "manifest.json").write_text(json.dumps(manifest))
@@ -69,7 +69,7 @@ def test_a_sequence_model_that_writes_other_tokens_is_not_served(sequence_bundle
 
 def test_a_sequence_model_is_verified_token_by_token_and_reloaded(true_bundle: Path) -> None:
     (case,) = StoredBundle.open(true_bundle).golden()
-    source, tokens = case.feeds["source"], case.truth["tokens"]
+    source, tokens = case.feeds["source"], case.reference["tokens"]
     with serving(true_bundle) as serve:
         verified = wait_for(serve, "verified")
         assert verified["model"] == "words"
