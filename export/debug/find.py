@@ -24,7 +24,7 @@ from ..stages.models import capture
 from ..stages.outputs import output_specs
 from ..stages.stage_model import StageModel, TypedModel
 from ..stages.typed import fitting
-from ..verify.blame import EIGHT_BITS, named
+from ..verify.blame import EIGHT_BITS, blame_place
 from ..verify.cases import build_cases, draws
 from ..verify.locate import locate
 from ..verify.sides import Side
@@ -194,7 +194,7 @@ class _StageSearch:
             )
             if place is None:
                 continue
-            blame = named(self.trail, opened.name, taps.flow, place)
+            blame = blame_place(self.trail, opened.name, taps.flow, place)
             allowed = math.sqrt(floor * final)
             found = dataclasses.replace(found, place=blame, tensor=place.tensor)
             part = smallest_part(taps, side, case.feeds, place, compared, types, allowed)

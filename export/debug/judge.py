@@ -20,13 +20,13 @@ from ..reference.original import Original, Precision
 from ..reference.torch_model import TorchOriginal
 from ..stages.files import EIGHT
 from ..stages.stage_model import StageModel
-from ..verify.attribution import broken
-from ..verify.cases import Case
+from ..verify.attribution import invalid_output
+from ..verify.cases import ParityCase
 from .memory import free
 from .taps import TensorReader
 
 
-def few(cases: Sequence[Case]) -> list[Case]:
+def few(cases: Sequence[ParityCase]) -> list[ParityCase]:
     """Of an export's cases all draws of the smallest shape, the first of each other, and one batch of samples of each size.
 
     A stage that is wrong is wrong on these; a ratio close to the gate may fall on its other side.
@@ -42,7 +42,7 @@ def few(cases: Sequence[Case]) -> list[Case]:
     return found
 
 
-def _shapes(case: Case) -> tuple[tuple[int, ...], ...]:
+def _shapes(case: ParityCase) -> tuple[tuple[int, ...], ...]:
     return tuple(array.shape for array in case.feeds.values())
 
 
@@ -55,7 +55,7 @@ class Truth:
     """The cases, what the original gives on them in FP64, and what PyTorch itself makes of them at each precision."""
 
     original: Original
-    cases: Sequence[Case]
+    cases: Sequence[ParityCase]
     outputs: Sequence[TensorSpec]
     factor: float
     _results: dict[Precision, list[dict[str, np.ndarray]]] = field(default_factory=dict, repr=False)
@@ -75,7 +75,7 @@ class Truth:
             free()
         return self._results[precision]
 
-    def of(self, case: Case, precision: Precision) -> dict[str, np.ndarray]:
+    def of(self, case: ParityCase, precision: Precision) -> dict[str, np.ndarray]:
         """The outputs of one of the cases."""
         return next(r for c, r in zip(self.cases, self.at(precision), strict=True) if c is case)
 
@@ -85,7 +85,7 @@ class Judged:
     """A verdict for each output of a stage, and the case to look into."""
 
     outputs: tuple[OutputError, ...]
-    case: Case
+    case: ParityCase
 
     @property
     def failed(self) -> tuple[OutputError, ...]:
@@ -106,7 +106,7 @@ def judge(stage: StageModel, taps: TensorReader, truth: Truth, *, optimize: bool
         for got in taps.results((c.feeds for c in truth.cases), names, optimize=optimize)
     ]
     verdicts: list[OutputError] = []
-    telling: list[Case] = []
+    telling: list[ParityCase] = []
     for spec in truth.outputs:
         found = list(_of_output(stage, spec, truth, results, true, own))
         worst, case = max(found, key=lambda pair: (bool(pair[0].fault), pair[0].ratio))
@@ -123,14 +123,14 @@ def _of_output(
     results: Sequence[Mapping[str, np.ndarray]],
     true: Sequence[Mapping[str, np.ndarray]],
     own: Sequence[Mapping[str, np.ndarray]],
-) -> Iterator[tuple[OutputError, Case]]:
+) -> Iterator[tuple[OutputError, ParityCase]]:
     """A verdict for each origin of the cases, with the smallest case that shows it."""
     name = spec.name
     precision = stage.precision if spec.numpy_dtype.kind == "f" else spec.dtype
     for origin in dict.fromkeys(case.kind for case in truth.cases):
         mine = [i for i, case in enumerate(truth.cases) if case.kind == origin]
         for i in mine:
-            wrong = broken([spec], {name: results[i][name]}, true[i], stage.name)
+            wrong = invalid_output([spec], {name: results[i][name]}, true[i], stage.name)
             if wrong is not None:
                 yield (
                     OutputError(stage.name, stage.precision, name, truth.cases[i].name, np.inf, np.inf, wrong[1]),
@@ -170,5 +170,5 @@ def _as_promised(got: Mapping[str, np.ndarray], outputs: Sequence[TensorSpec]) -
     return {n: a.astype(wanted[n]) if n in wanted and a.dtype.kind == "f" else a for n, a in got.items()}
 
 
-def _bytes(case: Case) -> int:
+def _bytes(case: ParityCase) -> int:
     return sum(array.nbytes for array in case.feeds.values())

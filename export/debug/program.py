@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 from ...errors import StageError, first_line
 from ..quiet import quiet
-from ..verify.sides import See, Side
+from ..verify.sides import Side, Visit
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -36,7 +36,7 @@ class ProgramSide(Side):
         self._aliases = _aliases(program, outputs)
         self.names = frozenset(name for names in self._aliases.values() for name in names)
 
-    def stream(self, names: Collection[str], see: See) -> None:
+    def stream(self, names: Collection[str], see: Visit) -> None:
         """See :class:`Side`. Raises StageError where a step has no FP64 form."""
         wanted = {
             node: [name for name in known if name in names]

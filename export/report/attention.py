@@ -10,7 +10,7 @@ from ...errors import AttnexportError
 from ...runtime.inputs.picture import shrink
 from ...runtime.metrics.psnr import is_image
 from ...runtime.show.map_panels import Panel, panels
-from ..verify.shown import Shown
+from ..verify.shown import GoldenOutputs
 from . import show_values, words
 from .graphs import Graph
 from .markup import Content as Html
@@ -25,7 +25,7 @@ MOST = 24
 """Maps that are drawn; each is a picture for PyTorch and for every form."""
 
 
-def attention(graph: Graph, shown: Shown) -> Markup | None:
+def attention(graph: Graph, shown: GoldenOutputs) -> Markup | None:
     """A row for each map of the first sample; None for a bundle without maps."""
     records = graph.manifest.attention[:MOST]
     if not records:
@@ -59,7 +59,7 @@ def attention(graph: Graph, shown: Shown) -> Markup | None:
     return join(title, first, more)
 
 
-def _image(graph: Graph, shown: Shown) -> np.ndarray | None:
+def _image(graph: Graph, shown: GoldenOutputs) -> np.ndarray | None:
     first = graph.manifest.inputs[0]
     return pixels(graph, shown.case.feeds[first.name][0]) if is_image(first) else None
 

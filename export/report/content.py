@@ -15,7 +15,7 @@ from ...runtime.show.inspect import Inspection, arrange
 from .graphs import Graph
 
 if TYPE_CHECKING:
-    from ..verify.shown import Shown
+    from ..verify.shown import GoldenOutputs
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Content:
     own: Manifest
     parts: Mapping[str, Manifest]
     bench: BenchReport | None = None
-    ran: Mapping[str, Shown] = field(default_factory=dict)
+    ran: Mapping[str, GoldenOutputs] = field(default_factory=dict)
 
     @cached_property
     def manifest(self) -> Manifest:

@@ -13,7 +13,7 @@ from ...runtime.bundle.golden import read_golden
 from ...runtime.bundle.sections import DecodeAgreement, DecodeRecord
 from ...runtime.check.check_decode import TOKENS, open_form
 from ...runtime.decode.agreement import as_rows
-from ..verify.shown import GOLDEN, SHOWN
+from ..verify.shown import GOLDEN, MAX_SAMPLES
 from . import show_values, words
 from .content import Content
 from .markup import Content as Html
@@ -47,8 +47,8 @@ def _written(content: Content, facts: DecodeRecord) -> Markup | None:
     if not path.is_file():
         return None
     case = read_golden(path)[0]
-    source = next(iter(case.feeds.values()))[:SHOWN]
-    reference = case.reference[TOKENS][:SHOWN]
+    source = next(iter(case.feeds.values()))[:MAX_SAMPLES]
+    reference = case.reference[TOKENS][:MAX_SAMPLES]
     found: dict[str, np.ndarray | str] = {}
     for record in facts.parity:
         if record.width == 1 and record.stage.startswith("onnx-"):

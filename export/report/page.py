@@ -13,7 +13,7 @@ from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.writer import BundleFolder
 from ...version import __version__
-from ..verify.shown import Shown
+from ..verify.shown import GoldenOutputs
 from . import words
 from .content import Content
 from .decodes import decodes
@@ -44,7 +44,7 @@ def render(
     manifest: Manifest,
     parts: Mapping[str, Manifest],
     bench: BenchReport | None = None,
-    ran: Mapping[str, Shown] | None = None,
+    ran: Mapping[str, GoldenOutputs] | None = None,
 ) -> str:
     """The page of a bundle that lies, or is being written, in ``folder``.
 
@@ -93,7 +93,9 @@ def render(
     return str(page)
 
 
-def add_page(folder: BundleFolder, manifest: Manifest, parts: Mapping[str, Manifest], ran: Mapping[str, Shown]) -> str:
+def add_page(
+    folder: BundleFolder, manifest: Manifest, parts: Mapping[str, Manifest], ran: Mapping[str, GoldenOutputs]
+) -> str:
     """Write the page into a bundle in the making, to be sealed with it; returns one line of what it holds."""
     page = render(folder.path, manifest, parts, ran=ran).encode()
     (folder.path / REPORT).write_bytes(page)

@@ -10,27 +10,27 @@ import numpy as np
 from ...errors import AttnexportError
 from ...runtime.bundle.golden import read_golden
 from ...runtime.sessions.open import open_session
-from ..verify.shown import GOLDEN, Ran, Shown, _run, _wanted, choose
+from ..verify.shown import GOLDEN, GoldenOutputs, VariantOutputs, choose_case, cpu_stages, run_variant
 from .graphs import Graph
 
 
-def run_here(graph: Graph) -> Shown | None:
+def run_here(graph: Graph) -> GoldenOutputs | None:
     """Open a graph's models and run them. None without golden cases; raises BundleError for damaged ones."""
     path = graph.folder / GOLDEN
     if not path.is_file():
         return None
-    case = choose(read_golden(path))
+    case = choose_case(read_golden(path))
     dtypes = {spec.name: spec.dtype for spec in graph.manifest.outputs}
     files = {record.stage: record.file for record in graph.manifest.parity}
     found = []
-    for stage in _wanted(files):
+    for stage in cpu_stages(files):
         backend = "emulated" if stage.startswith("emulated") else "onnxruntime"
         try:
             with closing(open_session(graph.folder / files[stage], backend, dtypes, spin=False)) as session:
-                found.append(_run(stage, session, case))
+                found.append(run_variant(stage, session, case))
         except AttnexportError as error:
-            found.append(Ran(stage, {}, error.problem))
-    return Shown(case, tuple(found))
+            found.append(VariantOutputs(stage, {}, error.problem))
+    return GoldenOutputs(case, tuple(found))
 
 
 def pixels(graph: Graph, value: np.ndarray) -> np.ndarray:

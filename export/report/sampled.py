@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import BundleError
 from ...runtime.bundle.module_error import TRUTH
 from ...runtime.inputs.arrays import UnreadableError, read_npz
-from ..verify.sampled import _INPUT, FILE
+from ..verify.sampled import FILE, INPUT
 from . import show_values, words
 from .graphs import Graph
 from .markup import Content as Html
@@ -34,7 +34,7 @@ def sampled_images(graph: Graph) -> Markup | None:
         form, slash, module = key.partition("/")
         if slash and array.ndim == 4 and array.shape[1] in (1, 3):
             modules.setdefault(module, {})[form] = array
-    given = arrays.get(_INPUT)
+    given = arrays.get(INPUT)
     return join([_module(graph, module, forms, given) for module, forms in modules.items() if TRUTH in forms])
 
 

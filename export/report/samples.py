@@ -8,7 +8,7 @@ import numpy as np
 
 from ...runtime.metrics.psnr import is_image
 from ...runtime.spec import TensorSpec
-from ..verify.shown import SHOWN, Ran, Shown
+from ..verify.shown import MAX_SAMPLES, GoldenOutputs, VariantOutputs
 from . import show_values, words
 from .attention import attention
 from .content import Content
@@ -45,7 +45,7 @@ def samples(content: Content) -> Markup | None:
     return section("samples", "Samples", lead, blocks)
 
 
-def _graph(graph: Graph, shown: Shown) -> Markup:
+def _graph(graph: Graph, shown: GoldenOutputs) -> Markup:
     maps = {record.output for record in graph.manifest.attention}
     specs = [spec for spec in graph.manifest.outputs if spec.name not in maps]
     failed = [
@@ -64,7 +64,7 @@ def _graph(graph: Graph, shown: Shown) -> Markup:
     )  # fmt: skip
 
 
-def _output(graph: Graph, shown: Shown, spec: TensorSpec, *, inputs: bool) -> Markup:
+def _output(graph: Graph, shown: GoldenOutputs, spec: TensorSpec, *, inputs: bool) -> Markup:
     """A row for each sample: its inputs, PyTorch's output, and every form's; inputs are shown with the first output alone."""
     forms = [ran for ran in shown.variants if spec.name in ran.outputs]
     given = graph.manifest.inputs if inputs else ()
@@ -95,8 +95,8 @@ def _batch(graph: Graph) -> str | None:
     return first.axes[0].symbol if first.axes else None
 
 
-def _count(graph: Graph, shown: Shown) -> int:
-    return min(SHOWN, len(shown.case.feeds[graph.manifest.inputs[0].name])) if _batch(graph) is not None else 0
+def _count(graph: Graph, shown: GoldenOutputs) -> int:
+    return min(MAX_SAMPLES, len(shown.case.feeds[graph.manifest.inputs[0].name])) if _batch(graph) is not None else 0
 
 
 def _sample(graph: Graph, spec: TensorSpec, array: np.ndarray, index: int) -> np.ndarray:
@@ -105,14 +105,16 @@ def _sample(graph: Graph, spec: TensorSpec, array: np.ndarray, index: int) -> np
     return np.asarray(array[index]) if batched else array
 
 
-def _input(graph: Graph, shown: Shown, spec: TensorSpec, index: int) -> Html:
+def _input(graph: Graph, shown: GoldenOutputs, spec: TensorSpec, index: int) -> Html:
     value = _sample(graph, spec, shown.case.feeds[spec.name], index)
     if is_image(spec):
         return show_values.image(pixels(graph, value if value.ndim == 3 else value[0]))
     return show_values.tokens(value) if value.dtype.kind in "iub" else show_values.numbers(value)
 
 
-def _form(graph: Graph, shown: Shown, spec: TensorSpec, ran: Ran, reference: np.ndarray, index: int) -> Html:
+def _form(
+    graph: Graph, shown: GoldenOutputs, spec: TensorSpec, ran: VariantOutputs, reference: np.ndarray, index: int
+) -> Html:
     got = _sample(graph, spec, ran.outputs[spec.name], index)
     if got.shape != reference.shape:
         return tag("span", f"shape {got.shape} and not {reference.shape}", class_="note off")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...runtime.bundle.figures import ParityRecord
 from ...runtime.bundle.sections import EngineRecord
 from ...runtime.show.parity_text import headline
-from ..verify.shown import ENGINE
+from ..verify.shown import ENGINE_PREFIX
 from . import words
 from .content import Content
 from .latency import is_own
@@ -174,7 +174,7 @@ def _row(content: Content, record: ParityRecord, of: int = 1) -> list[Html]:
 
 def _built(engine: EngineRecord) -> list[Html]:
     mark = tag("span", "built, not run", class_="pill wait", title="no GPU was there when it was exported")
-    form = words.stage(f"{ENGINE}{engine.precision}")
+    form = words.stage(f"{ENGINE_PREFIX}{engine.precision}")
     return [form, mark, "–", "–", "–", "–", words.size(engine.bytes), code(engine.file)]
 
 

@@ -16,7 +16,7 @@ from ..stages.job import Job
 from ..stages.manifest import base, gpu_section
 from ..stages.verification import GOLDEN
 from ..stages.write import Written, export_source
-from ..verify.shown import Shown
+from ..verify.shown import GoldenOutputs
 from .decodes import summary, verify_decodes
 from .network import ENCODER, plan_of
 
@@ -62,7 +62,7 @@ def export_sequence(job: Job, source: Source, samples: Samples | None, folder: B
         )
     failures: list[str] = []
     parts: dict[str, StoredBundle] = {}
-    ran: dict[str, Shown] = {}
+    ran: dict[str, GoldenOutputs] = {}
     for name, part in plan.parts.items():
         reporter = _Named(job.reporter, name)
         inner = Job(options, reporter, Stages(reporter), job.flavour)

@@ -15,12 +15,12 @@ from ...runtime.bundle.writer import BundleFolder
 from ...runtime.device import cuda_device
 from ...runtime.inputs.samples import Samples
 from ...runtime.sessions.open import open_session
-from ..verify.cases import build_cases, draws, few_samples
-from ..verify.module_errors import look_inside
+from ..verify.cases import build_cases, draws, inspection_case
+from ..verify.module_errors import compare_modules
 from ..verify.sampled import image_input, keep_sampled
-from ..verify.shown import Shown, ran_at_export
+from ..verify.shown import GoldenOutputs, run_golden
 from ..verify.variant import Variant
-from ..verify.verify import Verification, verify
+from ..verify.verify import ParityResult, verify
 from .build import BuiltModels
 from .files import FP32, PRECISION, TYPED
 from .job import Job
@@ -33,9 +33,9 @@ GOLDEN = "golden.npz"
 class VerifiedModels:
     """The verdict on each output, the error of each module, and the results of one golden case for the report."""
 
-    verification: Verification
+    verification: ParityResult
     modules: tuple[ModuleError, ...]
-    ran: Shown | None
+    ran: GoldenOutputs | None
 
 
 def verify_models(
@@ -64,10 +64,10 @@ def verify_models(
             job.note(text)
         worst = max((record.gate.ratio for record in verification.records), default=0.0)
         stage.detail = f"{len(cases)} cases, worst ratio {worst:.2f}"
-        ran = ran_at_export(verification.golden, ((form.stage, form.session) for form in forms))
+        ran = run_golden(verification.golden, ((form.stage, form.session) for form in forms))
         stack.close()  # each session holds the weights once or twice, and the next step opens models, too
-        feeds = few_samples(cases).feeds
-        inside = look_inside(stages, original, feeds, f"emulated-{options.model_type}")
+        feeds = inspection_case(cases).feeds
+        inside = compare_modules(stages, original, feeds, f"emulated-{options.model_type}")
         keep_sampled(folder, image_input(feeds), inside.sampled)
     write_golden(folder.path / GOLDEN, verification.golden)
     folder.add(GOLDEN, "golden")

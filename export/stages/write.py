@@ -9,7 +9,7 @@ from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.writer import BundleFolder
 from ...runtime.inputs.samples import Samples
 from ..source import Source
-from ..verify.shown import Shown
+from ..verify.shown import GoldenOutputs
 from .build import build, build_engines, write
 from .job import Job
 from .manifest import describe
@@ -25,7 +25,7 @@ class Written:
 
     manifest: Manifest
     failures: tuple[str, ...]
-    ran: Mapping[str, Shown]
+    ran: Mapping[str, GoldenOutputs]
 
 
 def export_source(job: Job, source: Source, samples: Samples | None, folder: BundleFolder) -> Written:

@@ -12,16 +12,16 @@ from ...runtime.bundle.figures import rounding_floor
 from ...runtime.bundle.stage import Stage
 from ...runtime.spec import TensorSpec
 from ..reference.original import Original, Precision
-from .blame import explain, guilty
+from .blame import find_blame, largest_step
 from .chains import Chain, StageModels
-from .fault import Fault, broken
+from .fault import Fault, invalid_output
 from .kernel import INEXACT, without_kernel
-from .measure import Measured, Steps, chosen
+from .measure import MeasuredCase, StepOutputs, measured_cases
 
 if TYPE_CHECKING:
     from .variant import Variant
 
-__all__ = ["Fault", "Measured", "StageModels", "attribute", "broken", "chosen"]
+__all__ = ["Fault", "MeasuredCase", "StageModels", "attribute", "invalid_output", "measured_cases"]
 
 
 def attribute(
@@ -29,7 +29,7 @@ def attribute(
     variants: Sequence[Variant],
     original: Original,
     outputs: Sequence[TensorSpec],
-    measured: Sequence[Measured],
+    measured: Sequence[MeasuredCase],
     faults: Sequence[Fault],
     factor: float,
 ) -> tuple[list[Attribution], list[str]]:
@@ -39,7 +39,7 @@ def attribute(
     own case, and the stage's graph is searched for the module.
     """
     chains = made.chains(variants)
-    steps = Steps(chains, measured)
+    steps = StepOutputs(chains, measured)
     names = tuple(m.case.name for m in measured)
     blamed: dict[tuple[str, str], Blame] = {}
     texts = []
@@ -83,8 +83,8 @@ def _blame(
     precisions: set[Precision] = {step.precision for step in chain.steps}
     own = {p: original.run(feeds, p) for p in precisions}
     ran = {step.variant: variants[step.variant].session.run(feeds) for step in chain.steps if step.variant is not None}
-    case = Measured(fault.case, original.run(feeds, "float64"), own, ran)
-    steps = Steps([chain], [case])
+    case = MeasuredCase(fault.case, original.run(feeds, "float64"), own, ran)
+    steps = StepOutputs([chain], [case])
     stage = steps.first_broken(chain, outputs)
     kernel = ""
     if stage is None:
@@ -92,15 +92,15 @@ def _blame(
         figures = steps.figures(chain, spec)
         precision = figures[-1].precision if spec.numpy_dtype.kind == "f" else spec.dtype
         allowed = max(figures[-1].torch_rms, rounding_floor(precision, figures[-1].figures.reference_rms))
-        step = guilty(figures, factor * allowed)
+        step = largest_step(figures, factor * allowed)
         stage = step.stage
         if precision == "float32" and step.figures.rms > factor * allowed:
             kernel = _kernel(chain, stage, fault, case, allowed, factor)
-    blame = explain(made, chain, stage, fault.output, original, feeds)
+    blame = find_blame(made, chain, stage, fault.output, original, feeds)
     return replace(blame, detail=kernel) if kernel else blame
 
 
-def _kernel(chain: Chain, stage: Stage, fault: Fault, case: Measured, allowed: float, factor: float) -> str:
+def _kernel(chain: Chain, stage: Stage, fault: Fault, case: MeasuredCase, allowed: float, factor: float) -> str:
     """In words, that one kernel of ONNX Runtime makes the difference between passing and failing; empty where none does."""
     model = next(step.model for step in chain.steps if step.stage == stage)
     try:

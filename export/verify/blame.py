@@ -15,7 +15,7 @@ from ...runtime.bundle.figures import rounding_floor
 from ...runtime.bundle.stage import Stage
 from ..graph.origin import Origin
 from ..reference.original import Original
-from .chains import Chain, StageModels, Step
+from .chains import Chain, ChainStep, StageModels
 from .graphs import Flow
 from .locate import Place, locate, relative_error
 from .sides import Feeds, GraphSide, Side, reference
@@ -27,13 +27,13 @@ EIGHT_BITS = 2.0**-8
 """What storage in 8 bits, whose steps depend on a tensor's range, errs by at least."""
 
 
-def guilty(steps: Sequence[StepFigures], allowed: float) -> StepFigures:
+def largest_step(steps: Sequence[StepFigures], allowed: float) -> StepFigures:
     """The step whose error it is. ``allowed``: the rms error that the gate lets pass. ``steps`` is not empty."""
     over = next((i for i, step in enumerate(steps) if step.figures.rms > allowed), len(steps) - 1)
     return max(steps[: over + 1], key=lambda step: step.added)
 
 
-def explain(made: StageModels, chain: Chain, stage: Stage, output: str, original: Original, feeds: Feeds) -> Blame:
+def find_blame(made: StageModels, chain: Chain, stage: Stage, output: str, original: Original, feeds: Feeds) -> Blame:
     """``stage`` with the module and the line that its error comes in at, as far as they can be found."""
     index = next(i for i, step in enumerate(chain.steps) if step.stage == stage)
     step = chain.steps[index]
@@ -46,11 +46,11 @@ def explain(made: StageModels, chain: Chain, stage: Stage, output: str, original
     if place is None:
         return Blame(step.label)
     flow = Flow(step.model.graph)
-    return named(made.trail, step.label, flow, place)
+    return blame_place(made.trail, step.label, flow, place)
 
 
 def _search(
-    made: StageModels, step: Step, before: Step | None, output: str, original: Original, feeds: Feeds
+    made: StageModels, step: ChainStep, before: ChainStep | None, output: str, original: Original, feeds: Feeds
 ) -> Place | None:
     assert step.model is not None
     mine = GraphSide(step.model, feeds, typed=step.stage is Stage.TYPED)
@@ -74,7 +74,7 @@ def _least(errors: Sequence[float | None]) -> float | None:
     return min((error for error in errors if error is not None), default=None)
 
 
-def named(trail: Trail, stage: str, flow: Flow, place: Place) -> Blame:
+def blame_place(trail: Trail, stage: str, flow: Flow, place: Place) -> Blame:
     """The module that holds all nodes since the last tensor that was right, if one does, and the source line there."""
     node = flow.maker[place.tensor].name
     origin = trail.origin(node)

@@ -31,7 +31,7 @@ FEW_BYTES = 1 << 19
 
 
 @dataclass(frozen=True)
-class Case:
+class ParityCase:
     """One run of the model. ``kind``: ``random`` or ``samples``; ``golden``: whether it is stored in the bundle."""
 
     name: str
@@ -47,14 +47,14 @@ def draws(outputs: Sequence[TensorSpec]) -> int:
     return min(MOST_DRAWS, math.ceil(ENOUGH / max(1, min(elements, default=ENOUGH))))
 
 
-def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int, repeats: int = 1) -> list[Case]:
+def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int, repeats: int = 1) -> list[ParityCase]:
     """The cases for a model of these inputs; ``repeats`` random draws per point (:func:`draws`).
 
     All samples run in batches of the max of the first input's axis 0, and the first of them in batches of its min and opt, where only
     the batching differs. With a fixed axis 0, what does not fill a batch is left out. Raises InputError where there are too few for one
     batch.
     """
-    cases: list[Case] = []
+    cases: list[ParityCase] = []
     stored = 0
     for draw in range(repeats):
         for i, (label, sizes) in enumerate(profile_points(specs)):
@@ -64,7 +64,7 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int,
             fits = size <= LARGEST_GOLDEN and (draw == 0 or stored + size <= GOLDEN_BYTES)
             golden = fits or not cases  # a bundle without any case could not be checked
             stored += size if golden else 0
-            cases.append(Case(name, "random", feeds, None, golden))
+            cases.append(ParityCase(name, "random", feeds, None, golden))
     if samples is None:
         return cases
     axis = specs[0].axes[0]
@@ -80,14 +80,14 @@ def build_cases(specs: Sequence[TensorSpec], samples: Samples | None, seed: int,
                 continue
             labels = None if samples.labels is None else samples.labels[start : start + got]
             golden = size == batch_sizes[-1] and i < GOLDEN_SAMPLES and _bytes(feeds) <= LARGEST_GOLDEN
-            cases.append(Case(f"samples-{size}-{i}", "samples", feeds, labels, golden))
+            cases.append(ParityCase(f"samples-{size}-{i}", "samples", feeds, labels, golden))
             start += got
     if len(cases) == count:
         raise InputError(f"{samples.count} samples do not fill one batch of {axis.min}", "give more samples")
     return cases
 
 
-def few_samples(cases: Sequence[Case]) -> Case:
+def inspection_case(cases: Sequence[ParityCase]) -> ParityCase:
     """What to look into a network with: real samples before random inputs, as many as are not large, else the least."""
     real = [case for case in cases if case.kind == "samples"] or list(cases)
     small = [case for case in real if _bytes(case.feeds) <= FEW_BYTES]

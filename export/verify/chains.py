@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Step:
+class ChainStep:
     """One stage's result. ``model``: None where it cannot be looked into; ``variant``: which variant of verification runs it."""
 
     stage: Stage
@@ -48,7 +48,7 @@ class Chain:
 
     name: str
     variant: int
-    steps: tuple[Step, ...]
+    steps: tuple[ChainStep, ...]
 
 
 @dataclass(frozen=True)
@@ -75,20 +75,23 @@ class StageModels:
         """A chain for each variant that is a step of one: ``Variant.step`` says which."""
         at = {(variant.step, variant.precision): i for i, variant in enumerate(variants) if variant.step}
         start = (
-            Step(Stage.CAPTURE, "float32", self.captured.model),
-            Step(Stage.RECOGNISE, "float32", self.recognised.model),
+            ChainStep(Stage.CAPTURE, "float32", self.captured.model),
+            ChainStep(Stage.RECOGNISE, "float32", self.recognised.model),
         )
         found = []
         for (step, precision), i in at.items():
             if precision == "float32":
-                steps = [*start, Step(Stage.LOWER, "float32", self.lowered.model, at.get((Stage.LOWER, "float32")))]
+                steps = [
+                    *start,
+                    ChainStep(Stage.LOWER, "float32", self.lowered.model, at.get((Stage.LOWER, "float32"))),
+                ]
             else:
                 half = self.typed_source or self.lowered
                 run = at.get((Stage.LOWER, "float32")) if half is self.lowered else None
-                steps = [*start, Step(Stage.LOWER, "float32", half.model, run)]
-                steps.append(Step(Stage.TYPED, precision, self.typed, at.get((Stage.TYPED, precision))))
+                steps = [*start, ChainStep(Stage.LOWER, "float32", half.model, run)]
+                steps.append(ChainStep(Stage.TYPED, precision, self.typed, at.get((Stage.TYPED, precision))))
             if step == Stage.ENGINE:
-                steps.append(Step(Stage.ENGINE, precision, None, i))
+                steps.append(ChainStep(Stage.ENGINE, precision, None, i))
             found.append(Chain(variants[i].stage, i, tuple(steps)))
         return tuple(found)
 

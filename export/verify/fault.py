@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import ParityError
 from ...runtime.check.compare import check_outputs
 from ...runtime.spec import TensorSpec
-from .cases import Case
+from .cases import ParityCase
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Fault:
     variant: int
     output: str
     text: str
-    case: Case
+    case: ParityCase
 
 
-def broken(
+def invalid_output(
     outputs: Sequence[TensorSpec], got: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], of: str
 ) -> tuple[str, str] | None:
     """The first output that is wrong in kind (missing, extra, shape, dtype, NaN, Inf, all zeros) and how; None if none is."""

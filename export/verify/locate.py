@@ -50,7 +50,7 @@ def locate(flow: Flow, shared: Collection[str], output: str, compare: Compare, f
     ``shared``: the tensors that may be compared; ``floor``: half an ulp, relative, of what the stage computes in. None
     where the output itself does not differ.
     """
-    search = _Search(flow, set(shared), compare)
+    search = _TensorSearch(flow, set(shared), compare)
     search.look([output])
     final = min(search.known.get(output, 0.0), 1.0)
     if final <= floor:
@@ -69,7 +69,7 @@ def locate(flow: Flow, shared: Collection[str], output: str, compare: Compare, f
 
 
 @dataclass
-class _Search:
+class _TensorSearch:
     """What has been compared so far."""
 
     flow: Flow

@@ -16,9 +16,9 @@ from ...runtime.bundle.stage import Stage
 from ...runtime.check.compare import ErrorMeter
 from ...runtime.spec import TensorSpec
 from ..reference.original import Precision
-from .cases import Case
+from .cases import ParityCase
 from .chains import Chain, same_computation
-from .fault import broken
+from .fault import invalid_output
 from .graphs import open_model
 
 ENOUGH_BYTES = 1 << 20
@@ -28,19 +28,19 @@ Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredCase:
     """One case as verification ran it: the reference, PyTorch's results by precision, and the variants' by index."""
 
-    case: Case
+    case: ParityCase
     reference: Arrays
     own: Mapping[Precision, Arrays]
     variants: Mapping[int, Arrays]
 
 
-def chosen(cases: Sequence[Case]) -> list[Case]:
+def measured_cases(cases: Sequence[ParityCase]) -> list[ParityCase]:
     """The first random case of each shape, and one batch of samples: the largest that is not large."""
     small = [c for i, c in enumerate(cases) if i == 0 or sum(a.nbytes for a in c.feeds.values()) <= ENOUGH_BYTES]
-    found: dict[tuple[object, ...], Case] = {}
+    found: dict[tuple[object, ...], ParityCase] = {}
     for case in small:
         if case.kind == "random":
             found.setdefault(tuple(a.shape for a in case.feeds.values()), case)
@@ -49,10 +49,10 @@ def chosen(cases: Sequence[Case]) -> list[Case]:
     return [*found.values(), *((largest,) if largest is not None else ())]
 
 
-class Steps:
+class StepOutputs:
     """The outputs of every step of every chain on the measured cases; a model is opened once, run and closed."""
 
-    def __init__(self, chains: Sequence[Chain], measured: Sequence[Measured]) -> None:
+    def __init__(self, chains: Sequence[Chain], measured: Sequence[MeasuredCase]) -> None:
         self.chains, self.measured = tuple(chains), tuple(measured)
         self._ran: list[tuple[onnx.ModelProto, list[Arrays]]] = []
         self._notes: dict[Stage, str] = {}
@@ -92,7 +92,7 @@ class Steps:
         """The first stage after which an output is wrong in kind on one of the cases; None where none is."""
         for step in chain.steps:
             for m, got in zip(self.measured, self.results.get((chain.name, step.stage), ()), strict=False):
-                if broken(outputs, got, m.reference, step.stage) is not None:
+                if invalid_output(outputs, got, m.reference, step.stage) is not None:
                     return step.stage
         return None
 

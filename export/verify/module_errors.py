@@ -31,7 +31,7 @@ UNKNOWN_BYTES = 4 << 20
 
 
 @dataclass
-class Inside:
+class ModuleComparison:
     """What was seen inside of the network.
 
     ``errors``: the modules in the order in which they end. ``sampled``: by module, the images (N, 1 or 3, H, W) that its grid_sample
@@ -42,13 +42,15 @@ class Inside:
     sampled: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
-def look_inside(made: StageModels, original: Original, feeds: Mapping[str, np.ndarray], typed_form: str) -> Inside:
+def compare_modules(
+    made: StageModels, original: Original, feeds: Mapping[str, np.ndarray], typed_form: str
+) -> ModuleComparison:
     """Compare the modules of a network on one set of inputs.
 
     Return nothing for an original that shows only its outputs. ``typed_form`` names the emulated variant. A variant whose
     inner tensors ONNX Runtime cannot return is left out.
     """
-    inside = Inside()
+    inside = ModuleComparison()
     theirs = reference(original, made.captured.model, made.captured.origins, feeds)
     if theirs is None:
         return inside
@@ -62,7 +64,7 @@ def look_inside(made: StageModels, original: Original, feeds: Mapping[str, np.nd
         sides[typed_form] = GraphSide(made.typed, feeds, typed=True)
     errors: dict[str, dict[str, float]] = {path: {} for path in chosen}
     for some in _batches(made.captured.model.graph, {path: ends[path] for path in chosen}, feeds):
-        look = _Look(images.intersection(some.values()))
+        look = _BatchErrors(images.intersection(some.values()))
         for variant, side in list(sides.items()):
             try:
                 side.stream([name for name in dict.fromkeys(some.values()) if name in side.names], look.take(variant))
@@ -111,7 +113,7 @@ def _batches(
         yield some
 
 
-class _Look:
+class _BatchErrors:
     """One run: some tensors of every variant, compared with the reference as they are computed. ``keep``: the tensors to keep."""
 
     def __init__(self, keep: Collection[str]) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 
 from ...runtime.bundle.writer import BundleFolder
 from ...runtime.inputs.picture import shrink
-from .shown import SHOWN
+from .shown import MAX_SAMPLES
 
 FILE = "report.npz"
 
 
-_INPUT = "input"
+INPUT = "input"
 
 
 def keep_sampled(
@@ -28,14 +28,14 @@ def keep_sampled(
         for variant, array in variants.items()
     }
     if image is not None:
-        arrays[_INPUT] = _small(image)
+        arrays[INPUT] = _small(image)
     with (folder.path / FILE).open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # the stub lets a name be allow_pickle
     folder.add(FILE, "report")
 
 
 def _small(images: np.ndarray) -> np.ndarray:
-    some = images[:SHOWN].astype(np.float64).transpose(0, 2, 3, 1)
+    some = images[:MAX_SAMPLES].astype(np.float64).transpose(0, 2, 3, 1)
     return np.asarray(np.stack([shrink(image) for image in some]).transpose(0, 3, 1, 2), np.float32)
 
 

@@ -18,7 +18,7 @@ from .graphs import run_once
 Feeds = Mapping[str, np.ndarray]
 
 
-See = Callable[[str, np.ndarray], None]
+Visit = Callable[[str, np.ndarray], None]
 """Is given a tensor's name and its values, which it may not keep without a copy."""
 
 
@@ -28,7 +28,7 @@ class Side(ABC):
     names: frozenset[str]
 
     @abstractmethod
-    def stream(self, names: Collection[str], see: See) -> None:
+    def stream(self, names: Collection[str], see: Visit) -> None:
         """Show every array that each name may stand for (a module's outputs are not told apart), one after the other."""
 
     def values(self, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
@@ -46,7 +46,7 @@ class GraphSide(Side):
         self._model, self._feeds, self._typed = model, feeds, typed
         self.names = frozenset(name for node in model.graph.node for name in node.output if name)
 
-    def stream(self, names: Collection[str], see: See) -> None:
+    def stream(self, names: Collection[str], see: Visit) -> None:
         """See :class:`Side`."""
         for name, array in run_once(self._model, self._feeds, list(names), typed=self._typed).items():
             see(name, array)
@@ -59,7 +59,7 @@ class OnnxSide(Side):
         self._original, self._feeds = original, feeds
         self.names = original.tensor_names()
 
-    def stream(self, names: Collection[str], see: See) -> None:
+    def stream(self, names: Collection[str], see: Visit) -> None:
         """See :class:`Side`."""
         for name, array in self._original.tensors(self._feeds, list(names)).items():
             see(name, array)
@@ -80,7 +80,7 @@ class ModuleSide(Side):
         other._feeds = feeds
         return other
 
-    def stream(self, names: Collection[str], see: See) -> None:
+    def stream(self, names: Collection[str], see: Visit) -> None:
         """See :class:`Side`."""
         leaving: dict[str, list[str]] = {}
         for name in names:

@@ -17,13 +17,13 @@ from ...runtime.metrics import Metric, Top, combined, metrics_for
 from ...runtime.spec import TensorSpec
 from ..progress import Reporter
 from ..reference.original import Original, Precision
-from .attribution import Fault, Measured, StageModels, attribute, broken, chosen
-from .cases import Case
+from .attribution import Fault, MeasuredCase, StageModels, attribute, invalid_output, measured_cases
+from .cases import ParityCase
 from .variant import Variant
 
 
 @dataclass
-class Verification:
+class ParityResult:
     """What was found. ``failures`` is empty where every gate is passed; ``attribution`` says where each output's error comes in."""
 
     records: list[ParityRecord] = field(default_factory=list)
@@ -41,7 +41,7 @@ class _Meters:
     cases: dict[tuple[str, str], float] = field(default_factory=dict)
     """The rms error by case and output."""
 
-    def add(self, case: Case, name: str, got: np.ndarray, reference: np.ndarray) -> None:
+    def add(self, case: ParityCase, name: str, got: np.ndarray, reference: np.ndarray) -> None:
         meter = ErrorMeter()
         meter.add(got, reference)
         self.every.setdefault(name, ErrorMeter()).merge(meter)
@@ -64,28 +64,28 @@ class _Held:
 def verify(
     original: Original,
     variants: Sequence[Variant],
-    cases: Sequence[Case],
+    cases: Sequence[ParityCase],
     outputs: Sequence[TensorSpec],
     task: str | None,
     factor: float,
     reporter: Reporter,
     made: StageModels | None = None,
     maps: Collection[str] = (),
-) -> Verification:
+) -> ParityResult:
     """Run every variant on every case.
 
     The error of each output may be at most ``factor`` times PyTorch's rms error. Random cases and samples are judged apart, so
     that neither hides the other. A classifier's top-1 may differ only if the reference is a tie. Failures are collected, not
     raised. ``made``: the models of the stages, to attribute each error to a stage; ``maps``: the outputs that are attention maps.
     """
-    result = Verification()
+    result = ParityResult()
     precisions: list[Precision] = sorted(
         {variant.precision for variant in variants} | ({"float32"} if made is not None else set())
     )
     own: dict[str, _Meters] = {p: _Meters() for p in precisions}
     held = [_Held(variant) for variant in variants]
-    few = {case.name for case in chosen(cases)} if made is not None else set()
-    measured: list[Measured] = []
+    few = {case.name for case in measured_cases(cases)} if made is not None else set()
+    measured: list[MeasuredCase] = []
     for number, case in enumerate(cases):
         reporter.progress(number / len(cases), f"{case.name} ({number + 1} of {len(cases)})")
         reference = original.run(case.feeds, "float64")
@@ -103,7 +103,7 @@ def verify(
             if one.fault is None:
                 _hold(i, one, case, ran[i], reference, plain[one.variant.precision], outputs, task, maps)
         if case.name in few:
-            measured.append(Measured(case, reference, plain, ran))
+            measured.append(MeasuredCase(case, reference, plain, ran))
     reporter.progress(1.0, "gates")
     faults: list[Fault] = []
     for i, one in enumerate(held):
@@ -124,7 +124,7 @@ def verify(
 def _hold(
     index: int,
     one: _Held,
-    case: Case,
+    case: ParityCase,
     got: dict[str, np.ndarray],
     reference: dict[str, np.ndarray],
     plain: dict[str, np.ndarray],
@@ -132,7 +132,7 @@ def _hold(
     task: str | None,
     maps: Collection[str],
 ) -> None:
-    wrong = broken(outputs, got, reference, one.variant.stage)
+    wrong = invalid_output(outputs, got, reference, one.variant.stage)
     if wrong is not None:
         output, text = wrong
         one.fault = Fault(index, output, f"{text} [{case.name}]", case)
@@ -147,7 +147,7 @@ def _hold(
             metric.add(got[name], reference[name], plain[name], case.labels)
 
 
-def _finite(reference: dict[str, np.ndarray], case: Case) -> None:
+def _finite(reference: dict[str, np.ndarray], case: ParityCase) -> None:
     for name, array in reference.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise StageError(
@@ -158,7 +158,7 @@ def _finite(reference: dict[str, np.ndarray], case: Case) -> None:
 
 
 def _judge(
-    index: int, one: _Held, spec: TensorSpec, own: _Meters, factor: float, cases: Sequence[Case]
+    index: int, one: _Held, spec: TensorSpec, own: _Meters, factor: float, cases: Sequence[ParityCase]
 ) -> tuple[ParityRecord, list[Fault]]:
     """The record of one output, and what is wrong with it. Its gate is the worst of the parts, each of which is in the detail."""
     variant, name = one.variant, spec.name
@@ -202,7 +202,7 @@ def _judge(
     return record, faults
 
 
-def _telling(one: _Held, own: _Meters, name: str, factor: float, part: str, cases: Sequence[Case]) -> Case:
+def _telling(one: _Held, own: _Meters, name: str, factor: float, part: str, cases: Sequence[ParityCase]) -> ParityCase:
     """The smallest case of ``part`` on which the output errs more than is allowed; else the one on which it errs most."""
     candidates = [
         c for c in cases if (c.kind == part or (part == "golden" and c.golden)) and (c.name, name) in one.meters.cases

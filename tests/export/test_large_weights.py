@@ -12,7 +12,7 @@ import torch
 import attnexport
 from attnexport.errors import BundleError
 from attnexport.export.stages import verification
-from attnexport.export.stages.verification import look_inside
+from attnexport.export.stages.verification import compare_modules
 from attnexport.runtime.check.check import check
 from attnexport.runtime.sessions import large_model
 from attnexport.runtime.sessions.open import open_session
@@ -89,9 +89,9 @@ def test_sessions_of_the_verification_are_closed_before_modules_are_looked_into(
 
     def looked(*given):
         still_open.append([session.bare for session in opened if session.bare is not None])
-        return look_inside(*given)
+        return compare_modules(*given)
 
     monkeypatch.setattr(verification, "open_session", counted)
-    monkeypatch.setattr(verification, "look_inside", looked)
+    monkeypatch.setattr(verification, "compare_modules", looked)
     export(Wide(16, 2), tmp_path / "small.attn", precision="fp16")
     assert len(opened) == 3 and still_open == [[]]

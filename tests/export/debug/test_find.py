@@ -17,7 +17,7 @@ from attnexport.errors import InputError
 from attnexport.export.debug import find
 from attnexport.export.debug.judge import few
 from attnexport.export.stages import models
-from attnexport.export.verify.cases import Case
+from attnexport.export.verify.cases import ParityCase
 from attnexport.runtime.bundle.divergence import Divergence
 from attnexport.runtime.sessions.ort import OrtSession
 
@@ -155,8 +155,8 @@ def test_a_bundle_of_another_network_and_a_stage_that_it_lacks_are_refused(
         look(bundle=folder, outputs=["a", "b"])
 
 
-def _case(name: str, rows: int) -> Case:
-    return Case(name, name.partition("-")[0], {"x": np.zeros((rows, 3), np.float32)}, None, False)
+def _case(name: str, rows: int) -> ParityCase:
+    return ParityCase(name, name.partition("-")[0], {"x": np.zeros((rows, 3), np.float32)}, None, False)
 
 
 def test_a_few_of_the_exports_cases_are_enough() -> None:

@@ -17,7 +17,7 @@ from attnexport.export.debug.sweep import sweep
 from attnexport.export.debug.taps import TensorReader
 from attnexport.export.graph.origin import Origin
 from attnexport.export.verify.locate import Place, locate
-from attnexport.export.verify.sides import See, Side
+from attnexport.export.verify.sides import Side, Visit
 from attnexport.export.verify.trail import Trail
 
 SIZE = 64
@@ -30,7 +30,7 @@ class Held(Side):
         self.arrays = dict(arrays)
         self.names = frozenset(arrays)
 
-    def stream(self, names: Collection[str], see: See) -> None:
+    def stream(self, names: Collection[str], see: Visit) -> None:
         for name in names:
             see(name, self.arrays[name])
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 import attnexport
 from attnexport.benchmarks.chromium import NAMES, Browser, find_browser
 from attnexport.export.stages import verification
-from attnexport.export.verify.module_errors import Inside, look_inside
+from attnexport.export.verify.module_errors import ModuleComparison, compare_modules
 from attnexport.runtime.bundle.bundle import StoredBundle
 
 
@@ -63,17 +63,17 @@ class Net(torch.nn.Module):
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoredBundle, tuple[Any, ...]]:
-    """A real export, with an engine, real samples and two outputs; and what :func:`look_inside` was given in it."""
+    """A real export, with an engine, real samples and two outputs; and what :func:`compare_modules` was given in it."""
     out = tmp_path_factory.mktemp("report") / "net.attn"
     samples = {"x": np.random.default_rng(0).random((5, 1, 16, 16), np.float32)}
     given: list[tuple[Any, ...]] = []
 
-    def looked(*arguments: Any) -> Inside:
+    def looked(*arguments: Any) -> ModuleComparison:
         given.append(arguments)
-        return look_inside(*arguments)
+        return compare_modules(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification, "look_inside", looked)
+        patch.setattr(verification, "compare_modules", looked)
         inputs = {"x": torch.zeros(1, 1, 16, 16)}
         attnexport.export(Net(), inputs, out=out, trt="rtx", samples=samples, task="classification")
     return StoredBundle.open(out), given[0]

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from attnexport.export.verify.blame import guilty
-from attnexport.export.verify.cases import Case
+from attnexport.export.verify.blame import largest_step
+from attnexport.export.verify.cases import ParityCase
 from attnexport.export.verify.chains import same_computation
-from attnexport.export.verify.measure import chosen
+from attnexport.export.verify.measure import measured_cases
 from attnexport.runtime.bundle.attribution import StepFigures
 from attnexport.runtime.bundle.figures import Figures
 from attnexport.runtime.bundle.stage import Stage
@@ -37,23 +37,23 @@ def _steps(**errors: tuple[float, float]) -> list[StepFigures]:
     ],
 )
 def test_the_stage_that_adds_most_up_to_where_the_gate_fails(steps: list[StepFigures], stage: str) -> None:
-    assert guilty(steps, 2.0).stage == stage
+    assert largest_step(steps, 2.0).stage == stage
 
 
-def _case(name: str, rows: int, width: int = 10) -> Case:
-    return Case(name, name.partition("-")[0], {"x": np.zeros((rows, width), np.float32)}, None, True)
+def _case(name: str, rows: int, width: int = 10) -> ParityCase:
+    return ParityCase(name, name.partition("-")[0], {"x": np.zeros((rows, width), np.float32)}, None, True)
 
 
 def test_a_few_cases_are_measured_one_of_each_shape_and_a_batch_of_samples() -> None:
     cases = [_case(f"random-{p}-{i}", rows) for i in range(2) for p, rows in (("min", 1), ("opt", 4), ("max", 16))]
     cases += [_case("samples-1-0", 1), _case("samples-16-0", 16), _case("samples-16-1", 16)]
-    assert [c.name for c in chosen(cases)] == ["random-min-0", "random-opt-0", "random-max-0", "samples-16-0"]
+    assert [c.name for c in measured_cases(cases)] == ["random-min-0", "random-opt-0", "random-max-0", "samples-16-0"]
 
 
 def test_large_cases_are_left_out_but_the_first() -> None:
     wide = 1 << 20
     cases = [_case("random-min", 1, wide), _case("random-max", 16, wide), _case("samples-16-0", 16, wide)]
-    assert [c.name for c in chosen(cases)] == ["random-min"]
+    assert [c.name for c in measured_cases(cases)] == ["random-min"]
 
 
 def _model(weight: float = 1.0, op: str = "Add", note: str = "") -> onnx.ModelProto:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnexport.export.verify.cases import FEW_BYTES, Case, few_samples
+from attnexport.export.verify.cases import FEW_BYTES, ParityCase, inspection_case
 
 
-def case(name: str, origin: str, count: int) -> Case:
-    return Case(name, origin, {"x": np.zeros((count, FEW_BYTES // 16), np.float32)}, None, False)
+def case(name: str, origin: str, count: int) -> ParityCase:
+    return ParityCase(name, origin, {"x": np.zeros((count, FEW_BYTES // 16), np.float32)}, None, False)
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ def case(name: str, origin: str, count: int) -> Case:
     ids=["as many as are not large", "real ones first", "the least where all are large", "what there is"],
 )
 def test_a_network_is_looked_into_with_few_samples(given: list[tuple[str, str, int]], chosen: str) -> None:
-    assert few_samples([case(*one) for one in given]).name == chosen
+    assert inspection_case([case(*one) for one in given]).name == chosen

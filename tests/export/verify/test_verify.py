@@ -14,7 +14,7 @@ from attnexport.export.progress import Silent
 from attnexport.export.reference.torch_model import TorchOriginal
 from attnexport.export.verify.cases import build_cases, draws
 from attnexport.export.verify.variant import Variant
-from attnexport.export.verify.verify import Verification, verify
+from attnexport.export.verify.verify import ParityResult, verify
 from attnexport.runtime.inputs.samples import Samples
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -71,7 +71,7 @@ def model(
 
 def judge(
     linear: nn.Linear, exported: bytes, *, factor: float = 2.0, task: str | None = "classification"
-) -> Verification:
+) -> ParityResult:
     form = Variant("onnx-fp32", "model.onnx", "float32", OrtSession(exported))
     original = TorchOriginal(linear, ["x"], ["logits"])
     return verify(original, [form], build_cases(INPUTS, samples(), 0), OUTPUTS, task, factor, Silent())
