@@ -99,7 +99,7 @@ def _unsupported(error: Any) -> str:
     if error.desc() == "false":
         return "the operator is not supported"
     if "Plugin not found" in error.desc():
-        return "the operator is not a standard one, and there is no TensorRT plugin of that name"
+        return "the operator is not a standard one, and TensorRT has no plugin of that name"
     return ""
 
 

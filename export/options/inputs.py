@@ -3,7 +3,7 @@
 ::
 
     --input   x=1x3x224x224            float32 unless a dtype follows: x=1x3x224x224:float16, ids=1x128:int64, t=scalar
-              ids=1x128:int64:0..8000  whole numbers from 0 to 7999, where random ones are drawn (token ids)
+              ids=1x128:int64:0..8000  random inputs are whole numbers from 0 to 7999 (token ids)
               x=1x3x224x224:float32:0..1   uniform between 0 and 1 instead of standard normal (images)
     --dynamic x:0=1:4:16               axis 0 of x takes sizes 1 to 16, tuned for 4 (min:opt:max)
     --dynamic x:0=1:16                 opt is the size that --input gives
@@ -49,7 +49,7 @@ class InputArgument:
 
 @dataclass(frozen=True)
 class DynamicArgument:
-    """One ``--dynamic``. ``range`` is (min, opt or None, max); None where another axis of the symbol gives it."""
+    """One ``--dynamic``. ``range`` is (min, opt or None, max); None if another axis of the symbol gives it."""
 
     name: str
     axis: int

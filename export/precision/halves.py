@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import ml_dtypes  # onnx's own requirement: NumPy has no bfloat16
+import ml_dtypes  # required by onnx: NumPy has no bfloat16
 import numpy as np
 from onnx import TensorProto
 

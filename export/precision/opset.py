@@ -24,7 +24,7 @@ def prepared(model: ModelProto, half: HalfType) -> ModelProto:
 
 
 def at_least(model: ModelProto, opset: int, stage: str) -> ModelProto:
-    """The model itself, or a copy at ``opset`` if its own is older.
+    """The model itself, or a copy at ``opset`` if the model's opset is older.
 
     Raises StageError, named after ``stage``, if ONNX's version converter fails.
     """
@@ -32,7 +32,7 @@ def at_least(model: ModelProto, opset: int, stage: str) -> ModelProto:
         return model
     try:
         return at_opset(model, opset)
-    except Exception as error:  # the converter raises RuntimeError and its own classes
+    except Exception as error:  # the converter raises RuntimeError and other classes
         raise StageError(stage, f"the model cannot be converted to opset {opset}: {first_line(error)}") from error
 
 

@@ -1,7 +1,7 @@
 """The static policy: which nodes stay FP32 by rule, and the reason for each.
 
 A rule is a ``hazard`` or a ``caution``. A hazard always applies: the 16-bit type is wrong there by structure, or it
-overflows on data that samples may not contain, or the error is inside a kernel, where emulation cannot show it. A caution
+overflows on data that samples may not contain, or emulation cannot show the error, because it is inside a kernel. A caution
 usually costs little and matters for some data only: a measurement may overrule it.
 """
 

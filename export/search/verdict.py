@@ -86,7 +86,7 @@ def _reason(node: str, energies: Mapping[Rounding, float], cause: Rounding | Non
     joint = energies[cause] / total if total > 0.0 else 0.0
     return (
         f"measured: it reads {cause.node!r}, whose rounding causes {_percent(joint)} of the FP16 error of the outputs, "
-        f"and its own rounding causes {_percent(share)}"
+        f"and the rounding of this node causes {_percent(share)}"
     )
 
 

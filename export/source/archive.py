@@ -1,13 +1,13 @@
-"""Whether a torch.export archive can be read without running code that it brings.
+"""Check that a torch.export archive can be read without running code from the file.
 
-``torch.export.load`` (torch 2.13) acts on what a file says in six ways. Each is shut here:
+``torch.export.load`` (torch 2.13) can run code from a file in six ways. This module closes each of them:
 
 - tensors stored with ``use_pickle`` are read with ``weights_only=False``: refused; example inputs fall back to it after
   a failure: every nested file must load with ``weights_only=True`` first;
 - ``opaque_obj_*`` constants go through ``pickle.loads`` and ``custom_obj_*`` through a TorchBind unpickler: refused;
-- AOTInductor packages bring shared libraries: refused;
+- AOTInductor packages contain shared libraries: refused;
 - symbolic sizes go through ``sympy.sympify``, which is ``eval``: only arithmetic on names passes;
-- operator names are looked up by attribute from ``torch``, so ``torch.os.system`` is one (torch's verifier
+- operator names are looked up as attributes of ``torch``, so ``torch.os.system`` is found (torch's verifier
   refuses some of them, later): only operators of ``torch.ops`` and arithmetic on sizes pass;
 - input guards are compiled as Python when the program becomes a module: dropped after loading (:mod:`.exported`).
 """
@@ -51,14 +51,14 @@ _FUNCTIONS = frozenset({
 
 
 def checked_archive(data: bytes, path: Path) -> bytes:
-    """The same archive packed anew from the members that were checked: no other reader of zip can find others in it.
+    """Return the archive, packed again from the members that were checked, so that no zip reader finds other members.
 
-    Raises InputError where loading it with torch.export could run code, naming the member and what it holds.
+    Raises InputError, naming the member and its content, if loading it with torch.export could run code.
     """
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(packed, "w") as checked:
         names = archive.namelist()
-        # torch's reader finds members regardless of case: two that differ only so would be taken one for the other.
+        # torch's reader ignores case: it would confuse two members that differ only in case.
         if len({n.lower() for n in names}) != len(names):
             raise InputError(f"{path} names a member twice", "save it again with torch.export.save")
         for name in names:
@@ -100,10 +100,10 @@ def _check_json(content: bytes, name: str, path: Path) -> None:
             )
         if key == "expr_str" and not _is_arithmetic(str(value)):
             raise InputError(
-                f"{path} has a symbolic size that is no arithmetic: {str(value)[:80]!r}", "do not load this file"
+                f"{path} has a symbolic size that is not arithmetic: {str(value)[:80]!r}", "do not load this file"
             )
         if key == "target" and isinstance(value, str) and not _is_operator(value):
-            raise InputError(f"{path} calls {value[:80]!r}, which is no operator", "do not load this file")
+            raise InputError(f"{path} calls {value[:80]!r}, which is not an operator", "do not load this file")
         if key in ("in_spec", "out_spec") and "__enum__" in str(value):
             raise InputError(
                 f"{path} imports an enumeration to build its inputs", "export a forward that takes tensors only"
@@ -122,7 +122,7 @@ def _walk(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_operator(target: str) -> bool:
-    # A weight's own name stands under "target" too, in the signature; only what is looked up from a module matters.
+    # The signature also lists the names of weights under "target"; only names that are looked up from a module matter.
     if not target.startswith(("torch", "_operator", "math", "#")):
         return True
     return _OPERATOR.fullmatch(target) is not None and not _FILES.match(target)
@@ -138,7 +138,7 @@ def _is_arithmetic(text: str) -> bool:
             return False
         if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS):
             return False
-        # Some sympy functions evaluate strings that they are given: only names pass.
+        # Some sympy functions evaluate strings: only names pass.
         if (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str | bytes)

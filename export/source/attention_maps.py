@@ -41,7 +41,7 @@ class _Recorder:
 
 @dataclass(frozen=True)
 class _Keep:
-    """Forward hook of one module. It is an object, not a closure, so that a copy of the model has its own recorder.
+    """Forward hook of one module. It is an object, not a closure, so that a copy of the model gets a separate recorder.
 
     Modules that are called to compute a map run hooks, too; these add no maps. A module that is called again adds
     another map, with a number.

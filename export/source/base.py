@@ -56,7 +56,7 @@ class Source(ABC):
     def capture(self, outputs: Sequence[str], seed: int, *, attention: bool = False) -> CapturedModel:
         """Return the ONNX graph of the model and the reference to compare it with.
 
-        ``outputs`` names the outputs; if it is empty, the model's own names are used. ``seed`` draws the example inputs.
+        ``outputs`` names the outputs; if it is empty, the names come from the model. ``seed`` draws the example inputs.
         ``attention`` adds the attention maps as outputs. Raises FixedAxisError if the model accepts only one size of
         a dynamic axis, UnsupportedModelError if it cannot be captured, and InputError for options that do not fit it.
         """

@@ -24,7 +24,7 @@ CACHE = "counts.json"
 
 
 def catalogue(name: str | None = None, reporter: Reporter | None = None) -> list[dict[str, Any]]:
-    """A row per network, family by family; with ``name`` the one of that name, with its options.
+    """Return a row for each network, sorted by family; with ``name`` only that network, with its options.
 
     name, family, parameters, multiply_adds, inputs, outputs, task, paper, summary; with ``name`` also options (their
     defaults by name) and reduced_options. Raises InputError for a name that is not known.
@@ -76,7 +76,7 @@ def _counts(names: list[str], reporter: Reporter) -> dict[str, dict[str, int]]:
 
 
 def _key() -> str:
-    """A digest of what decides the counts."""
+    """A digest of everything that the counts depend on."""
     digest = hashlib.sha256(torch.__version__.encode())
     folder = Path(inspect.getfile(registry)).parent
     for path in sorted(folder.rglob("*.py")):
@@ -85,7 +85,7 @@ def _key() -> str:
 
 
 def _kept(key: str) -> dict[str, dict[str, int]]:
-    """What is kept under ``key``: nothing where the file is damaged or of other code."""
+    """Return the value that is cached under ``key``; None if the file is damaged or from other code."""
     content = read_cache(cache_folder(CACHE))
     if content.get("key") != key:
         return {}

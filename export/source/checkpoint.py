@@ -1,7 +1,7 @@
 """The checkpoint that attnexport writes and reads: an architecture's name and arguments, its weights and inputs.
 
-A file made by ``torch.save`` of plain containers and tensors, so that ``torch.load(weights_only=True)`` reads it and no code in it
-ever runs. Layout (version 1)::
+A file made by ``torch.save`` of plain containers and tensors, which ``torch.load(weights_only=True)`` reads without running code.
+Layout (version 1)::
 
     {"attnexport": 1, "arch": "digits_sasa", "kwargs": {...}, "state_dict": {...},
      "inputs": [TensorSpec.to_json(), ...], "outputs": ["logits"], "task": "classification" | "segmentation" | "sequence" | None}
@@ -48,12 +48,12 @@ def save(
 ) -> Path:
     """Write ``module`` so that ``attnexport PATH`` needs no further option.
 
-    A module built by ``attnexport.models.registry.build`` knows its own name and arguments. For any other, give ``arch`` (a note to the
-    reader: loading it takes ``--factory package.module:callable``) and ``kwargs`` of plain JSON values.
+    A module built by ``attnexport.models.registry.build`` stores its name and arguments. For other modules, pass ``arch`` (for
+    information only: loading it takes ``--factory package.module:callable``) and ``kwargs`` of plain JSON values.
 
     ``inputs``: one spec per argument of ``forward``, in order, for example
     ``{"name": "x", "dtype": "float32", "axes": [{"symbol": "batch", "min": 1, "opt": 4, "max": 16}, 3, 32, 32]}``.
-    ``task`` says what the first output is, so that its own figures are reported: ``classification`` logits (N, classes), top-1 and top-5
+    ``task`` describes the first output and selects the reported figures: ``classification`` logits (N, classes), top-1 and top-5
     agreement; ``segmentation`` logits (N, classes, H, W), IoU; ``sequence`` logits (N, ..., tokens) of that name, token accuracy.
     The file is written beside its place and renamed. Raises InputError for an unknown task or a module without a name.
     """

@@ -124,7 +124,7 @@ def exported_inputs(
 ) -> tuple[tuple[TensorSpec, ...], bool]:
     """The inputs of the program, with the ranges that it was exported for, narrowed by the user's options.
 
-    Raises InputError for inputs that are no tensors, sizes that are formulas, and options that widen what was exported.
+    Raises InputError for inputs that are not tensors, for sizes that are formulas, and options that widen what was exported.
     """
     stored = tuple(_specs(program, path))
     symbols = {(s.name, i) for s in stored for i, a in enumerate(s.axes) if a.dynamic}
@@ -170,7 +170,7 @@ def _specs(program: torch.export.ExportedProgram, path: Path) -> Iterator[Tensor
         value = values.get(spec.arg.name)
         if not isinstance(spec.arg, TensorArgument) or not isinstance(value, torch.Tensor):
             raise InputError(
-                f"input {spec.arg.name!r} of {path} is no tensor", "export a forward that takes tensors only"
+                f"input {spec.arg.name!r} of {path} is not a tensor", "export a forward that takes tensors only"
             )
         axes = tuple(_axis(program, spec.arg.name, i, size, symbols, path) for i, size in enumerate(value.shape))
         yield TensorSpec(spec.arg.name, str(value.dtype).removeprefix("torch."), axes)

@@ -48,7 +48,7 @@ def from_factory(spec: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
             takes = f"it takes {inspect.signature(factory)}"
             raise InputError(f"--factory {spec} cannot be called with --kwargs: {error}", takes) from error
         except ValueError:
-            pass  # a builtin without a signature; calling it tells
+            pass  # a builtin without a signature; calling it shows the error
         try:
             module = _made(factory, kwargs)
         except (Exception, SystemExit) as error:
@@ -98,7 +98,7 @@ def _find(spec: str) -> Callable[..., Any]:
             p.stem for p in Path.cwd().iterdir() if p.suffix == ".py" or (p.is_dir() and not p.name.startswith("."))
         ]
         raise InputError(
-            f"--factory {spec}: there is no module {error.name!r}{near_miss(top, here)}",
+            f"--factory {spec}: no module {error.name!r} was found{near_miss(top, here)}",
             "install it, or run in the directory that holds it",
         ) from error
     except (Exception, SystemExit) as error:
@@ -107,9 +107,7 @@ def _find(spec: str) -> Callable[..., Any]:
         ) from error
     for name in path.split("."):
         if not hasattr(found, name):
-            raise InputError(
-                f"--factory {spec}: there is no {name!r} in it{near_miss(name, dir(found))}", "check the name"
-            )
+            raise InputError(f"--factory {spec}: it has no {name!r}{near_miss(name, dir(found))}", "check the name")
         found = getattr(found, name)
     if not callable(found):
         raise InputError(

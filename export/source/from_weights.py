@@ -1,6 +1,6 @@
 """Files of ``torch.save`` and safetensors, and networks without a file, as sources.
 
-A file holds a checkpoint of :func:`attnexport.save`, a pickled module, or a state dict, whose architecture the user names.
+A file contains a checkpoint of :func:`attnexport.save`, a pickled module, or a state dict, whose architecture the user names.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from ...errors import InputError
 from .words import first_few, reason
 
 OPSET_MIN = 13
-# The domain of the operators that capture keeps, and those that ONNX Runtime brings.
+# The domains of the captured operators and of ONNX Runtime's operators.
 _OWN, _CONTRIB = "attnexport", ("com.microsoft", "ai.onnx.ml")
 _STANDARD = ("", "ai.onnx")
 # onnx.checker works on a serialised proto, which holds 2 GiB at most.
@@ -24,12 +24,12 @@ def read_graph(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """Load and check a model; return it with notes. Raises InputError naming the tensor, operator or file at fault."""
     try:
         model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf raises its own classes
+    except Exception as error:  # protobuf has other exception classes
         raise InputError(
-            f"{path} is no ONNX model, or a truncated one: {reason(error, 120)}", "copy or export it again"
+            f"{path} is not an ONNX model, or it is truncated: {reason(error, 120)}", "copy or export it again"
         ) from error
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
-        raise InputError(f"{path} is no ONNX model, or one without a graph", "export it again")
+        raise InputError(f"{path} is not an ONNX model, or has no graph", "export it again")
     _check_opset(model, path)
     notes = _check_domains(model, path)
     tensors = list(_tensors(model))
@@ -62,7 +62,7 @@ def _check_domains(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:
     foreign = sorted({(n.domain, n.op_type) for n in nodes if n.domain not in (*_STANDARD, _OWN)} - local)
     if unknown := [f"{domain}::{op}" for domain, op in foreign if domain not in _CONTRIB]:
         raise InputError(
-            f"{path} holds custom operators that nothing here defines: {first_few(unknown)}",
+            f"{path} holds custom operators without a definition: {first_few(unknown)}",
             "export it with standard operators, or with a model-local function for each",
         )
     if not foreign:
@@ -155,7 +155,7 @@ def _check_graph(model: onnx.ModelProto, path: Path) -> None:
             onnx.checker.check_model(model)
         else:
             onnx.checker.check_model(str(path))
-    except Exception as error:  # ValidationError, or what a damaged proto makes of it
+    except Exception as error:  # ValidationError, or another error for a damaged proto
         raise InputError(f"{path} is not a valid ONNX model: {reason(error)}", "export it again") from error
 
 

@@ -1,4 +1,4 @@
-"""The inputs of an ONNX graph, held to ``--input`` and ``--dynamic``, and the graph changed to say what was chosen."""
+"""Combine the inputs of an ONNX graph with ``--input`` and ``--dynamic``, and write the result into the graph."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class _Declared:
 
 
 def onnx_inputs(model: onnx.ModelProto, options: SourceOptions, path: Path) -> tuple[tuple[TensorSpec, ...], bool]:
-    """The inputs in the graph's order, and whether their dynamic axes were asked for; ``model`` is changed to say them.
+    """Return the inputs in the graph's order, and whether the user chose dynamic axes; ``model`` is changed to match.
 
     A free axis takes its range from ``--dynamic``; else a free first axis is the batch, tuned for the size that
     ``--input`` gives, and any other free axis is fixed at that size. Axes of one symbol in the graph stay together.
-    Raises InputError for inputs that are no tensors, free axes without a range or size, and options that contradict
+    Raises InputError for inputs that are not tensors, free axes without a range or size, and options that contradict
     the graph.
     """
     if options.static and options.dynamic:
@@ -139,7 +139,7 @@ def _given_sizes(declared: Iterable[_Declared], given: Mapping[str, InputArgumen
 
 
 def _spread(declared: Iterable[_Declared], dynamic: Sequence[DynamicArgument]) -> list[DynamicArgument]:
-    """Let ``--dynamic`` of one axis hold for every axis of the same symbol in the graph, named so by default."""
+    """Apply ``--dynamic`` of one axis to every axis with the same symbol in the graph; the symbol is the default name."""
     places: dict[str, list[tuple[str, int]]] = {}
     of: dict[tuple[str, int], str] = {}
     for d in declared:
@@ -192,7 +192,7 @@ def _rewrite(
     declared: Sequence[_Declared],
     specs: Sequence[TensorSpec],
 ) -> None:
-    """Say the chosen sizes and symbols in the graph: in its inputs, and in outputs that share a symbol with them."""
+    """Write the chosen sizes and symbols to the inputs of the graph, and to outputs that share a symbol with them."""
     chosen: dict[str, Axis] = {}
     for value, d, spec in zip(values, declared, specs, strict=True):
         shape = value.type.tensor_type.shape
@@ -206,7 +206,7 @@ def _rewrite(
         for out_dim in output.type.tensor_type.shape.dim:
             if out_dim.dim_param in chosen:
                 _say(out_dim, chosen[out_dim.dim_param])
-    # Inferred shapes name symbols that are gone; a later stage infers them again.
+    # Inferred shapes contain the old symbols; a later stage infers them again.
     del model.graph.value_info[:]
 
 

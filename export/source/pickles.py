@@ -12,11 +12,11 @@ from typing import BinaryIO
 from ...errors import InputError
 from .words import first_few
 
-# Opcodes that leave the string they name at hand for STACK_GLOBAL.
+# Opcodes that push the string in their argument, for STACK_GLOBAL.
 _STRINGS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"}
 _PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
 _GET = {"GET", "BINGET", "LONG_BINGET"}
-# A torch.save file of the old format is five pickles in a row and then raw storages.
+# A torch.save file of the old format is five pickles in sequence and then raw storages.
 _LEGACY_PICKLES = 5
 _SCAN_LIMIT = 1 << 16
 
@@ -44,9 +44,9 @@ def _parses(data: bytes, *, whole: bool) -> bool:
 
 
 def pickle_globals(path: Path) -> list[str]:
-    """``module.name`` of all that unpickling the file would import, sorted: of every pickle in a zip, or in a row.
+    """Return the ``module.name`` of each import of unpickling the file, sorted, for all pickles in a zip or in sequence.
 
-    Raises InputError where a pickle cannot be read to its end.
+    Raises InputError if a pickle cannot be read to its end.
     """
     found: set[str] = set()
     if zipfile.is_zipfile(path):
@@ -80,7 +80,7 @@ def _scan(file: BinaryIO, path: Path) -> set[str]:
 
 
 def _globals(file: BinaryIO) -> Iterator[str]:
-    """Follow strings through the memo to STACK_GLOBAL; what cannot be followed is named as such, never left out."""
+    """Follow strings through the memo to STACK_GLOBAL; a string that cannot be followed is reported as unknown, not omitted."""
     memo: dict[int, str | None] = {}
     recent: list[str | None] = []
     for op, argument, _ in pickletools.genops(file):
@@ -107,17 +107,17 @@ def _globals(file: BinaryIO) -> Iterator[str]:
 
 
 def refusal(path: Path, names: list[str]) -> InputError:
-    """Why a pickle is not loaded, naming what it would import."""
+    """Return the error for a pickle that is not loaded; it names the imports."""
     from torch.serialization import get_safe_globals
 
     safe = _torch_names() | {f"{getattr(o, '__module__', '')}.{getattr(o, '__name__', o)}" for o in get_safe_globals()}
     foreign = [n for n in names if n not in safe]
     if not foreign:
         return InputError(
-            f"{path} is no plain state dict: torch.load(weights_only=True) refuses its pickle",
+            f"{path} is not a plain state dict: torch.load(weights_only=True) refuses its pickle",
             "save the weights alone with torch.save(module.state_dict(), PATH)",
         )
-    # What is no part of torch says most about a file; it goes first.
+    # Names outside torch describe a file best, so they come first.
     foreign.sort(key=lambda n: (n.startswith(("torch.", "collections.")), n))
     return InputError(
         f"{path} is a pickle of Python objects; loading it would import {first_few(foreign, 5)}",

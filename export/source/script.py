@@ -37,9 +37,9 @@ READER = Reader(TORCHSCRIPT, read_script, has_architecture=True)
 
 
 def load_script(path: Path) -> torch.jit.ScriptModule:
-    """Load on the CPU. TorchScript has its own language and archive reader: no Python code runs.
+    """Load on the CPU. TorchScript has a separate language and archive reader: no Python code runs.
 
-    Raises InputError for a damaged archive and for a trace that was taken in training mode, which no switch can undo.
+    Raises InputError for a damaged archive and for a trace in training mode, which cannot be switched to eval.
     """
     try:
         with warnings.catch_warnings():
@@ -54,7 +54,7 @@ def load_script(path: Path) -> torch.jit.ScriptModule:
 
 
 def parameters(module: torch.jit.ScriptModule) -> list[Parameter]:
-    """The arguments of ``forward`` by its schema, without self. Raises InputError where a required one is no tensor."""
+    """The arguments of ``forward`` by its schema, without self. Raises InputError if a required one is not a tensor."""
     found = []
     for argument in module._c._get_method("forward").schema.arguments[1:]:
         required = not argument.has_default_value()

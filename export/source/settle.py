@@ -48,8 +48,8 @@ def check_weights(module: torch.nn.Module, where: str, *, needed: bool = True) -
 def settle(module: torch.nn.Module, *, fresh: bool = False) -> tuple[str, ...]:
     """Put a checked ``module`` into eval mode, FP32, on the CPU, without gradients, and return notes on what changed.
 
-    The caller must own ``module``: it is changed in place. ``fresh`` says that it was built here: it is then in training
-    mode by default, which needs no note.
+    ``module`` is changed in place. ``fresh``: the module was built by this package, so it is in training mode by default
+    and needs no note.
     """
     notes = []
     if not fresh and (training := [n for n, m in module.named_modules() if m.training]):

@@ -140,7 +140,7 @@ def _missing(path: Path) -> InputError:
         return InputError(f"{path} is a link to {path.readlink()}, which does not exist", "restore that file")
     folder = path.parent
     if not folder.is_dir():
-        return InputError(f"{path} does not exist: there is no folder {folder}", "check the path")
+        return InputError(f"{path} does not exist: folder {folder} was not found", "check the path")
     near = difflib.get_close_matches(path.name, sorted(p.name for p in folder.iterdir()), n=3, cutoff=0.6)
     return InputError(
         f"{path} does not exist", f"perhaps {' or '.join(str(folder / n) for n in near)}" if near else "check the path"
@@ -149,7 +149,7 @@ def _missing(path: Path) -> InputError:
 
 def _directory(path: Path) -> InputError:
     if path.suffix == ".attn" or (path / "manifest.json").is_file():
-        return InputError(f"{path} is a bundle, already exported", f"prove it with attnexport check {path}")
+        return InputError(f"{path} is a bundle, already exported", f"verify it with attnexport check {path}")
     if (path / "saved_model.pb").is_file():
         return InputError(f"{path} is a TensorFlow SavedModel", "convert it to ONNX and give the .onnx file")
     suffixes = {".pt", ".pth", ".pt2", ".onnx", ".safetensors", ".bin"}

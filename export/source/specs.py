@@ -53,8 +53,8 @@ def resolve(
     """Return the inputs, in the order of ``forward``, and whether their dynamic axes come from the user or are stored.
 
     ``stored`` specs are used as they are; ``--input`` replaces dtype and sizes (a stored dynamic axis stays dynamic
-    where the new size lies in its range, and is then tuned for it), ``--dynamic`` sets axes, ``--static`` fixes every
-    axis at its opt. Where nothing is stored and no dynamic axis asked for, axis 0 of the first input becomes the batch,
+    if the new size is in its range, and is then tuned for it), ``--dynamic`` sets axes, ``--static`` fixes every
+    axis at its opt. If nothing is stored and no dynamic axis is requested, axis 0 of the first input becomes the batch,
     in all inputs whose axis 0 has the same size.
     Raises InputError for names, axes and ranges that do not fit.
     """
@@ -77,10 +77,10 @@ def resolve(
 
 
 def known_input(name: str, names: Sequence[str], option: str) -> None:
-    """Raise InputError, with a near miss, where an option names no input of the model, nor a place in one (``batch.image``)."""
+    """Raise InputError, with a near miss, if an option names neither an input of the model nor a part of one (``batch.image``)."""
     if name not in names and name.partition(".")[0] not in names:
         takes = f"the model takes {', '.join(names)}" if names else "the model takes no input"
-        raise InputError(f"{option} names {name!r}, which is no input of the model{near_miss(name, names)}", takes)
+        raise InputError(f"{option} names {name!r}, which is not an input of the model{near_miss(name, names)}", takes)
 
 
 def _build(given: Mapping[str, InputArgument], parameters: Sequence[Parameter] | None) -> list[TensorSpec]:

@@ -73,7 +73,7 @@ class ModuleSource(TorchSource):
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptSource(TorchSource):
-    """A TorchScript module. torch's converter rebuilds its graph as a program, with every axis free that can be."""
+    """A TorchScript module. torch's converter rebuilds its graph as a program, with as many free axes as possible."""
 
     def program_of(self, module: torch.nn.Module, feeds: Sequence[torch.Tensor]) -> torch.export.ExportedProgram:
         """Convert the module, since torch.export takes no ScriptModule."""
@@ -86,7 +86,7 @@ class ScriptSource(TorchSource):
         except Exception as error:
             raise UnsupportedModelError(
                 f"TorchScript cannot be converted to torch.export: {first_line(error)}",
-                "pass the module that it was made from",
+                "pass the module from which it was made",
             ) from error
         return program
 

@@ -20,8 +20,8 @@ from .words import reason
 def load_torch(path: Path, *, allow_pickle: bool) -> Any:
     """Return the content of a ``torch.save`` file: tensors on the CPU, mapped from the file if the format allows it.
 
-    Only plain containers and tensors are built (``weights_only=True``). What needs more is refused with the names that
-    it would import; with ``allow_pickle`` it is unpickled in full.
+    Only plain containers and tensors are built (``weights_only=True``). Other content is refused, and the error
+    lists its imports; with ``allow_pickle`` it is unpickled.
     """
     mmap = zipfile.is_zipfile(path) and _stored(path)
     try:
@@ -40,13 +40,13 @@ def load_torch(path: Path, *, allow_pickle: bool) -> Any:
 
 
 def _stored(path: Path) -> bool:
-    """Whether all members lie uncompressed in the zip, as torch writes them; others cannot be mapped."""
+    """Whether all members of the zip are uncompressed, as torch writes them; compressed members cannot be mapped."""
     with zipfile.ZipFile(path) as archive:
         return all(i.compress_type == zipfile.ZIP_STORED for i in archive.infolist())
 
 
 def _unpickle(path: Path) -> Any:
-    # A module's class lies where it was trained: importing it takes the current directory, as for --factory.
+    # The class of a module is in its training code: add the current directory to the path, as for --factory.
     from .factory import current_directory
 
     try:
@@ -55,7 +55,7 @@ def _unpickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=False)
     except (ImportError, AttributeError) as error:
         raise InputError(
-            f"{path} needs code that is not here: {reason(error)}",
+            f"{path} needs code that was not found: {reason(error)}",
             "run in the directory of the code that saved it, or give a state dict with --factory",
         ) from error
     except Exception as error:
@@ -65,7 +65,7 @@ def _unpickle(path: Path) -> Any:
 
 
 def find_module(content: object) -> tuple[torch.nn.Module, str] | None:
-    """The module in unpickled content and the key it lay under (empty at the top); None where there is none."""
+    """Return the module in unpickled content and its key (empty at the top level); None if there is no module."""
     if isinstance(content, torch.nn.Module):
         return content, ""
     if isinstance(content, Mapping):

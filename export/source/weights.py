@@ -18,7 +18,7 @@ NESTS = (
     "state_dict", "model_state_dict", "model", "net", "module", "network",
     "ema_state_dict", "model_ema", "ema", "params_ema", "params",
 )  # fmt: skip
-# What wrappers put before each name: data parallel, Lightning, torch.compile, an average of the weights.
+# Prefixes that wrappers add to each name: data parallel, Lightning, torch.compile, an average of the weights.
 PREFIXES = ("module.", "model.", "_orig_mod.", "ema.")
 _COMPILED = "_orig_mod."
 _COUNTER = "num_batches_tracked"
@@ -29,7 +29,7 @@ Weights = dict[str, torch.Tensor]
 def extract(content: object, where: str, *, depth: int = 2) -> tuple[Weights, tuple[str, ...]]:
     """Return the tensors by name from the content of a weights file, and notes on where they were found.
 
-    Raises InputError if there is no tensor.
+    Raises InputError if the file contains no tensors.
     """
     if isinstance(content, Mapping):
         nested = [n for n in NESTS if isinstance(content.get(n), Mapping)] if depth else []
@@ -57,7 +57,7 @@ def _holds_tensors(content: Any, depth: int) -> bool:
 def adopt(module: torch.nn.Module, weights: Weights, where: str) -> tuple[str, ...]:
     """Load all ``weights`` into ``module``, after a prefix is stripped that makes the names match; return notes.
 
-    The caller must own ``module``. Raises InputError naming the first missing, unexpected and mis-shaped tensors, and
+    ``module`` is changed in place. Raises InputError naming the first missing, unexpected and mis-shaped tensors, and
     unusable values.
     """
     expected: dict[str, Any] = dict(module.state_dict())

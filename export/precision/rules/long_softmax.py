@@ -3,7 +3,7 @@
     Softmax, LogSoftmax, ReduceLogSumExp along an axis of N > 2048;  Exp -> ReduceSum over N > 2048 -> Div
 
 Effect: an FP16 normaliser approaches the number of keys. It counts exactly to 2048, can stop growing there, and ends at
-65504 (a map of 256x256 keys has 65,536). It is inside a kernel, where emulation on a CPU cannot show it.
+65504 (a map of 256x256 keys has 65,536). Emulation on a CPU cannot show it, because it is inside a kernel.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def find(index: GraphIndex, half: HalfType) -> Matches:
     """Yield recurrent operators."""
     for node in index.nodes:
         if node.op_type in _RECURRENT:
-            yield node, f"the state of {node.op_type} goes through every step, where {half.title} rounding adds up"
+            yield node, f"the state of {node.op_type} goes through every step, and {half.title} rounding adds up"
 
 
 RULE = PrecisionRule("recurrent", "hazard", find)

@@ -146,7 +146,7 @@ assert export is first and attnexport.export.progress.Silent
         ((({},), {}), "no input is given"),
         ((({"tokens": TOKENS, "scale": 2.0},), {}), "input 'scale' is a float, not a tensor"),
         ((((TOKENS, SCALE, SCALE),), {}), r"3 inputs are given, and forward takes tokens, scale"),
-        ((({"token": TOKENS, "scale": SCALE},), {}), r"'token', which is no input of the model"),
+        ((({"token": TOKENS, "scale": SCALE},), {}), r"'token', which is not an input of the model"),
         ((({"tokens": TOKENS, "scale": SCALE},), {"precision": "fp12"}), "--precision fp12"),
         ((({"tokens": TOKENS, "scale": SCALE},), {"output": ["a"]}), "no argument 'output'. use outputs"),
         ((({"tokens": TOKENS, "scale": SCALE},), {"presision": "fp16"}), "presision"),

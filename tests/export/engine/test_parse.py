@@ -31,7 +31,7 @@ def refusal(model, flavour, origins) -> str:
         (
             "net (float[1,3,8,8] x) => (float[1,27,64] y) { [gate__unfold] y = attnexport.Im2Col(x) }",
             "Im2Col node 'gate/unfold'",
-            "the operator is not a standard one, and there is no TensorRT plugin of that name",
+            "the operator is not a standard one, and TensorRT has no plugin of that name",
             LOWER,
         ),
         (

@@ -116,14 +116,14 @@ def test_symbolic_size_with_code(here, attacked):
             for inner in value:
                 edit(inner)
 
-    assert "symbolic size that is no arithmetic" in attacked(in_json(edit))
+    assert "symbolic size that is not arithmetic" in attacked(in_json(edit))
 
 
 def test_operator_that_is_none(here, attacked):
     def edit(document):
         document["graph_module"]["graph"]["nodes"][0]["target"] = "torch.os.mkdir"
 
-    assert "calls 'torch.os.mkdir', which is no operator" in attacked(in_json(edit))
+    assert "calls 'torch.os.mkdir', which is not an operator" in attacked(in_json(edit))
 
 
 def test_guards_are_dropped(here, program, repack, accepted):

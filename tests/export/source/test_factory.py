@@ -13,7 +13,7 @@ import pytest
         ("tinynet", {}, ["is not package.module:callable"]),
         ("tinynet.py:build", {}, ["is not package.module:callable"]),
         ("tinnet:build", {}, ["no module 'tinnet'", "did you mean 'tinynet'?"]),
-        ("tinynet:biuld", {}, ["no 'biuld' in it", "did you mean 'build'?"]),
+        ("tinynet:biuld", {}, ["it has no 'biuld'", "did you mean 'build'?"]),
         ("tinynet:value", {}, ["is a int"]),
         ("tinynet:fails", {}, ["raised RuntimeError: no data here"]),
         ("tinynet:leaves", {}, ["raised SystemExit: 3"]),

@@ -95,7 +95,7 @@ def test_missing_file_names_near_misses(here, refused):
     message = refused(here / "resnet_cbm.pt")
     assert "does not exist" in message
     assert "resnet_cbam.pt" in message
-    assert "there is no folder" in refused(here / "nowhere" / "m.pt")
+    assert "was not found" in refused(here / "nowhere" / "m.pt")
 
 
 def test_broken_link(here, refused):

@@ -1,4 +1,4 @@
-"""Every form that a user can hand in gives the same numbers as the module that it was made from."""
+"""Every input format gives the same numbers as the module from which the file was made."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ def test_fixed_stored_inputs_stay_fixed():
             "no input shapes are known: forward takes (x, mask). give them, for example --input x=1x3x224x224",
         ),
         (["mask=1"], [], (), "no shape is given for input 'x'"),
-        (["y=1x3"], [], (), "--input names 'y', which is no input of the model"),
+        (["y=1x3"], [], (), "--input names 'y', which is not an input of the model"),
         (["x=1", "maks=1"], [], (), "(did you mean 'mask'?)"),
         (["x=1", "x=2"], [], (), "--input for 'x' is given twice"),
         (["x=1x3"], ["y:0=1:2:3"], (), "--dynamic names 'y'"),
@@ -256,7 +256,7 @@ def test_an_optional_input_may_be_skipped_where_forward_takes_names():
 def test_places_inside_an_argument_stand_where_it_does():
     specs, _ = described(["mask=3", "x.image=1x3", "x.size=2"], parameters=(X, MASK))
     assert [line.split()[0] for line in specs] == ["x.image", "x.size", "mask"]
-    with pytest.raises(InputError, match=r"names 'y.image', which is no input of the model"):
+    with pytest.raises(InputError, match=r"names 'y.image', which is not an input of the model"):
         described(["x=1", "y.image=1x3"], parameters=(X, MASK))
 
 

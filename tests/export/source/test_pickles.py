@@ -68,7 +68,7 @@ def test_module_whose_code_is_gone(here, net, refused, monkeypatch, tmp_path_fac
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     sys.modules.pop("tinynet")
     message = refused(here / "m.pt", allow_pickle=True)
-    assert "needs code that is not here" in message
+    assert "needs code that was not found" in message
     assert "tinynet" in message
 
 
