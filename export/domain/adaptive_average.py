@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 
 from .adaptive_windows import infer, pooled, windows_body
-from .operator import FLOATS, schema
+from .operator import FLOATS, Attributes, schema
 
 Array = npt.NDArray[Any]
 
@@ -34,8 +34,8 @@ SCHEMA = schema(
     inputs=[("x", "T"), ("output_size", "tensor(int64)")],
     output="y",
     types=FLOATS,
-    ints=["axis"],
     infer=infer,
+    attributes=Attributes(ints=["axis"]),
 )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, function, input_dims, known_values, schema, set_output
+from .operator import FLOATS, Attributes, function, input_dims, known_values, schema, set_output
 
 Array = npt.NDArray[Any]
 
@@ -39,8 +39,8 @@ SCHEMA = schema(
     inputs=[("theta", "T"), ("size", "tensor(int64)")],
     output="grid",
     types=FLOATS,
-    ints=["align_corners"],
     infer=_infer,
+    attributes=Attributes(ints=["align_corners"]),
 )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, attribute, function, input_dims, known_values, schema, set_output
+from .operator import FLOATS, Attributes, attribute, function, input_dims, known_values, schema, set_output
 
 Array = npt.NDArray[Any]
 
@@ -37,8 +37,8 @@ SCHEMA = schema(
     inputs=[("cols", "T"), ("output_size", "tensor(int64)")],
     output="y",
     types=FLOATS,
-    lists=["kernel", "dilation", "pads", "stride"],
     infer=_infer,
+    attributes=Attributes(lists=["kernel", "dilation", "pads", "stride"]),
 )
 
 

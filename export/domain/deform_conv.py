@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, function, has_input, input_dims, schema, set_output
+from .operator import FLOATS, Attributes, function, has_input, input_dims, schema, set_output
 
 Array = npt.NDArray[Any]
 
@@ -39,9 +39,8 @@ SCHEMA = schema(
     optional=["mask", "bias"],
     output="y",
     types=FLOATS,
-    ints=["group", "offset_group"],
-    lists=["dilation", "pads", "stride"],
     infer=_infer,
+    attributes=Attributes(ints=["group", "offset_group"], lists=["dilation", "pads", "stride"]),
 )
 
 
@@ -66,11 +65,10 @@ def reference(
     *,
     group: int,
     offset_group: int,
-    dilation: Sequence[int],
-    pads: Sequence[int],
-    stride: Sequence[int],
+    **geometry: Sequence[int],
 ) -> Array:
-    """The formula in NumPy, any float dtype."""
+    """The formula in NumPy, any float dtype. ``geometry`` holds ``dilation``, ``pads`` and ``stride``."""
+    dilation, pads, stride = (geometry[name] for name in ("dilation", "pads", "stride"))
     batch, channels = x.shape[:2]
     outputs, _, kh, kw = weight.shape
     space = offset.shape[2:]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, function, input_dims, schema, set_output
+from .operator import FLOATS, Attributes, function, input_dims, schema, set_output
 from .sampling import sample
 
 Array = npt.NDArray[Any]
@@ -35,9 +35,8 @@ SCHEMA = schema(
     inputs=[("x", "T"), ("grid", "T")],
     output="y",
     types=FLOATS,
-    ints=["align_corners"],
-    strings=["mode", "padding_mode"],
     infer=infer,
+    attributes=Attributes(ints=["align_corners"], strings=["mode", "padding_mode"]),
 )
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 
 from .grid_sample import infer
-from .operator import FLOATS, function, schema
+from .operator import FLOATS, Attributes, function, schema
 from .sampling import sample
 
 Array = npt.NDArray[Any]
@@ -26,9 +26,8 @@ SCHEMA = schema(
     inputs=[("x", "T"), ("grid", "T")],
     output="y",
     types=FLOATS,
-    ints=["align_corners"],
-    strings=["mode", "padding_mode"],
     infer=infer,
+    attributes=Attributes(ints=["align_corners"], strings=["mode", "padding_mode"]),
 )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .operator import MOVABLE, attribute, function, input_dims, positions, schema, set_output, times
+from .operator import MOVABLE, Attributes, attribute, function, input_dims, positions, schema, set_output, times
 
 Array = npt.NDArray[Any]
 
@@ -44,8 +44,8 @@ SCHEMA = schema(
     inputs=[("x", "T")],
     output="y",
     types=MOVABLE,
-    lists=["kernel", "dilation", "pads", "stride"],
     infer=_infer,
+    attributes=Attributes(lists=["kernel", "dilation", "pads", "stride"]),
 )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, function, input_dims, schema, set_output
+from .operator import FLOATS, Attributes, function, input_dims, schema, set_output
 from .window import GEOMETRY, index_text, positions_of, taps, windows_text
 
 Array = npt.NDArray[Any]
@@ -38,8 +38,8 @@ SCHEMA = schema(
     inputs=[("weights", "T"), ("value", "T")],
     output="y",
     types=(*FLOATS, "tensor(bfloat16)"),
-    lists=GEOMETRY,
     infer=_infer,
+    attributes=Attributes(lists=GEOMETRY),
 )
 
 

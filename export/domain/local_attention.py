@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx
 
 from . import local_aggregate, local_correlation
-from .operator import FLOATS, function, has_input, input_dims, schema, set_output
+from .operator import FLOATS, Attributes, function, has_input, input_dims, schema, set_output
 from .window import GEOMETRY, index_text
 
 Array = npt.NDArray[Any]
@@ -41,9 +41,8 @@ SCHEMA = schema(
     optional=["bias", "relative"],
     output="y",
     types=(*FLOATS, "tensor(bfloat16)"),
-    lists=GEOMETRY,
-    defaults={"compose": "product", "scale": 1.0},
     infer=_infer,
+    attributes=Attributes(lists=GEOMETRY, defaults={"compose": "product", "scale": 1.0}),
 )
 
 
@@ -54,15 +53,14 @@ def reference(
     bias: Array | None = None,
     relative: Array | None = None,
     *,
-    kernel: Sequence[int],
-    dilation: Sequence[int],
-    pads: Sequence[int],
-    stride: Sequence[int],
     compose: str = "product",
     scale: float = 1.0,
+    **window: Sequence[int],
 ) -> Array:
-    """The formula in NumPy, any float dtype. Raises ValueError where shapes do not fit the windows."""
-    window = {"kernel": kernel, "dilation": dilation, "pads": pads, "stride": stride}
+    """The formula in NumPy, any float dtype. ``window`` holds ``kernel``, ``dilation``, ``pads`` and ``stride``.
+
+    Raises ValueError if the shapes do not fit the windows.
+    """
     scores = scale * local_correlation.reference(query, key, relative, compose=compose, **window)
     if bias is not None:
         scores = scores + bias

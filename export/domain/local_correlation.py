@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, attribute, function, has_input, input_dims, schema, set_output, times
+from .operator import FLOATS, Attributes, attribute, function, has_input, input_dims, schema, set_output, times
 from .window import GEOMETRY, index_text, positions_of, taps, windows_text
 
 Array = npt.NDArray[Any]
@@ -47,9 +47,8 @@ SCHEMA = schema(
     optional=["relative"],
     output="scores",
     types=(*FLOATS, "tensor(bfloat16)"),
-    lists=GEOMETRY,
-    defaults={"compose": "product"},
     infer=lambda context: set_output(context, infer_scores(context)),
+    attributes=Attributes(lists=GEOMETRY, defaults={"compose": "product"}),
 )
 
 

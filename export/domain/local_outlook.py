@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, function, input_dims, schema, set_output
+from .operator import FLOATS, Attributes, function, input_dims, schema, set_output
 from .window import GEOMETRY, LEADING, index_text, taps, windows_text
 
 Array = npt.NDArray[Any]
@@ -42,8 +42,8 @@ SCHEMA = schema(
     inputs=[("weights", "T"), ("value", "T")],
     output="y",
     types=FLOATS,
-    lists=GEOMETRY,
     infer=_infer,
+    attributes=Attributes(lists=GEOMETRY),
 )
 
 

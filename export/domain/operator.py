@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -40,6 +40,25 @@ class Operator:
     overload: Callable[[onnx.NodeProto], str] | None = None
 
 
+@dataclass(frozen=True)
+class Attributes:
+    """An operator's attributes: names of required integers, integer lists and strings; and optional ones by default value."""
+
+    ints: Sequence[str] = ()
+    lists: Sequence[str] = ()
+    strings: Sequence[str] = ()
+    defaults: Mapping[str, str | float] = field(default_factory=dict)
+
+    def formal(self) -> list[OpSchema.Attribute]:
+        """Return them as onnx's schemas have them."""
+        kinds = ((self.ints, _Kind.INT), (self.lists, _Kind.INTS), (self.strings, _Kind.STRING))
+        required = [OpSchema.Attribute(name, kind) for names, kind in kinds for name in names]
+        optional = [
+            OpSchema.Attribute(name, onnx.helper.make_attribute(name, value)) for name, value in self.defaults.items()
+        ]
+        return required + optional
+
+
 def schema(
     name: str,
     doc: str,
@@ -48,23 +67,13 @@ def schema(
     output: str,
     types: Sequence[str],
     infer: Infer,
-    ints: Sequence[str] = (),
-    lists: Sequence[str] = (),
-    strings: Sequence[str] = (),
+    attributes: Attributes,
     optional: Sequence[str] = (),
-    defaults: Mapping[str, str | float] | None = None,
 ) -> OpSchema:
-    """The schema of a domain operator with one output of type ``T``; ``infer`` sets the output's type and shape.
+    """Return the schema of a domain operator with one output of type ``T``; ``infer`` sets the output's type and shape.
 
-    ``inputs`` are (name, type) pairs. ``ints``, ``lists`` and ``strings`` name the required attributes by kind; ``optional`` names
-    inputs that may be absent, ``defaults`` gives the attributes that may be, each with its value.
+    ``inputs`` are (name, type) pairs; ``optional`` names the inputs that may be absent.
     """
-    attributes = [OpSchema.Attribute(key, _Kind.INT) for key in ints]
-    attributes += [OpSchema.Attribute(key, _Kind.INTS) for key in lists]
-    attributes += [OpSchema.Attribute(key, _Kind.STRING) for key in strings]
-    attributes += [
-        OpSchema.Attribute(key, onnx.helper.make_attribute(key, value)) for key, value in (defaults or {}).items()
-    ]
     presence = OpSchema.FormalParameterOption
     made = OpSchema(
         name,
@@ -77,7 +86,7 @@ def schema(
         ],
         outputs=[OpSchema.FormalParameter(output, "T")],
         type_constraints=[("T", list(types), "The type of the values.")],
-        attributes=attributes,
+        attributes=attributes.formal(),
     )
     if hasattr(made, "set_type_and_shape_inference_function"):  # older onnx: the exporter's own shapes are kept
         made.set_type_and_shape_inference_function(infer)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .operator import MOVABLE, function, input_dims, schema, set_output
+from .operator import MOVABLE, Attributes, function, input_dims, schema, set_output
 
 Array = npt.NDArray[Any]
 
@@ -28,8 +28,8 @@ SCHEMA = schema(
     inputs=[("x", "T"), ("shift", "tensor(int64)")],
     output="y",
     types=MOVABLE,
-    ints=["axis"],
     infer=_infer,
+    attributes=Attributes(ints=["axis"]),
 )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, Dim, attribute, function, has_input, input_dims, schema, set_output, times
+from .operator import FLOATS, Attributes, Dim, attribute, function, has_input, input_dims, schema, set_output, times
 
 Array = npt.NDArray[Any]
 
@@ -53,9 +53,8 @@ SCHEMA = schema(
     optional=["mask", "keep"],
     output="y",
     types=(*FLOATS, "tensor(bfloat16)"),
-    ints=["causal", "groups"],
-    defaults={"scale": 1.0},
     infer=_infer,
+    attributes=Attributes(ints=["causal", "groups"], defaults={"scale": 1.0}),
 )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .operator import MOVABLE, attribute, function, input_dims, positions, schema, set_output
+from .operator import MOVABLE, Attributes, attribute, function, input_dims, positions, schema, set_output
 
 Array = npt.NDArray[Any]
 
@@ -35,8 +35,8 @@ SCHEMA = schema(
     inputs=[("x", "T")],
     output="y",
     types=MOVABLE,
-    ints=["axis", "size", "step"],
     infer=_infer,
+    attributes=Attributes(ints=["axis", "size", "step"]),
 )
 
 

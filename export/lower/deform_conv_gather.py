@@ -18,7 +18,7 @@ import numpy as np
 from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.values import known, rank_refusal
 from .lowering import LAUNCH, Lowering, Where
-from .sampling import Axis, corners_of, product_of, starts_of, weighted_sum
+from .sampling import SampledAxis, corners_of, product_of, starts_of, weighted_sum
 
 
 def _refuse(node: Any, where: Where) -> str | None:
@@ -76,7 +76,7 @@ def _corner_taps(emit: GraphBuilder, node: Any, kind: Any, space: list[Dim], out
     for axis, base in enumerate(_bases(emit, out, node, kind)):
         move = emit.squeeze(emit.slice(moved, [axis], [axis + 1], [0]), [0])
         pixel = emit.reshape(emit.op("Add", move, base), [-1])
-        found.append(Axis(emit, space[axis], kind, 2).taps(pixel))
+        found.append(SampledAxis(emit, space[axis], kind, 2).taps(pixel))
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..graph.builder import GraphBuilder, Value
 from .local_cost import CORES, shifted_values
-from .local_taps import Taps
+from .local_taps import WindowShifts
 from .local_window import lengths, window_of, window_refusal
 from .lowering import Lowering, Where
 
@@ -44,7 +44,7 @@ def _cost(node: Any) -> float:
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
     weights, value = node.inputs[:2]
-    taps = Taps(emit, window_of(node), weights)
+    taps = WindowShifts(emit, window_of(node), weights)
     by_tap = emit.split(taps.flat(weights), taps.window.taps, axis=2)
     return taps.restore(weighted_sum(emit, by_tap, taps.shifts(value)))
 

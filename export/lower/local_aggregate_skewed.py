@@ -15,7 +15,7 @@ from ..graph.builder import GraphBuilder, Value
 from .local_aggregate_shifts import aggregate_refusal
 from .local_cost import CORES, shifted_values
 from .local_skew import Skew, columns_of, skew_refusal
-from .local_taps import Taps
+from .local_taps import WindowShifts
 from .local_window import lengths, window_of
 from .lowering import Lowering, Where
 
@@ -36,7 +36,7 @@ def _cost(node: Any) -> float:
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
     weights, value = node.inputs[:2]
-    taps = Taps(emit, window_of(node), weights)
+    taps = WindowShifts(emit, window_of(node), weights)
     skew = Skew(emit, taps)
     by_tap = emit.split(taps.flat(weights), taps.window.taps, axis=2)
     values = skew.reads(value)

@@ -26,7 +26,7 @@ from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
 from .local_blocks import Array, Block, Blocks, masked
 from .local_correlation_shifts import composed, correlation_refusal
-from .local_cost import CORES, GPU, Machine, batch_of
+from .local_cost import CORES, GPU, MachineCosts, batch_of
 from .local_window import LEADING, given, lengths, window_of, window_refusal
 from .lowering import Lowering, Where
 
@@ -65,7 +65,7 @@ def _refuse(node: Any, where: Where) -> str | None:
     return None
 
 
-def _cost_of(node: Any, shape: tuple[int, ...], machine: Machine) -> float:
+def _cost_of(node: Any, shape: tuple[int, ...], machine: MachineCosts) -> float:
     window = window_of(node)
     block = Block(window, shape)
     heads, channels, *counts = lengths(node.inputs[0], 1, 2 + window.rank)

@@ -28,8 +28,8 @@ from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
 from .local_aggregate_shifts import weighted_sum
 from .local_correlation_shifts import correlation_refusal, tap_scores
-from .local_cost import CORES, GPU, Machine, shifted_values
-from .local_taps import Taps
+from .local_cost import CORES, GPU, MachineCosts, shifted_values
+from .local_taps import WindowShifts
 from .local_window import LEADING, given, lengths, window_of, window_refusal
 from .lowering import Lowering, Where
 
@@ -48,7 +48,7 @@ def attention_refusal(node: Any, where: Where) -> str | None:
     return correlation_refusal(node, where) or window_refusal(windowed, rank)
 
 
-def _cost(node: Any, machine: Machine = CORES) -> float:
+def _cost(node: Any, machine: MachineCosts = CORES) -> float:
     window = window_of(node)
     heads, channels = lengths(node.inputs[0], 1, 2)
     value_channels = lengths(node.inputs[2], 2, 1)[0]
@@ -65,7 +65,7 @@ def _gpu_cost(node: Any) -> float:
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
     query, key, value = node.inputs[:3]
-    taps = Taps(emit, window_of(node), query)
+    taps = WindowShifts(emit, window_of(node), query)
     compose, scale = node.attrs.get("compose", "product"), float(node.attrs.get("scale", 1.0))
     scores = tap_scores(emit, taps, query, key, given(node, 4), compose, scale)
     bias = given(node, 3)
@@ -112,7 +112,7 @@ def same_everywhere(bias: Value, rank: int) -> bool:
     return all(known(bias, LEADING + axis) == 1 for axis in range(rank))
 
 
-def bias_over_taps(emit: GraphBuilder, taps: Taps, bias: Value) -> Value:
+def bias_over_taps(emit: GraphBuilder, taps: WindowShifts, bias: Value) -> Value:
     """bias (N|1, H|1, K|1, *Q|1) over flat positions: (N|1, H|1, K|1, P|1)."""
     rank = taps.window.rank
     values = constant_values(bias)
@@ -125,7 +125,7 @@ def bias_over_taps(emit: GraphBuilder, taps: Taps, bias: Value) -> Value:
     return taps.flat(bias)
 
 
-def bias_by_tap(emit: GraphBuilder, taps: Taps, bias: Value) -> list[Value]:
+def bias_by_tap(emit: GraphBuilder, taps: WindowShifts, bias: Value) -> list[Value]:
     """What is added to the scores of each tap: bias (N|1, H|1, K|1, *Q|1) as K values (N|1, H|1, 1, P|1)."""
     count = taps.window.taps
     whole = bias_over_taps(emit, taps, bias)

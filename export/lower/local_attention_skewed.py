@@ -17,9 +17,9 @@ from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
 from .local_attention_shifts import attention_refusal, bias_by_tap, same_everywhere
 from .local_correlation_shifts import composed, relative_by_tap
-from .local_cost import CORES, GPU, Machine, shifted_values
+from .local_cost import CORES, GPU, MachineCosts, shifted_values
 from .local_skew import Skew, columns_of, skew_refusal
-from .local_taps import Taps
+from .local_taps import WindowShifts
 from .local_window import given, lengths, window_of
 from .lowering import Lowering, Where
 
@@ -31,7 +31,7 @@ def _refuse(node: Any, where: Where) -> str | None:
     return skew_refusal(window_of(node)) or attention_refusal(node, where)
 
 
-def _cost(node: Any, machine: Machine = CORES) -> float:
+def _cost(node: Any, machine: MachineCosts = CORES) -> float:
     window = window_of(node)
     heads, channels = lengths(node.inputs[0], 1, 2)
     value_channels = lengths(node.inputs[2], 2, 1)[0]
@@ -52,7 +52,7 @@ def _gpu_cost(node: Any) -> float:
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
     query, _, value = node.inputs[:3]
-    taps = Taps(emit, window_of(node), query)
+    taps = WindowShifts(emit, window_of(node), query)
     skew = Skew(emit, taps)
     columns = skew.columns
     scores = _scores(emit, skew, node)

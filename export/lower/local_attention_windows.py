@@ -16,13 +16,13 @@ from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known
 from .local_attention_shifts import attention_refusal, bias_over_taps
 from .local_correlation_shifts import composed, transposed
-from .local_cost import CORES, GPU, Machine, shifted_values
-from .local_taps import Taps
+from .local_cost import CORES, GPU, MachineCosts, shifted_values
+from .local_taps import WindowShifts
 from .local_window import given, lengths, window_of
 from .lowering import Lowering
 
 
-def _cost(node: Any, machine: Machine = CORES) -> float:
+def _cost(node: Any, machine: MachineCosts = CORES) -> float:
     window = window_of(node)
     heads, channels = lengths(node.inputs[0], 1, 2)
     value_channels = lengths(node.inputs[2], 2, 1)[0]
@@ -39,7 +39,7 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     query, key, value = node.inputs[:3]
     bias, relative = given(node, 3), given(node, 4)
     compose, scale = node.attrs.get("compose", "product"), float(node.attrs.get("scale", 1.0))
-    taps = Taps(emit, window_of(node), query)
+    taps = WindowShifts(emit, window_of(node), query)
     flat = taps.flat(query)
     if compose == "product" and scale != 1.0:
         flat = emit.op("Mul", flat, emit.constant(scale, query.dtype, "scale"))
@@ -60,7 +60,7 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return taps.restore(emit.op("ReduceSum", weighted, emit.ints([3]), keepdims=0))
 
 
-def _windows(emit: GraphBuilder, taps: Taps, x: Value) -> Value:
+def _windows(emit: GraphBuilder, taps: WindowShifts, x: Value) -> Value:
     """(N, H, D, *S) -> (N, H, D, K, P)."""
     return emit.reshape(emit.concat(list(taps.shifts(x)), axis=3), [0, 0, 0, taps.window.taps, -1])
 

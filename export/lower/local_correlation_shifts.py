@@ -14,7 +14,7 @@ from typing import Any
 from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
 from .local_cost import CPU, shifted_values
-from .local_taps import Taps
+from .local_taps import WindowShifts
 from .local_window import given, lengths, window_of, window_refusal
 from .lowering import Lowering, Where
 
@@ -22,7 +22,13 @@ COMPOSITIONS = ("product", "squared_difference", "absolute_difference")
 
 
 def tap_scores(
-    emit: GraphBuilder, taps: Taps, query: Value, key: Value, relative: Value | None, compose: str, scale: float = 1.0
+    emit: GraphBuilder,
+    taps: WindowShifts,
+    query: Value,
+    key: Value,
+    relative: Value | None,
+    compose: str,
+    scale: float = 1.0,
 ) -> Iterator[Value]:
     """The scores of each tap, ``scale`` times what the formula says: K values (N, H, 1, P), written when asked for."""
     single = known(query, 2) == 1
@@ -89,7 +95,7 @@ def _cost(node: Any) -> float:
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
     query, key = node.inputs[:2]
-    taps = Taps(emit, window_of(node), query)
+    taps = WindowShifts(emit, window_of(node), query)
     scores = tap_scores(emit, taps, query, key, given(node, 2), node.attrs.get("compose", "product"))
     return taps.restore(emit.concat(list(scores), axis=2))
 

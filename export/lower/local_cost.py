@@ -16,7 +16,7 @@ from .local_window import LEADING, LocalWindow, lengths
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineCosts:
     """Microseconds of one value in one elementwise pass, and of one node; what sharing work gains."""
 
     value: float
@@ -24,9 +24,9 @@ class Machine:
     parallel: float = 1.0
 
 
-CPU = Machine(value=0.25e-3, node=1.5)
-CORES = Machine(value=0.25e-3, node=2.5, parallel=1.6)
-GPU = Machine(value=0.016e-3, node=4.0)
+CPU = MachineCosts(value=0.25e-3, node=1.5)
+CORES = MachineCosts(value=0.25e-3, node=2.5, parallel=1.6)
+GPU = MachineCosts(value=0.016e-3, node=4.0)
 
 
 def batch_of(value: Value) -> int:

@@ -28,7 +28,7 @@ from .lowering import Lowering, Where
 from .outlook_cells import Cells, Place
 
 
-class Grid:
+class OutlookGrid:
     """The flat grids of one node: weights and values laid out in cells, shifts of them, and the way back."""
 
     def __init__(self, emit: GraphBuilder, window: LocalWindow, weights: Value, value: Value) -> None:
@@ -160,7 +160,7 @@ def _gpu_cost(node: Any) -> float:
 def _build(emit: GraphBuilder, node: Any) -> Value:
     weights, value = node.inputs[:2]
     window = window_of(node)
-    grid = Grid(emit, window, weights, value)
+    grid = OutlookGrid(emit, window, weights, value)
     totals: list[Value | None] = []
     for phase in grid.cells.phases:
         predicted = [grid.weights(offset, step) for offset, step in grid.cells.writes[phase]]

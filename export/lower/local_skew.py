@@ -14,7 +14,7 @@ share is moved back by one Slice, and a sum over taps is one for each column, mo
 from __future__ import annotations
 
 from ..graph.builder import GraphBuilder, Value
-from .local_taps import Place, Taps
+from .local_taps import Place, WindowShifts
 from .local_window import LEADING, LocalWindow
 
 
@@ -38,7 +38,7 @@ def skew_refusal(window: LocalWindow) -> str | None:
 class Skew:
     """The moved tensors of one node's window; see the file's heading."""
 
-    def __init__(self, emit: GraphBuilder, taps: Taps) -> None:
+    def __init__(self, emit: GraphBuilder, taps: WindowShifts) -> None:
         self.emit, self.taps = emit, taps
         self.columns = columns_of(taps.window)
         self._longest = max(self.columns)

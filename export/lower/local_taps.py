@@ -23,7 +23,7 @@ from .local_window import LEADING, LocalWindow
 Place = tuple[int, ...]
 
 
-class Taps:
+class WindowShifts:
     """The shifts of one node's window. ``positions`` is a value (N, H, any, *Q) that has the positions' lengths."""
 
     def __init__(self, emit: GraphBuilder, window: LocalWindow, positions: Value) -> None:
@@ -124,7 +124,7 @@ class Taps:
 class Space:
     """Shifts of one value over the space; each phase is written once, when first asked for."""
 
-    def __init__(self, taps: Taps, padded: Value) -> None:
+    def __init__(self, taps: WindowShifts, padded: Value) -> None:
         self._taps, self._padded = taps, padded
         self._phases: dict[Place, Value] = {}
 

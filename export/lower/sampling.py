@@ -34,7 +34,7 @@ Tap = tuple[Value, Value | None]
 """int64 index inside the axis (or among the rows), and weight, None for 1."""
 
 
-class Axis:
+class SampledAxis:
     """One axis of an image (``axes`` 2) or volume (3): its size as float values, and the arithmetic along it."""
 
     def __init__(
@@ -162,7 +162,7 @@ def sample_by_gather(emit: GraphBuilder, node: Any) -> Value:
     for axis, size in enumerate(space):
         column = axes - 1 - axis  # the grid holds x before y before z
         position = emit.squeeze(emit.slice(columns, [column], [column + 1], [1]), [1])  # (N*P,)
-        rule = Axis(emit, size, kind, axes, *rules)
+        rule = SampledAxis(emit, size, kind, axes, *rules)
         taps.append(rule.taps(rule.pixels(position)))
     corners = corners_of(emit, taps, space, starts_of(emit, batch, space, product_of(emit, out)))
 

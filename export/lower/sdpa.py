@@ -16,7 +16,7 @@ from ..graph.values import constant_values
 
 
 @dataclass(frozen=True)
-class Parts:
+class SdpaInputs:
     """The node's inputs and attributes. ``mask`` (floats, added) and ``keep`` (bool) are None where absent."""
 
     query: Value
@@ -29,7 +29,7 @@ class Parts:
     scale: float
 
     @classmethod
-    def of(cls, node: Any) -> Parts:
+    def of(cls, node: Any) -> SdpaInputs:
         """Read an Sdpa node."""
         given = [value if value.name else None for value in node.inputs] + [None, None]
         query, key, value, mask, keep = given[:5]
@@ -42,7 +42,7 @@ class Parts:
         return f"the rank of {', '.join(unknown)} is not known" if unknown else None
 
 
-def scaled(emit: GraphBuilder, parts: Parts) -> tuple[Value, Value]:
+def scaled(emit: GraphBuilder, parts: SdpaInputs) -> tuple[Value, Value]:
     """Query and key, each times the root of the scale, as PyTorch does, so that no product of FP16 sums overflows early."""
     root = abs(parts.scale) ** 0.5
     query, key = parts.query, parts.key
@@ -53,7 +53,7 @@ def scaled(emit: GraphBuilder, parts: Parts) -> tuple[Value, Value]:
     return query, key
 
 
-def bias(emit: GraphBuilder, parts: Parts, rows: Dim, columns: Dim) -> Value | None:
+def bias(emit: GraphBuilder, parts: SdpaInputs, rows: Dim, columns: Dim) -> Value | None:
     """All masks as one tensor to add to the scores: floats where they are given, -inf where a key does not take part.
 
     It is made in the masks' own shape, which is seldom that of the scores. None without a mask.
@@ -83,7 +83,7 @@ def _count(emit: GraphBuilder, length: Dim, part: str) -> Value:
     return emit.op("Range", zero, emit.squeeze(length, [0]), one, part=part, dtype=np.int64)
 
 
-def empty_rows(emit: GraphBuilder, parts: Parts, total: Value | None) -> Value | None:
+def empty_rows(emit: GraphBuilder, parts: SdpaInputs, total: Value | None) -> Value | None:
     """(…, L or 1, 1) of bool, true where the bias ``total`` hides every key; None where it cannot."""
     masks = [mask for mask in (parts.mask, parts.keep) if mask is not None]
     if not masks:

@@ -14,11 +14,11 @@ from typing import Any
 
 from ..graph.builder import GraphBuilder, Value
 from .lowering import LAUNCH, Lowering, Where
-from .sdpa import Parts, bias, empty_rows, scaled, zeroed
+from .sdpa import SdpaInputs, bias, empty_rows, scaled, zeroed
 
 
 def _refuse(node: Any, where: Where) -> str | None:
-    parts = Parts.of(node)
+    parts = SdpaInputs.of(node)
     if parts.groups > 1 and parts.query.shape is not None and len(parts.query.shape) < 3:
         return f"{parts.groups} groups need a head axis, and the query has {len(parts.query.shape)} axes"
     return parts.refusal()
@@ -29,7 +29,7 @@ def _cost(node: Any) -> float:
 
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
-    parts = Parts.of(node)
+    parts = SdpaInputs.of(node)
     query, key = scaled(emit, parts)
     rank, key_rank = len(parts.query.shape), len(parts.key.shape)
     rows, columns = emit.dim(parts.query, rank - 2), emit.dim(parts.key, key_rank - 2)

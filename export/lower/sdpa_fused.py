@@ -17,7 +17,7 @@ from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known
 from ..targets import refusal
 from .lowering import LAUNCH, Lowering, Where
-from .sdpa import Parts, bias, empty_rows, scaled, zeroed
+from .sdpa import SdpaInputs, bias, empty_rows, scaled, zeroed
 
 _OPSET = 23
 _RANK = 4
@@ -27,11 +27,11 @@ _MOST_KEYS = 65504  # an online FP16 normaliser counts up to the keys
 def _refuse(node: Any, where: Where) -> str | None:
     if where.opset < _OPSET:
         return f"the model is of opset {where.opset}, and Attention came with {_OPSET}"
-    parts = Parts.of(node)
+    parts = SdpaInputs.of(node)
     return parts.refusal() or _shapes(parts) or _masks(parts) or _targets(parts, where)
 
 
-def _shapes(parts: Parts) -> str | None:
+def _shapes(parts: SdpaInputs) -> str | None:
     for name in ("query", "key", "value"):
         shape = getattr(parts, name).shape
         if len(shape) != _RANK:
@@ -50,7 +50,7 @@ def _shapes(parts: Parts) -> str | None:
     return None
 
 
-def _masks(parts: Parts) -> str | None:
+def _masks(parts: SdpaInputs) -> str | None:
     """ONNX Runtime repeats a mask over batch and heads, not over rows or keys."""
     masks = [mask for mask in (parts.mask, parts.keep) if mask is not None]
     if masks and parts.causal:
@@ -62,7 +62,7 @@ def _masks(parts: Parts) -> str | None:
     return None
 
 
-def _targets(parts: Parts, where: Where) -> str | None:
+def _targets(parts: SdpaInputs, where: Where) -> str | None:
     masked = parts.mask is not None or parts.keep is not None
     return refusal(
         where.targets,
@@ -84,7 +84,7 @@ def _cost(node: Any) -> float:
 
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
-    parts = Parts.of(node)
+    parts = SdpaInputs.of(node)
     query, key = scaled(emit, parts)
     given = [query, key, parts.value]
     total = None

@@ -18,7 +18,7 @@ from ..progress import Reporter, Stages
 from ..targets import resolve, target_names, target_of
 from ..targets.matrix import Matrix, Row, load, save, shipped
 from . import attention, sampling, windows
-from .case import Case
+from .case import ProbeCase
 from .outcome import Outcome
 
 __all__ = ["Difference", "Probed", "cases", "differences", "keep", "probe"]
@@ -27,7 +27,7 @@ __all__ = ["Difference", "Probed", "cases", "differences", "keep", "probe"]
 class _Probe(Protocol):
     library: str
 
-    def measure(self, case: Case) -> Outcome: ...
+    def measure(self, case: ProbeCase) -> Outcome: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Difference:
         return {"target": self.target, "here": self.here.to_json(), "shipped": before}
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[ProbeCase]:
     """Everything that is measured."""
     return chain(sampling.cases(), attention.cases(), windows.cases())
 
@@ -97,7 +97,7 @@ def probe(targets: str | Collection[str], reporter: Reporter, only: Collection[s
     return found
 
 
-def _measure(target: str, backend: _Probe, chosen: Sequence[Case], reporter: Reporter) -> Probed:
+def _measure(target: str, backend: _Probe, chosen: Sequence[ProbeCase], reporter: Reporter) -> Probed:
     started, today = time.monotonic(), date.today().isoformat()
     rows = []
     for done, case in enumerate(chosen):

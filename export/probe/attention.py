@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from ..targets.matrix import Fact
-from .case import DTYPES, Case, normal, one_operator
+from .case import DTYPES, ProbeCase, normal, one_operator
 
 HEAD_SIZES = (8, 16, 20, 32, 64, 128, 256, 512)
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[ProbeCase]:
     """All of them, FP32 first."""
     for dtype in DTYPES:
         for size in HEAD_SIZES:
@@ -44,7 +44,7 @@ def _attention(
     rank: int = 4,
     keys: int = 32,
     scale_attribute: int = 0,
-) -> Case:
+) -> ProbeCase:
     """Four heads of 32 queries. With ``scale_attribute`` the operator's own scale is 1, as a form with scaled inputs has it."""
     heads, rows = 4, 32
     shapes: list[tuple[int, ...]] = [(2, heads, rows, head_size), *[(2, heads // groups, keys, head_size)] * 2]
@@ -79,7 +79,7 @@ def _attention(
     return one_operator("Attention", inputs, expect, dtype=dtype, opset=23, facts=facts, **attributes)
 
 
-def _normalised(op: str, dtype: str, opset: int) -> Case:
+def _normalised(op: str, dtype: str, opset: int) -> ProbeCase:
     inputs = {"x": normal(2, 5, 24), "weight": normal(24, seed=1)}
     if op == "LayerNormalization":
         inputs["bias"] = normal(24, seed=2)
@@ -92,7 +92,7 @@ def _normalised(op: str, dtype: str, opset: int) -> Case:
     return one_operator(op, inputs, expect, dtype=dtype, opset=opset, axis=-1, epsilon=1e-5)
 
 
-def _rotary(dtype: str) -> Case:
+def _rotary(dtype: str) -> ProbeCase:
     """Halves rotated, (batch, heads, length, size)."""
     angles = np.random.default_rng(4).uniform(0, 6, (2, 7, 8)).astype(np.float32)
 

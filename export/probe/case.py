@@ -24,7 +24,7 @@ BORDER = "float32"  # bfloat16 crosses no session's border
 
 
 @dataclass(frozen=True)
-class Case:
+class ProbeCase:
     """``model`` has one node of interest, called NODE; ``feeds`` fit it; ``expected`` is its output in FP64."""
 
     op: str
@@ -58,17 +58,20 @@ def one_operator(
     dtype: str = "float32",
     opset: int = 18,
     constants: Sequence[str] = (),
-    dtypes: Mapping[str, str] | None = None,
-    free: Mapping[str, Sequence[int]] | None = None,
     facts: Mapping[str, Fact] | None = None,
     **attributes: Any,
-) -> Case:
-    """A case of one node ``op``.
+) -> ProbeCase:
+    """Return a case of one node ``op``.
 
-    FP32 arrays among ``inputs`` take ``dtype`` (or their own of ``dtypes``) and are rounded to it before ``expect``
-    gets them as FP64 tensors; others stay. ``constants`` become initializers, ``free`` names axes that are symbols.
+    FP32 arrays among ``inputs`` take ``dtype`` (or the one that the fact ``<name>_dtype`` states) and are rounded to it
+    before ``expect`` gets them as FP64 tensors; others stay. ``constants`` become initializers. With the fact ``free``,
+    batch and space axes of ``x`` are symbols.
     """
-    kinds = {name: (dtypes or {}).get(name, dtype) for name, value in inputs.items() if value.dtype == np.float32}
+    facts = facts or {}
+    kinds = {
+        name: str(facts.get(f"{name}_dtype", dtype)) for name, value in inputs.items() if value.dtype == np.float32
+    }
+    free = {"x": (0, 2, 3)} if facts.get("free") else {}
     rounded = {name: _rounded(value, kinds[name]) if name in kinds else value for name, value in inputs.items()}
     node = helper.make_node(op, list(inputs), ["y"], name=NODE, **attributes)
     feeds = dict(_fed(name, value, kinds.get(name)) for name, value in rounded.items() if name not in constants)
@@ -76,9 +79,9 @@ def one_operator(
     with torch.no_grad():
         expected = expect(*wide).numpy()
     model = model_of(
-        [node], rounded, kinds, rank=expected.ndim, opset=opset, constants=constants, free=free or {}, dtype=dtype
+        [node], rounded, kinds, rank=expected.ndim, opset=opset, constants=constants, free=free, dtype=dtype
     )
-    return Case(op, opset, {"dtype": dtype, **(facts or {})}, model, feeds, expected)
+    return ProbeCase(op, opset, {"dtype": dtype, **facts}, model, feeds, expected)
 
 
 def model_of(

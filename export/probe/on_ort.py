@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import AttnexportError
 from ...runtime.sessions.providers import CUDA
 from ..targets.matrix import Status
-from .case import Case
+from .case import ProbeCase
 from .outcome import Outcome, judge
 
 _OPTIONS = {CUDA: {"use_tf32": "0"}}
@@ -31,7 +31,7 @@ class OrtProbe:
         self._provider = provider
         self.library = f"onnxruntime {onnxruntime.__version__}"
 
-    def measure(self, case: Case) -> Outcome:
+    def measure(self, case: ProbeCase) -> Outcome:
         """Run one case. Never raises for what the backend does."""
         with tempfile.TemporaryDirectory() as folder:
             try:
@@ -47,7 +47,7 @@ class OrtProbe:
         status, reason = said
         return Outcome(status, "ran", reason, outcome.error)
 
-    def _session(self, case: Case, prefix: Path) -> Any:
+    def _session(self, case: ProbeCase, prefix: Path) -> Any:
         options = self._ort.SessionOptions()
         options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4
@@ -57,7 +57,7 @@ class OrtProbe:
         providers = [(self._provider, _OPTIONS.get(self._provider, {}))]
         return self._ort.InferenceSession(case.model.SerializeToString(), options, providers=providers)
 
-    def _placement(self, case: Case, profile: list[dict[str, Any]]) -> tuple[Status, str] | None:
+    def _placement(self, case: ProbeCase, profile: list[dict[str, Any]]) -> tuple[Status, str] | None:
         nodes = [entry["args"] for entry in profile if entry.get("cat") == "Node" and "provider" in entry["args"]]
         own = [node for node in nodes if node["op_name"] == case.op]
         own = own or [node for node in nodes if node["op_name"] not in _AROUND]

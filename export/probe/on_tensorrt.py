@@ -13,7 +13,7 @@ from ...runtime.spec import Axis, TensorSpec
 from ..engine import EngineOptions, Flavour, build_engine
 from ..progress import Silent
 from ..targets.matrix import Status
-from .case import Case
+from .case import ProbeCase
 from .outcome import Outcome, judge
 
 BUILT = "built, not run"
@@ -26,7 +26,7 @@ class TensorRTProbe:
         self._flavour = flavour
         self.library = flavour.title
 
-    def measure(self, case: Case) -> Outcome:
+    def measure(self, case: ProbeCase) -> Outcome:
         """Build one case, and run it where that can be. Never raises for what the backend does."""
         try:
             with _stderr_closed():
@@ -48,7 +48,7 @@ class TensorRTProbe:
         return judge(case, y, "ran")
 
 
-def _specs(case: Case) -> list[TensorSpec]:
+def _specs(case: ProbeCase) -> list[TensorSpec]:
     """The model's inputs; a free axis may be two longer than it is fed."""
     specs = []
     for value in case.model.graph.input:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..targets.matrix import Status
-from .case import Array, Case
+from .case import Array, ProbeCase
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Outcome:
     error: float | None = None
 
 
-def judge(case: Case, y: Array, how: str) -> Outcome:
+def judge(case: ProbeCase, y: Array, how: str) -> Outcome:
     """The outcome of a run: wrong where shape or values are not those of the FP64 reference, within rounding."""
     if y.shape != case.expected.shape:
         return Outcome("wrong", how, f"the output is {y.shape}, not {case.expected.shape}")

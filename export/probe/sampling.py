@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 
 from ..targets.matrix import Fact
-from .case import DTYPES, Case, normal, one_operator
+from .case import DTYPES, ProbeCase, normal, one_operator
 
 _MODES = {"linear": "bilinear", "nearest": "nearest", "cubic": "bicubic"}
 PADDINGS = ("zeros", "border", "reflection")
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[ProbeCase]:
     """All of them, FP32 first."""
     for dtype, mode, padding in product(DTYPES, _MODES, PADDINGS):
         yield _grid_sample(dtype, mode, padding, opset=16)
@@ -38,7 +38,7 @@ def cases() -> Iterator[Case]:
 
 def _grid_sample(
     dtype: str, mode: str, padding: str, *, opset: int, rank: int = 4, grid_dtype: str | None = None
-) -> Case:
+) -> ProbeCase:
     space = (6, 7) if rank == 4 else (4, 5, 6)
     # Places between the half-pixel marks, where rounding to FP16 or BF16 does not choose another neighbour.
     rng = np.random.default_rng(5)
@@ -57,7 +57,6 @@ def _grid_sample(
         expect,
         dtype=dtype,
         opset=opset,
-        dtypes={"grid": grid_dtype} if grid_dtype else None,
         facts=facts,
         mode=mode if opset >= 20 else torch_mode,
         padding_mode=padding,
@@ -65,7 +64,7 @@ def _grid_sample(
     )
 
 
-def _affine_grid(dtype: str) -> Case:
+def _affine_grid(dtype: str) -> ProbeCase:
     size = [2, 3, 5, 6]
     return one_operator(
         "AffineGrid",
@@ -75,7 +74,7 @@ def _affine_grid(dtype: str) -> Case:
     )  # fmt: skip
 
 
-def _col2im(dtype: str) -> Case:
+def _col2im(dtype: str) -> ProbeCase:
     return one_operator(
         "Col2Im",
         {"x": normal(2, 27, 30), "image": np.array([5, 6]), "block": np.array([3, 3])},
@@ -84,7 +83,7 @@ def _col2im(dtype: str) -> Case:
     )  # fmt: skip
 
 
-def _resize(dtype: str, antialias: int) -> Case:
+def _resize(dtype: str, antialias: int) -> ProbeCase:
     """To half the size; PyTorch's antialiasing leaves out what lies outside the image."""
 
     def expect(x: torch.Tensor, *_: Any) -> torch.Tensor:
@@ -104,7 +103,7 @@ def _resize(dtype: str, antialias: int) -> Case:
     return case
 
 
-def _deform_conv(dtype: str) -> Case:
+def _deform_conv(dtype: str) -> ProbeCase:
     """3x3, padding 1, two channels an offset group."""
 
     def expect(x: torch.Tensor, weight: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
@@ -125,7 +124,7 @@ def _deform_conv(dtype: str) -> Case:
     )
 
 
-def _scatter_nd(dtype: str) -> Case:
+def _scatter_nd(dtype: str) -> ProbeCase:
     index = np.array([[1], [0], [1]])
 
     def expect(x: torch.Tensor, where: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
@@ -137,7 +136,7 @@ def _scatter_nd(dtype: str) -> Case:
     )  # fmt: skip
 
 
-def _scatter_elements(dtype: str) -> Case:
+def _scatter_elements(dtype: str) -> ProbeCase:
     index = np.array([[1, 0, 1, 3, 3]])
 
     def expect(x: torch.Tensor, where: torch.Tensor, update: torch.Tensor) -> torch.Tensor:

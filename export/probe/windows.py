@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper
 
-from .case import DTYPES, NODE, Case, model_of, normal, one_operator
+from .case import DTYPES, NODE, ProbeCase, model_of, normal, one_operator
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[ProbeCase]:
     """All of them, FP32 first, each with free sizes where that is in doubt."""
     for dtype in ("float32", "float16"):
         for free in (0, 1):
@@ -32,7 +32,7 @@ def cases() -> Iterator[Case]:
             yield _loop(dtype, condition)
 
 
-def _one_hot_conv(dtype: str, free: int) -> Case:
+def _one_hot_conv(dtype: str, free: int) -> ProbeCase:
     """F.unfold by a grouped Conv whose kernels are unit vectors."""
     kernel = np.tile(np.eye(9, dtype=np.float32).reshape(9, 1, 3, 3), (4, 1, 1, 1))
 
@@ -42,12 +42,12 @@ def _one_hot_conv(dtype: str, free: int) -> Case:
 
     return one_operator(
         "Conv", {"x": normal(2, 4, 6, 5), "kernel": kernel}, expect, dtype=dtype, constants=["kernel"],
-        free={"x": (0, 2, 3)} if free else None, facts={"kernel": "one-hot", "grouped": 1, "free": free},
+        facts={"kernel": "one-hot", "grouped": 1, "free": free},
         group=4, pads=[1, 1, 1, 1],
     )  # fmt: skip
 
 
-def _conv_transpose(dtype: str, free: int) -> Case:
+def _conv_transpose(dtype: str, free: int) -> ProbeCase:
     """F.fold by a grouped ConvTranspose whose kernels are unit vectors."""
     kernel = np.tile(np.eye(9, dtype=np.float32).reshape(9, 1, 3, 3), (4, 1, 1, 1))
 
@@ -56,27 +56,27 @@ def _conv_transpose(dtype: str, free: int) -> Case:
 
     return one_operator(
         "ConvTranspose", {"x": normal(2, 36, 6, 5), "kernel": kernel}, expect, dtype=dtype, constants=["kernel"],
-        free={"x": (0, 2, 3)} if free else None, facts={"kernel": "one-hot", "grouped": 1, "free": free},
+        facts={"kernel": "one-hot", "grouped": 1, "free": free},
         group=4, pads=[1, 1, 1, 1],
     )  # fmt: skip
 
 
-def _pad(dtype: str, free: int) -> Case:
+def _pad(dtype: str, free: int) -> ProbeCase:
     inputs = {"x": normal(2, 3, 6, 5), "pads": np.array([0, 0, 1, 2, 0, 0, 3, 1])}
     return one_operator(
         "Pad", inputs, lambda x, _: F.pad(x, (2, 1, 1, 3)), dtype=dtype, constants=["pads"],
-        free={"x": (0, 2, 3)} if free else None, facts={"free": free},
+        facts={"free": free},
     )  # fmt: skip
 
 
-def _einsum(dtype: str, equation: str, first: tuple[int, ...], second: tuple[int, ...]) -> Case:
+def _einsum(dtype: str, equation: str, first: tuple[int, ...], second: tuple[int, ...]) -> ProbeCase:
     return one_operator(
         "Einsum", {"a": normal(*first), "b": normal(*second)}, lambda a, b: torch.einsum(equation, a, b),
         dtype=dtype, facts={"equation": equation}, equation=equation,
     )  # fmt: skip
 
 
-def _top_k(dtype: str) -> Case:
+def _top_k(dtype: str) -> ProbeCase:
     case = one_operator(
         "TopK", {"x": normal(3, 9), "k": np.array([4])}, lambda x, _: x.topk(4).values, dtype=dtype, constants=["k"]
     )
@@ -84,14 +84,14 @@ def _top_k(dtype: str) -> Case:
     return case
 
 
-def _gather_elements(dtype: str) -> Case:
+def _gather_elements(dtype: str) -> ProbeCase:
     places = np.random.default_rng(6).integers(0, 6, (2, 4))
     return one_operator(
         "GatherElements", {"x": normal(2, 6), "places": places}, lambda x, at: x.gather(1, at), dtype=dtype, axis=1
     )
 
 
-def _if(dtype: str) -> Case:
+def _if(dtype: str) -> ProbeCase:
     """Two branches of one shape, chosen by the data."""
     x = normal(2, 6)
     kind = DTYPES[dtype]
@@ -109,10 +109,10 @@ def _if(dtype: str) -> Case:
     model = model_of(nodes, inputs, {"x": dtype, "zero": dtype}, rank=2, opset=18, dtype=dtype, constants=["zero"])
     feed = x.astype(dtype)
     wide = feed.astype(np.float64)
-    return Case("If", 18, {"dtype": dtype}, model, {"x": feed}, np.maximum(wide, 0) if wide.sum() > 0 else -wide)
+    return ProbeCase("If", 18, {"dtype": dtype}, model, {"x": feed}, np.maximum(wide, 0) if wide.sum() > 0 else -wide)
 
 
-def _loop(dtype: str, condition: int) -> Case:
+def _loop(dtype: str, condition: int) -> ProbeCase:
     """A state of one shape, carried round a number of trips that the graph computes; ``condition``: the input is given."""
     x = normal(2, 6)
     kind = DTYPES[dtype]
@@ -134,4 +134,6 @@ def _loop(dtype: str, condition: int) -> Case:
     model = model_of(nodes, {"x": x}, {"x": dtype}, rank=2, opset=18, dtype=dtype, free={"x": (0,)})
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "go_on"))
     feed = x.astype(dtype)
-    return Case("Loop", 18, {"dtype": dtype, "condition": condition}, model, {"x": feed}, feed.astype(np.float64) * 4)
+    return ProbeCase(
+        "Loop", 18, {"dtype": dtype, "condition": condition}, model, {"x": feed}, feed.astype(np.float64) * 4
+    )

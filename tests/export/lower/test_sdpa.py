@@ -7,7 +7,7 @@ import onnx_graphsurgeon as gs
 import pytest
 
 from attnexport.export.graph.builder import GraphBuilder
-from attnexport.export.lower.sdpa import Parts, bias, empty_rows, scaled
+from attnexport.export.lower.sdpa import SdpaInputs, bias, empty_rows, scaled
 
 
 def tensor(name: str, shape, dtype=np.float32) -> gs.Variable:
@@ -23,7 +23,7 @@ def node_of(mask=None, keep=None, **attrs) -> gs.Node:
 
 def made(node: gs.Node) -> tuple[GraphBuilder, list[str], object]:
     """The emitter, the operators of bias and empty rows, and what tells the empty rows."""
-    emit, parts = GraphBuilder(node, set(), 18), Parts.of(node)
+    emit, parts = GraphBuilder(node, set(), 18), SdpaInputs.of(node)
     empty = empty_rows(emit, parts, bias(emit, parts, 5, 7))
     return emit, [inner.op for inner in emit.nodes], empty
 
@@ -59,17 +59,17 @@ def test_what_is_made_of_the_masks(given, operators) -> None:
 def test_the_scale_is_split(scale, query, key) -> None:
     node = node_of(scale=scale)
     emit = GraphBuilder(node, set(), 18)
-    scaled(emit, Parts.of(node))
+    scaled(emit, SdpaInputs.of(node))
     assert [inner.inputs[1].values.item() for inner in emit.nodes] == [query, key]
 
 
 def test_an_absent_scale_is_1_and_absent_masks_are_none() -> None:
-    parts = Parts.of(node_of())
+    parts = SdpaInputs.of(node_of())
     assert (parts.scale, parts.mask, parts.keep) == (1.0, None, None)
     node = node_of()
     node.inputs.pop()
     node.inputs.pop()
-    assert Parts.of(node).keep is None
+    assert SdpaInputs.of(node).keep is None
     emit = GraphBuilder(node, set(), 18)
     assert scaled(emit, parts) == (parts.query, parts.key) and not emit.nodes
 
@@ -77,4 +77,4 @@ def test_an_absent_scale_is_1_and_absent_masks_are_none() -> None:
 def test_an_unknown_rank_is_refused() -> None:
     node = node_of()
     node.inputs[1].shape = None
-    assert Parts.of(node).refusal() == "the rank of key is not known"
+    assert SdpaInputs.of(node).refusal() == "the rank of key is not known"

@@ -12,7 +12,7 @@ from attnexport.errors import InputError, MissingBackendError
 from attnexport.export import probe as probing
 from attnexport.export.engine import find_flavour
 from attnexport.export.probe import cases, differences, keep, probe
-from attnexport.export.probe.case import Case
+from attnexport.export.probe.case import ProbeCase
 from attnexport.export.probe.on_ort import OrtProbe
 from attnexport.export.probe.on_tensorrt import TensorRTProbe
 from attnexport.export.probe.outcome import judge
@@ -28,7 +28,7 @@ REQUIRED = {
 }  # fmt: skip
 
 
-def case_of(op: str, **facts) -> Case:
+def case_of(op: str, **facts) -> ProbeCase:
     return next(case for case in ALL if case.op == op and facts.items() <= case.facts.items())
 
 
