@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from pairwise import beyond_pairs
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -13,8 +14,11 @@ LONGEST = ("tests/sweep/test_sweep.py", "tests/models/test_export_registry.py", 
 """Minutes each: begun at the end, one of them would keep one worker busy while the others have nothing left."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The order of files, in which the workers take them; inside a file the order stays."""
+    """Leave the rest of pairwise grids to the sweep; order the files, as workers take them. Inside a file the order stays."""
+    for item in beyond_pairs(items):
+        item.add_marker(pytest.mark.sweep)
     items.sort(key=lambda item: 0 if item.nodeid.startswith(LONGEST) else 1)
 
 

@@ -38,6 +38,7 @@ def test_axes_one_after_the_other_are_the_pooling_of_a_volume(rule) -> None:
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-14)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("rule", POOLS)
 @pytest.mark.parametrize(("size", "count"), LENGTHS)
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from attnexport.export.domain import grid_sample_3d
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
 @pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
 @pytest.mark.parametrize("align_corners", [0, 1])

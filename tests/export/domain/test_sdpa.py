@@ -50,6 +50,7 @@ def single(values: dict[str, np.ndarray | None]) -> dict[str, np.ndarray | None]
     return {n: x.astype(np.float32) if x is not None and x.dtype == np.float64 else x for n, x in values.items()}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("causal", [0, 1])
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("batch", BATCHES, ids=str)

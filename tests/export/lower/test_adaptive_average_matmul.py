@@ -15,6 +15,7 @@ def inputs(axis: int, size: int, count: int, dtype=np.float32, rank=4, other=3) 
     return {"x": x.astype(dtype), "output_size": np.array([count])}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("size", "count"), LENGTHS)
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])
 @pytest.mark.parametrize("constants", [(), ("output_size",)], ids=["given", "constant"])
@@ -48,6 +49,7 @@ def test_other_types(dtype, lowered) -> None:
         form.check(given, atol=2e-3 if dtype == np.float16 else 1e-7)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("axis", [1, 2, 3])
 @pytest.mark.parametrize("dynamic", [{"x0"}, {"x0", "x2", "x3"}], ids=["batch", "space"])

@@ -46,6 +46,7 @@ def test_refusals(op, name, lowered) -> None:
     }
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("op", [entry[0] for entry in OPERATORS])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("count", [4, 1])

@@ -16,6 +16,7 @@ def inputs(size, dtype=np.float32) -> dict[str, np.ndarray]:
     return {"theta": theta.astype(dtype), "size": np.array(size)}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("align_corners", [0, 1])
@@ -54,6 +55,7 @@ def test_half_precision_keeps_positions_exact_until_they_are_stored(rule, lowere
     assert divided == [onnx.TensorProto.FLOAT] * 2
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("constants", [(), ("size",)], ids=["given", "constant"])

@@ -25,6 +25,7 @@ def inputs(attrs, batch=2, channels=3, size=(8, 9), dtype=np.float32) -> dict[st
     return {"cols": cols, "output_size": np.array(size)}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("attrs", WINDOWS)
 @pytest.mark.parametrize("constants", [(), ("output_size",)], ids=["given", "constant"])
 @pytest.mark.parametrize("dynamic", [False, {"cols0", "cols2"}, True], ids=["static", "dynamic", "channels too"])
@@ -89,6 +90,7 @@ def test_strides_and_dilation_along_one_axis_are_refused_for_tensorrt(attrs, low
     assert form.applied.refused["col2im_conv_transpose"] == reason
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("constants", [(), ("output_size",)], ids=["given", "constant"])
 @pytest.mark.parametrize("attrs", [WINDOWS[1], WINDOWS[4], WINDOWS[5]], ids=["one layer", "strided", "by axis"])

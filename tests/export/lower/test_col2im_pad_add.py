@@ -22,6 +22,7 @@ def inputs(attrs, batch=2, channels=3, size=(8, 9), dtype=np.float32) -> dict[st
     return {"cols": cols, "output_size": np.array(size)}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("attrs", WINDOWS)
 @pytest.mark.parametrize("constants", [(), ("output_size",)], ids=["given", "constant"])
 @pytest.mark.parametrize("dynamic", [False, {"cols0", "cols2"}, True], ids=["static", "dynamic", "channels too"])

@@ -43,6 +43,7 @@ def inputs(
 FREE = {"x0", "x2", "x3", "offset0", "offset2", "offset3", "mask0", "mask2", "mask3"}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("attrs", GEOMETRIES)
 @pytest.mark.parametrize("extra", [(), ("mask",), ("mask", "bias")], ids=str)
 @pytest.mark.parametrize("dynamic", [False, FREE], ids=["static", "dynamic"])

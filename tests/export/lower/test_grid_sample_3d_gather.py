@@ -14,6 +14,7 @@ def inputs(batch=2, space=(3, 4, 5), out=(2, 3, 4), dtype=np.float32) -> dict[st
     return {"x": x.astype(dtype), "grid": grid.astype(dtype)}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
 @pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
 @pytest.mark.parametrize("align_corners", [0, 1])

@@ -52,6 +52,7 @@ def truth(inputs: dict[str, np.ndarray], mode: str, padding: str, align: int) ->
     return F.grid_sample(x, grid, mode, padding, bool(align)).numpy()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("padding", "align"), RULES)
 @pytest.mark.parametrize(("form", "mode"), PLANAR)
 @pytest.mark.parametrize("channels", [2, 64], ids=["few channels", "many channels"])
@@ -68,6 +69,7 @@ def test_images(form, mode, padding, align, channels, lowered) -> None:
         np.testing.assert_allclose(model.run(inputs), truth(inputs, mode, padding, align), rtol=0, atol=2e-4)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("padding", "align"), RULES)
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
 @pytest.mark.parametrize("channels", [2, 64], ids=["few channels", "many channels"])

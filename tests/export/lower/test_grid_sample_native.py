@@ -46,6 +46,7 @@ def test_the_kernel_that_works_out_each_tap_per_channel_is_left_for_many_channel
     assert reason.startswith("valid, but slower")
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
 @pytest.mark.parametrize("padding_mode", ["zeros", "border"])
 @pytest.mark.parametrize("align_corners", [0, 1])
@@ -112,6 +113,7 @@ def test_of_two_types_neither_coordinates_nor_pixels_lose_anything(dtypes, mode,
     builds(form, given)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
 @pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])

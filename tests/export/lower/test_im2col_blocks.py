@@ -15,6 +15,7 @@ def image(*shape: int, dtype=np.float32) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape).astype(dtype)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("attrs", [TILES, WHOLE])
 @pytest.mark.parametrize("dynamic", [False, True, {"x0"}, {"x2", "x3"}])
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 3, 9, 11)])

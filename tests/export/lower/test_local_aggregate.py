@@ -33,6 +33,7 @@ def free(*axes: int) -> set[str]:
     return {f"{name}{axis}" for name in ("weights", "value") for axis in (0, *axes)}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(
     ("form", "name"), [(f, n) for f in FORMS for n in SPACES if f == FORMS[0] or n not in ONE_COLUMN]
 )

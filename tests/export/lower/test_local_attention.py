@@ -72,6 +72,7 @@ def bias_of(kind: str, attrs, heads: int, count: list[int], batch: int = 2) -> n
     return mask
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("form", "name"), each(*SPACES))
 @pytest.mark.parametrize("heads", HEADS, ids=str)
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
@@ -84,6 +85,7 @@ def test_every_window(form, name, heads, dynamic, lowered) -> None:
     assert not model.op_types() & {"Gather", "GatherND", "GatherElements", "ScatterND", "ScatterElements"}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("compose", "scale"), [("squared_difference", -0.5), ("absolute_difference", -1.0)])
 @pytest.mark.parametrize("heads", HEADS, ids=str)
@@ -106,6 +108,7 @@ def test_differences(form, compose, scale, heads, relative, lowered) -> None:
     model.check(inputs, atol=3e-6)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("kind", ["per head", "everywhere", "one row", "mask"])
 @pytest.mark.parametrize(("form", "name"), each("1-d", "uneven", "3-d"))
 @pytest.mark.parametrize("heads", [(2, 3, 4), (40, 1, 1)], ids=str)
@@ -119,6 +122,7 @@ def test_bias(kind, form, name, heads, constant, lowered) -> None:
     model.check(inputs, atol=3e-6)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("heads", [(2, 3, 4), (3, 1, 1), (40, 1, 1)], ids=str)
 @pytest.mark.parametrize("shared", [False, True], ids=["per head", "shared"])
 @pytest.mark.parametrize(("form", "constant"), [(FORMS[0], False), (FORMS[0], True), (FORMS[1], True)])
@@ -238,6 +242,7 @@ def test_slices_of_a_window_of_three_by_five(form, slices, lowered) -> None:
     assert sum(node.op_type == "Slice" for node in model.model.graph.node) == slices
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize(("name", "heads"), list(product(["2-d", "uneven"], [(2, 3, 4), (32, 1, 1)])), ids=str)
 @pytest.mark.parametrize("form", FORMS)

@@ -57,6 +57,7 @@ def block(monkeypatch):
     return use
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("shape", BLOCKS, ids=str)
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
@@ -70,6 +71,7 @@ def test_every_block_and_window(name, shape, dynamic, lowered, block) -> None:
     assert not form.op_types() & {"Gather", "GatherND", "GatherElements", "ScatterND", "ScatterElements"}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("shape", BLOCKS, ids=str)
 @pytest.mark.parametrize(("kind", "matmuls"), [("rows and columns", 5), ("summed", 5), ("any", 3)])
 @pytest.mark.parametrize("biased", [False, True])

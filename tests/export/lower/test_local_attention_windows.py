@@ -41,6 +41,7 @@ def free(*axes: int) -> set[str]:
     return {f"{name}{axis}" for name in ("query", "key", "value") for axis in (0, *axes)}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("heads", HEADS, ids=str)
 @pytest.mark.parametrize(("compose", "scale"), COMPOSITIONS)

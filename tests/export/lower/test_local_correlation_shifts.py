@@ -28,6 +28,7 @@ def free(*axes: int) -> set[str]:
     return {f"{name}{axis}" for name in ("query", "key") for axis in (0, *axes)}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("compose", ["product", "squared_difference", "absolute_difference"])
 @pytest.mark.parametrize("channels", [1, 3])

@@ -42,6 +42,7 @@ def free(rank: int, *more: str) -> set[str]:
     )
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
@@ -106,6 +107,7 @@ def test_the_quicker_form(lowered) -> None:
         assert chosen.applied.lowering == wanted
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["volo", "volo strided", "gaps"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])

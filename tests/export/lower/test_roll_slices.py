@@ -10,6 +10,7 @@ def inputs(shift: int, shape=(2, 7, 3), dtype=np.float32) -> dict[str, np.ndarra
     return {"x": np.random.default_rng(0).standard_normal(shape).astype(dtype), "shift": np.array([shift])}
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("shift", [-15, -7, -1, 0, 1, 3, 7, 100])
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])

@@ -24,6 +24,7 @@ def draw(batch=(2, 4), *, mask: str = "", dtype=np.float32, groups: int = 1, row
     }
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dynamic", [True, False])
 @pytest.mark.parametrize("causal", [0, 1])
 @pytest.mark.parametrize("mask", ["", "float", "bool", "float empty", "bool empty", "float bool empty"])
@@ -34,6 +35,7 @@ def test_ranks_masks_and_order(batch, mask, causal, dynamic, lowered) -> None:
     form.check(inputs, 2e-6)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dynamic", [True, False])
 @pytest.mark.parametrize("mask", ["", "bool empty"])
 @pytest.mark.parametrize(("batch", "groups"), [((2, 4), 2), ((6,), 3), ((2, 3, 4), 4)])

@@ -12,6 +12,7 @@ def values(*shape: int, dtype=np.float32) -> np.ndarray:
     return (np.arange(np.prod(shape)).reshape(shape) % 997).astype(dtype)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize(("size", "step"), [(2, 2), (4, 2), (6, 4), (3, 6), (5, 5)])
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])

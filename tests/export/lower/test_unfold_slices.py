@@ -10,6 +10,7 @@ def values(*shape: int, dtype=np.float32) -> np.ndarray:
     return (np.arange(np.prod(shape)).reshape(shape) % 97).astype(dtype)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])
 @pytest.mark.parametrize(("size", "step"), [(1, 1), (3, 1), (3, 2), (2, 2), (2, 3)])
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
