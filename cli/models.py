@@ -24,4 +24,4 @@ def models(
 
     with ConsoleReporter(silent=json_output) as reporter:
         rows = catalogue(name, reporter)
-    show_models(rows, one=name is not None, as_json=json_output)
+    show_models(rows, single=name is not None, as_json=json_output)

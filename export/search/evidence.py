@@ -119,5 +119,5 @@ class Evidence:
         torch = np.concatenate([run.torch[name] for run in self.runs])
         results_of_all = np.concatenate([result[name] for result in results])
         margin = float(np.abs(torch.astype(np.float64) - reference).max())
-        top = top_k(reference, results_of_all, 1, own_max_error=margin)
+        top = top_k(reference, results_of_all, 1, torch_max_error=margin)
         return top.disagreements - top.within_margin

@@ -41,9 +41,9 @@ class Blame:
     """The stage where an error arises, by its name on the console (``lower``, ``fp16``), and the PyTorch module
     (``layer1.0.attn``), its class and its source line.
 
-    ``node`` is the first node after which the stage's values part from those of the step before; ``detail`` what the
-    stage made of it, or the kernel of the runtime that errs. All are empty where only the stage is known: nobody sees
-    into an engine.
+    ``node`` is the first node after which the stage's values differ from those of the step before;
+    ``detail`` is the stage's rewrite of it, or the runtime's kernel with the error. All are empty if
+    only the stage is known, as for an engine, whose inside is not visible.
     """
 
     stage: str
@@ -65,10 +65,10 @@ class Blame:
 
 @dataclass(frozen=True)
 class Attribution:
-    """The way of one output to one ``variant`` (``onnx-fp32``, ``emulated-fp16``, ``engine-fp16`` …).
+    """The errors of one output on its path to one ``variant`` (``onnx-fp32``, ``emulated-fp16``, ``engine-fp16`` …).
 
-    Measured on ``cases``, a few of the verification's. ``blame`` is None where the variant passes its gates; ``notes`` say
-    which step could not be run apart, and why.
+    Measured on ``cases``, some cases of the verification. ``blame`` is None if the variant passes its gates; ``notes`` name
+    the steps that could not run separately, with the reason.
     """
 
     variant: str
@@ -79,7 +79,7 @@ class Attribution:
     notes: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """``capture 0.93x  rewrite +0.00x  lower +0.10x  fp16 0.60x``: ratios, and what was added to them."""
+        """``capture 0.93x  rewrite +0.00x  lower +0.10x  fp16 0.60x``: ratios, and their increases."""
         parts: list[str] = []
         before = ""
         for step in self.steps:

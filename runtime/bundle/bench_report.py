@@ -96,7 +96,7 @@ class LatencyTarget:
 class Entrant:
     """A contender, and what became of it: ``state`` is measured, absent, failed or wrong, with the reason.
 
-    ``error``: rms difference from the proved FP32 model over that model's rms, the largest output and point.
+    ``error``: rms difference from the verified FP32 model over that model's rms, the largest output and point.
     ``opened``: seconds to load or compile it for the first point. ``device``: cpu or cuda.
     """
 
@@ -185,10 +185,10 @@ class BenchReport:
     @classmethod
     def from_json(cls, value: Any) -> BenchReport:
         """The inverse of :meth:`to_json`. Raises InputError for another format or version, and for the first wrong field."""
-        found = value.get("format") if isinstance(value, dict) else None
-        if found != FORMAT:
+        name = value.get("format") if isinstance(value, dict) else None
+        if name != FORMAT:
             raise InputError(
-                f"the file has format {found!r} and not {FORMAT!r}", "give what attnexport bench --json wrote"
+                f"the file has format {name!r} and not {FORMAT!r}", "give what attnexport bench --json wrote"
             )
         if value.get("schema") != SCHEMA:
             raise InputError(

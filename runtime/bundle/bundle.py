@@ -68,13 +68,13 @@ class StoredBundle:
         """The path of a listed file. Raise BundleError if it is not listed or missing."""
         if relative not in self.manifest.files:
             raise BundleError(f"{self.path} lists no file {relative!r}", f"it has {', '.join(self.manifest.files)}")
-        found = self.path / relative
-        if not found.is_file():
+        file = self.path / relative
+        if not file.is_file():
             raise BundleError(f"file {relative!r} of {self.path} is missing", "copy the whole bundle again")
-        return found
+        return file
 
     def part(self, name: str) -> StoredBundle:
-        """Open a part as a bundle. Raise BundleError if there is no part of that name."""
+        """Open a part as a bundle. Raise BundleError if the bundle does not have that part."""
         parts = self.manifest.parts
         if name not in parts:
             raise BundleError(f"{self.path} has no part {name!r}", f"it has {', '.join(parts) or 'none'}")
@@ -87,14 +87,14 @@ class StoredBundle:
     def verify_files(self) -> None:
         """Compare the directory with the manifest. Raise BundleError for the first file missing, changed, or not listed."""
         for relative, record in self.manifest.files.items():
-            found = self.file(relative)
-            size = found.stat().st_size
+            file = self.file(relative)
+            size = file.stat().st_size
             if size != record.bytes:
                 raise BundleError(
                     f"file {relative!r} of {self.path} has {size} bytes and the manifest says {record.bytes}",
                     "copy the whole bundle again",
                 )
-            if (digest := sha256_of(found)) != record.sha256:
+            if (digest := sha256_of(file)) != record.sha256:
                 raise BundleError(
                     f"file {relative!r} of {self.path} has changed: sha256 {digest[:12]}… and the manifest says "
                     f"{record.sha256[:12]}…",

@@ -74,10 +74,10 @@ def _join(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
-def _wrong(where: str, wanted: str, value: Any) -> BundleError:
+def _wrong(where: str, expected: str, value: Any) -> BundleError:
     shown = repr(value)
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    return BundleError(f"field {where!r} must be {wanted}, not {shown}", "export the bundle again")
+    return BundleError(f"field {where!r} must be {expected}, not {shown}", "export the bundle again")
 
 
 _WORDS = {str: "a string", bool: "true or false", int: "an integer", float: "a number"}

@@ -1,4 +1,4 @@
-"""Where a stage parts from the original: the verdict per output, the errors module by module, the place, and what reproduces it."""
+"""The result of ``attnexport debug``: the verdict per output, errors by module, the place, and a reproducer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .codec import encode_fields
 class OutputError:
     """One output of a stage on one case: its relative error, and that as a multiple of PyTorch's at ``precision``.
 
-    ``fault`` says what is wrong with it; empty where it passes.
+    ``fault`` describes a failure; empty if the output passes.
     """
 
     stage: str
@@ -45,10 +45,10 @@ class TensorError:
 
 @dataclass(frozen=True)
 class ModuleDivergence:
-    """One module, by the nodes that are its own: the largest relative error among the tensors that come in and that go out.
+    """The nodes of one module: the largest relative errors of the tensors that enter and leave it.
 
-    ``entering`` is None where nothing that comes in could be compared (the model's inputs are exact: 0), ``leaving``
-    where nothing that goes out could. ``type``: what its nodes compute in.
+    ``entering`` is None if no entering tensor could be compared (the model's inputs are exact: 0),
+    ``leaving`` likewise. ``type``: the element type in which its nodes compute.
     """
 
     module: str
@@ -62,7 +62,7 @@ class ModuleDivergence:
 
     @property
     def growth(self) -> float | None:
-        """Error out over error in; None where one is not known or nothing came in."""
+        """Leaving error over entering error; None if one is unknown or no tensor enters."""
         if self.entering is None or self.leaving is None:
             return None
         if self.entering == self.leaving:
@@ -72,9 +72,10 @@ class ModuleDivergence:
 
 @dataclass(frozen=True)
 class Reproducer:
-    """The folder of files that shows a fault alone: ``nodes`` of the stage's graph from the original's tensors ``feeds`` to ``tensor``.
+    """A folder of files that reproduces a fault: ``nodes`` nodes of the stage, from ``feeds`` to ``tensor``.
 
-    ``relative`` is its error there and ``allowed`` what it may be; ``command`` runs it.
+    ``feeds`` are tensors of the original. ``relative`` is the error, ``allowed`` its limit;
+    ``command`` runs it.
     """
 
     folder: str
@@ -88,9 +89,9 @@ class Reproducer:
 
 @dataclass(frozen=True)
 class Divergence:
-    """What ``attnexport debug`` found in one stage, on one case. ``place`` is None where every output passes.
+    """The comparison of one stage with the original, on one case. ``place`` is None if every output passes.
 
-    ``reference``: what the tensors were held against; ``notes``: what the user should know.
+    ``reference``: with which values the tensors are compared; ``notes``: remarks for the user.
     """
 
     stage: str
@@ -107,7 +108,7 @@ class Divergence:
 
     @property
     def passed(self) -> bool:
-        """Whether every output of every stage that was looked at passes."""
+        """Whether every output of every compared stage passes."""
         return not any(output.fault for output in self.outputs)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``golden.npz``: inputs and their true outputs, so that a device can prove parity again without torch.
+"""``golden.npz``: inputs and their reference outputs, so that a device can verify parity again without torch.
 
 Plain NumPy arrays, never pickles. The keys::
 

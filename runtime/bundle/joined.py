@@ -29,7 +29,9 @@ def joined(whole: Manifest, parts: Mapping[str, Manifest]) -> Manifest:
             for entry in part.graph_rewrites
         ),
         operators={
-            f"{whole.parts[name]}/{file}": own for name, part in parts.items() for file, own in part.operators.items()
+            f"{whole.parts[name]}/{file}": operators
+            for name, part in parts.items()
+            for file, operators in part.operators.items()
         },
         precision=Precision(
             tuple(

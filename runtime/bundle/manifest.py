@@ -81,9 +81,9 @@ class Manifest:
 
         Raises BundleError for another format or version, and for the first field that is missing, unknown or of a wrong kind.
         """
-        found = value.get("format") if isinstance(value, dict) else None
-        if found != FORMAT:
-            raise BundleError(f"the manifest has format {found!r} and not {FORMAT!r}", "give a bundle of attnexport")
+        name = value.get("format") if isinstance(value, dict) else None
+        if name != FORMAT:
+            raise BundleError(f"the manifest has format {name!r} and not {FORMAT!r}", "give a bundle of attnexport")
         if type(value.get("schema")) is not int or value["schema"] not in READABLE:
             versions = " and ".join(map(str, READABLE))
             raise BundleError(

@@ -132,7 +132,7 @@ class SearchRecord:
 class Precision:
     """The decisions of the FP16 stage: nodes kept in FP32, and counts such as ``{"float16": 41, "float32": 9}``.
 
-    ``search``: how they were found, None where the rules alone decided.
+    ``search``: how they were found, None if only the rules decided.
     """
 
     kept: tuple[KeptNode, ...] = ()
@@ -144,7 +144,7 @@ class Precision:
 class AttentionRecord:
     """An output that is an attention map (``--outputs attention``).
 
-    ``module`` is the path of the module that it is of, ``type`` its class. ``kind`` says what the map is: gate, tokens,
+    ``module`` is the path of its module, ``type`` that module's class. ``kind`` is the kind of map: gate, tokens,
     channels, window or grid (see ``models/attention/attention_map.py``); ``detail`` holds a window's ``stride`` and a
     grid's ``align_corners``.
     """
@@ -158,10 +158,10 @@ class AttentionRecord:
 
 @dataclass(frozen=True)
 class SamplesRecord:
-    """The real inputs that parity was proved on, beside the random ones.
+    """The real inputs on which parity was verified, beside the random ones.
 
-    ``source``: the name of the file or folder; ``images``: how pictures were made into arrays (``mean``, ``std``,
-    ``size`` as (H, W), ``classes`` by label), empty where they were arrays.
+    ``source``: the name of the file or folder; ``images``: how pictures become arrays (``mean``, ``std``,
+    ``size`` as (H, W), ``classes`` by label), empty for samples that are arrays.
     """
 
     source: str

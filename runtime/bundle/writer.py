@@ -44,11 +44,11 @@ class BundleFolder:
         return StoredBundle.open(self.path)  # what is published can be opened
 
     def _records(self, roles: Mapping[str, str]) -> dict[str, FileRecord]:
-        found = [name for name in files_below(self.path) if name != MANIFEST]
-        if absent := [name for name in roles if name not in found]:
+        names = [name for name in files_below(self.path) if name != MANIFEST]
+        if absent := [name for name in roles if name not in names]:
             raise BundleError(f"file {absent[0]!r} was added to {self._name} and not written")
         records = {}
-        for name in found:
+        for name in names:
             file = self.path / name
             if file.is_symlink() or not file.is_file():
                 raise BundleError(f"{name!r} of {self._name} is not a plain file", "write a copy instead")

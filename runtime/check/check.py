@@ -63,7 +63,7 @@ def _check_models(bundle: StoredBundle, cases: Sequence[GoldenCase], note: Calla
             f"{bundle.path} has no parity records, so there is nothing to verify", "export the bundle again"
         )
     stages: dict[tuple[str, str], list[ParityRecord]] = {}
-    for record in (*bundle.manifest.parity, *_unproved_engines(bundle)):
+    for record in (*bundle.manifest.parity, *_unverified_engines(bundle)):
         stages.setdefault((record.stage, record.file), []).append(record)
     return [row for records in stages.values() for row in _check_stage(bundle, records, cases, note)]
 
@@ -83,19 +83,19 @@ def _check_case(bundle: StoredBundle, case: GoldenCase) -> None:
         )
 
 
-def _unproved_engines(bundle: StoredBundle) -> list[ParityRecord]:
+def _unverified_engines(bundle: StoredBundle) -> list[ParityRecord]:
     """Parity records for engines that were built without a GPU: those of the models of their precision."""
-    proved = {record.file for record in bundle.manifest.parity}
-    found = []
+    verified = {record.file for record in bundle.manifest.parity}
+    records = []
     for engine in bundle.manifest.engines:
-        if engine.file in proved:
+        if engine.file in verified:
             continue
         precision = _PRECISIONS.get(engine.precision, engine.precision)
         like = {r.output: r for r in reversed(bundle.manifest.parity) if r.precision == precision}
         if not like:
             raise BundleError(f"engine {engine.file!r} has no {precision} parity records", "export the bundle again")
-        found += [replace(r, stage=f"engine-{engine.precision}", file=engine.file) for r in like.values()]
-    return found
+        records += [replace(r, stage=f"engine-{engine.precision}", file=engine.file) for r in like.values()]
+    return records
 
 
 def _check_stage(

@@ -40,7 +40,7 @@ def check_decodes(bundle: StoredBundle, note: Callable[[str], None]) -> list[Che
     records = [record for record in facts.parity if record.width == 1]
     if not records:
         raise BundleError(f"{bundle.path} has no decode to verify", "export the bundle again")
-    return [_check(parts, facts, record, cases, note) for record in (*records, *_unproved(parts, records))]
+    return [_check(parts, facts, record, cases, note) for record in (*records, *_unverified(parts, records))]
 
 
 def _check_case(bundle: StoredBundle, facts: DecodeRecord, case: GoldenCase) -> None:
@@ -53,19 +53,20 @@ def _check_case(bundle: StoredBundle, facts: DecodeRecord, case: GoldenCase) -> 
         raise BundleError(f"{where} has tokens {tokens.shape} and margins {margins.shape}", "export the bundle again")
 
 
-def _unproved(parts: Mapping[str, StoredBundle], records: Sequence[DecodeAgreement]) -> list[DecodeAgreement]:
+def _unverified(parts: Mapping[str, StoredBundle], records: Sequence[DecodeAgreement]) -> list[DecodeAgreement]:
     """Records for engines that were built without a GPU, with the ties of the models of their precision."""
-    found = []
-    proved = {file for record in records for file in record.files.values()}
+    unverified = []
+    verified = {file for record in records for file in record.files.values()}
     engines = [{engine.precision: engine.file for engine in part.manifest.engines} for part in parts.values()]
     for precision in set.intersection(*map(set, engines)):
         files = {
-            name: f"{part.path.name}/{own[precision]}" for (name, part), own in zip(parts.items(), engines, strict=True)
+            name: f"{part.path.name}/{files_of[precision]}"
+            for (name, part), files_of in zip(parts.items(), engines, strict=True)
         }
         like = next((r for r in records if r.stage.endswith(precision)), None)
-        if like is not None and not proved & set(files.values()):
-            found.append(replace(like, stage=f"engine-{precision}", files=files))
-    return found
+        if like is not None and not verified & set(files.values()):
+            unverified.append(replace(like, stage=f"engine-{precision}", files=files))
+    return unverified
 
 
 def _check(
@@ -78,7 +79,7 @@ def _check(
     try:
         with ExitStack() as stack:
             decoder, how = open_form(parts, facts, record, stack, note)
-            found = [
+            agreements = [
                 agree(
                     case.reference[TOKENS],
                     as_rows(decoder.greedy(case.feeds[decoder.source.name]), facts.end, facts.limit),
@@ -90,7 +91,7 @@ def _check(
         return _row(record, NOT_RUN, error.problem, "")
     except AttnexportError as error:
         return _row(record, FAILED, error.problem, "")
-    total = joined(found)
+    total = joined(agreements)
     reason = "" if not total.wrong else f"{len(total.wrong)} rows differ from the original's where it had no tie"
     return _row(record, FAILED if total.wrong else PASSED, reason, f"{how}: {total.describe()}")
 

@@ -53,11 +53,11 @@ def _check_shape(
     if array.ndim != rank:
         raise ParityError(f"{what} has rank {array.ndim} (shape {array.shape}) and must have rank {rank}")
     if true is not None:
-        wanted: tuple[int | None, ...] = true.shape
+        expected: tuple[int | None, ...] = true.shape
     else:
-        wanted = tuple(a.opt if a.symbol is None else sizes.get(a.symbol) for a in spec.axes)
-    if any(w is not None and w != n for w, n in zip(wanted, array.shape, strict=True)):
-        shown = "(" + ", ".join("?" if w is None else str(w) for w in wanted) + ")"
+        expected = tuple(a.opt if a.symbol is None else sizes.get(a.symbol) for a in spec.axes)
+    if any(w is not None and w != n for w, n in zip(expected, array.shape, strict=True)):
+        shown = "(" + ", ".join("?" if w is None else str(w) for w in expected) + ")"
         raise ParityError(f"{what} has shape {array.shape} and must have {shown}")
 
 

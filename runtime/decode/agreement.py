@@ -41,16 +41,16 @@ def lengths(rows: np.ndarray, end: int) -> np.ndarray:
     return np.asarray(np.where(ended.any(1), ended.argmax(1) + 1, rows.shape[1]))
 
 
-def agree(truth: np.ndarray, got: np.ndarray, margins: np.ndarray, *, end: int, tie: float) -> Agreement:
+def agree(reference: np.ndarray, got: np.ndarray, margins: np.ndarray, *, end: int, tie: float) -> Agreement:
     """Compare rows of :func:`as_rows`.
 
     ``margins`` (N, limit) are the differences in log-probability of the reference's best and second
     token at each place. A row that first differs at a margin below ``tie`` is a tie: the tokens
     after it cannot be compared, and count as different.
     """
-    count = lengths(truth, end)
-    same = truth == got
-    counted = np.arange(truth.shape[1]) < count[:, None]
+    count = lengths(reference, end)
+    same = reference == got
+    counted = np.arange(reference.shape[1]) < count[:, None]
     differing = np.flatnonzero(~same.all(1))
     places = (~same[differing]).argmax(1)
     wrong = [
@@ -59,8 +59,8 @@ def agree(truth: np.ndarray, got: np.ndarray, margins: np.ndarray, *, end: int, 
         if not margins[row, place] < tie  # NaN is not a tie
     ]
     return Agreement(
-        rows=len(truth),
-        equal_rows=len(truth) - len(differing),
+        rows=len(reference),
+        equal_rows=len(reference) - len(differing),
         tokens=int(count.sum()),
         equal_tokens=int((same & counted).sum()),
         ties=len(differing) - len(wrong),

@@ -88,10 +88,10 @@ def parts_of(bundle: StoredBundle) -> tuple[DecodeRecord, dict[str, StoredBundle
 
 def batches(parts: Mapping[str, StoredBundle]) -> tuple[TensorSpec, Axis]:
     """The encoder's input, and the batch of the step. Raise BundleError if a part has no input."""
-    found = [part.manifest.inputs for part in parts.values()]
-    if not all(inputs and inputs[0].axes for inputs in found):
+    inputs = [part.manifest.inputs for part in parts.values()]
+    if not all(specs and specs[0].axes for specs in inputs):
         raise BundleError("a part takes no input with a batch", "export the bundle again")
-    encoder, step = found
+    encoder, step = inputs
     return encoder[0], step[0].axes[0]
 
 

@@ -52,12 +52,12 @@ class SequenceDecoder:
 
     def greedy(self, source: np.ndarray, *, limit: int | None = None) -> list[Hypothesis]:
         """Decode sources (N, S) greedily. Raise InputError as :meth:`check` and for a limit that is not valid."""
-        found: list[Hypothesis] = []
+        hypotheses: list[Hypothesis] = []
         for feed, taken in self._feeds(source, 1):
-            found += greedy(
+            hypotheses += greedy(
                 self._decoder, feed, start=self.facts.start, end=self.facts.end, limit=self._limit(limit)
             )[:taken]  # fmt: skip
-        return found
+        return hypotheses
 
     def beam_search(
         self, source: np.ndarray, *, width: int = 4, alpha: float = 0.6, limit: int | None = None
@@ -66,13 +66,13 @@ class SequenceDecoder:
 
         Raise InputError as :meth:`greedy`, and for a beam that is too wide for the step's batch.
         """
-        found: list[list[Hypothesis]] = []
+        hypotheses: list[list[Hypothesis]] = []
         for feed, taken in self._feeds(source, width):
-            found += beam_search(
+            hypotheses += beam_search(
                 self._decoder, feed, start=self.facts.start, end=self.facts.end, limit=self._limit(limit),
                 width=width, alpha=alpha,
             )[:taken]  # fmt: skip
-        return found
+        return hypotheses
 
     def forced(self, source: np.ndarray, targets: np.ndarray) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
         """Run the step with the tokens ``targets`` (N, T) instead of its own choices.

@@ -12,17 +12,17 @@ from ..spec import POINTS, Axis, Point, TensorSpec
 
 def symbol_axes(specs: Sequence[TensorSpec]) -> dict[str, Axis]:
     """The range of every symbol. Raise InputError if two axes of one symbol differ."""
-    found: dict[str, Axis] = {}
+    axes: dict[str, Axis] = {}
     for spec in specs:
         for axis in spec.axes:
-            if axis.symbol is not None and found.setdefault(axis.symbol, axis) != axis:
-                first = found[axis.symbol]
+            if axis.symbol is not None and axes.setdefault(axis.symbol, axis) != axis:
+                first = axes[axis.symbol]
                 raise InputError(
                     f"symbol {axis.symbol!r} has range {axis.min}:{axis.opt}:{axis.max} in {spec.name!r} and "
                     f"{first.min}:{first.opt}:{first.max} elsewhere",
                     "give axes of one symbol one range",
                 )
-    return found
+    return axes
 
 
 def profile_points(specs: Sequence[TensorSpec]) -> list[tuple[str, dict[str, int]]]:

@@ -59,10 +59,10 @@ def read_images(folder: Path, spec: TensorSpec, scale: Scale) -> Images:
                 f"{folder} has images and the sub-folder {classes[0].name!r}", "give sub-folders as classes, or images"
             )
         by_class = [_images(child) for child in classes]
-        if empty := [child for child, found in zip(classes, by_class, strict=True) if not found]:
+        if empty := [child for child, paths in zip(classes, by_class, strict=True) if not paths]:
             raise InputError(f"class folder {empty[0]} has no image", "give .png or .jpg files, or remove it")
-        files = [file for found in by_class for file in found]
-        labels = np.repeat(np.arange(len(classes)), [len(found) for found in by_class])
+        files = [file for paths in by_class for file in paths]
+        labels = np.repeat(np.arange(len(classes)), [len(paths) for paths in by_class])
     _fits_memory(folder, files, math.prod((channels, height, width)) * spec.numpy_dtype.itemsize)
     array = np.empty((len(files), channels, height, width), spec.numpy_dtype)
     for i, file in enumerate(files):

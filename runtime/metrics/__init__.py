@@ -28,7 +28,7 @@ class Metric(Protocol):
 
     name: str
 
-    def add(self, got: np.ndarray, truth: np.ndarray, own: np.ndarray, labels: np.ndarray | None) -> None:
+    def add(self, got: np.ndarray, reference: np.ndarray, torch_output: np.ndarray, labels: np.ndarray | None) -> None:
         """Add one batch: the variant's output, the original's in FP64, PyTorch's at the variant's precision, and labels (N,)."""
 
     def figures(self) -> dict[str, Any]:

@@ -25,12 +25,12 @@ class MeanIoU:
     def __init__(self) -> None:
         self._pairs: np.ndarray | None = None
 
-    def add(self, got: np.ndarray, truth: np.ndarray, own: np.ndarray, labels: np.ndarray | None) -> None:
+    def add(self, got: np.ndarray, reference: np.ndarray, torch_output: np.ndarray, labels: np.ndarray | None) -> None:
         """See :class:`~.Metric`. Raise ParityError for shapes that differ or have no classes."""
-        if truth.ndim < 3 or got.shape != truth.shape or truth.shape[1] == 0:
-            raise ParityError(f"IoU needs two sets of logits (N, classes, ...), not {truth.shape} and {got.shape}")
-        classes = max(2, truth.shape[1])
-        pairs = np.bincount(_mask(truth) * classes + _mask(got), minlength=classes**2).reshape(classes, classes)
+        if reference.ndim < 3 or got.shape != reference.shape or reference.shape[1] == 0:
+            raise ParityError(f"IoU needs two sets of logits (N, classes, ...), not {reference.shape} and {got.shape}")
+        classes = max(2, reference.shape[1])
+        pairs = np.bincount(_mask(reference) * classes + _mask(got), minlength=classes**2).reshape(classes, classes)
         self._pairs = pairs if self._pairs is None else self._pairs + pairs
 
     def figures(self) -> dict[str, Any]:

@@ -35,13 +35,13 @@ class Psnr:
         self._squares, self._count = 0.0, 0
         self._low, self._high = math.inf, -math.inf
 
-    def add(self, got: np.ndarray, truth: np.ndarray, own: np.ndarray, labels: np.ndarray | None) -> None:
+    def add(self, got: np.ndarray, reference: np.ndarray, torch_output: np.ndarray, labels: np.ndarray | None) -> None:
         """See :class:`~.Metric`."""
-        difference = got.astype(np.float64) - truth
+        difference = got.astype(np.float64) - reference
         self._squares += float((difference**2).sum())
         self._count += difference.size
-        self._low = min(self._low, float(truth.min(initial=math.inf)))
-        self._high = max(self._high, float(truth.max(initial=-math.inf)))
+        self._low = min(self._low, float(reference.min(initial=math.inf)))
+        self._high = max(self._high, float(reference.max(initial=-math.inf)))
 
     def figures(self) -> dict[str, Any]:
         """``decibels`` (infinite without a difference) and the ``peak``."""

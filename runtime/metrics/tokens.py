@@ -22,11 +22,13 @@ class TokenAccuracy:
     def __init__(self) -> None:
         self._places = self._equal = self._sequences = self._whole = 0
 
-    def add(self, got: np.ndarray, truth: np.ndarray, own: np.ndarray, labels: np.ndarray | None) -> None:
+    def add(self, got: np.ndarray, reference: np.ndarray, torch_output: np.ndarray, labels: np.ndarray | None) -> None:
         """See :class:`~.Metric`. Raise ParityError for shapes that differ or are empty."""
-        if got.shape != truth.shape or truth.ndim < 2 or not truth.size:
-            raise ParityError(f"token accuracy needs two sets of (N, ..., tokens), not {truth.shape} and {got.shape}")
-        equal = (_chosen(got) == _chosen(truth)).reshape(len(truth), -1)
+        if got.shape != reference.shape or reference.ndim < 2 or not reference.size:
+            raise ParityError(
+                f"token accuracy needs two sets of (N, ..., tokens), not {reference.shape} and {got.shape}"
+            )
+        equal = (_chosen(got) == _chosen(reference)).reshape(len(reference), -1)
         self._places += equal.size
         self._equal += int(equal.sum())
         self._sequences += len(equal)

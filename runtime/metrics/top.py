@@ -43,23 +43,23 @@ class TopK:
         return {**encode_fields(self), "agreement": self.agreement}
 
 
-def top_k(truth: np.ndarray, got: np.ndarray, k: int, *, own_max_error: float = 0.0) -> TopK:
+def top_k(reference: np.ndarray, got: np.ndarray, k: int, *, torch_max_error: float = 0.0) -> TopK:
     """Compare the k best classes of two sets of logits (N, classes); of equal logits the first counts as greater.
 
-    ``own_max_error``: the largest difference of PyTorch's logits, at the precision of ``got``, from
+    ``torch_max_error``: the largest difference of PyTorch's logits, at the precision of ``got``, from
     the reference, for the margin. Raise ParityError for shapes that differ, are not (N, classes),
     or are empty.
     """
-    if truth.ndim != 2 or truth.shape != got.shape or 0 in truth.shape:
-        raise ParityError(f"top-{k} needs two sets of logits (N, classes), not {truth.shape} and {got.shape}")
-    true = truth.astype(np.float64)
+    if reference.ndim != 2 or reference.shape != got.shape or 0 in reference.shape:
+        raise ParityError(f"top-{k} needs two sets of logits (N, classes), not {reference.shape} and {got.shape}")
+    true = reference.astype(np.float64)
     count, classes = true.shape
     if classes <= k:
         return TopK(k, count, 0, 0, np.inf)
     differs = (best(true, k) != best(got, k)).any(1)
     ordered = -np.sort(-true, axis=1)
     margins = ordered[:, k - 1] - ordered[:, k]
-    within = differs & (margins < 4.0 * own_max_error)
+    within = differs & (margins < 4.0 * torch_max_error)
     return TopK(k, count, int(differs.sum()), int(within.sum()), float(margins.min()))
 
 
@@ -76,31 +76,33 @@ class Top:
         self.k = k
         self.name = f"top{k}"
         self._runs: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []
-        self._own_max_error = 0.0
+        self._torch_max_error = 0.0
 
-    def add(self, got: np.ndarray, truth: np.ndarray, own: np.ndarray, labels: np.ndarray | None) -> None:
+    def add(self, got: np.ndarray, reference: np.ndarray, torch_output: np.ndarray, labels: np.ndarray | None) -> None:
         """See :class:`~.Metric`."""
-        self._runs.append((truth, got, labels))
-        self._own_max_error = max(self._own_max_error, float(np.abs(own.astype(np.float64) - truth).max(initial=0.0)))
+        self._runs.append((reference, got, labels))
+        self._torch_max_error = max(
+            self._torch_max_error, float(np.abs(torch_output.astype(np.float64) - reference).max(initial=0.0))
+        )
 
     def result(self) -> TopK:
         """The result over all batches. Raise ParityError if the outputs are not logits."""
-        truth, got = (np.concatenate([run[i] for run in self._runs]) for i in (0, 1))
-        return top_k(truth, got, self.k, own_max_error=self._own_max_error)
+        reference, got = (np.concatenate([run[i] for run in self._runs]) for i in (0, 1))
+        return top_k(reference, got, self.k, torch_max_error=self._torch_max_error)
 
     def changed(self) -> int:
         """Samples whose best classes change without a tie."""
-        found = self.result()
-        return found.disagreements - found.within_margin
+        result = self.result()
+        return result.disagreements - result.within_margin
 
     def figures(self) -> dict[str, Any]:
         """Counts, agreement and margin; ``accuracy`` and ``original_accuracy`` if every batch has labels."""
-        found = self.result().to_json()
+        figures = self.result().to_json()
         labels = [run[2] for run in self._runs]
-        given = [part for part in labels if part is not None]
-        if len(given) == len(labels):
-            truth, got = (np.concatenate([run[i] for run in self._runs]) for i in (0, 1))
-            wanted = np.concatenate(given)[:, None]
-            found["accuracy"] = float((best(got, self.k) == wanted).any(1).mean())
-            found["original_accuracy"] = float((best(truth, self.k) == wanted).any(1).mean())
-        return found
+        batches = [part for part in labels if part is not None]
+        if len(batches) == len(labels):
+            reference, got = (np.concatenate([run[i] for run in self._runs]) for i in (0, 1))
+            expected = np.concatenate(batches)[:, None]
+            figures["accuracy"] = float((best(got, self.k) == expected).any(1).mean())
+            figures["original_accuracy"] = float((best(reference, self.k) == expected).any(1).mean())
+        return figures

@@ -32,8 +32,8 @@ def built_from(plan: Path) -> str | None:
     if not plan.stat().st_size:
         return None
     with plan.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = _TAG.search(content[:_HEAD])
-    return found[1].decode() if found is not None else None
+        match = _TAG.search(content[:_HEAD])
+    return match[1].decode() if match is not None else None
 
 
 def check_engine(bundle: StoredBundle, record: EngineRecord) -> None:

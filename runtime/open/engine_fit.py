@@ -102,11 +102,11 @@ def _difference(record: EngineRecord, beside: Gpu | None, here: Here) -> str | N
 
 def _capabilities(record: EngineRecord, beside: Gpu | None) -> tuple[list[str], str]:
     """The compute capabilities of the plan, empty for all of its library; and the name of its GPU if it was built for one."""
-    said = [part for part in (record.compute_capability or "").split(", ") if part]
-    if said and said != [_CURRENT]:
-        return said, ""
-    if said == [_CURRENT] or record.flavour == "enterprise":
-        own = record.detail.get("gpu")
-        gpu = Gpu(**own) if isinstance(own, dict) else beside
+    capabilities = [part for part in (record.compute_capability or "").split(", ") if part]
+    if capabilities and capabilities != [_CURRENT]:
+        return capabilities, ""
+    if capabilities == [_CURRENT] or record.flavour == "enterprise":
+        recorded = record.detail.get("gpu")
+        gpu = Gpu(**recorded) if isinstance(recorded, dict) else beside
         return ([gpu.compute_capability], gpu.name) if gpu is not None else ([], "")
     return [], ""

@@ -46,10 +46,11 @@ class EngineMemory:
     def describe(self, size: Callable[[int], str]) -> list[str]:
         """A line for each profile; ``size`` formats bytes."""
         return [
-            f"{size(self.weights + one.context)} of GPU memory: weights {size(self.weights)}, and {size(one.context)} for each thread"
-            f" (activations {size(one.activations)}, inputs {size(one.inputs)}, outputs {size(one.outputs)}"
-            f"{f', kept {size(one.persistent)}' if one.persistent else ''})"
-            for one in self.profiles
+            f"{size(self.weights + profile.context)} of GPU memory: weights {size(self.weights)}, "
+            f"and {size(profile.context)} for each thread"
+            f" (activations {size(profile.activations)}, inputs {size(profile.inputs)}, outputs {size(profile.outputs)}"
+            f"{f', kept {size(profile.persistent)}' if profile.persistent else ''})"
+            for profile in self.profiles
         ]
 
 
@@ -60,5 +61,5 @@ def keep(memory: EngineMemory | None) -> dict[str, object]:
 
 def memory_of(record: EngineRecord) -> EngineMemory | None:
     """The memory in an engine's record, None if the build reported none. Raise BundleError if it is damaged."""
-    said = record.detail.get(MEMORY)
-    return None if said is None else decode(EngineMemory, said, f"engines.{record.file}.detail.{MEMORY}")
+    memory = record.detail.get(MEMORY)
+    return None if memory is None else decode(EngineMemory, memory, f"engines.{record.file}.detail.{MEMORY}")

@@ -21,16 +21,16 @@ def open_stage(bundle: StoredBundle, stage: str, file: str, note: Callable[[str]
     of another machine.
     """
     path = bundle.file(file)
-    wanted = {spec.name: spec.dtype for spec in bundle.manifest.outputs}
+    dtypes = {spec.name: spec.dtype for spec in bundle.manifest.outputs}
     engine = next((e for e in bundle.manifest.engines if e.file == file), None)
     if engine is not None:
         here = Here.look()
         if here is None:
             raise MissingBackendError("no GPU")
         check_fit(bundle.path, engine, bundle.manifest.gpu, here)
-        return open_session(path, engine.flavour, wanted), f"TensorRT, {engine.flavour}"
+        return open_session(path, engine.flavour, dtypes), f"TensorRT, {engine.flavour}"
     if not stage.startswith(EMULATED):
-        return open_session(path, "onnxruntime", wanted), "onnxruntime, CPU"
+        return open_session(path, "onnxruntime", dtypes), "onnxruntime, CPU"
     if importlib.util.find_spec("onnx") is None:
         note(
             f"{file}: the package onnx is not installed, so 16-bit storage is not emulated, and onnxruntime alone, "
@@ -38,4 +38,4 @@ def open_stage(bundle: StoredBundle, stage: str, file: str, note: Callable[[str]
         )
         raise MissingBackendError("the package onnx is not installed")
     kind = "BF16" if stage.endswith("bf16") else "FP16"
-    return open_session(path, EMULATED, wanted), f"onnxruntime, CPU, rounded to {kind} after every node"
+    return open_session(path, EMULATED, dtypes), f"onnxruntime, CPU, rounded to {kind} after every node"

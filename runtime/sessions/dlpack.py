@@ -48,7 +48,7 @@ class _Managed(ctypes.Structure):
 _Deleter = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Managed))
 _Managed._fields_ = [("tensor", _Tensor), ("manager", ctypes.c_void_p), ("deleter", _Deleter)]
 _Destructor = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-# Prototypes of our own: the attributes of ctypes.pythonapi are everybody's.
+# Separate prototypes, since every library shares the attributes of ctypes.pythonapi.
 _new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, _Destructor)(
     ("PyCapsule_New", ctypes.pythonapi)
 )
@@ -89,14 +89,14 @@ def borrow(name: str, value: Any, stream: int | None = None) -> Borrowed:
     """
     try:
         capsule = value.__dlpack__() if stream is None else value.__dlpack__(stream=stream)
-    except Exception as error:  # each library raises its own: a gradient, a type that DLPack has not
-        raise InputError(f"input {name!r} is not given away: {first_line(error)}", "detach it") from error
+    except Exception as error:  # each library raises its own: a gradient, a type that DLPack does not have
+        raise InputError(f"input {name!r} cannot be shared: {first_line(error)}", "detach it") from error
     managed = ctypes.cast(_pointer(capsule, _NAME), ctypes.POINTER(_Managed)).contents
     tensor = managed.tensor
     shape = tuple(tensor.shape[i] for i in range(tensor.ndim))
     dtype = _CODES.get((tensor.dtype.code, tensor.dtype.bits)) if tensor.dtype.lanes == 1 else None
     if dtype is None:
-        raise InputError(f"input {name!r} has a type that NumPy has not", "give float32 or float16")
+        raise InputError(f"input {name!r} has a type that NumPy does not have", "give float32 or float16")
     strides = tuple(tensor.strides[i] for i in range(tensor.ndim)) if tensor.strides else None
     if strides is not None and not _contiguous(shape, strides):
         raise InputError(f"input {name!r} is not contiguous (strides {strides})", "give it with .contiguous()")

@@ -125,9 +125,9 @@ class _Emulator:
             if value.name not in renamed:
                 renamed[value.name] = self._fresh(f"{value.name}/f32")
             if value.name in inputs:
-                held = self._fresh(f"{value.name}/bf16") if kind == _BFLOAT16 else value.name
-                head += [self._cast(value.name, held, kind)] if kind == _BFLOAT16 else []
-                head.append(self._cast(held, renamed[value.name], _FLOAT))
+                source = self._fresh(f"{value.name}/bf16") if kind == _BFLOAT16 else value.name
+                head += [self._cast(value.name, source, kind)] if kind == _BFLOAT16 else []
+                head.append(self._cast(source, renamed[value.name], _FLOAT))
             else:
                 tail.append(self._cast(renamed[value.name], value.name, kind))
         for tensor in graph.initializer:

@@ -32,7 +32,7 @@ def host_array(name: str, value: Any) -> np.ndarray:
         )
     try:
         return np.from_dlpack(value)
-    except Exception as error:  # each library raises its own: a gradient, a type that NumPy has not
+    except Exception as error:  # each library raises its own: a gradient, a type that NumPy does not have
         raise InputError(
             f"input {name!r} cannot be read as an array: {first_line(error)}",
             "detach it; give float32 where it is bfloat16",

@@ -53,8 +53,8 @@ class CastSession(Closing):
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return outputs by name for inputs by name; raise the session's errors."""
-        given = {name: _as(array, self._inputs.get(name)) for name, array in feeds.items()}
-        return {name: _as(array, self._outputs.get(name)) for name, array in self._session.run(given).items()}
+        cast = {name: _as(array, self._inputs.get(name)) for name, array in feeds.items()}
+        return {name: _as(array, self._outputs.get(name)) for name, array in self._session.run(cast).items()}
 
     def close(self) -> None:
         """Close the session."""

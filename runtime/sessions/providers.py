@@ -57,7 +57,7 @@ def chain(
     if backend not in CHAINS:
         raise InputError(f"backend {backend!r} is not an ONNX Runtime backend", f"use one of {', '.join(CHAINS)}")
     graph = "1" if cuda_graph else "0"
-    made = {
+    options = {
         CPU: {},
         CUDA: {"use_tf32": "0", "enable_cuda_graph": graph if backend == "ort-cuda" else "0"},
         TENSORRT: {
@@ -81,7 +81,7 @@ def chain(
             **({"nv_runtime_cache_path": str(cache)} if cache is not None else {}),
         },
     }
-    return tuple(Provider(name, made[name]) for name in CHAINS[backend])
+    return tuple(Provider(name, options[name]) for name in CHAINS[backend])
 
 
 def _profiles(prefix: str, inputs: Sequence[TensorSpec]) -> dict[str, str]:
@@ -111,9 +111,9 @@ def rtx_devices(ort: Any) -> list[Any]:
         raise MissingBackendError(f"{_PLUGIN} is not installed", remedy) from error
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
         raise MissingBackendError(f"the provider of TensorRT-RTX does not load: {first_line(error)}", remedy) from error
-    found = [device for device in ort.get_ep_devices() if device.ep_name == RTX]
-    if not found:
+    devices = [device for device in ort.get_ep_devices() if device.ep_name == RTX]
+    if not devices:
         raise MissingBackendError(
             "the provider of TensorRT-RTX finds no GPU that it runs on", "attnexport doctor says which GPU is here"
         )
-    return found
+    return devices

@@ -72,14 +72,14 @@ def _figure_class() -> Any:
     return Figure
 
 
-def _drawn(figure_class: Any, made: Sequence[Panel], name: str) -> Any:
-    columns = len(made) if len(made) <= 5 else math.ceil(math.sqrt(2 * len(made)))
-    rows = math.ceil(len(made) / columns)
+def _drawn(figure_class: Any, panels: Sequence[Panel], name: str) -> Any:
+    columns = len(panels) if len(panels) <= 5 else math.ceil(math.sqrt(2 * len(panels)))
+    rows = math.ceil(len(panels) / columns)
     figure = figure_class(figsize=(columns * _SIDE, rows * (_SIDE + 0.6) + 0.7), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes, panel in zip(grid, made, strict=False):
+    for axes, panel in zip(grid, panels, strict=False):
         _draw(axes, panel)
-    for axes in grid[len(made) :]:
+    for axes in grid[len(panels) :]:
         axes.set_axis_off()
     figure.suptitle(f"{name}: attention maps", fontsize=11, fontweight="bold")
     figure.supxlabel(

@@ -45,11 +45,11 @@ def hypothesis_json(hypothesis: Hypothesis) -> dict[str, Any]:
     }
 
 
-def show_decodes(found: Sequence[Sequence[Hypothesis]], how: str, *, as_json: bool) -> None:
+def show_decodes(decodes: Sequence[Sequence[Hypothesis]], how: str, *, as_json: bool) -> None:
     """Print the tokens of each row's best hypothesis, a line per row; as JSON all hypotheses."""
     if as_json:
-        print_json({"run_by": how, "rows": [[hypothesis_json(one) for one in row] for row in found]})
+        print_json({"run_by": how, "rows": [[hypothesis_json(hypothesis) for hypothesis in row] for row in decodes]})
         return
-    for row in found:
+    for row in decodes:
         best = row[0]
         sys.stdout.write(" ".join(map(str, best.tokens)) + ("" if best.finished else " ...") + "\n")

@@ -18,41 +18,43 @@ AROUND = 6
 """Modules before and after the place; without a place, half the number of modules with the largest growth."""
 
 
-def print_divergence(console: Console, found: Divergence, *, every: bool, tensors: bool) -> None:
+def print_divergence(console: Console, divergence: Divergence, *, every: bool, tensors: bool) -> None:
     """Print outputs, place, reproducer, and the table by module."""
-    rows = found.modules if every else around(found)
-    console.print(f"\n[bold]{escape(found.stage)}[/] on {found.case}, held against {escape(found.reference)}")
-    console.print(_modules(rows, found))
-    if hidden := len(found.modules) - len(rows):
+    rows = divergence.modules if every else around(divergence)
+    console.print(
+        f"\n[bold]{escape(divergence.stage)}[/] on {divergence.case}, compared with {escape(divergence.reference)}"
+    )
+    console.print(_modules(rows, divergence))
+    if hidden := len(divergence.modules) - len(rows):
         console.print(f"[dim]and {hidden} more modules: --all[/]")
-    if tensors or len(found.modules) == 1:
-        console.print(_tensors(found, found.tensors if tensors else _near(found)))
-    for note in found.notes:
+    if tensors or len(divergence.modules) == 1:
+        console.print(_tensors(divergence, divergence.tensors if tensors else _near(divergence)))
+    for note in divergence.notes:
         console.print(f"note: {escape(note)}")
-    for output in found.outputs:
+    for output in divergence.outputs:
         if output.fault:
             console.print(f"[bold red]FAIL[/] {escape(output.fault.removeprefix('verify: ').rstrip('.'))}")
-    if found.passed:
-        console.print(f"[green]pass[/] every output of {escape(found.stage)} is within the gate: nothing diverges")
-    if found.place is not None:
-        console.print(f"\nthe error comes in at [bold]{escape(found.place.describe())}[/]")
-    if found.reproducer is not None:
-        made = found.reproducer
-        nodes = "1 node alone errs" if made.nodes == 1 else f"{made.nodes} nodes alone err"
-        allowed = f"where {made.allowed:.1e} is allowed"
-        console.print(f"{nodes} by {number(made.relative)} {allowed}, fed with the original's own tensors:")
-        console.print(f"    {escape(made.command)}")
+    if divergence.passed:
+        console.print(f"[green]pass[/] every output of {escape(divergence.stage)} is within the gate: nothing diverges")
+    if divergence.place is not None:
+        console.print(f"\nthe error comes in at [bold]{escape(divergence.place.describe())}[/]")
+    if divergence.reproducer is not None:
+        reproducer = divergence.reproducer
+        nodes = "1 node" if reproducer.nodes == 1 else f"{reproducer.nodes} nodes"
+        error = f"error {number(reproducer.relative)}, limit {reproducer.allowed:.1e}"
+        console.print(f"{nodes} alone, with the original's tensors as inputs: {error}")
+        console.print(f"    {escape(reproducer.command)}")
 
 
-def around(found: Divergence) -> Sequence[ModuleDivergence]:
+def around(divergence: Divergence) -> Sequence[ModuleDivergence]:
     """The modules next to the place; without a place, those whose error grows most, in their order."""
-    if len(found.modules) <= 2 * AROUND + 1:
-        return found.modules
-    if found.place is not None and found.place.node:
-        at = next((i for i, row in enumerate(found.modules) if _is_place(row, found)), 0)
-        return found.modules[max(0, at - AROUND) : at + AROUND + 1]
-    by_growth = sorted(found.modules, key=lambda row: row.growth or 0.0, reverse=True)[: 2 * AROUND]
-    return [row for row in found.modules if row in by_growth]
+    if len(divergence.modules) <= 2 * AROUND + 1:
+        return divergence.modules
+    if divergence.place is not None and divergence.place.node:
+        at = next((i for i, row in enumerate(divergence.modules) if _is_place(row, divergence)), 0)
+        return divergence.modules[max(0, at - AROUND) : at + AROUND + 1]
+    by_growth = sorted(divergence.modules, key=lambda row: row.growth or 0.0, reverse=True)[: 2 * AROUND]
+    return [row for row in divergence.modules if row in by_growth]
 
 
 def number(value: float | None) -> str:
@@ -60,11 +62,11 @@ def number(value: float | None) -> str:
     return "-" if value is None else "inf" if math.isinf(value) else "nan" if math.isnan(value) else f"{value:.1e}"
 
 
-def _is_place(row: ModuleDivergence, found: Divergence) -> bool:
-    return found.place is not None and row.module == found.place.module
+def _is_place(row: ModuleDivergence, divergence: Divergence) -> bool:
+    return divergence.place is not None and row.module == divergence.place.module
 
 
-def _modules(rows: Sequence[ModuleDivergence], found: Divergence) -> Table:
+def _modules(rows: Sequence[ModuleDivergence], divergence: Divergence) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("module", overflow="fold")
     table.add_column("line", style="dim", overflow="fold")
@@ -76,21 +78,21 @@ def _modules(rows: Sequence[ModuleDivergence], found: Divergence) -> Table:
         table.add_row(
             escape(f"{row.module or '<outermost>'} ({row.kind})" if row.kind else row.module or "<outermost>"),
             escape(row.source), number(row.entering), number(row.leaving), growth, row.type,
-            style="bold red" if found.tensor and _is_place(row, found) else None,
+            style="bold red" if divergence.tensor and _is_place(row, divergence) else None,
         )  # fmt: skip
     table.caption = "error: rms of the difference to the original in FP64, relative to the original's rms"
     table.caption_justify = "left"
     return table
 
 
-def _near(found: Divergence) -> Sequence[TensorError]:
+def _near(divergence: Divergence) -> Sequence[TensorError]:
     """The tensors before and after the place, for a graph without modules."""
-    names = [row.name for row in found.tensors]
-    at = names.index(found.tensor) if found.tensor in names else len(names)
-    return found.tensors[max(0, at - AROUND) : at + AROUND + 1]
+    names = [row.name for row in divergence.tensors]
+    at = names.index(divergence.tensor) if divergence.tensor in names else len(names)
+    return divergence.tensors[max(0, at - AROUND) : at + AROUND + 1]
 
 
-def _tensors(found: Divergence, rows: Sequence[TensorError]) -> Table:
+def _tensors(divergence: Divergence, rows: Sequence[TensorError]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("tensor", "node", "line"):
         table.add_column(column)
@@ -100,18 +102,18 @@ def _tensors(found: Divergence, rows: Sequence[TensorError]) -> Table:
         table.add_row(
             escape(row.name), escape(row.node), escape(row.source), "x".join(map(str, row.shape)) or "scalar",
             number(row.relative), number(row.max_abs), row.type,
-            style="bold red" if row.name == found.tensor else None,
+            style="bold red" if row.name == divergence.tensor else None,
         )  # fmt: skip
     return table
 
 
 def show_divergence(
-    found: Divergence, form: Literal["table", "json", "quiet"], *, every: bool = False, tensors: bool = False
+    divergence: Divergence, form: Literal["table", "json", "quiet"], *, every: bool = False, tensors: bool = False
 ) -> None:
     """Print where a stage diverges from the original; ``quiet``: the command that reproduces it."""
     if form == "json":
-        print_json(found.to_json())
+        print_json(divergence.to_json())
     elif form == "table":
-        print_divergence(stdout_console(), found, every=every, tensors=tensors)
-    elif found.reproducer is not None:
-        sys.stdout.write(f"{found.reproducer.command}\n")
+        print_divergence(stdout_console(), divergence, every=every, tensors=tensors)
+    elif divergence.reproducer is not None:
+        sys.stdout.write(f"{divergence.reproducer.command}\n")

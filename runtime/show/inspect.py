@@ -215,11 +215,11 @@ def _facts(manifest: Manifest) -> tuple[tuple[str, str], ...]:
 
 
 def _samples(manifest: Manifest) -> str:
-    found = manifest.samples
-    if found is None:
-        return "none: parity was proved on random inputs alone"
-    images = "".join(f", {name} {value}" for name, value in found.images.items() if name != "classes")
-    return f"{found.count} of {found.source}{', with labels' if found.labels else ''}{images}"
+    samples = manifest.samples
+    if samples is None:
+        return "none: parity was verified on random inputs only"
+    images = "".join(f", {name} {value}" for name, value in samples.images.items() if name != "classes")
+    return f"{samples.count} of {samples.source}{', with labels' if samples.labels else ''}{images}"
 
 
 def _decode_facts(manifest: Manifest, parts: Mapping[str, Manifest]) -> tuple[tuple[str, str], ...]:
@@ -252,10 +252,10 @@ def _rewrites(manifest: Manifest) -> tuple[RewriteRow, ...]:
             tuple(n for n, _ in items),
             tuple(dict.fromkeys(m for _, m in items)),
             model,
-            found,
+            pattern,
             times,
         )
-        for (op, lowering, targets, refused, model, found, times), items in groups.items()
+        for (op, lowering, targets, refused, model, pattern, times), items in groups.items()
     )
 
 

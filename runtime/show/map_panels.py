@@ -39,7 +39,7 @@ class Panel:
 
 def panels(shown: np.ndarray, records: Sequence[AttentionRecord], outputs: Mapping[str, np.ndarray]) -> list[Panel]:
     """The image, then a panel for each map of its first sample. Raise InputError for a map that does not fit its kind."""
-    made = [Panel("image", "as the model sees it", shown)]
+    panels = [Panel("image", "as the model sees it", shown)]
     for record in records:
         map_ = outputs[record.output].astype(np.float64)[0]
         rank = {"gate": (3,), "tokens": (2, 3), "channels": (2,), "window": (4,), "grid": (3,)}.get(record.kind, ())
@@ -49,11 +49,11 @@ def panels(shown: np.ndarray, records: Sequence[AttentionRecord], outputs: Mappi
                 "export the bundle again",
             )
         if record.kind == "grid":
-            made += _grid(record, map_, shown)
-            shown = made[-1].background
+            panels += _grid(record, map_, shown)
+            shown = panels[-1].background
         else:
-            made.append(_DRAWN[record.kind](record, map_, shown))
-    return made
+            panels.append(_DRAWN[record.kind](record, map_, shown))
+    return panels
 
 
 def _title(record: AttentionRecord) -> str:

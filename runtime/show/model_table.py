@@ -15,15 +15,15 @@ from ..spec import TensorSpec
 from .terminal import print_json
 
 
-def show_models(rows: Sequence[Mapping[str, Any]], *, one: bool, as_json: bool) -> None:
-    """Print the rows of ``export/source/catalogue.py``: a table of all, or with ``one`` the only row in full."""
+def show_models(rows: Sequence[Mapping[str, Any]], *, single: bool, as_json: bool) -> None:
+    """Print the rows of ``export/source/catalogue.py``: a table of all, or with ``single`` the only row in full."""
     if as_json:
-        print_json(dict(rows[0]) if one else [dict(row) for row in rows])
+        print_json(dict(rows[0]) if single else [dict(row) for row in rows])
         return
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
         console.width = 160  # a file or a pipe has no width to fold at
-    if one:
+    if single:
         _show_one(console, rows[0])
     else:
         console.print(_table(rows))
@@ -62,9 +62,9 @@ def _show_one(console: Console, row: Mapping[str, Any]) -> None:
     for name, default in row["options"].items():
         table.add_row("option", escape(f"{name} = {json.dumps(default)}"))
     console.print(table)
-    given = escape(json.dumps(row["reduced_options"]))
+    options = escape(json.dumps(row["reduced_options"]))
     console.print(f"attnexport --arch {row['name']} --random-weights --trt", soft_wrap=True)
-    console.print(f"[dim]small, for a try: --kwargs '{given}'[/]" if row["reduced_options"] else "", soft_wrap=True)
+    console.print(f"[dim]small, for a try: --kwargs '{options}'[/]" if row["reduced_options"] else "", soft_wrap=True)
 
 
 def sizes(spec: TensorSpec) -> str:

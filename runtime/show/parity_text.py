@@ -14,14 +14,14 @@ MOST = 4
 
 def headline(detail: Mapping[str, Any]) -> str:
     """The task's metric in a parity record's detail: ``top-1 100.00%``, ``IoU 99.98%``, ``62.1 dB``; else ``-``."""
-    if found := detail.get("top1"):
-        return f"top-1 {found['agreement']:.2%}"
-    if found := detail.get("iou"):
-        return f"IoU {found['mean']:.2%}"
-    if found := detail.get("tokens"):
-        return f"tokens {found['accuracy']:.2%}"
-    if found := detail.get("psnr"):
-        return f"{float(found['decibels']):.1f} dB"
+    if figures := detail.get("top1"):
+        return f"top-1 {figures['agreement']:.2%}"
+    if figures := detail.get("iou"):
+        return f"IoU {figures['mean']:.2%}"
+    if figures := detail.get("tokens"):
+        return f"tokens {figures['accuracy']:.2%}"
+    if figures := detail.get("psnr"):
+        return f"{float(figures['decibels']):.1f} dB"
     return "-"
 
 
@@ -30,11 +30,11 @@ def error_lines(entries: Sequence[Attribution | Mapping[str, Any]], most: int = 
 
     ``entries``: of the manifest, or of its JSON. Beyond ``most`` outputs, only those with a cause.
     """
-    found = [e if isinstance(e, Attribution) else decode(Attribution, e, "attribution") for e in entries]
-    last = {entry.output: entry for entry in found}
+    attributions = [e if isinstance(e, Attribution) else decode(Attribution, e, "attribution") for e in entries]
+    last = {entry.output: entry for entry in attributions}
     shown = [
         entry
-        for entry in found
+        for entry in attributions
         if entry.blame is not None or (entry is last[entry.output] and list(last).index(entry.output) < most)
     ]
     lines = []

@@ -17,42 +17,43 @@ _WORDS = {
 }
 
 
-def show_scan(found: dict[str, Any], *, as_json: bool) -> None:
+def show_scan(scan: dict[str, Any], *, as_json: bool) -> None:
     """Print the result of ``Scan.to_json``, or the JSON itself."""
     if as_json:
-        print_json(found)
+        print_json(scan)
         return
     parts: list[Any] = []
-    if found["nodes"]:
-        recognised = ", ".join(f"{count} {what}" for what, count in found["recognised"].items())
-        parts.append(f"{found['nodes']} nodes; recognised: {escape(recognised) or 'no local attention'}")
+    if scan["nodes"]:
+        recognised = ", ".join(f"{count} {what}" for what, count in scan["recognised"].items())
+        parts.append(f"{scan['nodes']} nodes; recognised: {escape(recognised) or 'no local attention'}")
     else:
         parts.append("[bold red]cannot be exported[/]: what follows has no translation to ONNX")
     verdicts = _table("target", "runs", "cannot", "slow")
-    for target in found["targets"]:
-        mine = [one for one in found["findings"] if target in one["targets"]]
+    for target in scan["targets"]:
+        failures = [finding for finding in scan["findings"] if target in finding["targets"]]
         counts = [
-            sum(one["count"] for one in mine if one["status"] in kinds)
+            sum(finding["count"] for finding in failures if finding["status"] in kinds)
             for kinds in (("cannot", "wrong"), ("slow", "left"))
         ]
         verdicts.add_row(
             target, "[bold red]no[/]" if counts[0] else "[green]yes[/]", *(str(count or "") for count in counts)
         )
     parts.append(verdicts)
-    if found["findings"]:
+    if scan["findings"]:
         findings = _table("", "operator", "", "targets", "module", "source", "why")
-        for one in found["findings"]:
-            every = set(one["targets"]) == set(found["targets"])
-            more = len(one["modules"]) - 1
-            module = (one["module"] or "<root>") + (f" and {more} more" if more > 0 else "")
-            kind = f" ({one['kind']})" if one["kind"] else ""
+        for finding in scan["findings"]:
+            every = set(finding["targets"]) == set(scan["targets"])
+            targets = "all" if every else ", ".join(finding["targets"])
+            more = len(finding["modules"]) - 1
+            module = (finding["module"] or "<root>") + (f" and {more} more" if more > 0 else "")
+            kind = f" ({finding['kind']})" if finding["kind"] else ""
             findings.add_row(
-                _WORDS[one["status"]], escape(one["operator"]), f"x{one['count']}", "all" if every else ", ".join(one["targets"]),
-                escape(module + kind), escape(one["source"]), escape(one["reason"]),
+                _WORDS[finding["status"]], escape(finding["operator"]), f"x{finding['count']}", targets,
+                escape(module + kind), escape(finding["source"]), escape(finding["reason"]),
             )  # fmt: skip
         parts.append(findings)
     else:
-        parts.append("nothing stands in the way, as far as operators were measured")
+        parts.append("no measured operator prevents the export")
     show_parts(parts)
 
 

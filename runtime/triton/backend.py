@@ -53,12 +53,12 @@ def choose_backend(bundle: StoredBundle, options: RepositoryOptions) -> Choice:
         return _native(bundle, options.backend, options)
     offered = offered_backends(options.backends)
     engines = _engines(bundle, options)
-    wanted = ONNXRUNTIME
+    backend = ONNXRUNTIME
     if engines:
         enterprise = any(e.flavour == "enterprise" for e in engines)
-        wanted = TENSORRT if enterprise and _least_batch(bundle, options) == 1 else PYTHON
-    if wanted in _NATIVE_FILES and wanted in offered and options.session == "auto" and options.threads is None:
-        return _native(bundle, wanted, options)
+        backend = TENSORRT if enterprise and _least_batch(bundle, options) == 1 else PYTHON
+    if backend in _NATIVE_FILES and backend in offered and options.session == "auto" and options.threads is None:
+        return _native(bundle, backend, options)
     return _python(bundle, options)
 
 

@@ -81,7 +81,7 @@ class Grouping:
             return list(self._together(group, counts))
         except Exception as error:  # every error of a backend is an answer; the server continues
             if len(group) > 1:
-                return [self._answers([one], [rows])[0] for one, rows in zip(group, counts, strict=True)]
+                return [self._answers([arrays], [rows])[0] for arrays, rows in zip(group, counts, strict=True)]
             return [error if isinstance(error, AttnexportError) else StageError("run", first_line(error))]
 
     def _together(self, group: list[Arrays], counts: list[int]) -> list[Arrays]:
@@ -89,7 +89,7 @@ class Grouping:
             return [self._run(dict(group[0]))]
         feeds = dict(group[0])
         if len(group) > 1:
-            feeds = {name: np.concatenate([one[name] for one in group]) for name in feeds}
+            feeds = {name: np.concatenate([arrays[name] for arrays in group]) for name in feeds}
         total = sum(counts)
         rows = max(total, self._batch.min)
         if rows > total:  # rows are independent: repeat the last one

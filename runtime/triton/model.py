@@ -58,8 +58,8 @@ class ServedModel:
         if isinstance(answer, AttnexportError):
             code = pb.TritonError.INVALID_ARG if isinstance(answer, InputError) else pb.TritonError.INTERNAL
             return pb.InferenceResponse(error=pb.TritonError(str(answer), code))
-        wanted = request.requested_output_names()
-        return pb.InferenceResponse([pb.Tensor(name, answer[name]) for name in wanted])
+        names = request.requested_output_names()
+        return pb.InferenceResponse([pb.Tensor(name, answer[name]) for name in names])
 
     def finalize(self) -> None:
         """Close the session."""

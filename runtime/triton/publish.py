@@ -78,8 +78,8 @@ def _read(folder: Path) -> Config:
 def _differences(there: Config, draft: Config) -> list[str]:
     """The names of the fields that differ, fixed ones first."""
     old, new = _comparable(there), _comparable(draft)
-    found = [f.name for f in there.DESCRIPTOR.fields if getattr(old, f.name) != getattr(new, f.name)]
-    return sorted(found, key=lambda name: name not in _FIXED)
+    changed = [f.name for f in there.DESCRIPTOR.fields if getattr(old, f.name) != getattr(new, f.name)]
+    return sorted(changed, key=lambda name: name not in _FIXED)
 
 
 def _comparable(config: Config) -> Config:

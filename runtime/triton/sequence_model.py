@@ -80,8 +80,8 @@ def search(decoder: Decoder, feeds: Arrays, facts: DecodeRecord, width: int) -> 
     """The best hypothesis of each row."""
     if width == 1:
         return greedy(decoder, feeds, start=facts.start, end=facts.end, limit=facts.limit)
-    found = beam_search(decoder, feeds, start=facts.start, end=facts.end, limit=facts.limit, width=width)
-    return [hypotheses[0] for hypotheses in found]
+    hypotheses = beam_search(decoder, feeds, start=facts.start, end=facts.end, limit=facts.limit, width=width)
+    return [row[0] for row in hypotheses]
 
 
 def decoded(hypotheses: Sequence[Hypothesis], facts: DecodeRecord) -> dict[str, np.ndarray]:
@@ -99,12 +99,12 @@ def decoded(hypotheses: Sequence[Hypothesis], facts: DecodeRecord) -> dict[str, 
 
 def decode_outputs(facts: DecodeRecord, batch: Axis) -> tuple[TensorSpec, ...]:
     """The specs of :func:`decoded`."""
-    one = Axis.fixed(1)
+    single = Axis.fixed(1)
     return (
         TensorSpec(TOKENS, "int64", (batch, Axis.fixed(facts.limit))),
-        TensorSpec(LENGTH, "int64", (batch, one)),
-        TensorSpec(LOG_PROBABILITY, "float64", (batch, one)),
-        TensorSpec(FINISHED, "bool", (batch, one)),
+        TensorSpec(LENGTH, "int64", (batch, single)),
+        TensorSpec(LOG_PROBABILITY, "float64", (batch, single)),
+        TensorSpec(FINISHED, "bool", (batch, single)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Memory borrowed and lent through DLPack, held against NumPy and torch as the other side."""
+"""Memory borrowed and lent through DLPack, compared with NumPy and torch."""
 
 from __future__ import annotations
 
@@ -36,8 +36,11 @@ def test_a_slice_begins_where_it_begins() -> None:
     ("value", "words"),
     [
         (torch.ones(2, 3).T, r"input 'x' is not contiguous \(strides \(1, 3\)\)\. give it with \.contiguous\(\)"),
-        (torch.ones(2, dtype=torch.bfloat16), r"input 'x' has a type that NumPy has not\. give float32 or float16"),
-        (torch.ones(2, requires_grad=True), r"input 'x' is not given away: .*gradient.*\. detach it"),
+        (
+            torch.ones(2, dtype=torch.bfloat16),
+            r"input 'x' has a type that NumPy does not have\. give float32 or float16",
+        ),
+        (torch.ones(2, requires_grad=True), r"input 'x' cannot be shared: .*gradient.*\. detach it"),
     ],
 )
 def test_what_cannot_be_read_in_place_is_refused(value: Any, words: str) -> None:

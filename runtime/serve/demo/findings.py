@@ -39,30 +39,30 @@ def image(pixels: np.ndarray) -> dict[str, Any]:
 
 def _output(model: ImageModel, picture: Picture, name: str, value: np.ndarray) -> dict[str, Any]:
     """Choose the kind of an output by its task and shape: class scores, a mask, an image, or numbers."""
-    one = value[0].astype(np.float64) if value.ndim else value.astype(np.float64)
-    if not np.isfinite(one).all() or value.dtype.kind not in "fiu":
+    sample = value[0].astype(np.float64) if value.ndim else value.astype(np.float64)
+    if not np.isfinite(sample).all() or value.dtype.kind not in "fiu":
         return _numbers(name, value)
-    if one.ndim == 1 and len(one) > 1 and value.dtype.kind == "f":
-        return _classes(name, one, model.classes)
-    if one.ndim == 3 and min(one.shape[1:]) > 1:
-        channels = len(one)
+    if sample.ndim == 1 and len(sample) > 1 and value.dtype.kind == "f":
+        return _classes(name, sample, model.classes)
+    if sample.ndim == 3 and min(sample.shape[1:]) > 1:
+        channels = len(sample)
         if 1 < channels <= _MOST_CLASSES and (model.task == "segmentation" or channels != 3):
-            return _mask(name, one, model.classes)
+            return _mask(name, sample, model.classes)
         if channels in (1, 3):
-            return _picture(name, one)
+            return _picture(name, sample)
     return _numbers(name, value)
 
 
 def _classes(name: str, scores: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
     """The best classes with probabilities: the scores if they are probabilities already, else their softmax."""
-    given = bool((scores >= 0).all() and abs(scores.sum() - 1) < 1e-3)
-    if not given:
+    probabilities = bool((scores >= 0).all() and abs(scores.sum() - 1) < 1e-3)
+    if not probabilities:
         raised = np.exp(scores - scores.max())
         scores = raised / raised.sum()
     best = np.argsort(-scores, kind="stable")[:TOP]
     labels = names if len(names) == len(scores) else ()
     top = [{"index": int(i), "label": labels[i] if labels else str(i), "score": float(scores[i])} for i in best]
-    return {"name": name, "kind": "classes", "of": len(scores), "softmax": not given, "top": top}
+    return {"name": name, "kind": "classes", "of": len(scores), "softmax": not probabilities, "top": top}
 
 
 def _mask(name: str, scores: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:

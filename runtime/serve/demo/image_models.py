@@ -41,10 +41,10 @@ class ImageModel:
         """One of the examples, as the input and as an image. Raise InputError for an unknown index."""
         if not 0 <= index < len(self.examples):
             raise InputError(f"{self.name} has no example {index}", f"it has {len(self.examples)}")
-        one = self.examples[index]
-        _, height, width = one.shape
-        pixels = one.transpose(1, 2, 0) * np.array(self.scale.std) + np.array(self.scale.mean)
-        feed = np.repeat(one[None], self.input.axes[0].min, axis=0)
+        example = self.examples[index]
+        _, height, width = example.shape
+        pixels = example.transpose(1, 2, 0) * np.array(self.scale.std) + np.array(self.scale.mean)
+        feed = np.repeat(example[None], self.input.axes[0].min, axis=0)
         return Picture(np.broadcast_to(np.clip(pixels, 0, 1), (height, width, 3)), np.ascontiguousarray(feed))
 
     def to_json(self) -> dict[str, Any]:
@@ -89,11 +89,11 @@ def _shown(model: WrittenModel, bundle: StoredBundle) -> ImageModel:
         raise InputError(f"the model takes {names}, and an image is one input", "call it with a client")
     (spec,) = manifest.inputs
     channels, height, width = image_size(spec)
-    said: dict[str, Any] = manifest.samples.images if manifest.samples is not None else {}
-    scale = Scale(tuple(said.get("mean", (0.0,))), tuple(said.get("std", (1.0,))))
+    scaling: dict[str, Any] = manifest.samples.images if manifest.samples is not None else {}
+    scale = Scale(tuple(scaling.get("mean", (0.0,))), tuple(scaling.get("std", (1.0,))))
     scale.check(channels)
     return ImageModel(
-        model.name, model.version, spec, scale, bool(said), manifest.task, tuple(map(str, said.get("classes", ()))),
+        model.name, model.version, spec, scale, bool(scaling), manifest.task, tuple(map(str, scaling.get("classes", ()))),
         manifest.attention, _examples(bundle, spec.name, (channels, height, width)),
     )  # fmt: skip
 
@@ -102,7 +102,7 @@ def _examples(bundle: StoredBundle, name: str, shape: tuple[int, ...]) -> np.nda
     """The first real samples among the golden inputs that have the optimum's size."""
     if bundle.manifest.samples is not None:
         for case in bundle.golden():
-            found = case.feeds[name]
-            if case.name.startswith("samples-") and found.shape[1:] == shape:
-                return found[:MOST_EXAMPLES]
+            samples = case.feeds[name]
+            if case.name.startswith("samples-") and samples.shape[1:] == shape:
+                return samples[:MOST_EXAMPLES]
     return np.empty((0, *shape), np.float32)

@@ -69,7 +69,7 @@ def test_what_is_printed_names_place_command_and_what_is_left_out() -> None:
     said = printed(found)
     assert "FAIL output 'y' errs\n" in said
     assert "the error comes in at lower, module 30 (net.py:7)" in said
-    assert "2 nodes alone err by 1.0e-01 where 1.0e-03 is allowed" in said
+    assert "2 nodes alone, with the original's tensors as inputs: error 1.0e-01, limit 1.0e-03" in said
     assert "python net.debug/reproduce.py" in said
     assert "and 27 more modules: --all" in said
     assert "mul_1" not in said.split("FAIL")[0]

@@ -19,8 +19,8 @@ def test_top1_counts_every_other_class_and_which_are_ties() -> None:
     got = np.array([[0.0, 1.0], [0.0, 1.0], [0.501, 0.5], [3.0, -3.0]], np.float32)
     least = pytest.approx(1e-3)
     assert top_k(TIES, got, 1) == TopK(1, 4, 2, 0, least)
-    assert top_k(TIES, got, 1, own_max_error=1e-3) == TopK(1, 4, 2, 1, least), "1e-3 apart; PyTorch itself errs 1e-3"
-    assert top_k(TIES, got, 1, own_max_error=2e-4) == TopK(1, 4, 2, 0, least)
+    assert top_k(TIES, got, 1, torch_max_error=1e-3) == TopK(1, 4, 2, 1, least), "1e-3 apart; PyTorch itself errs 1e-3"
+    assert top_k(TIES, got, 1, torch_max_error=2e-4) == TopK(1, 4, 2, 0, least)
     assert top_k(TIES, got, 1).to_json() == {
         "k": 1, "count": 4, "disagreements": 2, "within_margin": 0, "least_margin": least, "agreement": 0.5,
     }  # fmt: skip
@@ -36,7 +36,7 @@ def test_the_best_classes_are_compared_as_sets(k: int) -> None:
     rng = np.random.default_rng(k)
     truth = rng.normal(size=(200, 7))
     got = (truth + rng.normal(size=truth.shape) * 0.3).astype(np.float32)
-    found = top_k(truth, got, k, own_max_error=0.05)
+    found = top_k(truth, got, k, torch_max_error=0.05)
     changed = ties = 0
     margins = []
     for true, mine in zip(truth, got, strict=True):
