@@ -1,6 +1,6 @@
 """``attnexport serve`` beside a bare Triton Python model with the same ONNX Runtime session, at 1, 8 and 32 clients.
 
-    python benchmarks/serving.py examples/digits_stn_cbam.pt … [--rounds 30] [--seconds 0.5] [--json FILE] [--table docs/serving.md]
+    python benchmarks/serving.py examples/digits_stn_cbam.pt … [--rounds 30] [--seconds 0.5] [--json FILE] [--table docs/benchmarks.md]
 
 The bars: at least 0.8 of the bare model's throughput at every number of clients, and a mean executed batch above 4 at 32. Both
 servers run, by the same tritonserver and with the same batching (the configuration that ``serve`` emits); clients are in another process
