@@ -195,6 +195,13 @@ def test_only_the_exact_pair_of_casts_is_removed(model):
     assert operators == ["Cast", "Cast", "Neg"], "f32 -> f16 -> f32 rounds"
 
 
+def test_a_cast_to_fp32_of_an_output_is_skipped_by_a_16_bit_reader(model):
+    """The output ``a`` is FP32: ``y`` reads the 16-bit tensor from which it is cast."""
+    source = model("g (float[2] x) => (float[2] a, float[2] y) { a = Exp(x)  f = Cast<to = 1>(a)  y = Neg(f) }")
+    typed = to_half_model(source, [])
+    assert next(node for node in typed.graph.node if node.op_type == "Neg").input == ["a/to_f16"]
+
+
 def test_control_flow_stays_fp32_and_its_bodies_read_fp32(model, types, casts, emulated):
     source = model("""g (float[2] x, bool c) => (float[2] y) <float[2] w = {2, 3}> {
       a = Exp(x)  v = Mul(a, w)

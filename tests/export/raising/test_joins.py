@@ -30,7 +30,12 @@ def test_nothing_more_than_needed_is_written(branches: Any, body: str, axis: int
     assert [o.name for o in raised.model.graph.output] == ["y"]
 
 
-def test_two_branches_are_too_few(branches: Any) -> None:
-    model = branches("r{i} = Neg({s})")
+@pytest.mark.parametrize(
+    ("body", "join"),
+    [("r{i} = Neg({s})", "Concat<axis = 1>"), ("r{i} = Unsqueeze({s}, last)", "Concat<axis = 3>")],
+    ids=["merged", "stacked"],
+)
+def test_two_branches_are_too_few(branches: Any, body: str, join: str) -> None:
+    model = branches(body, join)
     del model.graph.node[-1].input[2]
     assert raise_windows(model).model is model

@@ -14,8 +14,8 @@ def strided(size: tuple[int, ...], stride: tuple[int, ...], offset: int = 0) -> 
     return lambda x: torch.as_strided(x, (x.shape[0], *size), stride, offset)
 
 
-def fixed(size: tuple[int, ...], stride: tuple[int, ...]) -> Any:
-    return lambda x: torch.as_strided(x, size, stride)
+def fixed(size: tuple[int, ...], stride: tuple[int, ...], offset: int = 0) -> Any:
+    return lambda x: torch.as_strided(x, size, stride, offset)
 
 
 def test_windows_with_a_free_batch(exported: Any, agree: Any, domain_node: Any) -> None:
@@ -56,3 +56,18 @@ def test_constant_numbers(exported: Any, agree: Any, size: Any, stride: Any, cou
 def test_other_strides_stay_with_the_reason(exported: Any, size: Any, stride: Any, reason: str) -> None:
     raised = exported(fixed(size, stride), (X,), "torchscript", ())
     assert (raised.counts, [refusal.reason for refusal in raised.refused]) == ({}, [reason])
+
+
+def test_an_offset_is_the_start_of_the_first_window(exported: Any, agree: Any) -> None:
+    function = fixed((2, 3, 3, 3, 3, 3), (126, 42, 7, 1, 7, 1), 7 + 2)
+    raised = exported(function, (X,), "torchscript", ())
+    assert (raised.counts, raised.refused) == ({"Im2Col": 1}, ())
+    agree(raised.model, (X,), function(X))
+
+
+def test_numbers_that_differ_from_strides_at_one_place_stay_with_the_reason(exported: Any) -> None:
+    index = torch.arange(X.numel()).as_strided((2, 3, 4, 5, 3, 3), (126, 42, 7, 1, 7, 1)).clone()
+    index[1, 2, 2, 3, 1, 1] += 1
+    raised = exported(lambda x: x.reshape(-1)[index], (X,), "torchscript", ())
+    reasons = [refusal.reason for refusal in raised.refused]
+    assert (raised.counts, reasons) == ({}, ["its numbers are not those of strides"])

@@ -312,6 +312,22 @@ def test_keys_and_values_of_other_windows_stay_apart(see) -> None:
     assert see(layer).operators == ["LocalCorrelation", "LocalAggregate"]
 
 
+def test_keys_and_values_of_other_sizes_stay_apart(see) -> None:
+    """A window of 3 with stride 2 has 3 positions along 7 rows, and along 8."""
+
+    def layer(x, q, k, v):
+        b, c = x.shape[:2]
+        k, v = (F.unfold(t, 3, stride=2).view(b, c, 9, -1) for t in (k, v[:, :, :-1]))
+        q = q[:, :, 1:-2:2, 1:-1:2].reshape(b, c, 1, -1)
+        return ((q * k).sum(1, keepdim=True).softmax(2) * v).sum(2)
+
+    seen = see(layer, (2, 8, 8, 7))
+    assert seen.operators == ["LocalCorrelation", "LocalAggregate"]
+    assert seen.reasons == [
+        "stays apart from the softmax before it: keys and values are not known to have the same size"
+    ]
+
+
 def test_places_of_keys_and_values_in_another_order_stay_apart(see) -> None:
     def layer(x, q, k, v):
         k, v = (F.pad(t, [1] * 4).unfold(2, 3, 1).unfold(3, 3, 1) for t in (k, v))
