@@ -110,7 +110,8 @@ def test_every_raising_rule_has_its_row() -> None:
 def test_every_precision_rule_has_its_row() -> None:
     precision = (ROOT / "docs" / "precision.md").read_text(encoding="utf-8")
     for rule in (ROOT / "export" / "precision" / "rules").glob("[!_]*.py"):
-        assert f"`rules/{rule.name}`" in precision
+        if rule.name != "rule.py":
+            assert f"`rules/{rule.name}`" in precision
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
