@@ -1,4 +1,4 @@
-"""The whole way from what the user handed in to a bundle on disk; the list of stages is in stages.py."""
+"""The whole export, from the user's input to a bundle on disk; the list of stages is in stages.py."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def open_torch(bundle: StoredBundle, model: torch.nn.Module | str | Path | None)
     manifest = bundle.manifest
     if manifest.parts:
         raise InputError(
-            f"{bundle.path} holds encoder and step, and its original is no single graph", "run it in PyTorch"
+            f"{bundle.path} holds encoder and step, and its original is not a single graph", "run it in PyTorch"
         )
     if model is None:
         what = manifest.source.file or manifest.source.arch or manifest.name

@@ -5,7 +5,7 @@
 
 kh + kw Slices do the work of kh*kw, at the price of storing r, a kw-th of the output: a halo attention's 14 x 14
 windows take 28 Slices instead of 196 (ONNX Runtime CPU: 1.3x to 1.7x faster, and a seventh of the nodes to build). Gathers of
-rows and columns by index, at 10x the time, are no alternative there. Height and width may be free, without any Shape.
+rows and columns by index, at 10x the time, are not an alternative. Height and width may be free, without any Shape.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a lowering is, and what lowerings ask of the node in front of them.
 
 Costs are counted in passes over the output's values (one read or one write of a tensor of that size is half a pass),
-plus ``LAUNCH`` for each node, which stands for a kernel's fixed cost. They only order the lowerings of one node.
+plus ``LAUNCH`` for each node, the fixed cost of a kernel. They only order the lowerings of one node.
 """
 
 from __future__ import annotations

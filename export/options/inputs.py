@@ -130,11 +130,13 @@ def _bounds(text: str | None, dtype: str, whole: str) -> tuple[float, float] | N
     if "int" not in dtype:
         low, high = float(match[1]), float(match[2])
         if not low < high or not isfinite(high - low):
-            raise InputError(f"bounds {text} in --input {whole!r} are no interval", "write for example 0..1 or -1..1")
+            raise InputError(
+                f"bounds {text} in --input {whole!r} are not an interval", "write for example 0..1 or -1..1"
+            )
         return low, high
     if not all(re.fullmatch(r"-?\d{1,18}", part) for part in match.groups()):
         raise InputError(
-            f"bounds {text} in --input {whole!r} are no whole numbers", f"{dtype} takes for example 0..8000"
+            f"bounds {text} in --input {whole!r} are not whole numbers", f"{dtype} takes for example 0..8000"
         )
     first, last = int(match[1]), int(match[2])
     if first >= last:

@@ -135,7 +135,7 @@ def _windowed(context: Recognition, node: Any, view: Windowed, at: int, views: l
     else:
         found = None
     if found is None:
-        context.left(view.window, f"{node.op} {node.name!r} uses them in a way that is no local product")
+        context.left(view.window, f"{node.op} {node.name!r} uses them in a way that is not a local product")
         return
     context.views[node.outputs[0].name] = replace(found, nodes=tuple(dict.fromkeys((*found.nodes, node.name))))
 

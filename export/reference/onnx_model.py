@@ -122,9 +122,7 @@ def _evaluate(evaluator: ReferenceEvaluator, names: Sequence[str], feeds: Arrays
 
 
 def _refusal(error: Exception) -> StageError:
-    return StageError(
-        "verify", f"the graph cannot be evaluated in FP64: {first_line(error)}", "hand in the PyTorch model"
-    )
+    return StageError("verify", f"the graph cannot be evaluated in FP64: {first_line(error)}", "pass the PyTorch model")
 
 
 def widen(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Original(Protocol):
-    """The model that was handed in, evaluated at a precision. Outputs by name, in order. ``notes``: what the user should know."""
+    """The user's model, evaluated at a precision. Outputs by name, in order. ``notes``: what the user should know."""
 
     notes: list[str]
     further: Mapping[str, Callable[[Arrays], dict[str, np.ndarray]]]

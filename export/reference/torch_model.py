@@ -2,8 +2,8 @@
 
 FP64: a copy of the module in double, run with the default dtype float64 and with every request for a smaller float widened, so that a
 ``.float()`` inside ``forward`` does not round the truth. Nothing else is changed; the capture's modes are not active here.
-FP32: the module as it came. FP16 and BF16: the module under ``torch.autocast`` (torch's CPU half is wrong on grid_sample, so ``.half()``
-is no reference), FP16 products summed as a GPU does (truth_half.py). Where PyTorch itself fails or overflows (a mask of -1e9 does in FP16),
+FP32: the module as it came. FP16 and BF16: the module under ``torch.autocast`` (torch's CPU half is wrong on grid_sample, so ``.half()`` is
+not a reference), FP16 products summed as a GPU does (truth_half.py). Where PyTorch itself fails or overflows (a mask of -1e9 does in FP16),
 it is the module in FP32 with its weights, inputs and what each layer gives rounded to the type, saturated: what storage alone costs.
 """
 

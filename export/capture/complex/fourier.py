@@ -93,7 +93,7 @@ def _r2c(emit: ComplexEmitter, node: Node, x: Node, dim: list[int], normalizatio
 
 
 def _c2r(emit: ComplexEmitter, node: Node, z: Node, dim: list[int], normalization: int, last: int) -> Any:
-    """Real values from the first half of a spectrum: what is not its first or middle value stands for two."""
+    """Real values from the first half of a spectrum: each value counts twice, except the first and the middle one."""
     shape, parts = z.meta["val"].shape, emit.parts(z)
     n, rank = _length(node, last), len(shape)
     sizes = [_length(node, shape[axis]) for axis in dim[:-1]]

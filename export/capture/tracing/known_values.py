@@ -79,7 +79,7 @@ class _Note(TorchFunctionMode):
 
 
 def _changed(func: Callable[..., Any], args: tuple[Any, ...], result: Any) -> list[torch.Tensor]:
-    """What holds values of an input now: the tensor written in place, and results that are no marked subclass."""
+    """Return the tensors that now contain values of an input: the tensor written in place, and unmarked results."""
     name = getattr(func, "__name__", "")
     in_place = name in ("__setitem__", "copy_") or (name.endswith("_") and not name.endswith("__"))
     first = [args[0]] if in_place and args and isinstance(args[0], torch.Tensor) else []

@@ -1,4 +1,4 @@
-"""A traced model gives tensors only: numbers, strings and None among its outputs are no outputs of a graph.
+"""A traced model gives tensors only: numbers, strings and None among its outputs are left out.
 
 torch.export keeps them as constants, and torch.onnx (2.13) then fails: "'int' object has no attribute 'name'". A size that a model
 returns (``x.shape[0]``) would be one more output that the module's own tensors do not have.

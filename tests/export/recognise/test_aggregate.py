@@ -42,13 +42,13 @@ def test_predicted_weights(kind, see) -> None:
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (lambda w, v: v.sum(3), "uses them in a way that is no local product"),
+        (lambda w, v: v.sum(3), "uses them in a way that is not a local product"),
         (lambda w, v: (w[:, :, :, :1] * v).sum(3), "the weights are the same for several places"),
         (lambda w, v: (w * v).sum((2, 3)), "over channels as well as over the window"),
         (lambda w, v: (w * v).amax(3), "is not summed"),
         (lambda w, v: ((w - v) ** 2).sum(3), "a difference is summed over the window"),
         (lambda w, v: (w * (v + torch.arange(9.0).to(v).view(9, 1, 1))).sum(3), "a term is added to the values"),
-        (lambda w, v: (w * v.flip(3)).sum(3), "uses them in a way that is no local product"),
+        (lambda w, v: (w * v.flip(3)).sum(3), "uses them in a way that is not a local product"),
     ],
 )
 def test_what_is_no_aggregation_is_left_with_a_reason(function, reason, see) -> None:

@@ -50,7 +50,7 @@ def test_the_cost_of_windows_grows_with_the_number_of_nodes(count_calls: Callabl
         calls, result = count_calls(recognise, model_of([im2col, *chain(nodes, "w")]))
         costs.append(calls)
         assert [(entry.node, entry.reason) for entry in result.refused] == [
-            ("w", "Relu 'v0' uses them in a way that is no local product")
+            ("w", "Relu 'v0' uses them in a way that is not a local product")
         ]
     assert costs[1] < 4.5 * costs[0]
 

@@ -56,11 +56,11 @@ def test_input(text, expected):
         ("x=1:int64:4..4", "bounds 4..4 in --input 'x=1:int64:4..4' hold no number"),
         (
             "x=1:int64:0..4.5",
-            "bounds 0..4.5 in --input 'x=1:int64:0..4.5' are no whole numbers. int64 takes for example 0..8000",
+            "bounds 0..4.5 in --input 'x=1:int64:0..4.5' are not whole numbers. int64 takes for example 0..8000",
         ),
-        ("x=1:float32:1..1", "bounds 1..1 in --input 'x=1:float32:1..1' are no interval"),
+        ("x=1:float32:1..1", "bounds 1..1 in --input 'x=1:float32:1..1' are not an interval"),
         ("x=1:float32:0..nan", "bounds '0..nan' in"),
-        ("x=1:float32:-1e308..1e308", "are no interval"),
+        ("x=1:float32:-1e308..1e308", "are not an interval"),
         ("x=1:bool:0..1", "are for numbers, not bool"),
     ],
 )

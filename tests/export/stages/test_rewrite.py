@@ -144,7 +144,7 @@ def test_what_was_not_recognised_says_why_in_the_manifest(tmp_path: Path) -> Non
     )
     result = run(ExportOptions(model=tmp_path / "halo.onnx", out=tmp_path / "halo", precision="fp32"))
     (left,) = (r for r in result.manifest.rewrites if r.op == "Im2Col")
-    assert left.refused["recognise"] == "ReduceMean 'node_mean' uses them in a way that is no local product"
+    assert left.refused["recognise"] == "ReduceMean 'node_mean' uses them in a way that is not a local product"
     assert left.lowering is not None
 
 
