@@ -1,6 +1,6 @@
 #!/bin/sh
-# Copies Triton's server, its Python backend and the shared libraries that they load into the folder $1, as paths of the image to be:
-# a hundredth of what Triton's own image weighs. The C and C++ runtimes and the GPU's driver are left to the image and the host.
+# Copy Triton's server, its Python backend and the shared libraries that they load into the folder $1, with the paths of the final image:
+# a hundredth of the size of Triton's image. The C and C++ runtimes come from the final image, the GPU's driver from the host.
 set -eu
 out=$1/opt/tritonserver
 mkdir -p "$out/bin" "$out/lib" "$out/backends"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs a command in the unpacked root file system of an image as a container engine would with
-# `--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --user UID`, but on the host's network: for machines without one.
-#   confined.sh ROOT UID MODELS NAME=VALUE… COMMAND…    as root; MODELS is seen read-only as /models, the variables are all there are
+# Run a command in the unpacked root file system of an image, as a container engine does with
+# `--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --user UID`, but on the host's network: for machines without a container engine.
+#   confined.sh ROOT UID MODELS NAME=VALUE… COMMAND…    as root; MODELS is mounted read-only at /models; the command has only these variables
 set -eu
 if [ "${CONFINED:-}" != yes ]; then
     CONFINED=yes exec unshare --mount --pid --ipc --fork --kill-child=SIGTERM "$0" "$@"

@@ -5,7 +5,7 @@
 #   docker run --gpus all --read-only --tmpfs /tmp -v "$PWD/bundles:/models:ro" -p 127.0.0.1:8000:8000 attnexport:gpu --session ort-cuda
 ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:26.08-py3
 ARG BASE_IMAGE=ubuntu:noble-20260905
-# The 10 that ONNX Runtime 1.31's TensorRT provider is linked to. Its package is a source archive that fetches the libraries: no hashes.
+# The TensorRT 10 that ONNX Runtime 1.31's TensorRT provider is linked to. Its package is a source archive that fetches the libraries: no hashes.
 ARG TENSORRT=10.16.1.11
 
 FROM ${TRITON_IMAGE} AS triton
@@ -40,7 +40,7 @@ RUN apt-get update \
 COPY --from=triton /collected/ /
 COPY --from=packages /opt/attnexport /opt/attnexport
 COPY docker/serve-models.sh /usr/local/bin/serve-models
-# All that is written goes under /tmp: a tmpfs, with the rest of the file system read-only.
+# The server writes only under /tmp, a tmpfs; the rest of the file system is read-only.
 ENV PATH=/opt/attnexport/bin:/opt/tritonserver/bin:/usr/local/bin:/usr/bin:/bin \
     LD_LIBRARY_PATH=/opt/tritonserver/lib:/opt/attnexport/tensorrt \
     NVIDIA_VISIBLE_DEVICES=all \
@@ -50,7 +50,7 @@ ENV PATH=/opt/attnexport/bin:/opt/tritonserver/bin:/usr/local/bin:/usr/bin:/bin 
     HOME=/tmp \
     XDG_CACHE_HOME=/tmp/cache \
     MODELS=/models
-# Libraries that do not fit each other fail here, not where the image is started. `tritonserver --help` ends with 1.
+# Incompatible libraries fail in the build, not when the image starts. `tritonserver --help` exits with 1.
 RUN (tritonserver --help 2> /tmp/help || grep -q -e --model-repository /tmp/help) \
     && attnexport --version \
     && python3 -c "import onnxruntime, tritonclient.grpc, tritonclient.http" \

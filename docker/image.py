@@ -45,11 +45,11 @@ def serve(engine: ImageEngine, words: Sequence[str]) -> int:
         subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
         with engine.running(models, options) as process:
 
-            def hear(number: int, _: FrameType | None) -> None:
-                engine.tell(process, number)
+            def forward(number: int, _: FrameType | None) -> None:
+                engine.signal(process, number)
 
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, hear)
+                signal.signal(number, forward)
             return int(process.wait())
 
 
@@ -83,4 +83,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except subprocess.CalledProcessError as error:
-        sys.exit(f"image: {' '.join(error.cmd[:2])} ended with {error.returncode}; what it said stands above")
+        sys.exit(f"image: {' '.join(error.cmd[:2])} failed with exit code {error.returncode}; see its output above")

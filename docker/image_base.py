@@ -29,10 +29,8 @@ def run(*words: str, capture: bool = False) -> str:
 
 def make_base() -> None:
     """Make the image :data:`BASE` by debootstrap, if it does not exist."""
-    if (
-        subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, check=False).returncode
-        == 0
-    ):
+    command = ["buildah", "inspect", "--type", "image", BASE]
+    if subprocess.run(command, capture_output=True, check=False).returncode == 0:
         return
     with tempfile.TemporaryDirectory(prefix="attnexport-debian-") as folder:
         root = Path(folder, "root")

@@ -35,9 +35,9 @@ class ImageEngine(Protocol):
     def running(
         self, models: Path, options: Sequence[str], command: Sequence[str] = ()
     ) -> AbstractContextManager[subprocess.Popen[bytes]]:
-        """Run the image's entry point, or ``command``, with ``options``, on the host's network, with ``models`` mounted read-only."""
+        """Run the image's entry point, or ``command``, on the host's network, with ``models`` read-only."""
 
-    def tell(self, process: subprocess.Popen[bytes], number: int) -> None:
+    def signal(self, process: subprocess.Popen[bytes], number: int) -> None:
         """Pass a signal to the process in the image."""
 
 
@@ -89,13 +89,13 @@ class Container:
         with subprocess.Popen([self.name, *words, *entry, self.image, *command[1:], *options]) as process:
             yield process
 
-    def tell(self, process: subprocess.Popen[bytes], number: int) -> None:
+    def signal(self, process: subprocess.Popen[bytes], number: int) -> None:
         """See :class:`ImageEngine`; the client passes signals on by itself."""
         process.send_signal(number)
 
 
 class Buildah:
-    """Builds by chroot, as root, on its own base image and Triton image, since no registry of images may be reachable."""
+    """Builds in a chroot, as root, with base and Triton images made here, without a registry of images."""
 
     name = "buildah"
     image = "localhost/attnexport/cpu"
@@ -110,22 +110,13 @@ class Buildah:
             stand_in = ("--file", str(context / "docker/triton-wheel.Dockerfile"), "--tag", TRITON)
             run("buildah", *words, *base, *stand_in, str(context))
             triton = ("--build-arg", f"TRITON_IMAGE={TRITON}")
-            run(
-                "buildah",
-                *words,
-                *base,
-                *triton,
-                "--file",
-                str(context / DOCKERFILE),
-                "--tag",
-                self.image,
-                str(context),
-            )
+            image = ("--file", str(context / DOCKERFILE), "--tag", self.image)
+            run("buildah", *words, *base, *triton, *image, str(context))
 
     def size(self) -> int:
         """See :class:`ImageEngine`."""
-        (found,) = json.loads(run("buildah", "images", "--json", self.image, capture=True))
-        number, unit = found["size"].split()
+        (image,) = json.loads(run("buildah", "images", "--json", self.image, capture=True))
+        number, unit = image["size"].split()
         return round(float(number) * {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit])
 
     @contextmanager
@@ -147,7 +138,7 @@ class Buildah:
             run("buildah", "umount", container, capture=True)
             run("buildah", "rm", container, capture=True)
 
-    def tell(self, process: subprocess.Popen[bytes], number: int) -> None:
-        """See :class:`ImageEngine`; unshare itself takes no signals while what it started lives."""
+    def signal(self, process: subprocess.Popen[bytes], number: int) -> None:
+        """See :class:`ImageEngine`; unshare ignores signals while its child runs."""
         for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
             os.kill(int(child), signal.Signals(number))

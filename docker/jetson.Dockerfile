@@ -1,5 +1,5 @@
-# `attnexport serve` on a Jetson Orin with JetPack 6.1 or 6.2: TensorRT 10.3, Python 3.10, CUDA 12.6, as the device itself has them, so that
-# an engine that `attnexport rebuild` made on the device runs in here, and the other way round. Build it on the device, or for linux/arm64.
+# `attnexport serve` on a Jetson Orin with JetPack 6.1 or 6.2: TensorRT 10.3, Python 3.10, CUDA 12.6, the same as on the device, so that
+# an engine that `attnexport rebuild` builds on the device runs in the image, and the reverse. Build it on the device, or for linux/arm64.
 #
 #   docker build -f docker/jetson.Dockerfile -t attnexport:jetson .
 #   docker run --runtime nvidia --read-only --tmpfs /tmp -v "$PWD/bundles:/models:ro" -p 127.0.0.1:8000:8000 attnexport:jetson
@@ -36,7 +36,7 @@ RUN apt-get update \
 COPY --from=triton /collected/ /
 COPY --from=packages /opt/attnexport /opt/attnexport
 COPY docker/serve-models.sh /usr/local/bin/serve-models
-# All that is written goes under /tmp: a tmpfs, with the rest of the file system read-only.
+# The server writes only under /tmp, a tmpfs; the rest of the file system is read-only.
 ENV PATH=/opt/attnexport/bin:/opt/tritonserver/bin:/usr/local/cuda/bin:/usr/local/bin:/usr/bin:/bin \
     LD_LIBRARY_PATH=/opt/tritonserver/lib:/usr/local/cuda/lib64 \
     NVIDIA_VISIBLE_DEVICES=all \
@@ -46,7 +46,7 @@ ENV PATH=/opt/attnexport/bin:/opt/tritonserver/bin:/usr/local/cuda/bin:/usr/loca
     HOME=/tmp \
     XDG_CACHE_HOME=/tmp/cache \
     MODELS=/models
-# TensorRT can be imported only where the device's driver is mounted, so its presence alone is looked at here.
+# TensorRT can be imported only with the device's driver, so the build only checks that it is installed.
 RUN attnexport --version \
     && python3 -c "import importlib.util as u, onnx, onnxruntime, tritonclient.grpc; assert u.find_spec('tensorrt'), 'no TensorRT bindings'" \
     && rm -rf /tmp/cache

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The images' entry point: serves every bundle of $MODELS. Arguments are options of `attnexport serve`.
+# The entry point of the images: serve every bundle of $MODELS. Arguments are options of `attnexport serve`.
 set -eu
 set -- --host 0.0.0.0 --http-port 8000 --grpc-port 8001 --metrics-port 8002 "$@"
 for bundle in "${MODELS:=/models}"/*.attn; do

@@ -1,5 +1,5 @@
 # A stand-in for Triton's image, from the wheel nvidia-pytriton: Triton 2.51 for a CPU, in the layout of Triton's own image.
-# For `make image` where no registry of images can be reached, and for tests. Not for a service: it has published advisories.
+# For tests and for `make image` without a registry of images. Not for a service: it has published advisories.
 ARG BASE_IMAGE=debian:bookworm-20260824-slim
 
 FROM ${BASE_IMAGE}

@@ -1,6 +1,7 @@
-"""Where the error of an export comes in: for each output, what every stage on the way to a variant adds, and which one is to blame.
+"""The origin of an export's error: for each output, the error that every stage adds, and the cause.
 
-The stages are steps from one evaluable model to the next. Each is compared with the FP64 reference, and with the step before it.
+The stages are steps from one evaluable model to the next. Each is compared with the FP64 reference
+and with the step before it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ def short_type(precision: str) -> str:
 class StepFigures:
     """One output after one stage.
 
-    ``figures``: against the reference. ``added``: rms of the difference to the step before (to the reference for the first).
-    ``ratio``: the rms as a multiple of PyTorch's error at ``precision``, ``torch_rms`` or half an ulp where that is
-    larger; ``growth``: what of the ratio is new since the last step of the same precision.
+    ``figures``: compared with the reference. ``added``: rms of the difference from the step before
+    (from the reference for the first). ``ratio``: the rms as a multiple of PyTorch's error at
+    ``precision``, the larger of ``torch_rms`` and half an ulp. ``growth``: the increase of the
+    ratio since the last step of the same precision.
     """
 
     stage: Stage

@@ -1,6 +1,7 @@
-"""What a benchmark says, as frozen dataclasses and as JSON (schema 1, described in docs/bench.md): the file that ``--json`` writes.
+"""The results of a benchmark: frozen dataclasses, and the JSON that ``--json`` writes.
 
-Times are milliseconds, memory is bytes. An interval is the 95 % bootstrap interval around a median.
+The JSON has schema 1, described in docs/bench.md. Times are milliseconds, memory is bytes. An
+interval is the 95 % bootstrap interval around a median.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ FORMAT = "attnexport-bench"
 SCHEMA = 1
 
 MEASURED, ABSENT, FAILED, WRONG = "measured", "absent", "failed", "wrong"
-"""What became of a contender: timed; not here; stopped with an error; its outputs are not those of the model."""
+"""The state of a contender: timed; not available; failed with an error; outputs differ from the model's."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Of a process of its own that runs one contender: ``peak`` in all, and ``added`` by the runs over the loaded model.
+    """Memory of a process that runs only one contender: its ``peak``, and the memory ``added`` by runs.
 
-    ``device`` is what of the GPU's memory was taken. None where the system does not tell.
+    ``device`` is its GPU memory. A figure is None if the system does not report it.
     """
 
     peak: int | None
@@ -44,7 +45,7 @@ class MemoryUse:
 
 @dataclass(frozen=True)
 class Timing:
-    """One contender at one point. ``ratio``: how many times faster than the baseline it is, None without a baseline."""
+    """One contender at one point. ``ratio``: the speed-up over the baseline, None without a baseline."""
 
     contender: str
     rounds: int
@@ -59,7 +60,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class BenchPoint:
-    """One set of sizes. ``batch`` is the size of the first input's first axis where that is free, else 1 item is counted."""
+    """One set of sizes. ``batch`` is the size of the first input's first axis if it is free, else 1."""
 
     sizes: dict[str, int]
     batch: int
@@ -68,10 +69,10 @@ class BenchPoint:
 
 @dataclass(frozen=True)
 class Capacity:
-    """The largest batch that a contender runs within the target; ``batch`` is None where even the smallest misses it.
+    """The largest batch that a contender runs within the target, None if the smallest is too slow.
 
-    ``median`` and ``p95`` are those of that batch, or of the smallest one that misses. ``most``: the target was not
-    reached before the largest batch of the model's range.
+    ``median`` and ``p95`` are those of that batch, or of the smallest if it is too slow. ``most``:
+    even the largest batch of the model's range is within the target.
     """
 
     contender: str
@@ -85,7 +86,7 @@ class Capacity:
 
 @dataclass(frozen=True)
 class LatencyTarget:
-    """``--target-latency``: milliseconds, and which statistic (``p95`` or ``median``) has to stay within them."""
+    """``--target-latency``: milliseconds, and the statistic (``p95`` or ``median``) that must not exceed them."""
 
     milliseconds: float
     statistic: str
@@ -94,7 +95,7 @@ class LatencyTarget:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A contender, and what became of it: ``state`` is measured, absent, failed or wrong, with the reason.
+    """A contender and its ``state``, measured, absent, failed or wrong, with the reason.
 
     ``error``: rms difference from the verified FP32 model over that model's rms, the largest output and point.
     ``opened``: seconds to load or compile it for the first point. ``device``: cpu or cuda.
@@ -112,9 +113,9 @@ class Entrant:
 
 @dataclass(frozen=True)
 class GpuState:
-    """The GPU while it was timed, as nvidia-smi reported it: MHz, watts and degrees Celsius, median between lowest and highest.
+    """The GPU during the timing, from nvidia-smi: MHz, watts, degrees Celsius; medians with extremes.
 
-    ``limits``: the reasons it gave for holding its clocks back, most frequent first.
+    ``limits``: the reported reasons for lowered clocks, most frequent first.
     """
 
     name: str
@@ -131,7 +132,7 @@ class GpuState:
 
 @dataclass(frozen=True)
 class MachineRecord:
-    """Where it was measured; ``load`` is the machine's load average at the beginning, None where it has none."""
+    """The machine; ``load`` is its load average at the start, None if the system has none."""
 
     cpu: str
     cores: int
@@ -142,7 +143,7 @@ class MachineRecord:
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """How it was measured. ``clock``: ``wall`` or ``cuda-events``; ``tf32``: whether FP32 products were allowed to use it."""
+    """The settings. ``clock``: ``wall`` or ``cuda-events``; ``tf32``: whether FP32 products may use TF32."""
 
     device: str
     clock: str
@@ -156,7 +157,7 @@ class BenchSettings:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """One benchmark of one model. ``model_sha256`` is that of the bundle's FP32 model, ``source`` the file it came from."""
+    """One benchmark of one model: ``source`` is its file, ``model_sha256`` that of the FP32 model."""
 
     name: str
     created: str
@@ -172,7 +173,7 @@ class BenchReport:
     notes: tuple[str, ...]
 
     def entrant(self, name: str) -> Entrant:
-        """The contender of that name. Raises KeyError where it did not take part."""
+        """The contender of that name. Raise KeyError if it did not take part."""
         for entrant in self.entrants:
             if entrant.name == name:
                 return entrant
@@ -184,7 +185,7 @@ class BenchReport:
 
     @classmethod
     def from_json(cls, value: Any) -> BenchReport:
-        """The inverse of :meth:`to_json`. Raises InputError for another format or version, and for the first wrong field."""
+        """The inverse of :meth:`to_json`. Raise InputError for another format or version, or a wrong field."""
         name = value.get("format") if isinstance(value, dict) else None
         if name != FORMAT:
             raise InputError(
@@ -200,12 +201,12 @@ class BenchReport:
             raise InputError(error.problem, "measure again with attnexport bench --json") from error
 
     def write(self, path: Path) -> None:
-        """Write the JSON. Raises OSError where the place cannot be written."""
+        """Write the JSON. Raise OSError if the path cannot be written."""
         path.write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> BenchReport:
-        """Read what :meth:`write` wrote. Raises InputError for a file that is missing, no JSON, or as :meth:`from_json`."""
+        """Read the file of :meth:`write`. Raise InputError for a missing or invalid file, or as :meth:`from_json`."""
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -1,9 +1,9 @@
-"""Frozen dataclasses to JSON and back, strictly: a field that is missing, unknown or of a wrong kind is named.
+"""Frozen dataclasses to JSON and back, strictly: the error names a missing, unknown or wrong field.
 
-The kinds are those of the annotations: ``str``, ``bool``, ``int``, ``float``, ``X | None``, ``tuple[X, ...]``,
-``dict[str, X]``, ``Any`` (free-form JSON), enumerations of strings, other dataclasses, and classes with their own ``from_json``/``to_json``
-such as ``TensorSpec``. JSON has no word for a number that is not finite, so those are the strings ``"inf"``,
-``"-inf"`` and ``"nan"``.
+The kinds are those of the annotations: ``str``, ``bool``, ``int``, ``float``, ``X | None``,
+``tuple[X, ...]``, ``dict[str, X]``, ``Any`` (free-form JSON), enumerations of strings, other
+dataclasses, and classes with ``from_json`` and ``to_json`` methods such as ``TensorSpec``. JSON has
+no infinities and NaN, so they are the strings ``"inf"``, ``"-inf"`` and ``"nan"``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 def encode(value: Any) -> Any:
-    """Plain JSON containers for a dataclass, or for any nest of containers. Raises TypeError for anything else."""
+    """Plain JSON containers for a dataclass or nested containers. Raise TypeError for another type."""
     if hasattr(value, "to_json"):
         return value.to_json()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -44,15 +44,14 @@ def encode(value: Any) -> Any:
 
 
 def encode_fields(value: Any) -> dict[str, Any]:
-    """Every field of a dataclass by name; what a ``to_json`` of a dataclass is built on."""
+    """Every field of a dataclass by name, encoded; for the ``to_json`` methods of dataclasses."""
     return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
 
 
 def decode(kind: type[T], value: Any, where: str) -> T:
     """Build the dataclass ``kind`` from a JSON object; ``where`` is the path of the object, for messages.
 
-    Every field must be there, whatever default it has in Python. Raises BundleError naming the first field that is
-    wrong.
+    Every field is required, even if it has a default. Raise BundleError with the first wrong field.
     """
     if not isinstance(value, dict):
         raise _wrong(where, "an object", value)

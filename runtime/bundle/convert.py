@@ -1,4 +1,4 @@
-"""Manifests of an earlier schema in the form of the current one, so that older bundles still open."""
+"""Convert manifests of an earlier schema to the current one, so that older bundles still open."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from .stage import Stage
 READABLE = (4, 5)
 """The schema versions that this package reads; the last is the one that it writes."""
 _STEPS = {"rewrite": Stage.RECOGNISE, "cast": Stage.TYPED}
-"""Attribution's names of stages in version 4 that have another name now."""
+"""Stages of the attribution that were renamed after version 4."""
 _FIELDS = {"own_rms": "torch_rms", "own_error": "torch_error", "truth_rms": "reference_rms"}
-"""Fields of version 4 that have another name now."""
+"""Fields that were renamed after version 4."""
 
 
 def to_current(value: dict[str, Any]) -> dict[str, Any]:
     """Return the manifest's JSON object in the current schema. ``value`` is not changed.
 
-    A field of a wrong kind is passed on as it is: decoding reports it.
+    A field of a wrong kind is not converted: decoding reports it.
     """
     if value["schema"] != 4:
         return value

@@ -32,10 +32,10 @@ _HALF_ULP = {
 
 @dataclass(frozen=True)
 class Figures:
-    """Errors over ``count`` elements: rms, largest, rms relative to the reference's rms, cosine, and the reference's rms.
+    """Errors over ``count`` elements: rms, largest, relative to the reference's rms, and the cosine.
 
-    Nothing is divided by single elements of the reference. ``relative`` is 0 where nothing differs, infinite where only
-    the reference is zero.
+    No error is divided by single elements of the reference. ``relative`` is 0 if all elements are
+    equal, and infinite if only the reference is zero.
     """
 
     rms: float

@@ -1,4 +1,4 @@
-"""How far a module's result is from the original's, as it is kept and shown; measuring it is :mod:`.module_errors`, which needs torch."""
+"""The error of a module's result, as recorded and printed; ``export/verify/module_errors.py`` measures it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TRUTH = "truth"
 
 @dataclass(frozen=True)
 class ModuleError:
-    """One module, where it is written, and the relative rms error of its result by form (``onnx-fp32``, ``emulated-fp16`` ...)."""
+    """One module, its source line, and the relative rms error of its result by variant (``onnx-fp32`` …)."""
 
     module: str
     kind: str

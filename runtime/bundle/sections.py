@@ -1,4 +1,4 @@
-"""The sections of a manifest: what was read, written, rewritten, kept in FP32, built, measured and decoded."""
+"""The sections of a manifest: source, files, rewrites, nodes kept in FP32, engines, and decodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .stage import Stage
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """What was handed in. ``kind``: checkpoint, state-dict, pt2, torchscript, pickle, onnx; ``file``: its name."""
+    """The exported model. ``kind``: checkpoint, state-dict, pt2, torchscript, pickle, onnx; ``file``: its name."""
 
     kind: str
     file: str
@@ -21,7 +21,7 @@ class SourceRecord:
 
 @dataclass(frozen=True)
 class Gpu:
-    """The GPU that the export ran beside; ``compute_capability`` as ``8.9``."""
+    """The GPU of the export's machine; ``compute_capability`` as ``8.9``."""
 
     name: str
     compute_capability: str
@@ -40,7 +40,8 @@ class FileRecord:
 class StageRecord:
     """One stage of the run: its wall time and one line about its result.
 
-    ``model_type`` is the type that the typed stage converts to (``fp16``), ``part`` the part of an encoder-decoder network.
+    ``model_type`` is the type that the typed stage converts to (``fp16``), ``part`` the part of an
+    encoder-decoder network.
     """
 
     stage: Stage
@@ -59,8 +60,8 @@ class StageRecord:
 class GraphRewriteRecord:
     """One rewrite between capture and lowering, applied or refused.
 
-    ``stage`` is simplify or raise, ``rule`` the name of the rule, ``text`` one line about the result, or the reason of the
-    refusal. ``module`` and ``source`` (``file:line``) name the PyTorch module and line of ``node``.
+    ``stage`` is simplify or raise, ``rule`` the name of the rule, ``text`` one line about the result
+    or the reason of the refusal. ``module`` and ``source`` (``file:line``) name the PyTorch module and line of ``node``.
     """
 
     stage: Stage
@@ -74,12 +75,13 @@ class GraphRewriteRecord:
 
 @dataclass(frozen=True)
 class RewriteRecord:
-    """One domain operator and what became of it.
+    """One domain operator and its lowering.
 
-    ``lowering`` is the form that was chosen for ``targets``, None where every one refused; ``refused`` gives the
-    reason of each lowering that was not taken, by its name, and under ``recognise`` why a window was not found to be
-    local attention. ``module`` and ``source`` (``file:line``) lead back to PyTorch. ``model`` is the file that it is
-    about, ``found`` what was recognised, ``milliseconds`` what each form took where they were timed (``--tune``).
+    ``lowering`` is the lowering chosen for ``targets``, None if every lowering refused. ``refused``
+    has the reason of each lowering that was not chosen, by name, and under ``recognise`` the reason
+    why a window is not local attention. ``module`` and ``source`` (``file:line``) name the PyTorch
+    code. ``model`` is the ONNX file, ``found`` the recognised pattern, ``milliseconds`` the time of
+    each lowering (``--tune``).
     ``replaced`` counts the nodes of the captured graph that the operator replaces.
     """
 
@@ -107,11 +109,12 @@ class KeptNode:
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """How ``--precision auto`` decided: a verdict and one line of it; errors are multiples of PyTorch's in FP16.
+    """The result of ``--precision auto``: a verdict and one line; errors are multiples of PyTorch's in FP16.
 
-    ``before``: with all but the hazards in FP16; ``error``: of what was chosen; ``held_out``: on inputs that the search
-    did not see, None where it was not needed. ``measured``: nodes kept by measurement; ``evaluations``: runs of trial
-    models, ``remembered`` those known from an earlier run; ``samples``: whether real samples were among the inputs.
+    ``before``: the error with only the unsafe operators in FP32; ``error``: that of the chosen model;
+    ``held_out``: that on inputs outside the search, None if it was not measured. ``measured``: nodes
+    kept by measurement; ``evaluations``: runs of trial models, ``remembered`` those known from an
+    earlier run; ``samples``: whether real samples were among the inputs.
     """
 
     verdict: str
@@ -174,10 +177,10 @@ class SamplesRecord:
 class EngineRecord:
     """One TensorRT plan. ``flavour``: enterprise or rtx; ``version``: of the library that built it.
 
-    ``compute_capability`` lists those that it was built for (``8.6, 8.9``), None for any that the library supports.
+    ``compute_capability`` lists the supported ones (``8.6, 8.9``), None for all of the library.
     ``profiles`` holds, for every optimization profile, ``{input: {"min": [...], "opt": [...], "max": [...]}}``;
-    ``layers`` what the engine inspector lists. ``model`` is the file that it was built from and ``model_sha256`` that
-    file's hash, empty where nobody knows; the plan carries the hash, too.
+    ``layers`` has the layers from the engine inspector. ``model`` is the ONNX file of the engine and
+    ``model_sha256`` that file's hash, empty if unknown; the plan contains the hash too.
     """
 
     file: str
@@ -196,14 +199,16 @@ class EngineRecord:
 
 @dataclass(frozen=True)
 class DecodeAgreement:
-    """Real decodes by one form of encoder and step, beside those of the original in FP64.
+    """The decodes of one variant of encoder and step, compared with the original's in FP64.
 
-    ``stage``: ``onnx-fp32``, ``engine-fp16`` …; ``files`` by part; ``width``: of the beam, 1 for greedy decoding. ``tokens``
-    counts those of the original, ends included; ``equal_tokens`` those of them that stand at the same place.
+    ``stage``: ``onnx-fp32``, ``engine-fp16`` …; ``files`` by part; ``width``: of the beam, 1 for
+    greedy decoding. ``tokens`` counts the original's tokens, ends included; ``equal_tokens`` those
+    that are equal at the same place.
 
-    A row may differ from the original's only where that is a tie: ``ties`` are the rows whose first difference is at a choice
-    for which the original's log-probabilities lay closer than twice ``factor`` times ``torch_error``, the largest error
-    that PyTorch's log-probabilities make at ``precision``, fed the same tokens.
+    A row may differ from the original's only at a tie: ``ties`` are the rows whose first difference
+    is at a choice between log-probabilities that are closer, in the original, than twice ``factor``
+    times ``torch_error``. ``torch_error`` is the largest error of PyTorch's log-probabilities at
+    ``precision`` with the same tokens.
     """
 
     stage: str
@@ -224,9 +229,10 @@ class DecodeAgreement:
 class DecodeRecord:
     """How a decode loop drives the parts ``encoder`` and ``step``.
 
-    ``start``, ``end`` and ``padding`` are token numbers, ``limit`` the most tokens that a row may get, its end among them.
-    ``memory`` are the inputs of the step that stay while a row is decoded; ``state`` those that an output replaces,
-    by that output's name. ``sources`` says what was decoded for ``parity``: samples or random.
+    ``start``, ``end`` and ``padding`` are token numbers, ``limit`` the maximum number of tokens per
+    row, its end included. ``memory`` are the inputs of the step that do not change during a decode;
+    ``state`` those that an output replaces, with that output's name. ``sources``: the kind of sources
+    that were decoded for ``parity``, samples or random.
     """
 
     start: int

@@ -35,5 +35,5 @@ def host_array(name: str, value: Any) -> np.ndarray:
     except Exception as error:  # each library raises its own: a gradient, a type that NumPy does not have
         raise InputError(
             f"input {name!r} cannot be read as an array: {first_line(error)}",
-            "detach it; give float32 where it is bfloat16",
+            "detach it; give float32 instead of bfloat16",
         ) from error

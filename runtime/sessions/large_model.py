@@ -85,7 +85,7 @@ def open_model(
         light.graph.initializer.extend(model.graph.initializer)
         _give(light, outputs)
         return OrtSession(light.SerializeToString(), optimize=optimize, spin=spin, providers=providers)
-    # A file that is mapped can be deleted where it has a name of its own; where not, the system's temporary folder keeps it.
+    # A file that is mapped can be deleted on some systems; on others the system's temporary folder keeps it.
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         light = on_disk(model, Path(folder), "weights")
         _give(light, outputs)

@@ -109,7 +109,7 @@ def token_grid(count: int, image: tuple[int, ...]) -> tuple[int, int, int] | Non
 
 
 def _window(record: AttentionRecord, weights: np.ndarray, shown: np.ndarray) -> Panel:
-    """The window of the place in the middle, drawn where it reads."""
+    """The window of the place in the middle, drawn at its position."""
     heads, taps, rows, columns = weights.shape
     size, stride = math.isqrt(taps), int(record.detail.get("stride", 1))
     if size * size != taps:

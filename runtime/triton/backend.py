@@ -18,7 +18,7 @@ from .options import RepositoryOptions
 
 PYTHON, ONNXRUNTIME, TENSORRT = "python", "onnxruntime", "tensorrt"
 _NATIVE_FILES = {ONNXRUNTIME: "model.onnx", TENSORRT: "model.plan"}
-_DEFAULT_HOME = Path("/opt/tritonserver")  # where NVIDIA's images have it
+_DEFAULT_HOME = Path("/opt/tritonserver")  # its folder in NVIDIA's images
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def rehearse(group: Grouping, inputs: Sequence[TensorSpec], config: Mapping[str,
             sizes = [int(size) for size in value["dims"]]
             shape = [1, *sizes] if config["max_batch_size"] else sizes
             array = np.fromfile(folder / WARMUP / value["input_data_file"], spec.numpy_dtype)
-            feeds[spec.name] = array.reshape(shape[: len(spec.axes)])  # one number, where there are no other axes
+            feeds[spec.name] = array.reshape(shape[: len(spec.axes)])  # one number if there are no other axes
         for answer in group([feeds] * rows):
             if isinstance(answer, AttnexportError):
                 raise answer
