@@ -90,7 +90,7 @@ def test_links_and_named_files_exist(page: Path) -> None:
         if "://" not in target:
             assert (page.parent / target).exists(), target
     for named in re.findall(r"`((?:export|runtime|models|examples|benchmarks|tests|docs)/[\w./]+)`", text):
-        assert (ROOT / named).exists(), named
+        assert "NAME" in named or (ROOT / named).exists(), named  # NAME: a file that the reader adds
 
 
 def test_every_operator_and_lowering_has_its_row() -> None:

@@ -32,7 +32,7 @@ def raw(value: str) -> Markup:
 
 
 def join(*content: Content) -> Markup:
-    """Several pieces one after the other; None is nothing, and a list stands for its pieces."""
+    """Several pieces one after the other; None adds nothing, and a list adds its pieces."""
     parts: list[str] = []
     for piece in content:
         if piece is None:

@@ -111,7 +111,7 @@ def write_page(bundle: StoredBundle, out: Path, bench: BenchReport | None = None
     if out.resolve().is_relative_to(bundle.path.resolve()):
         raise InputError(f"--out {out} lies in the bundle, which is sealed", "write the page beside it")
     if not out.resolve().parent.is_dir() or out.is_dir():
-        raise InputError(f"--out {out} is no file that can be written", "give a file such as report.html")
+        raise InputError(f"--out {out} is not a file that can be written", "give a file such as report.html")
     if bench is not None:
         _same_model(bundle, bench)
     parts = {name: bundle.part(name).manifest for name in bundle.manifest.parts}

@@ -47,8 +47,8 @@ def rewrites(content: Content) -> Markup:
             ]
         )
     lead = "No operator needed rewriting: the graph had standard operators only." if not rows else (
-        f"{words.count(sum(len(row.nodes) for row in found), 'rewrite')}. A domain operator stands for nodes of the captured graph, and "
-        "becomes the form that its target runs right and fastest."
+        f"{words.count(sum(len(row.nodes) for row in found), 'rewrite')}. A domain operator replaces nodes of the captured graph, and "
+        "becomes the form that is correct and fastest on its target."
     )  # fmt: skip
     return section(
         "rewrites", "Rewrites", lead, _sizes(content), table(columns, rows) if rows else None, _before(content)
@@ -113,7 +113,7 @@ def _counts(content: Content) -> tuple[dict[tuple[str, str], int], dict[tuple[st
 
 
 def _under(graph: Graph, file: str) -> Counter[str]:
-    """How many nodes of a model lie under each name: what stands for node ``N`` is ``N`` itself or ``N/...``; casts are no part of it."""
+    """Return the number of nodes under each name: node ``N`` became ``N`` and ``N/...``; casts are not counted."""
     found: Counter[str] = Counter()
     for name in node_names(graph.folder / file):
         prefix = name

@@ -316,7 +316,7 @@ def test_the_command_writes_the_page_with_the_benchmark(
     ("out", "said"),
     [
         ("net.attn/page.html", "lies in the bundle, which is sealed"),
-        ("nowhere/page.html", "is no file that can be written"),
+        ("nowhere/page.html", "is not a file that can be written"),
     ],
 )
 def test_a_page_goes_only_where_it_may(bundle: StoredBundle, out: str, said: str) -> None:
