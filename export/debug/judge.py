@@ -20,8 +20,8 @@ from ..reference.original import Original, Precision
 from ..reference.torch_model import TorchOriginal
 from ..stages.files import EIGHT
 from ..stages.stage_model import StageModel
-from ..verify.attribution import invalid_output
 from ..verify.cases import ParityCase
+from ..verify.fault import invalid_output
 from .memory import free
 from .taps import TensorReader
 

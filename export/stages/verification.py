@@ -20,7 +20,7 @@ from ..verify.module_errors import compare_modules
 from ..verify.sampled import image_input, keep_sampled
 from ..verify.shown import GoldenOutputs, run_golden
 from ..verify.variant import Variant
-from ..verify.verify import ParityResult, verify
+from ..verify.verify import Criteria, ParityResult, verify
 from .build import BuiltModels
 from .files import FP32, PRECISION, TYPED
 from .job import Job
@@ -57,9 +57,10 @@ def verify_models(
             stack.callback(form.session.close)
             forms.append(form)
         cases = build_cases(inputs, fitting(samples, inputs), options.seed, draws(built.outputs))
-        maps = {entry.output for entry in built.captured.attention}
+        maps = frozenset(entry.output for entry in built.captured.attention)
         stages = built.models
-        verification = verify(original, forms, cases, built.outputs, task, options.gate, job.reporter, stages, maps)
+        criteria = Criteria(tuple(built.outputs), task, options.gate, maps)
+        verification = verify(original, forms, cases, criteria, job.reporter, stages)
         for text in original.notes:
             job.note(text)
         worst = max((record.gate.ratio for record in verification.records), default=0.0)

@@ -1,10 +1,9 @@
-"""Parity attribution: for each output, what every stage adds to its error; for one that fails, the stage and the module to blame."""
+"""Attribute the error of each output to the stages; for a failed output, find the stage and the module that cause it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 from ...errors import AttnexportError
 from ...runtime.bundle.attribution import Attribution, Blame
@@ -14,99 +13,99 @@ from ...runtime.spec import TensorSpec
 from ..reference.original import Original, Precision
 from .blame import find_blame, largest_step
 from .chains import Chain, StageModels
-from .fault import Fault, invalid_output
+from .fault import Fault
 from .kernel import INEXACT, without_kernel
-from .measure import MeasuredCase, StepOutputs, measured_cases
-
-if TYPE_CHECKING:
-    from .variant import Variant
-
-__all__ = ["Fault", "MeasuredCase", "StageModels", "attribute", "invalid_output", "measured_cases"]
+from .measure import MeasuredCase, StepOutputs
+from .variant import Variant
 
 
-def attribute(
-    made: StageModels,
-    variants: Sequence[Variant],
-    original: Original,
-    outputs: Sequence[TensorSpec],
-    measured: Sequence[MeasuredCase],
-    faults: Sequence[Fault],
-    factor: float,
-) -> tuple[list[Attribution], list[str]]:
-    """One entry for each output of each variant that ends a chain of steps; and the faults' texts, with who is to blame.
+@dataclass(frozen=True)
+class Attributor:
+    """Attributes errors of ``variants`` to the stages that made ``models``; ``factor`` is the gate."""
 
-    All outputs get their figures on the ``measured`` cases. For the first fault of an output the steps run on the fault's
-    own case, and the stage's graph is searched for the module.
-    """
-    chains = made.chains(variants)
-    steps = StepOutputs(chains, measured)
-    names = tuple(m.case.name for m in measured)
-    blamed: dict[tuple[str, str], Blame] = {}
-    texts = []
-    for fault in faults:
-        chain = _chain_of(chains, variants, fault)
-        if chain is None:
-            texts.append(fault.text)
-            continue
-        key = (chain.name, fault.output)
-        if key not in blamed:
-            blamed[key] = _blame(made, chain, variants, original, outputs, fault, factor)
-        texts.append(f"{fault.text}; the error comes in at {blamed[key].describe()}")
-    found = [
-        Attribution(
-            chain.name, spec.name, names, steps.figures(chain, spec), blamed.get((chain.name, spec.name)), steps.notes
-        )
-        for chain in chains
-        for spec in outputs
-    ]
-    return found, texts
+    models: StageModels
+    variants: Sequence[Variant]
+    original: Original
+    outputs: Sequence[TensorSpec]
+    factor: float
 
+    def attribute(
+        self, measured: Sequence[MeasuredCase], faults: Sequence[Fault]
+    ) -> tuple[list[Attribution], list[str]]:
+        """Return an entry for each output of each variant that ends a chain, and the faults' messages with their causes.
 
-def _chain_of(chains: Sequence[Chain], variants: Sequence[Variant], fault: Fault) -> Chain | None:
-    """The chain that ends in the fault's variant; for a variant that shows no step (FP16 in ONNX Runtime), the one to its file."""
-    variant = variants[fault.variant]
-    own = [chain for chain in chains if chain.variant == fault.variant]
-    like = [chain for chain in chains if variants[chain.variant].file == variant.file]
-    return next(iter((*own, *like)), None)
+        All outputs get their figures on the ``measured`` cases. For the first fault of an output, the
+        steps run on the fault's case, and the stage's graph is searched for the module.
+        """
+        chains = self.models.chains(self.variants)
+        steps = StepOutputs(chains, measured)
+        cases = tuple(m.case.name for m in measured)
+        blames: dict[tuple[str, str], Blame] = {}
+        messages = []
+        for fault in faults:
+            chain = self._chain_of(chains, fault)
+            if chain is None:
+                messages.append(fault.text)
+                continue
+            key = (chain.name, fault.output)
+            if key not in blames:
+                blames[key] = self._blame(chain, fault)
+            messages.append(f"{fault.text}; the error comes in at {blames[key].describe()}")
+        entries = [
+            Attribution(
+                chain.name,
+                spec.name,
+                cases,
+                steps.figures(chain, spec),
+                blames.get((chain.name, spec.name)),
+                steps.notes,
+            )
+            for chain in chains
+            for spec in self.outputs
+        ]
+        return entries, messages
 
+    def _chain_of(self, chains: Sequence[Chain], fault: Fault) -> Chain | None:
+        """The chain that ends in the fault's variant; if no chain does (FP16 in ONNX Runtime), the chain to its file."""
+        file = self.variants[fault.variant].file
+        exact = [chain for chain in chains if chain.variant == fault.variant]
+        same_file = [chain for chain in chains if self.variants[chain.variant].file == file]
+        return next(iter((*exact, *same_file)), None)
 
-def _blame(
-    made: StageModels,
-    chain: Chain,
-    variants: Sequence[Variant],
-    original: Original,
-    outputs: Sequence[TensorSpec],
-    fault: Fault,
-    factor: float,
-) -> Blame:
-    feeds = fault.case.feeds
-    precisions: set[Precision] = {step.precision for step in chain.steps}
-    own = {p: original.run(feeds, p) for p in precisions}
-    ran = {step.variant: variants[step.variant].session.run(feeds) for step in chain.steps if step.variant is not None}
-    case = MeasuredCase(fault.case, original.run(feeds, "float64"), own, ran)
-    steps = StepOutputs([chain], [case])
-    stage = steps.first_broken(chain, outputs)
-    kernel = ""
-    if stage is None:
-        spec = next(spec for spec in outputs if spec.name == fault.output)
-        figures = steps.figures(chain, spec)
-        precision = figures[-1].precision if spec.numpy_dtype.kind == "f" else spec.dtype
-        allowed = max(figures[-1].torch_rms, rounding_floor(precision, figures[-1].figures.reference_rms))
-        step = largest_step(figures, factor * allowed)
-        stage = step.stage
-        if precision == "float32" and step.figures.rms > factor * allowed:
-            kernel = _kernel(chain, stage, fault, case, allowed, factor)
-    blame = find_blame(made, chain, stage, fault.output, original, feeds)
-    return replace(blame, detail=kernel) if kernel else blame
+    def _blame(self, chain: Chain, fault: Fault) -> Blame:
+        feeds = fault.case.feeds
+        precisions: set[Precision] = {step.precision for step in chain.steps}
+        torch = {precision: self.original.run(feeds, precision) for precision in precisions}
+        results = {
+            step.variant: self.variants[step.variant].session.run(feeds)
+            for step in chain.steps
+            if step.variant is not None
+        }
+        case = MeasuredCase(fault.case, self.original.run(feeds, "float64"), torch, results)
+        steps = StepOutputs([chain], [case])
+        stage = steps.first_invalid(chain, self.outputs)
+        kernel = ""
+        if stage is None:
+            spec = next(spec for spec in self.outputs if spec.name == fault.output)
+            figures = steps.figures(chain, spec)
+            last = figures[-1]
+            precision = last.precision if spec.numpy_dtype.kind == "f" else spec.dtype
+            unit = max(last.torch_rms, rounding_floor(precision, last.figures.reference_rms))
+            step = largest_step(figures, self.factor * unit)
+            stage = step.stage
+            if precision == "float32" and step.figures.rms > self.factor * unit:
+                kernel = self._kernel(chain, stage, fault, case, unit)
+        blame = find_blame(self.models, chain, stage, fault.output, self.original, feeds)
+        return replace(blame, detail=kernel) if kernel else blame
 
-
-def _kernel(chain: Chain, stage: Stage, fault: Fault, case: MeasuredCase, allowed: float, factor: float) -> str:
-    """In words, that one kernel of ONNX Runtime makes the difference between passing and failing; empty where none does."""
-    model = next(step.model for step in chain.steps if step.stage == stage)
-    try:
-        rms = without_kernel(model, fault.output, fault.case.feeds, case.reference[fault.output]) if model else None
-    except AttnexportError:
-        return ""
-    if rms is None or rms > factor * allowed:
-        return ""
-    return f"ONNX Runtime's {INEXACT} on the CPU; with that alone in FP64 it would be {rms / allowed:.2g} times"
+    def _kernel(self, chain: Chain, stage: Stage, fault: Fault, case: MeasuredCase, unit: float) -> str:
+        """A message if the output passes with ONNX Runtime's ``Tanh`` replaced by FP64, else an empty string."""
+        model = next(step.model for step in chain.steps if step.stage == stage)
+        reference = case.reference[fault.output]
+        try:
+            rms = without_kernel(model, fault.output, fault.case.feeds, reference) if model else None
+        except AttnexportError:
+            return ""
+        if rms is None or rms > self.factor * unit:
+            return ""
+        return f"ONNX Runtime's {INEXACT} on the CPU; with {INEXACT} in FP64 the error is {rms / unit:.2g}x"

@@ -1,8 +1,8 @@
-"""Which stage is to blame for an output that fails its gate, and which module.
+"""Find the stage and the module that cause the failure of an output.
 
-The stage: of the steps up to the first whose error against the reference is beyond what is allowed, the one that adds most
-to the step before it. An output that is wrong in kind (NaN, Inf, zeros, a shape) is blamed on the first step that has it.
-The module: where the step's graph parts from the one before, see ``locate``.
+The stage: of the steps up to the first whose error is above the limit, the one that adds most to the
+step before it. For an invalid output (NaN, Inf, zeros, a wrong shape): the first step that has it.
+The module: where the step's graph first differs from that of the step before; see ``locate``.
 """
 
 from __future__ import annotations
@@ -22,51 +22,53 @@ from .sides import Feeds, GraphSide, Side, reference
 from .trail import Trail
 
 RETYPING = frozenset({"Cast", "QuantizeLinear", "DequantizeLinear"})
-"""Operators that give the values they are given, in another type."""
+"""Operators that change only the type of their input."""
 EIGHT_BITS = 2.0**-8
-"""What storage in 8 bits, whose steps depend on a tensor's range, errs by at least."""
+"""The least relative error of storage in 8 bits, whose steps depend on the range of a tensor."""
 
 
 def largest_step(steps: Sequence[StepFigures], allowed: float) -> StepFigures:
-    """The step whose error it is. ``allowed``: the rms error that the gate lets pass. ``steps`` is not empty."""
-    over = next((i for i, step in enumerate(steps) if step.figures.rms > allowed), len(steps) - 1)
-    return max(steps[: over + 1], key=lambda step: step.added)
+    """Return the step that causes the error. ``allowed``: the largest rms error that passes. ``steps`` is not empty."""
+    failed = next((i for i, step in enumerate(steps) if step.figures.rms > allowed), len(steps) - 1)
+    return max(steps[: failed + 1], key=lambda step: step.added)
 
 
-def find_blame(made: StageModels, chain: Chain, stage: Stage, output: str, original: Original, feeds: Feeds) -> Blame:
-    """``stage`` with the module and the line that its error comes in at, as far as they can be found."""
+def find_blame(models: StageModels, chain: Chain, stage: Stage, output: str, original: Original, feeds: Feeds) -> Blame:
+    """Return ``stage`` with the module and the source line that cause the error, if they can be found."""
     index = next(i for i, step in enumerate(chain.steps) if step.stage == stage)
     step = chain.steps[index]
     if step.model is None:
         return Blame(step.label)
     try:
-        place = _search(made, step, chain.steps[index - 1] if index else None, output, original, feeds)
+        place = _search(models, step, chain.steps[index - 1] if index else None, output, original, feeds)
     except AttnexportError:
-        return Blame(step.label)  # the stage stands; a graph that cannot be run in parts names no module
+        return Blame(step.label)  # without inner tensors only the stage is known
     if place is None:
         return Blame(step.label)
-    flow = Flow(step.model.graph)
-    return blame_place(made.trail, step.label, flow, place)
+    return blame_place(models.trail, step.label, Flow(step.model.graph), place)
 
 
 def _search(
-    made: StageModels, step: ChainStep, before: ChainStep | None, output: str, original: Original, feeds: Feeds
+    models: StageModels, step: ChainStep, before: ChainStep | None, output: str, original: Original, feeds: Feeds
 ) -> Place | None:
     assert step.model is not None
-    mine = GraphSide(step.model, feeds, typed=step.stage is Stage.TYPED)
-    theirs: Side | None
+    side = GraphSide(step.model, feeds, typed=step.stage is Stage.TYPED)
+    expected: Side | None
     if before is None or before.model is None:
-        theirs = reference(original, step.model, made.captured.origins, feeds)
+        expected = reference(original, step.model, models.captured.origins, feeds)
     else:
-        theirs = GraphSide(before.model, feeds)
-    if theirs is None:
+        expected = GraphSide(before.model, feeds)
+    if expected is None:
         return None
 
     def compare(names: Sequence[str]) -> dict[str, float | None]:
-        got, held = mine.values(names), theirs.values(names)
-        return {name: _least([relative_error(got[name][0], a) for a in held.get(name, ())]) for name in names}
+        arrays, references = side.values(names), expected.values(names)
+        return {
+            name: _least([relative_error(arrays[name][0], array) for array in references.get(name, ())])
+            for name in names
+        }
 
-    shared = mine.names & theirs.names
+    shared = side.names & expected.names
     return locate(Flow(step.model.graph), shared, output, compare, rounding_floor(step.precision, 1.0) or EIGHT_BITS)
 
 
@@ -75,24 +77,24 @@ def _least(errors: Sequence[float | None]) -> float | None:
 
 
 def blame_place(trail: Trail, stage: str, flow: Flow, place: Place) -> Blame:
-    """The module that holds all nodes since the last tensor that was right, if one does, and the source line there."""
+    """Return the innermost module around all nodes since the last correct tensor, and its source line."""
     node = flow.maker[place.tensor].name
     origin = trail.origin(node)
-    # A cast goes by the node whose value it carries, which need not be what reads it.
+    # The name of a cast is that of the node whose value it converts, which may lie outside of the place.
     makers = [flow.maker[name] for name in place.region]
     computing = [maker for maker in makers if maker.op_type not in RETYPING] or makers
-    inside = [o for maker in computing if (o := trail.origin(maker.name)) is not None]
-    module = _common([o.module for o in inside])
-    if not module and any(o.module for o in inside):
-        return Blame(stage)  # it comes in all over the network
+    origins = [o for maker in computing if (o := trail.origin(maker.name)) is not None]
+    module = _common([o.module for o in origins])
+    if not module and any(o.module for o in origins):
+        return Blame(stage)  # the error comes from several parts of the network
     detail = trail.lowering(node) if stage.startswith(Stage.LOWER) else ""
     if origin is None or module != origin.module:
-        origin = next((o for o in inside if o.module == module), Origin(module, "", ""))
+        origin = next((o for o in origins if o.module == module), Origin(module, "", ""))
     return Blame(stage, module, origin.kind, origin.source, node, detail)
 
 
 def _common(modules: Sequence[str]) -> str:
-    """The innermost module that holds all of them."""
+    """The innermost module that contains all ``modules``."""
     common: list[str] = []
     for parts in zip(*(module.split(".") for module in modules), strict=False):
         if len(set(parts)) > 1:

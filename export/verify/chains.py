@@ -1,9 +1,9 @@
-"""The steps from the captured graph to each variant that is written: which model each stage made, and what runs it.
+"""The steps from the captured graph to each variant: the model of each stage, and the variant that runs it.
 
     fp32    capture -> recognise -> lower [-> engine]
     fp16    capture -> recognise -> lower -> typed [-> engine]
 
-What verification runs anyway (the lowered model, the typed one under emulation, the engine) is not run again.
+Verification already runs the lowered model, the typed model under emulation and the engine; they are not run again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChainStep:
-    """One stage's result. ``model``: None where it cannot be looked into; ``variant``: which variant of verification runs it."""
+    """The result of one stage. ``model``: None if its inner tensors cannot be read; ``variant``: index of the variant that runs it."""
 
     stage: Stage
     precision: Precision
@@ -44,7 +44,7 @@ class ChainStep:
 
 @dataclass(frozen=True)
 class Chain:
-    """The steps to one variant, whose name and index among the variants these are."""
+    """The steps to one variant: its name and its index among the variants."""
 
     name: str
     variant: int
@@ -53,7 +53,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class StageModels:
-    """What the stages of one export have made. ``typed_source`` is the FP32 graph that ``typed`` was converted from."""
+    """The models of the stages of one export. ``typed_source`` is the FP32 graph that ``typed`` was converted from."""
 
     captured: Captured
     recognised: Recognised
@@ -63,7 +63,7 @@ class StageModels:
 
     @cached_property
     def trail(self) -> Trail:
-        """Where the nodes of any of the models came from."""
+        """The origins of the nodes of all models."""
         trail = Trail(self.captured.origins)
         trail.recognised(self.recognised)
         for result in (self.lowered, self.typed_source):
@@ -72,32 +72,32 @@ class StageModels:
         return trail
 
     def chains(self, variants: Sequence[Variant]) -> tuple[Chain, ...]:
-        """A chain for each variant that is a step of one: ``Variant.step`` says which."""
-        at = {(variant.step, variant.precision): i for i, variant in enumerate(variants) if variant.step}
+        """Return a chain for each variant that is the result of a stage (``Variant.step``)."""
+        indices = {(variant.step, variant.precision): i for i, variant in enumerate(variants) if variant.step}
         start = (
             ChainStep(Stage.CAPTURE, "float32", self.captured.model),
             ChainStep(Stage.RECOGNISE, "float32", self.recognised.model),
         )
-        found = []
-        for (step, precision), i in at.items():
+        chains = []
+        for (step, precision), i in indices.items():
             if precision == "float32":
                 steps = [
                     *start,
-                    ChainStep(Stage.LOWER, "float32", self.lowered.model, at.get((Stage.LOWER, "float32"))),
+                    ChainStep(Stage.LOWER, "float32", self.lowered.model, indices.get((Stage.LOWER, "float32"))),
                 ]
             else:
-                half = self.typed_source or self.lowered
-                run = at.get((Stage.LOWER, "float32")) if half is self.lowered else None
-                steps = [*start, ChainStep(Stage.LOWER, "float32", half.model, run)]
-                steps.append(ChainStep(Stage.TYPED, precision, self.typed, at.get((Stage.TYPED, precision))))
+                source = self.typed_source or self.lowered
+                run = indices.get((Stage.LOWER, "float32")) if source is self.lowered else None
+                steps = [*start, ChainStep(Stage.LOWER, "float32", source.model, run)]
+                steps.append(ChainStep(Stage.TYPED, precision, self.typed, indices.get((Stage.TYPED, precision))))
             if step == Stage.ENGINE:
                 steps.append(ChainStep(Stage.ENGINE, precision, None, i))
-            found.append(Chain(variants[i].stage, i, tuple(steps)))
-        return tuple(found)
+            chains.append(Chain(variants[i].stage, i, tuple(steps)))
+        return tuple(chains)
 
 
 def same_computation(a: onnx.ModelProto, b: onnx.ModelProto) -> bool:
-    """Whether two models have the same nodes and weights in the same order, whatever else is noted in them."""
+    """Return whether two models have the same nodes in the same order and the same weights; metadata may differ."""
     if a is b:
         return True
     if len(a.graph.node) != len(b.graph.node) or len(a.graph.initializer) != len(b.graph.initializer):

@@ -1,4 +1,4 @@
-"""An output that fails, and when one is wrong in kind."""
+"""Outputs that fail verification, and the check for invalid outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .cases import ParityCase
 
 @dataclass(frozen=True)
 class Fault:
-    """An output of a variant (its index) that fails, in words, and a case that shows it."""
+    """An output that fails: the variant's index, the output, the message, and a case that shows the fault."""
 
     variant: int
     output: str
@@ -24,15 +24,18 @@ class Fault:
 
 
 def invalid_output(
-    outputs: Sequence[TensorSpec], got: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], of: str
+    specs: Sequence[TensorSpec], outputs: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], stage: str
 ) -> tuple[str, str] | None:
-    """The first output that is wrong in kind (missing, extra, shape, dtype, NaN, Inf, all zeros) and how; None if none is."""
-    names = [spec.name for spec in outputs]
-    complete = sorted(got) == sorted(names)
-    for spec in outputs:
-        checked, values = ([spec], {spec.name: got[spec.name]}) if complete else (outputs, got)
+    """Return the first invalid output and a message, or None.
+
+    Invalid: missing, extra, a wrong shape or dtype, NaN, Inf, or all zeros.
+    """
+    names = [spec.name for spec in specs]
+    complete = sorted(outputs) == sorted(names)
+    for spec in specs:
+        checked, values = ([spec], {spec.name: outputs[spec.name]}) if complete else (specs, outputs)
         try:
-            check_outputs(checked, values, reference=reference, of=of)
+            check_outputs(checked, values, reference=reference, of=stage)
         except ParityError as error:
-            return next((n for n in names if n not in got), spec.name), str(error)
+            return next((name for name in names if name not in outputs), spec.name), str(error)
     return None

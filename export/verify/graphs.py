@@ -1,4 +1,4 @@
-"""Models as they are looked into: opened whatever operators they hold, with any of their tensors as outputs."""
+"""Open any model, domain operators included, with any of its tensors as outputs."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ..domain import DOMAIN, add_bodies, domain_nodes
 from ..graph.opset import opset_of
 
 _BY_VALUE = frozenset({"Reshape", "Expand", "Slice", "Pad", "Tile", "Resize", "Unsqueeze", "Squeeze", "Split", "TopK"})
-"""Operators whose first input alone is data; the others say sizes, places and axes."""
+"""Operators whose first input is data; their other inputs are sizes, indices and axes."""
 
-_SPELLED_ANEW_SINCE = 20
-_SPELLED_ANEW = {b"bilinear": b"linear", b"bicubic": b"cubic"}
-"""All that later opsets change in the bodies, which are of opset 18, besides taking further types: GridSample's modes."""
+_RENAMED_MODES_SINCE = 20
+_RENAMED_MODES = {b"bilinear": b"linear", b"bicubic": b"cubic"}
+"""GridSample's modes: the only change that later opsets make to the bodies (opset 18), besides more types."""
 
 
 def runnable(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A model that ONNX Runtime takes: operators of the domain as their portable bodies. Tensors keep their names."""
+    """Return a model that ONNX Runtime accepts: domain operators are replaced by their portable bodies. Tensors keep their names."""
     graphs = (model.graph, *model.functions)
     if not any(True for graph in graphs for _ in domain_nodes(graph)):
         return model
@@ -34,18 +34,18 @@ def runnable(model: onnx.ModelProto) -> onnx.ModelProto:
     for entry in (entry for body in bodies for entry in body.opset_import if not entry.domain):
         entry.version = opset
     inlined = onnx.inliner.inline_selected_functions(with_bodies, [(f.domain, f.name) for f in bodies])
-    if opset >= _SPELLED_ANEW_SINCE:
-        _spell_anew(inlined.graph)
+    if opset >= _RENAMED_MODES_SINCE:
+        _rename_modes(inlined.graph)
     return inlined
 
 
-def _spell_anew(graph: onnx.GraphProto) -> None:
+def _rename_modes(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         for attribute in node.attribute:
             if node.op_type == "GridSample" and attribute.name == "mode":
-                attribute.s = _SPELLED_ANEW.get(attribute.s, attribute.s)
+                attribute.s = _RENAMED_MODES.get(attribute.s, attribute.s)
             for inner in (attribute.g, *attribute.graphs):
-                _spell_anew(inner)
+                _rename_modes(inner)
 
 
 def run_once(
@@ -55,35 +55,35 @@ def run_once(
     *,
     typed: bool = False,
 ) -> dict[str, np.ndarray]:
-    """Outputs, or any tensors of the main graph, for one set of inputs; ``typed`` models run under emulation.
+    """Return the outputs, or any tensors of the main graph, for one set of inputs; ``typed`` models run under emulation.
 
-    Raises StageError where ONNX Runtime does not take the model.
+    Raise StageError if ONNX Runtime rejects the model.
     """
     with open_model(model, tensors, typed=typed) as session:
         return CastSession(session, session.input_dtypes, {}).run(feeds)
 
 
 def open_model(model: onnx.ModelProto, tensors: Sequence[str] | None = None, *, typed: bool = False) -> OrtSession:
-    """A session whose outputs are the model's, or ``tensors`` of its main graph; ``typed`` models under emulation."""
+    """Open a session whose outputs are the model's, or ``tensors`` of its main graph; ``typed`` models run under emulation."""
     prepared = emulate(model) if typed else runnable(model)
     if tensors is None:
         return open_in_ort(prepared)
     declared = {value.name: value for value in prepared.graph.output}
-    # ONNX Runtime infers the type of an output that is declared by its name alone.
-    wanted = [declared.get(name) or onnx.ValueInfoProto(name=name) for name in tensors]
-    # Optimising takes longer than the one run that follows: minutes, where thousands of tensors are outputs.
-    return open_in_ort(prepared, outputs=wanted, optimize=False)
+    # ONNX Runtime infers the type of an output that is declared by name only.
+    outputs = [declared.get(name) or onnx.ValueInfoProto(name=name) for name in tensors]
+    # With thousands of outputs, optimising takes minutes: longer than the single run that follows.
+    return open_in_ort(prepared, outputs=outputs, optimize=False)
 
 
 class Flow:
-    """The main graph of a model as tensors that are made from tensors."""
+    """The data flow between the tensors of a model's main graph."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.maker = {name: node for node in graph.node for name in node.output if name}
         self.order = {name: i for i, name in enumerate(self.maker)}
 
     def sources(self, tensor: str) -> Iterable[str]:
-        """The tensors that the node of ``tensor`` computes with, and those that its bodies read; no sizes and axes."""
+        """Return the data inputs of the node that makes ``tensor``, and the tensors that its subgraphs read; not sizes or axes."""
         node = self.maker.get(tensor)
         if node is None:
             return ()
@@ -91,16 +91,16 @@ class Flow:
         return (*(name for name in inputs if name), *_read_by_bodies(node))
 
     def behind(self, tensor: str, stop: frozenset[str] | set[str] = frozenset()) -> set[str]:
-        """``tensor`` and all that it is made from, back to (and without) the tensors of ``stop``."""
-        found: set[str] = set()
+        """Return ``tensor`` and all tensors that it depends on, back to (and without) the tensors of ``stop``."""
+        region: set[str] = set()
         waiting = [tensor]
         while waiting:
             name = waiting.pop()
-            if name in found or (name in stop and name != tensor) or name not in self.maker:
+            if name in region or (name in stop and name != tensor) or name not in self.maker:
                 continue
-            found.add(name)
+            region.add(name)
             waiting += self.sources(name)
-        return found
+        return region
 
 
 def _read_by_bodies(node: onnx.NodeProto) -> list[str]:

@@ -1,8 +1,8 @@
-"""The place in a graph where two stages part: from the output back along tensors that differ, to the first that does.
+"""Find where two stages first differ: search back from the output through tensors that differ.
 
-Both stages give the same named tensors. A tensor differs where the error of the one against the other, relative to its
-rms, is above the geometric mean of what rounding makes and what the output shows. The way back from the output leads
-through tensors that differ only: a difference that dies out (a mask of -1e9, stored as -65504) is nobody's fault.
+Both stages have tensors of the same names. A tensor differs if its error relative to its rms is above
+the geometric mean of the rounding error and the output's error. The search follows only tensors that
+differ: a difference that does not reach the output (a mask of -1e9, stored as -65504) is ignored.
 """
 
 from __future__ import annotations
@@ -17,60 +17,59 @@ from ...runtime.check.compare import ErrorMeter
 from .graphs import Flow
 
 MOST = 48
-"""Tensors that are looked at in one run: it bounds the memory; a graph with more is searched in rounds ..."""
+"""Most tensors compared in one run, to bound the memory; a graph with more is searched in rounds ..."""
 ROUNDS = 24
-"""... and so many of them at the most."""
+"""... and the most rounds."""
 NEAR = 8
-"""Tensors next to a place that are all looked at: where a difference dies out, it does so soon."""
+"""Tensors after a place that are all compared: a difference that vanishes does so soon."""
 
 Compare = Callable[[Sequence[str]], Mapping[str, float | None]]
-"""Relative error by tensor; None where the two cannot be compared."""
+"""Relative error by tensor; None if the two cannot be compared."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """The first tensor that differs, and all tensors since the last that do not: it, and what could not be compared."""
+    """The first tensor that differs; ``region`` adds the tensors before it that could not be compared."""
 
     tensor: str
     region: frozenset[str]
 
 
-def relative_error(got: np.ndarray, reference: np.ndarray) -> float | None:
-    """rms(got - reference) / rms(reference), infinite where one is not finite; None for what is no float, or is unlike."""
-    if got.dtype.kind != "f" or reference.dtype.kind != "f" or got.shape != reference.shape or not got.size:
+def relative_error(values: np.ndarray, reference: np.ndarray) -> float | None:
+    """Return rms(values - reference) / rms(reference), infinite if one is not finite; None for integers or another shape."""
+    if values.dtype.kind != "f" or reference.dtype.kind != "f" or values.shape != reference.shape or not values.size:
         return None
     meter = ErrorMeter()
-    meter.add(got, reference)
+    meter.add(values, reference)
     return meter.figures().relative
 
 
 def locate(flow: Flow, shared: Collection[str], output: str, compare: Compare, floor: float) -> Place | None:
-    """Search ``flow`` for the place whose error shows in ``output``.
+    """Return the place in ``flow`` that causes the error of ``output``, or None if the output does not differ.
 
-    ``shared``: the tensors that may be compared; ``floor``: half an ulp, relative, of what the stage computes in. None
-    where the output itself does not differ.
+    ``shared``: the tensors that can be compared; ``floor``: half an ulp, relative, of the stage's type.
     """
     search = _TensorSearch(flow, set(shared), compare)
-    search.look([output])
+    search.measure([output])
     final = min(search.known.get(output, 0.0), 1.0)
     if final <= floor:
         return None
     search.threshold = math.sqrt(floor * final)
     place = output
     for _ in range(ROUNDS):
-        region = flow.behind(output, search.good())
+        region = flow.behind(output, search.equal())
         place = min((t for t in region if search.known.get(t, 0.0) >= search.threshold), key=flow.order.__getitem__)
-        before = flow.behind(place, search.good())
-        unseen = search.unseen(before) or search.unseen(_checked(_way(flow, output, place, region)))
-        if not unseen:
+        before = flow.behind(place, search.equal())
+        candidates = search.open_tensors(before) or search.open_tensors(_spread(_path(flow, output, place, region)))
+        if not candidates:
             break
-        search.look(unseen)
-    return Place(place, frozenset(flow.behind(place, search.good())))
+        search.measure(candidates)
+    return Place(place, frozenset(flow.behind(place, search.equal())))
 
 
 @dataclass
 class _TensorSearch:
-    """What has been compared so far."""
+    """The errors of the tensors compared so far."""
 
     flow: Flow
     shared: set[str]
@@ -80,8 +79,8 @@ class _TensorSearch:
     def __post_init__(self) -> None:
         self.known: dict[str, float] = {}
 
-    def look(self, tensors: Sequence[str]) -> None:
-        """Compare so many of the tensors as one run may hold, evenly spread."""
+    def measure(self, tensors: Sequence[str]) -> None:
+        """Compare at most ``MOST`` of the tensors, evenly spread."""
         step = max(1, math.ceil(len(tensors) / MOST))
         for name, error in self.compare(tensors[::-1][::step]).items():
             if error is None:
@@ -89,32 +88,32 @@ class _TensorSearch:
             else:
                 self.known[name] = error
 
-    def unseen(self, tensors: Collection[str]) -> list[str]:
-        """Those that may be compared and were not, in the order of the graph."""
+    def open_tensors(self, tensors: Collection[str]) -> list[str]:
+        """Return the tensors not compared yet that can be, in the order of the graph."""
         return sorted((t for t in tensors if t in self.shared and t not in self.known), key=self.flow.order.__getitem__)
 
-    def good(self) -> set[str]:
-        """Those that do not differ."""
+    def equal(self) -> set[str]:
+        """Return the tensors that do not differ."""
         return {name for name, error in self.known.items() if error < self.threshold}
 
 
-def _checked(way: Sequence[str]) -> list[str]:
-    """Of the way from a place to the output what must be seen to differ: its first tensors, and some of the others."""
-    return [*way[:NEAR], *way[NEAR :: max(1, len(way) // NEAR)]]
+def _spread(path: Sequence[str]) -> list[str]:
+    """The tensors of a path that must differ: the first ``NEAR``, and some of the others."""
+    return [*path[:NEAR], *path[NEAR :: max(1, len(path) // NEAR)]]
 
 
-def _way(flow: Flow, output: str, place: str, region: Collection[str]) -> list[str]:
-    """The tensors of one way from ``place`` to ``output`` inside ``region``."""
-    came: dict[str, str] = {output: ""}
-    waiting = [output]
-    while waiting and place not in came:
-        name = waiting.pop(0)
+def _path(flow: Flow, output: str, place: str, region: Collection[str]) -> list[str]:
+    """The tensors of one path from ``place`` to ``output`` inside ``region``."""
+    consumers: dict[str, str] = {output: ""}
+    queue = [output]
+    while queue and place not in consumers:
+        name = queue.pop(0)
         for source in flow.sources(name):
-            if source in region and source not in came:
-                came[source] = name
-                waiting.append(source)
-    way, name = [], place
+            if source in region and source not in consumers:
+                consumers[source] = name
+                queue.append(source)
+    path, name = [], place
     while name:
-        way.append(name)
-        name = came.get(name, "")
-    return way
+        path.append(name)
+        name = consumers.get(name, "")
+    return path

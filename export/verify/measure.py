@@ -1,4 +1,4 @@
-"""What each step adds to the error of each output, on a few cases."""
+"""Measure how much each step adds to the error of each output, on a few cases."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from .fault import invalid_output
 from .graphs import open_model
 
 ENOUGH_BYTES = 1 << 20
-"""Inputs of a case that is measured step by step; a larger one only where it is the first."""
+"""Most bytes of inputs of a case that is measured step by step; the first case may be larger."""
 
 Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class MeasuredCase:
-    """One case as verification ran it: the reference, PyTorch's results by precision, and the variants' by index."""
+    """One case with its outputs: the reference, PyTorch by precision, and the variants by index."""
 
     case: ParityCase
     reference: Arrays
-    own: Mapping[Precision, Arrays]
+    torch: Mapping[Precision, Arrays]
     variants: Mapping[int, Arrays]
 
 
 def measured_cases(cases: Sequence[ParityCase]) -> list[ParityCase]:
-    """The first random case of each shape, and one batch of samples: the largest that is not large."""
+    """Return the first random case of each shape, and the largest batch of samples within ``ENOUGH_BYTES``."""
     small = [c for i, c in enumerate(cases) if i == 0 or sum(a.nbytes for a in c.feeds.values()) <= ENOUGH_BYTES]
-    found: dict[tuple[object, ...], ParityCase] = {}
+    by_shape: dict[tuple[object, ...], ParityCase] = {}
     for case in small:
         if case.kind == "random":
-            found.setdefault(tuple(a.shape for a in case.feeds.values()), case)
+            by_shape.setdefault(tuple(a.shape for a in case.feeds.values()), case)
     samples = [c for c in small if c.kind == "samples"]
     largest = max(samples, key=lambda c: len(next(iter(c.feeds.values()))), default=None)
-    return [*found.values(), *((largest,) if largest is not None else ())]
+    return [*by_shape.values(), *((largest,) if largest is not None else ())]
 
 
 class StepOutputs:
-    """The outputs of every step of every chain on the measured cases; a model is opened once, run and closed."""
+    """The outputs of every step of every chain on the measured cases; each model is opened once."""
 
     def __init__(self, chains: Sequence[Chain], measured: Sequence[MeasuredCase]) -> None:
         self.chains, self.measured = tuple(chains), tuple(measured)
@@ -78,56 +78,54 @@ class StepOutputs:
             with open_model(model) as session:
                 outputs = [session.run(m.case.feeds) for m in self.measured]
         except AttnexportError as error:
-            self._notes[stage] = f"{stage} could not be run apart: {error.problem}"
+            self._notes[stage] = f"{stage} could not be run separately: {error.problem}"
             return
         self._ran.append((model, outputs))
         self.results[chain, stage] = outputs
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which steps could not be run apart, and why."""
+        """The steps that could not be run separately, with the reason."""
         return tuple(self._notes.values())
 
-    def first_broken(self, chain: Chain, outputs: Sequence[TensorSpec]) -> Stage | None:
-        """The first stage after which an output is wrong in kind on one of the cases; None where none is."""
+    def first_invalid(self, chain: Chain, outputs: Sequence[TensorSpec]) -> Stage | None:
+        """Return the first stage with an invalid output on one of the cases, or None."""
         for step in chain.steps:
-            for m, got in zip(self.measured, self.results.get((chain.name, step.stage), ()), strict=False):
-                if invalid_output(outputs, got, m.reference, step.stage) is not None:
+            for m, arrays in zip(self.measured, self.results.get((chain.name, step.stage), ()), strict=False):
+                if invalid_output(outputs, arrays, m.reference, step.stage) is not None:
                     return step.stage
         return None
 
     def figures(self, chain: Chain, spec: TensorSpec) -> tuple[StepFigures, ...]:
-        """One entry for each step of ``chain`` that ran, for one output."""
+        """Return the figures of one output after each step of ``chain`` that ran. Raise StageError if no step ran."""
         reference = [m.reference[spec.name] for m in self.measured]
-        before, ratio, precision = reference, 0.0, ""
-        found = []
+        before: Sequence[np.ndarray] = reference
+        ratio, precision = 0.0, ""
+        entries = []
         for step in chain.steps:
             results = self.results.get((chain.name, step.stage))
             if results is None:
                 continue
-            got = [arrays.get(spec.name) for arrays in results]
-            figures = _meter(got, reference).figures()
-            own = _meter([m.own[step.precision][spec.name] for m in self.measured], reference).figures().rms
-            held = step.precision if spec.numpy_dtype.kind == "f" else spec.dtype
-            allowed = max(own, rounding_floor(held, figures.reference_rms))
-            now = figures.rms / allowed if allowed > 0 else math.inf if figures.rms else 0.0
-            growth = now - ratio if step.precision == precision and math.isfinite(ratio) else now
-            added = _meter(got, before).figures().rms
-            found.append(StepFigures(step.stage, step.precision, figures, added, own, now, growth))
-            before, ratio, precision = (
-                [g if g is not None else b for g, b in zip(got, before, strict=True)],
-                now,
-                step.precision,
-            )
-        if not found:
-            raise StageError("verify", f"no step of {chain.name} could be run")
-        return tuple(found)
+            outputs = [arrays.get(spec.name) for arrays in results]
+            figures = _meter(outputs, reference).figures()
+            torch_rms = _meter([m.torch[step.precision][spec.name] for m in self.measured], reference).figures().rms
+            dtype = step.precision if spec.numpy_dtype.kind == "f" else spec.dtype
+            unit = max(torch_rms, rounding_floor(dtype, figures.reference_rms))
+            last_ratio, ratio = ratio, figures.rms / unit if unit > 0 else math.inf if figures.rms else 0.0
+            growth = ratio - last_ratio if step.precision == precision and math.isfinite(last_ratio) else ratio
+            added = _meter(outputs, before).figures().rms
+            entries.append(StepFigures(step.stage, step.precision, figures, added, torch_rms, ratio, growth))
+            precision = step.precision
+            before = [a if a is not None else b for a, b in zip(outputs, before, strict=True)]
+        if not entries:
+            raise StageError("verify", f"no stage of {chain.name} could be run")
+        return tuple(entries)
 
 
-def _meter(got: Sequence[np.ndarray | None], held: Sequence[np.ndarray]) -> ErrorMeter:
-    """Over all cases; an output that is missing or of another shape errs without bound."""
+def _meter(outputs: Sequence[np.ndarray | None], reference: Sequence[np.ndarray]) -> ErrorMeter:
+    """The error over all cases; it is NaN for an output that is missing or has another shape."""
     meter = ErrorMeter()
-    for a, b in zip(got, held, strict=True):
+    for a, b in zip(outputs, reference, strict=True):
         if a is None or a.shape != b.shape:
             meter.add(np.full(b.shape, np.nan), np.zeros(b.shape))
         else:

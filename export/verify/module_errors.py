@@ -1,7 +1,7 @@
-"""How far the result of each module is from the original's in FP64, in every variant of the model that can be looked into.
+"""Measure the error of each module's result, compared with the original's in FP64, in the FP32 and the typed model.
 
-Measured while the original is at hand, and kept for the report: the errors in the manifest (the ``verify`` stage's ``modules``), the images
-that a spatial transformer has sampled in ``report.npz``.
+The errors are stored in the manifest (``modules`` of the ``verify`` stage), and the images that spatial
+transformers sample in ``report.npz``.
 """
 
 from __future__ import annotations
@@ -9,33 +9,36 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 
 from ...errors import AttnexportError
-from ...runtime.bundle.module_error import TRUTH as TRUTH
-from ...runtime.bundle.module_error import ModuleError
+from ...runtime.bundle.module_error import TRUTH, ModuleError
 from ..graph.origin import origin_of
 from ..reference.original import Original
-from .attribution import StageModels
+from .chains import StageModels
 from .locate import relative_error
 from .sides import GraphSide, Side, reference
 
+if TYPE_CHECKING:
+    from ..capture import Captured
+
 MOST = 120
-"""Modules that are measured, the outer ones first: a report needs no more, and each costs its tensors twice."""
+"""Most modules that are measured, outer modules first; each needs memory for its tensors in both models."""
 AT_ONCE_BYTES = 256 << 20
-"""What their results may take in one run, for each variant."""
+"""Memory for the results of modules in one run, for each variant."""
 UNKNOWN_BYTES = 4 << 20
-"""What a result takes whose shape the graph does not say."""
+"""Assumed memory of a result whose shape the graph does not declare."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ModuleComparison:
-    """What was seen inside of the network.
+    """Errors and sampled images by module.
 
-    ``errors``: the modules in the order in which they end. ``sampled``: by module, the images (N, 1 or 3, H, W) that its grid_sample
-    gives, by variant and as ``truth``.
+    ``errors``: the modules in the order in which they end. ``sampled``: by module, the images
+    (N, 1 or 3, H, W) that its grid_sample returns, by variant, and the reference as ``truth``.
     """
 
     errors: list[ModuleError] = field(default_factory=list)
@@ -43,49 +46,51 @@ class ModuleComparison:
 
 
 def compare_modules(
-    made: StageModels, original: Original, feeds: Mapping[str, np.ndarray], typed_form: str
+    models: StageModels, original: Original, feeds: Mapping[str, np.ndarray], typed_stage: str
 ) -> ModuleComparison:
     """Compare the modules of a network on one set of inputs.
 
-    Return nothing for an original that shows only its outputs. ``typed_form`` names the emulated variant. A variant whose
-    inner tensors ONNX Runtime cannot return is left out.
+    Return nothing for an original that shows only its outputs. ``typed_stage`` names the emulated
+    variant. A variant whose inner tensors ONNX Runtime cannot return is left out.
     """
-    inside = ModuleComparison()
-    theirs = reference(original, made.captured.model, made.captured.origins, feeds)
-    if theirs is None:
-        return inside
-    written = {origin.module for origin in made.captured.origins.values()}
-    # A container's result is that of the last module in it.
-    ends = {path: name for path, name in _ends(made, theirs.names).items() if path in written}
+    captured = models.captured
+    expected = reference(original, captured.model, captured.origins, feeds)
+    if expected is None:
+        return ModuleComparison()
+    # Containers have no nodes: their result is that of the last module in them.
+    with_nodes = {origin.module for origin in captured.origins.values()}
+    ends = {path: name for path, name in _ends(captured, expected.names).items() if path in with_nodes}
     chosen = sorted(sorted(ends, key=lambda path: path.count("."))[:MOST], key=list(ends).index)
-    images = {name for node in made.captured.model.graph.node if node.op_type == "GridSample" for name in node.output}
-    sides: dict[str, Side] = {"onnx-fp32": GraphSide(made.lowered.model, feeds)}
-    if made.typed is not None:
-        sides[typed_form] = GraphSide(made.typed, feeds, typed=True)
+    images = {name for node in captured.model.graph.node if node.op_type == "GridSample" for name in node.output}
+    sides: dict[str, Side] = {"onnx-fp32": GraphSide(models.lowered.model, feeds)}
+    if models.typed is not None:
+        sides[typed_stage] = GraphSide(models.typed, feeds, typed=True)
     errors: dict[str, dict[str, float]] = {path: {} for path in chosen}
-    for some in _batches(made.captured.model.graph, {path: ends[path] for path in chosen}, feeds):
-        look = _BatchErrors(images.intersection(some.values()))
+    sampled: dict[str, dict[str, np.ndarray]] = {}
+    for batch in _batches(captured.model.graph, {path: ends[path] for path in chosen}, feeds):
+        results = _BatchErrors(images.intersection(batch.values()))
         for variant, side in list(sides.items()):
             try:
-                side.stream([name for name in dict.fromkeys(some.values()) if name in side.names], look.take(variant))
+                side.stream(
+                    [name for name in dict.fromkeys(batch.values()) if name in side.names], results.add(variant)
+                )
             except AttnexportError:
                 del sides[variant]
         try:
-            theirs.stream(sorted(set(some.values())), look.compare)
+            expected.stream(sorted(set(batch.values())), results.compare)
         except AttnexportError:
             break
-        for path, name in some.items():
-            errors[path] = look.errors.get(name, {})
-            if name in look.reference:
-                inside.sampled[path] = {TRUTH: look.reference[name], **look.got[name]}
-    inside.errors = [_entry(made, path, errors[path]) for path in chosen if errors[path]]
-    return inside
+        for path, name in batch.items():
+            errors[path] = results.errors.get(name, {})
+            if name in results.reference:
+                sampled[path] = {TRUTH: results.reference[name], **results.outputs[name]}
+    return ModuleComparison([_entry(captured, path, errors[path]) for path in chosen if errors[path]], sampled)
 
 
 def _batches(
     graph: onnx.GraphProto, ends: Mapping[str, str], feeds: Mapping[str, np.ndarray]
 ) -> Iterator[dict[str, str]]:
-    """The modules with their tensors, as many at a time as fit the memory."""
+    """Yield the modules with their tensors, in groups that fit ``AT_ONCE_BYTES``."""
     sizes: dict[str, int] = {}
     for value in graph.input:
         dims = value.type.tensor_type.shape.dim
@@ -101,16 +106,17 @@ def _batches(
             known[value.name] = 4 * math.prod(
                 d.dim_value if d.HasField("dim_value") else sizes[d.dim_param] for d in dims
             )
-    some: dict[str, str] = {}
-    held = 0
+    batch: dict[str, str] = {}
+    total = 0
     for path, name in ends.items():
-        held += known.get(name, UNKNOWN_BYTES)
-        if some and held > AT_ONCE_BYTES:
-            yield some
-            some, held = {}, known.get(name, UNKNOWN_BYTES)
-        some[path] = name
-    if some:
-        yield some
+        size = known.get(name, UNKNOWN_BYTES)
+        if batch and total + size > AT_ONCE_BYTES:
+            yield batch
+            batch, total = {}, 0
+        batch[path] = name
+        total += size
+    if batch:
+        yield batch
 
 
 class _BatchErrors:
@@ -118,52 +124,52 @@ class _BatchErrors:
 
     def __init__(self, keep: Collection[str]) -> None:
         self._keep = keep
-        self.got: dict[str, dict[str, np.ndarray]] = {}
+        self.outputs: dict[str, dict[str, np.ndarray]] = {}
         self.errors: dict[str, dict[str, float]] = {}
         self.reference: dict[str, np.ndarray] = {}
 
-    def take(self, variant: str) -> Callable[[str, np.ndarray], None]:
-        """Keep what a variant gives."""
+    def add(self, variant: str) -> Callable[[str, np.ndarray], None]:
+        """Return a function that stores the tensors of a variant."""
 
-        def see(name: str, array: np.ndarray) -> None:
-            self.got.setdefault(name, {})[variant] = array
+        def visit(name: str, array: np.ndarray) -> None:
+            self.outputs.setdefault(name, {})[variant] = array
 
-        return see
+        return visit
 
-    def compare(self, name: str, true: np.ndarray) -> None:
-        """A module that is called several times gives several results: the one that is meant is the nearest."""
-        for variant, array in self.got.get(name, {}).items():
-            error = relative_error(array, true)
+    def compare(self, name: str, expected: np.ndarray) -> None:
+        """Keep the smallest error: a module that is called several times has several results under one name."""
+        for variant, array in self.outputs.get(name, {}).items():
+            error = relative_error(array, expected)
             known = self.errors.setdefault(name, {})
             if error is None or error >= known.get(variant, math.inf):
                 continue
             known[variant] = error
-            if name in self._keep and true.ndim == 4 and true.shape[1] in (1, 3):
-                self.reference[name] = true.copy()
+            if name in self._keep and expected.ndim == 4 and expected.shape[1] in (1, 3):
+                self.reference[name] = expected.copy()
 
 
-def _ends(made: StageModels, known: Collection[str]) -> dict[str, str]:
-    """The last tensor of each module that is read outside of it, by the module's path, in the order in which the modules end."""
-    graph = made.captured.model.graph
+def _ends(captured: Captured, known: Collection[str]) -> dict[str, str]:
+    """The last tensor of each module that is read outside of it, by module path, in the order in which the modules end."""
+    graph = captured.model.graph
     place: dict[str, str] = {}
     readers: dict[str, set[str]] = {value.name: {""} for value in graph.output}
     for node in graph.node:
-        origin = origin_of(node.name, made.captured.origins)
+        origin = origin_of(node.name, captured.origins)
         module = origin.module if origin is not None else ""
         place.update((name, module) for name in node.output if name in known)
         for name in node.input:
             readers.setdefault(name, set()).add(module)
-    found: dict[str, str] = {}
+    ends: dict[str, str] = {}
     for name, module in place.items():
         path = module
         while path:
             if any(not (reader == path or reader.startswith(f"{path}.")) for reader in readers.get(name, ())):
-                found.pop(path, None)
-                found[path] = name
+                ends.pop(path, None)
+                ends[path] = name
             path = path.rpartition(".")[0]
-    return found
+    return ends
 
 
-def _entry(made: StageModels, path: str, errors: dict[str, float]) -> ModuleError:
-    own = next((o for o in made.captured.origins.values() if o.module == path), None)
-    return ModuleError(path, own.kind if own else "", own.source if own else "", errors)
+def _entry(captured: Captured, path: str, errors: dict[str, float]) -> ModuleError:
+    origin = next((o for o in captured.origins.values() if o.module == path), None)
+    return ModuleError(path, origin.kind if origin else "", origin.source if origin else "", errors)

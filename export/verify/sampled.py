@@ -1,4 +1,4 @@
-"""Channels of each module, sampled for the report."""
+"""Store the images that spatial transformers sample, for the report."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from ...runtime.inputs.picture import shrink
 from .shown import MAX_SAMPLES
 
 FILE = "report.npz"
-
-
 INPUT = "input"
 
 
 def keep_sampled(
     folder: BundleFolder, image: np.ndarray | None, sampled: Mapping[str, Mapping[str, np.ndarray]]
 ) -> None:
-    """Write a few sampled images, small, into a bundle in the making; nothing where there are none. ``image``: the input, if it is one."""
+    """Write a few sampled images, reduced, into the bundle. ``image``: the input, if it is a batch of images."""
     if not sampled:
         return
     arrays = {
@@ -35,11 +33,11 @@ def keep_sampled(
 
 
 def _small(images: np.ndarray) -> np.ndarray:
-    some = images[:MAX_SAMPLES].astype(np.float64).transpose(0, 2, 3, 1)
-    return np.asarray(np.stack([shrink(image) for image in some]).transpose(0, 3, 1, 2), np.float32)
+    first = images[:MAX_SAMPLES].astype(np.float64).transpose(0, 2, 3, 1)
+    return np.asarray(np.stack([shrink(image) for image in first]).transpose(0, 3, 1, 2), np.float32)
 
 
 def image_input(feeds: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """The first input, where it may be a batch of images."""
+    """Return the first input if it can be a batch of images, else None."""
     first = next(iter(feeds.values()))
     return first if first.ndim == 4 and first.shape[1] in (1, 3) and first.dtype.kind == "f" else None

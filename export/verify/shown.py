@@ -13,16 +13,14 @@ from ...runtime.sessions import Session
 
 GOLDEN = "golden.npz"
 ENGINE_PREFIX = "engine-"
-"""How the stages that run an engine begin."""
-
-
+"""Prefix of the stages that run an engine."""
 MAX_SAMPLES = 6
-"""Samples of a batch that are shown at the most."""
+"""Most samples of a batch that the report shows."""
 
 
 @dataclass(frozen=True)
 class VariantOutputs:
-    """One variant's outputs, or why there are none. ``stage``: ``onnx-fp32``, ``emulated-fp16`` ..."""
+    """The outputs of one variant, or the reason why it failed. ``stage``: ``onnx-fp32``, ``emulated-fp16`` ..."""
 
     stage: str
     outputs: Mapping[str, np.ndarray]
@@ -31,32 +29,32 @@ class VariantOutputs:
 
 @dataclass(frozen=True)
 class GoldenOutputs:
-    """A golden case with all that ran on it."""
+    """A golden case with the outputs of the variants that ran on it."""
 
     case: GoldenCase
     variants: tuple[VariantOutputs, ...]
 
 
 def choose_case(cases: Sequence[GoldenCase]) -> GoldenCase:
-    """The case that says most: real samples, else random ones of the usual size. ``cases`` is not empty."""
-    real = next((case for case in cases if case.name.startswith("samples")), None)
-    return real or next((case for case in cases if "opt" in case.name), cases[0])
+    """Return the case to show: samples, else random inputs at opt, else the first case. ``cases`` is not empty."""
+    samples = next((case for case in cases if case.name.startswith("samples")), None)
+    return samples or next((case for case in cases if "opt" in case.name), cases[0])
 
 
 def run_golden(cases: Sequence[GoldenCase], variants: Iterable[tuple[str, Session]]) -> GoldenOutputs | None:
-    """What verification's sessions give, so that the page need not open the models again; None without golden cases."""
+    """Run verification's open sessions, so that the page need not open the models again; None without golden cases."""
     if not cases:
         return None
     case = choose_case(cases)
-    known = dict(variants)
-    return GoldenOutputs(case, tuple(run_variant(stage, known[stage], case) for stage in cpu_stages(known)))
+    sessions = dict(variants)
+    return GoldenOutputs(case, tuple(run_variant(stage, sessions[stage], case) for stage in cpu_stages(sessions)))
 
 
 def cpu_stages(stages: Iterable[str]) -> list[str]:
-    """What runs on a CPU: ONNX Runtime for FP32, and the 16-bit model as hardware rounds it, else as ONNX Runtime does."""
-    found = [stage for stage in stages if not stage.startswith(ENGINE_PREFIX)]
-    emulated = any(stage.startswith("emulated") for stage in found)
-    return [stage for stage in found if stage == "onnx-fp32" or stage.startswith("emulated") == emulated]
+    """Return the stages to run on a CPU: FP32 in ONNX Runtime, and the 16-bit model emulated if it can be."""
+    models = [stage for stage in stages if not stage.startswith(ENGINE_PREFIX)]
+    emulated = any(stage.startswith("emulated") for stage in models)
+    return [stage for stage in models if stage == "onnx-fp32" or stage.startswith("emulated") == emulated]
 
 
 def run_variant(stage: str, session: Session, case: GoldenCase) -> VariantOutputs:

@@ -1,4 +1,4 @@
-"""The two sides of a step, tensor by tensor: what a stage's graph computes, and what it is held against there."""
+"""The intermediate tensors of a stage's graph and of its reference, by name."""
 
 from __future__ import annotations
 
@@ -16,31 +16,29 @@ from ..reference.torch_model import TorchOriginal
 from .graphs import run_once
 
 Feeds = Mapping[str, np.ndarray]
-
-
 Visit = Callable[[str, np.ndarray], None]
-"""Is given a tensor's name and its values, which it may not keep without a copy."""
+"""Receives a tensor's name and values; it must copy values that it keeps."""
 
 
 class Side(ABC):
-    """Something whose inner tensors can be had by name, for one set of inputs."""
+    """A model whose intermediate tensors can be read by name, for one set of inputs."""
 
     names: frozenset[str]
 
     @abstractmethod
     def stream(self, names: Collection[str], see: Visit) -> None:
-        """Show every array that each name may stand for (a module's outputs are not told apart), one after the other."""
+        """Pass each array of each name to ``see``; a name has several arrays if a module has several outputs."""
 
     def values(self, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
-        """For each name, every array that it may stand for."""
-        found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-        # A copy: what follows may work in place.
-        self.stream(names, lambda name, array: found[name].append(array.copy()))
-        return found
+        """Return copies of all arrays of each name."""
+        arrays: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        # A copy: later operators may work in place.
+        self.stream(names, lambda name, array: arrays[name].append(array.copy()))
+        return arrays
 
 
 class GraphSide(Side):
-    """The tensors of a model's main graph, as ONNX Runtime computes them; ``typed`` under emulation."""
+    """The tensors of a model's main graph in ONNX Runtime; ``typed`` models run under emulation."""
 
     def __init__(self, model: onnx.ModelProto, feeds: Feeds, *, typed: bool = False) -> None:
         self._model, self._feeds, self._typed = model, feeds, typed
@@ -53,7 +51,7 @@ class GraphSide(Side):
 
 
 class OnnxSide(Side):
-    """The tensors of an ONNX file's own graph in FP64."""
+    """The tensors of an ONNX file's graph in FP64."""
 
     def __init__(self, original: OnnxOriginal, feeds: Feeds) -> None:
         self._original, self._feeds = original, feeds
@@ -66,7 +64,7 @@ class OnnxSide(Side):
 
 
 class ModuleSide(Side):
-    """What the modules of a network give in FP64, under the names of the captured tensors that leave their scopes."""
+    """The results of a network's modules in FP64, under the names of the captured tensors that leave their scopes."""
 
     def __init__(self, original: TorchOriginal, captured: onnx.ModelProto, origins: Origins, feeds: Feeds) -> None:
         self._original, self._feeds = original, feeds
@@ -75,7 +73,7 @@ class ModuleSide(Side):
         self.names = frozenset(self._modules) | self._outputs
 
     def on(self, feeds: Feeds) -> ModuleSide:
-        """The same for other inputs."""
+        """Return the same side for other inputs."""
         other = copy.copy(self)
         other._feeds = feeds
         return other
@@ -97,34 +95,34 @@ class ModuleSide(Side):
 
 
 def reference(original: Original, captured: onnx.ModelProto, origins: Origins, feeds: Feeds) -> Side | None:
-    """What a captured graph is held against inside; None for an original that shows nothing but its outputs."""
+    """Return the reference for a captured graph's tensors; None for an original that shows only its outputs."""
     if isinstance(original, TorchOriginal):
         return ModuleSide(original, captured, origins, feeds)
     return OnnxSide(original, feeds) if isinstance(original, OnnxOriginal) else None
 
 
 def _leaving(graph: onnx.GraphProto, origins: Origins) -> dict[str, tuple[str, ...]]:
-    """For each tensor, the modules that it is made in and read outside of, the innermost first."""
-    made: dict[str, str] = {}
+    """For each tensor, the modules that compute it and whose outside reads it, the innermost first."""
+    modules: dict[str, str] = {}
     readers: dict[str, list[str]] = {}
     for node in graph.node:
         origin = origin_of(node.name, origins)
         module = origin.module if origin is not None else ""
-        made.update((name, module) for name in node.output if name)
+        modules.update((name, module) for name in node.output if name)
         for name in node.input:
             readers.setdefault(name, []).append(module)
     for value in graph.output:
         readers.setdefault(value.name, []).append("")
-    found: dict[str, tuple[str, ...]] = {}
-    for name, module in made.items():
-        left = [
+    leaving: dict[str, tuple[str, ...]] = {}
+    for name, module in modules.items():
+        paths = [
             path
             for path in _and_above(module)
             if any(not (m == path or m.startswith(f"{path}.")) for m in readers.get(name, ()))
         ]
-        if left:
-            found[name] = tuple(left)
-    return found
+        if paths:
+            leaving[name] = tuple(paths)
+    return leaving
 
 
 def _and_above(path: str) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Which PyTorch module a node of any stage's graph came from, whatever took its place since."""
+"""Trace a node of any stage's graph back to its PyTorch module, through all rewrites."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ..recognise import Recognised
 
 @dataclass
 class Trail:
-    """The origins of the captured nodes, what was recognised as standing for which of them, and what was lowered how."""
+    """The origins of the captured nodes, the nodes that recognised operators replace, and the lowerings."""
 
     origins: Origins
     _consumed: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     _applied: dict[str, Applied] = field(default_factory=dict, repr=False)
 
-    def recognised(self, found: Recognised) -> None:
-        """Take in what recognising put in the place of which nodes."""
-        self._consumed.update((entry.node, entry.consumed) for entry in found.found)
+    def recognised(self, result: Recognised) -> None:
+        """Add the operators that replace captured nodes."""
+        self._consumed.update((entry.node, entry.consumed) for entry in result.found)
 
     def lowered(self, applied: Iterable[Applied]) -> None:
-        """Take in which variant each domain operator got."""
+        """Add the lowering of each domain operator."""
         self._applied.update((entry.node, entry) for entry in applied)
 
     def origin(self, node: str) -> Origin | None:
-        """Where a node came from; what was recognised came from the nodes that it stands for."""
+        """Return the origin of a node; for a recognised operator, that of the nodes it replaces."""
         names: tuple[str, ...] = (node,)
         prefix = node
         while prefix:
@@ -36,7 +36,7 @@ class Trail:
         return next((o for o in (origin_of(name, self.origins) for name in names) if o is not None), None)
 
     def lowering(self, node: str) -> str:
-        """``LocalAttention as local_attention_shifts`` for a node that a lowering has put in; else empty."""
+        """``LocalAttention as local_attention_shifts`` for a node that a lowering added, else an empty string."""
         while node:
             if node in self._applied:
                 return f"{self._applied[node].op} as {self._applied[node].lowering}"

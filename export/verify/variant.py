@@ -1,4 +1,4 @@
-"""One exported variant of the model, and what runs it."""
+"""One exported variant of the model with its session."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ..reference.original import Precision
 
 @dataclass(frozen=True)
 class Variant:
-    """One exported variant of the model. ``stage``: its name in the report; ``precision``: whose own PyTorch error it is held to.
+    """One exported variant of the model.
 
-    ``step``: the stage whose result it is (lower, typed, engine); None for a variant that does not show what a stage computes.
+    ``stage``: its name in the report; ``precision``: that of PyTorch's error in its gate; ``step``: the
+    stage whose result it is (lower, typed, engine), or None if it is not the result of a stage.
     """
 
     stage: str

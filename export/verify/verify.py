@@ -1,8 +1,8 @@
-"""The verify stage: every exported variant against the original module in FP64, beside PyTorch's error at the same precision."""
+"""The verify stage: compare every model with the original in FP64, beside PyTorch's error at the same precision."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,137 +17,112 @@ from ...runtime.metrics import Metric, Top, combined, metrics_for
 from ...runtime.spec import TensorSpec
 from ..progress import Reporter
 from ..reference.original import Original, Precision
-from .attribution import Fault, MeasuredCase, StageModels, attribute, invalid_output, measured_cases
+from .attribution import Attributor
 from .cases import ParityCase
+from .chains import StageModels
+from .fault import Fault, invalid_output
+from .measure import MeasuredCase, measured_cases
 from .variant import Variant
 
+Arrays = Mapping[str, np.ndarray]
 
-@dataclass
+
+@dataclass(frozen=True)
+class Criteria:
+    """How outputs are judged: ``factor`` is the gate, ``task`` selects the metrics, ``maps`` names the attention maps."""
+
+    outputs: tuple[TensorSpec, ...]
+    task: str | None
+    factor: float
+    maps: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class ParityResult:
-    """What was found. ``failures`` is empty where every gate is passed; ``attribution`` says where each output's error comes in."""
+    """``failures`` is empty if every gate passes; ``attribution`` says which stage adds the error of each output."""
 
-    records: list[ParityRecord] = field(default_factory=list)
-    golden: list[GoldenCase] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    attribution: list[Attribution] = field(default_factory=list)
+    records: tuple[ParityRecord, ...]
+    golden: tuple[GoldenCase, ...]
+    failures: tuple[str, ...]
+    attribution: tuple[Attribution, ...] = ()
 
 
 @dataclass
 class _Meters:
-    """The errors of one variant, or of PyTorch itself, per output: over all cases, per origin of the cases, and over the golden ones."""
+    """Errors of one variant, or of PyTorch, by output: over all cases, by kind of case, and over the golden cases."""
 
-    every: dict[str, ErrorMeter] = field(default_factory=dict)
+    total: dict[str, ErrorMeter] = field(default_factory=dict)
     parts: dict[tuple[str, str], ErrorMeter] = field(default_factory=dict)
     cases: dict[tuple[str, str], float] = field(default_factory=dict)
     """The rms error by case and output."""
 
-    def add(self, case: ParityCase, name: str, got: np.ndarray, reference: np.ndarray) -> None:
-        meter = ErrorMeter()
-        meter.add(got, reference)
-        self.every.setdefault(name, ErrorMeter()).merge(meter)
-        for part in (case.kind, *(("golden",) if case.golden else ())):
-            self.parts.setdefault((part, name), ErrorMeter()).merge(meter)
-        if got.size:
-            self.cases[case.name, name] = meter.figures().rms
-
-
-@dataclass
-class _Held:
-    """One variant compared with the reference: its errors, metrics by output and kind of case, and its fault if it has one."""
-
-    variant: Variant
-    meters: _Meters = field(default_factory=_Meters)
-    metrics: dict[tuple[str, str], list[Metric]] = field(default_factory=dict)
-    fault: Fault | None = None
+    def add(self, case: ParityCase, outputs: Arrays, reference: Arrays) -> None:
+        for name, array in outputs.items():
+            meter = ErrorMeter()
+            meter.add(array, reference[name])
+            self.total.setdefault(name, ErrorMeter()).merge(meter)
+            for part in (case.kind, *(("golden",) if case.golden else ())):
+                self.parts.setdefault((part, name), ErrorMeter()).merge(meter)
+            if array.size:
+                self.cases[case.name, name] = meter.figures().rms
 
 
 def verify(
     original: Original,
     variants: Sequence[Variant],
     cases: Sequence[ParityCase],
-    outputs: Sequence[TensorSpec],
-    task: str | None,
-    factor: float,
+    criteria: Criteria,
     reporter: Reporter,
-    made: StageModels | None = None,
-    maps: Collection[str] = (),
+    models: StageModels | None = None,
 ) -> ParityResult:
     """Run every variant on every case.
 
-    The error of each output may be at most ``factor`` times PyTorch's rms error. Random cases and samples are judged apart, so
-    that neither hides the other. A classifier's top-1 may differ only if the reference is a tie. Failures are collected, not
-    raised. ``made``: the models of the stages, to attribute each error to a stage; ``maps``: the outputs that are attention maps.
+    The error of each output may be at most ``criteria.factor`` times PyTorch's rms error. Random
+    cases and samples are judged apart, so that neither hides the other. A classifier's top-1 may
+    differ only if the reference is a tie. Failures are collected, not raised; StageError is raised
+    if the original returns NaN or Inf. With ``models``, each error is attributed to a stage.
     """
-    result = ParityResult()
     precisions: list[Precision] = sorted(
-        {variant.precision for variant in variants} | ({"float32"} if made is not None else set())
+        {v.precision for v in variants} | ({"float32"} if models is not None else set())
     )
-    own: dict[str, _Meters] = {p: _Meters() for p in precisions}
-    held = [_Held(variant) for variant in variants]
-    few = {case.name for case in measured_cases(cases)} if made is not None else set()
+    torch = {precision: _Meters() for precision in precisions}
+    results = [_VariantResult(i, variant, criteria) for i, variant in enumerate(variants)]
+    attributed = {case.name for case in measured_cases(cases)} if models is not None else set()
+    golden: list[GoldenCase] = []
     measured: list[MeasuredCase] = []
     for number, case in enumerate(cases):
         reporter.progress(number / len(cases), f"{case.name} ({number + 1} of {len(cases)})")
         reference = original.run(case.feeds, "float64")
-        _finite(reference, case)
-        plain = {precision: original.run(case.feeds, precision) for precision in precisions}
-        for precision, results in plain.items():
-            for name, true in reference.items():
-                own[precision].add(case, name, results[name], true)
+        _require_finite(reference, case)
+        torch_outputs = {precision: original.run(case.feeds, precision) for precision in precisions}
+        for precision, outputs in torch_outputs.items():
+            torch[precision].add(case, outputs, reference)
         if case.golden:
-            result.golden.append(GoldenCase(case.name, case.feeds, reference))
-        ran = {}
-        for i, one in enumerate(held):
-            if one.fault is None or case.name in few:
-                ran[i] = one.variant.session.run(case.feeds)
-            if one.fault is None:
-                _hold(i, one, case, ran[i], reference, plain[one.variant.precision], outputs, task, maps)
-        if case.name in few:
-            measured.append(MeasuredCase(case, reference, plain, ran))
+            golden.append(GoldenCase(case.name, case.feeds, reference))
+        variant_outputs = {}
+        for i, result in enumerate(results):
+            if result.fault is None or case.name in attributed:
+                variant_outputs[i] = result.variant.session.run(case.feeds)
+                result.add(case, variant_outputs[i], reference, torch_outputs[result.variant.precision])
+        if case.name in attributed:
+            measured.append(MeasuredCase(case, reference, torch_outputs, variant_outputs))
     reporter.progress(1.0, "gates")
+    records: list[ParityRecord] = []
     faults: list[Fault] = []
-    for i, one in enumerate(held):
-        if one.fault is not None:
-            faults.append(one.fault)
-            continue
-        for spec in outputs:
-            record, found = _judge(i, one, spec, own[one.variant.precision], factor, cases)
-            result.records.append(record)
-            faults += found
-    result.failures = [fault.text for fault in faults]
-    if made is not None:
+    for result in results:
+        variant_records, variant_faults = result.judge(torch[result.variant.precision], cases)
+        records += variant_records
+        faults += variant_faults
+    failures = [fault.text for fault in faults]
+    attribution: list[Attribution] = []
+    if models is not None:
         reporter.progress(1.0, "attribution")
-        result.attribution, result.failures = attribute(made, variants, original, outputs, measured, faults, factor)
-    return result
+        attributor = Attributor(models, variants, original, criteria.outputs, criteria.factor)
+        attribution, failures = attributor.attribute(measured, faults)
+    return ParityResult(tuple(records), tuple(golden), tuple(failures), tuple(attribution))
 
 
-def _hold(
-    index: int,
-    one: _Held,
-    case: ParityCase,
-    got: dict[str, np.ndarray],
-    reference: dict[str, np.ndarray],
-    plain: dict[str, np.ndarray],
-    outputs: Sequence[TensorSpec],
-    task: str | None,
-    maps: Collection[str],
-) -> None:
-    wrong = invalid_output(outputs, got, reference, one.variant.stage)
-    if wrong is not None:
-        output, text = wrong
-        one.fault = Fault(index, output, f"{text} [{case.name}]", case)
-        return
-    for spec in outputs:
-        name = spec.name
-        one.meters.add(case, name, got[name], reference[name])
-        metrics = one.metrics.setdefault(
-            (case.kind, name), metrics_for(task, spec, first=spec is outputs[0], is_map=name in maps)
-        )
-        for metric in metrics:
-            metric.add(got[name], reference[name], plain[name], case.labels)
-
-
-def _finite(reference: dict[str, np.ndarray], case: ParityCase) -> None:
+def _require_finite(reference: Arrays, case: ParityCase) -> None:
     for name, array in reference.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise StageError(
@@ -157,60 +132,102 @@ def _finite(reference: dict[str, np.ndarray], case: ParityCase) -> None:
             )
 
 
-def _judge(
-    index: int, one: _Held, spec: TensorSpec, own: _Meters, factor: float, cases: Sequence[ParityCase]
-) -> tuple[ParityRecord, list[Fault]]:
-    """The record of one output, and what is wrong with it. Its gate is the worst of the parts, each of which is in the detail."""
-    variant, name = one.variant, spec.name
-    precision = variant.precision if spec.numpy_dtype.kind == "f" else spec.dtype
-    faults: list[Fault] = []
-    gates: dict[str, Gate] = {}
-    for (part, output), meter in one.meters.parts.items():
-        if output != name:
-            continue
-        torch_rms = own.parts[(part, name)].figures().rms
-        gates[part] = Gate.judge(meter.figures(), torch_rms=torch_rms, precision=precision, factor=factor)
-    worst = max(gates, key=lambda part: gates[part].ratio)
-    gate = gates[worst]
-    if not gate.passed:
-        text = (
-            f"output {name!r} of {variant.stage}: error on {worst} inputs is {gate.ratio:.3g}x PyTorch's "
-            f"{short_type(variant.precision).upper()} error; the limit is {factor:g}x"
+class _VariantResult:
+    """The errors, metrics and fault of one variant (number ``index``), collected case by case."""
+
+    def __init__(self, index: int, variant: Variant, criteria: Criteria) -> None:
+        self.index, self.variant, self.criteria = index, variant, criteria
+        self.fault: Fault | None = None
+        """The first output with a wrong shape or dtype, NaN, Inf or only zeros; later cases are not compared."""
+        self._meters = _Meters()
+        self._metrics: dict[tuple[str, str], list[Metric]] = {}
+
+    def add(self, case: ParityCase, outputs: Arrays, reference: Arrays, torch_outputs: Arrays) -> None:
+        """Compare the outputs of one case, unless an earlier case has a fault."""
+        if self.fault is not None:
+            return
+        specs = self.criteria.outputs
+        invalid = invalid_output(specs, outputs, reference, self.variant.stage)
+        if invalid is not None:
+            output, text = invalid
+            self.fault = Fault(self.index, output, f"{text} [{case.name}]", case)
+            return
+        self._meters.add(case, outputs, reference)
+        for spec in specs:
+            name = spec.name
+            metrics = self._metrics.get((case.kind, name))
+            if metrics is None:
+                is_map = name in self.criteria.maps
+                metrics = metrics_for(self.criteria.task, spec, first=spec is specs[0], is_map=is_map)
+                self._metrics[case.kind, name] = metrics
+            for metric in metrics:
+                metric.add(outputs[name], reference[name], torch_outputs[name], case.labels)
+
+    def judge(self, torch: _Meters, cases: Sequence[ParityCase]) -> tuple[list[ParityRecord], list[Fault]]:
+        """Return a record for each output, and the faults; a variant with an invalid output has no records."""
+        if self.fault is not None:
+            return [], [self.fault]
+        judged = [self._judge_output(spec, torch, cases) for spec in self.criteria.outputs]
+        return [record for record, _ in judged], [fault for _, faults in judged for fault in faults]
+
+    def _judge_output(
+        self, spec: TensorSpec, torch: _Meters, cases: Sequence[ParityCase]
+    ) -> tuple[ParityRecord, list[Fault]]:
+        """The record of one output and its faults. Its gate is the worst of its parts, which are all in ``detail``."""
+        name, variant = spec.name, self.variant
+        gates = self._gates(spec, torch)
+        worst = max(gates, key=lambda part: gates[part].ratio)
+        gate = gates[worst]
+        failed: list[tuple[str, str]] = []
+        if not gate.passed:
+            text = (
+                f"output {name!r} of {variant.stage}: error on {worst} inputs is {gate.ratio:.3g}x PyTorch's "
+                f"{short_type(variant.precision).upper()} error; the limit is {gate.factor:g}x"
+            )
+            failed.append((worst, text))
+        # Random inputs have no class: metrics are over the samples if there are any.
+        kind = "samples" if ("samples", name) in self._metrics else "random"
+        metrics = self._metrics.get((kind, name), [])
+        for metric in metrics:
+            if isinstance(metric, Top) and metric.k == 1 and (changed := metric.changed()):
+                inputs = f"{changed} of {metric.result().count} inputs that are not ties"
+                failed.append((kind, f"{variant.stage} predicts another class than the original for {inputs}"))
+        detail: dict[str, Any] = {key: {**value, "of": kind} for key, value in combined(metrics).items()}
+        detail["parts"] = {part: gate.to_json() for part, gate in gates.items()}
+        record = ParityRecord(
+            stage=variant.stage,
+            file=variant.file,
+            precision=variant.precision,
+            output=name,
+            figures=self._meters.total[name].figures(),
+            gate=gate,
+            torch_rms=torch.parts.get(("golden", name), torch.total[name]).figures().rms,
+            detail=detail,
         )
-        faults.append(Fault(index, name, text, _telling(one, own, name, factor, worst, cases)))
-    # Random inputs have no class: metrics are over the samples where there are any.
-    origin = "samples" if ("samples", name) in one.metrics else "random"
-    metrics = one.metrics.get((origin, name), [])
-    detail: dict[str, Any] = {key: {**value, "of": origin} for key, value in combined(metrics).items()}
-    for metric in metrics:
-        if isinstance(metric, Top) and metric.k == 1 and (changed := metric.changed()):
-            count = metric.result().count
-            text = f"{variant.stage} predicts another class than the original for {changed} of {count} inputs that are not ties"
-            faults.append(Fault(index, name, text, _telling(one, own, name, factor, origin, cases)))
-    golden = own.parts.get(("golden", name))
-    detail["parts"] = {part: g.to_json() for part, g in gates.items()}
-    record = ParityRecord(
-        stage=variant.stage,
-        file=variant.file,
-        precision=variant.precision,
-        output=name,
-        figures=one.meters.every[name].figures(),
-        gate=gate,
-        torch_rms=golden.figures().rms if golden is not None else own.every[name].figures().rms,
-        detail=detail,
-    )
-    return record, faults
+        faults = [Fault(self.index, name, text, self._worst_case(name, torch, part, cases)) for part, text in failed]
+        return record, faults
 
+    def _gates(self, spec: TensorSpec, torch: _Meters) -> dict[str, Gate]:
+        """The gate of one output by part: random inputs, samples, golden cases."""
+        precision = self.variant.precision if spec.numpy_dtype.kind == "f" else spec.dtype
+        factor = self.criteria.factor
+        gates = {}
+        for (part, output), meter in self._meters.parts.items():
+            if output == spec.name:
+                rms = torch.parts[part, output].figures().rms
+                gates[part] = Gate.judge(meter.figures(), torch_rms=rms, precision=precision, factor=factor)
+        return gates
 
-def _telling(one: _Held, own: _Meters, name: str, factor: float, part: str, cases: Sequence[ParityCase]) -> ParityCase:
-    """The smallest case of ``part`` on which the output errs more than is allowed; else the one on which it errs most."""
-    candidates = [
-        c for c in cases if (c.kind == part or (part == "golden" and c.golden)) and (c.name, name) in one.meters.cases
-    ]
-    ratios = {
-        c.name: one.meters.cases[c.name, name] / max(own.cases[c.name, name], np.finfo(float).tiny) for c in candidates
-    }
-    over = [c for c in candidates if ratios[c.name] > factor]
-    if over:
-        return min(over, key=lambda c: sum(a.nbytes for a in c.feeds.values()))
-    return max(candidates, key=lambda c: ratios[c.name])
+    def _worst_case(self, name: str, torch: _Meters, part: str, cases: Sequence[ParityCase]) -> ParityCase:
+        """The smallest case of ``part`` whose error is above the limit; without one, the case with the largest error."""
+        errors = self._meters.cases
+        ratios = {
+            case.name: errors[case.name, name] / max(torch.cases[case.name, name], np.finfo(float).tiny)
+            for case in cases
+            if (case.kind == part or (part == "golden" and case.golden)) and (case.name, name) in errors
+        }
+        candidates = [case for case in cases if case.name in ratios]
+        above = [case for case in candidates if ratios[case.name] > self.criteria.factor]
+        if above:
+            return min(above, key=lambda case: sum(array.nbytes for array in case.feeds.values()))
+        return max(candidates, key=lambda case: ratios[case.name])

@@ -13,8 +13,9 @@ from onnx import numpy_helper
 
 from attnexport.errors import StageError
 from attnexport.export.verify import module_errors
-from attnexport.export.verify.module_errors import TRUTH, compare_modules
+from attnexport.export.verify.module_errors import compare_modules
 from attnexport.runtime.bundle.bundle import StoredBundle
+from attnexport.runtime.bundle.module_error import TRUTH
 
 
 def relative(got: np.ndarray, truth: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Verification finds what is wrong with an exported form, and passes what is right. Real sessions throughout."""
+"""Verification fails faulty variants and passes correct ones, with real sessions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attnexport.export.progress import Silent
 from attnexport.export.reference.torch_model import TorchOriginal
 from attnexport.export.verify.cases import build_cases, draws
 from attnexport.export.verify.variant import Variant
-from attnexport.export.verify.verify import ParityResult, verify
+from attnexport.export.verify.verify import Criteria, ParityResult, verify
 from attnexport.runtime.inputs.samples import Samples
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -74,12 +74,12 @@ def judge(
 ) -> ParityResult:
     form = Variant("onnx-fp32", "model.onnx", "float32", OrtSession(exported))
     original = TorchOriginal(linear, ["x"], ["logits"])
-    return verify(original, [form], build_cases(INPUTS, samples(), 0), OUTPUTS, task, factor, Silent())
+    return verify(original, [form], build_cases(INPUTS, samples(), 0), Criteria(OUTPUTS, task, factor), Silent())
 
 
 def test_a_faithful_export_passes_with_its_figures(linear: nn.Linear) -> None:
     result = judge(linear, model(linear))
-    assert result.failures == []
+    assert not result.failures
     (record,) = result.records
     assert (record.stage, record.file, record.output) == ("onnx-fp32", "model.onnx", "logits")
     assert record.gate.passed
@@ -128,7 +128,7 @@ def test_an_error_on_samples_is_not_hidden_by_larger_random_inputs(linear: nn.Li
     cases = build_cases(INPUTS, samples(), 0)
     loud = [c if c.kind == "samples" else type(c)(c.name, c.kind, {"x": c.feeds["x"] * 1e4}, None, True) for c in cases]
     form = Variant("onnx-fp32", "model.onnx", "float32", OrtSession(shifted.SerializeToString()))
-    result = verify(TorchOriginal(linear, ["x"], ["logits"]), [form], loud, OUTPUTS, None, 2.0, Silent())
+    result = verify(TorchOriginal(linear, ["x"], ["logits"]), [form], loud, Criteria(OUTPUTS, None, 2.0), Silent())
     assert len(result.failures) == 1
     assert "on samples inputs" in result.failures[0]
 
@@ -140,9 +140,8 @@ def test_an_original_that_is_not_finite_is_the_users_matter() -> None:
 
     form = Variant("onnx-fp32", "model.onnx", "float32", OrtSession(model(nn.Linear(6, 3))))
     with pytest.raises(StageError, match="the original model returns NaN or Inf in 'logits' on random-min"):
-        verify(
-            TorchOriginal(Log(), ["x"], ["logits"]), [form], build_cases(INPUTS, None, 0), OUTPUTS, None, 2.0, Silent()
-        )
+        original = TorchOriginal(Log(), ["x"], ["logits"])
+        verify(original, [form], build_cases(INPUTS, None, 0), Criteria(OUTPUTS, None, 2.0), Silent())
 
 
 def test_progress_reaches_the_end(linear: nn.Linear) -> None:
@@ -156,7 +155,13 @@ def test_progress_reaches_the_end(linear: nn.Linear) -> None:
 
     heard = Heard()
     form = Variant("onnx-fp32", "model.onnx", "float32", OrtSession(model(linear)))
-    verify(TorchOriginal(linear, ["x"], ["logits"]), [form], build_cases(INPUTS, None, 0), OUTPUTS, None, 2.0, heard)
+    verify(
+        TorchOriginal(linear, ["x"], ["logits"]),
+        [form],
+        build_cases(INPUTS, None, 0),
+        Criteria(OUTPUTS, None, 2.0),
+        heard,
+    )
     assert heard.seen == sorted(heard.seen)
     assert heard.seen[-1] == 1.0
 
