@@ -1,1 +1,1 @@
-"""``report.html``: what a bundle holds and how well, as one page that needs nothing beside itself."""
+"""``report.html``: one self-contained page that shows the content and the accuracy of a bundle."""

@@ -1,4 +1,4 @@
-"""Attention maps of one sample: where the network looks, in PyTorch and in the export, over the image where there is one."""
+"""Attention maps of one sample, in PyTorch and in the export, drawn over the image if the input is one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .runs import pixels
 from .tables import code, fold, table
 
 SHOWN = 4
-"""Maps that are seen at once; the others fold away."""
+"""Maps shown at first; the others are folded."""
 MOST = 24
-"""Maps that are drawn; each is a picture for PyTorch and for every form."""
+"""Most maps drawn; each is a picture for PyTorch and for every variant."""
 
 
 def attention(graph: Graph, shown: GoldenOutputs) -> Markup | None:
-    """A row for each map of the first sample; None for a bundle without maps."""
+    """Return a row for each map of the first sample; None for a bundle without maps."""
     records = graph.manifest.attention[:MOST]
     if not records:
         return None
@@ -48,8 +48,8 @@ def attention(graph: Graph, shown: GoldenOutputs) -> Markup | None:
             drawn = [panels(image, records, side)[1:] for side in sides]
         except AttnexportError as error:
             return join(title, tag("p", error.problem, class_="note off"))
-        for made in zip(*drawn, strict=True):
-            rows.append([_title(made[0]), *(overlay(panel, made[0]) for panel in made)])
+        for row in zip(*drawn, strict=True):
+            rows.append([_title(row[0]), *(overlay(panel, row[0]) for panel in row)])
     first = table(columns, rows[:SHOWN], class_="gallery")
     more = (
         fold(f"{len(rows) - SHOWN} more maps", table(columns, rows[SHOWN:], class_="gallery"))
@@ -74,7 +74,7 @@ def _title(panel: Panel) -> Markup:
 
 
 def overlay(panel: Panel, reference: Panel) -> Markup:
-    """A panel as one picture: the map over the image, a matrix, or bars. ``reference``: whose range of colours it takes."""
+    """Draw a panel: the map over the image, a matrix, or bars. ``reference``: the panel whose range of colours it uses."""
     if panel.bars is not None:
         return _bars(panel.bars, reference.bars if reference.bars is not None else panel.bars)
     if panel.matrix is not None:
@@ -86,7 +86,7 @@ def overlay(panel: Panel, reference: Panel) -> Markup:
         parts.append(_layer(grey(shrink(panel.background), 0, 1), (0.0, 1.0, 1.0, 0.0), width, height, 1.0))
     else:
         scale = reference.heat if reference.heat is not None else panel.heat
-        # Less contrast than the image has, so that its brightness is not taken for the map's.
+        # Reduce the contrast, so that the brightness of the image is not mistaken for that of the map.
         ground = grey(shrink(0.15 + 0.6 * panel.background.mean(2)), 0, 1)
         parts.append(_layer(ground, (0.0, 1.0, 1.0, 0.0), width, height, 1.0))
         parts.append(_layer(heat(shrink(panel.heat), *_range(scale)), panel.extent, width, height, 0.65))
@@ -102,14 +102,14 @@ def overlay(panel: Panel, reference: Panel) -> Markup:
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    """From least to greatest; a map that hardly varies stays even."""
+    """The range of the values, widened for a map that hardly varies."""
     middle, reach = (values.max() + values.min()) / 2, (values.max() - values.min()) / 2
     reach = max(reach, 0.025 * abs(middle), 1e-12)
     return float(middle - reach), float(middle + reach)
 
 
 def _view(panel: Panel) -> tuple[float, float, float, float]:
-    """The part of the plane to show: the image, and lines that leave it by up to half its size."""
+    """The visible part of the plane: the image, and lines that leave it by up to half its size."""
     low, high = np.zeros(2), np.ones(2)
     for line in panel.lines:
         low, high = np.minimum(low, line.min(0) - 0.03), np.maximum(high, line.max(0) + 0.03)

@@ -1,4 +1,4 @@
-"""Drawn figures as inline SVG. Colours are classes, so that they follow the page's light or dark."""
+"""Charts as inline SVG. Colours are CSS classes, so that they follow the page's theme."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ LEFT, TOP, BOTTOM = 64, 22, 46
 
 @dataclass(frozen=True)
 class Dot:
-    """One stage's error (relative, from 0) and PyTorch's at the same precision; ``label`` is written beside it.
-
-    ``kind``: the class that colours it.
-    """
+    """One stage's relative error and PyTorch's at the same precision, with a ``label``; ``kind``: its CSS class."""
 
     stage: str
     error: float
-    own: float
+    torch_error: float
     label: str
     title: str
     kind: str
@@ -29,15 +26,15 @@ class Dot:
 
 @dataclass(frozen=True)
 class Track:
-    """The way of one output to one form."""
+    """The errors of one output along the stages of one variant."""
 
     dots: tuple[Dot, ...]
 
 
 def stage_chart(tracks: Sequence[Track], stages: Sequence[str], title: str, width: int = 760) -> Markup:
-    """Errors by stage on a logarithmic axis: a line for each track, dashes for PyTorch's error."""
+    """Draw errors by stage on a logarithmic axis: a line for each track, dashes for PyTorch's error."""
     height = 290 if width > 600 else 250
-    values = [v for track in tracks for dot in track.dots for v in (dot.error, dot.own) if 0 < v < math.inf]
+    values = [v for track in tracks for dot in track.dots for v in (dot.error, dot.torch_error) if 0 < v < math.inf]
     low = math.floor(math.log10(min(values, default=1e-8)) - 0.4)
     high = max(math.ceil(math.log10(max(values, default=1e-1)) + 0.15), low + 2)
     step = (width - LEFT - 20) / max(1, len(stages))
@@ -62,24 +59,24 @@ def stage_chart(tracks: Sequence[Track], stages: Sequence[str], title: str, widt
         line = " ".join(f"{across[dot.stage]:.1f},{down(dot.error):.1f}" for dot in track.dots)
         parts.append(tag("polyline", points=line, class_="line"))
     for dot in (dot for track in tracks for dot in track.dots):
-        if dot not in drawn:  # forms share their first stages
+        if dot not in drawn:  # variants share their first stages
             drawn.add(dot)
-            parts += _dot(dot, across[dot.stage], down(dot.error), down(dot.own), min(30.0, step * 0.3))
+            parts += _dot(dot, across[dot.stage], down(dot.error), down(dot.torch_error), min(30.0, step * 0.3))
     return tag("svg", parts, viewBox=f"0 0 {width} {height}", class_="chart", role="img", aria_label=title)
 
 
-def _dot(dot: Dot, x: float, y: float, own: float, reach: float) -> list[Content]:
+def _dot(dot: Dot, x: float, y: float, torch_y: float, reach: float) -> list[Content]:
     return [
-        tag("line", x1=x - reach, x2=x + reach, y1=own, y2=own, class_="own"),
+        tag("line", x1=x - reach, x2=x + reach, y1=torch_y, y2=torch_y, class_="own"),
         tag("circle", tag("title", dot.title), cx=x, cy=y, r=4.5, class_=f"dot {dot.kind}"),
-        # The label stands on the side of the dot that PyTorch's mark does not.
-        tag("text", dot.label, x=x, y=y + (20 if own < y else -11), class_="label mid") if dot.label else None,
+        # The label is on the side away from PyTorch's mark.
+        tag("text", dot.label, x=x, y=y + (20 if torch_y < y else -11), class_="label mid") if dot.label else None,
     ]
 
 
 @dataclass(frozen=True)
 class Span:
-    """A bar with its interval: ``value`` between ``low`` and ``high``."""
+    """A bar with its interval: ``low`` <= ``value`` <= ``high``; ``kind``: its CSS class."""
 
     name: str
     value: float
@@ -90,7 +87,7 @@ class Span:
 
 
 def span_chart(spans: Sequence[Span], title: str, width: int = 760) -> Markup:
-    """Horizontal bars from zero with whiskers, the names to the left and the figures behind them."""
+    """Draw horizontal bars from zero with whiskers, names to the left and figures to the right."""
     row, left = 34, min(320.0, max(110.0, 24 + 7.2 * max((len(span.name) for span in spans), default=0)))
     height = row * len(spans) + 12
     most = max((span.high for span in spans), default=1.0) or 1.0

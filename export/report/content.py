@@ -1,4 +1,4 @@
-"""What a page is made from: a bundle's folder with its manifests, and what they say arranged for reading."""
+"""The input of the page: a bundle's folder and its manifests."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Content:
-    """A bundle to be shown. ``own`` is its manifest, ``parts`` those of its parts by name; none of them need be on disk.
+    """A bundle to show. ``own``: its manifest; ``parts``: the manifests of its parts by name. None of them need be on disk.
 
-    ``bench``: what was measured of it, or None. ``ran``: what its models gave during the export, by part, where that is at hand.
+    ``bench``: its benchmark, or None. ``ran``: the outputs of a golden case during the export, by part.
     """
 
     folder: Path
@@ -33,7 +33,7 @@ class Content:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """One manifest for all parts."""
+        """The manifest, joined with those of all parts."""
         return joined(self.own, self.parts) if self.parts else self.own
 
     @cached_property
@@ -43,13 +43,13 @@ class Content:
 
     @cached_property
     def graphs(self) -> tuple[Graph, ...]:
-        """The whole, or its parts."""
+        """The graphs: one, or one for each part."""
         if not self.parts:
             return (Graph("", self.folder, self.own),)
         return tuple(Graph(name, self.folder / self.own.parts[name], part) for name, part in self.parts.items())
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Bytes of every file that a model or an engine is, where it is there."""
+        """The size in bytes of each model and engine file that exists."""
         files = {*self.manifest.operators, *(engine.file for engine in self.manifest.engines)}
         return {name: (self.folder / name).stat().st_size for name in sorted(files) if (self.folder / name).is_file()}

@@ -1,4 +1,4 @@
-"""What an encoder and its step write together: agreement with the original's decodes, and a few of them token by token."""
+"""Decodes of an encoder and its step: agreement with the original, and a few decodes token by token."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .tables import RIGHT, section, table
 
 
 def decodes(content: Content) -> Markup | None:
-    """Tables of a bundle with encoder and step; None for one graph."""
+    """Return the tables of a bundle with encoder and step; None for one graph."""
     facts = content.own.decode
     if facts is None:
         return None
     columns = [
-        ("form", ""), ("search", ""), ("rows alike", RIGHT), ("tokens alike", RIGHT), ("ties", RIGHT), ("verdict", ""),
+        ("variant", ""), ("search", ""), ("equal rows", RIGHT), ("equal tokens", RIGHT), ("ties", RIGHT), ("verdict", ""),
     ]  # fmt: skip
     rows: list[list[Html]] = [
         [
@@ -37,36 +37,38 @@ def decodes(content: Content) -> Markup | None:
         ]
         for record in facts.parity
     ]  # fmt: skip
-    said = f"Alike: token for token as the original decodes in FP64, from {facts.sources} sources. A row may leave it only at a tie."
-    return section("decodes", "Decodes", said, table(columns, rows), _written(content, facts))
+    lead = f"Compared token by token with the original in FP64, for {facts.sources} sources. A row may differ only at a tie."
+    return section("decodes", "Decodes", lead, table(columns, rows), _written(content, facts))
 
 
 def _written(content: Content, facts: DecodeRecord) -> Markup | None:
-    """Sources beside what PyTorch and ONNX Runtime write for them, up to the end token."""
+    """Sources beside the decodes of PyTorch and ONNX Runtime, up to the end token."""
     path = content.folder / GOLDEN
     if not path.is_file():
         return None
     case = read_golden(path)[0]
     source = next(iter(case.feeds.values()))[:MAX_SAMPLES]
     reference = case.reference[TOKENS][:MAX_SAMPLES]
-    found: dict[str, np.ndarray | str] = {}
+    decoded: dict[str, np.ndarray | str] = {}
     for record in facts.parity:
         if record.width == 1 and record.stage.startswith("onnx-"):
-            found[record.stage] = _decode(content, facts, record, source)
-    columns = [("source", ""), ("PyTorch, FP64", ""), *((words.stage(stage), "") for stage in found)]
+            decoded[record.stage] = _decode(content, facts, record, source)
+    columns = [("source", ""), ("PyTorch, FP64", ""), *((words.stage(stage), "") for stage in decoded)]
     rows: list[list[Html]] = []
     for i in range(len(source)):
-        given = source[i][source[i] != facts.padding]
-        own = _ended(reference[i], facts.end)
-        cells: list[Html] = [show_values.tokens(given), show_values.tokens(own)]
-        for tokens in found.values():
-            cells.append(tokens if isinstance(tokens, str) else show_values.tokens(*_level(tokens[i], own, facts.end)))
+        unpadded = source[i][source[i] != facts.padding]
+        expected = _ended(reference[i], facts.end)
+        cells: list[Html] = [show_values.tokens(unpadded), show_values.tokens(expected)]
+        for tokens in decoded.values():
+            cells.append(
+                tokens if isinstance(tokens, str) else show_values.tokens(*_level(tokens[i], expected, facts.end))
+            )
         rows.append(cells)
-    return join(tag("h3", "As they are written"), table(columns, rows, class_="gallery"))
+    return join(tag("h3", "Token by token"), table(columns, rows, class_="gallery"))
 
 
 def _decode(content: Content, facts: DecodeRecord, record: DecodeAgreement, source: np.ndarray) -> np.ndarray | str:
-    """The tokens of each source, or why there are none."""
+    """The tokens of each source, or the message of an error."""
     try:
         with ExitStack() as stack:
             parts = {graph.name: StoredBundle.open(graph.folder) for graph in content.graphs}
@@ -77,13 +79,13 @@ def _decode(content: Content, facts: DecodeRecord, record: DecodeAgreement, sour
 
 
 def _ended(tokens: np.ndarray, end: int) -> np.ndarray:
-    """A row up to its first end token, without it."""
+    """The tokens before the first end token."""
     places = np.flatnonzero(tokens == end)
     return tokens[: places[0]] if places.size else tokens
 
 
 def _level(tokens: np.ndarray, reference: np.ndarray, end: int) -> Sequence[np.ndarray]:
-    """A row and its reference, both as long as the longer of them."""
-    own = _ended(tokens, end)
-    size = max(len(own), len(reference))
-    return [np.pad(row, (0, size - len(row)), constant_values=end) for row in (own, reference)]
+    """A row and its reference, padded to the same length."""
+    row = _ended(tokens, end)
+    size = max(len(row), len(reference))
+    return [np.pad(part, (0, size - len(part)), constant_values=end) for part in (row, reference)]

@@ -1,4 +1,4 @@
-"""The engines: what built them, for which shapes, and every layer with its precision and the modules that it was made from."""
+"""The engines: library, shapes, and every layer with its precision and its modules."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .tables import RIGHT, code, fold, names, section, table
 
 _FROM = {
     "inspector": "the engine inspector",
-    "builder": "the builder’s own listing",
+    "builder": "the builder’s listing",
     "network": "the parsed network, before fusion",
 }
 _FLOATS = ("float32", "float16", "bfloat16", "int8", "fp8")
 
 
 def engines(content: Content) -> Markup | None:
-    """A block for each engine; None where there is none."""
-    found = content.manifest.engines
-    if not found:
+    """Return a block for each engine; None without engines."""
+    records = content.manifest.engines
+    if not records:
         return None
-    lead = f"{words.count(len(found), 'engine')}, built where the model was exported."
-    return section("engines", "Engine layers", lead, [_engine(engine) for engine in found])
+    lead = f"{words.count(len(records), 'engine')}, built where the model was exported."
+    return section("engines", "Engine layers", lead, [_engine(engine) for engine in records])
 
 
 def _engine(engine: EngineRecord) -> Markup:
@@ -56,11 +56,11 @@ def _engine(engine: EngineRecord) -> Markup:
         ]
         for i, layer in enumerate(engine.layers)
     ]
-    columns = [("", RIGHT), ("layer", ""), ("type", ""), ("gives", ""), ("outputs", ""), ("made from modules", "")]
+    columns = [("", RIGHT), ("layer", ""), ("type", ""), ("precision", ""), ("outputs", ""), ("modules", "")]
     warnings = engine.detail.get("warnings") or ()
     return join(
         tag("h3", code(engine.file)),
-        tag("dl", [join(tag("dt", what), tag("dd", value)) for what, value in facts], class_="facts"),
+        tag("dl", [join(tag("dt", label), tag("dd", value)) for label, value in facts], class_="facts"),
         stack(counts, len(engine.layers), "layer"),
         tag("ul", [tag("li", str(warning)) for warning in warnings], class_="reasons") if warnings else None,
         fold(f"{words.count(len(rows), 'layer')}", table(columns, rows)),
@@ -68,30 +68,30 @@ def _engine(engine: EngineRecord) -> Markup:
 
 
 def precision(layer: dict[str, Any]) -> str:
-    """The least precise float type that a layer gives; ``other`` for integers, booleans and nothing."""
-    found = {str(out.get("dtype")) for out in layer.get("outputs", ())}
-    return next((kind for kind in reversed(_FLOATS) if kind in found), "other")
+    """Return the least precise float type of a layer's outputs; ``other`` if it has none."""
+    dtypes = {str(out.get("dtype")) for out in layer.get("outputs", ())}
+    return next((kind for kind in reversed(_FLOATS) if kind in dtypes), "other")
 
 
 def css(kind: str) -> str:
-    """The class that colours a precision."""
+    """Return the CSS class of a precision."""
     return {"float32": "p32", "float16": "p16", "bfloat16": "p16", "int8": "p8", "fp8": "p8", "quantised": "p8"}.get(
         kind, "pother"
     )
 
 
 def stack(counts: Counter[str], whole: int, thing: str) -> Markup:
-    """One bar divided by precision, with its legend."""
+    """Draw one bar divided by precision, with its legend."""
     order = [kind for kind in ("float16", "bfloat16", "int8", "fp8", "float32", "cast", "other") if counts.get(kind)]
     pieces = [
         tag("i", class_=css(kind), style=f"width:{100 * counts[kind] / max(1, whole):.2f}%", title=f"{_name(kind)} {counts[kind]}")
         for kind in order
     ]  # fmt: skip
-    said = [
+    legend = [
         tag("span", tag("i", class_=css(kind)), f"{_name(kind)} {words.count(counts[kind], thing)}, {words.share(counts[kind], whole)}")
         for kind in order
     ]  # fmt: skip
-    return join(tag("div", pieces, class_="stack"), tag("p", said, class_="legend"))
+    return join(tag("div", pieces, class_="stack"), tag("p", legend, class_="legend"))
 
 
 def _name(kind: str) -> str:
@@ -105,8 +105,8 @@ def _output(out: dict[str, Any]) -> str:
 
 
 def _profile(index: int, profile: dict[str, Any]) -> Markup:
-    said = []
+    inputs = []
     for name, shapes in profile.items():
         points = ", ".join(f"{point} {'×'.join(map(str, shape))}" for point, shape in shapes.items())
-        said.append(join(code(name), f" {points}"))
-    return tag("div", f"{index}: ", [join("; " if i else None, one) for i, one in enumerate(said)])
+        inputs.append(join("; " if inputs else None, code(name), f" {points}"))
+    return tag("div", f"{index}: ", inputs)

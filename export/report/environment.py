@@ -1,4 +1,4 @@
-"""Where it came from and what made it: source, border, tools, stages, files, notes."""
+"""Source, inputs and outputs, versions, stages, files and notes of a bundle."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from .tables import RIGHT, bar, code, fold, section, table
 
 
 def environment(content: Content) -> Markup:
-    """Everything that the manifest says and no other section shows."""
-    own = content.own
-    source, gpu = own.source, own.gpu
+    """Return the facts of the manifest that no other section shows."""
+    manifest = content.own
+    source, gpu = manifest.source, manifest.gpu
     facts: list[tuple[str, Html]] = [
-        ("source", join(code(source.file or own.name), f" ({source.kind}{f', {source.arch}' if source.arch else ''})")),
+        (
+            "source",
+            join(code(source.file or manifest.name), f" ({source.kind}{f', {source.arch}' if source.arch else ''})"),
+        ),
         ("sha256", code(source.sha256) if source.sha256 else "–"),
-        ("exported", own.created.replace("T", " ").replace("+00:00", " UTC")),
-        ("task", own.task or "not given"),
+        ("exported", manifest.created.replace("T", " ").replace("+00:00", " UTC")),
+        ("task", manifest.task or "not set"),
         ("GPU at export", f"{gpu.name}, compute capability {gpu.compute_capability}" if gpu else "none"),
-        *((what, value) for what, value in content.found.facts if what in ("samples", "precision")),
+        *((label, value) for label, value in content.found.facts if label in ("samples", "precision")),
     ]
     for graph in content.graphs:
         for spec in graph.manifest.inputs:
@@ -31,10 +34,10 @@ def environment(content: Content) -> Markup:
         "environment",
         "Environment",
         None,
-        tag("dl", [join(tag("dt", what), tag("dd", value)) for what, value in facts], class_="facts"),
+        tag("dl", [join(tag("dt", label), tag("dd", value)) for label, value in facts], class_="facts"),
         tag("h3", "Versions"),
-        table([("package", ""), ("version", "")], [[name, code(version)] for name, version in own.tools.items()], class_="narrow"),
-        fold(f"Stages: {words.seconds(sum(s.seconds for s in own.stages))}", _stages(content), printed=True),
+        table([("package", ""), ("version", "")], [[name, code(version)] for name, version in manifest.tools.items()], class_="narrow"),
+        fold(f"Stages: {words.seconds(sum(s.seconds for s in manifest.stages))}", _stages(content), printed=True),
         fold(f"Notes: {len(notes)}", tag("ul", [tag("li", note) for note in notes]), printed=True) if notes else None,
         _files(content),
     )  # fmt: skip
@@ -46,7 +49,7 @@ def _stages(content: Content) -> Markup:
         [stage.name, words.seconds(stage.seconds), bar(stage.seconds / most), stage.text]
         for stage in content.own.stages
     ]
-    return table([("stage", ""), ("time", RIGHT), ("", ""), ("what it did", "")], rows)
+    return table([("stage", ""), ("time", RIGHT), ("", ""), ("result", "")], rows)
 
 
 def _files(content: Content) -> Markup | None:
@@ -56,7 +59,7 @@ def _files(content: Content) -> Markup | None:
         name = path.relative_to(content.folder).as_posix()
         known = content.own.files.get(name)
         if name == "report.html":
-            continue  # a page cannot state its own hash
+            continue  # a page cannot contain its own hash
         rows.append([code(name), words.size(path.stat().st_size), code(known.sha256) if known else "in the manifest"])
     if not rows:
         return None

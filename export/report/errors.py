@@ -1,4 +1,4 @@
-"""Error by stage: how far each step of the export is from the truth, beside PyTorch's error there."""
+"""Error by stage: the error after each stage of the export, beside PyTorch's error at that precision."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .markup import Markup, join, tag
 from .tables import RIGHT, code, fold, section, table
 
 MOST = 4
-"""Outputs with a chart of their own; all of them are in the table."""
+"""Most outputs with a chart; the table has all outputs."""
 
 
 def errors(content: Content) -> Markup | None:
-    """A chart for the outputs that err most, and a table of all."""
+    """Return a chart for each output with the largest errors, and a table of all outputs."""
     entries = content.manifest.attribution
     if not entries:
         return None
@@ -25,7 +25,9 @@ def errors(content: Content) -> Markup | None:
         by_output.setdefault(entry.output, []).append(entry)
     ranked = sorted(by_output, key=lambda name: -max(s.ratio for e in by_output[name] for s in e.steps or ()))
     charts = [_chart(name, by_output[name], len(by_output) > 1) for name in ranked[:MOST]]
-    more = f"The {MOST} outputs that err most are drawn; all are in the table. " if len(ranked) > MOST else ""
+    more = (
+        f"The charts show the {MOST} outputs with the largest errors; the table has all. " if len(ranked) > MOST else ""
+    )
     lead = (
         "Each dot is the export after one stage: its rms error against the original in FP64, relative to the output. The dashes are "
         f"PyTorch’s error at that precision; the number is the ratio of the two. {more}"
@@ -44,8 +46,8 @@ def _kind(precision: str) -> str:
 
 
 def _legend(entries: tuple[Attribution, ...]) -> Markup:
-    found = dict.fromkeys(step.precision for entry in entries for step in entry.steps)
-    marks = [tag("span", tag("i", class_=_kind(one)), f"after a stage, {words.precision(one)}") for one in found]
+    precisions = dict.fromkeys(step.precision for entry in entries for step in entry.steps)
+    marks = [tag("span", tag("i", class_=_kind(p)), f"after a stage, {words.precision(p)}") for p in precisions]
     return tag("p", marks, tag("span", tag("i", class_="own"), "PyTorch’s error"), class_="legend")
 
 
@@ -57,23 +59,24 @@ def _chart(output: str, entries: list[Attribution], several: bool) -> Markup:
     for entry in entries:
         dots = []
         for i, step in enumerate(entry.steps):
-            own = step.torch_rms / step.figures.reference_rms if step.figures.reference_rms else 0.0
-            # Steps that change nothing need no number again.
+            torch_error = step.torch_rms / step.figures.reference_rms if step.figures.reference_rms else 0.0
+            # A step that changes nothing has no label.
             same = i > 0 and step.precision == entry.steps[i - 1].precision and abs(step.growth) < 0.005
             kind = words.precision(step.precision)
-            said = f"{step.stage}, {kind}: {words.power(step.figures.relative)}, PyTorch {words.power(own)}, {words.times(step.ratio)}"
+            error = step.figures.relative
+            title = f"{step.stage}, {kind}: {words.power(error)}, PyTorch {words.power(torch_error)}, {words.times(step.ratio)}"
             label = "" if same else words.times(step.ratio)
-            dots.append(Dot(step.stage, step.figures.relative, own, label, said, _kind(step.precision)))
+            dots.append(Dot(step.stage, error, torch_error, label, title, _kind(step.precision)))
         tracks.append(Track(tuple(dots)))
-    title = tag("h3", "output ", code(output)) if several else None
+    heading = tag("h3", "output ", code(output)) if several else None
     chart = stage_chart(tracks, stages, f"Error of output {output} by stage", 520 if several else 760)
-    return tag("figure", title, tag("div", chart, class_="wide"))
+    return tag("figure", heading, tag("div", chart, class_="wide"))
 
 
 def _table(entries: tuple[Attribution, ...]) -> Markup:
     columns = [
-        ("output", ""), ("form", ""), ("stage", ""), ("precision", ""), ("relative error", RIGHT), ("largest", RIGHT),
-        ("PyTorch’s own", RIGHT), ("ratio", RIGHT), ("new here", RIGHT), ("cosine distance", RIGHT),
+        ("output", ""), ("variant", ""), ("stage", ""), ("precision", ""), ("relative error", RIGHT), ("largest error", RIGHT),
+        ("PyTorch’s error", RIGHT), ("ratio", RIGHT), ("added", RIGHT), ("cosine distance", RIGHT),
     ]  # fmt: skip
     rows: list[list[Html]] = []
     for entry in entries:
@@ -97,13 +100,13 @@ def _metrics(content: Content) -> Markup | None:
         for name, figures in record.detail.items():
             if name == "parts" or not isinstance(figures, dict):
                 continue
-            said = ", ".join(f"{key.replace('_', ' ')} {_figure(value)}" for key, value in figures.items())
-            rows.append([words.stage(record.stage), code(record.output), name, said])
+            text = ", ".join(f"{key.replace('_', ' ')} {_figure(value)}" for key, value in figures.items())
+            rows.append([words.stage(record.stage), code(record.output), name, text])
     if not rows:
         return None
     head = headline(content.manifest.parity[-1].detail)
     title = f"Task figures{f': {head}' if head != '-' else ''}"
-    return fold(title, table([("form", ""), ("output", ""), ("metric", ""), ("figures", "")], rows))
+    return fold(title, table([("variant", ""), ("output", ""), ("metric", ""), ("figures", "")], rows))
 
 
 def _figure(value: object) -> str:

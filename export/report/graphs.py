@@ -1,4 +1,4 @@
-"""A model's nodes as the report draws them."""
+"""The graphs of a bundle: one, or one for each part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...runtime.bundle.manifest import Manifest
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph of the bundle: the whole of it (``name`` is empty), or a part such as ``encoder``."""
+    """One graph of the bundle; ``name`` is empty, or that of a part such as ``encoder``."""
 
     name: str
     folder: Path
@@ -18,9 +18,9 @@ class Graph:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Its ONNX files, the FP32 model first."""
+        """The ONNX files, the FP32 model first."""
         return tuple(self.manifest.operators)
 
-    def titled(self, what: str) -> str:
-        """``what``, with the part's name where there are parts."""
-        return f"{self.name}: {what}" if self.name else what
+    def titled(self, title: str) -> str:
+        """Return ``title``, after the part's name if there are parts."""
+        return f"{self.name}: {title}" if self.name else title

@@ -1,4 +1,4 @@
-"""Latency, where the bundle was benched: medians with their intervals, beside the baseline."""
+"""Latency of a benchmark: medians with their intervals, beside the baseline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .tables import RIGHT, fold, section, table
 
 
 def latency(content: Content) -> Markup | None:
-    """A chart for each point that was measured; None without a benchmark."""
+    """Return a chart for each point that was measured; None without a benchmark."""
     bench = content.bench
     if bench is None:
         return None
@@ -34,7 +34,7 @@ def latency(content: Content) -> Markup | None:
 
 
 def is_own(bench: BenchReport, timing: Timing) -> bool:
-    """Whether a contender runs a file of the bundle, by whatever runtime."""
+    """Return whether a contender runs a file of the bundle, in any runtime."""
     return bench.entrant(timing.contender).title.startswith("attnexport")
 
 

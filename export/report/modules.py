@@ -1,4 +1,4 @@
-"""The network module by module: which precision each computes in, and how far its result is from PyTorch's, as a heat map."""
+"""The precision of each module, and the error of its result as a heat map."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .tables import RIGHT, code, fold, section, table
 
 _SPAN = {"onnx-fp32": (1e-8, 1e-5)}
 _SPAN_TYPED = (1e-5, 1e-2)
-"""Relative errors from the palest to the darkest colour of a cell."""
+"""Relative errors of the palest and the darkest colour of a cell."""
 
 
 @dataclass
 class _Row:
-    """One module: nodes by precision in the typed model (else in the FP32 model), and errors by form."""
+    """One module: nodes by precision in the typed model (else in the FP32 model), and errors by variant."""
 
     path: str
     precisions: Counter[str] = field(default_factory=Counter)
@@ -33,20 +33,23 @@ class _Row:
 
 
 def modules(content: Content) -> Markup | None:
-    """A heat map for each graph; None where no node says which module it is of."""
-    found = [(graph, _rows(content, graph)) for graph in content.graphs]
-    shown = [_graph(graph, rows) for graph, rows in found if any(row.path for row in rows)]
+    """Return a heat map for each graph; None if no node has a module."""
+    graphs = [(graph, _rows(content, graph)) for graph in content.graphs]
+    shown = [_graph(graph, rows) for graph, rows in graphs if any(row.path for row in rows)]
     if not shown:
         return None
     lead = (
-        "In the order of the network. Error: of a module’s result in the exported model, against the same module of the original in FP64, "
-        "relative to that result."
+        "In the order of the network. Error: of a module’s result in the exported model, compared with the same module of the "
+        "original in FP64, relative to that result."
     )
     return section("modules", "Modules", lead, shown)
 
 
 def module_of(node: str, known: Collection[str] = ()) -> str:
-    """The module path that a node's name begins with: one of ``known`` where it can be, which may hold slashes; empty for the outermost."""
+    """Return the module path at the start of a node's name: one of ``known`` if possible, which may contain slashes.
+
+    Return an empty string for the outermost module.
+    """
     path, slash, _ = node.rpartition("/")
     while slash:
         if path in known:
@@ -70,100 +73,96 @@ def _rows(content: Content, graph: Graph) -> list[_Row]:
 
 
 def _as_tree(rows: dict[str, _Row]) -> list[_Row]:
-    """In the order in which the graph comes to them, a module before what is in it."""
+    """Sort modules by their first node, a module before its submodules."""
     begins: dict[str, int] = {}
     for i, path in enumerate(rows):
-        above = path
-        while above not in begins:
-            begins[above] = i
-            above = above.rpartition(".")[0]
+        parent = path
+        while parent not in begins:
+            begins[parent] = i
+            parent = parent.rpartition(".")[0]
     order = sorted(rows, key=lambda path: [(begins[prefix], prefix) for prefix in _prefixes(path)])
     return [rows[path] for path in order]
 
 
 def _prefixes(path: str) -> list[str]:
-    """``a.b.c`` as ``a``, ``a.b``, ``a.b.c``; the outermost module has none."""
+    """``a.b.c`` to ``a``, ``a.b``, ``a.b.c``; the outermost module has none."""
     parts = path.split(".") if path else []
     return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 def _graph(graph: Graph, rows: list[_Row]) -> Markup:
-    forms = list(dict.fromkeys(form for row in rows for form in row.errors))
+    variants = list(dict.fromkeys(variant for row in rows for variant in row.errors))
     total: Counter[str] = Counter()
     for row in rows:
         total.update(row.precisions)
     columns = [("module", ""), ("class", ""), ("nodes", RIGHT), ("precision", "")]
-    columns += [(words.stage(form), "heat num") for form in forms]
+    columns += [(words.stage(variant), "heat num") for variant in variants]
     body: list[list[Html]] = []
     for row in rows:
         number = sum(row.precisions.values())
-        named = code(row.path or "<root>")
-        made = tag("span", row.origin.kind, title=row.origin.source) if row.origin is not None else "–"
         cells: list[Html] = [
-            named,
-            made,
+            code(row.path or "<root>"),
+            tag("span", row.origin.kind, title=row.origin.source) if row.origin is not None else "–",
             f"{number:,}" if number else tag("span", "–", class_="dim"),
             _mix(row.precisions),
         ]
-        cells += [_cell(form, row.errors.get(form)) for form in forms]
+        cells += [_cell(variant, row.errors.get(variant)) for variant in variants]
         body.append(cells)
-    reasons = _kept(graph)
-    whole = sum(total.values())
     return join(
         tag("h3", graph.name) if graph.name else None,
-        stack(total, whole, "node"),
-        [_strip(form, rows) for form in forms],
+        stack(total, sum(total.values()), "node"),
+        [_strip(variant, rows) for variant in variants],
         fold(words.count(len(rows), "module"), table(columns, body), open_=len(rows) <= 40, printed=len(rows) <= 80),
-        reasons,
+        _kept(graph),
     )
 
 
-def _share(form: str, error: float) -> float:
-    """Where an error lies between pale and dark, 0..1."""
-    low, high = _SPAN.get(form, _SPAN_TYPED)
+def _share(variant: str, error: float) -> float:
+    """The position of an error between pale (0) and dark (1)."""
+    low, high = _SPAN.get(variant, _SPAN_TYPED)
     if not math.isfinite(error):
         return 1.0
     return 0.0 if error <= low else min(1.0, math.log(error / low) / math.log(high / low))
 
 
-def _cell(form: str, error: float | None) -> Html:
+def _cell(variant: str, error: float | None) -> Html:
     if error is None:
         return tag("span", "–", class_="dim")
-    return tag("span", words.power(error), class_="hot", style=f"--h:{_share(form, error):.2f}")
+    return tag("span", words.power(error), class_="hot", style=f"--h:{_share(variant, error):.2f}")
 
 
 def _mix(precisions: Counter[str]) -> Html:
-    """The precisions of a module's nodes as one small bar."""
+    """The precisions of a module's nodes as a small bar."""
     whole = sum(precisions.values())
     if not whole:
         return tag("span", "–", class_="dim")
     order = [k for k in ("float16", "bfloat16", "int8", "float32", "cast", "other") if precisions[k]]
     pieces = [tag("i", class_=css(k), style=f"width:{100 * precisions[k] / whole:.1f}%") for k in order]
-    said = ", ".join(
+    title = ", ".join(
         f"{precisions[k]} {'casts' if k == 'cast' else 'others' if k == 'other' else words.precision(k)}" for k in order
     )
-    return tag("span", pieces, class_="mix", title=said)
+    return tag("span", pieces, class_="mix", title=title)
 
 
-def _strip(form: str, rows: list[_Row]) -> Markup:
-    """The whole network at a glance: a cell for each measured module, coloured by its error."""
-    cells = [(row.path, row.errors[form]) for row in rows if form in row.errors]
+def _strip(variant: str, rows: list[_Row]) -> Markup:
+    """A strip with a cell for each measured module, coloured by its error."""
+    cells = [(row.path, row.errors[variant]) for row in rows if variant in row.errors]
     pieces = [
-        tag("i", style=f"--h:{_share(form, error):.2f}", title=f"{path or '<root>'}: {words.power(error)}")
+        tag("i", style=f"--h:{_share(variant, error):.2f}", title=f"{path or '<root>'}: {words.power(error)}")
         for path, error in cells
     ]
-    low, high = _SPAN.get(form, _SPAN_TYPED)
+    low, high = _SPAN.get(variant, _SPAN_TYPED)
     worst = max(cells, key=lambda cell: cell[1])
-    said = [f"{words.stage(form)}: ", f"largest {words.power(worst[1])} in ", code(worst[0] or "<root>")]
+    text = [f"{words.stage(variant)}: ", f"largest {words.power(worst[1])} in ", code(worst[0] or "<root>")]
     scale = tag("span", words.power(low), tag("b"), words.power(high), class_="scale")
-    return tag("div", tag("p", said, scale, class_="strip-name"), tag("div", pieces, class_="strip"))
+    return tag("div", tag("p", text, scale, class_="strip-name"), tag("div", pieces, class_="strip"))
 
 
 def _kept(graph: Graph) -> Markup | None:
-    """The nodes that stay in FP32, with the reason of each."""
+    """The nodes that stay in FP32, with their reasons."""
     kept = graph.manifest.precision.kept
     if not kept:
         return None
-    rows: list[list[Html]] = [[code(one.node), code(one.module or "<root>"), one.reason] for one in kept]
-    columns = [("node", ""), ("module", ""), ("why", "")]
-    return fold(f"Kept in FP32, and why: {words.count(len(kept), 'node')}", table(columns, rows))
+    rows: list[list[Html]] = [[code(node.node), code(node.module or "<root>"), node.reason] for node in kept]
+    columns = [("node", ""), ("module", ""), ("reason", "")]
+    return fold(f"Kept in FP32: {words.count(len(kept), 'node')}", table(columns, rows))

@@ -1,4 +1,4 @@
-"""What the page reads of a bundle's ONNX files: names and types of nodes. Weights stay on disk where they can."""
+"""Read the names and types of the nodes of a bundle's ONNX files, without external weights."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 
 CASTS = ("/to_f16", "/to_f32", "/to_bf16")
-"""How the nodes are named that only change a type."""
+"""Ends of the names of nodes that only change a type."""
 
 
 @dataclass(frozen=True)
 class NodeFact:
-    """One node: its name, its operator, and the precision that it computes in: float32, float16, bfloat16, int8, cast or other."""
+    """One node. ``precision``: float32, float16, bfloat16, int8, cast or other."""
 
     name: str
     op: str
@@ -20,12 +20,12 @@ class NodeFact:
 
 
 def node_names(path: Path) -> list[str]:
-    """The names of all nodes but casts, in the graph's order; none of a file that is not there."""
+    """Return the names of all nodes but casts, in graph order; empty if the file does not exist."""
     return [node.name for node in nodes(path) if node.precision != "cast"]
 
 
 def nodes(path: Path) -> tuple[NodeFact, ...]:
-    """Every node of the main graph, in its order; none of a file that is not there."""
+    """Return the nodes of the main graph, in order; empty if the file does not exist."""
     if not path.is_file():
         return ()
     stat = path.stat()
@@ -45,9 +45,9 @@ def _read(path: Path, _changed: int, _size: int) -> tuple[NodeFact, ...]:
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.output, *graph.input)}
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
     quantised = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
-    found = []
+    facts = []
     for node in graph.node:
-        # Comparisons give booleans and compute in the type of what they compare.
+        # Comparisons return booleans and compute in the type of their inputs.
         known = [kinds[t] for name in (*node.output, *node.input) if (t := types.get(name, 0)) in kinds]
         precision = known[0] if known else "other"
         if (node.op_type == "Cast" and node.name.endswith(CASTS)) or node.op_type in (
@@ -57,5 +57,5 @@ def _read(path: Path, _changed: int, _size: int) -> tuple[NodeFact, ...]:
             precision = "cast"
         elif len(node.input) > 1 and all(name in quantised for name in node.input[:2]):
             precision = "int8"
-        found.append(NodeFact(node.name, node.op_type, precision))
-    return tuple(found)
+        facts.append(NodeFact(node.name, node.op_type, precision))
+    return tuple(facts)

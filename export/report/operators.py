@@ -1,4 +1,4 @@
-"""Operators by type, before and after."""
+"""Operators by type, before and after the export."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tables import RIGHT, bar, code, section, table
 
 
 def operators(content: Content) -> Markup:
-    """How often each operator stands in the captured graph and in each model; what is new and what is gone."""
+    """Return the count of each operator in the captured graph and in each model, with the change."""
     columns: dict[str, Mapping[str, int]] = {}
     before: dict[str, Mapping[str, int]] = {}
     for graph in content.graphs:
@@ -24,13 +24,13 @@ def operators(content: Content) -> Markup:
             name = str(PurePosixPath(graph.name, file))
             columns[name] = graph.manifest.operators[file]
             before[name] = captured
-    every = sorted(
+    names = sorted(
         {op for counts in columns.values() for op in counts},
         key=lambda op: (-max(counts.get(op, 0) for counts in columns.values()), op),
     )
     most = max((n for counts in columns.values() for n in counts.values()), default=1)
     rows: list[list[Html]] = []
-    for op in every:
+    for op in names:
         cells: list[Html] = [code(op)]
         for name, counts in columns.items():
             cells.append(_cell(counts.get(op, 0), before.get(name, {}).get(op) if before.get(name) else None))
@@ -38,8 +38,8 @@ def operators(content: Content) -> Markup:
         rows.append(cells)
     heads = [("operator", ""), *((name, RIGHT) for name in columns), ("", "")]
     kinds = {name: len(counts) for name, counts in columns.items()}
-    said = "; ".join(f"{name}: {words.count(n, 'type')}" for name, n in kinds.items())
-    return section("operators", "Operators", f"{said}.", table(heads, rows))
+    lead = "; ".join(f"{name}: {words.count(n, 'type')}" for name, n in kinds.items())
+    return section("operators", "Operators", f"{lead}.", table(heads, rows))
 
 
 def _cell(now: int, before: int | None) -> Html:
