@@ -105,7 +105,7 @@ def _output(out: dict[str, Any]) -> str:
 
 
 def _profile(index: int, profile: dict[str, Any]) -> Markup:
-    inputs = []
+    inputs: list[Markup] = []
     for name, shapes in profile.items():
         points = ", ".join(f"{point} {'×'.join(map(str, shape))}" for point, shape in shapes.items())
         inputs.append(join("; " if inputs else None, code(name), f" {points}"))

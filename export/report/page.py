@@ -1,4 +1,4 @@
-"""The page itself: its sections in their order, with style and script inside, and the file that it becomes."""
+"""Render the page from its sections, with style and script inside, and write it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TITLES = {
     "verdicts": "Verdicts", "errors": "Error", "latency": "Latency", "decodes": "Decodes", "samples": "Samples", "rewrites": "Rewrites",
     "modules": "Modules", "operators": "Operators", "engines": "Engines", "environment": "Environment",
 }  # fmt: skip
-# Nothing may be fetched, whatever a name in a model tries.
+# The page may not fetch anything, even if a name in a model contains markup.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
@@ -46,16 +46,16 @@ def render(
     bench: BenchReport | None = None,
     ran: Mapping[str, GoldenOutputs] | None = None,
 ) -> str:
-    """The page of a bundle that lies, or is being written, in ``folder``.
+    """Return the page of a bundle in ``folder``, which may be incomplete.
 
-    ``parts``: the manifests of a bundle's parts, by name. ``ran``: what the models gave for a golden case, by part; what is not in it
-    runs here, and what cannot says so on the page.
+    ``parts``: the manifests of a bundle's parts, by name. ``ran``: outputs of a golden case, by part;
+    models of other parts run here, and the page reports those that fail.
     """
     content = Content(folder, manifest, parts, bench, ran or {})
     shown = {section.__name__: made for section in _SECTIONS if (made := section(content)) is not None}
     links = [tag("a", _TITLES[name], href=f"#{name}") for name in shown]
     source = manifest.source
-    said = f"exported from {source.file or source.arch or manifest.name} ({source.kind}), {manifest.created[:10]}"
+    origin = f"exported from {source.file or source.arch or manifest.name} ({source.kind}), {manifest.created[:10]}"
     page = join(
         raw("<!doctype html>\n"),
         tag(
@@ -68,7 +68,7 @@ def render(
                 tag("meta", name="color-scheme", content="light dark"),
                 tag("meta", name="generator", content=f"attnexport {__version__}"),
                 tag("title", f"{manifest.name}: attnexport report"),
-                tag("style", raw(_own("page.css"))),
+                tag("style", raw(_package_file("page.css"))),
             ),
             tag(
                 "body",
@@ -80,12 +80,12 @@ def render(
                 ),
                 tag(
                     "main",
-                    tag("div", tag("h1", manifest.name), tag("p", said, class_="by"), class_="title"),
+                    tag("div", tag("h1", manifest.name), tag("p", origin, class_="by"), class_="title"),
                     shown.values(),
                     tag("p", "Nothing on this page matches.", class_="nothing", hidden=True, id="nothing"),
                 ),
                 tag("footer", tag("p", f"attnexport {__version__}")),
-                tag("script", raw(_own("page.js"))),
+                tag("script", raw(_package_file("page.js"))),
             ),
             lang="en",
         ),
@@ -96,7 +96,7 @@ def render(
 def add_page(
     folder: BundleFolder, manifest: Manifest, parts: Mapping[str, Manifest], ran: Mapping[str, GoldenOutputs]
 ) -> str:
-    """Write the page into a bundle in the making, to be sealed with it; returns one line of what it holds."""
+    """Write the page into a bundle that is being built; return its name and size."""
     page = render(folder.path, manifest, parts, ran=ran).encode()
     (folder.path / REPORT).write_bytes(page)
     folder.add(REPORT, "report")
@@ -104,9 +104,9 @@ def add_page(
 
 
 def write_page(bundle: StoredBundle, out: Path, bench: BenchReport | None = None) -> Path:
-    """Write the page of a finished bundle anew, elsewhere; the one inside the bundle is sealed with it.
+    """Write the page of a finished bundle outside of the bundle, which is sealed.
 
-    Raises InputError for an ``out`` inside the bundle or in no folder, and for a benchmark of another model.
+    Raise InputError if ``out`` is inside the bundle or its folder does not exist, or for a benchmark of another model.
     """
     if out.resolve().is_relative_to(bundle.path.resolve()):
         raise InputError(f"--out {out} lies in the bundle, which is sealed", "write the page beside it")
@@ -139,6 +139,6 @@ def _search() -> Markup:
 
 
 @cache
-def _own(name: str) -> str:
-    """A file of this package."""
+def _package_file(name: str) -> str:
+    """Return the text of a file of this package."""
     return files(__package__ or "").joinpath(name).read_text(encoding="utf-8")

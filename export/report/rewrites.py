@@ -1,4 +1,4 @@
-"""What was rewritten: how many nodes each domain operator stood for, what it became, and why nothing else."""
+"""Rewrites: the nodes that each domain operator replaces, the lowering chosen, and why others were refused."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .onnx_files import node_names
 from .tables import RIGHT, bar, code, fold, section, table
 
 MOST = 3
-"""Modules that are named at once."""
+"""Modules shown at first; more of them are folded."""
 
 
 def rewrites(content: Content) -> Markup:
-    """A row for each group of alike rewrites, and the graph's size before and after."""
+    """Return a row for each group of equal rewrites, and the graph's size before and after."""
     found = content.found.rewrites
     before, after = _counts(content)
     columns = [
-        ("what", ""), ("became", ""), ("nodes before", RIGHT), ("after", RIGHT), ("where", ""), ("not taken, and why", ""),
+        ("what", ""), ("became", ""), ("nodes before", RIGHT), ("after", RIGHT), ("where", ""), ("refused, with reasons", ""),
         ("model", ""),
     ]  # fmt: skip
     rows: list[list[Html]] = []
@@ -74,10 +74,10 @@ def _before(content: Content) -> Markup | None:
 
 
 def _where(modules: tuple[str, ...]) -> Markup:
-    """Modules with their source lines; many of them fold away."""
+    """Modules with their source lines; more than ``MOST`` are folded."""
     lines = []
-    for one in modules:
-        module, _, source = one.partition(" at ")
+    for place in modules:
+        module, _, source = place.partition(" at ")
         lines.append(tag("div", code(module), tag("div", source, class_="note") if source else None))
     if len(lines) <= MOST:
         return join(lines)
@@ -99,7 +99,7 @@ def _sizes(content: Content) -> Markup:
 
 
 def _counts(content: Content) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    """For (model, node of a rewrite): how many captured nodes it stood for, and how many stand there now."""
+    """For (model, node of a rewrite): the number of captured nodes it replaces, and of nodes that replace it."""
     before: dict[tuple[str, str], int] = {}
     after: dict[tuple[str, str], int] = {}
     for graph in content.graphs:

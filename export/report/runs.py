@@ -1,4 +1,4 @@
-"""The bundle's models on one golden case, for the page's samples: what PyTorch gives, and what each form gives here."""
+"""Run the bundle's models on one golden case, for the page's samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .graphs import Graph
 
 
 def run_here(graph: Graph) -> GoldenOutputs | None:
-    """Open a graph's models and run them. None without golden cases; raises BundleError for damaged ones."""
+    """Run a graph's models. Return None without golden cases; raise BundleError for a damaged file."""
     path = graph.folder / GOLDEN
     if not path.is_file():
         return None
@@ -34,7 +34,7 @@ def run_here(graph: Graph) -> GoldenOutputs | None:
 
 
 def pixels(graph: Graph, value: np.ndarray) -> np.ndarray:
-    """(C, H, W) as a model takes it to (H, W, 3) in [0, 1]: scaled back where the bundle says how, else from least to greatest."""
+    """Convert an input (C, H, W) to (H, W, 3) in [0, 1], with the bundle's mean and std, else with the range of its values."""
     image = value.astype(np.float64).transpose(1, 2, 0)
     how: dict[str, Any] = graph.manifest.samples.images if graph.manifest.samples is not None else {}
     if "mean" in how and "std" in how:

@@ -1,7 +1,7 @@
-"""The images that spatial transformers have sampled: PyTorch's beside those of the export. Kept in ``report.npz``, plain arrays:
+"""The images that spatial transformers sample, in PyTorch and in the export, from ``report.npz``:
 
-input                  the images that went in, (N, 1 or 3, H, W)
-<form>/<module>        what the module's grid_sample made of them, by form, and PyTorch's in FP64 as ``truth``
+input                  the input images, (N, 1 or 3, H, W)
+<variant>/<module>     the output of the module's grid_sample; variant ``truth`` is PyTorch in FP64
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .tables import code, table
 
 
 def sampled_images(graph: Graph) -> Markup | None:
-    """A table for each module that samples; None for a bundle without any. Raises BundleError for a damaged file."""
+    """Return a table for each module that samples; None if there is none. Raise BundleError for a damaged file."""
     path = graph.folder / FILE
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""Sample inputs with outputs: PyTorch's beside those of the export, as pictures, classes, tokens or figures."""
+"""Sample inputs with the outputs of PyTorch and of the export, as pictures, classes, tokens or numbers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .sampled import sampled_images
 from .tables import code, fold, section, table
 
 MOST = 2
-"""Outputs that are seen at once; the others fold away."""
+"""Outputs shown at first; the others are folded."""
 
 
 def samples(content: Content) -> Markup | None:
-    """A table for each output of each graph; None for bundles without golden cases."""
+    """Return a table for each output of each graph; None for bundles without golden cases."""
     found = [
         (graph, shown)
         for graph in content.graphs
@@ -65,7 +65,7 @@ def _graph(graph: Graph, shown: GoldenOutputs) -> Markup:
 
 
 def _output(graph: Graph, shown: GoldenOutputs, spec: TensorSpec, *, inputs: bool) -> Markup:
-    """A row for each sample: its inputs, PyTorch's output, and every form's; inputs are shown with the first output alone."""
+    """A row for each sample: its inputs (only with ``inputs``), PyTorch's output, and that of every variant."""
     forms = [ran for ran in shown.variants if spec.name in ran.outputs]
     given = graph.manifest.inputs if inputs else ()
     columns = [
@@ -85,12 +85,12 @@ def _output(graph: Graph, shown: GoldenOutputs, spec: TensorSpec, *, inputs: boo
 
 
 def code_name(name: str) -> str:
-    """The head of an input's column."""
+    """Return the title of an input's column."""
     return f"input {name}"
 
 
 def _batch(graph: Graph) -> str | None:
-    """The symbol of the axis along which samples lie; None where a case is one sample alone."""
+    """The symbol of the batch axis; None if a case is a single sample."""
     first = graph.manifest.inputs[0]
     return first.axes[0].symbol if first.axes else None
 
@@ -100,7 +100,7 @@ def _count(graph: Graph, shown: GoldenOutputs) -> int:
 
 
 def _sample(graph: Graph, spec: TensorSpec, array: np.ndarray, index: int) -> np.ndarray:
-    """One sample of an array; all of it where it has no batch."""
+    """One sample of an array; the whole array if it has no batch axis."""
     batched = bool(spec.axes) and spec.axes[0].symbol is not None and spec.axes[0].symbol == _batch(graph)
     return np.asarray(array[index]) if batched else array
 
@@ -122,7 +122,7 @@ def _form(
 
 
 def _value(graph: Graph, spec: TensorSpec, value: np.ndarray, reference: np.ndarray | None) -> Html:
-    """One output of one sample, the way its task reads it; beside a ``reference``, how alike it is."""
+    """One output of one sample, shown by its task; with a ``reference``, also the difference."""
     task, first = graph.manifest.task, spec is graph.manifest.outputs[0]
     own = value[0] if len(spec.axes) == value.ndim and value.shape[:1] == (1,) and value.ndim > 1 else value
     held = None if reference is None else reference[0] if own is not value else reference

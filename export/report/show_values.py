@@ -1,4 +1,4 @@
-"""One value of one sample, as its kind is best read: a class, a mask, a picture, tokens, numbers; beside the reference, how alike it is."""
+"""Show a value of one sample as classes, a mask, a picture, tokens or numbers, with its difference to the reference."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _MOST_NUMBERS = 5
 
 
 def image(pixels: np.ndarray, title: str = "") -> Markup:
-    """(H, W, 3) in [0, 1]."""
+    """Show an image (H, W, 3) in [0, 1]."""
     return tag("img", src=png(grey(shrink(pixels), 0.0, 1.0)), class_="picture", alt=title)
 
 
 def classes(logits: np.ndarray, reference: np.ndarray | None, names: Sequence[str] = ()) -> Markup:
-    """The likeliest classes of (C,) logits with their probabilities; beside a reference, whether the first is the same."""
+    """Show the most probable classes of (C,) logits; with a reference, whether the first is the same."""
     scores = np.exp(logits.astype(np.float64) - np.max(logits))
     scores /= scores.sum()
     order = np.argsort(-scores, kind="stable")[:_TOP]
@@ -43,7 +43,7 @@ def classes(logits: np.ndarray, reference: np.ndarray | None, names: Sequence[st
 
 
 def mask(logits: np.ndarray, reference: np.ndarray | None) -> Markup:
-    """The class of each place of (C, H, W) logits, in colours; a single channel is a mask where it is above 0."""
+    """Show the class of each pixel of (C, H, W) logits in colours; a single channel is a mask with threshold 0."""
     own = _classes(logits)
     shown = tag("img", src=png(labels(shrink(own))), class_="picture", alt="mask")
     if reference is None:
@@ -57,14 +57,14 @@ def _classes(logits: np.ndarray) -> np.ndarray:
 
 
 def image_output(value: np.ndarray, low: float, high: float, reference: np.ndarray | None) -> Markup:
-    """(C, H, W), one or three channels, between ``low`` and ``high``."""
+    """Show (C, H, W) with one or three channels between ``low`` and ``high``."""
     picture = grey(shrink(value.astype(np.float64).transpose(1, 2, 0)), low, high)
     shown = tag("img", src=png(picture[..., 0] if picture.shape[2] == 1 else picture), class_="picture", alt="image")
     return join(shown, _difference(value, reference))
 
 
 def field(value: np.ndarray, reference: np.ndarray | None) -> Markup:
-    """Anything of two or more axes: the last two as a picture, the mean of all before them."""
+    """Show an array of two or more axes: the last two as a picture, averaged over the others."""
     flat = value.astype(np.float64).reshape(-1, *value.shape[-2:]).mean(0)
     held = flat if reference is None else reference.astype(np.float64).reshape(-1, *value.shape[-2:]).mean(0)
     sizes = "×".join(map(str, value.shape))
@@ -73,7 +73,7 @@ def field(value: np.ndarray, reference: np.ndarray | None) -> Markup:
 
 
 def tokens(value: np.ndarray, reference: np.ndarray | None = None) -> Markup:
-    """Whole numbers and booleans one by one; those that differ from the reference are marked."""
+    """Show integers and booleans; those that differ from the reference are marked."""
     flat = value.reshape(-1)
     held = flat if reference is None else reference.reshape(-1)
     chips = [
@@ -88,7 +88,7 @@ def tokens(value: np.ndarray, reference: np.ndarray | None = None) -> Markup:
 
 
 def numbers(value: np.ndarray, reference: np.ndarray | None = None) -> Markup:
-    """The first numbers of a vector, and what there is of them."""
+    """Show the first numbers of an array, and how many there are."""
     flat = value.reshape(-1).astype(np.float64)
     chips = [tag("span", f"{v:.4g}") for v in flat[:_MOST_NUMBERS]]
     more = tag("span", f"and {flat.size - _MOST_NUMBERS} more") if flat.size > _MOST_NUMBERS else None
@@ -105,5 +105,5 @@ def _difference(value: np.ndarray, reference: np.ndarray | None) -> Markup | Non
     return _note(f"error {words.power(error / scale if scale else error)}", bool(np.isfinite(error)))
 
 
-def _note(said: str, good: bool) -> Markup:
-    return tag("div", said, class_="note" if good else "note off")
+def _note(message: str, good: bool) -> Markup:
+    return tag("div", message, class_="note" if good else "note off")

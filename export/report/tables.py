@@ -1,4 +1,4 @@
-"""Tables that the search box filters, and what folds away."""
+"""Sections, tables that the search box filters, and folded blocks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from .markup import Content, Markup, join, tag
 
 RIGHT = "num"
-"""The class of a column of figures: to the right, digits of one width."""
+"""CSS class of a column of numbers: right-aligned, digits of one width."""
 
 
 def table(
     columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Content]], *, caption: Content = None, class_: str = ""
 ) -> Markup:
-    """A table of named columns, each with a class (``""`` or ``RIGHT``); wide ones scroll by themselves."""
+    """Return a table; ``columns`` are names and CSS classes (``""`` or ``RIGHT``). A wide table scrolls."""
     head = tag("tr", [tag("th", name, class_=kind or None, scope="col") for name, kind in columns])
     kinds = [kind or None for _, kind in columns]
     body = [
@@ -26,7 +26,7 @@ def table(
 
 
 def fold(summary: Content, *content: Content, open_: bool = False, printed: bool = False) -> Markup:
-    """What opens on a click; ``printed``: on paper it is open in any case."""
+    """Return a block that opens on a click; with ``printed`` it is open on paper."""
     return tag(
         "details",
         tag("summary", summary),
@@ -37,18 +37,18 @@ def fold(summary: Content, *content: Content, open_: bool = False, printed: bool
 
 
 def section(name: str, title: str, lead: Content, *content: Content) -> Markup:
-    """A part of the page: its heading, one line of what it says, and what it shows."""
+    """Return a section of the page: heading, introduction and content."""
     intro = tag("p", lead, class_="lead") if lead is not None else None
     return tag("section", tag("h2", title), intro, *content, id=name)
 
 
 def code(value: str) -> Markup:
-    """A name out of a model or a file."""
+    """Return a name from a model or a file in code font."""
     return tag("code", value)
 
 
 def names(found: Sequence[str], most: int = 3) -> Markup:
-    """A few names; more of them fold away."""
+    """Return names; more than ``most`` are folded."""
     if len(found) <= most:
         return tag("span", [join(", " if i else None, code(name)) for i, name in enumerate(found)])
     first = join(code(found[0]), f" and {len(found) - 1} more")
@@ -56,7 +56,7 @@ def names(found: Sequence[str], most: int = 3) -> Markup:
 
 
 def bar(share: float, kind: str = "", label: str = "") -> Markup:
-    """A thin bar of a share in 0..1."""
+    """Return a thin bar of a share in 0..1."""
     width = max(0.0, min(1.0, share)) * 100
     fill = tag("i", style=f"width:{width:.1f}%", class_=kind or None)
     return tag("span", fill, class_="bar", title=label or None)

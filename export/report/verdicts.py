@@ -1,4 +1,4 @@
-"""The top of the page: does it hold, and what was gained, before anything else."""
+"""The top of the page: the verdict and the main figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .tables import RIGHT, code, fold, section, table
 
 
 def verdicts(content: Content) -> Markup:
-    """The verdict in one sentence, the figures that people ask for, and a row for each output of each form."""
+    """Return the verdict in one sentence, the main figures, and a row for each output of each variant."""
     passed, sentence = _verdict(content)
     mark = tag("span", "Holds" if passed else "Does not hold", class_=f"verdict {'good' if passed else 'bad'}")
     return section(
@@ -42,7 +42,7 @@ def _verdict(content: Content) -> tuple[bool, str]:
     forms = len({(r.stage, r.file) for r in records})
     return True, (
         f"{words.count(forms, 'form')} of the model, {words.count(len(content.manifest.outputs), 'output')}: at worst "
-        f"{words.times(worst.gate.ratio)} PyTorch\u2019s own rounding error. {_allowed(records)}"
+        f"{words.times(worst.gate.ratio)} PyTorch\u2019s rounding error. {_allowed(records)}"
     )
 
 
@@ -61,7 +61,7 @@ def _cards(content: Content) -> list[tuple[str, Html, Html]]:
     if records:
         worst = max(records, key=lambda r: r.gate.ratio)
         found.append(
-            ("Worst error", words.times(worst.gate.ratio), f"of PyTorch’s own, {words.precision(worst.precision)}")
+            ("Worst error", words.times(worst.gate.ratio), f"of PyTorch’s error, {words.precision(worst.precision)}")
         )
         typed = [r for r in records if headline(r.detail) != "-"]
         typed = [r for r in typed if r.output == typed[0].output]
@@ -134,7 +134,7 @@ _COLUMNS = (
     ("file", ""),
 )  # fmt: skip
 FEW = 12
-"""Rows that are all shown at once; beyond, each form shows its worst output, and the others fold away."""
+"""Most rows shown at first; above, each variant shows its worst output, and the others are folded."""
 
 
 def _rows(content: Content) -> Markup:

@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Numbers and names formatted for the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def size(count: int) -> str:
 
 
 def times(ratio: float) -> str:
-    """``0.92×``; what is too large for that is said in powers of ten."""
+    """``0.92×``; a large ratio is written as a power of ten."""
     if math.isnan(ratio) or math.isinf(ratio):
         return "NaN" if math.isnan(ratio) else "∞"
     return f"{ratio:.2f}×" if ratio < 1000 else f"{power(ratio)}×"
@@ -51,7 +51,7 @@ def superscript(number: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """``83 %``; neither 0 nor 100 unless it is just that."""
+    """``83 %``; 0 and 100 only if exact."""
     if not whole:
         return "–"
     percent = 100 * part / whole
@@ -71,10 +71,10 @@ def count(number: int, thing: str, many: str = "") -> str:
 
 
 def stage(name: str) -> str:
-    """A form of the model in words; ``encoder: onnx-fp32`` keeps its part."""
-    part, _, own = name.rpartition(": ")
-    said = STAGES.get(own) or (f"{own.partition('-')[2].upper()} engine" if own.startswith("engine-") else own)
-    return f"{part}: {said}" if part else said
+    """Return the name of a variant; ``encoder: onnx-fp32`` keeps its part."""
+    part, _, key = name.rpartition(": ")
+    title = STAGES.get(key) or (f"{key.partition('-')[2].upper()} engine" if key.startswith("engine-") else key)
+    return f"{part}: {title}" if part else title
 
 
 def precision(name: str) -> str:

@@ -1,8 +1,8 @@
-"""The difference of two tensors in numbers, and the gate that an export must pass.
+"""The error of a tensor in numbers, and the gate that an export must pass.
 
-The gate compares errors with errors, so nobody tunes a tolerance: both the export and PyTorch itself (the original
-module at the same precision) are measured against the original module in FP64, and the export may err at most
-``factor`` times as much:
+The gate compares errors, so there is no tolerance to tune: the export and PyTorch (the original module
+at the same precision) are both compared with the original module in FP64. The error of the export may
+be at most ``factor`` times PyTorch's:
 
     ratio = rms(export - reference) / max(rms(torch - reference), floor)        passed = ratio <= factor
 
