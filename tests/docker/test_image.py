@@ -57,8 +57,8 @@ def test_pip_is_set_up_in_the_build_as_it_is_here(
     assert (settings["retries"], settings["timeout"]) == ("7", "9")
 
 
-def test_triton_without_a_library_is_no_image(tmp_path: Path) -> None:
-    """What collects Triton stops where one of its libraries is not to be found; here there is no Triton at all."""
+def test_a_missing_triton_library_fails_the_build(tmp_path: Path) -> None:
+    """collect-triton.sh fails if a library is missing; here Triton is not installed."""
     if Path("/opt/tritonserver").exists():
         pytest.skip("a Triton is installed here")
     done = subprocess.run(["sh", DOCKER / "collect-triton.sh", tmp_path], capture_output=True, text=True)
@@ -69,7 +69,7 @@ def image(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, DOCKER / "image.py", *words], capture_output=True, text=True)
 
 
-def test_what_is_not_known_is_answered_with_what_is() -> None:
+def test_an_unknown_command_prints_the_usage() -> None:
     done = image("biuld")
     assert done.returncode == 1 and "image.py build" in done.stderr
 

@@ -1,4 +1,4 @@
-"""Kubernetes and KServe manifests: valid by the schemas of several versions, and holding to what docs/kubernetes.md promises."""
+"""Kubernetes and KServe manifests: valid under the schemas of several versions, with the properties of docs/kubernetes.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every example of docs/client.md, run as it stands against a real server of the example model; what it prints is what NumPy says."""
+"""Every example of docs/client.md, run unchanged against a real server of the example model; its output is compared with NumPy."""
 
 from __future__ import annotations
 

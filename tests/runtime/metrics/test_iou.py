@@ -46,6 +46,6 @@ def test_one_channel_is_a_mask_of_two_classes() -> None:
 
 
 @pytest.mark.parametrize(("got", "truth"), [((1, 2), (1, 2)), ((1, 2, 3), (1, 2, 4))])
-def test_what_is_no_mask_is_refused(got: tuple[int, ...], truth: tuple[int, ...]) -> None:
+def test_an_output_that_is_not_a_mask_is_refused(got: tuple[int, ...], truth: tuple[int, ...]) -> None:
     with pytest.raises(ParityError, match="IoU needs two sets of logits"):
         _figures((np.zeros(got), np.zeros(truth)))
