@@ -1,4 +1,4 @@
-"""The whole export, from the user's input to a bundle on disk; the list of stages is in stages.py."""
+"""Export one model to a bundle on disk. :mod:`.stages.write` lists the stages."""
 
 from __future__ import annotations
 
@@ -33,19 +33,18 @@ from .stages.write import export_source
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written. ``bundle`` is None where a gate failed and nothing was kept."""
+    """The result of an export. ``parts``: the manifest of each part of a bundle with parts."""
 
-    bundle: Path | None
+    bundle: Path
     passed: bool
     failures: tuple[str, ...]
     manifest: Manifest
     parts: dict[str, Manifest] = field(default_factory=dict)
-    """Of a bundle with parts, the manifest of each."""
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dictionary for ``--json``: the verdict, the path, and the whole manifest."""
+        """Return a plain dictionary for ``--json``: the path, the verdict, and the whole manifest."""
         return {
-            "bundle": str(self.bundle) if self.bundle is not None else None,
+            "bundle": str(self.bundle),
             "passed": self.passed,
             "failures": list(self.failures),
             "manifest": self.manifest.to_json(),
@@ -54,28 +53,28 @@ class ExportResult:
 
 
 def run(options: ExportOptions, reporter: Reporter | None = None, source: Source | None = None) -> ExportResult:
-    """Export one model: the one that ``options`` name, or ``source``, which is loaded already.
+    """Export the model that ``options`` name, or ``source`` if it is loaded already.
 
-    Raises InputError for what the user gave, StageError for a stage that failed; with a failed gate it returns ``passed=False`` when the
-    bundle is kept, and raises ParityError otherwise. Nothing is left on disk by an export that did not end.
+    Raises InputError for invalid options or inputs, StageError if a stage fails. If a gate fails, it returns
+    ``passed=False`` with ``--keep-failed``, else it raises ParityError. A failed export leaves nothing on disk.
     """
-    begun = begin(options, reporter or Silent(), source)
-    job, source = begun.job, begun.source
-    place = destination(options)
-    with BundleWriter(place, replace=options.force) as writer:
-        written = (export_sequence if begun.split else export_source)(job, source, begun.samples, writer)
+    prepared = begin(options, reporter or Silent(), source)
+    job, source = prepared.job, prepared.source
+    path = destination(options)
+    with BundleWriter(path, replace=options.force) as writer:
+        written = (export_sequence if prepared.split else export_source)(job, source, prepared.samples, writer)
         if written.failures and not options.keep_failed:
             raise refusal(written.failures)
         parts = written.parts if isinstance(written, WrittenSequence) else {}
         with job.stages.run(Stage.REPORT) as stage:
             stage.detail = add_page(writer, written.manifest, parts, written.ran)
         bundle = writer.commit(written.manifest)
-    return ExportResult(place, not written.failures, written.failures, bundle.manifest, parts)
+    return ExportResult(path, not written.failures, written.failures, bundle.manifest, parts)
 
 
 @dataclass(frozen=True)
 class PreparedExport:
-    """What every use of a model starts with. ``split``: it is exported as an encoder and a decoder step."""
+    """A loaded model with its samples. ``split``: it is exported as an encoder and a decoder step."""
 
     job: Job
     source: Source
@@ -84,16 +83,16 @@ class PreparedExport:
 
 
 def begin(options: ExportOptions, reporter: Reporter, source: Source | None = None) -> PreparedExport:
-    """Read the model, unless ``source`` is one, and its samples. Raises InputError for what the user gave."""
+    """Load the model, unless ``source`` is passed, and its samples. Raises InputError for invalid options or inputs."""
     job = Job.of(options, reporter, find_flavour(options.trt) if options.trt is not None else None)
-    Plan.of(options.target, job.flavour, options.model_type)  # refuses a target before a large model is read
+    Plan.of(options.target, job.flavour, options.model_type)  # validates the target before a large model is read
     refuse_engine(options.precision, job.flavour, options.engine.compute_capabilities)
     with job.stages.run(Stage.SOURCE) as stage:
         source = source or load(options.model, options.source)
         check_lengths(source)
         split = is_sequence(source) and not options.whole
         check_sequence_options(options, split)
-        # A decode writes its own targets.
+        # A decode produces its own target tokens.
         samples = _samples(options, source.inputs[:1] if split else source.inputs)
         for text in (*source.notes, *(samples.notes if samples is not None else ())):
             job.note(text)
@@ -105,19 +104,20 @@ def _samples(options: ExportOptions, inputs: Sequence[TensorSpec]) -> Samples | 
     if options.samples is not None:
         return load_samples(options.samples, inputs, options.image_scale)
     if options.image_scale is not None:
-        raise InputError("--image-mean and --image-std belong to --samples", "add --samples FOLDER of images")
+        raise InputError("--image-mean and --image-std require --samples", "add --samples FOLDER of images")
     return None
 
 
 def refusal(failures: Sequence[str]) -> ParityError:
-    """The error of gates that failed where the bundle is not to be kept."""
+    """Return the error of failed gates."""
     return ParityError(
-        "; ".join(failures), "nothing was written; look into it with --keep-failed, or allow more with --gate FACTOR"
+        "; ".join(failures),
+        "nothing was written; inspect the bundle with --keep-failed, or raise the limit with --gate FACTOR",
     )
 
 
 def destination(options: ExportOptions) -> Path:
-    """Where the bundle goes: ``--out`` (``.attn`` is added; in a folder that exists, under the model's name), else NAME.attn here."""
+    """Return the path of the bundle: ``--out`` with ``.attn``, NAME.attn in an existing folder, or NAME.attn here."""
     if options.model is not None:
         name = options.model.stem
     else:

@@ -1,6 +1,6 @@
-"""``attnexport rebuild``: a bundle's engines built anew from its own ONNX models, for what is here; all else stays as it is.
+"""``attnexport rebuild``: rebuild the engines of a bundle from its ONNX models, for this GPU and TensorRT.
 
-Needs onnx and a TensorRT, no torch, so that it runs on the device. The bundle is replaced whole or not at all.
+It needs onnx and TensorRT, but not torch, so it runs on the target device. The bundle is replaced completely or not at all.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from .engine.record import engine_file, engine_record
 from .graph.origin import Origin, Origins
 from .progress import Reporter, Silent
 
-_SMALLER = ("fp16", "bf16", "int8", "fp8", "fp32")
-"""What an engine is built of where the bundle has none yet: the first of these models that it holds."""
+_MODEL_TYPES = ("fp16", "bf16", "int8", "fp8", "fp32")
+"""The first of these models that a bundle without engines has becomes its engine."""
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What came of it. ``engines``: the new ones; ``checked``: their rows on the golden cases, None without a GPU.
+    """The rebuilt bundle. ``engines``: the new engines; ``checked``: the check on the golden cases, None without a GPU.
 
-    ``timing_cache`` is the file that keeps the kernels' timings for the next build, None where the library has none.
+    ``timing_cache`` is the file with kernel timings for the next build, None if the library has none.
     """
 
     bundle: Path
@@ -53,7 +53,7 @@ class Rebuilt:
     timing_cache: Path | None
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dictionary; of the engines without their layers."""
+        """Return a plain dictionary, with the number of layers of each engine."""
         engines = [{**encode_fields(engine), "layers": len(engine.layers)} for engine in self.engines]
         checked = None if self.checked is None else self.checked.to_json()
         cache = None if self.timing_cache is None else str(self.timing_cache)
@@ -70,20 +70,20 @@ def rebuild(
     options: EngineOptions | None = None,
     reporter: Reporter | None = None,
 ) -> Rebuilt:
-    """Build a bundle's engines again, each from the model that it was made of, and put them in the place of the old.
+    """Rebuild each engine of a bundle from its model, and replace the old engines.
 
-    A bundle without engines gets one. ``trt``: auto, rtx or enterprise. ``precision`` names another model to build from. ``out``
-    writes another bundle (``force`` replaces one that is there) instead of changing this one. On a machine with a GPU the new
-    engines are held to their gates on the golden cases before anything is replaced. Without a timing cache in ``options``, one
-    beside the bundle is read and written (:func:`cache_beside`) where the library keeps timings.
+    A bundle without engines gets one. ``trt``: auto, rtx or enterprise. ``precision``: build from this model instead. ``out``
+    writes another bundle (``force`` replaces an existing one) instead of changing this one. On a machine with a GPU, the new
+    engines must pass their gates on the golden cases before anything is replaced. Without a timing cache in ``options``, the
+    one of :func:`cache_beside` is used if the library keeps timings.
 
-    Raises BundleError for a bundle that is damaged, InputError for a precision that it does not hold, MissingBackendError
-    without TensorRT or onnx, EngineError where TensorRT refuses, ParityError where a new engine fails its gate.
+    Raises BundleError for a damaged bundle, InputError for a precision that it does not have, MissingBackendError without
+    TensorRT or onnx, EngineError if TensorRT fails, ParityError if a new engine fails its gate.
     """
     reporter = reporter or Silent()
     bundle = StoredBundle.open(path)
     bundle.verify_files()
-    flavour = find_flavour(trt)  # type: ignore[arg-type]  # it refuses other words
+    flavour = find_flavour(trt)  # type: ignore[arg-type]  # it refuses other values
     reporter.note(f"{flavour.title}: {flavour.reason}")
     options = options or EngineOptions()
     if options.timing_cache is None and flavour.has_timing_cache:
@@ -91,7 +91,7 @@ def rebuild(
     options = _for_this_gpu(options, flavour, reporter)
     destination = bundle.path if out is None else Path(out)
     with BundleWriter(destination, replace=out is None or force) as writer:
-        work = _Work(flavour, precision, options, reporter, link=out is None)
+        work = _Rebuild(flavour, precision, options, reporter, link=out is None)
         manifest, roles = work.bundle(bundle, writer)
         _page(writer, manifest, roles)
         checked = None
@@ -106,31 +106,33 @@ def rebuild(
                 )
             (writer.path / MANIFEST).unlink()
         else:
-            reporter.note("the new engines were not run: no GPU is here; attnexport check runs them where one is")
+            reporter.note(
+                "the new engines were not run: no GPU found; attnexport check runs them on a machine with a GPU"
+            )
         written = writer.commit(manifest, roles)
-    kept = options.timing_cache if flavour.has_timing_cache else None
-    return Rebuilt(written.path, tuple(work.engines), checked, kept)
+    timing_cache = options.timing_cache if flavour.has_timing_cache else None
+    return Rebuilt(written.path, tuple(work.engines), checked, timing_cache)
 
 
 def _for_this_gpu(options: EngineOptions, flavour: Flavour, reporter: Reporter) -> EngineOptions:
-    """An engine that runs on the GPU that is here, where one for any GPU would not."""
+    """Restrict the engine to the compute capability of this GPU if an engine for any GPU would not support it."""
     gpu = cuda_device()
     if gpu is None or options.compute_capabilities or not flavour.has_compute_capabilities:
         return options
     if portable(gpu[1]) or not supports(flavour.module, gpu[1]):
         return options
-    reporter.note(f"an engine for any GPU would leave {gpu[0]} out: this one is for compute capability {gpu[1]}")
+    reporter.note(f"an engine for any GPU would not run on {gpu[0]}: this one is for compute capability {gpu[1]}")
     return replace(options, compute_capabilities=(gpu[1],))
 
 
 def cache_beside(bundle: Path) -> Path:
-    """``net.attn.timing-cache`` for ``net.attn``: beside it, since a bundle's own files are sealed."""
-    whole = bundle.resolve()
-    return whole.with_name(f"{whole.name}.timing-cache")
+    """Return ``net.attn.timing-cache`` for ``net.attn``: beside the bundle, since its files are sealed."""
+    path = bundle.resolve()
+    return path.with_name(f"{path.name}.timing-cache")
 
 
 def open_rebuilt(path: Path, backend: str, options: Mapping[str, Any]) -> BundleSession:
-    """Open a bundle, its engines built anew first where they were made for elsewhere. Raises what either raises."""
+    """Open a bundle, and rebuild its engines first if they are for another machine. Raises the errors of both."""
     try:
         return open_bundle(path, backend, **options)
     except ForeignEngineError:
@@ -139,45 +141,42 @@ def open_rebuilt(path: Path, backend: str, options: Mapping[str, Any]) -> Bundle
 
 
 def rebuild_foreign(path: str | Path, reporter: Reporter) -> Rebuilt | None:
-    """Rebuild where an engine of a bundle was made for elsewhere; None, with a note, where all were made for what is here.
+    """Rebuild the engines if one is for another machine; return None, with a note, if all fit this machine.
 
-    Raises MissingBackendError without a GPU: there is nothing that an engine could be foreign to; and as :func:`rebuild` does.
+    Raises MissingBackendError without a GPU, and as :func:`rebuild` does.
     """
     here = Here.look()
     if here is None:
-        raise MissingBackendError(
-            "no GPU is here to build engines for", "leave out --rebuild, or use attnexport rebuild"
-        )
+        raise MissingBackendError("no GPU found to build engines for", "omit --rebuild, or use attnexport rebuild")
     bundle = StoredBundle.open(path)
-    holders = [bundle, *(bundle.part(name) for name in bundle.manifest.parts)]
+    graphs = [bundle, *(bundle.part(name) for name in bundle.manifest.parts)]
     try:
-        for holder in holders:
-            for engine in holder.manifest.engines:
-                check_fit(bundle.path, engine, holder.manifest.gpu, here)
+        for graph in graphs:
+            for engine in graph.manifest.engines:
+                check_fit(bundle.path, engine, graph.manifest.gpu, here)
     except ForeignEngineError as error:
         reporter.note(error.problem)
         return rebuild(path, reporter=reporter)
-    reporter.note(f"nothing is rebuilt: every engine was made for {here.describe()}")
+    reporter.note(f"no engine rebuilt: every engine is for {here.describe()}")
     return None
 
 
 @dataclass
-class _Work:
-    """The engines of one bundle, or of its parts, under way."""
+class _Rebuild:
+    """One rebuild in progress, of a bundle or of its parts. ``link``: hard-link old files, since the old bundle goes."""
 
     flavour: Flavour
     precision: str | None
     options: EngineOptions
     reporter: Reporter
     link: bool
-    """Whether the old files may be the new ones: the old bundle goes."""
 
     def __post_init__(self) -> None:
         self.engines: list[EngineRecord] = []
         self.written: list[str] = []
 
     def bundle(self, bundle: StoredBundle, folder: BundleFolder) -> tuple[Manifest, dict[str, str]]:
-        """Copy and rebuild one bundle into ``folder``: its new manifest, and the roles of its files."""
+        """Copy and rebuild one bundle into ``folder``; return its new manifest and the roles of its files."""
         parts = bundle.manifest.parts
         if not parts:
             return self._graph(bundle, folder)
@@ -186,14 +185,14 @@ class _Work:
         began = len(self.engines)
         for name, inside in parts.items():
             (folder.path / inside).mkdir(exist_ok=True)
-            own = BundleFolder(folder.path / inside, f"part {name}")
-            sealed = own.seal(*self._graph(bundle.part(name), own, prefix=f"{inside}/"))
+            part_folder = BundleFolder(folder.path / inside, f"part {name}")
+            sealed = part_folder.seal(*self._graph(bundle.part(name), part_folder, prefix=f"{inside}/"))
             roles |= {f"{inside}/{file}": "part" for file in (MANIFEST, *sealed.manifest.files)}
         manifest = bundle.manifest
-        if manifest.decode is not None:  # the decodes that ran the old engines prove nothing of the new
+        if manifest.decode is not None:  # decodes with the old engines do not apply to the new ones
             kept = tuple(r for r in manifest.decode.parity if not any("engines/" in f for f in r.files.values()))
             manifest = replace(manifest, decode=replace(manifest.decode, parity=kept))
-        return self._said(manifest, self.engines[began:], 0.0), roles
+        return self._with_stage(manifest, self.engines[began:], 0.0), roles
 
     def _graph(self, bundle: StoredBundle, folder: BundleFolder, prefix: str = "") -> tuple[Manifest, dict[str, str]]:
         models = self._models(bundle)
@@ -219,34 +218,34 @@ class _Work:
         self.engines += new
         self.written += [f"{prefix}{engine.file}" for engine in new]
         manifest = replace(bundle.manifest, engines=(*kept, *new), parity=parity)
-        return self._said(manifest, new, time.perf_counter() - started), roles
+        return self._with_stage(manifest, new, time.perf_counter() - started), roles
 
-    def _said(self, manifest: Manifest, new: Sequence[EngineRecord], seconds: float) -> Manifest:
+    def _with_stage(self, manifest: Manifest, new: Sequence[EngineRecord], seconds: float) -> Manifest:
         text = f"{', '.join(e.file for e in new)} by {self.flavour.title}"
-        stale = ("was not run: no GPU is here",)
-        notes = tuple(note for note in manifest.notes if not any(words in note for words in stale))
+        notes = tuple(note for note in manifest.notes if "was not run: no GPU" not in note)
         stages = (*manifest.stages, StageRecord(Stage.REBUILD, round(seconds, 3), text))
         return replace(manifest, stages=stages, notes=(*notes, f"engines rebuilt: {text}"))
 
     def _models(self, bundle: StoredBundle) -> dict[str, str]:
-        """The model file to build from, by precision."""
+        """Return the model file to build from, by precision."""
         if self.precision is None and bundle.manifest.engines:
-            wanted = [engine.precision for engine in bundle.manifest.engines]
+            precisions = [engine.precision for engine in bundle.manifest.engines]
         elif self.precision is None:
-            wanted = [p for p in _SMALLER if bundle.with_role(f"model-{p}")][:1]
+            precisions = [p for p in _MODEL_TYPES if bundle.with_role(f"model-{p}")][:1]
         else:
-            wanted = [self.precision]
-        found = {p: files[0] for p in wanted if (files := bundle.with_role(f"model-{p}"))}
-        if missing := [p for p in wanted if p not in found] or ([] if wanted else ["ONNX"]):
-            has = [p for p in _SMALLER if bundle.with_role(f"model-{p}")]
+            precisions = [self.precision]
+        models = {p: files[0] for p in precisions if (files := bundle.with_role(f"model-{p}"))}
+        if missing := [p for p in precisions if p not in models] or ([] if precisions else ["ONNX"]):
+            available = [p for p in _MODEL_TYPES if bundle.with_role(f"model-{p}")]
             raise InputError(
-                f"{bundle.path} has no {missing[0]} model to build an engine from", f"it has {', '.join(has) or 'none'}"
+                f"{bundle.path} has no {missing[0]} model to build an engine from",
+                f"it has {', '.join(available) or 'none'}",
             )
-        return found
+        return models
 
 
 def _page(folder: BundleFolder, manifest: Manifest, roles: Mapping[str, str]) -> None:
-    """The report names engines, so it is written anew where there was one."""
+    """Write the report again if the bundle has one, since it lists the engines."""
     if "report" not in roles.values():
         return
     from .report.page import add_page
@@ -256,7 +255,7 @@ def _page(folder: BundleFolder, manifest: Manifest, roles: Mapping[str, str]) ->
 
 
 def _copy(bundle: StoredBundle, folder: Path, roles: Mapping[str, str], link: bool) -> None:
-    """The files of these names; ``link``: without a copy where the file system can, but for the report, which is rewritten."""
+    """Copy the files of ``roles``; with ``link``, hard-link all but the report, which is rewritten, if possible."""
     for name in roles:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -270,7 +269,7 @@ def _copy(bundle: StoredBundle, folder: Path, roles: Mapping[str, str], link: bo
 
 
 def _inputs(model: Path, inputs: Sequence[TensorSpec]) -> list[TensorSpec]:
-    """The inputs in the types that the model itself takes: FP16 ones with ``--io-precision same``."""
+    """Return the inputs with the types of the model: FP16 with ``--io-precision same``."""
     try:
         import onnx
     except ImportError as error:
@@ -281,7 +280,7 @@ def _inputs(model: Path, inputs: Sequence[TensorSpec]) -> list[TensorSpec]:
 
 
 def _origins(manifest: Manifest) -> Origins:
-    """Where nodes come from, as far as a bundle tells: names begin with the module's path, rewrites know source lines."""
+    """Return the origins of nodes known from a bundle: names start with the module's path, rewrites have source lines."""
     nodes = {node for engine in manifest.engines for layer in engine.layers for node in layer.get("nodes", ())}
     modules = {node.partition("/")[0] for node in nodes if "/" in node}
     origins = {module: Origin(module, "", "") for module in sorted(modules)}

@@ -1,7 +1,7 @@
-"""``attnexport bench``: any set of contenders on one model, timed in interleaved rounds, held to be right, with their memory.
+"""``attnexport bench``: verify contenders on one model, time them in interleaved rounds, measure their memory.
 
-One contender is one file of ``contenders/``. Nothing here needs torch until a contender that is PyTorch's is opened, so that a
-bundle can be measured on the device that it was made for.
+Each contender is one file of ``contenders/``. Only PyTorch's contenders import torch, so a bundle can be measured on its
+target device.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Only correct contenders are timed: outputs are compared with the bundle's FP32 model, and that model with golden outputs."""
+"""Compare each contender's outputs with the bundle's FP32 model, and that model with the golden cases."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .contenders import Feeds
 from .measured_model import MeasuredModel
 
 LIMITS = {"float32": 1e-2, "float16": 0.1, "bfloat16": 0.2, "int8": 0.5, "float8": 0.5}
-"""Rms difference allowed, over the rms of the outputs, by precision: far above rounding, far below a wrong formula. Whether an
-export is accurate is the gate's matter, not this one's."""
+"""Limit of the relative rms error by precision: far above rounding, far below a wrong formula. The gates of the export
+decide whether it is accurate."""
 
 
 class ReferenceModel:
-    """The bundle's FP32 model on ONNX Runtime's CPU provider. Raises ParityError where it misses the golden outputs."""
+    """The bundle's FP32 model on ONNX Runtime's CPU provider. Raises ParityError if it fails the first golden case."""
 
     def __init__(self, model: MeasuredModel, threads: int) -> None:
         path = model.file("model-fp32")
@@ -29,13 +29,13 @@ class ReferenceModel:
         self._session = OrtSession(path, threads=threads)
         self._specs = model.outputs
         for case in StoredBundle.open(model.bundle).golden()[:1]:
-            expected = {spec.name: case.reference[spec.name] for spec in self._specs}
-            difference(self._specs, self.outputs(case.feeds), expected, "float32", path.name)
+            reference = {spec.name: case.reference[spec.name] for spec in self._specs}
+            difference(self._specs, self.outputs(case.feeds), reference, "float32", path.name)
 
     def outputs(self, feeds: Feeds) -> dict[str, np.ndarray]:
-        """What the model gives for inputs."""
-        found = self._session.run(feeds)
-        return {spec.name: found[spec.name] for spec in self._specs}
+        """Return the outputs of the model by name."""
+        outputs = self._session.run(feeds)
+        return {spec.name: outputs[spec.name] for spec in self._specs}
 
     def close(self) -> None:
         """Free the session."""
@@ -44,29 +44,29 @@ class ReferenceModel:
 
 def difference(
     specs: Sequence[TensorSpec],
-    found: Mapping[str, np.ndarray],
-    expected: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    reference: Mapping[str, np.ndarray],
     precision: str,
     who: str,
 ) -> float:
-    """The rms difference over the rms of ``expected``, of the output where it is largest; of integers the share that differs.
+    """Return the largest error of an output: the relative rms error of floats, the share of integers that differ.
 
-    Raises ParityError for a missing output, another shape or dtype, NaN or all zeros, and a difference beyond
-    :data:`LIMITS`.
+    Raises ParityError for a missing output, another shape or dtype, NaN or all zeros, and an error above :data:`LIMITS`.
+    ``who`` names the contender in its message.
     """
-    check_outputs(specs, found, reference=expected, of=who)
+    check_outputs(specs, outputs, reference=reference, of=who)
     worst = 0.0
     for spec in specs:
-        got, true = found[spec.name], expected[spec.name]
-        if got.dtype.kind == "f":
+        output, expected = outputs[spec.name], reference[spec.name]
+        if output.dtype.kind == "f":
             meter = ErrorMeter()
-            meter.add(got, true)
-            error = meter.figures().relative if got.size else 0.0
+            meter.add(output, expected)
+            error = meter.figures().relative if output.size else 0.0
         else:
-            error = float(np.mean(got != true)) if got.size else 0.0
+            error = float(np.mean(output != expected)) if output.size else 0.0
         if not error <= LIMITS[precision]:
             raise ParityError(
-                f"output {spec.name!r} of {who} is off by {error:.2g} of its rms ({LIMITS[precision]:g} is allowed)"
+                f"output {spec.name!r} of {who}: error is {error:.2g} of its rms; the limit is {LIMITS[precision]:g}"
             )
         worst = max(worst, error)
     return worst

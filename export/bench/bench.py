@@ -1,4 +1,4 @@
-"""The whole benchmark: what takes part, whether it is right, how fast it is, how much memory it takes, and what it could carry."""
+"""Run one benchmark and return its report."""
 
 from __future__ import annotations
 
@@ -28,50 +28,52 @@ if TYPE_CHECKING:
 def bench(
     options: BenchOptions, reporter: Reporter | None = None, *, module: torch.nn.Module | None = None
 ) -> BenchReport:
-    """Measure what the options name. ``module``: the original of a bundle, where it is at hand.
+    """Measure the model that the options name. ``module``: the original of a bundle, if the caller has it.
 
-    A contender that fails, or whose outputs are wrong, is said to be so and the others go on. Raises InputError for what
-    cannot be measured at all, for a contender that was asked for by name and cannot run here, and what an export raises;
-    StageError where nobody could be measured.
+    A contender that fails, or whose outputs are wrong, is reported, and the others go on. Raises InputError for invalid
+    options and for a contender that was named and cannot run here, StageError if no contender could be measured, and the
+    errors of an export.
     """
     reporter = reporter or Silent()
     check_names(options)
     device, load = choose_device(options.device), load_average()
     with (
-        measured_model(options, reporter, module) as measured,
-        closing(Site(measured, device, options.threads or usable_cores(), module)) as site,
+        measured_model(options, reporter, module) as model,
+        closing(Site(model, device, options.threads or usable_cores(), module)) as site,
     ):
-        sizes = choose_points(measured.inputs, options.batches, options.sizes)
-        if options.target_latency is not None and batch_symbol(measured.inputs) is None:
+        sizes = choose_points(model.inputs, options.batches, options.sizes)
+        if options.target_latency is not None and batch_symbol(model.inputs) is None:
             raise InputError(
-                "--target-latency looks for a batch, and the batch is fixed", "export with a dynamic batch"
+                "--target-latency needs a dynamic batch, but the batch is fixed", "export with a dynamic batch"
             )
-        found = participants(options, site)
-        with closing(Race(options, site, found, sizes, reporter)) as race:
+        contenders = participants(options, site)
+        with closing(Race(options, site, contenders, sizes, reporter)) as race:
             race.prepare()
             with GpuWatch() if device == "cuda" else nullcontext() as watch:
                 points = race.points()
                 target = race.target(options.target_latency) if options.target_latency is not None else None
             if not any(point.timings for point in points):
-                said = "; ".join(
-                    f"{participant.contender.name}: {participant.reason}" for participant in found if participant.reason
+                reasons = "; ".join(
+                    f"{participant.contender.name}: {participant.reason}"
+                    for participant in contenders
+                    if participant.reason
                 )
-                raise StageError("bench", f"no contender could be measured: {said}")
+                raise StageError("bench", f"no contender could be measured: {reasons}")
             gpu = watch.state if watch is not None else None
-            manifest = StoredBundle.open(measured.bundle).manifest
+            manifest = StoredBundle.open(model.bundle).manifest
             return BenchReport(
-                name=measured.name,
+                name=model.name,
                 created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 source=manifest.source.file or manifest.source.arch or "",
                 model_sha256=next(file.sha256 for file in manifest.files.values() if file.role == "model-fp32"),
-                inputs=measured.inputs,
+                inputs=model.inputs,
                 machine=machine(load, gpu),
                 tools=tools(),
                 settings=_settings(options, site, race.baseline),
-                entrants=tuple(participant.record(site) for participant in found),
+                entrants=tuple(participant.record(site) for participant in contenders),
                 points=points,
                 target=target,
-                notes=(*_maps(manifest), *_notes(options, found, load, gpu, on_gpu=device == "cuda")),
+                notes=(*_maps(manifest), *_notes(options, contenders, load, gpu, on_gpu=device == "cuda")),
             )
 
 
@@ -91,19 +93,19 @@ def _settings(options: BenchOptions, site: Site, baseline: str | None) -> BenchS
 def _maps(manifest: Manifest) -> Iterator[str]:
     if count := len(manifest.attention):
         maps = "an attention map" if count == 1 else f"{count} attention maps"
-        yield f"attnexport's models also give {maps}, which PyTorch's contenders do not compute"
+        yield f"attnexport's models also output {maps}, which PyTorch's contenders do not compute"
 
 
 def _notes(
-    options: BenchOptions, found: Sequence[Participant], load: float | None, gpu: GpuState | None, *, on_gpu: bool
+    options: BenchOptions, contenders: Sequence[Participant], load: float | None, gpu: GpuState | None, *, on_gpu: bool
 ) -> Iterator[str]:
-    """What a reader of the figures should know."""
+    """Yield notes about circumstances that change the meaning of the figures."""
     cores = usable_cores()
     if load is not None and load > cores / 2:
-        yield f"the machine was busy before it began (load {load:.1f} on {cores} cores): believe ratios more than times"
+        yield f"the machine was busy before the benchmark (load {load:.1f} on {cores} cores): trust ratios more than times"
     if on_gpu and gpu is None:
-        yield "nvidia-smi is not here, so the GPU's clocks and power are not known"
-    for participant in found:
+        yield "nvidia-smi not found: the GPU's clocks and power are unknown"
+    for participant in contenders:
         yield from (f"{participant.contender.title}: {note}" for note in participant.notes)
         if participant.contender.name == options.baseline and participant.state != MEASURED:
-            yield f"there are no ratios: the baseline {options.baseline} {participant.state}: {participant.reason}"
+            yield f"there are no ratios: the baseline {options.baseline} is {participant.state}: {participant.reason}"

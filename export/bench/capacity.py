@@ -1,4 +1,4 @@
-"""``--target-latency``: the largest batch that a contender runs within so many milliseconds."""
+"""``--target-latency``: the largest batch that a contender runs within a number of milliseconds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .rounds import Clock, Run, warm
 from .statistics import quantile
 
 CALLS = 40
-"""Calls that a batch is judged by: of so many the 95th percentile leaves two out."""
+"""Timed calls of each batch: the 95th percentile of 40 calls leaves two out."""
 SECONDS = 4.0
-"""... or as many as fit in here, but not fewer than ``LEAST``."""
+"""Time limit for these calls; at least ``LEAST`` of them run."""
 LEAST = 10
 
 
@@ -27,39 +27,39 @@ def largest_batch(
     statistic: str,
     clock: Clock,
 ) -> Capacity:
-    """Doubling from the smallest batch until one misses the target, then halving the gap between.
+    """Double the smallest batch until one misses the target, then halve the gap.
 
-    ``prepare`` binds a batch. ``target`` is in milliseconds. Latency is taken to grow with the batch; what is said of the
-    batch that is found was measured on that batch.
+    ``prepare`` binds a batch; ``target`` is in milliseconds. The search assumes that latency grows with the batch. The
+    returned figures are measured on the returned batch.
     """
-    good: tuple[int, _Measured] | None = None
+    good: tuple[int, _Latency] | None = None
     size, bad, missed = lowest, highest + 1, None
     while size < bad:
-        found = _measured(prepare(size), clock)
-        if found.of(statistic) <= target:
-            good = size, found
+        measured = _measure(prepare(size), clock)
+        if measured.of(statistic) <= target:
+            good = size, measured
         else:
-            bad, missed = size, found
+            bad, missed = size, measured
         if good is None:
             break
         doubled = 2 * good[0]
         size = min(doubled, highest) if bad > highest and good[0] < highest else good[0] + (bad - good[0] + 1) // 2
-    measured = good[1] if good is not None else missed
-    assert measured is not None  # the smallest batch was measured in any case
+    latency = good[1] if good is not None else missed
+    assert latency is not None  # the smallest batch is always measured
     batch = good[0] if good is not None else None
     return Capacity(
         contender,
         batch,
-        measured.median,
-        measured.p95,
-        (batch or lowest) / measured.median * 1e3,
-        measured.calls,
+        latency.median,
+        latency.p95,
+        (batch or lowest) / latency.median * 1e3,
+        latency.calls,
         batch == highest,
     )
 
 
-class _Measured:
-    """Milliseconds of one batch."""
+class _Latency:
+    """The latency of one batch in milliseconds."""
 
     def __init__(self, seconds: list[float]) -> None:
         values = np.array(seconds) * 1e3
@@ -69,10 +69,10 @@ class _Measured:
         return self.p95 if statistic == "p95" else self.median
 
 
-def _measured(run: Run, clock: Clock) -> _Measured:
+def _measure(run: Run, clock: Clock) -> _Latency:
     warm(run, clock)
     end = time.perf_counter() + SECONDS
     seconds: list[float] = []
     while len(seconds) < CALLS and (len(seconds) < LEAST or time.perf_counter() < end):
         seconds.append(clock.time(run))
-    return _Measured(seconds)
+    return _Latency(seconds)

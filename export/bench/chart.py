@@ -1,4 +1,4 @@
-"""A benchmark as a picture: latency of each contender, and with several batches how latency and throughput grow."""
+"""A benchmark as a PNG: bars of the latency, or lines of latency and throughput over the batch."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ OTHER = "#f778ba"
 
 
 def require_matplotlib() -> None:
-    """Raises MissingBackendError, in one line, where there is no matplotlib."""
+    """Raise MissingBackendError if matplotlib is not installed."""
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingBackendError(
-            "a chart needs matplotlib, which is not installed", "pip install 'attnexport[bench]', or leave out --png"
+            "a chart needs matplotlib, which is not installed", "pip install 'attnexport[bench]', or omit --png"
         )
 
 
 def write_png(report: BenchReport, path: Path) -> None:
-    """Write the picture, background transparent. Raises MissingBackendError without matplotlib."""
+    """Write the chart with a transparent background. Raises MissingBackendError without matplotlib."""
     require_matplotlib()
     draw(report).savefig(path, dpi=160, transparent=True)
 
 
 def draw(report: BenchReport) -> Figure:
-    """Bars of one point; of several, lines over the batch: latency on the left, items per second on the right."""
+    """Draw bars for one point. For several, draw lines over the batch: latency left, items per second right."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
@@ -52,14 +52,14 @@ def draw(report: BenchReport) -> Figure:
     figure = Figure(figsize=(9.5, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in dict.fromkeys(timing.contender for point in points for timing in point.timings):
-        found = [(point.batch, timing) for point in points for timing in point.timings if timing.contender == name]
-        batches = [batch for batch, _ in found]
+        curve = [(point.batch, timing) for point in points for timing in point.timings if timing.contender == name]
+        batches = [batch for batch, _ in curve]
         style: dict[str, Any] = {"color": COLOURS.get(name, OTHER), "marker": "o", "markersize": 4, "linewidth": 1.6}
-        left.plot(batches, [timing.median.value for _, timing in found], label=report.entrant(name).title, **style)
+        left.plot(batches, [timing.median.value for _, timing in curve], label=report.entrant(name).title, **style)
         left.fill_between(
-            batches, [t.median.low for _, t in found], [t.median.high for _, t in found], color=style["color"], alpha=0.18, linewidth=0
+            batches, [t.median.low for _, t in curve], [t.median.high for _, t in curve], color=style["color"], alpha=0.18, linewidth=0
         )  # fmt: skip
-        right.plot(batches, [timing.per_second for _, timing in found], **style)
+        right.plot(batches, [timing.per_second for _, timing in curve], **style)
     for axes, title in ((left, "median latency, ms (95 % interval)"), (right, "items per second")):
         axes.set_xscale("log", base=2)
         axes.set_xticks([point.batch for point in points], [str(point.batch) for point in points])

@@ -1,4 +1,4 @@
-"""Time on the GPU: two events around a call, on the stream that it computes on, straight from the CUDA driver.
+"""Time a call on the GPU with two CUDA events on its stream.
 
 Source: CUDA driver API reference, event management, https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__EVENT.html.
 """
@@ -12,13 +12,13 @@ from .rounds import Run
 
 
 class EventClock:
-    """Times what a call puts on the stream, from an idle stream to the end of its work: launches that the GPU waits for count.
+    """Time the work of a call on an idle stream, including launches that the GPU waits for.
 
-    Half a microsecond is what an event resolves.
+    The resolution of an event is half a microsecond.
     """
 
     settle = 0.0
-    """A GPU that rests lowers its clocks."""
+    """No pause: an idle GPU lowers its clocks."""
 
     def __init__(self, context: CudaContext, driver: CudaDriver | None = None) -> None:
         self._driver = driver or CudaDriver()
@@ -32,7 +32,7 @@ class EventClock:
         return event
 
     def time(self, run: Run) -> float:
-        """Seconds between the two events."""
+        """Return the seconds between the two events."""
         stream = ctypes.c_void_p(self._context.stream)
         self._context.make_current()
         self._driver.call("cuEventRecord", self._start, stream)
@@ -45,7 +45,7 @@ class EventClock:
 
 
 def free_memory(context: CudaContext, driver: CudaDriver | None = None) -> int:
-    """Bytes of the GPU's memory that nobody holds."""
+    """Return the free memory of the GPU in bytes."""
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     context.make_current()
     (driver or CudaDriver()).call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))

@@ -1,4 +1,4 @@
-"""Clocks, power and temperature of the GPU while it is timed, from nvidia-smi, which comes with the driver."""
+"""Clocks, power and temperature of the GPU during the benchmark, from nvidia-smi."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from ...runtime.bundle.bench_report import GpuState, Interval
 
-_STATIC = ("name", "compute_cap", "driver_version", "clocks.max.sm", "power.limit")
-_MOVING = ("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu", "clocks_throttle_reasons.active")
+_CONSTANT = ("name", "compute_cap", "driver_version", "clocks.max.sm", "power.limit")
+_CHANGING = ("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu", "clocks_throttle_reasons.active")
 EVERY_MS = 200
 _REASONS = {
     0x2: "clocks set by the user",
@@ -22,11 +22,11 @@ _REASONS = {
     0x40: "temperature (hardware)",
     0x80: "power brake (hardware)",
 }
-"""Bits of NVML's clocks event reasons that hold clocks back; an idle GPU's 0x1 is none of them."""
+"""Bits of NVML's clock event reasons that lower the clocks; the bit 0x1 of an idle GPU is not among them."""
 
 
 class GpuWatch:
-    """Watches the first GPU from enter to exit; ``state`` is then what was seen, None where there is no nvidia-smi."""
+    """Watch the first GPU from enter to exit; ``state`` is then its state, None without nvidia-smi."""
 
     def __init__(self) -> None:
         self.state: GpuState | None = None
@@ -35,7 +35,7 @@ class GpuWatch:
     def __enter__(self) -> GpuWatch:
         try:
             self._process = subprocess.Popen(
-                [*_query(_MOVING), f"--loop-ms={EVERY_MS}"],
+                [*_query(_CHANGING), f"--loop-ms={EVERY_MS}"],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
@@ -50,26 +50,26 @@ class GpuWatch:
         if self._process is None:
             return
         self._process.terminate()
-        moving, _ = self._process.communicate()
-        done = subprocess.run(_query(_STATIC), capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            self.state = read_state(done.stdout, moving)
+        changing, _ = self._process.communicate()
+        result = subprocess.run(_query(_CONSTANT), capture_output=True, text=True, check=False)
+        if result.returncode == 0:
+            self.state = read_state(result.stdout, changing)
 
 
 def _query(fields: Sequence[str]) -> list[str]:
     return ["nvidia-smi", "--id=0", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
 
 
-def read_state(static: str, moving: str) -> GpuState:
-    """The state from nvidia-smi's lines: one of what stays, and one for each time it looked. What it does not know is None."""
-    name, capability, driver, clock_limit, power_limit = _cells(static.splitlines()[0], len(_STATIC))
-    rows = [_cells(line, len(_MOVING)) for line in moving.splitlines() if line.count(",") == len(_MOVING) - 1]
+def read_state(constant: str, changing: str) -> GpuState:
+    """Return the state from nvidia-smi's lines: one of constant fields, one for each sample. Unknown values are None."""
+    name, capability, driver, clock_limit, power_limit = _cells(constant.splitlines()[0], len(_CONSTANT))
+    rows = [_cells(line, len(_CHANGING)) for line in changing.splitlines() if line.count(",") == len(_CHANGING) - 1]
     clock, memory, power, temperature = (_interval([row[i] for row in rows]) for i in range(4))
-    seen: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     for row in rows:
         bits = int(row[4], 16) if row[4].lower().startswith("0x") else 0
-        seen.update(word for bit, word in _REASONS.items() if bits & bit)
-    limits = tuple(word for word, _ in seen.most_common())
+        reasons.update(word for bit, word in _REASONS.items() if bits & bit)
+    limits = tuple(word for word, _ in reasons.most_common())
     return GpuState(
         name, capability, driver, clock, _number(clock_limit), memory, power, _number(power_limit), temperature, limits
     )
@@ -83,7 +83,7 @@ def _cells(line: str, count: int) -> list[str]:
 def _number(text: str) -> float | None:
     try:
         return float(text)
-    except ValueError:  # [N/A], or a field that this driver does not know
+    except ValueError:  # [N/A], or a field unknown to this driver
         return None
 
 

@@ -1,4 +1,4 @@
-"""What the figures were measured on: processor, versions, load."""
+"""The machine of a benchmark: processor, versions, load."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PACKAGES = (
 
 
 def machine(load: float | None, gpu: GpuState | None) -> MachineRecord:
-    """This machine; ``load`` is what it had to do before."""
+    """Return the record of this machine; ``load`` is its load average before the benchmark."""
     return MachineRecord(processor(), usable_cores(), platform.platform(), load, gpu)
 
 
 def load_average() -> float | None:
-    """Of the last minute; None on a system that has none."""
+    """Return the load average of the last minute; None if the system has none."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
@@ -30,7 +30,7 @@ def load_average() -> float | None:
 
 
 def processor() -> str:
-    """The processor's name, as good as the system knows it."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -40,11 +40,11 @@ def processor() -> str:
 
 
 def tools() -> dict[str, str]:
-    """Version by name of what is installed and may have had a part in it."""
-    found = {"attnexport": __version__, "python": platform.python_version()}
+    """Return the version of each installed package that a contender may use."""
+    versions = {"attnexport": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,4 +1,4 @@
-"""What is measured: a bundle, and where it is known the original module that it was made of."""
+"""The model of a benchmark: a bundle, and its original module if it is known."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ MODULE = "module.pt"
 
 @dataclass(frozen=True)
 class OriginalModel:
-    """How the original module is made anew, in this process or another. ``graph``: the ONNX file, where the original is one.
+    """How a process loads the original. ``graph``: the ONNX file, if the original is one.
 
-    ``recipe`` is a pickle, so that a process which does not need the module does not import PyTorch to be told of it; None
-    for a module that cannot be handed to another process.
+    ``recipe`` is a pickle, so that a process without use for the module does not import PyTorch; None for a module that
+    cannot be pickled.
     """
 
     recipe: bytes | None
@@ -39,7 +39,7 @@ class OriginalModel:
 
     @classmethod
     def of_file(cls, path: Path | None, options: SourceOptions) -> OriginalModel:
-        """A model as the export loads it."""
+        """The original is a file that the export loads."""
         from ..source.load import find_reader
         from ..source.sniff import ONNX
 
@@ -48,17 +48,17 @@ class OriginalModel:
 
     @classmethod
     def of_module(cls, module: torch.nn.Module, folder: Path) -> OriginalModel:
-        """A module at hand, written into ``folder`` where its class allows that."""
+        """The original is a module of this process, written into ``folder`` if its class can be pickled."""
         import torch
 
         try:
             torch.save(module, folder / MODULE)
-        except Exception:  # whatever a class of the user's does when it is pickled
+        except Exception:  # any error of the user's class
             return cls(None)
         return cls(pickle.dumps((folder / MODULE, None)))
 
     def load(self) -> torch.nn.Module | None:
-        """The module; None where the original is an ONNX graph. Raises InputError as the export does."""
+        """Load the module; None for an ONNX graph. Raises InputError as the export does."""
         if self.recipe is None:
             raise InputError("the module cannot be pickled", "define its class in a module")
         path, options = pickle.loads(self.recipe)
@@ -75,9 +75,9 @@ class OriginalModel:
 
 @dataclass(frozen=True)
 class MeasuredModel:
-    """A bundle on disk with its original and a folder to write into. It can be handed to another process.
+    """A bundle on disk with its original and a folder for temporary files. It can be pickled.
 
-    ``outputs`` leaves attention maps out, which the original module does not give. ``missing`` says why there is no original.
+    ``outputs`` excludes attention maps, which the original module does not return. ``missing``: why there is no original.
     """
 
     name: str
@@ -89,7 +89,7 @@ class MeasuredModel:
     missing: str = ""
 
     def file(self, role: str) -> Path | None:
-        """The bundle's first file of a role; None where it has none."""
+        """Return the bundle's first file with a role; None if it has none."""
         bundle = StoredBundle.open(self.bundle)
         names = bundle.with_role(role)
         return bundle.file(names[0]) if names else None
@@ -99,10 +99,10 @@ class MeasuredModel:
 def measured_model(
     options: BenchOptions, reporter: Reporter, module: torch.nn.Module | None = None
 ) -> Iterator[MeasuredModel]:
-    """What the options name, ready to be measured; what had to be made for it is gone afterwards.
+    """Yield the model of the options; temporary files are removed afterwards.
 
-    A model is exported first, as ``attnexport MODEL`` does it. ``module``: the original of a bundle, at hand. Raises what
-    the export raises, and InputError where the original given is not the bundle's.
+    A model is exported first, as by ``attnexport MODEL``. ``module``: the original of a bundle. Raises the errors of an
+    export, and InputError if the model file is not the bundle's original.
     """
     with TemporaryDirectory(prefix="attnexport-bench-") as name:
         folder = Path(name)
@@ -125,7 +125,7 @@ def _of_bundle(path: Path, model: ExportOptions | None, folder: Path, module: to
         part = next(iter(manifest.parts.values()))
         raise InputError(
             f"{path} is a bundle of several graphs: {', '.join(manifest.parts)}",
-            f"measure one, as attnexport bench {path / part}",
+            f"measure one of them: attnexport bench {path / part}",
         )
     bundle.verify_files()
     if module is not None:
@@ -134,7 +134,7 @@ def _of_bundle(path: Path, model: ExportOptions | None, folder: Path, module: to
         _same_model(manifest, model.model, path)
         return _of_files(bundle, folder, OriginalModel.of_file(model.model, model.source))
     return _of_files(
-        bundle, folder, None, f"it needs the original model: add --model {manifest.source.file or 'MODEL'}"
+        bundle, folder, None, f"requires the original model: pass --model {manifest.source.file or 'MODEL'}"
     )
 
 
@@ -149,10 +149,10 @@ def _same_model(manifest: Manifest, path: Path | None, bundle: Path) -> None:
     if path is None:
         return
     if not path.is_file():
-        raise InputError(f"model {path} does not exist", "give the file that the bundle was made of")
-    found = sha256_of(path)
-    if manifest.source.sha256 and found != manifest.source.sha256:
+        raise InputError(f"model {path} does not exist", "pass the file that the bundle was exported from")
+    sha256 = sha256_of(path)
+    if manifest.source.sha256 and sha256 != manifest.source.sha256:
         raise InputError(
-            f"{path} has sha256 {found[:12]}…, and {bundle} was made of {manifest.source.file}, {manifest.source.sha256[:12]}…",
-            "give the file that the bundle was made of",
+            f"{path} has sha256 {sha256[:12]}…, but {bundle} was exported from {manifest.source.file}, {manifest.source.sha256[:12]}…",
+            "pass the file that the bundle was exported from",
         )

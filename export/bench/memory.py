@@ -1,4 +1,4 @@
-"""Peak memory of one contender, and whether it runs at all: measured in a process that does nothing else."""
+"""Measure the memory of one contender in a separate process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .measured_model import MeasuredModel
 
 @dataclass(frozen=True)
 class MemoryJob:
-    """What the process is to run."""
+    """The input of the process: one contender at several points."""
 
     model: MeasuredModel
     device: str
@@ -26,27 +26,27 @@ class MemoryJob:
 
 
 @dataclass(frozen=True)
-class Alone:
-    """The memory of each point up to where the contender failed, and how it did; empty where it did not."""
+class MemoryResult:
+    """The memory at each point before a failure; ``failure`` is empty if there is none."""
 
     memories: tuple[MemoryUse, ...]
     failure: str
 
 
-def run_alone(job: MemoryJob) -> Alone:
-    """Run a contender in a process of its own, point by point."""
+def run_alone(job: MemoryJob) -> MemoryResult:
+    """Run a contender in a separate process at each point."""
     folder = job.model.folder
-    given, result = folder / f"{job.contender}.job", folder / f"{job.contender}.jsonl"
-    given.write_bytes(pickle.dumps(job))
-    command = [sys.executable, "-m", "attnexport.export.bench.child", str(given), str(result)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    input_file, result = folder / f"{job.contender}.job", folder / f"{job.contender}.jsonl"
+    input_file.write_bytes(pickle.dumps(job))
+    command = [sys.executable, "-m", "attnexport.export.bench.child", str(input_file), str(result)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [json.loads(line) for line in result.read_text(encoding="utf-8").splitlines()] if result.exists() else []
     memories = tuple(MemoryUse(**line) for line in lines if "error" not in line)
     failure = next((line["error"] for line in lines if "error" in line), "")
-    if done.returncode and not failure:
-        last = next(iter(reversed(done.stderr.strip().splitlines())), "no message")
-        failure = f"it ends its process ({_ending(done.returncode)}): {last[:200]}"
-    return Alone(memories, failure)
+    if process.returncode and not failure:
+        last = next(iter(reversed(process.stderr.strip().splitlines())), "no message")
+        failure = f"the process ended ({_ending(process.returncode)}): {last[:200]}"
+    return MemoryResult(memories, failure)
 
 
 def _ending(code: int) -> str:

@@ -1,4 +1,4 @@
-"""Who takes part: the contenders that were asked for, or all that can run here, and what becomes of each."""
+"""The contenders of one benchmark and their states."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from ...errors import AttnexportError, InputError, StageError, first_line
 from ...runtime.bundle.bench_report import ABSENT, MEASURED, Entrant, MemoryUse
-from .contenders import CONTENDERS, NAMES, Contender, Runner
+from .contenders import CONTENDERS, Contender, Runner
 from .options import BenchOptions
 from .site import Site
 
 
 @dataclass
 class Participant:
-    """A contender under way."""
+    """A contender and its state during a benchmark.
+
+    ``failure``: why it failed in its own process; it is measured only at the points before that failure.
+    """
 
     contender: Contender
     runner: Runner | None = None
@@ -23,43 +26,41 @@ class Participant:
     opened: float | None = None
     memory: tuple[MemoryUse, ...] = ()
     failure: str = ""
-    """Why it did not get further in a process of its own: it is run as far as it got there."""
     notes: tuple[str, ...] = ()
 
     def give_up(self, state: str, reason: str) -> None:
-        """It is not run any more."""
+        """Exclude the contender from the rest of the benchmark."""
         self.state, self.reason = state, reason
         self.close()
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Close the runner."""
         if self.runner is not None:
             self.runner.close()
             self.runner = None
 
     def record(self, site: Site) -> Entrant:
-        """What a report says of it."""
-        one = self.contender
-        return Entrant(
-            one.name, one.title, one.precision(site), site.device, self.state, self.reason, self.error, self.opened
-        )
+        """Return the record for the report."""
+        name, title, precision = self.contender.name, self.contender.title, self.contender.precision(site)
+        return Entrant(name, title, precision, site.device, self.state, self.reason, self.error, self.opened)
 
 
-def said(error: Exception) -> str:
-    """What an error says, without the stage that the table names anyway."""
+def message_of(error: Exception) -> str:
+    """Return the message of an error without its stage, which the table shows anyway."""
     if isinstance(error, StageError):
         return error.problem.removeprefix(f"{error.stage}: ")
     return error.problem if isinstance(error, AttnexportError) else f"{type(error).__name__}: {first_line(error)}"
 
 
 def check_names(options: BenchOptions) -> None:
-    """Raise InputError for the name of no contender, and a chart that cannot be drawn, before anything is done."""
+    """Raise InputError for an unknown contender, MissingBackendError for a chart without matplotlib."""
+    known = [contender.name for contender in CONTENDERS]
     for option, names in (
         ("--contenders", options.contenders),
         ("--baseline", (options.baseline,) if options.baseline else ()),
     ):
-        if unknown := [name for name in names if name not in NAMES]:
-            raise InputError(f"{option} {unknown[0]} is not known", f"use some of {', '.join(NAMES)}")
+        if unknown := [name for name in names if name not in known]:
+            raise InputError(f"{option} {unknown[0]} is not known", f"use some of {', '.join(known)}")
     if options.baseline and options.contenders and options.baseline not in options.contenders:
         raise InputError(f"--baseline {options.baseline} is not among --contenders", "add it there")
     if options.png is not None:
@@ -69,17 +70,20 @@ def check_names(options: BenchOptions) -> None:
 
 
 def participants(options: BenchOptions, site: Site) -> list[Participant]:
-    """Those that take part, and those that would if they were here."""
-    found = []
+    """Return the named contenders, or all that can run here and the common ones that cannot.
+
+    Raises InputError for a named contender or a baseline that cannot run here.
+    """
+    chosen = []
     for contender in CONTENDERS:
-        wanted = contender.name in options.contenders
-        if options.contenders and not wanted:
+        named = contender.name in options.contenders
+        if options.contenders and not named:
             continue
         reason = contender.absent(site)
         if reason is None:
-            found.append(Participant(contender))
-        elif wanted or contender.name == options.baseline:
-            raise InputError(f"{contender.name} cannot run here: {reason}", "leave it out, or bring what it needs")
+            chosen.append(Participant(contender))
+        elif named or contender.name == options.baseline:
+            raise InputError(f"{contender.name} cannot run here: {reason}", "omit it, or install what it needs")
         elif contender.common:
-            found.append(Participant(contender, state=ABSENT, reason=reason))
-    return found
+            chosen.append(Participant(contender, state=ABSENT, reason=reason))
+    return chosen

@@ -1,4 +1,4 @@
-"""The contenders at work: prepared, alone in a process, proved and timed at every point, and loaded up to a target."""
+"""Prepare the contenders, measure their memory, compare their outputs, time them, and search for the largest batch."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .capacity import largest_batch
 from .contenders import Call, Feeds
 from .memory import MemoryJob, run_alone
 from .options import BenchOptions
-from .participants import Participant, said
+from .participants import Participant, message_of
 from .points import batch_of, batch_symbol
 from .rounds import Times, TurnError, interleave
 from .site import Site
 from .statistics import median, quantile, ratio
 
 BASELINES = ("plain", "eager", "attnexport")
-"""What the others are compared with where the user does not say, the first that could be measured."""
+"""The default baseline: the first of these that can be measured."""
 
 
 class Race:
-    """One benchmark under way. A contender that fails, whenever it does, is out of what is left, and the others go on."""
+    """One benchmark in progress. A contender that fails is excluded from the rest, and the others go on."""
 
     def __init__(
         self,
@@ -39,33 +39,33 @@ class Race:
         self._options, self._site, self._participants, self._sizes = options, site, participants, sizes
         self._reporter, self._stages = reporter, Stages(reporter)
         self._inputs = site.model.inputs
-        self._feeds = [self._inputs_of(one) for one in sizes]
+        self._feeds = [self._inputs_of(point) for point in sizes]
         self.baseline = options.baseline
-        """The contender that the others are compared with, once it is known."""
+        """The contender that the others are compared with; None until it is known."""
 
     def prepare(self) -> None:
-        """Let each write the files that it needs, then run each in a process of its own, where memory is wanted."""
+        """Write the files that each contender needs, then measure the memory of each if the options ask for it."""
         with self._stages.run("prepare") as stage:
             for participant in self._racing():
                 with self._attempt(participant):
                     participant.contender.prepare(self._site, self._feeds)
             stage.detail = ", ".join(participant.contender.name for participant in self._racing())
         if self._options.memory:
-            self._alone()
+            self._measure_memory()
 
     def points(self) -> tuple[BenchPoint, ...]:
-        """Prove and time the contenders at every point."""
+        """Compare and time the contenders at each point."""
         with ExitStack() as stack:
             reference = ReferenceModel(self._site.model, self._site.threads)
             stack.callback(reference.close)
             return tuple(self._point(index, reference) for index in range(len(self._sizes)))
 
     def target(self, milliseconds: float) -> LatencyTarget:
-        """Find the largest batch of each within so many milliseconds. The batch must be free."""
+        """Find the largest batch of each contender within ``milliseconds``. The batch must be dynamic."""
         symbol = batch_symbol(self._inputs)
         assert symbol is not None
         axis = symbol_axes(self._inputs)[symbol]
-        found: list[Capacity] = []
+        capacities: list[Capacity] = []
         statistic = self._options.statistic
         with self._stages.run("target") as stage:
             for participant in self._racing():
@@ -77,9 +77,9 @@ class Race:
 
                 with self._attempt(participant):
                     clock = self._site.clock
-                    found.append(largest_batch(name, prepare, axis.min, axis.max, milliseconds, statistic, clock))
+                    capacities.append(largest_batch(name, prepare, axis.min, axis.max, milliseconds, statistic, clock))
             stage.detail = f"{statistic} within {milliseconds:g} ms"
-        return LatencyTarget(milliseconds, statistic, tuple(found))
+        return LatencyTarget(milliseconds, statistic, tuple(capacities))
 
     def close(self) -> None:
         """Close every contender."""
@@ -97,41 +97,41 @@ class Race:
 
     @contextmanager
     def _attempt(self, participant: Participant, where: str = "") -> Iterator[None]:
-        """Whatever a library raises in here ends this contender only."""
+        """An error of a library in this context excludes only this contender."""
         try:
             yield
         except Exception as error:
-            self._give_up(participant, FAILED, where + said(error))
+            self._give_up(participant, FAILED, where + message_of(error))
 
     def _give_up(self, participant: Participant, state: str, reason: str) -> None:
         participant.give_up(state, reason)
         self._reporter.note(f"{participant.contender.name} {state}: {reason}")
 
-    def _alone(self) -> None:
+    def _measure_memory(self) -> None:
         original = self._site.model.original
-        only_here = original is not None and original.recipe is None
+        not_picklable = original is not None and original.recipe is None
         with self._stages.run("memory") as stage:
             count = 0
             for participant in self._racing():
                 name = participant.contender.name
                 self._reporter.progress(count / len(self._participants), name)
-                if participant.contender.runs_module and only_here:
-                    self._reporter.note(f"no memory of {name}: its module cannot be pickled")
+                if participant.contender.runs_module and not_picklable:
+                    self._reporter.note(f"memory of {name} not measured: its module cannot be pickled")
                     continue
-                alone = run_alone(
+                result = run_alone(
                     MemoryJob(self._site.model, self._site.device, self._site.threads, name, tuple(self._feeds))
                 )
-                participant.memory, participant.failure = alone.memories, alone.failure
-                if alone.failure and not alone.memories:
-                    self._give_up(participant, FAILED, alone.failure)
+                participant.memory, participant.failure = result.memories, result.failure
+                if result.failure and not result.memories:
+                    self._give_up(participant, FAILED, result.failure)
                 count += 1
-            stage.detail = f"{count} contenders, each in a process of its own"
+            stage.detail = f"{count} contenders, each in a separate process"
 
     def _point(self, index: int, reference: ReferenceModel) -> BenchPoint:
         batch, feeds = batch_of(self._inputs, self._sizes[index]), self._feeds[index]
         where = f"{self._batch(index)}: " if len(self._sizes) > 1 else ""
         with self._stages.run(self._batch(index)) as stage:
-            truth = reference.outputs(feeds)
+            expected = reference.outputs(feeds)
             calls: dict[str, Call] = {}
             for participant in self._racing():
                 self._reporter.progress(0, f"{participant.contender.name}: opening")
@@ -140,7 +140,7 @@ class Race:
                     continue
                 with self._attempt(participant, where):
                     call = self._bind(participant, feeds)
-                    if self._proved(participant, call, truth, where):
+                    if self._agrees(participant, call, expected, where):
                         calls[participant.contender.name] = call
             times = self._times(calls, where)
             stage.detail = f"{min(map(len, times.values()), default=0)} rounds of {len(times)} contenders"
@@ -155,48 +155,48 @@ class Race:
         participant.opened, participant.notes = time.perf_counter() - start, participant.runner.notes
         return call
 
-    def _proved(self, participant: Participant, call: Call, truth: Feeds, where: str) -> bool:
-        contender, found = participant.contender, call.outputs()
+    def _agrees(self, participant: Participant, call: Call, expected: Feeds, where: str) -> bool:
+        contender, outputs = participant.contender, call.outputs()
         try:
             precision = contender.precision(self._site)
-            error = difference(self._site.model.outputs, found, truth, precision, contender.name)
-        except AttnexportError as wrong:
-            self._give_up(participant, WRONG, where + said(wrong))
+            error = difference(self._site.model.outputs, outputs, expected, precision, contender.name)
+        except AttnexportError as failure:
+            self._give_up(participant, WRONG, where + message_of(failure))
             return False
         participant.error = max(error, participant.error or 0.0)
         return True
 
     def _times(self, calls: dict[str, Call], where: str) -> dict[str, list[Times]]:
-        """Rounds of all of them; where one raises, rounds of the others from the beginning."""
+        """Time all contenders in rounds. If one raises, start again with the others."""
         rounds = self._options.rounds
 
-        def heard(done: int) -> None:
+        def report(done: int) -> None:
             self._reporter.progress(done / rounds, f"round {done} of {rounds}")
 
         while True:
             runs = {name: call.run for name, call in calls.items()}
             try:
                 return interleave(
-                    runs, rounds=rounds, seconds=self._options.seconds, clock=self._site.clock, heard=heard
+                    runs, rounds=rounds, seconds=self._options.seconds, clock=self._site.clock, on_round=report
                 )
-            except TurnError as failed:
-                del calls[failed.name]
-                assert isinstance(failed.__cause__, Exception)
-                self._give_up(self._participant(failed.name), FAILED, where + said(failed.__cause__))
+            except TurnError as error:
+                del calls[error.name]
+                assert isinstance(error.__cause__, Exception)
+                self._give_up(self._participant(error.name), FAILED, where + message_of(error.__cause__))
 
     def _participant(self, name: str) -> Participant:
         return next(participant for participant in self._participants if participant.contender.name == name)
 
     def _timings(self, times: dict[str, list[Times]], batch: int, index: int) -> tuple[Timing, ...]:
-        if self.baseline is None:  # once for all points: ratios to different ones could not be read side by side
+        if self.baseline is None:  # one baseline for all points, so that ratios can be compared
             self.baseline = next((name for name in (*BASELINES, *times) if name in times), None)
         baseline = times.get(self.baseline or "")
-        found = []
+        timings = []
         for name, rounds in times.items():
             milliseconds = [calls * 1e3 for calls in rounds]
             middle = median(milliseconds)
             memory = self._participant(name).memory
-            found.append(
+            timings.append(
                 Timing(
                     contender=name,
                     rounds=len(rounds),
@@ -209,4 +209,4 @@ class Race:
                     memory=memory[index] if memory else None,
                 )
             )
-        return tuple(found)
+        return tuple(timings)

@@ -1,4 +1,4 @@
-"""Contenders that take turns: in every round each is timed once, so that what slows the machine down slows all of them."""
+"""Time the contenders in turns: each once in every round, so a slow phase of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import numpy.typing as npt
 
 T = TypeVar("T")
 SETTLE = 0.06
-"""Seconds between two turns on the CPU. ONNX Runtime's idle threads spin for 40 ms after a run, OpenMP's for 10 (measured): without
-the pause they would take a core from whoever comes next."""
+"""Seconds between two turns on the CPU. ONNX Runtime's idle threads spin for 40 ms after a run, OpenMP's for 10 (measured):
+without the pause they would take a core from the next contender."""
 SPAN = 0.003
-"""A turn is at least this long; calls that are faster are repeated in it, each timed by itself."""
+"""Seconds of a turn at least; faster calls are repeated, each timed separately."""
 SHORT = 0.02
-"""Below this a turn begins with a call that is not timed: the pause and the others' turns have left the caches cold."""
+"""A turn of calls faster than this starts with an untimed call: the pause and the other turns leave the caches cold."""
 MOST_CALLS = 100
-"""Calls of one turn, however short they are."""
+"""Calls of one turn at most."""
 FEWEST = 5
-"""Rounds that are measured however long they take: a median of fewer says nothing."""
+"""Rounds that run regardless of the time limit: a median of fewer is meaningless."""
 WARM_CALLS, WARM_SECONDS, MOST_WARM_CALLS = 2, 0.1, 50
-"""Untimed calls of each contender before the first round: both of the former, but never more than the latter."""
+"""Untimed calls of each contender before the first round: at least these calls and seconds, at most this many calls."""
 
 
 class TurnError(Exception):
-    """A contender raised, the cause, in its turn."""
+    """The contender ``name`` raised ``__cause__`` in its turn."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -39,48 +39,53 @@ Times = npt.NDArray[np.float64]
 
 
 class Clock(Protocol):
-    """How one call is timed."""
+    """Time one call."""
 
     settle: float
     """Seconds to wait before a contender's turn."""
 
     def time(self, run: Run) -> float:
-        """Seconds that ``run`` takes until its result is there."""
+        """Return the seconds until the result of ``run`` is available."""
 
 
 class WallClock:
-    """The time that passes on the wall, for what computes in the caller's own thread or waits for those that do."""
+    """Wall-clock time, for calls that return when their result is available."""
 
     settle = SETTLE
 
     def time(self, run: Run) -> float:
-        """Seconds from the call to its return."""
+        """Return the seconds from the call to its return."""
         start = time.perf_counter()
         run()
         return time.perf_counter() - start
 
 
 def warm(run: Run, clock: Clock) -> float:
-    """Call until the machine has settled into it; the seconds of the last call."""
+    """Run the warm-up calls and return the seconds of the last one."""
     end = time.perf_counter() + WARM_SECONDS
-    took = 0.0
+    seconds = 0.0
     for done in range(MOST_WARM_CALLS):
         if done >= WARM_CALLS and time.perf_counter() > end:
             break
-        took = clock.time(run)
-    return took
+        seconds = clock.time(run)
+    return seconds
 
 
 def interleave(
-    calls: Mapping[str, Run], *, rounds: int, seconds: float, clock: Clock, heard: Callable[[int], Any] = lambda _: None
+    calls: Mapping[str, Run],
+    *,
+    rounds: int,
+    seconds: float,
+    clock: Clock,
+    on_round: Callable[[int], Any] = lambda _: None,
 ) -> dict[str, list[Times]]:
-    """The seconds of every call of each contender, round by round; all are warm before the first.
+    """Return the seconds of every call of each contender, one array for each round, after warm-up calls of all.
 
-    At most ``rounds`` rounds, fewer (never under ``FEWEST``) where ``seconds`` are over. ``heard`` is told each finished
-    round's number. Raises TurnError for the first contender that raises.
+    At most ``rounds`` rounds run, fewer (at least ``FEWEST``) after ``seconds``. ``on_round`` is called with the number of
+    each finished round. Raises TurnError if a contender raises.
     """
-    took = {name: _named(name, partial(warm, run, clock)) for name, run in calls.items()}
-    repeats = {name: _repeats(seconds) for name, seconds in took.items()}
+    durations = {name: _named(name, partial(warm, run, clock)) for name, run in calls.items()}
+    repeats = {name: _repeats(duration) for name, duration in durations.items()}
     times: dict[str, list[Times]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds
     for done, order in enumerate(_orders(list(calls), rounds)):
@@ -88,8 +93,8 @@ def interleave(
             break
         for name in order:
             time.sleep(clock.settle)
-            times[name].append(_named(name, partial(_turn, calls[name], clock, repeats[name], took[name] < SHORT)))
-        heard(done + 1)
+            times[name].append(_named(name, partial(_turn, calls[name], clock, repeats[name], durations[name] < SHORT)))
+        on_round(done + 1)
     return times
 
 
@@ -106,12 +111,12 @@ def _named(name: str, work: Callable[[], T]) -> T:
         raise TurnError(name) from error
 
 
-def _repeats(took: float) -> int:
-    return max(1, min(MOST_CALLS, round(SPAN / max(took, SPAN / MOST_CALLS))))
+def _repeats(seconds: float) -> int:
+    return max(1, min(MOST_CALLS, round(SPAN / max(seconds, SPAN / MOST_CALLS))))
 
 
 def _orders(names: list[str], rounds: int) -> Iterator[list[str]]:
-    """Everyone comes first in turn, and is as often before as behind each of the others."""
+    """Yield orders in which each contender is first equally often, and equally often before and after each other one."""
     for done in range(rounds):
         shift = done // 2 % max(1, len(names))
         order = names[shift:] + names[:shift]

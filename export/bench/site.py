@@ -1,4 +1,4 @@
-"""Where contenders run: the subject, the device with its clock, and what several of them share."""
+"""The process that runs contenders: the measured model, the device, and the objects that contenders share."""
 
 from __future__ import annotations
 
@@ -21,18 +21,16 @@ if TYPE_CHECKING:
     from .options import Device
 
 
-def choose_device(wished: Device) -> str:
-    """cpu or cuda: what is wished for, else the GPU where one is. Raises InputError for a GPU that is not there."""
-    here = cuda_device()
-    if wished == "cuda" and here is None:
-        raise InputError(
-            "--device cuda, and there is no GPU or no driver here", "attnexport doctor says what is missing"
-        )
-    return "cpu" if wished == "cpu" or here is None else "cuda"
+def choose_device(device: Device) -> str:
+    """Return cpu or cuda; auto is the GPU if there is one. Raises InputError for cuda without a GPU."""
+    gpu = cuda_device()
+    if device == "cuda" and gpu is None:
+        raise InputError("--device cuda, but no GPU or driver found", "run attnexport doctor to see what is missing")
+    return "cpu" if device == "cpu" or gpu is None else "cuda"
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
@@ -41,38 +39,38 @@ def usable_cores() -> int:
 
 @dataclass
 class Site:
-    """One process that runs contenders on one device, with so many threads on the CPU each.
+    """One process that runs contenders on one device. ``threads``: CPU threads of each contender.
 
-    ``at_hand``: the original, where it is in this process already; a copy of it is run.
+    ``loaded``: the original, if this process has it already; a copy of it runs.
     """
 
     model: MeasuredModel
     device: str
     threads: int
-    at_hand: torch.nn.Module | None = None
+    loaded: torch.nn.Module | None = None
     _undo: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
     def module(self) -> torch.nn.Module:
-        """The original, loaded once, on the device. Raises InputError where there is none."""
+        """The original on the device, loaded once. Raises InputError if there is none."""
         import torch
 
         original = self.model.original
-        if self.at_hand is not None:
-            module: torch.nn.Module | None = copy.deepcopy(self.at_hand).eval()
+        if self.loaded is not None:
+            module: torch.nn.Module | None = copy.deepcopy(self.loaded).eval()
         else:
             module = original.load() if original is not None else None
         if module is None:
-            raise InputError("there is no PyTorch module to run", self.model.missing)
+            raise InputError("the original PyTorch module is missing", self.model.missing)
         before = (torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
         self._undo.callback(_set_torch, *before)
-        # What an export is compared with is FP32 as such; TF32 has ten bits.
+        # An export is compared with true FP32; TF32 has ten bits.
         _set_torch(self.threads, False, False)
         return module.to(self.device)
 
     @cached_property
     def cuda(self) -> CudaContext:
-        """The GPU's context and the one stream that every contender computes on. Raises MissingBackendError without a GPU."""
+        """The GPU's context with the stream that every contender uses. Raises MissingBackendError without a GPU."""
         from ...runtime.cuda import CudaContext, CudaDriver
 
         context = CudaContext(CudaDriver())
@@ -81,7 +79,7 @@ class Site:
 
     @cached_property
     def clock(self) -> Clock:
-        """Events of the GPU's stream, or the wall."""
+        """CUDA events on a GPU, else the wall clock."""
         if self.device == "cuda":
             from .events import EventClock
 
@@ -89,7 +87,7 @@ class Site:
         return WallClock()
 
     def close(self) -> None:
-        """Give the GPU's context back, and PyTorch its settings."""
+        """Close the GPU's context and restore PyTorch's settings."""
         self._undo.close()
 
 

@@ -1,4 +1,4 @@
-"""What may be said of measured times: medians, their bootstrap intervals, and ratios of medians taken over the same rounds."""
+"""Medians of measured times, their bootstrap intervals, and ratios of medians over the same rounds."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import numpy.typing as npt
 from ...runtime.bundle.bench_report import Interval
 
 Rounds = Sequence[npt.NDArray[np.float64]]
-"""Seconds of every call, an array for each round."""
+"""The seconds of every call, one array for each round."""
 DRAWS = 2000
 _ENDS = (0.025, 0.975)
 
 
 def typical(rounds: Rounds) -> npt.NDArray[np.float64]:
-    """The median call of each round: calls of one round share the machine's mood, so a round counts once."""
+    """Return the median call of each round. Calls of one round are not independent, so each round counts once."""
     return np.array([np.median(calls) for calls in rounds])
 
 
 def median(rounds: Rounds) -> Interval:
-    """The median round with its 95 % bootstrap interval. Raises ValueError without a round."""
+    """Return the median round with its 95 % bootstrap interval. Raises ValueError without a round."""
     values = typical(rounds)
     drawn = np.median(values[_picks(len(values))], axis=1)
     return _interval(float(np.median(values)), drawn)
 
 
 def ratio(slow: Rounds, fast: Rounds) -> Interval:
-    """median(slow) / median(fast). Rounds are drawn in pairs, since a disturbed machine is so for both.
+    """Return median(slow) / median(fast) with its interval. Rounds are drawn in pairs, since a disturbance affects both.
 
-    Raises ValueError where the two were not measured in the same rounds.
+    Raises ValueError if the numbers of rounds differ.
     """
     over, under = typical(slow), typical(fast)
     if len(over) != len(under):
@@ -41,7 +41,7 @@ def ratio(slow: Rounds, fast: Rounds) -> Interval:
 
 
 def quantile(rounds: Rounds, share: float) -> float:
-    """The time that ``share`` of all calls stay within. It is a call that happened: with few calls, the slowest of them."""
+    """Return the time that ``share`` of all calls stay within. It is the time of a real call: of few calls, the slowest."""
     return float(np.quantile(np.concatenate(list(rounds)), share, method="higher"))
 
 

@@ -15,7 +15,7 @@ GOOD, BAD = "green", "red"
 
 
 def tables(report: BenchReport) -> Iterator[RenderableType]:
-    """A line on the circumstances, a table for each point, the target, and who is not in them and why."""
+    """Yield a line on the circumstances, a table for each point, the target, the excluded contenders, and the notes."""
     yield circumstances(report)
     for point in report.points:
         yield ""
@@ -32,7 +32,7 @@ def tables(report: BenchReport) -> Iterator[RenderableType]:
 
 
 def circumstances(report: BenchReport) -> str:
-    """What was timed on what, how, in a line or two."""
+    """Return one line: the model, the machine, and how it was timed."""
     machine, settings = report.machine, report.settings
     threads = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
     where = f"{machine.cpu}, {threads}" if machine.gpu is None else f"{machine.gpu.name} ({_gpu(machine.gpu)})"
@@ -42,18 +42,18 @@ def circumstances(report: BenchReport) -> str:
 
 
 def _gpu(gpu: GpuState) -> str:
-    said = [f"compute capability {gpu.compute_capability}", f"driver {gpu.driver}"]
+    facts = [f"compute capability {gpu.compute_capability}", f"driver {gpu.driver}"]
     if gpu.clock is not None:
         limit = f" of {gpu.clock_limit:.0f}" if gpu.clock_limit is not None else ""
-        said.append(f"SM clock {_range(gpu.clock)}{limit} MHz")
+        facts.append(f"SM clock {_range(gpu.clock)}{limit} MHz")
     if gpu.memory_clock is not None:
-        said.append(f"memory {_range(gpu.memory_clock)} MHz")
+        facts.append(f"memory {_range(gpu.memory_clock)} MHz")
     if gpu.power is not None:
         limit = f" of {gpu.power_limit:.0f}" if gpu.power_limit is not None else ""
-        said.append(f"{_range(gpu.power)}{limit} W")
+        facts.append(f"{_range(gpu.power)}{limit} W")
     if gpu.temperature is not None:
-        said.append(f"{_range(gpu.temperature)} C")
-    return ", ".join([*said, *(f"held back: {reason}" for reason in gpu.limits)])
+        facts.append(f"{_range(gpu.temperature)} C")
+    return ", ".join([*facts, *(f"held back: {reason}" for reason in gpu.limits)])
 
 
 def _range(value: Interval) -> str:
@@ -93,7 +93,7 @@ def _point(report: BenchReport, point: BenchPoint) -> Table:
 
 
 def _ratio(ratio: Interval | None, *, itself: bool) -> list[str]:
-    """Coloured only where the whole interval is on one side of 1."""
+    """The ratio is coloured only if its whole interval is on one side of 1."""
     if ratio is None or itself:
         return ["-" if ratio is None else "1.00x", ""]
     style = GOOD if ratio.low > 1 else BAD if ratio.high < 1 else ""
@@ -116,15 +116,15 @@ def _target(report: BenchReport, target: LatencyTarget) -> Table:
     best = max((c.per_second for c in target.capacities if c.batch is not None), default=0.0)
     for capacity in target.capacities:
         batch = f"[{BAD}]none[/]" if capacity.batch is None else f"{capacity.batch}{' (all)' if capacity.most else ''}"
-        found = rate(capacity.per_second)
+        throughput = rate(capacity.per_second)
         if capacity.batch is not None and capacity.per_second == best:
-            found = f"[bold]{found}[/]"
+            throughput = f"[bold]{throughput}[/]"
         table.add_row(
             escape(report.entrant(capacity.contender).title),
             batch,
             milliseconds(capacity.median),
             milliseconds(capacity.p95),
-            found,
+            throughput,
         )
     return table
 
@@ -137,10 +137,10 @@ def _new(title: str) -> Table:
 
 
 def milliseconds(value: float) -> str:
-    """Three significant digits, as many as a time can bear."""
+    """Format a time with three significant digits."""
     return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
 def rate(value: float) -> str:
-    """Items per second, three or four digits of them."""
+    """Format items per second with three or four digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

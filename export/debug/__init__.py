@@ -1,4 +1,4 @@
-"""Where does the error come from? The original in FP64 against any stage, tensor by tensor, down to a file that shows it."""
+"""Find the source of an error: compare any stage with the original in FP64, tensor by tensor, and write a reproducer."""
 
 from __future__ import annotations
 

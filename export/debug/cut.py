@@ -1,4 +1,4 @@
-"""A part of a stage's graph as a model of its own: from tensors that are fed to one that comes out."""
+"""Cut a part of a stage's graph into a separate model, from its input tensors to one output."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..verify.graphs import Flow
 
 
 def border(flow: Flow, region: Collection[str]) -> tuple[set[str], set[str]]:
-    """The tensors that the nodes of ``region`` read and do not make: data, and what only says sizes and axes."""
+    """Return the tensors that the nodes of ``region`` read from outside: data, and tensors for sizes and axes."""
     data: set[str] = set()
     every: set[str] = set()
     for name in region:
         node = flow.maker[name]
         data.update(flow.sources(name))
         every.update(name for name in (*node.input, *captured(node)) if name)
-    made = {name for tensor in region for name in flow.maker[tensor].output}
-    return data - made, every - data - made
+    produced = {name for tensor in region for name in flow.maker[tensor].output}
+    return data - produced, every - data - produced
 
 
 def cut(
@@ -36,10 +36,10 @@ def cut(
     output: np.ndarray,
     kinds: Mapping[str, int],
 ) -> ModelProto:
-    """The nodes that make the tensors of ``region``, with their weights out of ``folder``.
+    """Return a model of the nodes that produce the tensors of ``region``, with their weights from ``folder``.
 
-    ``feeds`` are its inputs, of these types and shapes; ``constants`` what sizes and axes were there; ``tensor`` is its
-    only output, of ``output``'s type and shape. ``kinds``: element types that NumPy does not have.
+    ``feeds`` are its inputs with their types and shapes, ``constants`` its sizes and axes. ``tensor`` is its only output,
+    with the type and shape of ``output``. ``kinds``: element types that NumPy does not have.
     """
     nodes = [node for node in light.graph.node if any(name in region for name in node.output)]
     used = {name for node in nodes for name in (*node.input, *captured(node)) if name}
@@ -52,13 +52,13 @@ def cut(
     part.graph.output.append(_value(tensor, output, kinds))
     for weight in light.graph.initializer:
         if weight.name in used and weight.name not in feeds:
-            held = TensorProto()
-            held.CopyFrom(weight)
-            if held.data_location == TensorProto.EXTERNAL:
-                load_external_data_for_tensor(held, str(folder))
-                held.data_location = TensorProto.DEFAULT
-                del held.external_data[:]
-            part.graph.initializer.append(held)
+            loaded = TensorProto()
+            loaded.CopyFrom(weight)
+            if loaded.data_location == TensorProto.EXTERNAL:
+                load_external_data_for_tensor(loaded, str(folder))
+                loaded.data_location = TensorProto.DEFAULT
+                del loaded.external_data[:]
+            part.graph.initializer.append(loaded)
     part.graph.initializer.extend(
         numpy_helper.from_array(array, name) for name, array in constants.items() if name in used
     )

@@ -1,4 +1,4 @@
-"""The whole search: the first stage whose outputs fail, every tensor of it, the place where they part, and what reproduces it."""
+"""Find the first stage whose outputs fail, the place in it where the error starts, and a reproducer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ..verify.cases import build_cases, draws
 from ..verify.locate import locate
 from ..verify.sides import Side
 from ..verify.trail import Trail
-from .judge import Judged, Truth, few, judge
+from .judge import Judged, Reference, few, judge
 from .memory import free
 from .modules import Types, module_rows, tensor_rows
 from .reference import OriginalTensors
@@ -50,7 +50,7 @@ def debug(
     folder: Path | None = None,
     replace: bool = False,
 ) -> Divergence:
-    """Look for the place where a stage parts from the original.
+    """Find the place where a stage differs from the original.
 
     ``stage``: a name of :func:`~.stages.stage_names`; None for the first stage whose outputs fail their gate, or for the
     last stage if none does. ``bundle``: check the models of this bundle instead of building them. If an output fails,
@@ -59,7 +59,7 @@ def debug(
     """
     reporter = reporter or Silent()
     if folder is not None and folder.exists() and not replace:
-        raise InputError(f"{folder} is already there", "replace it with --force, or name another with --out")
+        raise InputError(f"{folder} exists already", "replace it with --force, or choose another with --out")
     names = stage_names(options.model_type)
     if stage is not None and bundle is None and stage not in names:
         raise InputError(f"--stage {stage} is not a stage of this export", f"use one of {', '.join(names)}")
@@ -71,12 +71,12 @@ def debug(
     samples = fitting(prepared.samples, captured.inputs)
     outputs = output_specs(captured, captured.captured.model, options.seed)
     trail = Trail(captured.captured.origins)
-    reference = OriginalTensors(captured)
+    originals = OriginalTensors(captured)
     cases = few(build_cases(captured.inputs, samples, options.seed, draws(outputs)))
-    truth = Truth(captured.original, cases, outputs, options.gate)
+    reference = Reference(captured.original, cases, outputs, options.gate)
     models = bundle_stages(job, bundle) if bundle else export_stages(job, captured, source.task, samples, trail)
     del captured
-    search = _StageSearch(truth, reference, trail, job.stages, reporter, folder, replace)
+    search = _StageSearch(reference, originals, trail, job.stages, reporter, folder, replace)
     opened = search.first_failing(models, stage)
     with opened.taps:
         return search.report(opened)
@@ -84,22 +84,24 @@ def debug(
 
 @dataclass(frozen=True)
 class _Opened:
-    """A stage that was judged. Its graph is in ``taps``, without the weights."""
+    """A stage with its verdict. Its graph is in ``taps``, without the weights.
+
+    ``by_runtime``: only the optimised graph fails, so the error is in ONNX Runtime.
+    """
 
     name: str
     precision: Precision
     taps: TensorReader
     judged: Judged
     by_runtime: bool
-    """It fails, and is right as it is written: by what ONNX Runtime's optimisations make of it."""
 
 
 @dataclass(frozen=True)
 class _StageSearch:
-    """One search under way."""
+    """One search in progress."""
 
-    truth: Truth
-    reference: OriginalTensors
+    reference: Reference
+    originals: OriginalTensors
     trail: Trail
     stages: Stages
     reporter: Reporter
@@ -107,7 +109,7 @@ class _StageSearch:
     replace: bool
 
     def first_failing(self, models: Iterator[StageModel], name: str | None) -> _Opened:
-        """The first stage that fails, or the stage ``name``; the last if none fails. Stages that change nothing are skipped."""
+        """Return the first stage that fails, or the stage ``name``; the last if none fails. Unchanged stages are skipped."""
         opened: _Opened | None = None
         while (stage := next(models, None)) is not None:
             if stage.name == name or (name is None and stage.changed):
@@ -127,40 +129,40 @@ class _StageSearch:
         with self.stages.run(f"{stage.name}?") as record:
             self._check(stage)
             if isinstance(stage, TypedModel):
-                self.truth.original = stage.original
+                self.reference.original = stage.original
             taps = TensorReader(stage.model, typed=stage.typed)
-            judged, by_runtime = judge(stage, taps, self.truth), False
+            judged, by_runtime = judge(stage, taps, self.reference), False
             if stage.name == Stage.LOWER and not judged.failed:
-                # As it is shipped: ONNX Runtime changes a graph before it runs it.
-                judged = judge(stage, taps, self.truth, optimize=True)
+                # ONNX Runtime optimises the graph of a bundle before it runs it.
+                judged = judge(stage, taps, self.reference, optimize=True)
                 by_runtime = bool(judged.failed)
-            worst = max(judged.outputs, key=lambda one: one.ratio)
+            worst = max(judged.outputs, key=lambda output: output.ratio)
             record.detail = f"error {worst.ratio:.2f}x PyTorch's {stage.precision}" + (
-                f", too much for {len(judged.failed)} of {len(judged.outputs)} outputs" if judged.failed else ""
+                f", above the limit for {len(judged.failed)} of {len(judged.outputs)} outputs" if judged.failed else ""
             )
         return _Opened(stage.name, stage.precision, taps, judged, by_runtime)
 
     def _check(self, stage: StageModel) -> None:
-        """A bundle's model may be of another network."""
-        wanted = [spec.name for spec in self.truth.outputs]
-        given = [value.name for value in stage.model.graph.output]
-        if set(wanted) != set(given):
+        """Raise InputError if the stage has other outputs: a bundle may be of another network."""
+        expected = [spec.name for spec in self.reference.outputs]
+        actual = [value.name for value in stage.model.graph.output]
+        if set(expected) != set(actual):
             raise InputError(
-                f"{stage.name} gives {', '.join(given)}, and the model gives {', '.join(wanted)}",
-                "hand in the model and the options that the bundle was made with",
+                f"{stage.name} has outputs {', '.join(actual)}, but the model has {', '.join(expected)}",
+                "pass the model and the options that the bundle was exported with",
             )
 
     def report(self, opened: _Opened) -> Divergence:
-        """Every tensor of the stage on the telling case; where an output fails, the place and what reproduces it."""
+        """Compare every tensor of the stage on one case; if an output fails, find the place and write the reproducer."""
         taps, case = opened.taps, opened.judged.case
-        chosen = self.reference.of(case.feeds, self.truth.of(case, "float64"))
+        chosen = self.originals.of(case.feeds, self.reference.of(case, "float64"))
         if chosen is None:
-            raise StageError("debug", "the original shows nothing but its outputs", "hand in the PyTorch module")
+            raise StageError("debug", "only the outputs of the original are available", "pass the PyTorch module")
         types = Types(taps.light, taps.typed)
         with self.stages.run("tensors") as record:
             compared = sweep(taps, chosen.side, case.feeds, self.reporter.progress)
             record.detail = f"{len(compared)} tensors of {opened.name} compared on {case.name}"
-        found = Divergence(
+        divergence = Divergence(
             stage=opened.name,
             precision=opened.precision,
             case=case.name,
@@ -171,20 +173,20 @@ class _StageSearch:
             notes=chosen.notes,
         )
         if not opened.judged.failed:
-            return found
+            return divergence
         with self.stages.run("place") as record:
-            found = self._blame(found, opened, chosen.side, compared, types)
-            record.detail = found.place.describe() if found.place is not None else ""
-        return found
+            divergence = self._blame(divergence, opened, chosen.side, compared, types)
+            record.detail = divergence.place.describe() if divergence.place is not None else ""
+        return divergence
 
     def _blame(
-        self, found: Divergence, opened: _Opened, side: Side, compared: Mapping[str, Compared], types: Types
+        self, divergence: Divergence, opened: _Opened, side: Side, compared: Mapping[str, Compared], types: Types
     ) -> Divergence:
         taps, case = opened.taps, opened.judged.case
         if opened.by_runtime:
-            detail = "as it is written the graph is right: ONNX Runtime's optimisations make the error"
-            return dataclasses.replace(found, place=Blame(opened.name), notes=(*found.notes, detail))
-        for output in sorted(opened.judged.failed, key=lambda one: -one.ratio):
+            note = "the graph is correct as written: ONNX Runtime's optimisations cause the error"
+            return dataclasses.replace(divergence, place=Blame(opened.name), notes=(*divergence.notes, note))
+        for output in sorted(opened.judged.failed, key=lambda output: -output.ratio):
             if output.output not in compared:
                 continue
             final = min(compared[output.output].error, 1.0)
@@ -195,37 +197,37 @@ class _StageSearch:
             if place is None:
                 continue
             blame = blame_place(self.trail, opened.name, taps.flow, place)
-            allowed = math.sqrt(floor * final)
-            found = dataclasses.replace(found, place=blame, tensor=place.tensor)
-            part = smallest_part(taps, side, case.feeds, place, compared, types, allowed)
+            limit = math.sqrt(floor * final)
+            divergence = dataclasses.replace(divergence, place=blame, tensor=place.tensor)
+            part = smallest_part(taps, side, case.feeds, place, compared, types, limit)
             if part is None:
-                note = "no part of the graph is wrong by itself: the error adds up over all of it"
-                return dataclasses.replace(found, notes=(*found.notes, note))
+                note = "no part of the graph is wrong by itself: the error adds up over the whole graph"
+                return dataclasses.replace(divergence, notes=(*divergence.notes, note))
             if self.folder is not None:
                 title = f"{taps.flow.maker[place.tensor].op_type} of {blame.describe()}, on {case.name}"
-                return dataclasses.replace(found, reproducer=self._write(part, found, title, allowed))
-            return found
-        return dataclasses.replace(found, place=Blame(opened.name))
+                return dataclasses.replace(divergence, reproducer=self._write(part, divergence, title, limit))
+            return divergence
+        return dataclasses.replace(divergence, place=Blame(opened.name))
 
-    def _write(self, part: FaultyPart, found: Divergence, title: str, allowed: float) -> Reproducer:
+    def _write(self, part: FaultyPart, divergence: Divergence, title: str, limit: float) -> Reproducer:
         assert self.folder is not None
         partial = PartialDirectory(self.folder.absolute())
         try:
-            made = write(part, partial.path, self.folder, title, allowed)
-            report = json.dumps(dataclasses.replace(found, reproducer=made).to_json(), indent=1)
+            reproducer = write(part, partial.path, self.folder, title, limit)
+            report = json.dumps(dataclasses.replace(divergence, reproducer=reproducer).to_json(), indent=1)
             (partial.path / REPORT).write_text(report, encoding="utf-8")
             publish(partial.path, self.folder.absolute(), replace=self.replace)
         finally:
             partial.close(remove=True)
-        return made
+        return reproducer
 
 
 def _floor(output: OutputError, final: float) -> float:
-    """The error, relative, that is no fault: what PyTorch itself makes of that output, at least a rounding.
+    """Return the relative error that is not a fault: PyTorch's error of that output, at least one rounding.
 
-    Tensors are told apart by the geometric mean of this and of ``final``, the error to be explained.
+    A tensor is wrong above the geometric mean of this and of ``final``, the error of the output.
     """
     precision = output.precision
     rounding = EIGHT_BITS if precision in EIGHT.values() else rounding_floor(precision, 1.0)
-    own = output.relative / output.ratio if math.isfinite(output.relative) and output.ratio > 0 else 0.0
-    return min(max(rounding, own), final / 2)
+    torch_error = output.relative / output.ratio if math.isfinite(output.relative) and output.ratio > 0 else 0.0
+    return min(max(rounding, torch_error), final / 2)

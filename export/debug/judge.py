@@ -1,4 +1,4 @@
-"""Which outputs of a stage err more than an export may, and the smallest case that shows it."""
+"""Compare the outputs of a stage with the gates of an export, and choose the smallest case that fails."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from .taps import TensorReader
 
 
 def few(cases: Sequence[ParityCase]) -> list[ParityCase]:
-    """Of an export's cases all draws of the smallest shape, the first of each other, and one batch of samples of each size.
+    """Return all draws of the smallest shape, the first of each other shape, and one batch of samples of each size.
 
-    A stage that is wrong is wrong on these; a ratio close to the gate may fall on its other side.
+    A wrong stage fails on these cases; a ratio close to the gate may pass on them and fail in the export, or the reverse.
     """
     smallest = min((_shapes(case) for case in cases if case.kind == "random"), key=_elements)
-    taken: set[object] = set()
-    found = []
+    keys: set[object] = set()
+    chosen = []
     for case in cases:
         key = (case.kind, _shapes(case))
-        if (case.kind == "random" and _shapes(case) == smallest) or key not in taken:
-            found.append(case)
-        taken.add(key)
-    return found
+        if (case.kind == "random" and _shapes(case) == smallest) or key not in keys:
+            chosen.append(case)
+        keys.add(key)
+    return chosen
 
 
 def _shapes(case: ParityCase) -> tuple[tuple[int, ...], ...]:
@@ -51,8 +51,8 @@ def _elements(shapes: Sequence[Sequence[int]]) -> int:
 
 
 @dataclass
-class Truth:
-    """The cases, what the original gives on them in FP64, and what PyTorch itself makes of them at each precision."""
+class Reference:
+    """The cases, with the outputs of the original in FP64 and at each other precision."""
 
     original: Original
     cases: Sequence[ParityCase]
@@ -61,13 +61,13 @@ class Truth:
     _results: dict[Precision, list[dict[str, np.ndarray]]] = field(default_factory=dict, repr=False)
 
     def at(self, precision: Precision) -> list[dict[str, np.ndarray]]:
-        """The outputs of each case. Raises StageError where the original cannot be evaluated so."""
+        """Return the outputs of each case. Raises StageError if the original cannot be evaluated at this precision."""
         if precision not in self._results:
-            form = next((form for form, of in EIGHT.items() if of == precision), None)
-            if form is not None and precision not in self.original.further:
-                # Of a bundle's model it is not known which layers were left; all of them in 8 bits err more, so the gate is wider.
+            model_type = next((kind for kind, name in EIGHT.items() if name == precision), None)
+            if model_type is not None and precision not in self.original.further:
+                # A bundle does not record which layers stay; with all layers in 8 bits the error is larger and the gate wider.
                 feeds = [case.feeds for case in self.cases]
-                evaluate = torch_eight_bits(self.original, format_of(form), feeds)
+                evaluate = torch_eight_bits(self.original, format_of(model_type), feeds)
                 self.original = self.original.with_precision(precision, evaluate)
             self._results[precision] = [self.original.run(case.feeds, precision) for case in self.cases]
             if isinstance(self.original, TorchOriginal):
@@ -76,79 +76,80 @@ class Truth:
         return self._results[precision]
 
     def of(self, case: ParityCase, precision: Precision) -> dict[str, np.ndarray]:
-        """The outputs of one of the cases."""
+        """Return the outputs of one case."""
         return next(r for c, r in zip(self.cases, self.at(precision), strict=True) if c is case)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict for each output of a stage, and the case to look into."""
+    """A verdict for each output of a stage, and the case to debug."""
 
     outputs: tuple[OutputError, ...]
     case: ParityCase
 
     @property
     def failed(self) -> tuple[OutputError, ...]:
-        """The outputs that do not pass."""
-        return tuple(one for one in self.outputs if one.fault)
+        """The outputs that fail."""
+        return tuple(output for output in self.outputs if output.fault)
 
 
-def judge(stage: StageModel, taps: TensorReader, truth: Truth, *, optimize: bool = False) -> Judged:
-    """Hold a stage to the gate of the export: PyTorch's error at that precision, times the factor.
+def judge(stage: StageModel, taps: TensorReader, reference: Reference, *, optimize: bool = False) -> Judged:
+    """Compare a stage with the gate of the export: PyTorch's error at its precision, times the factor.
 
-    Random inputs and samples are judged apart, as the export does. The case is the smallest on which a failing output
-    errs too much, else the smallest of all. ``optimize``: with what ONNX Runtime makes of the graph before it runs it.
+    Random inputs and samples have separate gates, as in the export. The case is the smallest one that exceeds the limit
+    for a failing output, else the smallest of all. ``optimize``: run the graph as ONNX Runtime optimises it.
     """
-    names = [spec.name for spec in truth.outputs]
-    true, own = truth.at("float64"), truth.at(stage.precision)
+    names = [spec.name for spec in reference.outputs]
+    expected, torch = reference.at("float64"), reference.at(stage.precision)
     results = [
-        _as_promised(got, truth.outputs)
-        for got in taps.results((c.feeds for c in truth.cases), names, optimize=optimize)
+        _declared_types(results, reference.outputs)
+        for results in taps.results((c.feeds for c in reference.cases), names, optimize=optimize)
     ]
     verdicts: list[OutputError] = []
-    telling: list[ParityCase] = []
-    for spec in truth.outputs:
-        found = list(_of_output(stage, spec, truth, results, true, own))
-        worst, case = max(found, key=lambda pair: (bool(pair[0].fault), pair[0].ratio))
+    failing: list[ParityCase] = []
+    for spec in reference.outputs:
+        verdicts_of = list(_of_output(stage, spec, reference, results, expected, torch))
+        worst, case = max(verdicts_of, key=lambda pair: (bool(pair[0].fault), pair[0].ratio))
         verdicts.append(worst)
         if worst.fault:
-            telling.append(case)
-    return Judged(tuple(verdicts), min(telling or truth.cases, key=_bytes))
+            failing.append(case)
+    return Judged(tuple(verdicts), min(failing or reference.cases, key=_bytes))
 
 
 def _of_output(
     stage: StageModel,
     spec: TensorSpec,
-    truth: Truth,
+    reference: Reference,
     results: Sequence[Mapping[str, np.ndarray]],
-    true: Sequence[Mapping[str, np.ndarray]],
-    own: Sequence[Mapping[str, np.ndarray]],
+    expected: Sequence[Mapping[str, np.ndarray]],
+    torch: Sequence[Mapping[str, np.ndarray]],
 ) -> Iterator[tuple[OutputError, ParityCase]]:
-    """A verdict for each origin of the cases, with the smallest case that shows it."""
+    """Yield a verdict for each kind of case, with the smallest case that shows it."""
     name = spec.name
     precision = stage.precision if spec.numpy_dtype.kind == "f" else spec.dtype
-    for origin in dict.fromkeys(case.kind for case in truth.cases):
-        mine = [i for i, case in enumerate(truth.cases) if case.kind == origin]
-        for i in mine:
-            wrong = invalid_output([spec], {name: results[i][name]}, true[i], stage.name)
+    for kind in dict.fromkeys(case.kind for case in reference.cases):
+        indices = [i for i, case in enumerate(reference.cases) if case.kind == kind]
+        for i in indices:
+            wrong = invalid_output([spec], {name: results[i][name]}, expected[i], stage.name)
             if wrong is not None:
                 yield (
-                    OutputError(stage.name, stage.precision, name, truth.cases[i].name, np.inf, np.inf, wrong[1]),
-                    truth.cases[i],
+                    OutputError(stage.name, stage.precision, name, reference.cases[i].name, np.inf, np.inf, wrong[1]),
+                    reference.cases[i],
                 )
                 break
         else:
             gate, relative = _gate(
-                [(results[i][name], true[i][name], own[i][name]) for i in mine], precision, truth.factor
+                [(results[i][name], expected[i][name], torch[i][name]) for i in indices], precision, reference.factor
             )
-            alone = {
-                i: _gate([(results[i][name], true[i][name], own[i][name])], precision, truth.factor)[0] for i in mine
+            gates = {
+                i: _gate([(results[i][name], expected[i][name], torch[i][name])], precision, reference.factor)[0]
+                for i in indices
             }
-            over = [i for i in mine if not alone[i].passed]
-            case = truth.cases[min(over or mine, key=lambda i: _bytes(truth.cases[i]))]
+            over = [i for i in indices if not gates[i].passed]
+            case = reference.cases[min(over or indices, key=lambda i: _bytes(reference.cases[i]))]
             fault = "" if gate.passed else (
-                f"output {name!r} of {stage.name}: error on {origin} inputs is {gate.ratio:.3g}x PyTorch's "
-                f"{short_type(stage.precision).upper()} error; the limit is {truth.factor:g}x"
+                f"output {name!r} of {stage.name}: error on {kind} inputs is {gate.ratio:.3g}x PyTorch's "
+                f"{short_type(stage.precision).upper()} error; the limit is {reference.factor:g}x"
             )  # fmt: skip
             yield OutputError(stage.name, stage.precision, name, case.name, relative, gate.ratio, fault), case
 
@@ -156,18 +157,20 @@ def _of_output(
 def _gate(
     triples: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], precision: str, factor: float
 ) -> tuple[Gate, float]:
-    meter, own = ErrorMeter(), ErrorMeter()
-    for got, true, plain in triples:
-        meter.add(got, true)
-        own.add(plain, true)
+    meter, torch_meter = ErrorMeter(), ErrorMeter()
+    for output, expected, torch in triples:
+        meter.add(output, expected)
+        torch_meter.add(torch, expected)
     figures = meter.figures()
-    return Gate.judge(figures, torch_rms=own.figures().rms, precision=precision, factor=factor), figures.relative
+    return Gate.judge(
+        figures, torch_rms=torch_meter.figures().rms, precision=precision, factor=factor
+    ), figures.relative
 
 
-def _as_promised(got: Mapping[str, np.ndarray], outputs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
-    """Floats in the types of the module's own outputs: a model with 16-bit outputs of its own gives others."""
-    wanted: dict[str, Any] = {spec.name: spec.numpy_dtype for spec in outputs if spec.numpy_dtype.kind == "f"}
-    return {n: a.astype(wanted[n]) if n in wanted and a.dtype.kind == "f" else a for n, a in got.items()}
+def _declared_types(arrays: Mapping[str, np.ndarray], outputs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
+    """Convert floats to the types of the module's outputs; a model may have 16-bit outputs."""
+    dtypes: dict[str, Any] = {spec.name: spec.numpy_dtype for spec in outputs if spec.numpy_dtype.kind == "f"}
+    return {n: a.astype(dtypes[n]) if n in dtypes and a.dtype.kind == "f" else a for n, a in arrays.items()}
 
 
 def _bytes(case: ParityCase) -> int:

@@ -1,4 +1,4 @@
-"""Memory that is no longer used, given back: a search makes one copy of the weights after the other."""
+"""Free unused memory: a search makes one copy of the weights after another."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import gc
 
 
 def free() -> None:
-    """Collect what refers to itself, as graphs of graphsurgeon do with their weights, and hand free pages to the system.
+    """Collect reference cycles, such as graphs of graphsurgeon, and return free pages to the system.
 
-    glibc keeps freed blocks of up to 32 MB for later; between two stages those of the last one are of no use.
+    glibc keeps freed blocks of up to 32 MB, which the next stage does not need.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

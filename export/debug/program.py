@@ -1,8 +1,8 @@
-"""The traced program of a network in FP64, node by node: the original's own steps, under the names that the graph's tensors have.
+"""Run the traced program of a network in FP64, node by node.
 
-torch.onnx names a graph's tensors after the nodes of the program that it translates, so each tensor that the stages
-left its name is held against the step of PyTorch that it stands for. Weights are widened where a step reads them, one
-step at a time, and what no later step reads is let go: no more is held than the network's live activations.
+torch.onnx names a graph's tensors after the nodes of the program, so each tensor that keeps its name through the stages is
+compared with its PyTorch step. A step widens the weights that it reads, and values without a later reader are freed: only the
+live activations are in memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class ProgramSide(Side):
-    """The tensors of a traced program; ``inputs`` and ``outputs`` are the names of the graph's, in its order."""
+    """The tensors of a traced program; ``inputs`` and ``outputs`` are those of the graph, in order."""
 
     def __init__(
         self,
@@ -37,15 +37,11 @@ class ProgramSide(Side):
         self.names = frozenset(name for names in self._aliases.values() for name in names)
 
     def stream(self, names: Collection[str], see: Visit) -> None:
-        """See :class:`Side`. Raises StageError where a step has no FP64 form."""
-        wanted = {
-            node: [name for name in known if name in names]
-            for node, known in self._aliases.items()
-            if any(name in names for name in known)
-        }
+        """See :class:`Side`. Raises StageError if a step cannot run in FP64."""
+        requested = {node: [n for n in aliases if n in names] for node, aliases in self._aliases.items()}
 
         def visit(node: str, value: torch.Tensor) -> None:
-            for name in wanted.get(node, ()):
+            for name in requested.get(node, ()):
                 see(name, value.detach().numpy())
 
         before = torch.get_default_dtype()
@@ -54,27 +50,27 @@ class ProgramSide(Side):
             with torch.no_grad(), quiet():
                 _Wide(self._program.graph_module, visit).run(*self._arguments(), enable_io_processing=False)
         except Exception as error:
-            raise StageError("debug", f"the traced program has no FP64 form: {first_line(error)}") from error
+            raise StageError("debug", f"the traced program cannot run in FP64: {first_line(error)}") from error
         finally:
             torch.set_default_dtype(before)
 
     def _arguments(self) -> list[Any]:
         program = self._program
-        held = {**program.constants, **program.state_dict}
-        given = iter(self._inputs)
-        found: list[Any] = []
+        stored = {**program.constants, **program.state_dict}
+        inputs = iter(self._inputs)
+        arguments: list[Any] = []
         for spec in program.graph_signature.input_specs:
             if isinstance(spec.arg, ConstantArgument):
-                found.append(spec.arg.value)
+                arguments.append(spec.arg.value)
             elif spec.kind is InputKind.USER_INPUT:
-                found.append(torch.from_numpy(np.ascontiguousarray(self._feeds[next(given)])).clone())
+                arguments.append(torch.from_numpy(np.ascontiguousarray(self._feeds[next(inputs)])).clone())
             else:
-                found.append(held[str(spec.target)])
-        return found
+                arguments.append(stored[str(spec.target)])
+        return arguments
 
 
 class _Wide(torch.fx.Interpreter):
-    """Every float is FP64 where it is computed with, and so is every float type that a step asks for."""
+    """Run each step with FP64 in place of every smaller float tensor and float type argument."""
 
     def __init__(self, module: torch.fx.GraphModule, visit: Callable[[str, torch.Tensor], None]) -> None:
         super().__init__(module)
@@ -104,19 +100,19 @@ def _widened(value: Any) -> Any:
 
 
 def _aliases(program: torch.export.ExportedProgram, outputs: Sequence[str]) -> dict[str, list[str]]:
-    """For each node that gives tensors, the names that they may have in the graph."""
-    found: dict[str, list[str]] = {}
+    """Return the names in the graph of each tensor of the program."""
+    aliases: dict[str, list[str]] = {}
     for node in program.graph.nodes:
         if node.op != "call_function":
             continue
         value = node.meta.get("val")
         if isinstance(value, torch.Tensor):
-            found[node.name] = [node.name]
+            aliases[node.name] = [node.name]
         elif isinstance(value, (tuple, list)):
             parts = [f"{node.name}__{i}" for i, part in enumerate(value) if isinstance(part, torch.Tensor)]
-            found.update({part: [part] for part in parts})
-    own = [s.arg.name for s in program.graph_signature.output_specs if s.kind is OutputKind.USER_OUTPUT]
-    for node, name in zip(own, outputs, strict=False):
-        if node in found and name not in found[node]:
-            found[node].append(name)
-    return found
+            aliases.update({part: [part] for part in parts})
+    results = [s.arg.name for s in program.graph_signature.output_specs if s.kind is OutputKind.USER_OUTPUT]
+    for node, name in zip(results, outputs, strict=False):
+        if node in aliases and name not in aliases[node]:
+            aliases[node].append(name)
+    return aliases

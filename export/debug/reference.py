@@ -1,4 +1,4 @@
-"""What a stage's tensors are held against: the original's own steps where they can be followed, its modules where not."""
+"""The reference tensors of a stage: the steps of the traced program, or the outputs of the modules."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A side of one case, in words, and what the user should know of it."""
+class ReferenceTensors:
+    """The reference side of one case with its description and notes."""
 
     side: Side
     text: str
@@ -29,51 +29,53 @@ class Chosen:
 
 
 class OriginalTensors:
-    """Makes the side for a case; it knows the captured graph's names, and keeps no graph."""
+    """Choose the reference side of a case. The captured graph is not kept."""
 
-    def __init__(self, entered: CapturedModel) -> None:
-        self._original = entered.original
-        self._program = entered.captured.program
-        self._outputs = entered.output_names
-        self._inputs = tuple(spec.name for spec in entered.inputs)
+    def __init__(self, captured_model: CapturedModel) -> None:
+        self._original = captured_model.original
+        self._program = captured_model.captured.program
+        self._outputs = captured_model.output_names
+        self._inputs = tuple(spec.name for spec in captured_model.inputs)
         self._modules = (
-            ModuleSide(entered.original, entered.captured.model, entered.captured.origins, {})
-            if isinstance(entered.original, TorchOriginal)
+            ModuleSide(captured_model.original, captured_model.captured.model, captured_model.captured.origins, {})
+            if isinstance(captured_model.original, TorchOriginal)
             else None
         )
 
-    def of(self, feeds: Arrays, truth: Arrays) -> Chosen | None:
-        """The finest side that is true: the traced program's steps give the outputs that the module itself gives.
+    def of(self, feeds: Arrays, reference: Arrays) -> ReferenceTensors | None:
+        """Return the traced program's steps if they give the module's outputs, else the outputs of the modules.
 
-        ``truth``: the original's outputs in FP64. None for an original that shows nothing but its outputs.
+        ``reference``: the original's outputs in FP64. None for an original with only its outputs.
         """
         if isinstance(self._original, OnnxOriginal):
-            return Chosen(OnnxSide(self._original, feeds), "the nodes of the file's own graph in FP64")
+            return ReferenceTensors(OnnxSide(self._original, feeds), "the nodes of the file's graph in FP64")
         note = ""
         if self._program is not None:
             side = ProgramSide(self._program, self._inputs, self._outputs, feeds)
             try:
-                note = self._differs(side, truth)
+                note = self._differs(side, reference)
             except StageError as error:
-                note = f"{error.problem}; its modules are watched instead"
+                note = f"{error.problem}; the outputs of its modules are compared instead"
             if not note:
-                return Chosen(side, "the steps of the traced program in FP64, whose outputs are the module's own")
+                return ReferenceTensors(
+                    side, "the steps of the traced program in FP64, whose outputs equal the module's"
+                )
         if self._modules is None:
             return None
-        return Chosen(self._modules.on(feeds), "what the modules give in FP64", (note,) if note else ())
+        return ReferenceTensors(self._modules.on(feeds), "the outputs of the modules in FP64", (note,) if note else ())
 
-    def _differs(self, side: Side, truth: Arrays) -> str:
+    def _differs(self, side: Side, reference: Arrays) -> str:
         worst: dict[str, float] = {}
 
         def see(name: str, array: np.ndarray) -> None:
-            figures = difference(array, truth[name])
+            figures = difference(array, reference[name])
             worst[name] = figures.relative if figures is not None else float("inf")
 
-        side.stream([name for name in truth if name in side.names], see)
+        side.stream([name for name in reference if name in side.names], see)
         for name, relative in worst.items():
             if not relative <= rounding_floor("float32", 1.0):
                 return (
-                    f"tracing changed the network: output {name!r} of the traced program differs from the module's own by "
-                    f"{relative:.1e} in FP64; its modules are watched instead"
+                    f"tracing changed the network: output {name!r} of the traced program differs from the module's by "
+                    f"{relative:.1e} in FP64; the outputs of its modules are compared instead"
                 )
         return ""

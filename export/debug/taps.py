@@ -1,6 +1,6 @@
-"""A stage's graph with its weights on disk: run as often as there are chunks of tensors to look at, and held in memory once.
+"""Read tensors of a stage's graph, whose weights stay on disk: one run for each chunk of tensors.
 
-The graph is run as it is written: ONNX Runtime's optimisations would differ with the tensors that are looked at.
+The graph runs as it is written, since ONNX Runtime's optimisations would depend on the requested tensors.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ WEIGHTS = "weights"
 class TensorReader:
     """The tensors of a model's main graph as ONNX Runtime computes them; ``typed`` models under emulation.
 
-    ``light`` is the model with its large weights in ``folder``, which is there until the object is closed; the model
-    itself is not kept.
+    ``light`` is the model with its large weights in ``folder``, which exists until the reader is closed; the full model is
+    not kept.
     """
 
     def __init__(self, model: ModelProto, *, typed: bool = False) -> None:
-        """Raises StageError where the emulation does not take the model."""
-        self._kept = TemporaryDirectory()
-        self.folder = Path(self._kept.name)
+        """Raises StageError if the emulation does not support the model."""
+        self._temporary = TemporaryDirectory()
+        self.folder = Path(self._temporary.name)
         self.typed = typed
         self.light = on_disk(model, self.folder, WEIGHTS)
         self.flow = Flow(self.light.graph)
@@ -41,18 +41,18 @@ class TensorReader:
         self._run = self.light if prepared is model else on_disk(prepared, self.folder, "run")
 
     def run(self, feeds: Mapping[str, np.ndarray], tensors: Sequence[str]) -> dict[str, np.ndarray]:
-        """The values of these tensors. Raises StageError where ONNX Runtime does not take the model."""
+        """Return the values of these tensors. Raises StageError if ONNX Runtime cannot run the model."""
         return next(self.results([feeds], tensors))
 
     def results(
         self, cases: Iterable[Mapping[str, np.ndarray]], tensors: Sequence[str], *, optimize: bool = False
     ) -> Iterator[dict[str, np.ndarray]]:
-        """The same for one case after the other; ``optimize``: of the graph that ONNX Runtime makes of it."""
+        """Yield the values for each case; ``optimize``: of the graph that ONNX Runtime optimises."""
         declared = {value.name: value for value in self._run.graph.output}
         tapped = ModelProto()
         tapped.CopyFrom(self._run)
         del tapped.graph.output[:]
-        # ONNX Runtime infers the type of an output that is declared by its name alone.
+        # ONNX Runtime infers the type of an output that is declared only by its name.
         tapped.graph.output.extend(declared.get(name) or onnx.ValueInfoProto(name=name) for name in tensors)
         path = self.folder / "model.onnx"
         path.write_bytes(tapped.SerializeToString())
@@ -63,7 +63,7 @@ class TensorReader:
 
     def close(self) -> None:
         """Remove the weights."""
-        self._kept.cleanup()
+        self._temporary.cleanup()
 
     def __enter__(self) -> TensorReader:
         return self

@@ -1,4 +1,4 @@
-"""Operators of a traced program that nothing translates to ONNX: all of them at once, where an export stops at the first."""
+"""Find every operator of a traced program without a translation to ONNX; an export stops at the first one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..quiet import quiet
 from ..targets import target_names
 from .finding import Finding
 
-_REMEDY = "write that step with operators that ONNX has"
+_REMEDY = "write this step with operators of ONNX"
 
 
 def blockers(program: torch.export.ExportedProgram) -> Iterator[Finding]:
-    """A finding for each call of an operator that torch.onnx and attnexport have no translation for."""
+    """Yield a finding for each call of an operator that neither torch.onnx nor attnexport translates."""
     with quiet():
         try:
             program = without_complex(program)
@@ -36,13 +36,8 @@ def blockers(program: torch.export.ExportedProgram) -> Iterator[Finding]:
             continue
         if registry.get_decomps(node.target) or node.target.namespace in ("_operator", "prim"):
             continue
-        if _asserts(node):
+        if not node.users:  # an assertion, which torch.onnx drops
             continue
         yield Finding.of(
             "cannot", str(node.target), target_names(), f"no translation to ONNX: {_REMEDY}", node_origin(node)
         )
-
-
-def _asserts(node: torch.fx.Node) -> bool:
-    """Whether a node only checks something: torch.onnx drops what nothing reads."""
-    return not node.users

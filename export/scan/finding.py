@@ -1,4 +1,4 @@
-"""One thing that a scan has to say, and how equal ones are put together."""
+"""One finding of a scan, and the merging of equal findings."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..graph.origin import Origin
 from ..targets import target_names
 
 Status = Literal["cannot", "wrong", "slow", "left"]
-"""It does not run; it runs and gives other values; it runs slowly; attention in local windows that was not recognised."""
+"""The operator does not run; returns wrong values; is slow; is local attention that is not recognised."""
 ORDER: tuple[Status, ...] = ("cannot", "wrong", "slow", "left")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """An operator on some targets: what of it, where it comes from, how often, and why."""
+    """An operator on some targets, with its reason, its module and line, and its count. ``modules``: every module with it."""
 
     status: Status
     operator: str
@@ -28,33 +28,32 @@ class Finding:
     source: str = ""
     count: int = 1
     modules: tuple[str, ...] = ()
-    """Every module that it was found in."""
 
     @classmethod
     def of(cls, status: Status, operator: str, targets: Sequence[str], reason: str, origin: Origin | None) -> Finding:
-        """Found once, at ``origin``."""
+        """Return one finding at ``origin``."""
         known = origin or Origin("", "", "")
         return cls(status, operator, tuple(targets), reason, known.module, known.kind, known.source, 1, (known.module,))
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dictionary."""
+        """Return a plain dictionary."""
         return asdict(self)
 
 
 def together(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """One for each operator and line: of all targets and modules that it was found for, with every reason. The worst first."""
+    """Merge the findings of each operator and line, with all targets, modules and reasons. The worst come first."""
     merged: dict[tuple[Any, ...], Finding] = {}
     counts: Counter[tuple[Any, ...]] = Counter()
-    for one in findings:
-        key = (one.status, one.operator, one.kind, one.source)
-        counts.update((key, target) for target in one.targets)
-        first = merged.setdefault(key, one)
-        targets = tuple(name for name in target_names() if name in {*first.targets, *one.targets})
+    for finding in findings:
+        key = (finding.status, finding.operator, finding.kind, finding.source)
+        counts.update((key, target) for target in finding.targets)
+        first = merged.setdefault(key, finding)
+        targets = tuple(name for name in target_names() if name in {*first.targets, *finding.targets})
         merged[key] = replace(
             first,
             targets=targets,
-            modules=tuple(dict.fromkeys((*first.modules, *one.modules))),
-            reason=first.reason if one.reason in first.reason else f"{first.reason}; {one.reason}",
+            modules=tuple(dict.fromkeys((*first.modules, *finding.modules))),
+            reason=first.reason if finding.reason in first.reason else f"{first.reason}; {finding.reason}",
             count=max(counts[key, target] for target in targets),
         )
-    return tuple(sorted(merged.values(), key=lambda one: (ORDER.index(one.status), one.module, one.operator)))
+    return tuple(sorted(merged.values(), key=lambda f: (ORDER.index(f.status), f.module, f.operator)))

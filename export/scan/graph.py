@@ -1,7 +1,8 @@
-"""The lowered graph of a target, node by node, held to the measured operator matrix; and what lowering had to give up.
+"""Compare each node of a target's lowered graph with the measured operator matrix, and report slow lowerings.
 
-Slow are: what the matrix measured so; samplings and deformable convolutions that became gathers since the target has no operator
-that is right; loops, whose iterations wait for each other; double precision on a GPU. What the matrix has no row for says nothing.
+Slow are: operators that the matrix measured as slow; samplings and deformable convolutions lowered to gathers, for which the
+target has no correct operator; loops, whose iterations run in sequence; double precision on a GPU. An operator without a row in
+the matrix has no finding.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from onnx import TensorProto, helper
 
 from ..graph.opset import opset_of
 from ..graph.origin import Origins, origin_of
-from ..lower import Applied, LoweringResult
+from ..lower import LoweringResult
 from ..recognise import Recognised
 from ..targets import target_of, verdict
 from ..targets.matrix import Fact
@@ -28,48 +29,45 @@ _DTYPES: dict[int, str] = {
     TensorProto.BFLOAT16: "bfloat16",
 }
 _STATUS: dict[str, Status] = {"fails": "cannot", "wrong": "wrong", "slow": "slow"}
-_GATHERS = {
-    "GridSample": "sampled by gathers",
-    "GridSample3d": "sampled by gathers",
-    "DeformConv": "sampled by gathers",
-}
+_GATHERED = ("GridSample", "GridSample3d", "DeformConv")
 _LOOPS = ("Loop", "Scan")
 _PROBED = re.compile(r"TensorRT's parser refuses (?:the model|\w+ node '[^']*'): ")
 
 
 def measured(model: onnx.ModelProto, target: str, origins: Origins) -> Iterator[Finding]:
-    """What the matrix says of the nodes of a lowered graph, in FP32 and, on a GPU, in FP16."""
+    """Yield the findings of the matrix for each node of a lowered graph, in FP32 and, on a GPU, in FP16."""
     types = _types(model)
     opset = opset_of(model)
     for node in model.graph.node:
-        own = next((types[name] for name in node.input if name in types), None)
-        dtype = _DTYPES.get(own[0], "") if own else ""
+        data = next((types[name] for name in node.input if name in types), None)
+        dtype = _DTYPES.get(data[0], "") if data else ""
         origin = origin_of(node.name, origins)
         if node.op_type in _LOOPS:
             reason = "iterations run one after the other: unroll it, or write it without a loop"
             yield Finding.of("slow", node.op_type, [target], reason, origin)
         if dtype == "float64" and target_of(target).gpu:
             yield Finding.of("slow", "float64", [target], "a GPU computes double precision slowly: use float32", origin)
-        asked = [dtype, "float16"] if dtype == "float32" and target_of(target).half else [dtype]
-        for one in asked:
-            facts = _facts(node, model, one, len(own[1]) if own else None)
-            found = verdict(target, node.op_type, opset=opset, **facts) if one else None
-            if found is not None and found.status in _STATUS:
-                reason = _PROBED.sub("", found.reason).strip() or found.status
-                yield Finding.of(_STATUS[found.status], node.op_type, [target], reason, origin)
+        dtypes = [dtype, "float16"] if dtype == "float32" and target_of(target).half else [dtype]
+        for tested in dtypes:
+            facts = _facts(node, tested, len(data[1]) if data else None)
+            fact = verdict(target, node.op_type, opset=opset, **facts) if tested else None
+            if fact is not None and fact.status in _STATUS:
+                reason = _PROBED.sub("", fact.reason).strip() or fact.status
+                yield Finding.of(_STATUS[fact.status], node.op_type, [target], reason, origin)
                 break
 
 
-def given_up(result: LoweringResult, target: str, origins: Origins) -> Iterator[Finding]:
-    """Samplings for which the target's own operator was refused, with the reason."""
+def gathered(result: LoweringResult, target: str, origins: Origins) -> Iterator[Finding]:
+    """Yield a finding for each sampling lowered to gathers, with the reason why the target's operator was refused."""
     for applied in result.applied:
-        if applied.op in _GATHERS and "gather" in applied.lowering:
-            why = "; ".join(dict.fromkeys(applied.refused.values())) or "no native operator"
-            yield Finding.of("slow", applied.op, [target], f"{_GATHERS[applied.op]}: {why}", _origin(applied, origins))
+        if applied.op in _GATHERED and "gather" in applied.lowering:
+            reason = "; ".join(dict.fromkeys(applied.refused.values())) or "no native operator"
+            origin = origin_of(applied.node, origins)
+            yield Finding.of("slow", applied.op, [target], f"sampled by gathers: {reason}", origin)
 
 
-def left(recognised: Recognised, targets: tuple[str, ...], origins: Origins) -> Iterator[Finding]:
-    """Windows that stay unfolded, with recognition's reason: they take a copy of the map for each tap of the window."""
+def unrecognised(recognised: Recognised, targets: tuple[str, ...], origins: Origins) -> Iterator[Finding]:
+    """Yield a finding for each window that is not recognised; it copies the map for each tap of the window."""
     operators = {node.name: node.op_type for node in recognised.model.graph.node}
     for entry in recognised.refused:
         reason = f"not recognised as local attention, so windows are copied: {entry.reason}"
@@ -77,21 +75,17 @@ def left(recognised: Recognised, targets: tuple[str, ...], origins: Origins) -> 
         yield Finding.of("left", operator, targets, reason, origin_of(entry.node, origins))
 
 
-def _origin(applied: Applied, origins: Origins) -> Any:
-    return origin_of(applied.node, origins)
-
-
 def _types(model: onnx.ModelProto) -> dict[str, tuple[int, list[Any]]]:
     graph = model.graph
-    found = {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in graph.initializer}
+    types = {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in graph.initializer}
     for value in (*graph.input, *graph.output, *graph.value_info):
         tensor = value.type.tensor_type
-        found[value.name] = (tensor.elem_type, list(tensor.shape.dim))
-    return found
+        types[value.name] = (tensor.elem_type, list(tensor.shape.dim))
+    return types
 
 
-def _facts(node: onnx.NodeProto, model: onnx.ModelProto, dtype: str, rank: int | None) -> Mapping[str, Fact]:
-    """The facts of a node that rows of the matrix name, besides those that only say which case was measured."""
+def _facts(node: onnx.NodeProto, dtype: str, rank: int | None) -> Mapping[str, Fact]:
+    """Return the properties of a node by which the matrix distinguishes its rows."""
     values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
     def text(name: str, default: str) -> str:

@@ -1,4 +1,4 @@
-"""What the TensorRT that is installed here makes of each node: its parser needs no GPU, and says which nodes it refuses and why."""
+"""Ask the parser of the installed TensorRT which nodes it refuses, and why. It needs no GPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .finding import Finding
 
 
 def installed_flavour() -> Flavour | None:
-    """The TensorRT that engines would be built with here; None where there is none."""
+    """Return the TensorRT that would build engines here; None if none is installed."""
     try:
         return find_flavour("auto")
     except InputError:
@@ -26,7 +26,7 @@ def installed_flavour() -> Flavour | None:
 
 
 def refused(model: onnx.ModelProto, flavour: Flavour, origins: Origins) -> Iterator[Finding]:
-    """A finding for each node that the parser refuses."""
+    """Yield a finding for each node that the parser refuses."""
     trt = flavour.module
     logger, collector = logger_of(trt)
     target = engine_target(flavour.name, flavour.version[0])
@@ -37,15 +37,14 @@ def refused(model: onnx.ModelProto, flavour: Flavour, origins: Origins) -> Itera
         parser = trt.OnnxParser(network, logger)
         with TemporaryDirectory() as folder:
             path, *_ = save_model(model, Path(folder) / "model.onnx")
-            fine = parser.supports_model_v2(path.read_bytes(), str(path))
-        errors = [] if fine else [parser.get_error(i) for i in range(parser.num_errors)]
+            supported = parser.supports_model_v2(path.read_bytes(), str(path))
+        errors = [] if supported else [parser.get_error(i) for i in range(parser.num_errors)]
         for error in errors:
             text = clean(error.desc().removeprefix(f"Invalid Node - {error.node_name()}\n")).removeprefix(
                 "Assertion failed: "
             )
             reason = "the operator is not supported" if error.desc() == "false" else text
-            said = f"{flavour.title}: {reason}"
-            yield Finding.of(
-                "cannot", error.node_operator() or "model", [target], said, origin_of(error.node_name(), origins)
-            )
+            origin = origin_of(error.node_name(), origins)
+            operator = error.node_operator() or "model"
+            yield Finding.of("cannot", operator, [target], f"{flavour.title}: {reason}", origin)
         del errors, parser, network, builder

@@ -1,4 +1,4 @@
-"""The whole scan: capture, list the blockers, lower for each target, look up the matrix and ask the parser."""
+"""Scan a model: capture, list the blockers, lower for each target, look up the matrix and ask the parser."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ..stages.models import capture, models
 from ..stages.stage_model import RecognisedModel
 from ..targets import engine_target, resolve, target_names, target_of
 from .finding import Finding, together
-from .graph import given_up, left, measured
+from .graph import gathered, measured, unrecognised
 from .parser import installed_flavour, refused
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found. ``recognised``: local attention by description and count; ``nodes`` is 0 where the model cannot be exported."""
+    """The result. ``recognised``: the count of each local attention; ``nodes`` is 0 if the model cannot be exported."""
 
     name: str
     inputs: tuple[TensorSpec, ...]
@@ -39,11 +39,11 @@ class Scan:
 
     @property
     def runs(self) -> bool:
-        """Whether every target that was asked for runs the model."""
-        return not any(one.status in ("cannot", "wrong") for one in self.findings)
+        """Whether every requested target runs the model."""
+        return not any(finding.status in ("cannot", "wrong") for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dictionary."""
+        """Return a plain dictionary."""
         return {
             "name": self.name,
             "inputs": [spec.to_json() for spec in self.inputs],
@@ -51,7 +51,7 @@ class Scan:
             "nodes": self.nodes,
             "recognised": self.recognised,
             "runs": self.runs,
-            "findings": [one.to_json() for one in self.findings],
+            "findings": [finding.to_json() for finding in self.findings],
             "notes": list(self.notes),
         }
 
@@ -93,18 +93,18 @@ def _blocked(source: Source, seed: int) -> Iterator[Finding]:
 
 def _findings(captured: CapturedModel, recognised: Recognised, targets: tuple[str, ...]) -> Iterator[Finding]:
     origins = captured.captured.origins
-    yield from left(recognised, targets, origins)
+    yield from unrecognised(recognised, targets, origins)
     flavour = installed_flavour()
     for target in targets:
         result = lower(recognised.model, (target,), prefer=target)
-        yield from given_up(result, target, origins)
-        asked = [*measured(result.model, target, origins)]
-        yield from asked
+        yield from gathered(result, target, origins)
+        matrix = [*measured(result.model, target, origins)]
+        yield from matrix
         if flavour is not None and target == engine_target(flavour.name, flavour.version[0]):
-            known = {one.operator for one in asked if one.status == "cannot"}
-            for one in refused(result.model, flavour, origins):
-                if one.operator not in known and not (known and one.operator == "model"):
-                    yield one
+            known = {finding.operator for finding in matrix if finding.status == "cannot"}
+            for finding in refused(result.model, flavour, origins):
+                if finding.operator not in known and not (known and finding.operator == "model"):
+                    yield finding
         if not target_of(target).gpu and target_of(target).providers:
             try:
                 open_model(result.model).close()

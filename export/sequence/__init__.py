@@ -1,4 +1,4 @@
-"""Encoder-decoder networks: encoder and decoder step in one bundle, each by the ordinary stages, held together by real decodes."""
+"""Encoder-decoder networks: export encoder and decoder step into one bundle, and verify whole decodes."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Parity of a sequence model: whole decodes, token for token.
+"""Verify whole decodes of a sequence model, token by token.
 
-The truth is a greedy decode by the ORIGINAL in FP64. Every exported form decodes freely, fed its own tokens and states. Where
-a row first differs, the truth must have had a tie: its best and second log-probability nearer than 2 x factor x the largest
-error that PyTorch's log-probabilities have at that precision, fed the truth's tokens. (Two log-probabilities can change places
-only where both errors together reach their distance.) After that place a row is another sentence and proves nothing.
+The reference is a greedy decode by the original in FP64. Every exported variant decodes with its own tokens and states. At the
+first difference of a row the reference must have a tie: its best two log-probabilities are closer than 2 x factor x the largest
+error of PyTorch's log-probabilities at that precision for the reference's tokens. (Two log-probabilities can swap only if both
+errors together reach their distance.) After a tie the rest of the row is another sentence and is not compared.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from .network import SequencePlan
 from .original import OriginalSession, original_of, sources
 
 ROWS = 24
-"""Random sources per length."""
+"""Random sources of each length."""
 MOST_SAMPLES = 256
-"""Real sources that are decoded, in FP64 too."""
+"""Samples that are decoded at most."""
 BEAM = 4
 BEAM_ROWS = 16
-"""Width of the beam search that is held to the truth's, and rows of it."""
+"""Width and rows of the beam search that is compared with the reference."""
 
 
 @dataclass
 class Decodes:
-    """What was found. ``failures`` is empty where every row agrees, ties aside."""
+    """The result of the comparison. ``failures`` is empty if all rows agree, except for ties."""
 
     facts: DecodeRecord
     golden: list[GoldenCase]
@@ -57,38 +57,40 @@ def verify_decodes(
     seed: int,
     reporter: Reporter,
 ) -> Decodes:
-    """Decode with the original and with every form that both parts have run in; see the module's text.
+    """Decode with the original and with every variant that both parts have; see the docstring of this module.
 
-    Failures are collected, not raised. Raises StageError where the original itself cannot be evaluated.
+    Failures are in the result, not raised. Raises StageError if the original cannot be evaluated.
     """
     spec, rows = batches(dict(parts))
     originals = {name: original_of(part) for name, part in plan.parts.items()}
     feeds = _feeds(spec, plan.facts.padding, samples, seed)
     facts = replace(plan.facts, sources="samples" if samples is not None else "random")
-    truth = _Truth(_original(plan, originals, "float64", facts, parts), feeds, facts)
+    reference = _Reference(_original(plan, originals, "float64", facts, parts), feeds, facts)
     records: list[DecodeAgreement] = []
     failures: list[str] = []
-    own: dict[Precision, float] = {}
-    forms = list(_forms(parts))
-    for number, (stage, files, precision) in enumerate(forms):
-        reporter.progress(number / len(forms), stage)
-        if precision not in own:
-            own[precision] = truth.torch_error(_original(plan, originals, precision, facts, parts), precision)
-        record = DecodeAgreement(stage, files, precision, 1, 0, 0, 0, 0, 0, own[precision], factor, True)
+    torch_errors: dict[Precision, float] = {}
+    variants = list(_variants(parts))
+    for number, (stage, files, precision) in enumerate(variants):
+        reporter.progress(number / len(variants), stage)
+        if precision not in torch_errors:
+            torch_errors[precision] = reference.torch_error(
+                _original(plan, originals, precision, facts, parts), precision
+            )
+        record = DecodeAgreement(stage, files, precision, 1, 0, 0, 0, 0, 0, torch_errors[precision], factor, True)
         with ExitStack() as stack:
             decoder, _ = open_form(parts, facts, record, stack, reporter.note)
-            found = [truth.compare(decoder, 2 * factor * own[precision])]
+            agreements = [reference.compare(decoder, 2 * factor * torch_errors[precision])]
             if precision == "float32" and rows.max >= BEAM:
-                found.append(truth.compare_beams(decoder, 2 * factor * own[precision]))
-        for width, agreement in zip((1, BEAM), found, strict=False):
+                agreements.append(reference.compare_beams(decoder, 2 * factor * torch_errors[precision]))
+        for width, agreement in zip((1, BEAM), agreements, strict=False):
             records.append(_filled(record, width, agreement))
             if agreement.wrong:
                 failures.append(_failure(stage, width, agreement))
-    return Decodes(replace(facts, parity=tuple(records)), truth.golden(), failures)
+    return Decodes(replace(facts, parity=tuple(records)), reference.golden(), failures)
 
 
 def _feeds(spec: TensorSpec, padding: int, samples: Samples | None, seed: int) -> dict[str, np.ndarray]:
-    """The sources to decode, by the name of the case: the user's, or random ones of every length of the profile."""
+    """Return the sources to decode by case: the samples, or random sources of the profile's min, opt and max length."""
     if samples is not None:
         return {"samples": samples.arrays[spec.name][:MOST_SAMPLES]}
     axis = spec.axes[1]
@@ -107,19 +109,20 @@ def _original(
     return SequenceDecoder(encoder, step, facts, *batches(parts))
 
 
-def _forms(parts: Mapping[str, StoredBundle]) -> Iterator[tuple[str, dict[str, str], Precision]]:
-    """Stage, files and precision of every form in which both parts were verified."""
+def _variants(parts: Mapping[str, StoredBundle]) -> Iterator[tuple[str, dict[str, str], Precision]]:
+    """Yield stage, files and precision of every variant in which both parts are verified."""
     by_stage: list[dict[str, ParityRecord]] = [{r.stage: r for r in part.manifest.parity} for part in parts.values()]
     for stage, record in by_stage[0].items():
-        if all(stage in own for own in by_stage):
+        if all(stage in records for records in by_stage):
             folders = [part.path.name for part in parts.values()]
             files = {
-                name: f"{folder}/{own[stage].file}" for name, folder, own in zip(parts, folders, by_stage, strict=True)
+                name: f"{folder}/{records[stage].file}"
+                for name, folder, records in zip(parts, folders, by_stage, strict=True)
             }
-            yield stage, files, record.precision  # type: ignore[misc]  # one of truth.Precision, written by verify
+            yield stage, files, record.precision  # type: ignore[misc]  # one of Precision, written by verify
 
 
-class _Truth:
+class _Reference:
     """The decodes of the original in FP64."""
 
     def __init__(self, decoder: SequenceDecoder, feeds: Mapping[str, np.ndarray], facts: DecodeRecord) -> None:
@@ -129,7 +132,7 @@ class _Truth:
         self._beams: list[list[Hypothesis]] | None = None
 
     def _measure(self, name: str) -> np.ndarray:
-        """How far the best token of each place lies ahead of the second, (N, limit); infinite after the end."""
+        """Return the margin of the best token over the second at each place, (N, limit); infinite after the end."""
         tokens = self._tokens[name]
         margins = np.full(tokens.shape, np.inf)
         for rows, place, scores in self._decoder.forced(self._feeds[name], tokens):
@@ -140,21 +143,21 @@ class _Truth:
         return margins
 
     def torch_error(self, decoder: SequenceDecoder, precision: str) -> float:
-        """The largest error of ``decoder``'s log-probabilities, fed the truth's tokens; at least one rounding of the precision."""
+        """Return the largest error of ``decoder``'s log-probabilities for the reference's tokens, at least one rounding."""
         largest = most = 0.0
         for name, source in self._feeds.items():
             tokens = self._tokens[name]
             count = lengths(tokens, self._facts.end)
             pairs = zip(self._decoder.forced(source, tokens), decoder.forced(source, tokens), strict=True)
-            for (rows, place, true), (_, _, scores) in pairs:
-                lives = place < count[rows]
-                if lives.any():
-                    largest = max(largest, float(np.abs(true - scores)[lives].max()))
-                    most = max(most, float(np.abs(true[lives]).max()))
+            for (rows, place, expected), (_, _, scores) in pairs:
+                active = place < count[rows]
+                if active.any():
+                    largest = max(largest, float(np.abs(expected - scores)[active].max()))
+                    most = max(most, float(np.abs(expected[active]).max()))
         return max(largest, rounding_floor(precision, most))
 
     def compare(self, decoder: SequenceDecoder, tie: float) -> Agreement:
-        """Greedy decodes by ``decoder`` beside these."""
+        """Compare greedy decodes by ``decoder`` with the reference."""
         end, limit = self._facts.end, self._facts.limit
         return joined(
             [
@@ -164,18 +167,18 @@ class _Truth:
         )
 
     def compare_beams(self, decoder: SequenceDecoder, tie: float) -> Agreement:
-        """The best hypotheses of a beam search by ``decoder`` beside the truth's; a row whose search was close anywhere is a tie."""
+        """Compare the best hypotheses of a beam search. A row is a tie if any choice of its search is close."""
         source = next(iter(self._feeds.values()))[:BEAM_ROWS]
         if self._beams is None:
             self._beams = self._decoder.beam_search(source, width=BEAM)
         end, limit = self._facts.end, self._facts.limit
-        true = as_rows([found[0] for found in self._beams], end, limit)
-        got = as_rows([found[0] for found in decoder.beam_search(source, width=BEAM)], end, limit)
-        closest = np.array([found[0].closest for found in self._beams])
-        return agree(true, got, np.broadcast_to(closest[:, None], true.shape), end=end, tie=tie)
+        expected = as_rows([hypotheses[0] for hypotheses in self._beams], end, limit)
+        tokens = as_rows([hypotheses[0] for hypotheses in decoder.beam_search(source, width=BEAM)], end, limit)
+        closest = np.array([hypotheses[0].closest for hypotheses in self._beams])
+        return agree(expected, tokens, np.broadcast_to(closest[:, None], expected.shape), end=end, tie=tie)
 
     def golden(self) -> list[GoldenCase]:
-        """What the bundle keeps."""
+        """Return the golden cases of the bundle."""
         name = self._decoder.source.name
         return [
             GoldenCase(case, {name: source}, {TOKENS: self._tokens[case], MARGINS: self._margins[case]})
@@ -183,30 +186,30 @@ class _Truth:
         ]
 
 
-def _filled(record: DecodeAgreement, width: int, found: Agreement) -> DecodeAgreement:
+def _filled(record: DecodeAgreement, width: int, agreement: Agreement) -> DecodeAgreement:
     return replace(
-        record, width=width, rows=found.rows, equal_rows=found.equal_rows, tokens=found.tokens,
-        equal_tokens=found.equal_tokens, ties=found.ties, passed=not found.wrong,
+        record, width=width, rows=agreement.rows, equal_rows=agreement.equal_rows, tokens=agreement.tokens,
+        equal_tokens=agreement.equal_tokens, ties=agreement.ties, passed=not agreement.wrong,
     )  # fmt: skip
 
 
-def _failure(stage: str, width: int, found: Agreement) -> str:
-    how = "greedily" if width == 1 else f"by a beam of {width}"
-    row, place = found.wrong[0]
+def _failure(stage: str, width: int, agreement: Agreement) -> str:
+    search = "greedy decoding" if width == 1 else f"a beam search of width {width}"
+    row, place = agreement.wrong[0]
     return (
-        f"decoded {how}, {len(found.wrong)} of {found.rows} rows of {stage} differ from the original's where it had no tie "
+        f"{stage}, {search}: {len(agreement.wrong)} of {agreement.rows} rows differ from the original's without a tie "
         f"(the first at token {place} of row {row})"
     )
 
 
 def summary(records: Sequence[DecodeAgreement]) -> str:
-    """One line for the stage: the form whose greedy decodes agree least."""
+    """Return one line about the variant whose greedy decodes agree least."""
     greedy = [record for record in records if record.width == 1]
     if not greedy:
         return "nothing was decoded"
     worst = min(greedy, key=lambda r: r.equal_tokens / max(r.tokens, 1))
     ties = f", {worst.ties} ties" if worst.ties else ""
     return (
-        f"{len(greedy)} forms; the least alike, {worst.stage}: {worst.equal_rows} of {worst.rows} rows and "
-        f"{worst.equal_tokens} of {worst.tokens} tokens the original's{ties}"
+        f"{len(greedy)} variants; the worst is {worst.stage}: {worst.equal_rows} of {worst.rows} rows and "
+        f"{worst.equal_tokens} of {worst.tokens} tokens equal the original's{ties}"
     )

@@ -1,4 +1,4 @@
-"""Which modules are encoder-decoder networks, and what their two parts take: asked before anything is traced."""
+"""Detect encoder-decoder networks and split them into two parts, before tracing."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ..source import ModuleSource, Source
 
 ENCODER, STEP = "encoder", "step"
 LIMIT = 64
-"""Tokens of a decode where neither the network nor its inputs say how many."""
+"""Default limit of tokens, if neither the network nor its inputs have one."""
 _MEMBERS = ("memory_names", "state_names", "bounds", "encode", "step")
 
 
 class Sequence2Sequence(Protocol):
-    """What makes a module an encoder-decoder network, whoever wrote it: see ``models/seq2seq.py``.
+    """The members of an encoder-decoder network; see ``models/seq2seq.py``.
 
-    A module may also have ``longest`` (tokens that it holds at the most), ``start_token``, ``end_token`` and
-    ``padding_token``, which are 1, 2 and 0 elsewhere.
+    Optional members are ``longest`` (the largest number of tokens), ``start_token`` (default 1), ``end_token`` (2) and
+    ``padding_token`` (0).
     """
 
     memory_names: tuple[str, ...]
@@ -33,22 +33,22 @@ class Sequence2Sequence(Protocol):
     bounds: Mapping[str, int]
 
     def encode(self, source: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Source tokens (N, S) -> memory and first state."""
+        """Map source tokens (N, S) to memory and first state."""
 
     def step(self, token: torch.Tensor, *encoded: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The last token (N,), memory and state -> logits (N, V), attention (N, S), and the next state."""
+        """Map the last token (N,), memory and state to logits (N, V), attention (N, S) and the next state."""
 
 
 @dataclass(frozen=True)
 class SequencePlan:
-    """The two parts as sources for the ordinary stages, and how a loop drives them."""
+    """The two parts as sources for the stages, and the record of the decode loop."""
 
     parts: dict[str, ModuleSource]
     facts: DecodeRecord
 
 
 def is_sequence(source: Source) -> bool:
-    """Whether the module that was loaded has the members of an encoder-decoder network."""
+    """Return whether the loaded module has the members of an encoder-decoder network."""
     if not isinstance(source, ModuleSource):
         return False
     module = source.module
@@ -56,20 +56,20 @@ def is_sequence(source: Source) -> bool:
 
 
 def check_sequence_options(options: ExportOptions, split: bool) -> None:
-    """Raise InputError for options that only encoder and step have, where the export is one graph."""
-    given = {"--limit": options.limit is not None, "--beam-width": options.beam_width != 1}
-    if not split and any(given.values()):
-        option = next(name for name, there in given.items() if there)
+    """Raise InputError for decode options if the export is one graph."""
+    decode_options = {"--limit": options.limit is not None, "--beam-width": options.beam_width != 1}
+    if not split and any(decode_options.values()):
+        option = next(name for name, is_set in decode_options.items() if is_set)
         raise InputError(
-            f"{option} is about decoding with encoder and step, and this export is one graph",
-            "leave it out" if not options.whole else "leave it out, or leave out --whole",
+            f"{option} is for decoding with encoder and step, but this export is one graph",
+            f"omit {option}" if not options.whole else f"omit {option}, or omit --whole",
         )
 
 
 def check_lengths(source: Source) -> None:
-    """Hold the inputs' lengths to what the network holds, where it says so (``longest``).
+    """Raise InputError if an input is longer than the network's ``longest``.
 
-    Raises InputError, before anything is traced: an embedding of places fails deep inside, and at the largest size only.
+    Without this check a positional embedding fails while tracing, and only at the largest size.
     """
     longest = getattr(source.module, "longest", None) if isinstance(source, ModuleSource) else None
     if not isinstance(longest, int) or isinstance(longest, bool):
@@ -79,34 +79,34 @@ def check_lengths(source: Source) -> None:
         remedies = [
             f"--dynamic {spec.name}:1=1:{min(spec.axes[1].opt, longest)}:{longest}"
             if spec.axes[1].dynamic
-            else f"--input {spec.name} of {longest} tokens at the most"
+            else f"--input {spec.name} of at most {longest} tokens"
             for spec in long
         ]
         raise InputError(
-            f"input {long[0].name!r} may have {long[0].axes[1].max} tokens and {source.name} holds {longest}",
-            f"give {' '.join(remedies)}",
+            f"input {long[0].name!r} may have {long[0].axes[1].max} tokens, but {source.name} supports {longest}",
+            f"pass {' '.join(remedies)}",
         )
 
 
 def plan_of(source: ModuleSource, options: ExportOptions) -> SequencePlan:
-    """Split a network. Raises InputError for options and inputs that do not fit it, and for a module that is none after all."""
+    """Split a network. Raises InputError for options and inputs that do not fit it, and if splitting fails."""
     network: Any = source.module
     if not source.inputs or len(source.inputs[0].axes) != 2 or "int" not in source.inputs[0].dtype:
         raise InputError(
-            f"{source.name} is an encoder-decoder network and its first input is no source of tokens (N, S)",
-            "give --input source=1xLENGTH:int64:0..VOCABULARY, or --whole for one graph",
+            f"{source.name} is an encoder-decoder network, but its first input is not a source of tokens (N, S)",
+            "pass --input source=1xLENGTH:int64:0..VOCABULARY, or --whole for one graph",
         )
     if options.outputs:
         raise InputError(
-            f"--output {options.outputs[0]} names an output of one graph, and {source.name} becomes encoder and step",
-            "leave it out, or add --whole",
+            f"--output {options.outputs[0]} names an output of one graph, but {source.name} becomes encoder and step",
+            "omit --output, or add --whole",
         )
     try:
-        found = parts(network, source.inputs[0].to_json())
+        halves = parts(network, source.inputs[0].to_json())
     except Exception as error:  # a foreign module may fail in any way
         raise InputError(
             f"{source.name} cannot be split into encoder and step: {first_line(error)}",
-            "see docs/sequences.md for what encode and step give, or add --whole for one graph",
+            "see docs/sequences.md for the results of encode and step, or add --whole for one graph",
         ) from error
     facts = DecodeRecord(
         start=getattr(network, "start_token", START),
@@ -117,7 +117,7 @@ def plan_of(source: ModuleSource, options: ExportOptions) -> SequencePlan:
         state={name: f"{NEXT}{name}" for name in network.state_names},
     )
     sources: dict[str, ModuleSource] = {}
-    for name, part in zip((ENCODER, STEP), found, strict=True):
+    for name, part in zip((ENCODER, STEP), halves, strict=True):
         specs = tuple(TensorSpec.from_json(spec) for spec in part.inputs)
         if name == STEP:
             specs = _widened(specs, options.beam_width)
@@ -125,27 +125,27 @@ def plan_of(source: ModuleSource, options: ExportOptions) -> SequencePlan:
     return SequencePlan(sources, facts)
 
 
-def _limit(source: ModuleSource, wanted: int | None) -> int:
-    """Tokens per row: what is asked for, else what the target's axis says, never more than the network holds."""
+def _limit(source: ModuleSource, limit: int | None) -> int:
+    """Return ``limit``, else the target's largest length, at most the network's ``longest``."""
     longest = getattr(source.module, "longest", None)
-    if wanted is not None:
-        if longest is not None and wanted > longest:
+    if limit is not None:
+        if longest is not None and limit > longest:
             raise InputError(
-                f"--limit {wanted} is above {longest}, the most tokens that {source.name} holds", "give a lower one"
+                f"--limit {limit} is above {longest}, the most tokens that {source.name} supports", "pass a lower limit"
             )
-        return wanted
+        return limit
     target = source.inputs[1].axes[1].max if len(source.inputs) > 1 and len(source.inputs[1].axes) == 2 else LIMIT
     return min(target, longest) if longest is not None else target
 
 
 def _widened(specs: tuple[TensorSpec, ...], width: int) -> tuple[TensorSpec, ...]:
-    """The step's inputs with a batch of ``width`` rows for each that the encoder takes at its most."""
+    """Multiply the largest batch of the step's inputs by the width of the beam."""
     batch = specs[0].axes[0]
     if width == 1:
         return specs
     if not batch.dynamic:
         raise InputError(
-            f"--beam-width {width} needs a batch that is free, and this one is {batch.opt}", "leave out --static"
+            f"--beam-width {width} needs a dynamic batch, but the batch is fixed at {batch.opt}", "omit --static"
         )
     wide = Axis(batch.min, batch.opt, batch.max * width, batch.symbol)
     return tuple(replace(spec, axes=(wide, *spec.axes[1:])) for spec in specs)

@@ -1,4 +1,4 @@
-"""The original network as a pair of sessions, at any precision: what decodes are held to, and what PyTorch's error is taken from."""
+"""The original network as sessions of any precision: the reference of decodes, and PyTorch's error."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..source import ModuleSource
 
 
 class OriginalSession:
-    """One part in PyTorch behind the session protocol.
+    """One part in PyTorch as a session.
 
-    Below FP64, floats leave it as FP32, which is what exported models give: a state crosses that border at every step.
+    Below FP64, outputs are FP32, as those of exported models: a state is converted at every step.
     """
 
     def __init__(self, original: TorchOriginal, part: ModuleSource, precision: Precision) -> None:
@@ -24,14 +24,14 @@ class OriginalSession:
         self.output_names: tuple[str, ...] = tuple(part.outputs)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name. Raises StageError where the network cannot be evaluated at that precision."""
+        """Return the outputs by name. Raises StageError if the network cannot be evaluated at this precision."""
         outputs = self._original.run(feeds, self._precision)
         if self._precision == "float64":
             return outputs
         return {name: a.astype(np.float32) if a.dtype.kind == "f" else a for name, a in outputs.items()}
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing."""
 
     def __enter__(self) -> OriginalSession:
         return self
@@ -41,19 +41,19 @@ class OriginalSession:
 
 
 def original_of(part: ModuleSource) -> TorchOriginal:
-    """The part as the measure of everything. One serves all precisions, so that the FP64 copy is made once."""
+    """Return the reference model of a part. It serves all precisions, so the FP64 copy is made once."""
     return TorchOriginal(part.module, [spec.name for spec in part.inputs], part.outputs)
 
 
 def sources(spec: TensorSpec, padding: int, rows: int, length: int, seed: int) -> np.ndarray:
-    """Seeded sources (rows, length): random tokens, other than padding, of random lengths, padded behind."""
+    """Return seeded sources (rows, length): random tokens of random lengths, padded at the end."""
     generator = np.random.default_rng(seed)
     low = int(spec.low or 0)
     high = int(spec.high) if spec.high is not None else low + 2
-    words = [token for token in range(low, min(high, low + 1_000_000)) if token != padding] or [low]
-    drawn = generator.choice(np.array(words), (rows, length))
+    vocabulary = [token for token in range(low, min(high, low + 1_000_000)) if token != padding] or [low]
+    tokens = generator.choice(np.array(vocabulary), (rows, length))
     counts = generator.integers(1, length + 1, rows)
-    counts[0] = length  # one, at least, without padding
+    counts[0] = length  # at least one row without padding
     if low <= padding < high:
-        drawn[np.arange(length) >= counts[:, None]] = padding
-    return np.asarray(drawn.astype(spec.numpy_dtype))
+        tokens[np.arange(length) >= counts[:, None]] = padding
+    return np.asarray(tokens.astype(spec.numpy_dtype))

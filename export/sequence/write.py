@@ -1,4 +1,4 @@
-"""One bundle of encoder and step: each a whole bundle in its folder, made by the ordinary stages, then decodes of both together."""
+"""Write one bundle of encoder and step: each is a complete bundle in its folder; decodes verify both together."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .decodes import summary, verify_decodes
 from .network import ENCODER, plan_of
 
 
-class _Named:
-    """A reporter for one part: its stages and notes carry the part's name."""
+class _PartReporter:
+    """A reporter that adds the name of the part to stages and notes."""
 
     def __init__(self, reporter: Reporter, part: str) -> None:
         self._reporter, self._part = reporter, part
@@ -42,35 +42,35 @@ class _Named:
 
 @dataclass(frozen=True)
 class WrittenSequence(Written):
-    """What was written, with the manifest of each part."""
+    """The result of writing the bundle, with the manifest of each part."""
 
     parts: dict[str, Manifest]
 
 
 def export_sequence(job: Job, source: Source, samples: Samples | None, folder: BundleFolder) -> WrittenSequence:
-    """Write encoder and step of ``source``'s network, and verify whole decodes with them.
+    """Write encoder and step of ``source``, and verify whole decodes.
 
-    ``samples`` are those of the encoder's input. Failed gates are in the result, not raised. Raises InputError and
+    ``samples`` are inputs of the encoder. Failed gates are in the result, not raised. Raises InputError and
     StageError as the stages do.
     """
-    assert isinstance(source, ModuleSource)  # is_sequence says so
+    assert isinstance(source, ModuleSource)  # by is_sequence
     plan = plan_of(source, job.options)
     options = replace(job.options, attention=False)
     if job.options.attention:
         job.note(
-            "the step gives its attention over the source as the output 'attention': --outputs attention adds nothing"
+            "the step already outputs its attention over the source as 'attention': --outputs attention adds nothing"
         )
     failures: list[str] = []
     parts: dict[str, StoredBundle] = {}
     ran: dict[str, GoldenOutputs] = {}
     for name, part in plan.parts.items():
-        reporter = _Named(job.reporter, name)
+        reporter = _PartReporter(job.reporter, name)
         inner = Job(options, reporter, Stages(reporter), job.flavour)
         path = folder.path / name
         path.mkdir()
-        own = BundleFolder(path, f"part {name}")
-        written = export_source(inner, part, samples if name == ENCODER else None, own)
-        parts[name] = own.seal(written.manifest)
+        part_folder = BundleFolder(path, f"part {name}")
+        written = export_source(inner, part, samples if name == ENCODER else None, part_folder)
+        parts[name] = part_folder.seal(written.manifest)
         for shown in written.ran.values():
             ran[name] = shown
         for file in (MANIFEST, *parts[name].manifest.files):

@@ -1,1 +1,1 @@
-"""The pipeline: every stage from a loaded model to the files of a bundle."""
+"""The stages of an export, from a loaded model to the files of a bundle."""

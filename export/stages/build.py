@@ -83,9 +83,9 @@ def write(built: BuiltModels, folder: BundleFolder) -> None:
 
 
 def _save(model: onnx.ModelProto, folder: BundleFolder, file: str, role: str) -> None:
-    path, *beside = save_model(model, folder.path / file)
+    path, *data_files = save_model(model, folder.path / file)
     folder.add(path.name, role)
-    for data in beside:
+    for data in data_files:
         folder.add(data.name, "weights")
 
 

@@ -11,7 +11,7 @@ from ..progress import Reporter, Stages
 
 @dataclass
 class Job:
-    """One export under way: what was asked for, the stages so far, and what the user should know of them."""
+    """One export in progress: its options, the finished stages, and the notes for the manifest."""
 
     options: ExportOptions
     reporter: Reporter
@@ -21,10 +21,10 @@ class Job:
 
     @classmethod
     def of(cls, options: ExportOptions, reporter: Reporter, flavour: Flavour | None) -> Job:
-        """A job with nothing done."""
+        """Return a job without finished stages."""
         return cls(options, reporter, Stages(reporter), flavour)
 
     def note(self, text: str) -> None:
-        """Keep a fact for the manifest, and tell it."""
+        """Add a note to the manifest and report it."""
         self.notes.append(text)
         self.reporter.note(text)

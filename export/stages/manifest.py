@@ -116,13 +116,13 @@ def base(source: Source, runs: Sequence[StageRun], notes: Sequence[str]) -> Mani
 
 
 def gpu_section() -> Gpu | None:
-    """The GPU of this machine; None without one."""
+    """Return the GPU of this machine; None without one."""
     gpu = cuda_device()
     return Gpu(*gpu) if gpu is not None else None
 
 
 def _operators(model: onnx.ModelProto) -> dict[str, int]:
-    """The number of nodes of each operator, the most frequent first."""
+    """Return the number of nodes of each operator, the most frequent first."""
     return dict(Counter(node.op_type for node in model.graph.node).most_common())
 
 
@@ -133,11 +133,11 @@ def _file(step: LoweredModel) -> str:
 def rewrites(
     applied: Sequence[Applied], recognised: Recognised, file: str, origins: Origins
 ) -> Iterator[RewriteRecord]:
-    """One record for each domain operator in the model ``file``, with its module and source line."""
-    found = {entry.node: entry for entry in recognised.found}
+    """Yield one record for each domain operator in the model ``file``, with its module and source line."""
+    attention = {entry.node: entry for entry in recognised.found}
     refused = {entry.node: {Stage.RECOGNISE.value: entry.reason} for entry in recognised.refused}
     for item in applied:
-        entry = found.get(item.node)
+        entry = attention.get(item.node)
         # The operator that recognising inserts is named after one of the nodes that it replaces.
         names = (item.node, *(entry.consumed if entry is not None else ()))
         origin = next((o for o in (origin_of(name, origins) for name in names) if o is not None), None)
@@ -157,7 +157,7 @@ def rewrites(
 
 
 def _graph_rewrites(step: StageModel, origins: Origins) -> Iterator[GraphRewriteRecord]:
-    """One record for each rewrite that a stage before lowering applied or refused."""
+    """Yield one record for each rewrite that a stage before lowering applied or refused."""
     results = [(entry.rule, entry.node, True, entry.detail) for entry in step.applied]
     results += [(entry.rule, entry.node, False, entry.reason) for entry in step.refused]
     for rule, node, applied, text in results:
@@ -167,7 +167,7 @@ def _graph_rewrites(step: StageModel, origins: Origins) -> Iterator[GraphRewrite
 
 
 def precision(result: PrecisionResult, origins: Origins, report: SearchReport | None = None) -> PrecisionSection:
-    """The nodes that stay FP32, each with its module and reason, and the search that chose them."""
+    """Return the nodes that stay FP32, each with its module and reason, and the search that chose them."""
     kept = []
     for decision in result.decisions:
         origin = origin_of(decision.node, origins)
@@ -185,7 +185,7 @@ def precision(result: PrecisionResult, origins: Origins, report: SearchReport | 
 
 
 def _samples(job: Job, samples: Samples | None) -> SamplesRecord | None:
-    """The samples that the models are verified on; only the file's name, without a path of this machine."""
+    """Return the record of the samples, with the name of the file but without its path."""
     path = job.options.samples
     if samples is None or path is None:
         return None

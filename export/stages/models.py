@@ -30,9 +30,11 @@ def capture(job: Job, source: Source) -> CapturedModel:
         captured = enter(source, options.outputs, options.seed, job.reporter, attention=options.attention)
         for text in captured.captured.notes:
             job.note(text)
-        kept = ", ".join(f"{count} {op}" for op, count in captured.captured.kept.items())
-        how = "raised" if source.kind == "onnx" else "kept whole"
-        stage.detail = f"{len(captured.captured.model.graph.node)} nodes" + (f", {how}: {kept}" if kept else "")
+        operators = ", ".join(f"{count} {op}" for op, count in captured.captured.kept.items())
+        verb = "raised" if source.kind == "onnx" else "kept whole"
+        stage.detail = f"{len(captured.captured.model.graph.node)} nodes" + (
+            f", {verb}: {operators}" if operators else ""
+        )
     return captured
 
 
@@ -82,5 +84,5 @@ def models(job: Job, captured: CapturedModel, task: str | None, samples: Samples
 
 
 def _without_model(captured: CapturedModel) -> CapturedModel:
-    """The same without the graph, so that the graph can be freed."""
+    """Drop the graph, so that it can be freed."""
     return replace(captured, captured=replace(captured.captured, model=onnx.ModelProto()))

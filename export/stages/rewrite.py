@@ -28,9 +28,9 @@ from ..simplify import Simplified, simplify
 from ..targets import DEFAULT_CPU, DEFAULT_GPU, engine_target, resolve, target_names, timeable_targets
 from .stage_model import RecognisedModel, StageModel
 
-_BY_MACHINE = {form.op for form in LOWERINGS if form.gpu_cost is not None}
-"""The operators whose forms a CPU and a GPU order differently."""
-_EXACT_OPS = {form.op for form in EXACT}
+_BY_MACHINE = {lowering.op for lowering in LOWERINGS if lowering.gpu_cost is not None}
+"""The operators whose fastest lowering differs between a CPU and a GPU."""
+_EXACT_OPS = {lowering.op for lowering in EXACT}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Plan:
         if target is not None:
             names = resolve(target)
             if len(names) > 1:
-                raise InputError(f"--target {target} is {len(names)} targets", f"name one: {', '.join(names)}")
+                raise InputError(f"--target {target} is {len(names)} targets", f"pass one of {', '.join(names)}")
             return cls(names[0], typed)
         return cls(engine if engine is not None and typed is None else DEFAULT_CPU, typed)
 
@@ -56,10 +56,8 @@ class Plan:
 def rewrite_stages(stages: Stages, model: onnx.ModelProto, captured: Captured | None = None) -> Iterator[StageModel]:
     """Yield the models of simplify, raise and recognise. ``model`` is not changed.
 
-    If ``captured`` was raised during capture, the raise stage only reports it.
-
-    If nothing is recognised, raised windows go back to what they were: as windows they would hold all taps at once. Each
-    of these rewrites is then reported as refused.
+    If ``captured`` was raised during capture, the raise stage only reports it. If no attention is recognised, the raised
+    windows are undone, since a window holds all taps at once, and their rewrites are reported as refused.
     """
     with stages.run(Stage.SIMPLIFY) as stage:
         simplified = simplify(model)
@@ -67,11 +65,11 @@ def rewrite_stages(stages: Stages, model: onnx.ModelProto, captured: Captured | 
     del model
     yield _step(Stage.SIMPLIFY, simplified)
     with stages.run(Stage.RAISE) as stage:
-        once = captured is not None and captured.raised is not None
-        raised = Raised(simplified.model) if once else raise_windows(simplified.model)
+        already_raised = captured is not None and captured.raised is not None
+        raised = Raised(simplified.model) if already_raised else raise_windows(simplified.model)
         recognised = recognise(raised.model) if raised.applied else None
         if recognised is not None and not recognised.found:
-            raised = Raised(simplified.model, {}, (), (*raised.refused, *(_undone(one) for one in raised.applied)))
+            raised = Raised(simplified.model, {}, (), (*raised.refused, *map(_undone, raised.applied)))
             recognised = None
         step = _step(Stage.RAISE, raised)
         if captured is not None and captured.raised is not None:
@@ -83,8 +81,8 @@ def rewrite_stages(stages: Stages, model: onnx.ModelProto, captured: Captured | 
     with stages.run(Stage.RECOGNISE) as stage:
         recognised = recognised or recognise(raised.model)
         counts = Counter(entry.description for entry in recognised.found)
-        found = ", ".join(f"{count} {text}" for text, count in counts.items()) or "no local attention found"
-        stage.detail = found + (f"; {len(recognised.refused)} windows not recognised" if recognised.refused else "")
+        attention = ", ".join(f"{count} {text}" for text, count in counts.items()) or "no local attention found"
+        stage.detail = attention + (f"; {len(recognised.refused)} windows not recognised" if recognised.refused else "")
     del raised
     yield RecognisedModel(Stage.RECOGNISE, recognised.model, changed=bool(recognised.found), recognised=recognised)
 
@@ -94,18 +92,18 @@ def _step(stage: Stage, result: Simplified | Raised) -> StageModel:
 
 
 def _undone(rewrite: Rewrite) -> Refusal:
-    return Refusal(rewrite.rule, rewrite.node, "no local attention is recognised behind its windows")
+    return Refusal(rewrite.rule, rewrite.node, "no local attention is recognised on its windows")
 
 
 def _counted(applied: Sequence[Rewrite], refused: Sequence[Refusal]) -> str:
-    """``2 einsum_letters, 1 masked_writes; 1 refused``."""
+    """Return a summary such as ``2 einsum_letters, 1 masked_writes; 1 refused``."""
     counts = Counter(rewrite.rule for rewrite in applied)
     text = ", ".join(f"{count} {rule}" for rule, count in counts.items()) or "nothing to rewrite"
     return text + (f"; {len(refused)} refused" if refused else "")
 
 
 def find_windows(model: onnx.ModelProto) -> Recognised:
-    """Simplify, raise and recognise without a report; the last result."""
+    """Simplify, raise and recognise without a report."""
     *_, last = rewrite_stages(Stages(Silent()), model)
     assert isinstance(last, RecognisedModel)
     return last.recognised
@@ -114,34 +112,34 @@ def find_windows(model: onnx.ModelProto) -> Recognised:
 def lower_for(
     recognised: Recognised, plan: Plan, inputs: Sequence[TensorSpec], tune: bool, reporter: Reporter
 ) -> tuple[LoweringResult, LoweringResult | None]:
-    """The FP32 model, and what the FP16 model is made of: the same result where both want the same forms.
+    """Return the FP32 model and the FP32 source of the typed model: one result if both use the same lowerings.
 
-    With ``tune``, forms are timed for the targets that can be timed here. Raises InputError where none can.
+    With ``tune``, lowerings are timed for the targets that this machine can time. Raises InputError if it can time none.
     """
     timeable = [name for name in (plan.fp32_target, plan.typed_target) if name in timeable_targets()]
     if tune and not timeable:
         raise InputError(
-            f"--tune cannot time forms for {plan.fp32_target}",
-            f"give --target {' or '.join(timeable_targets())}, or leave it out",
+            f"--tune cannot time lowerings for {plan.fp32_target}",
+            f"pass --target {' or '.join(timeable_targets())}, or omit --tune",
         )
 
-    # Shapes matter where there is a choice; shape inference of a large model takes its time.
-    chosen = recognised.found or any(node.op_type in _EXACT_OPS for node in recognised.model.graph.node)
-    shapes = opt_shapes(recognised.model, inputs) if tune or chosen else {}
+    # Shapes matter only if there is a choice, and shape inference of a large model is slow.
+    has_choice = recognised.found or any(node.op_type in _EXACT_OPS for node in recognised.model.graph.node)
+    shapes = opt_shapes(recognised.model, inputs) if tune or has_choice else {}
 
-    def made(prefer: str, forms: Collection[Lowering]) -> LoweringResult:
+    def lower_to(prefer: str, lowerings: Collection[Lowering]) -> LoweringResult:
         measure = None
         if tune and prefer in timeable_targets():
             measure = Tuner(shapes, prefer, reporter).times
         elif tune:
-            reporter.note(f"--tune does not time {prefer}: its forms are chosen by estimate")
-        return lower(recognised.model, target_names(), forms, prefer=prefer, measure=measure, shapes=shapes)
+            reporter.note(f"--tune does not time {prefer}: its lowerings are chosen by estimate")
+        return lower(recognised.model, target_names(), lowerings, prefer=prefer, measure=measure, shapes=shapes)
 
-    full = made(plan.fp32_target, (*LOWERINGS, *EXACT))
+    fp32 = lower_to(plan.fp32_target, (*LOWERINGS, *EXACT))
     if plan.typed_target is None:
-        return full, None
+        return fp32, None
     differs = any(
         applied.op in _EXACT_OPS or (plan.typed_target != plan.fp32_target and applied.op in _BY_MACHINE)
-        for applied in full.applied
+        for applied in fp32.applied
     )
-    return full, made(plan.typed_target, LOWERINGS) if differs else full
+    return fp32, lower_to(plan.typed_target, LOWERINGS) if differs else fp32

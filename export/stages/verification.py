@@ -52,21 +52,21 @@ def verify_models(
     """
     options, original, inputs = job.options, built.captured.original, built.captured.inputs
     with job.stages.run(Stage.VERIFY) as stage, ExitStack() as stack:
-        forms = []
-        for form in _forms(job, built, engines, folder.path):
-            stack.callback(form.session.close)
-            forms.append(form)
+        variants = []
+        for variant in _variants(job, built, engines, folder.path):
+            stack.callback(variant.session.close)
+            variants.append(variant)
         cases = build_cases(inputs, fitting(samples, inputs), options.seed, draws(built.outputs))
         maps = frozenset(entry.output for entry in built.captured.attention)
         stages = built.models
         criteria = Criteria(tuple(built.outputs), task, options.gate, maps)
-        verification = verify(original, forms, cases, criteria, job.reporter, stages)
+        verification = verify(original, variants, cases, criteria, job.reporter, stages)
         for text in original.notes:
             job.note(text)
         worst = max((record.gate.ratio for record in verification.records), default=0.0)
         stage.detail = f"{len(cases)} cases, worst ratio {worst:.2f}"
-        ran = run_golden(verification.golden, ((form.stage, form.session) for form in forms))
-        stack.close()  # each session holds the weights once or twice, and the next step opens models, too
+        ran = run_golden(verification.golden, ((variant.stage, variant.session) for variant in variants))
+        stack.close()  # each session holds the weights once or twice, and the next step opens more models
         feeds = inspection_case(cases).feeds
         inside = compare_modules(stages, original, feeds, f"emulated-{options.model_type}")
         keep_sampled(folder, image_input(feeds), inside.sampled)
@@ -75,21 +75,21 @@ def verify_models(
     return VerifiedModels(verification, tuple(inside.errors), ran)
 
 
-def _forms(job: Job, built: BuiltModels, engines: Sequence[EngineRecord], folder: Path) -> Iterator[Variant]:
+def _variants(job: Job, built: BuiltModels, engines: Sequence[EngineRecord], folder: Path) -> Iterator[Variant]:
     """Open each model and engine that this machine can run."""
     model_type = job.options.model_type
     dtypes = {spec.name: spec.dtype for spec in built.outputs}
 
-    def form(stage: str, file: str, kind: str, backend: str, step: Stage | None) -> Variant:
+    def variant(stage: str, file: str, kind: str, backend: str, step: Stage | None) -> Variant:
         return Variant(stage, file, PRECISION[kind], open_session(folder / file, backend, dtypes, spin=False), step)
 
-    yield form("onnx-fp32", FP32, "fp32", "onnxruntime", Stage.LOWER)
+    yield variant("onnx-fp32", FP32, "fp32", "onnxruntime", Stage.LOWER)
     if model_type == "fp16":  # ONNX Runtime's CPU provider has no BF16 operators
-        yield form("onnx-fp16", TYPED[model_type], model_type, "onnxruntime", None)
+        yield variant("onnx-fp16", TYPED[model_type], model_type, "onnxruntime", None)
     if model_type in TYPED:
-        yield form(f"emulated-{model_type}", TYPED[model_type], model_type, "emulated", Stage.TYPED)
+        yield variant(f"emulated-{model_type}", TYPED[model_type], model_type, "emulated", Stage.TYPED)
     for engine in engines:
         if cuda_device() is None:
-            job.note(f"{engine.file} was not run: no GPU is here; attnexport check runs it where one is")
+            job.note(f"{engine.file} was not run: no GPU found; attnexport check runs it on a machine with a GPU")
             continue
-        yield form(f"engine-{engine.precision}", engine.file, engine.precision, engine.flavour, Stage.ENGINE)
+        yield variant(f"engine-{engine.precision}", engine.file, engine.precision, engine.flavour, Stage.ENGINE)

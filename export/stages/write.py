@@ -1,4 +1,4 @@
-"""From a loaded model to the files of a bundle: build, write, engines, verify, describe."""
+"""Export one loaded model: build, write, engines, verify, describe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manifest.json``: everything that a bundle says about itself (schema version 5; version 4 is read, too)."""
+"""``manifest.json``: the description of a bundle (schema version 5; version 4 can be read)."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ class Manifest:
 
         Raises BundleError for another format or version, and for the first field that is missing, unknown or of a wrong kind.
         """
-        name = value.get("format") if isinstance(value, dict) else None
-        if name != FORMAT:
-            raise BundleError(f"the manifest has format {name!r} and not {FORMAT!r}", "give a bundle of attnexport")
+        kind = value.get("format") if isinstance(value, dict) else None
+        if kind != FORMAT:
+            raise BundleError(f"the manifest has format {kind!r} and not {FORMAT!r}", "pass a bundle of attnexport")
         if type(value.get("schema")) is not int or value["schema"] not in READABLE:
             versions = " and ".join(map(str, READABLE))
             raise BundleError(
@@ -98,7 +98,7 @@ class Manifest:
 
     @classmethod
     def loads(cls, text: str) -> Manifest:
-        """Read the text of a ``manifest.json``. Raises BundleError for bad JSON, and as :meth:`from_json` does."""
+        """Parse the text of a ``manifest.json``. Raises BundleError for invalid JSON, and as :meth:`from_json` does."""
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:

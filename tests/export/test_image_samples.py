@@ -56,7 +56,7 @@ def test_images_are_cases_and_the_manifest_has_their_scale(folder: Path) -> None
 @pytest.mark.parametrize(
     ("mean", "with_folder", "problem"),
     [
-        ("0.5", False, "--image-mean and --image-std belong to --samples"),
+        ("0.5", False, "--image-mean and --image-std require --samples"),
         ("0.5,0.5", True, "--image-mean has 2 numbers for 3 channels"),
         ("grey", True, "--image-mean 'grey' is not a list of numbers"),
     ],

@@ -130,7 +130,9 @@ def test_the_engine_is_replaced_and_all_else_stays(make: Make) -> None:
         "the weights are random",
         f"engines rebuilt: {new} by TensorRT-RTX {rtx.__version__}",
     )
-    assert "the new engines were not run: no GPU is here; attnexport check runs them where one is" in said.notes
+    assert (
+        "the new engines were not run: no GPU found; attnexport check runs them on a machine with a GPU" in said.notes
+    )
     assert done.checked is None
     assert {row.stage: row.verdict for row in check(path).rows}["engine-fp16"] == "not run"
     assert [p.name for p in path.parent.iterdir()] == ["net.attn"], "nothing is left beside it"
@@ -228,7 +230,7 @@ def test_the_parts_of_a_bundle_are_rebuilt_each(tmp_path: Path) -> None:
         part.verify_files()
         assert [e.version for e in part.manifest.engines] == [rtx.__version__]
     assert bundle.manifest.decode is not None
-    assert bundle.manifest.decode.parity == (kept,), "decodes by the old engines prove nothing of the new"
+    assert bundle.manifest.decode.parity == (kept,), "decodes with the old engines do not apply to the new ones"
     assert {record.role for file, record in bundle.manifest.files.items() if "/" in file} == {"part"}
 
 
@@ -253,7 +255,7 @@ def test_check_rebuilds_what_was_made_for_elsewhere(make: Make, monkeypatch: pyt
     path, built = make(), []
     monkeypatch.setattr(module, "rebuild", lambda path, **options: built.append(path))
     monkeypatch.setattr("attnexport.runtime.open.engine_fit.cuda_device", lambda: None)
-    with pytest.raises(MissingBackendError, match="no GPU is here to build engines for"):
+    with pytest.raises(MissingBackendError, match="no GPU found to build engines for"):
         rebuild_foreign(path, Silent())
     monkeypatch.setattr("attnexport.runtime.open.engine_fit.cuda_device", lambda: ("NVIDIA L4", "8.9"))
     said = Silent()
@@ -268,7 +270,7 @@ def test_an_engine_that_fits_is_not_rebuilt(make: Make, monkeypatch: pytest.Monk
     said = Silent()
     path = make((replace(OLD, version=rtx.__version__, compute_capability="8.9"),))
     assert rebuild_foreign(path, said) is None
-    assert said.notes[0].startswith("nothing is rebuilt: every engine was made for ")
+    assert said.notes[0].startswith("no engine rebuilt: every engine is for ")
 
 
 @no_gpu
@@ -352,7 +354,7 @@ def test_an_engine_for_any_gpu_leaves_turing_out_so_there_it_is_built_for_it(
     said = Silent()
     (engine,) = rebuild(make(), trt="rtx", options=EngineOptions(compute_capabilities=asked), reporter=said).engines
     assert engine.compute_capability == built
-    assert bool([note for note in said.notes if "would leave" in note]) is (built == "7.5")
+    assert bool([note for note in said.notes if "would not run on" in note]) is (built == "7.5")
 
 
 @no_gpu

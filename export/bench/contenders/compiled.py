@@ -1,4 +1,4 @@
-"""torch.compile with inductor's defaults, compiled for each set of sizes by itself: the form that is quickest."""
+"""torch.compile with inductor's defaults, compiled separately for each set of sizes, which is fastest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class CompiledRunner:
-    """The module, compiled anew for the sizes of each call."""
+    """The module, compiled for the sizes of each call."""
 
     notes: tuple[str, ...] = ()
 
@@ -21,7 +21,7 @@ class CompiledRunner:
         self._module = site.module
 
     def call(self, feeds: Feeds) -> Call:
-        """Compile and run once. Raises what inductor raises, a missing C++ compiler for one."""
+        """Compile and run once. Raises inductor's errors, for example without a C++ compiler."""
         import torch
 
         from ...quiet import quiet
@@ -33,7 +33,7 @@ class CompiledRunner:
         return call
 
     def close(self) -> None:
-        """Forget the code."""
+        """Free the compiled code."""
         import torch
 
         torch.compiler.reset()

@@ -1,4 +1,4 @@
-"""What every contender is: a name, why it may not be able to run, and how it is opened."""
+"""The interface of a contender."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Feeds = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Call:
-    """A contender bound to one set of inputs, which are where it computes (on the GPU's memory for a GPU).
+    """A contender bound to one set of inputs, in the memory of its device.
 
-    ``run`` is what is timed: on the CPU it returns when the result is there, on a GPU it puts its work on the site's
-    stream. ``outputs`` runs once and gives the result as host arrays by name.
+    ``run`` is timed: on the CPU it returns when the result is available, on a GPU it adds its work to the site's stream.
+    ``outputs`` runs once and returns the outputs by name, in host memory.
     """
 
     run: Callable[[], object]
@@ -27,40 +27,40 @@ class Call:
 
 
 class Runner(Protocol):
-    """An opened contender. ``notes``: what a reader of its times should know."""
+    """An opened contender. ``notes``: facts that change the meaning of its times."""
 
     notes: tuple[str, ...]
 
     def call(self, feeds: Feeds) -> Call:
-        """Bind inputs; whatever is made for a shape alone, as code by torch.compile, is made here."""
+        """Bind inputs, and do the work for their shapes, such as compiling."""
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Free its resources."""
 
 
 def nothing(_: Site, __: Sequence[Feeds]) -> None:
-    """A contender that needs no files of its own."""
+    """Prepare a contender that needs no files."""
 
 
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "int8", "fp8": "float8"}
-"""What outputs are held to, by a model's or an engine's form."""
+"""The precision of the limit on the outputs, by type of a model or an engine."""
 
 
-def in_form(form: str) -> Callable[[Site], str]:
-    """The precision of a contender of one form."""
-    return lambda _: PRECISIONS[form]
+def fixed_precision(model_type: str) -> Callable[[Site], str]:
+    """Return the precision of a contender with one type at every site."""
+    return lambda _: PRECISIONS[model_type]
 
 
-IN_FP32 = in_form("fp32")
+FP32 = fixed_precision("fp32")
 
 
 @dataclass(frozen=True)
 class Contender:
     """One way to run the model.
 
-    ``absent`` gives the reason why it cannot run at a site, None where it can. ``prepare`` writes what it needs for these
-    inputs into the subject's folder, once, before any process opens it. ``common``: it is named among the absent even if
-    nobody asked for it. ``precision``: what its outputs are held to. ``runs_module``: a process that runs it makes the original anew.
+    ``absent`` returns the reason why it cannot run at a site, None if it can. ``prepare`` writes its files for these inputs
+    into the model's folder, once, before any process opens it. ``common``: it is reported as absent even if it was not
+    named. ``precision``: the precision of the limit on its outputs. ``runs_module``: it needs the original in its process.
     """
 
     name: str
@@ -68,22 +68,22 @@ class Contender:
     absent: Callable[[Site], str | None]
     open: Callable[[Site], Runner]
     prepare: Callable[[Site, Sequence[Feeds]], None] = nothing
-    precision: Callable[[Site], str] = IN_FP32
+    precision: Callable[[Site], str] = FP32
     common: bool = True
     runs_module: bool = False
 
 
 def needs_original(site: Site) -> str | None:
-    """Why there is no PyTorch module, None where there is one."""
+    """Return why there is no PyTorch module, None if there is one."""
     if site.model.original is None:
         return site.model.missing
     if site.model.original.graph is not None:
-        return "the model came as an ONNX graph, and there is no PyTorch module"
+        return "the model is an ONNX graph without a PyTorch module"
     return None
 
 
 def installed(package: str, remedy: str) -> str | None:
-    """Why a package cannot be used, None where it is installed."""
+    """Return why a package cannot be used, None if it is installed."""
     import importlib.util
 
     return None if importlib.util.find_spec(package) is not None else f"{package} is not installed: {remedy}"

@@ -1,4 +1,4 @@
-"""PyTorch itself, operator by operator."""
+"""PyTorch, operator by operator."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def torch_call(site: Site, function: Callable[..., Any], feeds: Feeds) -> Call:
-    """The module, or what takes its arguments, on copies of the inputs: without autograd, on the site's stream where it has one."""
+    """Bind ``function``, which takes the module's arguments, to copies of the inputs; it runs without autograd."""
     import torch
 
     from ...forward.call import arrange
     from ...forward.outputs import flatten
 
     inputs = [spec.name for spec in site.model.inputs]
-    given = [torch.tensor(feeds[name], device=site.device) for name in inputs]
-    args, kwargs = arrange(site.module, inputs, given)
+    tensors = [torch.tensor(feeds[name], device=site.device) for name in inputs]
+    args, kwargs = arrange(site.module, inputs, tensors)
     names = [spec.name for spec in site.model.outputs]
 
     def on_cpu() -> Any:
@@ -36,16 +36,16 @@ def torch_call(site: Site, function: Callable[..., Any], feeds: Feeds) -> Call:
     run = on_cuda if site.device == "cuda" else on_cpu
 
     def outputs() -> dict[str, np.ndarray]:
-        found = flatten(run())
+        tensors = flatten(run())
         if site.device == "cuda":
             site.cuda.synchronize()
-        return {name: tensor.cpu().numpy() for name, tensor in zip(names, found, strict=True)}
+        return {name: tensor.cpu().numpy() for name, tensor in zip(names, tensors, strict=True)}
 
     return Call(run, outputs)
 
 
 class EagerRunner:
-    """The module as it is."""
+    """The unchanged module."""
 
     notes: tuple[str, ...] = ()
 
@@ -54,11 +54,11 @@ class EagerRunner:
         self._module = site.module
 
     def call(self, feeds: Feeds) -> Call:
-        """The module on these inputs."""
+        """Bind the module to the inputs."""
         return torch_call(self._site, self._module, feeds)
 
     def close(self) -> None:
-        """The module is the site's."""
+        """Do nothing: the site owns the module."""
 
 
 def _open(site: Site) -> Runner:

@@ -1,4 +1,4 @@
-"""A graph on ONNX Runtime's CUDA provider, its inputs and outputs in the GPU's memory, computing on the site's stream."""
+"""A graph on ONNX Runtime's CUDA provider, on the site's stream, with inputs and outputs in GPU memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class BoundRunner:
-    """A session whose inputs and outputs lie on ``device``. Nodes that CUDA does not know run on the CPU, and are noted.
+    """A session with inputs and outputs on ``device``. Nodes that CUDA does not support run on the CPU, with a note.
 
-    Raises StageError where the session cannot be made or its first provider did not start.
+    Raises StageError if the session cannot be created or its first provider does not start.
     """
 
     def __init__(self, path: Path, site: Site, device: str, providers: list[tuple[str, dict[str, str]]]) -> None:
@@ -31,25 +31,25 @@ class BoundRunner:
         options.add_session_config_entry(*RECORD)
         try:
             self._session: Any = ort.InferenceSession(str(path), options, providers=providers)
-        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise StageError("onnxruntime", f"{path.name} cannot be loaded: {first_line(error)}") from error
         first = providers[0][0]
         if first not in self._session.get_providers():
-            raise StageError("onnxruntime", f"{first} did not start", "attnexport doctor says what it lacks")
+            raise StageError("onnxruntime", f"{first} did not start", "run attnexport doctor to see what is missing")
         placement = Placement.of(self._session)
-        left = placement.on_cpu() if placement is not None and first != CPU else ""
-        self.notes: tuple[str, ...] = (left,) if left else ()
+        on_cpu = placement.on_cpu() if placement is not None and first != CPU else ""
+        self.notes: tuple[str, ...] = (on_cpu,) if on_cpu else ()
         self._ort, self._device = ort, device
         self._types = {value.name: value.type for value in self._session.get_inputs()}
         self._names = [value.name for value in self._session.get_outputs()]
-        self._wanted = {spec.name: spec.numpy_dtype for spec in site.model.outputs}
+        self._dtypes = {spec.name: spec.numpy_dtype for spec in site.model.outputs}
 
     def call(self, feeds: Feeds) -> Call:
-        """Put the inputs on the device; outputs are allocated there in every run."""
+        """Copy the inputs to the device; every run allocates the outputs there."""
         binding = self._session.io_binding()
         for name, array in feeds.items():
-            given = array.astype(np.float16) if self._types[name] == "tensor(float16)" else array
-            binding.bind_ortvalue_input(name, self._ort.OrtValue.ortvalue_from_numpy(given, self._device, 0))
+            value = array.astype(np.float16) if self._types[name] == "tensor(float16)" else array
+            binding.bind_ortvalue_input(name, self._ort.OrtValue.ortvalue_from_numpy(value, self._device, 0))
         for name in self._names:
             binding.bind_output(name, self._device)
 
@@ -58,8 +58,8 @@ class BoundRunner:
 
         def outputs() -> dict[str, np.ndarray]:
             run()
-            found = dict(zip(self._names, binding.copy_outputs_to_cpu(), strict=True))
-            return {name: found[name].astype(dtype, copy=False) for name, dtype in self._wanted.items()}
+            arrays = dict(zip(self._names, binding.copy_outputs_to_cpu(), strict=True))
+            return {name: arrays[name].astype(dtype, copy=False) for name, dtype in self._dtypes.items()}
 
         return Call(run, outputs)
 
@@ -69,6 +69,6 @@ class BoundRunner:
 
 
 def open_on_cuda(path: Path, site: Site) -> BoundRunner:
-    """The graph on the site's stream, without TF32, its convolutions chosen by trying them all."""
+    """Open the graph on the site's stream, without TF32, with an exhaustive search for convolutions."""
     cuda = {"use_tf32": "0", "user_compute_stream": str(site.cuda.stream), "cudnn_conv_algo_search": "EXHAUSTIVE"}
     return BoundRunner(path, site, "cuda", [(CUDA, cuda), (CPU, {})])

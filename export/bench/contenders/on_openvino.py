@@ -1,4 +1,4 @@
-"""The bundle's FP32 model on OpenVINO's CPU plugin, compiled for each set of sizes by itself."""
+"""The bundle's FP32 model on OpenVINO's CPU plugin, compiled separately for each set of sizes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class OpenVinoRunner:
-    """The read model; a call compiles it for its sizes, in FP32 (on some processors the default is BF16)."""
+    """The model; each call compiles it for its sizes, in FP32 (the default of some processors is BF16)."""
 
     notes: tuple[str, ...] = ()
 
@@ -28,22 +28,22 @@ class OpenVinoRunner:
         self._names = [spec.name for spec in site.model.outputs]
 
     def call(self, feeds: Feeds) -> Call:
-        """Compile and bind. Raises StageError with OpenVINO's words for an operator that it does not know."""
+        """Compile and bind. Raises StageError with OpenVINO's message for an unsupported operator."""
         try:
             model = self._core.read_model(str(self._path))
             model.reshape({name: list(array.shape) for name, array in feeds.items()})
             compiled = self._core.compile_model(model, "CPU", self._config)
         except RuntimeError as error:
             raise StageError("openvino", first_line(error)) from error
-        request, given = compiled.create_infer_request(), dict(feeds)
-        found = {name: compiled.output(name) for name in self._names}
+        request, inputs = compiled.create_infer_request(), dict(feeds)
+        ports = {name: compiled.output(name) for name in self._names}
 
         def run() -> Any:
-            return request.infer(given, share_inputs=True, share_outputs=True)
+            return request.infer(inputs, share_inputs=True, share_outputs=True)
 
         def outputs() -> dict[str, Any]:
             result = run()
-            return {name: result[port].copy() for name, port in found.items()}
+            return {name: result[port].copy() for name, port in ports.items()}
 
         return Call(run, outputs)
 

@@ -1,4 +1,4 @@
-"""A graph on ONNX Runtime: what every contender that is an ONNX file has in common."""
+"""A graph on ONNX Runtime, for every contender that is an ONNX file."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 class OrtRunner:
-    """A session on the CPU provider, taking and giving the types of the bundle."""
+    """A session on the CPU provider with the input and output types of the bundle."""
 
     notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, site: Site) -> None:
         self._session = OrtSession(path, threads=site.threads)
-        wanted = {spec.name: spec.dtype for spec in site.model.outputs}
-        given = {spec.name: spec.dtype for spec in site.model.inputs}
-        same = self._session.input_dtypes == given and wanted.items() <= self._session.output_dtypes.items()
-        self._runs = self._session if same else CastSession(self._session, self._session.input_dtypes, wanted)
-        self._names = tuple(wanted)
+        outputs = {spec.name: spec.dtype for spec in site.model.outputs}
+        inputs = {spec.name: spec.dtype for spec in site.model.inputs}
+        same = self._session.input_dtypes == inputs and outputs.items() <= self._session.output_dtypes.items()
+        self._runs = self._session if same else CastSession(self._session, self._session.input_dtypes, outputs)
+        self._names = tuple(outputs)
 
     def call(self, feeds: Feeds) -> Call:
-        """A run of the session; attention maps that the graph gives beside the outputs are left out."""
+        """Bind the session to the inputs, without the graph's attention maps."""
         run = self._runs.run
         return Call(lambda: run(feeds), lambda: {name: run(feeds)[name] for name in self._names})
 
@@ -37,7 +37,7 @@ class OrtRunner:
 
 
 def open_graph(path: Path, site: Site) -> Runner:
-    """The graph on the site's device. Raises MissingBackendError and StageError as the session does."""
+    """Open the graph on the site's device. Raises MissingBackendError and StageError as the session does."""
     if site.device == "cuda":
         from .on_cuda import open_on_cuda
 
@@ -46,7 +46,7 @@ def open_graph(path: Path, site: Site) -> Runner:
 
 
 def provider_absent(site: Site) -> str | None:
-    """Why ONNX Runtime cannot run on the site's device, None where it can."""
+    """Return why ONNX Runtime cannot run on the site's device, None if it can."""
     try:
         import onnxruntime
     except ImportError as error:

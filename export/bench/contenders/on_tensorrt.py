@@ -1,7 +1,7 @@
-"""The bundle's TensorRT engine, its inputs and outputs in the GPU's memory, computing on the site's stream.
+"""The bundle's TensorRT engine on the site's stream, with inputs and outputs in GPU memory.
 
-``attnexport.open`` runs an engine for a caller, with copies, buffers and streams of its own; what is timed here is the engine alone.
-Whether its FP32 layers may use TF32 was settled when it was built, and attnexport builds engines without.
+``attnexport.open`` runs an engine with its own copies, buffers and streams; this contender times only the engine. Whether FP32
+layers may use TF32 is fixed when the engine is built; attnexport builds engines without TF32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class TensorRtRunner:
-    """A loaded engine with one execution context, in its first profile. Raises StageError where TensorRT refuses it."""
+    """A loaded engine with one execution context, in its first profile. Raises StageError if TensorRT rejects it."""
 
     def __init__(self, record: EngineRecord, site: Site) -> None:
         bundle = StoredBundle.open(site.model.bundle)
@@ -41,25 +41,25 @@ class TensorRtRunner:
             raise StageError("tensorrt", f"{record.file} cannot be loaded: {self._log.first()}")
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         self._types = {name: np.dtype(module.nptype(self._engine.get_tensor_dtype(name))) for name in names}
-        self._wanted = {spec.name: spec.numpy_dtype for spec in site.model.outputs}
-        self._held: list[int] = []
+        self._dtypes = {spec.name: spec.numpy_dtype for spec in site.model.outputs}
+        self._addresses: list[int] = []
 
     def call(self, feeds: Feeds) -> Call:
-        """Bind inputs and outputs, which takes the former call's memory back. Raises StageError for shapes out of the profile."""
+        """Bind inputs and outputs and free the previous call's memory. Raises StageError for shapes outside the profile."""
         self._free()
         context = self._site.cuda
         context.make_current()
         for name, array in feeds.items():
-            given = np.ascontiguousarray(array.astype(self._types[name], copy=False))
-            if not self._execution.set_input_shape(name, given.shape):
+            value = np.ascontiguousarray(array.astype(self._types[name], copy=False))
+            if not self._execution.set_input_shape(name, value.shape):
                 raise StageError(
-                    "tensorrt", f"{self._name} does not take {name!r} of shape {given.shape}: {self._log.first()}"
+                    "tensorrt", f"{self._name} does not take {name!r} of shape {value.shape}: {self._log.first()}"
                 )
-            context.upload(self._bound(name, given.nbytes), given)
-        found: dict[str, tuple[np.ndarray, int]] = {}
+            context.upload(self._bound(name, value.nbytes), value)
+        results: dict[str, tuple[np.ndarray, int]] = {}
         for name in self._types.keys() - feeds.keys():
             array = np.empty(tuple(self._execution.get_tensor_shape(name)), self._types[name])
-            found[name] = array, self._bound(name, array.nbytes)
+            results[name] = array, self._bound(name, array.nbytes)
         context.synchronize()
 
         def run() -> None:
@@ -69,9 +69,9 @@ class TensorRtRunner:
         def outputs() -> dict[str, np.ndarray]:
             run()
             context.synchronize()
-            for array, address in found.values():
+            for array, address in results.values():
                 context.download(array, address)
-            return {name: found[name][0].astype(dtype) for name, dtype in self._wanted.items()}
+            return {name: results[name][0].astype(dtype) for name, dtype in self._dtypes.items()}
 
         return Call(run, outputs)
 
@@ -82,13 +82,13 @@ class TensorRtRunner:
 
     def _bound(self, name: str, size: int) -> int:
         address = self._site.cuda.allocate(size)
-        self._held.append(address)
+        self._addresses.append(address)
         self._execution.set_tensor_address(name, address)
         return address
 
     def _free(self) -> None:
-        while self._held:
-            self._site.cuda.free(self._held.pop())
+        while self._addresses:
+            self._site.cuda.free(self._addresses.pop())
 
 
 def _record(site: Site) -> EngineRecord | None:
@@ -102,13 +102,13 @@ def _precision(site: Site) -> str:
 
 def _absent(site: Site) -> str | None:
     if site.device != "cuda":
-        return "there is no GPU here" if cuda_device() is None else "the device is the CPU"
-    record, here = _record(site), Here.look()
+        return "no GPU found" if cuda_device() is None else "the device is the CPU"
+    record, gpu = _record(site), Here.look()
     if record is None:
         return "the bundle has no engine: export it with --trt"
     try:
-        if here is not None:
-            check_fit(site.model.bundle, record, StoredBundle.open(site.model.bundle).manifest.gpu, here)
+        if gpu is not None:
+            check_fit(site.model.bundle, record, StoredBundle.open(site.model.bundle).manifest.gpu, gpu)
     except AttnexportError as error:
         return f"{error.problem}; {error.remedy}"
     return None

@@ -1,4 +1,4 @@
-"""What a user gets without attnexport: torch.onnx.export(dynamo=True) with its defaults, on ONNX Runtime; of an ONNX file, the file."""
+"""The export without attnexport: torch.onnx.export(dynamo=True) with its defaults, or the original ONNX file, on ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ FILE = "plain.onnx"
 
 
 class FixedRunner:
-    """Where torch.onnx fixes the sizes that should be free: an export for the sizes of each call."""
+    """One export for the sizes of each call, for a model whose dynamic axes torch.onnx cannot keep."""
 
-    notes: tuple[str, ...] = ("torch.onnx fixes the free sizes: exported anew for each",)
+    notes: tuple[str, ...] = ("torch.onnx fixes the dynamic axes: exported separately for each size",)
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._open: list[Runner] = []
 
     def call(self, feeds: Feeds) -> Call:
-        """Export for these sizes, once, and open that."""
+        """Export for these sizes, once, and open the export."""
         path = _fixed(self._site, feeds)
         if not path.exists():
-            _export(self._site, path, feeds, free=False)
+            _export(self._site, path, feeds, dynamic=False)
         self.close()
         self._open.append(open_graph(path, self._site))
         return self._open[-1].call(feeds)
@@ -52,7 +52,7 @@ def _fixed(site: Site, feeds: Feeds) -> Path:
 
 
 def _prepare(site: Site, points: Sequence[Feeds]) -> None:
-    """Export with the model's free axes, and where torch.onnx cannot, once for each point's sizes."""
+    """Export with dynamic axes; if torch.onnx cannot, export once for the sizes of each point."""
     from ....runtime.inputs.feeds import random_feeds
     from ...capture.tracing.trace import trace_sizes
 
@@ -61,14 +61,14 @@ def _prepare(site: Site, points: Sequence[Feeds]) -> None:
         return
     inputs = site.model.inputs
     try:
-        _export(site, site.model.folder / FILE, random_feeds(inputs, trace_sizes(inputs)), free=True)
+        _export(site, site.model.folder / FILE, random_feeds(inputs, trace_sizes(inputs)), dynamic=True)
     except StageError:
         for feeds in points:
-            _export(site, _fixed(site, feeds), feeds, free=False)
+            _export(site, _fixed(site, feeds), feeds, dynamic=False)
 
 
-def _export(site: Site, path: Path, feeds: Feeds, *, free: bool) -> None:
-    """Raises StageError with what torch.onnx says."""
+def _export(site: Site, path: Path, feeds: Feeds, *, dynamic: bool) -> None:
+    """Export the module. Raises StageError with the message of torch.onnx."""
     import torch
 
     from ...forward.call import arrange, by_argument
@@ -78,10 +78,10 @@ def _export(site: Site, path: Path, feeds: Feeds, *, free: bool) -> None:
     names = [spec.name for spec in inputs]
     module = site.module.cpu()
     shapes: Any = None
-    if free and any(axis.dynamic for spec in inputs for axis in spec.axes):
-        dynamic = torch.export.Dim.DYNAMIC
-        marks = [{i: dynamic for i, axis in enumerate(spec.axes) if axis.dynamic} for spec in inputs]
-        script = isinstance(module, torch.jit.ScriptModule)  # has no signature to go by
+    if dynamic and any(axis.dynamic for spec in inputs for axis in spec.axes):
+        axis_type = torch.export.Dim.DYNAMIC
+        marks = [{i: axis_type for i, axis in enumerate(spec.axes) if axis.dynamic} for spec in inputs]
+        script = isinstance(module, torch.jit.ScriptModule)  # has no signature
         shapes = tuple(marks) if script else by_argument(module, names, marks)
     args, kwargs = arrange(module, names, [torch.tensor(feeds[name]) for name in names])
     try:
@@ -90,14 +90,14 @@ def _export(site: Site, path: Path, feeds: Feeds, *, free: bool) -> None:
                 module, args, path, kwargs=kwargs, dynamo=True, verbose=False, dynamic_shapes=shapes,
                 input_names=names, output_names=[spec.name for spec in site.model.outputs],
             )  # fmt: skip
-    except Exception as error:  # whatever it is, it is what a user would see
+    except Exception as error:  # any error is the result that a user would see
         raise StageError("plain export", f"torch.onnx.export fails: {first_line(_cause(error))}") from error
     finally:
         site.module.to(site.device)
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What torch.onnx met; what it raises says mostly where to report it."""
+    """Return the first cause; the error of torch.onnx mostly names the place to report it."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -107,7 +107,7 @@ def _open(site: Site) -> Runner:
     original = site.model.original
     if original is not None and original.graph is not None:
         runner = open_graph(original.graph, site)
-        runner.notes += ("the ONNX file as it came",)
+        runner.notes += ("the original ONNX file",)
         return runner
     path = site.model.folder / FILE
     return open_graph(path, site) if path.exists() else FixedRunner(site)

@@ -1,4 +1,4 @@
-"""A report with everything in it, a small bundle on disk, and factories that a process of its own can import."""
+"""A complete report, a small bundle on disk, and factories that another process can import."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from torch import nn
 
 
 class Small(nn.Module):
-    '''Softmax attention over eight places: two matrix products. It ends the process of a batch over `most`, and fails after `calls`.'''
+    '''Softmax attention over eight places: two matrix products. A batch over `most` ends the process; it fails after `calls` calls.'''
 
     def __init__(self, seed=0, most=None, calls=None):
         super().__init__()
@@ -52,7 +52,7 @@ class Small(nn.Module):
 
 
 class Adaptive(nn.Module):
-    '''What torch.onnx has no translation for.'''
+    '''A network that torch.onnx cannot translate.'''
 
     def forward(self, x):
         return nn.functional.adaptive_max_pool2d(x[:, None], 5)
@@ -66,7 +66,7 @@ class Aborting(nn.Module):
 
 
 class Hungry(nn.Module):
-    '''Holds 192 MB for a moment, and 3 bytes in the end.'''
+    '''Uses 192 MB temporarily, and 3 bytes at the end.'''
 
     def forward(self, x):
         return torch.ones(48 << 20).sum() + x.sum()
@@ -118,7 +118,7 @@ void work(int steps) { clock_ += steps; }
 
 @pytest.fixture(scope="session")
 def host_driver(tmp_path_factory: pytest.TempPathFactory) -> CudaDriver:
-    """A CUDA driver whose device memory is the host's, and whose clock is moved by ``work``; compiled from C."""
+    """A CUDA driver whose device memory is the host's and whose clock ``work`` advances; compiled from C."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler to build the host driver with")
@@ -133,7 +133,7 @@ def host_driver(tmp_path_factory: pytest.TempPathFactory) -> CudaDriver:
 
 @pytest.fixture
 def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a module of factories that lies in the current folder, where a process of its own finds it, too."""
+    """The name of a module of factories in the current folder, which another process can import."""
     (tmp_path / "bench_factories.py").write_text(textwrap.dedent(FACTORIES), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return "bench_factories"
@@ -158,13 +158,13 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             model=Path("small.pt"), factory="bench_small:Small", trt=None, precision="fp32", kwargs="{}", workspace=None, gate=2.0,
             inputs=["x=2x8x6"], dynamic=["x:0=1:2:8"], out=folder / "small.attn",
         )  # fmt: skip
-        made = run(options).bundle
-    assert made is not None
-    return made
+        bundle = run(options).bundle
+    assert bundle is not None
+    return bundle
 
 
 def timing(name: str, median: tuple[float, float, float], ratio: tuple[float, float, float] | None) -> Timing:
-    """A timing of two items."""
+    """A timing of a batch of two."""
     return Timing(
         contender=name,
         rounds=20,
@@ -180,7 +180,7 @@ def timing(name: str, median: tuple[float, float, float], ratio: tuple[float, fl
 
 @pytest.fixture
 def report() -> BenchReport:
-    """Two points, a target, a GPU, and a contender of every state."""
+    """A report with two points, a target, a GPU, and a contender in every state."""
     first = (
         timing("plain", (4.0, 3.9, 4.2), (1.0, 1.0, 1.0)),
         timing("attnexport", (1.0, 0.9, 1.2), (4.0, 3.5, 4.4)),
@@ -204,7 +204,7 @@ def report() -> BenchReport:
         tools={"attnexport": "0.1.0", "torch": "2.13.0"},
         settings=BenchSettings("cuda", "cuda-events", 8, 20, 20.0, 0, False, "plain"),
         entrants=(
-            Entrant("eager", "torch eager", "float32", "cuda", "wrong", "output 'y' is off", None, 0.1),
+            Entrant("eager", "torch eager", "float32", "cuda", "wrong", "output 'y' is wrong", None, 0.1),
             Entrant("plain", "plain torch.onnx, ONNX Runtime", "float32", "cuda", "measured", "", 1e-7, 0.2),
             Entrant("attnexport", "attnexport, ONNX Runtime", "float32", "cuda", "measured", "", 0.0, 0.1),
             Entrant("openvino", "attnexport, OpenVINO", "float32", "cuda", "failed", "out of [memory]", 1e-7, 0.4),
@@ -221,7 +221,7 @@ def report() -> BenchReport:
 
 @pytest.fixture
 def one_point(report: BenchReport) -> Callable[[], BenchReport]:
-    """The report with its first point only, and no target."""
+    """The report with only its first point and without a target."""
     from dataclasses import replace
 
     return lambda: replace(report, points=report.points[:1], target=None)

@@ -1,4 +1,4 @@
-"""What is timed is right: the difference that is measured, and what is refused."""
+"""The comparison of a contender with the reference: the error, and its limits."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from attnexport.runtime.spec import Axis, TensorSpec
 
 Y = TensorSpec("y", "float32", (Axis.fixed(4),))
 CLASS = TensorSpec("class", "int64", (Axis.fixed(200),))
-TRUE = {"y": np.array([3.0, -4.0, 3.0, 4.0], np.float32), "class": np.arange(200)}
+REFERENCE = {"y": np.array([3.0, -4.0, 3.0, 4.0], np.float32), "class": np.arange(200)}
 
 
 def off(by: float) -> np.ndarray:
-    """TRUE's y, off by a part of its rms."""
-    rms = np.sqrt(np.mean(TRUE["y"] ** 2))
-    return np.asarray(TRUE["y"] + by * rms, np.float32)
+    """REFERENCE's y with an error of ``by`` times its rms."""
+    rms = np.sqrt(np.mean(REFERENCE["y"] ** 2))
+    return np.asarray(REFERENCE["y"] + by * rms, np.float32)
 
 
 @pytest.mark.parametrize("precision", LIMITS)
-def test_the_difference_is_a_part_of_the_rms_and_has_a_limit_by_precision(precision: str) -> None:
+def test_the_error_is_relative_to_the_rms_and_limited_by_precision(precision: str) -> None:
     limit = LIMITS[precision]
-    assert difference([Y], {"y": off(0.9 * limit)}, TRUE, precision, "it") == pytest.approx(0.9 * limit, rel=1e-4)
-    with pytest.raises(ParityError, match=r"output 'y' of it is off by .* of its rms"):
-        difference([Y], {"y": off(1.1 * limit)}, TRUE, precision, "it")
+    assert difference([Y], {"y": off(0.9 * limit)}, REFERENCE, precision, "it") == pytest.approx(0.9 * limit, rel=1e-4)
+    with pytest.raises(ParityError, match=r"output 'y' of it: error is .* of its rms; the limit is"):
+        difference([Y], {"y": off(1.1 * limit)}, REFERENCE, precision, "it")
 
 
-def test_of_integers_the_share_that_differs_counts() -> None:
-    two = TRUE["class"].copy()
+def test_the_error_of_integers_is_the_share_that_differs() -> None:
+    two = REFERENCE["class"].copy()
     two[:2] = 7
-    assert difference([CLASS], {"class": two}, TRUE, "float32", "it") == 0.01
+    assert difference([CLASS], {"class": two}, REFERENCE, "float32", "it") == 0.01
     three = two.copy()
     three[:3] = 7
     with pytest.raises(ParityError, match="'class'"):
-        difference([CLASS], {"class": three}, TRUE, "float32", "it")
+        difference([CLASS], {"class": three}, REFERENCE, "float32", "it")
 
 
-def test_the_worst_output_counts() -> None:
-    found = {"y": off(0.005), "class": TRUE["class"]}
-    assert difference([Y, CLASS], found, TRUE, "float32", "it") == pytest.approx(0.005, rel=1e-4)
+def test_the_error_is_that_of_the_worst_output() -> None:
+    outputs = {"y": off(0.005), "class": REFERENCE["class"]}
+    assert difference([Y, CLASS], outputs, REFERENCE, "float32", "it") == pytest.approx(0.005, rel=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("found", "words"),
+    ("outputs", "words"),
     [
         ({}, "missing"),
         ({"y": np.zeros(4, np.float32)}, "all zeros"),
         ({"y": np.full(4, np.nan, np.float32)}, "NaN"),
         ({"y": np.ones(5, np.float32)}, "shape"),
-        ({"y": TRUE["y"].astype(np.float64)}, "float64"),
-        ({"y": TRUE["y"], "z": TRUE["y"]}, "extra"),
+        ({"y": REFERENCE["y"].astype(np.float64)}, "float64"),
+        ({"y": REFERENCE["y"], "z": REFERENCE["y"]}, "extra"),
     ],
 )
-def test_what_is_no_result_at_all(found: dict[str, np.ndarray], words: str) -> None:
+def test_outputs_without_a_result_are_errors(outputs: dict[str, np.ndarray], words: str) -> None:
     with pytest.raises(ParityError, match=words):
-        difference([Y], found, TRUE, "int8", "it")
+        difference([Y], outputs, REFERENCE, "int8", "it")

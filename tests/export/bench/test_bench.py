@@ -1,4 +1,4 @@
-"""Benchmarks from end to end on a model of two matrix products: who takes part, who is refused, and what the figures hold together."""
+"""Whole benchmarks of a model of two matrix products: the participants, the refusals, and the figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUICK = {"rounds": 5, "seconds": 1.0, "threads": 1, "memory": False, "device": "
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Times mean nothing here, so nobody waits for them to settle."""
+    """Remove the pauses: these tests do not assert times."""
     monkeypatch.setattr(rounds_module.WallClock, "settle", 0.0)
     monkeypatch.setattr(rounds_module, "WARM_SECONDS", 0.0)
 
@@ -39,7 +39,7 @@ def model(name: str, *inputs: str, dynamic: tuple[str, ...] = ("x:0=1:2:8",)) ->
 
 
 def small(**kwargs: object) -> nn.Module:
-    """The module of the bundle, or one of other weights."""
+    """The module of the bundle; with ``seed``, other weights."""
     from bench_factories import Small  # type: ignore[import-not-found]  # the fixture's folder
 
     return Small(**kwargs)  # type: ignore[no-any-return]
@@ -56,7 +56,7 @@ def importable(factories: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("importable")
-def test_a_bundle_beside_its_module(small_bundle: Path) -> None:
+def test_a_bundle_compared_with_its_module(small_bundle: Path) -> None:
     module = small().train()
     threads = torch.get_num_threads()
     report = bench(
@@ -82,38 +82,38 @@ def test_a_bundle_beside_its_module(small_bundle: Path) -> None:
     assert report.target is not None
     assert {c.contender: c.batch for c in report.target.capacities} == {"eager": 8, "plain": 8, "attnexport": 8}
     assert (report.settings.baseline, report.settings.tf32, report.settings.clock) == ("plain", False, "wall")
-    assert module.training and torch.get_num_threads() == threads, "what the user holds is as it was"
+    assert module.training and torch.get_num_threads() == threads, "the caller's module and settings are unchanged"
 
 
 @pytest.mark.usefixtures("importable")
-def test_what_is_wrong_is_not_timed(small_bundle: Path) -> None:
-    """A module of other weights beside the bundle: PyTorch's contenders are wrong, and so is the export of that module."""
+def test_a_wrong_contender_is_not_timed(small_bundle: Path) -> None:
+    """A module with other weights: PyTorch's contenders and the plain export of that module are wrong."""
     options = BenchOptions(small_bundle, contenders=["eager", "plain", "attnexport"], batches=[2], **QUICK)
     report = bench(options, module=small(seed=1))
     assert states(report) == {"eager": "wrong", "plain": "wrong", "attnexport": "measured"}
-    assert "output 'output' of eager is off by" in report.entrant("eager").reason
+    assert "output 'output' of eager: error is" in report.entrant("eager").reason
     assert [timing.contender for timing in report.points[0].timings] == ["attnexport"]
     assert report.settings.baseline == "attnexport"
 
 
-def test_without_its_model_pytorch_has_no_part(small_bundle: Path) -> None:
+def test_without_the_original_pytorch_contenders_are_absent(small_bundle: Path) -> None:
     report = bench(BenchOptions(small_bundle, batches=[2], **QUICK))
-    found = states(report)
-    assert found.pop("openvino") in ("measured", "absent")
-    assert found == {
+    contenders = states(report)
+    assert contenders.pop("openvino") in ("measured", "absent")
+    assert contenders == {
         "eager": "absent",
         "compile": "absent",
         "plain": "absent",
         "attnexport": "measured",
         "tensorrt": "absent",
     }
-    assert report.entrant("eager").reason.startswith("it needs the original model: add --model")
-    assert report.entrant("tensorrt").reason == "there is no GPU here"
+    assert report.entrant("eager").reason.startswith("requires the original model: pass --model")
+    assert report.entrant("tensorrt").reason == "no GPU found"
     assert report.entrant("attnexport").error == 0.0
 
 
-def test_the_model_itself_is_exported_first(factories: str) -> None:
-    """torch.onnx has no translation for adaptive max pooling: the plain export fails, and is said to."""
+def test_a_model_is_exported_first(factories: str) -> None:
+    """torch.onnx has no translation for adaptive max pooling: the plain export fails."""
     reporter = Silent()
     options = BenchOptions(
         model=model(f"{factories}:Adaptive", "x=2x8x6", dynamic=()),
@@ -129,25 +129,25 @@ def test_the_model_itself_is_exported_first(factories: str) -> None:
     assert [timing.contender for timing in report.points[0].timings] == ["eager", "attnexport"]
 
 
-def test_an_onnx_file_is_its_own_plain_contender(small_bundle: Path) -> None:
+def test_an_onnx_file_is_the_plain_contender(small_bundle: Path) -> None:
     options = BenchOptions(model=model(str(small_bundle / "model.onnx"), "x=2x8x6"), batches=[2], **QUICK)
     report = bench(options)
-    found = states(report)
-    assert (found["plain"], found["attnexport"], found["eager"], found["compile"]) == (
+    contenders = states(report)
+    assert (contenders["plain"], contenders["attnexport"], contenders["eager"], contenders["compile"]) == (
         "measured",
         "measured",
         "absent",
         "absent",
     )
-    assert report.entrant("eager").reason == "the model came as an ONNX graph, and there is no PyTorch module"
-    assert "plain torch.onnx, ONNX Runtime: the ONNX file as it came" in report.notes
+    assert report.entrant("eager").reason == "the model is an ONNX graph without a PyTorch module"
+    assert "plain torch.onnx, ONNX Runtime: the original ONNX file" in report.notes
 
 
 @pytest.mark.usefixtures("importable")
-def test_where_nothing_compiles_the_others_go_on(
+def test_without_a_compiler_the_other_contenders_go_on(
     small_bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """No C++ compiler, the most frequent reason."""
+    """A missing C++ compiler is the most frequent reason."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     options = BenchOptions(small_bundle, contenders=["compile", "attnexport"], batches=[2], **QUICK)
     with inductor_config.patch({"cpp.cxx": ("/nowhere/c++",)}):
@@ -159,8 +159,8 @@ def test_where_nothing_compiles_the_others_go_on(
 @pytest.mark.sweep
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler for inductor")
 @pytest.mark.usefixtures("importable")
-def test_compiled_code_is_right_at_every_batch(small_bundle: Path) -> None:
-    """Compiled for each batch by itself, which takes its time."""
+def test_compiled_code_is_correct_at_every_batch(small_bundle: Path) -> None:
+    """The module is compiled separately for each batch, which is slow."""
     report = bench(BenchOptions(small_bundle, contenders=["compile"], batches=[1, 3], **QUICK), module=small())
     assert states(report) == {"compile": "measured"}
     assert [point.batch for point in report.points] == [1, 3]
@@ -175,15 +175,15 @@ def test_openvino_computes_in_fp32(small_bundle: Path) -> None:
 
 
 @pytest.mark.usefixtures("importable")
-def test_a_baseline_that_falls_out_leaves_no_ratios(small_bundle: Path) -> None:
+def test_a_failed_baseline_leaves_no_ratios(small_bundle: Path) -> None:
     options = BenchOptions(small_bundle, contenders=["eager", "attnexport"], baseline="eager", batches=[2], **QUICK)
     report = bench(options, module=small(seed=1))
     assert [timing.ratio for timing in report.points[0].timings] == [None]
-    assert any(note.startswith("there are no ratios: the baseline eager wrong: output") for note in report.notes)
+    assert any(note.startswith("there are no ratios: the baseline eager is wrong: output") for note in report.notes)
 
 
 @pytest.mark.usefixtures("importable")
-def test_a_class_that_cannot_be_pickled_is_timed_and_its_memory_is_not(small_bundle: Path) -> None:
+def test_a_class_that_cannot_be_pickled_is_timed_without_its_memory(small_bundle: Path) -> None:
     class Local(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -195,21 +195,21 @@ def test_a_class_that_cannot_be_pickled_is_timed_and_its_memory_is_not(small_bun
     reporter = Silent()
     options = BenchOptions(small_bundle, contenders=["eager", "attnexport"], batches=[2], **{**QUICK, "memory": True})
     report = bench(options, reporter, module=Local())
-    eager, ours = report.points[0].timings
+    eager, attnexport = report.points[0].timings
     assert eager.memory is None
-    assert ours.memory is not None and ours.memory.peak is not None
-    assert "no memory of eager: its module cannot be pickled" in reporter.notes
+    assert attnexport.memory is not None and attnexport.memory.peak is not None
+    assert "memory of eager not measured: its module cannot be pickled" in reporter.notes
 
 
 @pytest.mark.usefixtures("importable")
-def test_who_fails_at_a_larger_batch_keeps_what_it_has(small_bundle: Path) -> None:
-    """In a process of its own it is ended by a batch of 8, so here it is not asked for that again."""
+def test_a_contender_that_fails_at_a_larger_batch_keeps_its_smaller_points(small_bundle: Path) -> None:
+    """A batch of 8 ends its separate process, so the benchmark does not run it again."""
     options = BenchOptions(
         small_bundle, contenders=["eager", "attnexport"], batches=[2, 8], **{**QUICK, "memory": True}
     )
     report = bench(options, module=small(most=4))
     assert states(report) == {"eager": "failed", "attnexport": "measured"}
-    assert report.entrant("eager").reason.startswith("batch 8: it ends its process (SIGABRT)")
+    assert report.entrant("eager").reason.startswith("batch 8: the process ended (SIGABRT)")
     assert [[timing.contender for timing in point.timings] for point in report.points] == [
         ["eager", "attnexport"],
         ["attnexport"],
@@ -219,7 +219,7 @@ def test_who_fails_at_a_larger_batch_keeps_what_it_has(small_bundle: Path) -> No
 
 
 @pytest.mark.usefixtures("importable")
-def test_who_fails_in_its_turn_leaves_the_others_their_rounds(small_bundle: Path) -> None:
+def test_a_contender_that_fails_in_its_turn_does_not_stop_the_others(small_bundle: Path) -> None:
     reporter = Silent()
     options = BenchOptions(small_bundle, contenders=["eager", "attnexport"], batches=[2], **QUICK)
     report = bench(options, reporter, module=small(calls=6))
@@ -229,22 +229,24 @@ def test_who_fails_in_its_turn_leaves_the_others_their_rounds(small_bundle: Path
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("changes", "words"),
     [
-        ({"contenders": ["eager"]}, "eager cannot run here: it needs the original model"),
-        ({"contenders": ["tensorrt"]}, "tensorrt cannot run here: there is no GPU here"),
+        ({"contenders": ["eager"]}, "eager cannot run here: requires the original model"),
+        ({"contenders": ["tensorrt"]}, "tensorrt cannot run here: no GPU found"),
         ({"contenders": ["attnexport-fp16"]}, "attnexport-fp16 cannot run here: the bundle has no fp16 model"),
         ({"baseline": "plain"}, "plain cannot run here"),
         ({"batches": [9]}, "--batch 9 is out of 1..8"),
     ],
 )
-def test_what_was_asked_for_and_cannot_be_had(small_bundle: Path, given: dict[str, list[str]], words: str) -> None:
+def test_named_contenders_and_sizes_must_be_available(
+    small_bundle: Path, changes: dict[str, list[str]], words: str
+) -> None:
     with pytest.raises(InputError) as raised:
-        bench(BenchOptions(small_bundle, **{**QUICK, **given}))
+        bench(BenchOptions(small_bundle, **{**QUICK, **changes}))
     assert words in str(raised.value)
 
 
-def test_a_model_that_is_not_the_bundles(small_bundle: Path, factories: str, tmp_path: Path) -> None:
+def test_a_model_that_is_not_the_original_of_the_bundle(small_bundle: Path, factories: str, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="does not exist"):
         bench(BenchOptions(tmp_path / "gone.attn", **QUICK))
     other = tmp_path / "other.pt"
@@ -254,33 +256,33 @@ def test_a_model_that_is_not_the_bundles(small_bundle: Path, factories: str, tmp
 
 
 @pytest.mark.usefixtures("importable")
-def test_where_everyone_is_wrong_there_is_nothing_to_report(small_bundle: Path) -> None:
+def test_a_benchmark_without_measured_contenders_fails(small_bundle: Path) -> None:
     with pytest.raises(
-        StageError, match=r"bench: no contender could be measured: eager: output 'output' of eager is off"
+        StageError, match=r"bench: no contender could be measured: eager: output 'output' of eager: error"
     ):
         bench(BenchOptions(small_bundle, contenders=["eager"], batches=[2], **QUICK), module=small(seed=1))
 
 
-def test_maps_that_only_the_export_gives_are_no_outputs_to_hold_anyone_to(small_bundle: Path, tmp_path: Path) -> None:
-    """A bundle whose one output is said to be an attention map: PyTorch's contenders are not asked for it."""
+def test_attention_maps_are_not_compared(small_bundle: Path, tmp_path: Path) -> None:
+    """A bundle whose only output is an attention map has no outputs to compare."""
     copied = Path(shutil.copytree(small_bundle, tmp_path / "maps.attn"))
     manifest = StoredBundle.open(copied).manifest
     mapped = replace(manifest, attention=(AttentionRecord("output", "query", "Small", "tokens"),))
     (copied / "manifest.json").write_text(mapped.dumps(), encoding="utf-8")
-    with measured_model(BenchOptions(copied), Silent()) as found:
-        assert found.outputs == ()
-    with measured_model(BenchOptions(small_bundle), Silent()) as found:
-        assert [spec.name for spec in found.outputs] == ["output"]
+    with measured_model(BenchOptions(copied), Silent()) as subject:
+        assert subject.outputs == ()
+    with measured_model(BenchOptions(small_bundle), Silent()) as subject:
+        assert [spec.name for spec in subject.outputs] == ["output"]
     report = bench(BenchOptions(copied, contenders=["attnexport"], batches=[2], **QUICK))
     assert (
-        report.notes[0] == "attnexport's models also give an attention map, which PyTorch's contenders do not compute"
+        report.notes[0] == "attnexport's models also output an attention map, which PyTorch's contenders do not compute"
     )
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that this PyTorch can use")
 @pytest.mark.usefixtures("importable")
-def test_on_a_gpu_events_clocks_and_memory_are_stated(small_bundle: Path) -> None:
+def test_on_a_gpu_events_clocks_and_memory_are_reported(small_bundle: Path) -> None:
     options = BenchOptions(
         small_bundle,
         contenders=["eager", "compile", "attnexport"],

@@ -1,4 +1,4 @@
-"""The JSON of a benchmark: what it holds, that it comes back, what is refused, and that its page names every field."""
+"""The JSON of a benchmark: its content, its round trip, its errors, and its page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from attnexport.runtime.bundle.bench_report import BenchReport
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "bench.md"
 
 
-def test_it_comes_back_as_it_was(report: BenchReport, tmp_path: Path) -> None:
+def test_a_report_survives_its_round_trip(report: BenchReport, tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     report.write(path)
     assert BenchReport.read(path) == report
@@ -44,14 +44,14 @@ def altered(report: BenchReport, **changes: Any) -> dict[str, Any]:
         ({"more": 1}, "field 'more' is not known"),
     ],
 )
-def test_what_is_no_benchmark(report: BenchReport, changes: dict[str, Any], words: str) -> None:
+def test_invalid_content_is_refused(report: BenchReport, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError) as raised:
         BenchReport.from_json(altered(report, **changes))
     assert words in str(raised.value)
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]"])
-def test_what_is_no_file_of_it(tmp_path: Path, content: str | None) -> None:
+def test_an_unreadable_file_is_refused(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "bench.json"
     if content is not None:
         path.write_text(content, encoding="utf-8")
@@ -68,8 +68,10 @@ def test_an_entrant_is_found_by_name(report: BenchReport) -> None:
 def test_the_page_names_every_field() -> None:
     page = PAGE.read_text(encoding="utf-8")
     named = set(re.findall(r"`(\w+)`", page))
-    kinds = [
-        kind for kind in vars(record).values() if dataclasses.is_dataclass(kind) and kind.__module__ == record.__name__
+    sections = [
+        section
+        for section in vars(record).values()
+        if dataclasses.is_dataclass(section) and section.__module__ == record.__name__
     ]
-    assert len(kinds) == 11
-    assert {field.name for kind in kinds for field in dataclasses.fields(kind)} - named == set()
+    assert len(sections) == 11
+    assert {field.name for section in sections for field in dataclasses.fields(section)} - named == set()

@@ -1,4 +1,4 @@
-"""``attnexport bench`` as it is typed: what it prints, what it writes, and how it refuses."""
+"""``attnexport bench`` on the command line: its output, its files and its errors."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def test_a_device_without_torch_measures_a_bundle(small_bundle: Path) -> None:
     assert done.returncode == 0, done.stderr
     report = BenchReport.from_json(json.loads(done.stdout))
     assert report.entrant("attnexport").state == "measured"
-    assert report.entrant("eager").reason == "it needs the original model: add --model small.pt"
+    assert report.entrant("eager").reason == "requires the original model: pass --model small.pt"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--contenders", "onnx"], "--contenders onnx is not known"),
         (["--batch", "99"], "--batch 99 is out of 1..8"),
         (["--rounds", "0"], "--rounds 0 is below 1"),
-        (["--target-latency", "soon"], "--target-latency 'soon' is no time"),
+        (["--target-latency", "soon"], "--target-latency 'soon' is not a time"),
         (["--model", "gone.pt"], "gone.pt"),
         (["--trt"], "--trt and --precision are for a model that is exported first"),
         (["--json", "gone/bench.json"], "gone/bench.json cannot be written: gone is not a folder. create it first."),
@@ -73,15 +73,15 @@ def test_a_device_without_torch_measures_a_bundle(small_bundle: Path) -> None:
     ],
 )
 def test_a_refusal_is_one_line(
-    small_bundle: Path, words: list[str], said: str, capfd: pytest.CaptureFixture[str]
+    small_bundle: Path, words: list[str], message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = run([str(small_bundle), *words], capfd)
     assert (code, out) == (2, "")
-    assert err.startswith("attnexport: ") and said in err and err.count("\n") == 1
+    assert err.startswith("attnexport: ") and message in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("file", "as_json"), [("-", True), ("bench.json", False)])
-def test_an_error_is_json_where_the_output_would_be(
+def test_an_error_is_json_if_the_output_is(
     small_bundle: Path, file: str, as_json: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = run([str(small_bundle), "--contenders", "onnx", "--json", file], capfd)
@@ -89,7 +89,7 @@ def test_an_error_is_json_where_the_output_would_be(
     assert (json.loads(out)["exit_code"] == 2, err == "") == (True, True) if as_json else (out == "" and "onnx" in err)
 
 
-def test_model_belongs_to_a_bundle(capfd: pytest.CaptureFixture[str]) -> None:
+def test_model_requires_a_bundle(capfd: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(["net.pt", "--model", "other.pt"], capfd)
     assert (code, err) == (
         2,
@@ -97,13 +97,11 @@ def test_model_belongs_to_a_bundle(capfd: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_nothing_is_given(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_model_or_bundle_is_required(capfd: pytest.CaptureFixture[str]) -> None:
     assert run([], capfd)[0] == 2
 
 
-def test_of_several_graphs_one_is_measured(
-    small_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bundle_with_parts_is_refused(small_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     manifest = StoredBundle.open(small_bundle).manifest
     parts = {name: f"parts/{name}" for name in ("encoder", "step")}
     files = {f"{folder}/manifest.json": FileRecord("0" * 64, 1, "part") for folder in parts.values()}
@@ -114,5 +112,6 @@ def test_of_several_graphs_one_is_measured(
     code, _, err = run([str(folder), *QUICK], capfd)
     assert code == 2
     assert (
-        f"is a bundle of several graphs: encoder, step. measure one, as attnexport bench {folder}/parts/encoder." in err
+        f"is a bundle of several graphs: encoder, step. measure one of them: attnexport bench {folder}/parts/encoder."
+        in err
     )

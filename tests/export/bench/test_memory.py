@@ -1,4 +1,4 @@
-"""A contender in a process of its own: the memory that it takes, and how its end is told."""
+"""A contender in a separate process: its memory, and the report of its failure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEGABYTE = 1 << 20
 
 @pytest.fixture
 def job(small_bundle: Path, factories: str, tmp_path: Path) -> MemoryJob:
-    """The bundle's own model at two batches; its original is what the tests replace."""
+    """The bundle's model at two batches; the tests replace its original."""
     manifest = StoredBundle.open(small_bundle).manifest
     options = SourceOptions(factory=f"{factories}:Small", own_weights=True, inputs=("x=2x8x6",))
     model = MeasuredModel(
@@ -38,17 +38,17 @@ def with_original(job: MemoryJob, factory: str) -> MemoryJob:
     return replace(job, contender="eager", model=replace(job.model, original=OriginalModel.of_file(None, options)))
 
 
-def test_a_small_model_takes_little_and_no_torch(job: MemoryJob) -> None:
-    alone = run_alone(job)
-    assert (len(alone.memories), alone.failure) == (2, "")
-    memories = alone.memories
+def test_a_small_model_needs_little_memory_and_no_torch(job: MemoryJob) -> None:
+    result = run_alone(job)
+    assert (len(result.memories), result.failure) == (2, "")
+    memories = result.memories
     for memory in memories:
         assert memory.peak is not None and memory.added is not None and memory.device is None
-        assert 20 * MEGABYTE < memory.peak < 150 * MEGABYTE, "numpy and onnxruntime; PyTorch alone takes more"
+        assert 20 * MEGABYTE < memory.peak < 150 * MEGABYTE, "numpy and onnxruntime; PyTorch result takes more"
         assert 0 <= memory.added < 20 * MEGABYTE
 
 
-def test_a_process_that_runs_onnx_is_not_told_of_torch(job: MemoryJob, tmp_path: Path) -> None:
+def test_a_process_that_runs_onnx_does_not_import_torch(job: MemoryJob, tmp_path: Path) -> None:
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     script = (
         "import pickle, sys, pathlib, attnexport.export.bench.child\n"
@@ -58,7 +58,7 @@ def test_a_process_that_runs_onnx_is_not_told_of_torch(job: MemoryJob, tmp_path:
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-def test_what_the_runs_hold_for_a_moment_is_counted(job: MemoryJob, factories: str) -> None:
+def test_temporary_memory_of_the_runs_is_counted(job: MemoryJob, factories: str) -> None:
     first, second = run_alone(with_original(job, f"{factories}:Hungry")).memories
     for memory in (first, second):
         assert memory.peak is not None and memory.added is not None
@@ -66,13 +66,13 @@ def test_what_the_runs_hold_for_a_moment_is_counted(job: MemoryJob, factories: s
         assert memory.peak > memory.added + 100 * MEGABYTE, "the process holds PyTorch beside it"
 
 
-def test_what_was_measured_before_a_process_ended_is_kept(job: MemoryJob, factories: str) -> None:
-    """A batch of 1 runs, a batch of 8 ends the process, as it does where memory is short."""
-    alone = run_alone(with_original(job, f"{factories}:Aborting"))
-    assert len(alone.memories) == 1
-    assert alone.failure.startswith("it ends its process (SIGABRT)")
+def test_points_before_the_end_of_a_process_are_kept(job: MemoryJob, factories: str) -> None:
+    """A batch of 1 runs, a batch of 8 ends the process, as when memory is short."""
+    result = run_alone(with_original(job, f"{factories}:Aborting"))
+    assert len(result.memories) == 1
+    assert result.failure.startswith("the process ended (SIGABRT)")
 
 
-def test_what_a_library_raises_is_told_in_its_words(job: MemoryJob, factories: str) -> None:
-    alone = run_alone(with_original(job, f"{factories}:Failing"))
-    assert (alone.memories, alone.failure) == ((), "ValueError: this model")
+def test_the_error_of_a_library_is_reported(job: MemoryJob, factories: str) -> None:
+    result = run_alone(with_original(job, f"{factories}:Failing"))
+    assert (result.memories, result.failure) == ((), "ValueError: this model")

@@ -1,4 +1,4 @@
-"""Words of the command line, and the sizes that they come to."""
+"""The options of the command line, and the points that they select."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_batches(text: str, sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "4:2", "0", "1:2:3", "-1", "1.5"])
-def test_what_is_no_batch(text: str) -> None:
+def test_invalid_batches(text: str) -> None:
     with pytest.raises(InputError, match="--batch"):
         parse_batches(text)
 
@@ -45,13 +45,13 @@ def test_milliseconds(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "fast", "-1ms", "20m"])
-def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(InputError, match=r"--target-latency '.*' is no time\. write it as 20ms"):
+def test_invalid_times(text: str) -> None:
+    with pytest.raises(InputError, match=r"--target-latency '.*' is not a time\. write it as 20ms"):
         parse_milliseconds(text)
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("changes", "words"),
     [
         ({"rounds": 0}, "--rounds 0 is below 1"),
         ({"threads": 0}, "--threads 0 is below 1"),
@@ -64,13 +64,13 @@ def test_what_is_no_time(text: str) -> None:
         ({"sizes": ["width=0"]}, "--size 'width=0' is not SYMBOL=SIZE"),
     ],
 )
-def test_what_is_refused(given: dict[str, Any], words: str) -> None:
+def test_invalid_options(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError) as raised:
-        BenchOptions.from_strings(bundle=BUNDLE, **given)
+        BenchOptions.from_strings(bundle=BUNDLE, **changes)
     assert words in str(raised.value)
 
 
-def test_words_become_values() -> None:
+def test_strings_become_values() -> None:
     options = BenchOptions.from_strings(
         bundle=BUNDLE, contenders=["eager,plain", "eager"], batches=["4,1", "1:2"], sizes=["width=64"], target_latency="2s"
     )  # fmt: skip
@@ -79,12 +79,12 @@ def test_words_become_values() -> None:
 
 
 def test_nothing_to_measure() -> None:
-    with pytest.raises(InputError, match=r"nothing to measure is given\. give a bundle"):
+    with pytest.raises(InputError, match=r"nothing to measure\. pass a bundle"):
         BenchOptions()
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("changes", "words"),
     [
         (
             {"contenders": ("eager", "onnx")},
@@ -94,9 +94,9 @@ def test_nothing_to_measure() -> None:
         ({"contenders": ("eager",), "baseline": "plain"}, "--baseline plain is not among --contenders. add it there"),
     ],
 )
-def test_names_are_held_to_those_that_are_known(given: dict[str, Any], words: str) -> None:
+def test_unknown_contenders_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError) as raised:
-        check_names(BenchOptions(BUNDLE, **given))
+        check_names(BenchOptions(BUNDLE, **changes))
     assert words in str(raised.value)
 
 
@@ -125,15 +125,15 @@ def test_a_fixed_model_has_one_point() -> None:
             IMAGE,
             (32,),
             {},
-            "--batch 32 is out of 1..16, which the model was exported for. export it with --dynamic x:0=1:4:32",
+            "--batch 32 is out of 1..16, the range of the export. export it with --dynamic x:0=1:4:32",
         ),
-        (IMAGE, (), {"depth": 2}, "--size names 'depth'. the free axes are batch, width"),
+        (IMAGE, (), {"depth": 2}, "--size depth is not a free axis. the free axes are batch, width"),
         (IMAGE, (), {"width": 65}, "--size width=65 is out of 8..64"),
-        (FIXED, (4,), {}, "--batch 4, and the batch is fixed: x float32 [2, 3]"),
-        (FIXED, (), {"batch": 2}, "--size names 'batch'. the free axes are none"),
+        (FIXED, (4,), {}, "--batch 4, but the batch is fixed: x float32 [2, 3]"),
+        (FIXED, (), {"batch": 2}, "--size batch is not a free axis. the free axes are none"),
     ],
 )
-def test_sizes_that_the_model_has_not(
+def test_sizes_that_the_model_does_not_have(
     specs: TensorSpec, batches: tuple[int, ...], sizes: dict[str, int], words: str
 ) -> None:
     with pytest.raises(InputError) as raised:

@@ -1,4 +1,4 @@
-"""Turns: who is called when, and what of it is timed. The clock is told what each call takes, so nothing here depends on a machine."""
+"""The order of the turns and the timed calls, with a clock that knows the time of each call."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from attnexport.export.bench import rounds as module
 from attnexport.export.bench.rounds import FEWEST, MOST_CALLS, TurnError, WallClock, interleave
 
 
-class Told:
-    """Says what it is told of a call's length, and keeps the order of the calls."""
+class ScriptedClock:
+    """A clock that returns the given seconds of each contender and records the order of the calls."""
 
     settle = 0.0
 
@@ -38,13 +38,15 @@ def short_warming(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WARM_SECONDS", 0.0)
 
 
-def race(seconds: dict[str, float], rounds: int, budget: float = 1e9) -> tuple[Told, dict[str, list[list[float]]]]:
-    clock = Told(seconds)
+def race(
+    seconds: dict[str, float], rounds: int, budget: float = 1e9
+) -> tuple[ScriptedClock, dict[str, list[list[float]]]]:
+    clock = ScriptedClock(seconds)
     times = interleave({name: clock.run(name) for name in seconds}, rounds=rounds, seconds=budget, clock=clock)
-    return clock, {name: [calls.tolist() for calls in found] for name, found in times.items()}
+    return clock, {name: [calls.tolist() for calls in rounds_] for name, rounds_ in times.items()}
 
 
-def test_each_is_timed_once_a_round_and_everyone_comes_first_in_turn() -> None:
+def test_each_contender_is_timed_once_a_round_and_first_equally_often() -> None:
     clock, times = race({"a": 1.0, "b": 2.0, "c": 3.0}, 6)
     assert times == {"a": [[1.0]] * 6, "b": [[2.0]] * 6, "c": [[3.0]] * 6}
     turns = clock.timed[2 * 3 :]  # after two warm calls of each
@@ -54,7 +56,7 @@ def test_each_is_timed_once_a_round_and_everyone_comes_first_in_turn() -> None:
     assert set(before.values()) == {3}
 
 
-def test_a_long_call_is_timed_once_a_turn_and_a_short_one_often() -> None:
+def test_a_long_call_is_timed_once_a_turn_and_a_short_call_often() -> None:
     clock, times = race({"long": 0.5, "short": 0.0005, "tiny": 1e-7}, 5)
     assert [len(times[name][0]) for name in ("long", "short", "tiny")] == [1, 6, MOST_CALLS]
     assert all(value == 0.0005 for turn in times["short"] for value in turn)
@@ -63,27 +65,27 @@ def test_a_long_call_is_timed_once_a_turn_and_a_short_one_often() -> None:
 
 
 @pytest.mark.parametrize(("rounds", "done"), [(3, 3), (20, FEWEST)])
-def test_out_of_time_it_ends_after_the_fewest_rounds(rounds: int, done: int) -> None:
+def test_the_time_limit_ends_after_the_fewest_rounds(rounds: int, done: int) -> None:
     _, times = race({"a": 1.0}, rounds, budget=0.0)
     assert len(times["a"]) == done
 
 
-def test_each_round_is_heard_of() -> None:
-    heard: list[int] = []
-    clock = Told({"a": 1.0})
-    interleave({"a": clock.run("a")}, rounds=3, seconds=1e9, clock=clock, heard=heard.append)
-    assert heard == [1, 2, 3]
+def test_each_round_is_reported() -> None:
+    reported: list[int] = []
+    clock = ScriptedClock({"a": 1.0})
+    interleave({"a": clock.run("a")}, rounds=3, seconds=1e9, clock=clock, on_round=reported.append)
+    assert reported == [1, 2, 3]
 
 
-def test_nobody_is_no_rounds() -> None:
-    assert interleave({}, rounds=3, seconds=1.0, clock=Told({})) == {}
+def test_without_contenders_there_are_no_rounds() -> None:
+    assert interleave({}, rounds=3, seconds=1.0, clock=ScriptedClock({})) == {}
 
 
-def test_who_raises_is_named() -> None:
+def test_the_contender_that_raises_is_named() -> None:
     def fail() -> None:
         raise ValueError("no memory")
 
-    clock = Told({"a": 1.0})
+    clock = ScriptedClock({"a": 1.0})
     with pytest.raises(TurnError) as raised:
         interleave({"a": clock.run("a"), "b": fail}, rounds=3, seconds=1e9, clock=clock)
     assert raised.value.name == "b"

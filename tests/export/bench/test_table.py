@@ -1,4 +1,4 @@
-"""What a person sees: tables with a verdict only where the interval has one, and a chart."""
+"""The tables for a terminal, and the chart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shown(report: BenchReport, *, colours: bool = False) -> str:
     return stream.getvalue()
 
 
-def test_the_circumstances_are_stated(report: BenchReport) -> None:
+def test_the_circumstances_are_reported(report: BenchReport) -> None:
     first = shown(report).splitlines()[0]
     for words in (
         "net [1] on NVIDIA L4", "compute capability 8.9", "SM clock 1700-2040 of 2040 MHz", "memory 6250 MHz",
@@ -43,11 +43,11 @@ def test_each_point_has_its_rows(report: BenchReport) -> None:
     assert sum("batch=" in line for line in lines) == 2
     assert "attnexport, OpenVINO: failed: out of [memory]" in lines
     assert "attnexport, TensorRT: absent: the bundle has no engine" in lines
-    assert "torch eager: wrong: output 'y' is off" in lines
+    assert "torch eager: wrong: output 'y' is wrong" in lines
     assert lines[-1] == "the machine was busy"
 
 
-def test_the_target_names_the_batch_or_says_none(report: BenchReport) -> None:
+def test_the_target_table_names_the_batch_or_none(report: BenchReport) -> None:
     text = shown(report)
     assert "largest batch with p95 within 5 ms" in text
     rows = text[text.index("largest batch") :].splitlines()
@@ -58,7 +58,7 @@ def test_the_target_names_the_batch_or_says_none(report: BenchReport) -> None:
 GREEN, RED = "\x1b[32m", "\x1b[31m"
 
 
-def test_colour_only_where_the_whole_interval_is_on_one_side(report: BenchReport) -> None:
+def test_a_ratio_is_coloured_if_its_whole_interval_is_on_one_side(report: BenchReport) -> None:
     text = shown(report, colours=True)
     assert f"{GREEN}4.00x" in text  # 3.50 to 4.40
     assert f"{RED}0.45x" in text  # 0.40 to 0.47
@@ -66,12 +66,12 @@ def test_colour_only_where_the_whole_interval_is_on_one_side(report: BenchReport
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.1234, "0.123"), (1.234, "1.23"), (99.99, "99.99"), (123.4, "123")])
-def test_times_have_the_digits_that_they_can_bear(value: float, text: str) -> None:
+def test_times_have_three_digits(value: float, text: str) -> None:
     assert milliseconds(value) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (12.345, "12.3"), (999.6, "1,000"), (145678.9, "145,679")])
-def test_rates_are_never_powers(value: float, text: str) -> None:
+def test_rates_have_no_exponent(value: float, text: str) -> None:
     assert rate(value) == text
 
 
@@ -79,9 +79,9 @@ def test_several_batches_are_lines_with_their_intervals(report: BenchReport) -> 
     figure = draw(report)
     left, right = figure.axes
     lines = {line.get_label(): line for line in left.get_lines()}
-    ours = lines["attnexport, ONNX Runtime"]
-    assert list(ours.get_xdata()) == [2, 4] and list(ours.get_ydata()) == [1.0, 20.0]
-    assert ours.get_color() == COLOURS["attnexport"]
+    curve = lines["attnexport, ONNX Runtime"]
+    assert list(curve.get_xdata()) == [2, 4] and list(curve.get_ydata()) == [1.0, 20.0]
+    assert curve.get_color() == COLOURS["attnexport"]
     assert [list(line.get_ydata()) for line in right.get_lines()] == [[500.0, 2000 / 9], [2000.0, 100.0], [2000 / 3.5]]
     assert left.get_yscale() == "log"
     assert any(list(line.get_ydata()) == [5.0, 5.0] for line in left.get_lines()), "the target is drawn"
@@ -95,7 +95,7 @@ def test_one_batch_is_bars(one_point: Callable[[], BenchReport]) -> None:
     assert [text.get_text().strip() for text in axes.texts] == ["4.00  1.00x", "1.00  4.00x", "3.50  1.14x"]
 
 
-def test_every_common_contender_has_its_colour() -> None:
+def test_every_common_contender_has_a_colour() -> None:
     assert {contender.name for contender in CONTENDERS if contender.common} == set(COLOURS)
 
 
@@ -104,7 +104,9 @@ def test_a_picture_is_written(report: BenchReport, tmp_path: Path) -> None:
     assert (tmp_path / "bench.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_without_matplotlib_it_says_so(report: BenchReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_the_error_names_it(
+    report: BenchReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name, *_: None if name == "matplotlib" else sys.modules[name]
     )

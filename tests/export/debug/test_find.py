@@ -1,4 +1,4 @@
-"""Which stage is looked into, what it is held against, and what is refused."""
+"""The stage that is debugged, its reference, and the errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def twice(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
     return changed
 
 
-def test_the_first_stage_that_fails_is_looked_into_and_another_where_it_is_asked_for(
+def test_the_first_stage_that_fails_or_the_named_stage_is_debugged(
     look: Look, monkeypatch: pytest.MonkeyPatch, here: Path
 ) -> None:
     lowered = models.lower_for
@@ -56,21 +56,21 @@ def test_the_first_stage_that_fails_is_looked_into_and_another_where_it_is_asked
     assert found.reproducer is not None
     assert report["reproducer"]["command"] == found.reproducer.command
     assert report["modules"][0]["growth"] is None
-    with pytest.raises(InputError, match=r"found is already there\. replace it with --force"):
+    with pytest.raises(InputError, match=r"found exists already\. replace it with --force"):
         look(precision="fp16")
     shutil.rmtree(here / "found")
     assert look(stage="recognise").passed
 
 
-def test_a_network_that_is_traced_otherwise_than_it_runs_is_held_against_its_modules(look: Look, here: Path) -> None:
+def test_a_network_that_tracing_changes_is_compared_with_its_modules(look: Look, here: Path) -> None:
     source = (here / "looked_net.py").read_text()
     line = "        pooled = nn.functional.avg_pool2d(y, 3, 1, 1)\n"
     assert line in source
-    otherwise = f"{line}        pooled = pooled * 1.01 if torch.compiler.is_exporting() else pooled\n"
-    (here / "looked_net.py").write_text(source.replace(line, otherwise))
+    traced = f"{line}        pooled = pooled * 1.01 if torch.compiler.is_exporting() else pooled\n"
+    (here / "looked_net.py").write_text(source.replace(line, traced))
     found = look()
     assert found.stage == "capture"
-    assert found.reference == "what the modules give in FP64"
+    assert found.reference == "the outputs of the modules in FP64"
     assert any(
         note.startswith("tracing changed the network: output 'map' of the traced program differs")
         for note in found.notes
@@ -97,8 +97,8 @@ def test_a_wrong_weight_in_bf16_is_reproduced_on_a_machine_without_bf16(
     assert alone(found.reproducer).code == 1
 
 
-def test_what_only_onnxruntimes_optimisations_do_is_told_apart(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session that, asked to optimise, computes something else stands for a fault in ONNX Runtime."""
+def test_an_error_of_onnxruntimes_optimisations_is_reported(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that computes other values when it optimises simulates a fault in ONNX Runtime."""
     run = OrtSession.run
     begin = OrtSession.__init__
 
@@ -116,11 +116,11 @@ def test_what_only_onnxruntimes_optimisations_do_is_told_apart(look: Look, monke
     assert not found.passed
     assert found.stage == "lower"
     assert found.reproducer is None
-    assert "as it is written the graph is right: ONNX Runtime's optimisations make the error" in found.notes
+    assert "the graph is correct as written: ONNX Runtime's optimisations cause the error" in found.notes
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (
             {"stage": "engine"},
@@ -136,22 +136,20 @@ def test_what_only_onnxruntimes_optimisations_do_is_told_apart(look: Look, monke
         ),
     ],
 )
-def test_what_cannot_be_looked_into_is_refused_before_anything_is_traced(
-    look: Look, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], said: str
+def test_invalid_options_are_refused_before_tracing(
+    look: Look, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str
 ) -> None:
     monkeypatch.delattr(find, "capture")
     with pytest.raises(InputError) as refused:
         look(**options)
-    assert said.casefold() in str(refused.value).casefold()
+    assert message.casefold() in str(refused.value).casefold()
 
 
-def test_a_bundle_of_another_network_and_a_stage_that_it_lacks_are_refused(
-    look: Look, bundle: Callable[..., Path]
-) -> None:
+def test_a_bundle_of_another_network_and_a_missing_stage_are_refused(look: Look, bundle: Callable[..., Path]) -> None:
     folder = bundle()
     with pytest.raises(InputError, match=r"--stage fp16 is not in the bundle"):
         look(bundle=folder, stage="fp16")
-    with pytest.raises(InputError, match=r"lower gives logits, map, and the model gives a, b"):
+    with pytest.raises(InputError, match=r"lower has outputs logits, map, but the model has a, b"):
         look(bundle=folder, outputs=["a", "b"])
 
 
@@ -159,7 +157,7 @@ def _case(name: str, rows: int) -> ParityCase:
     return ParityCase(name, name.partition("-")[0], {"x": np.zeros((rows, 3), np.float32)}, None, False)
 
 
-def test_a_few_of_the_exports_cases_are_enough() -> None:
+def test_a_few_cases_of_the_export_are_used() -> None:
     cases = [_case(f"random-{p}-{i}", rows) for i in range(3) for p, rows in (("opt", 4), ("min", 1), ("max", 16))]
     cases += [_case("samples-1-0", 1), _case("samples-1-1", 1), _case("samples-16-0", 16)]
     assert [case.name for case in few(cases)] == [

@@ -97,6 +97,6 @@ def test_a_step_without_an_fp64_form_is_an_error_that_names_the_reason() -> None
 
     program = export_program(Net().eval(), [SPEC], [torch.rand(2, 6)])
     side = ProgramSide(program, ["x"], ["y"], {"x": np.zeros((2, 6), np.float32)})
-    with pytest.raises(StageError, match=r"the traced program has no FP64 form: .*no kernel for double"):
+    with pytest.raises(StageError, match=r"the traced program cannot run in FP64: .*no kernel for double"):
         side.values(["y"])
     assert torch.get_default_dtype() is torch.float32

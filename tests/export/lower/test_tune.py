@@ -96,7 +96,7 @@ def test_unknown_shapes_fall_back_to_the_estimate(tmp_path: Path) -> None:
 
 
 def test_targets_that_cannot_be_timed_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--tune cannot time forms for tensorrt-rtx"):
+    with pytest.raises(InputError, match="--tune cannot time lowerings for tensorrt-rtx"):
         Tuner({}, "tensorrt-rtx", Silent(), tmp_path / "tune.json")
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from attnexport.export.options import ExportOptions
-from attnexport.export.sequence.decodes import _Truth
+from attnexport.export.sequence.decodes import _Reference
 from attnexport.export.sequence.network import plan_of
 from attnexport.export.sequence.original import OriginalSession, original_of, sources
 from attnexport.export.source import ModuleSource
@@ -47,13 +47,13 @@ def case() -> SimpleNamespace:
     module = network()
     wide = decoder(module, "float64")
     feeds = {"random": sources(wide.source, 0, 30, 5, seed=2), "short": sources(wide.source, 0, 6, 5, seed=3)}
-    return SimpleNamespace(module=module, feeds=feeds, wide=wide, truth=_Truth(wide, feeds, wide.facts))
+    return SimpleNamespace(module=module, feeds=feeds, wide=wide, reference=_Reference(wide, feeds, wide.facts))
 
 
-def test_the_truth_is_the_whole_network_s_argmax_in_fp64_with_its_margins(case) -> None:
+def test_the_reference_is_the_whole_network_s_argmax_in_fp64_with_its_margins(case) -> None:
     """The oracle has neither state nor parts: the whole network, again for every token."""
     double = network().double()
-    for golden in case.truth.golden():
+    for golden in case.reference.golden():
         source = torch.from_numpy(golden.feeds["source"])
         tokens, margins = golden.reference["tokens"], golden.reference["margins"]
         target = torch.from_numpy(np.concatenate([np.full((len(tokens), 1), START), tokens[:, :-1]], axis=1))
@@ -66,31 +66,31 @@ def test_the_truth_is_the_whole_network_s_argmax_in_fp64_with_its_margins(case) 
         assert np.isinf(margins[~lives]).all()
 
 
-def test_pytorch_s_own_error_is_measured_on_the_truth_s_tokens(case) -> None:
-    errors = {p: case.truth.torch_error(decoder(case.module, p), p) for p in ("float32", "bfloat16")}
+def test_pytorch_s_own_error_is_measured_on_the_reference_s_tokens(case) -> None:
+    errors = {p: case.reference.torch_error(decoder(case.module, p), p) for p in ("float32", "bfloat16")}
     assert 1e-7 < errors["float32"] < 1e-5
     assert 1e-3 < errors["bfloat16"] < 1
-    assert case.truth.torch_error(case.wide, "float64") < 1e-12
+    assert case.reference.torch_error(case.wide, "float64") < 1e-12
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_same_network_passes_at_each_precision(case, precision) -> None:
     other = decoder(case.module, precision)
-    tie = 4 * case.truth.torch_error(other, precision)
-    assert case.truth.compare(other, tie).wrong == ()
-    assert case.truth.compare_beams(other, tie).wrong == ()
+    tie = 4 * case.reference.torch_error(other, precision)
+    assert case.reference.compare(other, tie).wrong == ()
+    assert case.reference.compare_beams(other, tie).wrong == ()
 
 
 def test_a_network_that_is_a_little_off_does_not(case) -> None:
     module = network()
     with torch.no_grad():
         module.output[1].bias[5] += 1.0  # one token a little too likely
-    tie = 4 * case.truth.torch_error(decoder(case.module, "float32"), "float32")
-    found = case.truth.compare(decoder(module, "float32"), tie)
+    tie = 4 * case.reference.torch_error(decoder(case.module, "float32"), "float32")
+    found = case.reference.compare(decoder(module, "float32"), tie)
     assert found.wrong
     assert found.equal_rows + found.ties + len(found.wrong) == found.rows == 36
-    assert case.truth.compare_beams(decoder(module, "float32"), tie).wrong
-    assert case.truth.compare(decoder(module, "float32"), np.inf).wrong == ()
+    assert case.reference.compare_beams(decoder(module, "float32"), tie).wrong
+    assert case.reference.compare(decoder(module, "float32"), np.inf).wrong == ()
 
 
 def test_a_state_that_is_not_carried_on_is_seen(case) -> None:
@@ -107,4 +107,4 @@ def test_a_state_that_is_not_carried_on_is_seen(case) -> None:
         def close(self) -> None: ...
 
     other._decoder._step = Forgetful()
-    assert case.truth.compare(other, 1e-9).wrong
+    assert case.reference.compare(other, 1e-9).wrong

@@ -111,7 +111,7 @@ def test_the_target_s_axis_is_the_limit(name, limit) -> None:
 
 
 def test_a_limit_beyond_the_cache_is_refused_and_one_without_cache_is_not() -> None:
-    with pytest.raises(InputError, match="--limit 13 is above 12, the most tokens that net holds"):
+    with pytest.raises(InputError, match="--limit 13 is above 12, the most tokens that net supports"):
         plan_of(reduced("transformer_base"), options(limit=13))
     assert plan_of(reduced("seq2seq_bahdanau"), options(limit=500)).facts.limit == 500
 
@@ -128,15 +128,15 @@ def test_beam_width_widens_the_step_alone() -> None:
     assert {spec.axes[0] for spec in step.inputs} == {Axis(1, 4, 64, "batch")}
     fixed = TensorSpec("words", "int64", (Axis.fixed(4), Axis.fixed(3)), 0, 9)
     assert [s.axes[0] for s in plan_of(of(Foreign(), fixed), options()).parts["step"].inputs] == [Axis.fixed(4)] * 3
-    with pytest.raises(InputError, match="--beam-width 4 needs a batch that is free, and this one is 4"):
+    with pytest.raises(InputError, match="--beam-width 4 needs a dynamic batch, but the batch is fixed at 4"):
         plan_of(of(Foreign(), fixed), options(beam_width=4))
 
 
 @pytest.mark.parametrize(
     ("inputs", "given", "message"),
     [
-        ((TensorSpec("x", "float32", (BATCH, Axis.fixed(3))),), {}, "its first input is no source of tokens"),
-        ((TensorSpec("x", "int64", (BATCH,)),), {}, "its first input is no source of tokens"),
+        ((TensorSpec("x", "float32", (BATCH, Axis.fixed(3))),), {}, "its first input is not a source of tokens"),
+        ((TensorSpec("x", "int64", (BATCH,)),), {}, "its first input is not a source of tokens"),
         ((tokens("words", Axis.fixed(3)),), {"outputs": ("y",)}, "--output y names an output of one graph"),
     ],
 )
@@ -156,7 +156,7 @@ def test_a_network_that_fails_in_encode_is_one_line() -> None:
 def test_options_of_decoding_need_a_decoder(given, option) -> None:
     check_sequence_options(options(**given), split=True)
     check_sequence_options(options(), split=False)
-    with pytest.raises(InputError, match=f"{option} is about decoding"):
+    with pytest.raises(InputError, match=f"{option} is for decoding"):
         check_sequence_options(options(**given), split=False)
 
 
@@ -173,8 +173,8 @@ def test_a_length_that_the_network_does_not_hold_is_one_line_before_tracing() ->
     source = load(None, SourceOptions(arch="transformer_base", kwargs=small, random_weights=True))
     with pytest.raises(InputError) as caught:
         check_lengths(source)
-    assert caught.value.problem == "input 'source' may have 128 tokens and transformer_base holds 12"
-    assert caught.value.remedy == "give --dynamic source:1=1:12:12 --dynamic target:1=1:12:12"
+    assert caught.value.problem == "input 'source' may have 128 tokens, but transformer_base supports 12"
+    assert caught.value.remedy == "pass --dynamic source:1=1:12:12 --dynamic target:1=1:12:12"
     given = ("source:1=1:12:12", "target:1=1:5:12")
     check_lengths(load(None, SourceOptions(arch="transformer_base", kwargs=small, random_weights=True, dynamic=given)))
     check_lengths(reduced("seq2seq_bahdanau"))

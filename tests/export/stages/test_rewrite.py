@@ -111,7 +111,7 @@ def test_a_loop_of_shifts_that_is_no_attention_stays_a_loop() -> None:
 def test_tune_is_refused_where_no_model_can_be_timed() -> None:
     recognised = find_windows(captured(PerChannel()))
     with pytest.raises(
-        InputError, match=r"--tune cannot time forms for tensorrt-rtx\. give --target ort-cpu or ort-cuda"
+        InputError, match=r"--tune cannot time lowerings for tensorrt-rtx\. pass --target ort-cpu or ort-cuda"
     ):
         lower_for(recognised, Plan("tensorrt-rtx", None), (SPEC,), True, Silent())
 
