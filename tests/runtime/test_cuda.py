@@ -25,7 +25,7 @@ def test_the_device_is_described(driver: CudaDriver) -> None:
     assert (driver.name(), driver.compute_capability(), driver.version()) == ("NVIDIA Host", "12.1", "12.8")
 
 
-def test_memory_makes_the_round_trip_and_is_given_back(driver: CudaDriver) -> None:
+def test_memory_makes_the_round_trip_and_is_freed(driver: CudaDriver) -> None:
     context = CudaContext(driver)
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=(3, 5)).astype(np.float16), np.zeros((0,), np.float32), np.arange(9)]

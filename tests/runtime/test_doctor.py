@@ -53,7 +53,7 @@ def test_the_cpu_target_ran_a_model(found: dict[str, Component]) -> None:
 
 
 @pytest.mark.skipif(cuda_device() is not None, reason="a GPU is here")
-def test_without_a_gpu_the_targets_say_what_still_works(found: dict[str, Component]) -> None:
+def test_without_a_gpu_the_targets_describe_their_limits(found: dict[str, Component]) -> None:
     pytest.importorskip("tensorrt_rtx")
     assert found["gpu"].status == "missing"
     assert found["target ort-cuda"].status == "missing"
@@ -136,6 +136,6 @@ def test_a_provider_that_is_listed_and_does_not_start_is_broken(monkeypatch: pyt
     assert (finding.status, finding.detail) == ("broken", "onnxruntime: CUDAExecutionProvider did not start")
 
 
-def test_an_old_python_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_python_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "OLDEST", (3, 99))
     assert diagnose()[0].status == "broken"

@@ -117,7 +117,7 @@ def test_sums_inside_one_node_run_in_fp32():
     assert np.cumsum(ones, dtype=HALF)[-1] == 2048
 
 
-def test_names_types_and_the_given_model_stay():
+def test_names_types_and_the_source_model_do_not_change():
     model = parse("g (float16[2] x, float[2] f) => (float16[2] y, float[2] z) { y = Relu(x)  z = Add(f, f) }")
     before = model.SerializeToString()
     new = emulate(model)
@@ -219,7 +219,7 @@ def test_onnxruntime_keeps_bf16_pairs_at_every_level(level):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x08"])
-def test_what_is_no_model_is_refused(content, tmp_path):
+def test_a_file_that_is_not_a_model_is_refused(content, tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"broken\.onnx"):

@@ -75,7 +75,7 @@ for name in {MODULES}:
         ),
     ],
 )
-def test_a_session_without_its_library_says_what_to_install(code: str, words: str) -> None:
+def test_a_missing_library_is_reported_with_the_install_command(code: str, words: str) -> None:
     done = _python(f"""
 from attnexport.errors import MissingBackendError
 try:

@@ -63,7 +63,7 @@ def test_feeds_that_do_not_fit_are_one_line(
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x00" * 100])
-def test_what_is_no_model_is_one_line_with_the_files_name(content: bytes, tmp_path: Path) -> None:
+def test_an_invalid_model_is_reported_in_one_line_with_its_name(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(content)
     with pytest.raises(StageError, match=r"onnxruntime: broken\.onnx cannot be loaded: ") as caught:
         OrtSession(tmp_path / "broken.onnx")
@@ -92,7 +92,7 @@ def test_the_options_reach_onnxruntime(model: bytes, optimize: bool, level: str)
     assert options.intra_op_num_threads == 1
 
 
-def test_a_closed_session_says_so(model: bytes) -> None:
+def test_a_closed_session_raises(model: bytes) -> None:
     session = OrtSession(model)
     session.close()
     with pytest.raises(RuntimeError, match="closed"):

@@ -31,7 +31,7 @@ def test_the_wanted_provider_comes_first_and_tf32_is_off(backend: str) -> None:
 
 
 @pytest.mark.parametrize(("backend", "prefix"), [("ort-tensorrt", "trt"), ("ort-tensorrt-rtx", "nv")])
-def test_tensorrt_is_told_the_profile_so_that_it_builds_once(backend: str, prefix: str) -> None:
+def test_tensorrt_gets_the_profile_so_that_it_builds_once(backend: str, prefix: str) -> None:
     options = chain(backend, FREE)[0].options
     assert {key: value for key, value in options.items() if "profile" in key} == {
         f"{prefix}_profile_min_shapes": "x:1x3,mask:1",
@@ -72,7 +72,7 @@ def test_the_plug_in_of_rtx_is_asked_for_by_its_package(affine_model: object) ->
         OrtSession(affine_model(2.0), providers=chain("ort-tensorrt-rtx"))  # type: ignore[operator]
 
 
-def test_onnx_runtime_says_where_nodes_are(affine_model: object) -> None:
+def test_onnx_runtime_reports_the_provider_of_each_node(affine_model: object) -> None:
     import onnxruntime as ort
 
     options = ort.SessionOptions()

@@ -73,7 +73,7 @@ def _freed(driver: CudaDriver) -> bool:
     return (library.test_live(), library.test_contexts(), library.test_pinned(), library.test_graphs()) == (0, 0, 0, 0)
 
 
-def test_results_are_right_and_everything_is_given_back(opened: Open, driver: CudaDriver) -> None:
+def test_results_are_correct_and_all_memory_is_freed(opened: Open, driver: CudaDriver) -> None:
     session, _ = opened()
     assert (session.input_names, session.output_names) == (("x",), ("y",))
     assert (session.input_dtypes, session.output_dtypes) == ({"x": "float32"}, {"y": "float32"})
@@ -290,7 +290,7 @@ def test_what_rtx_compiled_is_kept_for_the_next_process(opened: Open, tmp_path: 
     assert list(folder.iterdir()) == [file]
 
 
-def test_a_cache_that_cannot_be_written_is_no_failure(opened: Open, tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_ignored(opened: Open, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     session, _ = opened(rtx=True, cache=tmp_path / "file")
     np.testing.assert_array_equal(session.run({"x": _x(2)})["y"], 3 * _x(2))

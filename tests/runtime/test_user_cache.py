@@ -34,7 +34,7 @@ def test_what_is_damaged_is_as_good_as_nothing(content: bytes, tmp_path: Path) -
     assert read_cache(tmp_path / "missing.json") == {}
 
 
-def test_a_folder_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     write_cache(tmp_path / "file" / "a.json", {"a": 1})
     assert read_cache(tmp_path / "file" / "a.json") == {}

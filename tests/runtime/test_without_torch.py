@@ -136,7 +136,7 @@ def test_check_without_torch_still_sees_a_wrong_model(
     assert "bundle not verified" in done.stdout
 
 
-def test_rebuild_without_tensorrt_says_what_to_install(bare: Run, bundle: Path) -> None:
+def test_rebuild_without_tensorrt_prints_the_install_command(bare: Run, bundle: Path) -> None:
     done = bare("-m", "attnexport", "rebuild", bundle)
     assert done.returncode == 2
     assert "no TensorRT is installed" in done.stderr

@@ -45,7 +45,7 @@ def test_a_bundle_opens_through_a_link_to_its_directory(make_bundle: Make, tmp_p
     StoredBundle.open(tmp_path / "current").verify_files()
 
 
-def test_what_is_no_bundle_is_said(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_bundle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     for name, problem in (("gone", "does not exist"), ("file", "is a file"), ("empty", "has no manifest.json")):
@@ -155,7 +155,7 @@ def test_a_pickle_in_golden_is_never_run(make_bundle: Make, tmp_path: Path, as_n
     assert not planted.exists()
 
 
-def test_a_bundle_without_golden_cases_says_so(make_bundle: Make) -> None:
+def test_a_bundle_without_golden_cases_is_refused(make_bundle: Make) -> None:
     path = make_bundle()
     _edit(path, lambda v: v["files"].pop("golden.npz"))
     with pytest.raises(BundleError, match="has no golden cases"):

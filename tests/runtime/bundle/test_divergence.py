@@ -36,7 +36,7 @@ MODULES = tuple(row(str(i), 1.0, 1.0 + i % 20) for i in range(40))
 FOUND = Divergence("lower", "float32", "random-min", "steps", (), MODULES, ())
 
 
-def test_the_table_shows_what_is_near_the_place() -> None:
+def test_the_table_shows_the_modules_near_the_place() -> None:
     at_place = replace(FOUND, place=Blame("lower", "30", node="30/Mul"), tensor="t")
     assert [r.module for r in around(at_place)] == [str(i) for i in range(24, 37)]
     at_start = replace(FOUND, place=Blame("lower", "1", node="1/Mul"), tensor="t")
@@ -55,7 +55,7 @@ def printed(found: Divergence, **options: bool) -> str:
     return console.export_text()
 
 
-def test_what_is_printed_names_place_command_and_what_is_left_out() -> None:
+def test_the_output_contains_place_command_and_hidden_modules() -> None:
     fault = OutputError("lower", "float32", "y", "random-min", 0.1, 30.0, "verify: output 'y' errs.")
     tensor = TensorError("mul_1", "30/Mul", "Mul", "30", "Part", "net.py:7", (2, 3), "fp32", 0.1, 0.5, 1.0)
     found = replace(
@@ -86,7 +86,7 @@ def test_a_graph_without_modules_shows_the_tensors_near_the_place() -> None:
     assert [i for i in range(30) if f"t{i}." in said] == list(range(14, 27))
 
 
-def test_json_says_what_passed_and_how_errors_grow() -> None:
+def test_json_contains_verdict_and_growth() -> None:
     good, bad = (OutputError("lower", "float32", "y", "random-min", 0.1, INF, fault) for fault in ("", "wrong"))
     found = replace(FOUND, outputs=(good,), modules=(row("a", 1e-3, INF), row("b", 1.0, 3.0), row("c", None, 1.0)))
     assert found.passed

@@ -153,7 +153,7 @@ def test_each_field_of_a_wrong_kind_is_named(full: Manifest) -> None:
         (lambda v: v["operators"]["model.onnx"].update(Conv="3"), "must be an integer, not '3'"),
     ],
 )
-def test_what_is_wrong_is_said(full: Manifest, change: Any, problem: str) -> None:
+def test_a_wrong_field_is_reported(full: Manifest, change: Any, problem: str) -> None:
     value = full.to_json()
     change(value)
     with pytest.raises(BundleError) as caught:
@@ -162,7 +162,7 @@ def test_what_is_wrong_is_said(full: Manifest, change: Any, problem: str) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"format": "attnexport-bundle", "sch', "[" * 100_000, "[]", "null", '"x"'])
-def test_text_that_is_no_manifest_is_one_line(text: str) -> None:
+def test_invalid_text_is_reported_in_one_line(text: str) -> None:
     with pytest.raises(BundleError) as caught:
         Manifest.loads(text)
     assert "\n" not in str(caught.value)

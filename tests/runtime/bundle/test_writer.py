@@ -106,7 +106,7 @@ def test_replacing_works_where_the_kernel_cannot_exchange(
 @pytest.mark.parametrize(
     "what", ["file", "folder", "empty folder", "foreign manifest", "damaged manifest", "link", "dangling"]
 )
-def test_what_is_no_bundle_is_never_replaced(tmp_path: Path, plain: Manifest, what: str) -> None:
+def test_a_directory_that_is_not_a_bundle_is_never_replaced(tmp_path: Path, plain: Manifest, what: str) -> None:
     destination = tmp_path / "net.attn"
     if what == "file":
         destination.write_text("precious")
@@ -146,14 +146,14 @@ def test_a_destination_that_appears_meanwhile_is_kept(tmp_path: Path, plain: Man
 
 
 @pytest.mark.parametrize(("parent", "problem"), [("gone", "does not exist"), ("file", "is not a directory")])
-def test_a_parent_that_cannot_hold_it_is_said(tmp_path: Path, parent: str, problem: str) -> None:
+def test_an_invalid_parent_directory_is_reported(tmp_path: Path, parent: str, problem: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=problem), BundleWriter(tmp_path / parent / "net.attn"):
         pass
     assert _names(tmp_path) == ["file"]
 
 
-def test_an_unwritable_parent_is_said_in_one_line() -> None:
+def test_an_unwritable_parent_is_reported_in_one_line() -> None:
     # /proc refuses new directories to everyone, also to root, whom permissions do not stop.
     with (
         pytest.raises(InputError, match=r"/proc/net\.attn cannot be written") as caught,

@@ -47,7 +47,7 @@ def test_a_tie_after_the_first_difference_excuses_nothing() -> None:
     assert found.equal_tokens == 6
 
 
-def test_it_says_what_it_found() -> None:
+def test_an_agreement_describes_itself() -> None:
     got, margins = TRUTH.copy(), FAR.copy()
     got[0, 0], margins[0, 0] = 9, 0.1
     text = agree(TRUTH, got, margins, end=END, tie=0.5).describe()

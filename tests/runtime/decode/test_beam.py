@@ -60,7 +60,7 @@ def test_rows_of_a_batch_are_searched_as_if_alone(language):
     assert any(len(found) == 3 and found[0].score > found[1].score > found[2].score for found in together)
 
 
-def test_a_wider_beam_mends_what_greedy_misses(language):
+def test_a_wider_beam_finds_a_better_hypothesis_than_greedy(language):
     """The likelier first token leads nowhere."""
     model = language(4, seed=0)
     model.table[:] = 0
@@ -96,7 +96,7 @@ def test_the_search_stops_once_nothing_better_can_come(language):
     assert model.step.batches == [6, 6]
 
 
-def test_without_an_end_the_unfinished_are_given(language):
+def test_without_an_end_unfinished_hypotheses_are_returned(language):
     model = language(4, seed=2)
     model.table[:, :, END] = -100
     found = search(model, np.zeros((1, 4)), limit=3, width=2, alpha=0.6)[0]
@@ -111,7 +111,7 @@ def test_without_an_end_the_unfinished_are_given(language):
         ({"limit": 3, "alpha": -0.5}, "alpha -0.5 is below 0"),
     ],
 )
-def test_refuses_what_has_no_meaning(language, options, message):
+def test_invalid_arguments_are_refused(language, options, message):
     with pytest.raises(InputError, match=message):
         search(language(4, seed=0), np.zeros((1, 4)), **options)
 

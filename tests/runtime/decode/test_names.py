@@ -10,7 +10,7 @@ from attnexport.runtime.decode import names
 from attnexport.runtime.decode.names import Names
 
 
-def test_state_is_what_the_step_replaces_and_memory_is_the_rest():
+def test_replaced_inputs_are_state_and_the_rest_is_memory():
     found = Names.of(
         ("keys", "padding", "hidden", "cell", "extra"),
         ("token", "padding", "hidden", "keys", "cell"),

@@ -65,7 +65,7 @@ def test_inputs_that_take_no_image_are_refused(
         read_picture(photo, given, mean, std)
 
 
-def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(InputError, match="cannot be read as an image"):
         read_picture(tmp_path / "text.png", spec(3), (0.0,), (1.0,))

@@ -44,7 +44,7 @@ def test_tokens_are_in_logits_or_are_whole_numbers(
         (None, (4, 10), True, False, []),
     ],
 )
-def test_an_output_gets_what_its_readers_look_for(
+def test_each_output_gets_the_metrics_of_its_task(
     task: str | None, shape: tuple[int, ...], first: bool, is_map: bool, expected: list[str]
 ) -> None:
     assert [m.name for m in metrics_for(task, _spec(*shape), first=first, is_map=is_map)] == expected

@@ -50,7 +50,7 @@ def test_the_best_classes_are_compared_as_sets(k: int) -> None:
     assert found == TopK(k, 200, changed, ties, pytest.approx(min(margins)))
 
 
-def test_the_order_within_the_best_five_is_no_matter_of_top5() -> None:
+def test_top5_ignores_the_order_of_the_best_five() -> None:
     truth = np.arange(8.0)[None]
     swapped = truth[:, [0, 1, 2, 4, 3, 5, 7, 6]]
     assert top_k(truth, swapped, 5).agreement == 1.0

@@ -67,7 +67,7 @@ def test_an_engine_of_another_model_is_refused(
         check_engine(*make(recorded, in_plan, model))
 
 
-def test_a_plan_that_says_nothing_is_of_no_model(tmp_path: Path) -> None:
+def test_a_plan_without_a_tag_has_no_model(tmp_path: Path) -> None:
     for content in (b"", b"plan", b"attnexport model sha256:xyz"):
         (tmp_path / "a.engine").write_bytes(content)
         assert built_from(tmp_path / "a.engine") is None

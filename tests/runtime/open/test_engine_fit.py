@@ -39,7 +39,7 @@ def _here(gpu: tuple[str, str] = L4, **versions: str) -> Here:
         (_engine(flavour="rtx", version="1.7.1", capability="7.5"), _here(("RTX 2080 Ti", "7.5"), rtx="1.7.1")),
     ],
 )
-def test_an_engine_made_for_what_is_here_fits(engine: EngineRecord, here: Here) -> None:
+def test_an_engine_for_this_machine_fits(engine: EngineRecord, here: Here) -> None:
     check_fit(BUNDLE, engine, None, here)
 
 

@@ -16,7 +16,7 @@ RECORD = EngineRecord("engines/fp16.engine", "rtx", "1.7.1", "fp16", None, (), (
 MEMORY = EngineMemory(199_040, (ProfileMemory(8_662_016, 0, 196_608, 640), ProfileMemory(64, 1_000, 32, 8)))
 
 
-def test_a_record_gives_back_what_it_keeps_through_json() -> None:
+def test_a_record_survives_json() -> None:
     kept = json.loads(json.dumps(keep(MEMORY)))
     assert memory_of(replace(RECORD, detail={"tf32": False, **kept})) == MEMORY
     assert kept["memory"]["profiles"][1] == {"activations": 64, "persistent": 1000, "inputs": 32, "outputs": 8}

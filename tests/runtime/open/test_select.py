@@ -71,7 +71,7 @@ def test_auto_is_onnx_runtime_where_nothing_else_is(make: Make) -> None:
 
 
 @no_gpu
-def test_auto_says_why_an_engine_does_not_run(make: Make) -> None:
+def test_auto_reports_why_an_engine_does_not_run(make: Make) -> None:
     with open_bundle(make((ENGINE,))) as session:
         assert session.backend == "ort-cpu"
         assert session.notes == (
@@ -129,7 +129,9 @@ def test_an_engine_that_fits_is_taken_before_one_that_does_not(make: Make, monke
         ((), "gpu", InputError, r"backend 'gpu' is not known\. use one of auto, ort-cpu, ort-cuda, ort-tensorrt"),
     ],
 )
-def test_what_cannot_be_opened_says_what_to_do(make: Make, engines: Any, backend: str, kind: Any, words: str) -> None:
+def test_a_bundle_that_cannot_be_opened_is_refused_with_a_remedy(
+    make: Make, engines: Any, backend: str, kind: Any, words: str
+) -> None:
     with pytest.raises(kind, match=words):
         open_bundle(make(engines), backend)
 
@@ -208,7 +210,7 @@ def test_tensors_of_other_libraries_are_read_without_a_copy(make: Make) -> None:
             session.run({"x": tensor.clone().requires_grad_()})
 
 
-def test_a_model_with_half_its_border_takes_what_the_bundle_says(tmp_path: Path, plain: Manifest) -> None:
+def test_inputs_are_cast_for_a_model_with_fp16_inputs(tmp_path: Path, plain: Manifest) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.parser.parse_model(
         """<ir_version: 9, opset_import: ["" : 18]> g (float16[batch, 3] x) => (float16[batch, 3] y) { y = Neg(x) }"""
@@ -234,7 +236,7 @@ class _OnGpu(OrtSession):
         self.placement = Placement({CUDA: {"Conv": 9, "Relu": 8}, CPU: {"GridSample": 2, "Shape": 1}})
 
 
-def test_a_gpu_session_that_leaves_nodes_to_the_cpu_says_so(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_session_reports_nodes_on_the_cpu(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("attnexport.runtime.open.select.OrtSession", _OnGpu)
     path = make()
     said = "model.fp16.onnx by CUDA: 3 of 20 nodes run on the CPU: GridSample (2), Shape"
