@@ -40,7 +40,7 @@ class BasicBlock(nn.Module):
         return joined.relu()
 
 
-class MixerBottleneck(nn.Module):
+class NormedBottleneck(nn.Module):
     """1x1 convolution, ``mixer`` where ResNet has its 3x3 convolution, 1x1 convolution.
 
     ``mixer`` maps (N, width, H, W) to itself. (N, C, H, W) -> (N, C', H, W).

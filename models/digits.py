@@ -13,7 +13,7 @@ from .attention.cbam import CBAM
 from .attention.local_relation import LocalRelation
 from .attention.spatial_transformer import SpatialTransformer
 from .attention.stand_alone import StandAloneAttention
-from .blocks import BasicBlock, MixerBottleneck, conv_bn
+from .blocks import BasicBlock, NormedBottleneck, conv_bn
 from .entry import RegistryEntry, images
 
 
@@ -53,7 +53,7 @@ def digits_sasa(classes: int = 10, width: int = 32, kernel_size: int = 7, heads:
 
     def block(in_channels: int, width: int) -> nn.Module:
         attention = StandAloneAttention(width, width, kernel_size=kernel_size, heads=heads)
-        return MixerBottleneck(in_channels, width, 2 * width, attention)
+        return NormedBottleneck(in_channels, width, 2 * width, attention)
 
     features = nn.Sequential(
         conv_bn(3, width, 3, stride=2), nn.ReLU(), nn.MaxPool2d(2),
@@ -72,7 +72,7 @@ def digits_lrnet(
 
     def block(in_channels: int, width: int) -> nn.Module:
         relation = LocalRelation(width, width, kernel_size=kernel_size, share=share, composability=composability)
-        return MixerBottleneck(in_channels, width, 2 * width, relation)
+        return NormedBottleneck(in_channels, width, 2 * width, relation)
 
     features = nn.Sequential(
         conv_bn(3, width, 3, stride=2), nn.ReLU(), nn.MaxPool2d(2),

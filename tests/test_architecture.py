@@ -142,6 +142,26 @@ def test_a_folder_imports_only_from_lower_layers(room: str) -> None:
     assert upward == []
 
 
+CAPTURE = ("cleanup", "tracing", ("complex", "translations"))
+"""The folders of export/capture/, from the lowest layer up. The files beside them import from all; no folder imports those files."""
+
+
+def test_the_folders_of_capture_import_only_from_lower_layers() -> None:
+    room = ROOT / "export" / "capture"
+    layer = {name: n for n, names in enumerate(CAPTURE) for name in ((names,) if isinstance(names, str) else names)}
+    assert set(layer) == {p.name for p in room.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    upward = [
+        f"{path.relative_to(room)} imports {target.relative_to(room)}"
+        for name in layer
+        for path in (room / name).glob("*.py")
+        for target in local_imports(path)
+        if target.is_relative_to(room)
+        and target.parent != path.parent
+        and layer.get(target.parent.name, len(CAPTURE)) >= layer[name]
+    ]
+    assert upward == []
+
+
 def test_the_server_does_not_import_its_demo() -> None:
     demo = ROOT / "runtime" / "serve" / "demo"
     assert not [path for path in demo.parent.glob("*.py") for target in local_imports(path) if target.parent == demo]

@@ -13,18 +13,18 @@ import torch
 
 from ...errors import StageError, UnsupportedModelError, first_line
 from ...runtime.spec import TensorSpec
-from ..domain import DOMAIN
+from ..domain import DOMAIN, register_schemas
 from ..quiet import quiet
 from . import Captured
 from .cleanup.clean import clean
+from .cleanup.describe import describe_node
 from .cleanup.exact_scalars import restore_float64_scalars
 from .cleanup.naming import name_nodes
 from .cleanup.output_types import restore_output_types
 from .cleanup.separate_outputs import separate_outputs
 from .complex.rewrite import without_complex
-from .describe import describe_node
 from .translations.pooling import refuse_indices
-from .translations.table import translations
+from .translations.table import TRANSLATIONS
 
 OPSET = 18
 """Below 20, where GridSample is still spelled as every TensorRT version reads it."""
@@ -35,6 +35,7 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
 
     Raises UnsupportedModelError for an operator without a translation, naming its module and line.
     """
+    register_schemas()
     refuse_indices(program)
     try:
         with quiet():
@@ -48,7 +49,7 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
                 opset_version=OPSET,
                 input_names=[spec.name for spec in inputs],
                 output_names=list(outputs),
-                custom_translation_table=translations(),
+                custom_translation_table=dict(TRANSLATIONS),
             )
     except Exception as error:
         raise _explain(error) from error

@@ -8,9 +8,9 @@ import torch
 from torch.onnx._internal.exporter import _decomp, _registration
 
 from ...errors import UnsupportedModelError
+from ..capture.cleanup.describe import node_origin
 from ..capture.complex.rewrite import without_complex
-from ..capture.describe import node_origin
-from ..capture.translations.table import translations
+from ..capture.translations.table import TRANSLATIONS
 from ..quiet import quiet
 from ..targets import target_names
 from .finding import Finding
@@ -27,7 +27,7 @@ def blockers(program: torch.export.ExportedProgram) -> Iterator[Finding]:
             yield Finding.of("cannot", "complex numbers", target_names(), error.problem, None)
             return
         registry = _registration.ONNXRegistry.from_torchlib()
-        for operator, function in translations().items():
+        for operator, function in TRANSLATIONS.items():
             registry.register_op(operator, function)
         known = set(_decomp.get_onnx_implemented_overloads(registry))
         program = program.run_decompositions(_decomp.create_onnx_friendly_decomposition_table(known))

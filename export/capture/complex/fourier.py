@@ -16,7 +16,7 @@ import torch
 from torch.fx import Node
 
 from ....errors import UnsupportedModelError
-from ..describe import describe_node
+from ..cleanup.describe import describe_node
 from .emit import ComplexEmitter, ComplexParts, ComplexRule
 
 aten = torch.ops.aten

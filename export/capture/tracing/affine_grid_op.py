@@ -30,5 +30,5 @@ def _record(theta: torch.Tensor, size: Sequence[int], align_corners: bool | None
     return result
 
 
-CALLS: Overrides = {F.affine_grid: _record}
+OVERRIDES: Overrides = {F.affine_grid: _record}
 """``F.affine_grid`` is recorded as one ``attnexport::affine_grid`` call."""

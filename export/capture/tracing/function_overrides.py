@@ -1,7 +1,6 @@
-"""Calls that are traced in our way and not in torch's: one mode for all, active while a module is traced, alone.
+"""Functions of torch that are traced in another way: one mode for all of them, active only while a module is traced.
 
-Who has such a call gives a table of functions and of what takes their place (``affine_grid_op``, ``linspace_sizes``, ``chunk_sizes``,
-``translate_linear_systems``).
+``affine_grid_op``, ``linspace_sizes``, ``chunk_sizes`` and ``linear_systems`` each provide a table of overrides.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from typing import Any
 from torch.overrides import TorchFunctionMode
 
 Overrides = Mapping[Any, Callable[..., Any]]
-"""By torch's function, ours of the same arguments; it gives NotImplemented for a call that stays torch's."""
+"""Replacements by torch function, with the same arguments; a replacement returns NotImplemented to leave a call to torch."""
 
 
 class FunctionOverrides(TorchFunctionMode):
-    """Inside this mode the functions of the tables are ours."""
+    """Inside this mode, the replacements of the tables are called."""
 
     def __init__(self, *tables: Overrides) -> None:
         super().__init__()
-        self._own = {func: own for table in tables for func, own in table.items()}
+        self._overrides = {func: override for table in tables for func, override in table.items()}
 
     def __torch_function__(
         self,
@@ -30,6 +29,7 @@ class FunctionOverrides(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         keywords = dict(kwargs or {})
-        if (own := self._own.get(func)) is not None and (result := own(*args, **keywords)) is not NotImplemented:
+        override = self._overrides.get(func)
+        if override is not None and (result := override(*args, **keywords)) is not NotImplemented:
             return result
         return func(*args, **keywords)

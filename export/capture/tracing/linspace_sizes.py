@@ -31,5 +31,5 @@ def _spaced(
     return torch.where(place < half, first + place * step, last - (count - 1 - place) * step)
 
 
-CALLS: Overrides = {torch.linspace: _linspace}
+OVERRIDES: Overrides = {torch.linspace: _linspace}
 """``torch.linspace`` of a symbolic number of steps is computed from ``torch.arange``."""

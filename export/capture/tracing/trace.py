@@ -17,8 +17,7 @@ from ...forward.call import arrange, by_argument, call
 from ...graph.origin import Origin
 from ...quiet import quiet
 from ..cleanup.naming import short_path
-from ..translations import linear_systems as translate_linear_systems
-from . import affine_grid_op, linspace_sizes
+from . import affine_grid_op, linear_systems, linspace_sizes
 from .chunk_sizes import UnevenPartsError, chunk_calls
 from .function_overrides import FunctionOverrides
 from .kept_state import kept_state
@@ -124,7 +123,7 @@ def _traced(
             kept_state(module),
             shared_axes(module, specs) as ranges,
             FunctionOverrides(
-                affine_grid_op.CALLS, linspace_sizes.CALLS, translate_linear_systems.CALLS, chunk_calls(ranges)
+                affine_grid_op.OVERRIDES, linspace_sizes.OVERRIDES, linear_systems.OVERRIDES, chunk_calls(ranges)
             ),
             known,
             tensors_only(module),

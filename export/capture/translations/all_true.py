@@ -7,18 +7,13 @@ of all axes, and of no element true and false. Checks have no place in a graph, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from onnxscript import opset18 as op
 
+from .shared import Translations, aten
+
 _INT32, _BOOL = 6, 9
-
-
-def all_true_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """The entries of the table that :func:`translate.translations` puts together."""
-    return {torch.ops.aten._is_all_true.default: _all_true, torch.ops.aten._is_any_true.default: _any_true}
 
 
 def _all_true(x: Any) -> Any:
@@ -29,3 +24,6 @@ def _any_true(x: Any) -> Any:
     ones: Any = op.Cast(x, to=_INT32)
     number: Any = op.ReduceSum(ones, keepdims=0)
     return op.Cast(number, to=_BOOL)
+
+
+ALL_TRUE: Translations = {aten._is_all_true.default: _all_true, aten._is_any_true.default: _any_true}

@@ -17,15 +17,7 @@ import torch
 from onnxscript import opset18 as op
 
 from ....errors import UnsupportedModelError
-
-
-def antialias_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Entries of the table that :func:`translate.translations` puts together."""
-    aten = torch.ops.aten
-    return {
-        aten._upsample_bilinear2d_aa.default: _resize(aten._upsample_bilinear2d_aa.default),
-        aten._upsample_bicubic2d_aa.default: _resize(aten._upsample_bicubic2d_aa.default),
-    }
+from .shared import Translations, aten
 
 
 def weights(
@@ -64,3 +56,9 @@ def _resize(kernel: Callable[..., torch.Tensor]) -> Callable[..., Any]:
         return x
 
     return translated
+
+
+ANTIALIAS: Translations = {
+    aten._upsample_bilinear2d_aa.default: _resize(aten._upsample_bilinear2d_aa.default),
+    aten._upsample_bicubic2d_aa.default: _resize(aten._upsample_bicubic2d_aa.default),
+}

@@ -6,11 +6,12 @@ transposed ones are translated well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from onnxscript import opset18 as op
+
+from .shared import Translations, aten, ints
 
 _SPACE = 3
 
@@ -28,7 +29,7 @@ def _conv3d(
     """x (N, C, D, H, W) or (C, D, H, W), weight (M, C / groups, kD, kH, kW), bias (M) or None."""
     pads = _each_axis(padding)
     unbatched = len(x.shape) == _SPACE + 1
-    first: Any = op.Constant(value_ints=[0])
+    first: Any = ints(0)
     batch = op.Unsqueeze(x, first) if unbatched else x
     result = op.Conv(
         batch, weight, bias, strides=_each_axis(stride), pads=[*pads, *pads], dilations=_each_axis(dilation), group=groups
@@ -36,6 +37,4 @@ def _conv3d(
     return op.Squeeze(result, first) if unbatched else result
 
 
-def convolution_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """The entry of the translation table for convolution in three dimensions."""
-    return {torch.ops.aten.conv3d.default: _conv3d}
+CONVOLUTIONS: Translations = {aten.conv3d.default: _conv3d}

@@ -9,23 +9,18 @@ differences are taken, at the price of a tensor (..., P, R, M).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from onnxscript import opset18 as op
 
-
-def distance_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """The entries of the table that :func:`translate.translations` puts together."""
-    return {torch.ops.aten.cdist.default: _cdist, torch.ops.aten._cdist_forward.default: _cdist}
+from .shared import Translations, aten, ints
 
 
 def _cdist(x: Any, y: Any, p: float = 2.0, compute_mode: int | None = None) -> Any:
     """x (..., P, M), y (..., R, M) -> (..., P, R), the axes in front broadcast."""
     ops: Any = op
-    last = ops.Constant(value_ints=[-1])
-    rows, columns = ops.Unsqueeze(x, ops.Constant(value_ints=[-2])), ops.Unsqueeze(y, ops.Constant(value_ints=[-3]))
+    last = ints(-1)
+    rows, columns = ops.Unsqueeze(x, ints(-2)), ops.Unsqueeze(y, ints(-3))
     apart = ops.Sub(rows, columns)
     if p == 2:
         return ops.ReduceL2(apart, last, keepdims=0)
@@ -38,3 +33,6 @@ def _cdist(x: Any, y: Any, p: float = 2.0, compute_mode: int | None = None) -> A
         return ops.ReduceSum(ops.CastLike(ops.Not(same), x), last, keepdims=0)
     power, root = (ops.CastLike(ops.Constant(value_float=value), x) for value in (p, 1 / p))
     return ops.Pow(ops.ReduceSum(ops.Pow(ops.Abs(apart), power), last, keepdims=0), root)
+
+
+DISTANCES: Translations = {aten.cdist.default: _cdist, aten._cdist_forward.default: _cdist}

@@ -7,17 +7,14 @@ torch.onnx (2.13) writes the operands as they are; ONNX Runtime refuses the node
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from onnx_ir import tensor_adapters
 from onnxscript import opset18 as op
 
-
-def einsum_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """The entry of the table that :func:`translate.translations` puts together."""
-    return {torch.ops.aten.einsum.default: _einsum}
+from .shared import Translations, aten
 
 
 def _einsum(equation: str, tensors: Sequence[Any], path: Sequence[int] | None = None) -> Any:
@@ -29,3 +26,6 @@ def _einsum(equation: str, tensors: Sequence[Any], path: Sequence[int] | None = 
     operands: list[Any] = [x if one == common else op.Cast(x, to=to) for x, one in zip(tensors, types, strict=True)]
     einsum: Any = op.Einsum
     return einsum(*operands, equation=equation)
+
+
+EINSUM: Translations = {aten.einsum.default: _einsum}

@@ -9,32 +9,20 @@ torch raises an error. Refused: sizes above 8 or free, of which the unrolled ste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-import torch
 from onnxscript import opset18 as op
 
 from ....errors import UnsupportedModelError
-from ..tracing.function_overrides import Overrides
+from .shared import Translations, aten, ints
 
 MOST = 8
 _INT32 = 6
 ops: Any = op
 Rows = list[Any]
 """The rows of a matrix from the top, each (..., 1, columns)."""
-
-
-def linear_system_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """The entries of the table that :func:`translate.translations` puts together."""
-    aten = torch.ops.aten
-    return {
-        aten.linalg_inv_ex.default: _inverse,
-        aten._linalg_solve_ex.default: _solve,
-        aten._linalg_det.default: _determinant,
-        aten._linalg_slogdet.default: _log_determinant,
-    }
 
 
 def _size(matrix: Any) -> int:
@@ -47,16 +35,12 @@ def _size(matrix: Any) -> int:
     return size
 
 
-def _ints(*values: int) -> Any:
-    return ops.Constant(value_ints=list(values))
-
-
 def _rows(matrix: Any, count: int) -> Rows:
-    return [ops.Slice(matrix, _ints(row), _ints(row + 1), _ints(-2)) for row in range(count)]
+    return [ops.Slice(matrix, ints(row), ints(row + 1), ints(-2)) for row in range(count)]
 
 
 def _entry(row: Any, column: int) -> Any:
-    return ops.Slice(row, _ints(column), _ints(column + 1), _ints(-1))
+    return ops.Slice(row, ints(column), ints(column + 1), ints(-1))
 
 
 def _eliminate(rows: Rows, sides: Rows, sign: Any = None) -> tuple[Rows, Rows, Any]:
@@ -97,7 +81,7 @@ def _inverse(matrix: Any, check_errors: bool = False) -> tuple[Any, Any]:
     identity = [
         ops.CastLike(ops.Constant(value_floats=[float(i == j) for j in range(size)]), matrix) for i in range(size)
     ]
-    rows, sides, _ = _eliminate(_rows(matrix, size), [ops.Unsqueeze(row, _ints(0)) for row in identity])
+    rows, sides, _ = _eliminate(_rows(matrix, size), [ops.Unsqueeze(row, ints(0)) for row in identity])
     return _substitute(rows, sides), _no_failure()
 
 
@@ -105,13 +89,13 @@ def _solve(matrix: Any, side: Any, left: bool = True, check_errors: bool = False
     """A (..., n, n), B (..., n, k) or (..., n) -> X of A X = B, or of X A = B; what else torch gives is for its gradients alone."""
     size, rank = _size(matrix), len(matrix.shape)
     vector = len(side.shape) == 1 or (len(side.shape) == rank - 1 and _same(side.shape, matrix.shape[:-1]))
-    columns = ops.Unsqueeze(side, _ints(-1)) if vector else side
+    columns = ops.Unsqueeze(side, ints(-1)) if vector else side
     if not left:
         matrix, columns = _turned(matrix, rank), columns if vector else _turned(columns, len(side.shape))
     rows, sides, _ = _eliminate(_rows(matrix, size), _rows(columns, size))
     found = _substitute(rows, sides)
     if vector:
-        found = ops.Squeeze(found, _ints(-1))
+        found = ops.Squeeze(found, ints(-1))
     elif not left:
         found = _turned(found, max(rank, len(side.shape)))
     return found, matrix, _no_failure(), _no_failure()
@@ -130,7 +114,7 @@ def _triangle(matrix: Any) -> tuple[Sequence[Any], Any]:
 def _determinant(matrix: Any) -> tuple[Any, Any, Any]:
     """A (..., n, n) -> (...,)."""
     pivots, sign = _triangle(matrix)
-    return ops.Squeeze(reduce(ops.Mul, pivots, sign), _ints(-2, -1)), matrix, _no_failure()
+    return ops.Squeeze(reduce(ops.Mul, pivots, sign), ints(-2, -1)), matrix, _no_failure()
 
 
 def _log_determinant(matrix: Any) -> tuple[Any, Any, Any, Any]:
@@ -138,7 +122,7 @@ def _log_determinant(matrix: Any) -> tuple[Any, Any, Any, Any]:
     pivots, sign = _triangle(matrix)
     turned = reduce(ops.Mul, (ops.Sign(pivot) for pivot in pivots), sign)
     size = reduce(ops.Add, (ops.Log(ops.Abs(pivot)) for pivot in pivots))
-    return ops.Squeeze(turned, _ints(-2, -1)), ops.Squeeze(size, _ints(-2, -1)), matrix, _no_failure()
+    return ops.Squeeze(turned, ints(-2, -1)), ops.Squeeze(size, ints(-2, -1)), matrix, _no_failure()
 
 
 def _same(some: Any, others: Any) -> bool:
@@ -150,18 +134,9 @@ def _turned(matrix: Any, rank: int) -> Any:
     return ops.Transpose(matrix, perm=[*axes[:-2], axes[-1], axes[-2]])
 
 
-def _unchecked_inverse(matrix: torch.Tensor, **rest: Any) -> Any:
-    return NotImplemented if rest else torch.linalg.inv_ex(matrix)[0]
-
-
-def _unchecked_solve(matrix: torch.Tensor, side: torch.Tensor, *, left: bool = True, **rest: Any) -> Any:
-    return NotImplemented if rest else torch.linalg.solve_ex(matrix, side, left=left)[0]
-
-
-CALLS: Overrides = {
-    torch.linalg.inv: _unchecked_inverse,
-    torch.inverse: _unchecked_inverse,
-    torch.Tensor.inverse: _unchecked_inverse,
-    torch.linalg.solve: _unchecked_solve,
+LINEAR_SYSTEMS: Translations = {
+    aten.linalg_inv_ex.default: _inverse,
+    aten._linalg_solve_ex.default: _solve,
+    aten._linalg_det.default: _determinant,
+    aten._linalg_slogdet.default: _log_determinant,
 }
-"""Traced without torch's check for singular matrices, an effect that no graph has."""

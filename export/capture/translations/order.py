@@ -12,44 +12,26 @@ needs no loop: b is short where this is used, as for the buckets of relative pos
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from onnxscript import opset18 as op
 
 from ....errors import UnsupportedModelError
+from .shared import Translations, aten, ints
 
 _INT32, _INT64 = 6, 7
-
-
-def order_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """The entries of the table that :func:`translate.translations` puts together."""
-    aten = torch.ops.aten
-    return {
-        aten.kthvalue.default: _kthvalue,
-        aten.median.dim: _median,
-        aten.sort.default: _sort,
-        aten.sort.stable: _stable_sort,
-        aten.searchsorted.Tensor: _searchsorted,
-        aten.bucketize.Tensor: _bucketize,
-    }
-
-
-def _ints(*values: int) -> Any:
-    return op.Constant(value_ints=list(values))
 
 
 def _count(short: Any, out_int32: bool) -> Any:
     """How many of the last axis are not short."""
     ones: Any = op.Cast(op.Not(short), to=_INT32 if out_int32 else _INT64)
-    return op.ReduceSum(ones, _ints(-1), keepdims=0)
+    return op.ReduceSum(ones, ints(-1), keepdims=0)
 
 
 def _kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
-    values, places = op.TopK(x, _ints(k), axis=dim, largest=0, sorted=1)
-    last = [op.Slice(one, _ints(k - 1), _ints(k), _ints(dim)) for one in (values, places)]
-    return tuple(last if keepdim else [op.Squeeze(one, _ints(dim)) for one in last])
+    values, places = op.TopK(x, ints(k), axis=dim, largest=0, sorted=1)
+    last = [op.Slice(one, ints(k - 1), ints(k), ints(dim)) for one in (values, places)]
+    return tuple(last if keepdim else [op.Squeeze(one, ints(dim)) for one in last])
 
 
 def _median(x: Any, dim: int, keepdim: bool = False) -> Any:
@@ -85,7 +67,7 @@ def _searchsorted(
     """row (..., n) ascending, or (n) for all; values (..., m)."""
     if sorter is not None:
         raise UnsupportedModelError("torch.searchsorted has a sorter", "sort the row before the call")
-    each, against = op.Unsqueeze(values, _ints(-1)), op.Unsqueeze(row, _ints(-2))
+    each, against = op.Unsqueeze(values, ints(-1)), op.Unsqueeze(row, ints(-2))
     # As negations NaN is above all, as it is for torch.
     short: Any = op.Less(each, against) if right or side == "right" else op.LessOrEqual(each, against)
     return _count(short, out_int32)
@@ -93,6 +75,16 @@ def _searchsorted(
 
 def _bucketize(values: Any, row: Any, out_int32: bool = False, right: bool = False) -> Any:
     """values of any shape, row (n) ascending."""
-    each = op.Unsqueeze(values, _ints(-1))
+    each = op.Unsqueeze(values, ints(-1))
     short: Any = op.Less(each, row) if right else op.LessOrEqual(each, row)
     return _count(short, out_int32)
+
+
+ORDER: Translations = {
+    aten.kthvalue.default: _kthvalue,
+    aten.median.dim: _median,
+    aten.sort.default: _sort,
+    aten.sort.stable: _stable_sort,
+    aten.searchsorted.Tensor: _searchsorted,
+    aten.bucketize.Tensor: _bucketize,
+}

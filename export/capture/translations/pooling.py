@@ -12,23 +12,18 @@ from typing import Any
 
 import torch
 from onnxscript import opset18 as op
-from onnxscript.values import Opset
 
 from ....errors import UnsupportedModelError
-from ...domain import DOMAIN, VERSION
+from .shared import Translations, aten, domain, ints
 
 _AVERAGE, _MAX = "AdaptiveAverage", "AdaptiveMax"
-
-
-def _int64(values: Sequence[int]) -> Any:
-    return op.Constant(value_ints=list(values))
 
 
 def _native(name: str, x: Any, lengths: Sequence[Any], counts: Sequence[Any]) -> Any | None:
     """The pooling operator of ONNX for windows that tile every axis; None where they do not, or that is not known."""
     if all(isinstance(count, int) and count == 1 for count in counts):
         reduce = op.ReduceMean if name == _AVERAGE else op.ReduceMax
-        return reduce(x, _int64(range(2, 2 + len(counts))), keepdims=1)
+        return reduce(x, ints(*range(2, 2 + len(counts))), keepdims=1)
     if not all(isinstance(size, int) for size in (*lengths, *counts)):
         return None
     if any(length % count for length, count in zip(lengths, counts, strict=True)):
@@ -41,17 +36,17 @@ def _native(name: str, x: Any, lengths: Sequence[Any], counts: Sequence[Any]) ->
 
 def _pool(name: str, axes: int, x: Any, size: Any) -> Any:
     """``axes`` last axes pooled to ``size``, whose entries may be symbolic scalars."""
-    rank = len(x.shape)  # asked once: what our own node makes has no shape yet
+    rank = len(x.shape)  # read first: the result of a node of the domain has no shape yet
     counts = [size] * axes if isinstance(size, int) else list(size)
     lengths = [x.shape[rank - axes + place] for place in range(axes)]
     if rank == axes + 2 and (native := _native(name, x, lengths, counts)) is not None:
         return native
-    ours = getattr(Opset(DOMAIN, VERSION), name)
+    pool = getattr(domain, name)
     for place, (length, count) in enumerate(zip(lengths, counts, strict=True)):
         if isinstance(length, int) and isinstance(count, int) and length == count:
             continue
-        number = _int64([count]) if isinstance(count, int) else op.Reshape(count, _int64([-1]))
-        x = ours(x, number, axis=rank - axes + place)
+        number = ints(count) if isinstance(count, int) else op.Reshape(count, ints(-1))
+        x = pool(x, number, axis=rank - axes + place)
     return x
 
 
@@ -64,7 +59,7 @@ def _average(axes: int) -> Callable[..., Any]:
 
 def _max(axes: int) -> Callable[..., Any]:
     def maximum(x: Any, output_size: Any) -> Any:
-        unused = _int64([0])  # the indices: refuse_indices has seen that nothing reads them
+        unused = ints(0)  # the indices: refuse_indices has checked that nothing reads them
         return _pool(_MAX, axes, x, output_size), unused
 
     return maximum
@@ -83,16 +78,13 @@ def refuse_indices(program: torch.export.ExportedProgram) -> None:
             )
 
 
-def pooling_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """The entries of the translation table for adaptive pooling in one, two and three dimensions."""
-    aten = torch.ops.aten
-    return {
-        aten.adaptive_avg_pool1d.default: _average(1),
-        aten.adaptive_avg_pool2d.default: _average(2),
-        aten._adaptive_avg_pool2d.default: _average(2),
-        aten.adaptive_avg_pool3d.default: _average(3),
-        aten._adaptive_avg_pool3d.default: _average(3),
-        aten.adaptive_max_pool1d.default: _max(1),
-        aten.adaptive_max_pool2d.default: _max(2),
-        aten.adaptive_max_pool3d.default: _max(3),
-    }
+POOLING: Translations = {
+    aten.adaptive_avg_pool1d.default: _average(1),
+    aten.adaptive_avg_pool2d.default: _average(2),
+    aten._adaptive_avg_pool2d.default: _average(2),
+    aten.adaptive_avg_pool3d.default: _average(3),
+    aten._adaptive_avg_pool3d.default: _average(3),
+    aten.adaptive_max_pool1d.default: _max(1),
+    aten.adaptive_max_pool2d.default: _max(2),
+    aten.adaptive_max_pool3d.default: _max(3),
+}

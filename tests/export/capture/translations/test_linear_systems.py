@@ -114,4 +114,4 @@ def test_large_and_free_systems_are_refused(
             nn.Sequential(nn.Identity(), Alone()), *(text.replace("a", "input", 1) for text in inputs), dynamic=dynamic
         )
     assert ", in module '1' (Alone) at " in str(caught.value)
-    assert "test_translate_linear_systems.py:" in str(caught.value)
+    assert "test_linear_systems.py:" in str(caught.value)

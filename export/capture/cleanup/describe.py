@@ -6,8 +6,8 @@ import re
 
 import torch
 
-from ..graph.origin import Origin
-from .cleanup.naming import short_path
+from ...graph.origin import Origin
+from .naming import short_path
 
 
 def node_origin(node: torch.fx.Node) -> Origin:
