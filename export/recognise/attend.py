@@ -44,7 +44,7 @@ from .layout import (
     unified,
 )
 from .views import Product, Scores, refined
-from .windows import Term, Window
+from .windows import Slide, Term, Window
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,25 @@ class _Names:
         return tuple(Term(term.tensor, self(term.dims), term.factor) for term in terms)
 
 
-def attend(context: Recognition, node: Any, product: Product, scores: Scores) -> str | None:
-    """Insert a LocalAttention in place of the output of ``node``; return a reason to leave its parts."""
-    used = context.used_elsewhere(scores.tensors)
-    if used is not None:
-        return f"{used} is used elsewhere too"
-    scores = _refined(scores)
+@dataclass(frozen=True)
+class _Alignment:
+    """The keys' and the values' windows in the same atoms.
+
+    ``keys`` and ``values`` are the parts of both, ``names`` maps atoms of the keys to atoms of the values, ``of_values`` splits
+    the values' atoms. ``shared`` are the atoms that weights and values have in common, ``channels`` those of the values alone.
+    """
+
+    slides: tuple[Slide, ...]
+    keys: WindowedParts
+    values: WindowedParts
+    names: _Names
+    of_values: dict[Atom, Dim]
+    shared: list[Atom]
+    channels: tuple[Atom, ...]
+
+
+def _aligned(product: Product, scores: Scores) -> _Alignment | str:
+    """Bring the axes of scores and weights together; return the reason if they differ."""
     keys, values = scores.product.windowed, product.windowed
     slides = equalised(keys.window, values.window)
     if slides is None:
@@ -76,21 +89,33 @@ def attend(context: Recognition, node: Any, product: Product, scores: Scores) ->
     if met is None or key_parts is None or value_parts is None:
         return "the axes of the weights do not line up with those of the windowed values"
     of_keys, of_values, same = met
-    names = _Names(of_keys, same)
     repeated = {other for mine, other in same.items() if mine.role == REPEATED}
     if not _same_axes(same, keys.window, values.window):
         return "places or positions of keys and values are in another order"
     if space_after(keys.window, slides) != space_after(values.window, slides):
         return "keys and values are not known to have the same size"
-
     values_split = _split(value_parts, of_values)
     shared_with = {atom for atom in flat(substituted(product.other_dims, of_values)) if atom not in repeated}
     order = flat(substituted((tuple(sharing(values, product.other_dims)),), of_values))
     shared = [atom for atom in order if atom in shared_with]
     channels = tuple(atom for atom in values_split.outer if atom not in shared_with)
+    return _Alignment(slides, key_parts, values_split, _Names(of_keys, same), of_values, shared, channels)
+
+
+def attend(context: Recognition, node: Any, product: Product, scores: Scores) -> str | None:
+    """Insert a LocalAttention in place of the output of ``node``; return a reason to leave its parts."""
+    used = context.used_elsewhere(scores.tensors)
+    if used is not None:
+        return f"{used} is used elsewhere too"
+    scores = _refined(scores)
+    aligned = _aligned(product, scores)
+    if isinstance(aligned, str):
+        return aligned
+    keys, values, slides, names = scores.product.windowed, product.windowed, aligned.slides, aligned.names
+    values_split, channels = aligned.values, aligned.channels
     bias, relative = names.terms(scores.bias), names.terms(keys.relative)
-    heads = divide(shared, batch_axis(values.window), relative, bias)
-    summed = flat(names((tuple(atom for atom in key_parts.outer if atom in scores.channels),)))
+    heads = divide(aligned.shared, batch_axis(values.window), relative, bias)
+    summed = flat(names((tuple(atom for atom in aligned.keys.outer if atom in scores.channels),)))
 
     compared, weights = scores.product, product.other
     kind = widest(compared.other.dtype, weights.dtype, node.outputs[0].dtype, compared.wide, scores.wide, product.wide)
@@ -104,7 +129,7 @@ def attend(context: Recognition, node: Any, product: Product, scores: Scores) ->
     query = canonical.over_positions(
         scores.product.other, names(scores.product.other_dims), summed, values_split.positions
     )
-    key = canonical.over_space(keys.window, names(key_parts.source), summed, slides, scores.product.other.dtype)
+    key = canonical.over_space(keys.window, names(aligned.keys.source), summed, slides, scores.product.other.dtype)
     value = canonical.over_space(values.window, values_split.source, channels, slides, product.other.dtype)
     bias_value = canonical.bias(bias, values_split.places, values_split.positions)
     relative_value = canonical.relative(relative, summed, values_split.places)
@@ -116,7 +141,7 @@ def attend(context: Recognition, node: Any, product: Product, scores: Scores) ->
     options = {"compose": compared.compose, "scale": scale}
     y = canonical.operator("LocalAttention", inputs, slides, made, **options)
     name = arrange.emit.nodes[-1].name
-    y = arrange.arrange(y, made, substituted(product.dims, of_values))
+    y = arrange.arrange(y, made, substituted(product.dims, aligned.of_values))
     context.replace(node, arrange, canonical.finished(y, node.outputs[0].dtype, product.factor))
     nodes = tuple(dict.fromkeys((*scores.nodes, *values.window.nodes, *product.nodes, node.name)))
     extras = [

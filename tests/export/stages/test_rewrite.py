@@ -71,7 +71,10 @@ def test_each_model_is_for_what_runs_it(wished, flavour, precision, plan) -> Non
 
 @pytest.mark.parametrize(
     ("wished", "message"),
-    [("jetson", "target jetson is not known"), ("tensorrt", r"--target tensorrt is 3 targets\. pass one of tensorrt-10")],
+    [
+        ("jetson", "target jetson is not known"),
+        ("tensorrt", r"--target tensorrt is 3 targets\. pass one of tensorrt-10"),
+    ],
 )
 def test_a_target_that_is_none_or_many_is_refused(wished: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
