@@ -123,7 +123,7 @@ def test_nothing_complex_is_left_and_nodes_keep_their_module(entered):
     turned = [node.name for node in graph.node if node.op_type == "Mul"]
     assert turned
     assert {found.captured.origins[name].module for name in turned} == {"1"}
-    assert found.captured.origins[turned[0]].source.partition(":")[0].endswith("test_complex_parts.py")
+    assert found.captured.origins[turned[0]].source.partition(":")[0].endswith("test_rewrite.py")
 
 
 class Untold(nn.Module):
