@@ -142,12 +142,15 @@ def test_python_over_grpc(run: Ran, logits: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("fault", "row"),
     [
-        ({"model": "nobody"}, "no such model or version"),
-        ({"version": "9"}, "no such model or version"),
-        ({"shape": (1, 3, 32, 31)}, "an input of another name, dtype or shape, more rows than the profile has"),
-        ({"dtype": "float64"}, "an input of another name, dtype or shape, more rows than the profile has"),
-        ({"name": "y"}, "an input of another name, dtype or shape, more rows than the profile has"),
-        ({"shape": (17, 3, 32, 32)}, "an input of another name, dtype or shape, more rows than the profile has"),
+        ({"model": "nobody"}, "unknown model or version"),
+        ({"version": "9"}, "unknown model or version"),
+        ({"shape": (1, 3, 32, 31)}, "an input with another name, dtype or shape, or more rows than the profile allows"),
+        ({"dtype": "float64"}, "an input with another name, dtype or shape, or more rows than the profile allows"),
+        ({"name": "y"}, "an input with another name, dtype or shape, or more rows than the profile allows"),
+        (
+            {"shape": (17, 3, 32, 32)},
+            "an input with another name, dtype or shape, or more rows than the profile allows",
+        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
