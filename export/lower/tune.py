@@ -68,7 +68,7 @@ class Tuner:
     ) -> None:
         if prefer not in timeable_targets():
             raise InputError(
-                f"--tune cannot time forms for {prefer}",
+                f"--tune cannot time lowerings for {prefer}",
                 f"it times for {' and '.join(timeable_targets())}; leave it out here",
             )
         self._shapes = shapes

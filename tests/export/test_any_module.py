@@ -155,5 +155,5 @@ def test_a_module_that_is_made_already_is_taken_as_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = load(None, SourceOptions(factory="made:net", own_weights=True, inputs=("input=1x3",)))
     assert (source.kind, source.name, source.arch) == ("factory", "net", "made:net")
-    with pytest.raises(InputError, match="made:net is a module, no callable"):
+    with pytest.raises(InputError, match="made:net is a module, not a callable"):
         load(None, SourceOptions(factory="made:net", kwargs={"a": 1}, own_weights=True, inputs=("input=1x3",)))

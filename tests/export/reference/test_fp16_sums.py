@@ -90,7 +90,8 @@ def test_the_original_in_fp16_is_autocasts_with_no_product_left_in_half(script: 
     original = TorchOriginal(torch.jit.trace(net, torch.from_numpy(x)) if script else net, ["x"], ["y"])
     with Seen() as seen:
         got = original.run({"x": x}, "float16")["y"]
-    assert len(seen.dtypes) > 6 and set(seen.dtypes) == {torch.float32}
+    # Convolution, linear layer, two products, and those of the LSTM: the script's executor may merge two.
+    assert len(seen.dtypes) >= 6 and set(seen.dtypes) == {torch.float32}
     assert original.notes == []
     with torch.autocast("cpu", torch.float16), torch.no_grad():
         expected = net(torch.from_numpy(x)).float().numpy()

@@ -24,6 +24,6 @@ def test_a_recurrent_operator_is_a_hazard(model, types, op, precision, title, op
     source = built(model, op, opset)
     (found,) = decide(source, only="hazard", precision=precision)
     assert (found.node, found.rule) == ("h", "recurrent")
-    assert found.reason == f"the state of {op} goes through every step, where {title} rounding adds up"
+    assert found.reason == f"the state of {op} goes through every step, and {title} rounding adds up"
     half = precision.replace("p", "")
     assert types(convert(source, precision=precision).model) == {"a": half, "h": "f32", "y": half}
