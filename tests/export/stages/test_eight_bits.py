@@ -195,5 +195,5 @@ def test_a_model_without_weights_is_refused(tmp_path: Path, capsys: pytest.Captu
     text = '<ir_version: 9, opset_import: ["" : 18]> net (float[2,4] x) => (float[2,4] y) { y = Relu(x) }'
     onnx.save(onnx.parser.parse_model(text), tmp_path / "relu.onnx")
     assert refusal(capsys, tmp_path / "relu.onnx", "--precision", "int8", "-o", tmp_path / "never.attn") == (
-        "no layer can be INT8: none multiplies data by constant weights, or each has to stay. use --precision fp16."
+        "no layer can be INT8: none multiplies data by constant weights, or each must stay as it is. use --precision fp16."
     )
