@@ -242,7 +242,7 @@ def test_tensorrt_without_a_gpu_says_so(dates) -> None:
 
 
 def test_a_part_alone_has_nothing_to_decode_with(dates) -> None:
-    with pytest.raises(InputError, match="has one graph, dates_bahdanau, and no encoder and step"):
+    with pytest.raises(InputError, match="has one graph, dates_bahdanau, not an encoder and a step"):
         open_decoder(dates.path / "step")
 
 
