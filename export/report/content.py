@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...runtime.bundle.bench_report import BenchReport
-from ...runtime.bundle.joined import joined
-from ...runtime.bundle.manifest import Manifest
+from ...runtime.bundle.manifest import Manifest, joined
 from ...runtime.show.inspect import Inspection, arrange
 from .graphs import Graph
 

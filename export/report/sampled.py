@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import BundleError
-from ...runtime.bundle.module_error import TRUTH
+from ...runtime.bundle.sections import TRUTH
 from ...runtime.inputs.arrays import UnreadableError, read_npz
 from ..verify.sampled import FILE, INPUT
 from . import show_values, words

@@ -18,8 +18,8 @@ from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.figures import ParityRecord, rounding_floor
 from ...runtime.bundle.golden import GoldenCase
 from ...runtime.bundle.sections import DecodeAgreement, DecodeRecord
-from ...runtime.check.check_decode import MARGINS, TOKENS, joined, open_form
-from ...runtime.decode.agreement import Agreement, agree, as_rows, lengths
+from ...runtime.check.check_decode import MARGINS, TOKENS, open_form
+from ...runtime.decode.agreement import Agreement, agree, as_rows, joined, lengths
 from ...runtime.decode.bundle_decoder import batches
 from ...runtime.decode.hypothesis import Hypothesis
 from ...runtime.decode.sequence import SequenceDecoder

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime.bundle.golden import write_golden
-from ...runtime.bundle.module_error import ModuleError
-from ...runtime.bundle.sections import EngineRecord
+from ...runtime.bundle.sections import EngineRecord, ModuleError
 from ...runtime.bundle.stage import Stage
 from ...runtime.bundle.writer import BundleFolder
 from ...runtime.device import cuda_device

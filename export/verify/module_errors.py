@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from ...errors import AttnexportError
-from ...runtime.bundle.module_error import TRUTH, ModuleError
+from ...runtime.bundle.sections import TRUTH, ModuleError
 from ..graph.origin import origin_of
 from ..reference.original import Original
 from .chains import StageModels

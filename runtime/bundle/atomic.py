@@ -7,13 +7,16 @@ leftover, even if the process id has been reused or belongs to another container
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
+import glob
 import os
 import secrets
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 _AT_FDCWD = -100
@@ -29,16 +32,7 @@ class PartialDirectory:
     """A new, locked, empty directory beside ``destination``. Raise OSError if it cannot be made."""
 
     def __init__(self, destination: Path) -> None:
-        while True:
-            name = f"{_prefix(destination, 'partial')}{os.getpid()}-{secrets.token_hex(4)}"
-            self.path = destination.with_name(name)
-            self.path.mkdir()
-            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-            _try_lock(self._lock)
-            # Between mkdir and lock another writer may have taken it for a leftover.
-            if self.path.exists():
-                return
-            os.close(self._lock)
+        self.path, self._lock = locked_directory(destination.parent, f"{_prefix(destination, 'partial')}{os.getpid()}-")
 
     def close(self, *, remove: bool) -> None:
         """Release the lock, once; ``remove`` also deletes the directory."""
@@ -49,39 +43,43 @@ class PartialDirectory:
             self._lock = -1
 
 
-def _try_lock(descriptor: int) -> bool:
-    """Whether the lock is taken now. On a file system without locks it is not, so nothing there counts as a leftover."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def locked_directory(parent: Path, prefix: str, mode: int = 0o777) -> tuple[Path, int]:
+    """Make ``parent/PREFIX<random>`` and lock it; return the path and the descriptor that holds the lock. Raise OSError."""
+    while True:
+        path = parent / f"{prefix}{secrets.token_hex(6)}"
+        path.mkdir(mode)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        with contextlib.suppress(OSError):  # on a file system without locks nothing counts as a leftover
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if path.exists():  # between mkdir and lock another process may have taken it for a leftover
+            return path, descriptor
+        os.close(descriptor)
+
+
+def leftovers(parent: Path, prefix: str) -> Iterator[Path]:
+    """The directories ``parent/PREFIX*`` whose process has ended. Each stays locked until the next one is taken."""
+    for path in sorted(parent.glob(f"{glob.escape(prefix)}*")):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield path
+        except OSError:
+            continue  # its process runs, or there are no locks
+        finally:
+            os.close(descriptor)
 
 
 def sweep(destination: Path) -> None:
     """Remove the leftovers of killed writers of ``destination``; restore an old directory that was not replaced."""
-    for aside in destination.parent.glob(_glob(_prefix(destination, "old"))):
-        if _is_leftover(aside) and not os.path.lexists(destination):
+    for aside in leftovers(destination.parent, _prefix(destination, "old")):
+        if not os.path.lexists(destination):
             aside.rename(destination)
     for kind in ("partial", "old"):
-        for leftover in destination.parent.glob(_glob(_prefix(destination, kind))):
-            if _is_leftover(leftover):
-                shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _glob(prefix: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in prefix) + "*"
-
-
-def _is_leftover(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        return _try_lock(descriptor)
-    finally:
-        os.close(descriptor)
+        for leftover in leftovers(destination.parent, _prefix(destination, kind)):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def sync_tree(root: Path) -> None:

@@ -174,10 +174,7 @@ class BenchReport:
 
     def entrant(self, name: str) -> Entrant:
         """The contender of that name. Raise KeyError if it did not take part."""
-        for entrant in self.entrants:
-            if entrant.name == name:
-                return entrant
-        raise KeyError(name)
+        return {entrant.name: entrant for entrant in self.entrants}[name]
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary with the format's name and the schema version first."""

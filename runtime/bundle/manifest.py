@@ -1,18 +1,18 @@
-"""``manifest.json``: the description of a bundle (schema version 5; version 4 can be read)."""
+"""``manifest.json``: the description of a bundle (schema version 5; version 4 is converted), and those of its parts as one."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import BundleError
 from ..spec import TensorSpec
 from .attribution import Attribution
 from .codec import decode, encode_fields
-from .convert import READABLE, to_current
 from .figures import ParityRecord
-from .module_error import ModuleError
 from .sections import (
     AttentionRecord,
     DecodeRecord,
@@ -20,15 +20,23 @@ from .sections import (
     FileRecord,
     Gpu,
     GraphRewriteRecord,
+    ModuleError,
     Precision,
     RewriteRecord,
     SamplesRecord,
     SourceRecord,
     StageRecord,
 )
+from .stage import Stage
 
 FORMAT = "attnexport-bundle"
 SCHEMA = 5
+READABLE = (4, 5)
+"""The schema versions that this package reads; the last is the one that it writes."""
+_STEPS = {"rewrite": Stage.RECOGNISE, "cast": Stage.TYPED}
+"""Stages of the attribution that were renamed after version 4."""
+_FIELDS = {"own_rms": "torch_rms", "own_error": "torch_error", "truth_rms": "reference_rms"}
+"""Fields that were renamed after version 4."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, value: Any) -> Manifest:
-        """The inverse of :meth:`to_json`, for every schema version in :data:`~.convert.READABLE`.
+        """The inverse of :meth:`to_json`, for every schema version in ``READABLE``.
 
         Raises BundleError for another format or version, and for the first field that is missing, unknown or of a wrong kind.
         """
@@ -104,3 +112,85 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             raise BundleError(f"the manifest is not valid JSON ({error})", "export the bundle again") from error
         return cls.from_json(value)
+
+
+def to_current(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the manifest's JSON object in the current schema. ``value`` is not changed.
+
+    A field of a wrong kind is not converted: decoding reports it.
+    """
+    if value["schema"] != 4:
+        return value
+    try:
+        return _from_4({name: _renamed(part) for name, part in value.items()})
+    except (AttributeError, KeyError, TypeError):
+        return value
+
+
+def _from_4(value: dict[str, Any]) -> dict[str, Any]:
+    """Version 4 kept figures of stages as free-form JSON, and had no rewrites before lowering."""
+    stages = {stage["name"]: stage["detail"] for stage in value["stages"]}
+    replaced = stages.get("recognise", {}).get("stands_for", {})
+    return {
+        **value,
+        "stages": [_stage(stage) for stage in value["stages"]],
+        "rewrites": [{**rewrite, "replaced": replaced.get(rewrite["node"], 1)} for rewrite in value["rewrites"]],
+        "graph_rewrites": [],
+        "captured": stages.get("capture", {}).get("operators", {}),
+        "attribution": [_attribution(entry) for entry in value["attribution"]],
+        "modules": stages.get("verify", {}).get("modules", []),
+    }
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_FIELDS.get(name, name): _renamed(part) for name, part in value.items()}
+    return [_renamed(part) for part in value] if isinstance(value, list) else value
+
+
+def _stage(stage: dict[str, Any]) -> dict[str, Any]:
+    part, _, name = stage["name"].rpartition(": ")
+    known = name in {member.value for member in Stage}
+    return {
+        "stage": name if known else Stage.TYPED.value,
+        "seconds": stage["seconds"],
+        "text": stage["detail"].get("text", ""),
+        "model_type": "" if known else name,
+        "part": part,
+    }
+
+
+def _attribution(entry: dict[str, Any]) -> dict[str, Any]:
+    steps = [{**step, "stage": _STEPS.get(step["stage"], step["stage"])} for step in entry["steps"]]
+    blame = entry["blame"]
+    if blame is not None:
+        blame = {**blame, "stage": _STEPS.get(blame["stage"], blame["stage"])}
+    rest = {name: part for name, part in entry.items() if name != "form"}
+    return {**rest, "variant": entry["form"], "steps": steps, "blame": blame}
+
+
+def joined(whole: Manifest, parts: Mapping[str, Manifest]) -> Manifest:
+    """``whole`` with the sections of its parts: stages and outputs as ``step: ...``, files relative to the whole bundle."""
+    each = [(name, whole.parts[name], part) for name, part in parts.items()]
+    counts: Counter[str] = Counter()
+    for part in parts.values():
+        counts.update(part.precision.counts)
+    kept = (replace(k, module=f"{name}: {k.module or '<root>'}") for name, _, part in each for k in part.precision.kept)
+    return replace(
+        whole,
+        outputs=tuple(spec for part in parts.values() for spec in part.outputs),
+        rewrites=tuple(replace(r, model=f"{at}/{r.model}") for _, at, part in each for r in part.rewrites),
+        graph_rewrites=tuple(
+            replace(r, module=f"{name}: {r.module or '<root>'}") for name, _, part in each for r in part.graph_rewrites
+        ),
+        operators={f"{at}/{file}": number for _, at, part in each for file, number in part.operators.items()},
+        precision=Precision(tuple(kept), dict(counts)),
+        engines=tuple(replace(e, file=f"{at}/{e.file}") for _, at, part in each for e in part.engines),
+        parity=tuple(
+            replace(p, stage=f"{name}: {p.stage}", file=f"{at}/{p.file}")
+            for name, at, part in each
+            for p in part.parity
+        ),
+        attribution=tuple(replace(a, output=f"{name}: {a.output}") for name, _, part in each for a in part.attribution),
+        notes=(*whole.notes, *(f"{name}: {note}" for name, part in parts.items() for note in part.notes)),
+    )

@@ -243,3 +243,16 @@ class DecodeRecord:
     state: dict[str, str]
     sources: str = ""
     parity: tuple[DecodeAgreement, ...] = ()
+
+
+TRUTH = "truth"
+
+
+@dataclass(frozen=True)
+class ModuleError:
+    """One module, its source line, and the relative rms error of its result by variant (``onnx-fp32`` …)."""
+
+    module: str
+    kind: str
+    source: str
+    errors: dict[str, float]

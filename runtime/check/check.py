@@ -135,18 +135,8 @@ def _check_stage(
 def _judge(record: ParityRecord, figures: Figures, precision: str, how: str) -> CheckRow:
     gate = Gate.judge(figures, torch_rms=record.torch_rms, precision=precision, factor=record.gate.factor)
     reason = f"error is {gate.ratio:.3g}x PyTorch's error; the limit is {gate.factor:g}x"
-    return CheckRow(
-        stage=record.stage,
-        file=record.file,
-        output=record.output,
-        error=figures.rms,
-        relative=figures.relative,
-        ratio=gate.ratio,
-        factor=gate.factor,
-        verdict=PASSED if gate.passed else FAILED,
-        reason="" if gate.passed else reason,
-        how=how,
-    )
+    row = _bare(record, PASSED if gate.passed else FAILED, "" if gate.passed else reason, how)
+    return replace(row, error=figures.rms, relative=figures.relative, ratio=gate.ratio)
 
 
 def _bare(record: ParityRecord, verdict: str, reason: str, how: str = "") -> CheckRow:

@@ -17,7 +17,7 @@ from ...errors import AttnexportError, BundleError, MissingBackendError
 from ..bundle.bundle import StoredBundle
 from ..bundle.golden import GoldenCase
 from ..bundle.sections import DecodeAgreement, DecodeRecord
-from ..decode.agreement import Agreement, agree, as_rows
+from ..decode.agreement import agree, as_rows, joined
 from ..decode.bundle_decoder import batches, parts_of
 from ..decode.sequence import SequenceDecoder
 from ..open.stage_session import open_stage
@@ -88,9 +88,9 @@ def _check(
                 for case in cases
             ]  # fmt: skip
     except MissingBackendError as error:
-        return _row(record, NOT_RUN, error.problem, "")
+        return _row(record, NOT_RUN, error.problem)
     except AttnexportError as error:
-        return _row(record, FAILED, error.problem, "")
+        return _row(record, FAILED, error.problem)
     total = joined(agreements)
     reason = "" if not total.wrong else f"{len(total.wrong)} rows differ from the original's where it had no tie"
     return _row(record, FAILED if total.wrong else PASSED, reason, f"{how}: {total.describe()}")
@@ -121,33 +121,6 @@ def open_form(
     return SequenceDecoder(encoder, step, facts, source, rows), how
 
 
-def joined(found: Sequence[Agreement]) -> Agreement:
-    """The agreement over several cases; row numbers continue from one case to the next."""
-    wrong: list[tuple[int, int]] = []
-    before = 0
-    for one in found:
-        wrong += [(before + row, place) for row, place in one.wrong]
-        before += one.rows
-    return Agreement(
-        rows=before,
-        equal_rows=sum(one.equal_rows for one in found),
-        tokens=sum(one.tokens for one in found),
-        equal_tokens=sum(one.equal_tokens for one in found),
-        ties=sum(one.ties for one in found),
-        wrong=tuple(wrong),
-    )
-
-
-def _row(record: DecodeAgreement, verdict: str, reason: str, how: str) -> CheckRow:
-    return CheckRow(
-        stage=f"decode: {record.stage}",
-        file=" + ".join(record.files.values()),
-        output="tokens",
-        error=None,
-        relative=None,
-        ratio=None,
-        factor=record.factor,
-        verdict=verdict,
-        reason=reason,
-        how=how,
-    )
+def _row(record: DecodeAgreement, verdict: str, reason: str, how: str = "") -> CheckRow:
+    stage, files = f"decode: {record.stage}", " + ".join(record.files.values())
+    return CheckRow(stage, files, "tokens", None, None, None, record.factor, verdict, reason, how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -65,4 +66,19 @@ def agree(reference: np.ndarray, got: np.ndarray, margins: np.ndarray, *, end: i
         equal_tokens=int((same & counted).sum()),
         ties=len(differing) - len(wrong),
         wrong=tuple(wrong),
+    )
+
+
+def joined(agreements: Sequence[Agreement]) -> Agreement:
+    """The agreement over several cases; row numbers continue from one case to the next."""
+    starts = accumulate((case.rows for case in agreements), initial=0)
+    return Agreement(
+        rows=sum(case.rows for case in agreements),
+        equal_rows=sum(case.equal_rows for case in agreements),
+        tokens=sum(case.tokens for case in agreements),
+        equal_tokens=sum(case.equal_tokens for case in agreements),
+        ties=sum(case.ties for case in agreements),
+        wrong=tuple(
+            (start + row, place) for start, case in zip(starts, agreements, strict=False) for row, place in case.wrong
+        ),
     )

@@ -6,28 +6,27 @@ starts removes the folder and the shared memory of a killed one.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import secrets
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
+from ..bundle.atomic import leftovers, locked_directory
+from ..closing import Closing
 from ..user_cache import cache_folder
 
 _SHARED = Path("/dev/shm")
 _NAME = "attnexport-"
 
 
-class RunFolder:
+class RunFolder(Closing):
     """A new folder; use it in a ``with`` block. Raise OSError if it cannot be made."""
 
     def __init__(self, parent: Path | None = None) -> None:
         parent = parent or cache_folder("serve", "runs")
         parent.mkdir(parents=True, exist_ok=True)
-        for leftover in _leftovers(parent):
+        for leftover in leftovers(parent, _NAME):
             _remove(leftover)
-        self.path, self._lock = _locked(parent)
+        self.path, self._lock = locked_directory(parent, _NAME, 0o700)
         for folder in (self.packages, self.candidates):
             folder.mkdir()
         # A clone's folder may have any name, and the wheel's environment has no attnexport installed.
@@ -67,38 +66,10 @@ class RunFolder:
         """Remove the shared memory of a killed server."""
         _free(self.path.name)
 
-    def __enter__(self) -> RunFolder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Remove the folder and the shared memory."""
         _remove(self.path)
         os.close(self._lock)
-
-
-def _locked(parent: Path) -> tuple[Path, int]:
-    while True:
-        path = parent / f"{_NAME}{secrets.token_hex(6)}"
-        path.mkdir(mode=0o700)
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():  # another server may have removed it before the lock
-            return path, lock
-        os.close(lock)
-
-
-def _leftovers(parent: Path) -> Iterator[Path]:
-    for path in parent.glob(f"{_NAME}*"):
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield path
-        except OSError:
-            continue  # its server runs
-        finally:
-            os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

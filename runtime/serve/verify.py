@@ -16,9 +16,9 @@ from ...errors import BundleError, ParityError
 from ..bundle.bundle import MANIFEST, StoredBundle, sha256_of
 from ..bundle.figures import Gate, ParityRecord
 from ..bundle.golden import GoldenCase
-from ..check.check_decode import MARGINS, TOKENS, joined
+from ..check.check_decode import MARGINS, TOKENS
 from ..check.compare import ErrorMeter, check_outputs
-from ..decode.agreement import agree
+from ..decode.agreement import agree, joined
 from ..decode.bundle_decoder import parts_of
 from ..spec import TensorSpec
 from ..triton.config import parse

@@ -11,8 +11,7 @@ from typing import Any
 from ..bundle.attribution import Attribution
 from ..bundle.bundle import StoredBundle
 from ..bundle.codec import encode_fields
-from ..bundle.joined import joined
-from ..bundle.manifest import Manifest
+from ..bundle.manifest import Manifest, joined
 from ..bundle.sections import DecodeAgreement
 from ..open.engine_memory import EngineMemory, memory_of
 from .parity_text import headline

@@ -9,8 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..bundle.codec import decode
-from ..bundle.joined import joined
-from ..bundle.manifest import Manifest
+from ..bundle.manifest import Manifest, joined
 from ..bundle.sections import DecodeRecord, EngineRecord
 from ..open.engine_memory import memory_of
 from .decode_table import agreement_table

@@ -13,7 +13,6 @@ import pytest
 from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
 from attnexport.runtime.bundle.golden import GoldenCase, write_golden
 from attnexport.runtime.bundle.manifest import Manifest
-from attnexport.runtime.bundle.module_error import ModuleError
 from attnexport.runtime.bundle.sections import (
     AttentionRecord,
     DecodeAgreement,
@@ -22,6 +21,7 @@ from attnexport.runtime.bundle.sections import (
     Gpu,
     GraphRewriteRecord,
     KeptNode,
+    ModuleError,
     Precision,
     RewriteRecord,
     SourceRecord,

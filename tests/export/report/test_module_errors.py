@@ -15,7 +15,7 @@ from attnexport.errors import StageError
 from attnexport.export.verify import module_errors
 from attnexport.export.verify.module_errors import compare_modules
 from attnexport.runtime.bundle.bundle import StoredBundle
-from attnexport.runtime.bundle.module_error import TRUTH
+from attnexport.runtime.bundle.sections import TRUTH
 
 
 def relative(got: np.ndarray, truth: np.ndarray) -> float:

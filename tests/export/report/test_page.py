@@ -29,8 +29,7 @@ from attnexport.runtime.bundle.bench_report import (
 )
 from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.figures import Gate
-from attnexport.runtime.bundle.module_error import ModuleError
-from attnexport.runtime.bundle.sections import RewriteRecord
+from attnexport.runtime.bundle.sections import ModuleError, RewriteRecord
 
 
 class Page(HTMLParser):
