@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
+import sys
 
 import pytest
 from pairwise import beyond_pairs
+from torchlib_once import remember
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -20,6 +24,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in beyond_pairs(items):
         item.add_marker(pytest.mark.sweep)
     items.sort(key=lambda item: 0 if item.nodeid.startswith(LONGEST) else 1)
+
+
+def pytest_collection_finish() -> None:
+    """What every export would do again: read torch.onnx's translations, walk all modules for garbage, keep records of tracing."""
+    if "torch" in sys.modules:
+        remember()
+        logging.getLogger("torch.__trace").propagate = False
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
