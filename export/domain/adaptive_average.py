@@ -9,16 +9,11 @@ Source: torch.nn.AdaptiveAvgPool2d; ATen/native/AdaptivePooling.h.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .adaptive_windows import infer, pooled, windows_body
-from .operator import FLOATS, Attributes, schema
-
-Array = npt.NDArray[Any]
+from .adaptive_windows import pooled, pooling_schema, windows_body
+from .operator import Array
 
 _MEAN = """inside = Less (place, ends_column)
         inside_type = CastLike (inside, x)
@@ -28,15 +23,7 @@ _MEAN = """inside = Less (place, ends_column)
         weighed = Mul (gathered, weight_last)
         pooled = ReduceSum <keepdims: int = 0> (weighed, third)"""
 
-SCHEMA = schema(
-    "AdaptiveAverage",
-    __doc__,
-    inputs=[("x", "T"), ("output_size", "tensor(int64)")],
-    output="y",
-    types=FLOATS,
-    infer=infer,
-    attributes=Attributes(ints=["axis"]),
-)
+SCHEMA = pooling_schema("AdaptiveAverage", __doc__)
 
 
 def reference(x: Array, output_size: Array, *, axis: int) -> Array:

@@ -9,28 +9,13 @@ Source: torch.nn.AdaptiveMaxPool2d; ATen/native/AdaptivePooling.h.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .adaptive_windows import infer, pooled, windows_body
-from .operator import FLOATS, Attributes, schema
+from .adaptive_windows import pooled, pooling_schema, windows_body
+from .operator import Array
 
-Array = npt.NDArray[Any]
-
-_MAX = "pooled = ReduceMax <keepdims: int = 0> (gathered, third)"
-
-SCHEMA = schema(
-    "AdaptiveMax",
-    __doc__,
-    inputs=[("x", "T"), ("output_size", "tensor(int64)")],
-    output="y",
-    types=FLOATS,
-    infer=infer,
-    attributes=Attributes(ints=["axis"]),
-)
+SCHEMA = pooling_schema("AdaptiveMax", __doc__)
 
 
 def reference(x: Array, output_size: Array, *, axis: int) -> Array:
@@ -40,4 +25,4 @@ def reference(x: Array, output_size: Array, *, axis: int) -> Array:
 
 def body() -> onnx.FunctionProto:
     """Gather of every window, the shorter ones filled with their last value; then the maximum."""
-    return windows_body("AdaptiveMax", _MAX)
+    return windows_body("AdaptiveMax", "pooled = ReduceMax <keepdims: int = 0> (gathered, third)")

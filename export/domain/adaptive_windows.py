@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx.defs import OpSchema
 
-from .operator import attribute, function, input_dims, known_values, set_output
-
-Array = npt.NDArray[Any]
+from .operator import FLOATS, Array, Attributes, Context, Dim, attribute, function, input_dims, known_values, schema
 
 
 def windows(size: int, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -33,15 +32,19 @@ def pooled(reduce: Callable[..., Any], x: Array, count: int, axis: int) -> Array
     return np.stack([reduce(moved[..., a:b], axis=-1) for a, b in zip(starts, ends, strict=True)], axis=axis)
 
 
-def infer(context: Any) -> None:
-    """The output has the axes of x, the pooled one of the length asked for."""
+def _infer(context: Context) -> list[Dim] | None:
     dims = input_dims(context, 0)
-    if dims is None:
-        set_output(context, None)
-        return
-    length = known_values(context, 1)
-    dims[attribute(context, "axis")] = length[0] if length is not None else None
-    set_output(context, dims)
+    if dims is not None:
+        length = known_values(context, 1)
+        dims[attribute(context, "axis")] = None if length is None else length[0]
+    return dims
+
+
+def pooling_schema(name: str, doc: str) -> OpSchema:
+    """The schema of operator ``name``: the output has the axes of x, the pooled one of the length asked for."""
+    inputs = [("x", "T"), ("output_size", "tensor(int64)")]
+    axis = Attributes(ints=["axis"])
+    return schema(name, doc, inputs=inputs, output="y", types=FLOATS, infer=_infer, attributes=axis)
 
 
 # The index of place t in window p, held inside the window, reads each window's last value again where it is shorter

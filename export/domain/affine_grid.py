@@ -9,28 +9,25 @@ Source: Jaderberg et al., Spatial Transformer Networks, arXiv:1506.02025, eq. 1;
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, Attributes, function, input_dims, known_values, schema, set_output
-
-Array = npt.NDArray[Any]
+from .operator import FLOATS, Array, Attributes, Context, Dim, function, input_dims, known_values, schema
 
 
-def _infer(context: Any) -> None:
+def _infer(context: Context) -> Sequence[Dim] | None:
     theta, size = input_dims(context, 0), input_dims(context, 1)
     axes = theta[1] if theta and isinstance(theta[1], int) else None
     if axes is None and size and isinstance(size[0], int):
         axes = size[0] - 2
     if axes is None:
-        set_output(context, None)
-        return
+        return None
     values = known_values(context, 1) or [None] * (axes + 2)
     batch = theta[0] if theta and values[0] is None else values[0]
-    set_output(context, [batch, *values[2:], axes])
+    return [batch, *values[2:], axes]
 
 
 SCHEMA = schema(

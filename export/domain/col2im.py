@@ -10,25 +10,21 @@ Source: torch.nn.Fold; ATen/native/Col2Im.cpp (which pads symmetrically only).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, Attributes, attribute, function, input_dims, known_values, schema, set_output
+from .operator import FLOATS, Array, Attributes, Context, Dim, attribute, function, input_dims, known_values, schema
+from .window import GEOMETRY, count, folded
 
-Array = npt.NDArray[Any]
 
-
-def _infer(context: Any) -> None:
+def _infer(context: Context) -> Sequence[Dim] | None:
     dims = input_dims(context, 0)
     if dims is None:
-        set_output(context, None)
-        return
+        return None
     kh, kw = attribute(context, "kernel")
     channels = dims[1] // (kh * kw) if isinstance(dims[1], int) else None
-    set_output(context, [dims[0], channels, *(known_values(context, 1) or [None, None])])
+    return [dims[0], channels, *(known_values(context, 1) or [None, None])]
 
 
 SCHEMA = schema(
@@ -38,31 +34,19 @@ SCHEMA = schema(
     output="y",
     types=FLOATS,
     infer=_infer,
-    attributes=Attributes(lists=["kernel", "dilation", "pads", "stride"]),
+    attributes=Attributes(lists=GEOMETRY),
 )
 
 
-def reference(
-    cols: Array,
-    output_size: Array,
-    *,
-    kernel: Sequence[int],
-    dilation: Sequence[int],
-    pads: Sequence[int],
-    stride: Sequence[int],
-) -> Array:
-    """The formula in NumPy: cols (N, C*kh*kw, L), output_size (2,) -> (N, C, H, W), any float dtype."""
-    top, left, bottom, right = pads
-    (kh, kw), (dh, dw), (sh, sw) = kernel, dilation, stride
-    height, width = (int(size) for size in output_size)
-    rows = (height + top + bottom - dh * (kh - 1) - 1) // sh + 1
-    columns = (width + left + right - dw * (kw - 1) - 1) // sw + 1
-    batch, features, _ = cols.shape
-    windows = cols.reshape(batch, features // (kh * kw), kh, kw, rows, columns)
-    image = np.zeros((batch, windows.shape[1], height + top + bottom, width + left + right), cols.dtype)
-    for i, j, p, q in np.ndindex(kh, kw, rows, columns):
-        image[:, :, p * sh + i * dh, q * sw + j * dw] += windows[:, :, i, j, p, q]
-    return image[:, :, top : top + height, left : left + width]
+def reference(cols: Array, output_size: Array, **window: Sequence[int]) -> Array:
+    """The formula in NumPy: cols (N, C*kh*kw, L), output_size (2,) -> (N, C, H, W), any float dtype.
+
+    ``window`` holds the attributes.
+    """
+    space = [int(size) for size in output_size]
+    places = int(np.prod(window["kernel"]))
+    columns = cols.reshape(len(cols), 1, cols.shape[1] // places, places, *count(space, **window))
+    return folded(columns, space, **window)[:, 0]
 
 
 def body() -> onnx.FunctionProto:

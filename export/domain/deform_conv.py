@@ -13,23 +13,18 @@ the image 0. ``pads`` is [top, left, bottom, right]. Source: Dai et al., arXiv:1
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, Attributes, function, has_input, input_dims, schema, set_output
-
-Array = npt.NDArray[Any]
+from .operator import FLOATS, Array, Attributes, Context, Dim, function, has_input, input_dims, schema
 
 
-def _infer(context: Any) -> None:
+def _infer(context: Context) -> Sequence[Dim] | None:
     x, weight, offset = (input_dims(context, index) for index in range(3))
     if x is None or weight is None or offset is None:
-        set_output(context, None)
-        return
-    set_output(context, [x[0], weight[0], *offset[2:]])
+        return None
+    return [x[0], weight[0], *offset[2:]]
 
 
 SCHEMA = schema(

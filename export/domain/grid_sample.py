@@ -9,35 +9,12 @@ centres (1) or the outer borders (0) of the corner pixels. Source: ATen/native/G
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, Attributes, function, input_dims, schema, set_output
-from .sampling import sample
+from .operator import Array, function
+from .sampling import sample, sampling_schema
 
-Array = npt.NDArray[Any]
-
-
-def infer(context: Any) -> None:
-    """The output has the batch and channels of x and the space of the grid, in two or three dimensions."""
-    dims, grid = input_dims(context, 0), input_dims(context, 1)
-    if dims is None or grid is None:
-        set_output(context, None)
-        return
-    set_output(context, [*dims[:2], *grid[1:-1]])
-
-
-SCHEMA = schema(
-    "GridSample",
-    __doc__,
-    inputs=[("x", "T"), ("grid", "T")],
-    output="y",
-    types=FLOATS,
-    infer=infer,
-    attributes=Attributes(ints=["align_corners"], strings=["mode", "padding_mode"]),
-)
+SCHEMA = sampling_schema("GridSample", __doc__)
 
 
 def reference(x: Array, grid: Array, *, mode: str, padding_mode: str, align_corners: int) -> Array:

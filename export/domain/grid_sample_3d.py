@@ -9,26 +9,12 @@ grid_sampler_3d.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy.typing as npt
 import onnx
 
-from .grid_sample import infer
-from .operator import FLOATS, Attributes, function, schema
-from .sampling import sample
+from .operator import Array, function
+from .sampling import sample, sampling_schema
 
-Array = npt.NDArray[Any]
-
-SCHEMA = schema(
-    "GridSample3d",
-    __doc__,
-    inputs=[("x", "T"), ("grid", "T")],
-    output="y",
-    types=FLOATS,
-    infer=infer,
-    attributes=Attributes(ints=["align_corners"], strings=["mode", "padding_mode"]),
-)
+SCHEMA = sampling_schema("GridSample3d", __doc__)
 
 
 def reference(x: Array, grid: Array, *, mode: str, padding_mode: str, align_corners: int) -> Array:

@@ -10,32 +10,21 @@ Source: torch.nn.Unfold; ATen/native/Im2Col.cpp (which pads symmetrically only).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .operator import MOVABLE, Attributes, attribute, function, input_dims, positions, schema, set_output, times
+from .operator import MOVABLE, Array, Attributes, Context, Dim, attribute, function, input_dims, schema, times
+from .window import GEOMETRY, LEADING, count, taps
 
-Array = npt.NDArray[Any]
 
-
-def _infer(context: Any) -> None:
+def _infer(context: Context) -> Sequence[Dim] | None:
     dims = input_dims(context, 0)
     if dims is None:
-        set_output(context, None)
-        return
-    kernel, dilation = attribute(context, "kernel"), attribute(context, "dilation")
-    pads, stride = attribute(context, "pads"), attribute(context, "stride")
+        return None
     batch, channels, *space = dims
-    counts = [
-        positions(size + pads[axis] + pads[axis + 2], dilation[axis] * (kernel[axis] - 1) + 1, stride[axis])
-        if isinstance(size, int)
-        else None
-        for axis, size in enumerate(space)
-    ]
-    set_output(context, [batch, times(channels, *kernel), times(*counts)])
+    geometry = [attribute(context, name) for name in GEOMETRY]
+    return [batch, times(channels, *geometry[0]), times(*count(space, *geometry))]
 
 
 SCHEMA = schema(
@@ -45,24 +34,14 @@ SCHEMA = schema(
     output="y",
     types=MOVABLE,
     infer=_infer,
-    attributes=Attributes(lists=["kernel", "dilation", "pads", "stride"]),
+    attributes=Attributes(lists=GEOMETRY),
 )
 
 
-def reference(
-    x: Array, *, kernel: Sequence[int], dilation: Sequence[int], pads: Sequence[int], stride: Sequence[int]
-) -> Array:
-    """The formula in NumPy: x (N, C, H, W) -> (N, C*kh*kw, L), any dtype."""
-    top, left, bottom, right = pads
-    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    (kh, kw), (dh, dw), (sh, sw) = kernel, dilation, stride
-    batch, channels, height, width = padded.shape
-    rows = (height - dh * (kh - 1) - 1) // sh + 1
-    columns = (width - dw * (kw - 1) - 1) // sw + 1
-    y = np.empty((batch, channels, kh, kw, rows, columns), x.dtype)
-    for i, j, p, q in np.ndindex(kh, kw, rows, columns):
-        y[:, :, i, j, p, q] = padded[:, :, p * sh + i * dh, q * sw + j * dw]
-    return y.reshape(batch, channels * kh * kw, rows * columns)
+def reference(x: Array, **window: Sequence[int]) -> Array:
+    """The formula in NumPy: x (N, C, H, W) -> (N, C*kh*kw, L), any dtype. ``window`` holds the attributes."""
+    windows = np.stack(list(taps(x[:, None], **window)), LEADING)  # (N, 1, C, kh*kw, Lh, Lw)
+    return windows.reshape(len(x), windows.shape[2] * windows.shape[3], -1)
 
 
 def body() -> onnx.FunctionProto:

@@ -10,26 +10,21 @@ before its fold with H times K heads. Source: Ramachandran et al., arXiv:1906.05
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, Attributes, function, input_dims, schema, set_output
-from .window import GEOMETRY, index_text, positions_of, taps, windows_text
-
-Array = npt.NDArray[Any]
+from .operator import FLOATS, Array, Attributes, Context, Dim, function, input_dims, schema
+from .window import GEOMETRY, index_text, positions_of, weighed_windows, windows_text
 
 
-def _infer(context: Any) -> None:
+def _infer(context: Context) -> Sequence[Dim] | None:
     weights, value = input_dims(context, 0), input_dims(context, 1)
     space = positions_of(context, 0, 1)
     if space is None:
-        set_output(context, None)
-        return
+        return None
     front = weights or value or [None, None]
-    set_output(context, [*front[:2], value[2] if value is not None else None, *space])
+    return [*front[:2], value[2] if value is not None else None, *space]
 
 
 SCHEMA = schema(
@@ -43,27 +38,13 @@ SCHEMA = schema(
 )
 
 
-def reference(
-    weights: Array,
-    value: Array,
-    *,
-    kernel: Sequence[int],
-    dilation: Sequence[int],
-    pads: Sequence[int],
-    stride: Sequence[int],
-) -> Array:
-    """The formula in NumPy, any float dtype. Raises ValueError where the weights are not those of the windows."""
-    y: Array | None = None
-    places = int(np.prod(kernel))
-    if weights.shape[2] != places:
-        raise ValueError(f"{weights.shape[2]} weights do not fit {places} places of the window")
-    for place, window in enumerate(taps(value, kernel, dilation, pads, stride)):
-        if window.shape[3:] != weights.shape[3:]:
-            raise ValueError(f"the weights have the positions {weights.shape[3:]}, the windows have {window.shape[3:]}")
-        term = weights[:, :, place : place + 1] * window
-        y = term if y is None else y + term
-    if y is None:
-        raise ValueError("the window has no places")
+def reference(weights: Array, value: Array, **window: Sequence[int]) -> Array:
+    """The formula in NumPy, any float dtype. ``window`` holds the attributes.
+
+    Raises ValueError if the weights are not those of the windows.
+    """
+    windows = weighed_windows(weights, weights.shape[2], value, window)
+    y: Array = np.einsum("nht...,nhdt...->nhd...", weights, windows)
     return y
 
 

@@ -12,26 +12,21 @@ arXiv:1904.11491 (squared and absolute differences with scale -1).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
 from . import local_aggregate, local_correlation
-from .operator import FLOATS, Attributes, function, has_input, input_dims, schema, set_output
+from .operator import FLOATS, Array, Attributes, Context, Dim, function, has_input, input_dims, schema
 from .window import GEOMETRY, index_text
 
-Array = npt.NDArray[Any]
 
-
-def _infer(context: Any) -> None:
+def _infer(context: Context) -> Sequence[Dim] | None:
     scores, value = local_correlation.infer_scores(context), input_dims(context, 2)
     if scores is None:
-        set_output(context, None)
-        return
+        return None
     batch, heads, _, *space = scores
-    set_output(context, [batch, heads, value[2] if value is not None else None, *space])
+    return [batch, heads, value[2] if value is not None else None, *space]
 
 
 SCHEMA = schema(

@@ -15,13 +15,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, Attributes, attribute, function, has_input, input_dims, schema, set_output, times
-from .window import GEOMETRY, index_text, positions_of, taps, windows_text
+from .operator import FLOATS, Array, Attributes, Context, attribute, function, has_input, input_dims, schema, times
+from .window import GEOMETRY, LEADING, index_text, positions_of, taps, windows_text
 
-Array = npt.NDArray[Any]
 COMPOSITIONS = {
     "product": "composed = Mul (query_column, keys)",
     "squared_difference": "difference = Sub (query_column, keys)\n composed = Mul (difference, difference)",
@@ -30,7 +28,7 @@ COMPOSITIONS = {
 """Body text of each ``compose``: from ``query_column`` and ``keys`` to ``composed``."""
 
 
-def infer_scores(context: Any) -> list[Any] | None:
+def infer_scores(context: Context) -> list[Any] | None:
     """The dimensions of the scores of inputs 0 (query) and 1 (key) inside an inference function."""
     query, key = input_dims(context, 0), input_dims(context, 1)
     space = positions_of(context, 0, 1)
@@ -47,7 +45,7 @@ SCHEMA = schema(
     optional=["relative"],
     output="scores",
     types=(*FLOATS, "tensor(bfloat16)"),
-    infer=lambda context: set_output(context, infer_scores(context)),
+    infer=infer_scores,
     attributes=Attributes(lists=GEOMETRY, defaults={"compose": "product"}),
 )
 
@@ -57,22 +55,21 @@ def reference(
     key: Array,
     relative: Array | None = None,
     *,
-    kernel: Sequence[int],
-    dilation: Sequence[int],
-    pads: Sequence[int],
-    stride: Sequence[int],
     compose: str = "product",
+    **window: Sequence[int],
 ) -> Array:
-    """The formula in NumPy, any float dtype. Raises ValueError where the query does not have the windows' positions."""
+    """The formula in NumPy, any float dtype. ``window`` holds ``kernel``, ``dilation``, ``pads`` and ``stride``.
+
+    Raises ValueError if the query does not have the windows' positions.
+    """
     if compose not in COMPOSITIONS:
         raise ValueError(f"compose {compose!r} is not one of {', '.join(COMPOSITIONS)}")
     scores = []
-    for place, window in enumerate(taps(key, kernel, dilation, pads, stride)):
-        if window.shape[3:] != query.shape[3:]:
-            raise ValueError(f"the query has the positions {query.shape[3:]}, the windows have {window.shape[3:]}")
-        keys = window
+    for place, keys in enumerate(taps(key, **window)):
+        if keys.shape[3:] != query.shape[3:]:
+            raise ValueError(f"the query has the positions {query.shape[3:]}, the windows have {keys.shape[3:]}")
         if relative is not None:
-            keys = window + relative[:, :, place].reshape(*relative.shape[:2], *[1] * len(kernel))
+            keys = keys + relative[:, :, place].reshape(*relative.shape[:2], *[1] * (keys.ndim - LEADING))
         if compose == "product":
             scores.append(np.einsum("nhd...,nhd...->nh...", query, keys))
         else:

@@ -11,29 +11,19 @@ n space axes, n = 1, 2 or 3. Source: Yuan et al., arXiv:2106.13112 (VOLO, outloo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, Attributes, function, input_dims, schema, set_output
-from .window import GEOMETRY, LEADING, index_text, taps, windows_text
-
-Array = npt.NDArray[Any]
+from .operator import FLOATS, Array, Attributes, Context, Dim, function, input_dims, schema
+from .window import GEOMETRY, LEADING, better_known, folded, index_text, weighed_windows, windows_text
 
 
-def _infer(context: Any) -> None:
+def _infer(context: Context) -> Sequence[Dim] | None:
     weights, value = input_dims(context, 0), input_dims(context, 1)
     if value is None:
-        set_output(context, None)
-        return
-    front = weights[:2] if weights is not None else [None, None]
-    known = [
-        mine if isinstance(mine, int) or theirs is None else theirs
-        for mine, theirs in zip(value[:2], front, strict=True)
-    ]
-    set_output(context, [*known, *value[2:]])
+        return None
+    return [*(better_known(value[:2], weights[:2]) if weights is not None else value[:2]), *value[2:]]
 
 
 SCHEMA = schema(
@@ -47,34 +37,14 @@ SCHEMA = schema(
 )
 
 
-def reference(
-    weights: Array,
-    value: Array,
-    *,
-    kernel: Sequence[int],
-    dilation: Sequence[int],
-    pads: Sequence[int],
-    stride: Sequence[int],
-) -> Array:
-    """The definition in NumPy, any float dtype: unfold, weigh, fold. Raises ValueError where the weights are not those of the windows."""
-    places, n = int(np.prod(kernel)), len(kernel)
-    if weights.shape[2:4] != (places, places):
-        raise ValueError(f"{weights.shape[2:4]} weights do not fit {places} places of the window")
-    windows = np.stack(list(taps(value, kernel, dilation, pads, stride)), LEADING)
-    if windows.shape[4:] != weights.shape[4:]:
-        raise ValueError(f"the weights have the positions {weights.shape[4:]}, the windows have {windows.shape[4:]}")
+def reference(weights: Array, value: Array, **window: Sequence[int]) -> Array:
+    """The definition in NumPy, any float dtype: unfold, weigh, fold. ``window`` holds the attributes.
+
+    Raises ValueError if the weights are not those of the windows.
+    """
+    windows = weighed_windows(weights, weights.shape[2:4], value, window)
     mixed = np.einsum("nhot...,nhdt...->nhdo...", weights, windows)
-    padded = [size + pads[axis] + pads[axis + n] for axis, size in enumerate(value.shape[LEADING:])]
-    y = np.zeros((*value.shape[:LEADING], *padded), mixed.dtype)
-    for at, place in enumerate(np.ndindex(*kernel)):
-        written = [
-            slice(tap * hole, tap * hole + (count - 1) * step + 1, step)
-            for tap, hole, count, step in zip(place, dilation, mixed.shape[4:], stride, strict=True)
-        ]
-        y[(slice(None),) * LEADING + tuple(written)] += mixed[:, :, :, at]
-    inner = [slice(pads[axis], pads[axis] + size) for axis, size in enumerate(value.shape[LEADING:])]
-    folded: Array = y[(slice(None),) * LEADING + tuple(inner)]
-    return folded
+    return folded(mixed, value.shape[LEADING:], **window)
 
 
 def body() -> onnx.FunctionProto:

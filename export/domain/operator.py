@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+import numpy.typing as npt
 import onnx
 from onnx.defs import OpSchema
 
@@ -21,7 +22,11 @@ MOVABLE = (*FLOATS, "tensor(int8)", "tensor(uint8)", "tensor(int32)", "tensor(in
 
 Dim = int | str | None
 """A known size, a symbol, or nothing known."""
-Infer = Callable[[Any], None]
+Array = npt.NDArray[Any]
+Context = Any
+"""What onnx hands to an inference function."""
+Infer = Callable[[Context], Sequence[Dim] | None]
+"""The dimensions of the output; None if they are not known."""
 _Kind = OpSchema.AttrType
 
 
@@ -70,7 +75,7 @@ def schema(
     attributes: Attributes,
     optional: Sequence[str] = (),
 ) -> OpSchema:
-    """Return the schema of a domain operator with one output of type ``T``; ``infer`` sets the output's type and shape.
+    """Return the schema of a domain operator with one output of type ``T``; ``infer`` returns its shape.
 
     ``inputs`` are (name, type) pairs; ``optional`` names the inputs that may be absent.
     """
@@ -89,7 +94,7 @@ def schema(
         attributes=attributes.formal(),
     )
     if hasattr(made, "set_type_and_shape_inference_function"):  # older onnx: the exporter's own shapes are kept
-        made.set_type_and_shape_inference_function(infer)
+        made.set_type_and_shape_inference_function(lambda context: _set_output(context, infer(context)))
     return made
 
 
@@ -100,7 +105,7 @@ def function(text: str, overload: str = "") -> onnx.FunctionProto:
     return onnx.parser.parse_function(header + text)
 
 
-def attribute(context: Any, name: str) -> Any:
+def attribute(context: Context, name: str) -> Any:
     """The value of a node's attribute inside an inference function."""
     return onnx.helper.get_attribute_value(context.get_attribute(name))
 
@@ -110,36 +115,32 @@ def has_input(node: onnx.NodeProto, index: int) -> bool:
     return len(node.input) > index and bool(node.input[index])
 
 
-def input_dims(context: Any, index: int) -> list[Dim] | None:
+def input_dims(context: Context, index: int) -> list[Dim] | None:
     """The dimensions of an input inside an inference function; None when its rank is unknown."""
     kind = context.get_input_type(index)
     if kind is None or not kind.tensor_type.HasField("shape"):
         return None
-    return [
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param if dim.dim_param else None
-        for dim in kind.tensor_type.shape.dim
-    ]
+    return _dims(kind.tensor_type.shape)
 
 
-def known_values(context: Any, index: int) -> list[Dim] | None:
+def known_values(context: Context, index: int) -> list[Dim] | None:
     """The values of an int64 input that inference knows: of a constant, or symbols that data propagation found."""
     data = context.get_input_data(index)
     if data is not None:
         return [int(value) for value in onnx.numpy_helper.to_array(data).reshape(-1)]
     symbolic = context.get_symbolic_input(index)
-    if symbolic is None:
-        return None
-    return [
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param if dim.dim_param else None for dim in symbolic.dim
-    ]
+    return None if symbolic is None else _dims(symbolic)
 
 
-def set_output(context: Any, dims: Sequence[Dim] | None) -> None:
+def _dims(shape: onnx.TensorShapeProto) -> list[Dim]:
+    return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in shape.dim]
+
+
+def _set_output(context: Context, dims: Sequence[Dim] | None) -> None:
     """Give the output the type of input 0 and these dimensions (None: only the type)."""
     kind = context.get_input_type(0)
-    if kind is None:
-        return
-    context.set_output_type(0, onnx.helper.make_tensor_type_proto(kind.tensor_type.elem_type, dims))
+    if kind is not None:
+        context.set_output_type(0, onnx.helper.make_tensor_type_proto(kind.tensor_type.elem_type, dims))
 
 
 def times(*factors: Dim) -> Dim:

@@ -7,20 +7,10 @@ x has any rank, shift is int64[1], of either sign and any size. Source: torch.ro
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .operator import MOVABLE, Attributes, function, input_dims, schema, set_output
-
-Array = npt.NDArray[Any]
-
-
-def _infer(context: Any) -> None:
-    set_output(context, input_dims(context, 0))
-
+from .operator import MOVABLE, Array, Attributes, function, input_dims, schema
 
 SCHEMA = schema(
     "Roll",
@@ -28,7 +18,7 @@ SCHEMA = schema(
     inputs=[("x", "T"), ("shift", "tensor(int64)")],
     output="y",
     types=MOVABLE,
-    infer=_infer,
+    infer=lambda context: input_dims(context, 0),
     attributes=Attributes(ints=["axis"]),
 )
 

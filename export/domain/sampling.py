@@ -1,4 +1,4 @@
-"""The arithmetic that GridSample and GridSample3d share, in NumPy, in any float dtype.
+"""What GridSample and GridSample3d share: the schema, and the arithmetic in NumPy, in any float dtype.
 
 Per axis, a position in [-1, 1] becomes a pixel coordinate, the padding rule maps it, and the mode gives the integer
 taps around it with their weights; a sample is the sum over the product of the axes' taps. Source:
@@ -16,13 +16,26 @@ Reflected positions beyond about 1e9, where ATen's own integers overflow, are no
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from onnx.defs import OpSchema
 
-Array = npt.NDArray[Any]
+from .operator import FLOATS, Array, Attributes, Context, Dim, input_dims, schema
+
 _CUBIC = -0.75
+
+
+def _infer(context: Context) -> list[Dim] | None:
+    dims, grid = input_dims(context, 0), input_dims(context, 1)
+    return None if dims is None or grid is None else [*dims[:2], *grid[1:-1]]
+
+
+def sampling_schema(name: str, doc: str) -> OpSchema:
+    """The schema of operator ``name``: the output has the batch and channels of x and the space of the grid."""
+    rules = Attributes(ints=["align_corners"], strings=["mode", "padding_mode"])
+    return schema(
+        name, doc, inputs=[("x", "T"), ("grid", "T")], output="y", types=FLOATS, infer=_infer, attributes=rules
+    )
 
 
 def _pixels(position: Array, size: int, align_corners: int) -> Array:

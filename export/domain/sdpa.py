@@ -11,15 +11,12 @@ _scaled_dot_product_attention_math (safe softmax); Ainslie et al., arXiv:2305.13
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .operator import FLOATS, Attributes, Dim, attribute, function, has_input, input_dims, schema, set_output, times
-
-Array = npt.NDArray[Any]
+from .operator import FLOATS, Array, Attributes, Context, Dim, attribute, function, has_input, input_dims, schema, times
 
 
 def _broadcast(a: list[Dim], b: list[Dim]) -> list[Dim]:
@@ -30,11 +27,10 @@ def _broadcast(a: list[Dim], b: list[Dim]) -> list[Dim]:
     return [p if q in (1, p) else q if p == 1 or (isinstance(q, int) and q > 1) else None for p, q in pairs]
 
 
-def _infer(context: Any) -> None:
+def _infer(context: Context) -> Sequence[Dim] | None:
     query, key, value = (input_dims(context, index) for index in range(3))
     if query is None or key is None or value is None:
-        set_output(context, None)
-        return
+        return None
     groups = attribute(context, "groups")
     batches = [query[:-2]]
     for dims in (key, value):
@@ -43,7 +39,7 @@ def _infer(context: Any) -> None:
             batch[-1] = times(batch[-1], groups) if groups > 1 else batch[-1]
         batches.append(batch)
     batch = _broadcast(_broadcast(batches[0], batches[1]), batches[2])
-    set_output(context, [*batch, query[-2], value[-1]])
+    return [*batch, query[-2], value[-1]]
 
 
 SCHEMA = schema(

@@ -8,25 +8,21 @@ x has any rank; y has one axis more. Source: torch.Tensor.unfold; ATen/native/Te
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .operator import MOVABLE, Attributes, attribute, function, input_dims, positions, schema, set_output
-
-Array = npt.NDArray[Any]
+from .operator import MOVABLE, Array, Attributes, Context, Dim, attribute, function, input_dims, positions, schema
 
 
-def _infer(context: Any) -> None:
+def _infer(context: Context) -> Sequence[Dim] | None:
     dims = input_dims(context, 0)
     if dims is None:
-        set_output(context, None)
-        return
+        return None
     axis, size, step = (attribute(context, key) for key in ("axis", "size", "step"))
     dims[axis] = positions(dims[axis], size, step)
-    set_output(context, [*dims, size])
+    return [*dims, size]
 
 
 SCHEMA = schema(

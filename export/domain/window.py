@@ -7,15 +7,13 @@ along every space axis. Values are (N, H, D, *S): batch, heads, channels of a he
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from .operator import Dim, attribute, input_dims, positions
+from .operator import Array, Context, Dim, attribute, input_dims, positions
 
-Array = npt.NDArray[Any]
 GEOMETRY = ("kernel", "dilation", "pads", "stride")
 LEADING = 3
 """Axes in front of the space axes: batch, heads, channels."""
@@ -48,17 +46,57 @@ def taps(
     if x.ndim != LEADING + n:
         raise ValueError(f"x of {x.ndim} axes does not have {n} space axes")
     padded = np.pad(x, [(0, 0)] * LEADING + [(pads[axis], pads[axis + n]) for axis in range(n)])
-    lengths = [int(size) for size in count(x.shape[LEADING:], kernel, dilation, pads, stride) if isinstance(size, int)]
+    counts = [int(size) for size in count(x.shape[LEADING:], kernel, dilation, pads, stride) if isinstance(size, int)]
+    for places in _places(counts, kernel, dilation, stride):
+        yield padded[places]
+
+
+def weighed_windows(
+    weights: Array, counts: int | Sequence[int], value: Array, window: Mapping[str, Sequence[int]]
+) -> Array:
+    """The taps of ``value`` as one array (N, H, D, K, *P), for ``weights`` (N, H, ..., K, *P) whose axes of places have ``counts``.
+
+    Raises ValueError if the weights do not fit the windows.
+    """
+    places, positions = int(np.prod(window["kernel"])), weights.shape[-len(window["kernel"]) :]
+    if any(count != places for count in np.atleast_1d(counts)):
+        raise ValueError(f"{counts} weights do not fit {places} places of the window")
+    windows = np.stack(list(taps(value, **window)), LEADING)
+    if windows.shape[LEADING + 1 :] != positions:
+        raise ValueError(f"the weights have the positions {positions}, the windows have {windows.shape[LEADING + 1 :]}")
+    return windows
+
+
+def folded(
+    columns: Array,
+    space: Sequence[int],
+    *,
+    kernel: Sequence[int],
+    dilation: Sequence[int],
+    pads: Sequence[int],
+    stride: Sequence[int],
+) -> Array:
+    """Columns (N, H, D, K, *P) added back to where taps read them: (N, H, D, *space). What falls on the padding is dropped."""
+    n = len(kernel)
+    padded = [size + pads[axis] + pads[axis + n] for axis, size in enumerate(space)]
+    y = np.zeros((*columns.shape[:LEADING], *padded), columns.dtype)
+    for tap, places in enumerate(_places(columns.shape[LEADING + 1 :], kernel, dilation, stride)):
+        y[places] += columns[:, :, :, tap]
+    inner: Array = y[(..., *(slice(pads[axis], pads[axis] + size) for axis, size in enumerate(space)))]
+    return inner
+
+
+def _places(
+    counts: Sequence[int], kernel: Sequence[int], dilation: Sequence[int], stride: Sequence[int]
+) -> Iterator[tuple[Any, ...]]:
+    """For each tap in row-major order, the slices of the padded space axes that all positions read there."""
     for place in np.ndindex(*kernel):
-        starts = [tap * step for tap, step in zip(place, dilation, strict=True)]
-        windows = [
-            slice(start, start + (length - 1) * step + 1, step)
-            for start, length, step in zip(starts, lengths, stride, strict=True)
-        ]
-        yield padded[(slice(None),) * LEADING + tuple(windows)]
+        entries = zip(place, dilation, counts, stride, strict=True)
+        slices = (slice(tap * hole, tap * hole + (length - 1) * step + 1, step) for tap, hole, length, step in entries)
+        yield (..., *slices)
 
 
-def positions_of(context: Any, over_positions: int, over_space: int) -> list[Dim] | None:
+def positions_of(context: Context, over_positions: int, over_space: int) -> list[Dim] | None:
     """The position axes inside an inference function: of the input that has them, else counted from a windowed input."""
     query, key = input_dims(context, over_positions), input_dims(context, over_space)
     if query is None and key is None:
@@ -66,10 +104,12 @@ def positions_of(context: Any, over_positions: int, over_space: int) -> list[Dim
     known: list[Dim] = [None] * len(attribute(context, "kernel")) if query is None else query[LEADING:]
     if key is None:
         return known
-    counted = count(key[LEADING:], *(attribute(context, name) for name in GEOMETRY))
-    return [
-        mine if isinstance(mine, int) or theirs is None else theirs for mine, theirs in zip(known, counted, strict=True)
-    ]
+    return better_known(known, count(key[LEADING:], *(attribute(context, name) for name in GEOMETRY)))
+
+
+def better_known(mine: Sequence[Dim], theirs: Sequence[Dim]) -> list[Dim]:
+    """The same dimensions in two descriptions: numbers where one of them has a number."""
+    return [a if isinstance(a, int) or b is None else b for a, b in zip(mine, theirs, strict=True)]
 
 
 def index_text(x: str) -> str:

@@ -5,20 +5,19 @@ y[..., d, ...] = x[..., D - 1 - d, ...]     along ``axis`` of size D
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 
-from attnexport.export.domain.operator import MOVABLE, Attributes, function, input_dims, schema, set_output
-
-
-def _infer(context: Any) -> None:
-    set_output(context, input_dims(context, 0))
-
+from attnexport.export.domain.operator import MOVABLE, Attributes, function, input_dims, schema
 
 SCHEMA = schema(
-    "Flip", __doc__, inputs=[("x", "T")], output="y", types=MOVABLE, infer=_infer, attributes=Attributes(ints=["axis"])
+    "Flip",
+    __doc__,
+    inputs=[("x", "T")],
+    output="y",
+    types=MOVABLE,
+    infer=lambda context: input_dims(context, 0),
+    attributes=Attributes(ints=["axis"]),
 )
 
 
