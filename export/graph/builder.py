@@ -63,6 +63,13 @@ class GraphBuilder:
             return size
         return self.op("Shape", x, part=f"size{axis}", dtype=np.int64, start=axis, end=axis + 1)
 
+    def count(self, length: Dim, part: str = "") -> Value:
+        """0, 1, 2 … up to a length, int64."""
+        if isinstance(length, int):
+            return self.ints(range(length), part or "ints")
+        zero, one = (self.constant(number, np.int64, part or "constant") for number in (0, 1))
+        return self.op("Range", zero, self.squeeze(length, [0]), one, part=part, dtype=np.int64)
+
     def add(self, a: Dim, b: Dim) -> Dim:
         """a + b."""
         return self._arithmetic("Add", a, b, lambda p, q: p + q, neutral=0)

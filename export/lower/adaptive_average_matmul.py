@@ -17,7 +17,7 @@ from ..domain.adaptive_windows import windows
 from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.values import known
 from .adaptive_blocks import output_length
-from .lowering import LAUNCH, Lowering, Where
+from .lowering import LAUNCH, Lowering
 from .unfold_slices import axis_refusal
 
 
@@ -30,10 +30,6 @@ def bounds(emit: GraphBuilder, size: Dim, count: Dim) -> tuple[Value, Value]:
     reach = emit.op("Add", emit.op("Mul", emit.op("Add", p, one), extent), number)
     ends = emit.op("Div", emit.op("Sub", reach, one), number)
     return emit.unsqueeze(starts, [1]), emit.unsqueeze(ends, [1])
-
-
-def _refuse(node: Any, where: Where) -> str | None:
-    return axis_refusal(node)
 
 
 def _cost(node: Any) -> float:
@@ -50,8 +46,7 @@ def _matrix(emit: GraphBuilder, size: Dim, count: Dim, dtype: Any) -> Value:
         inside = (index >= starts[:, None]) & (index < ends[:, None])
         return emit.constant(inside / (ends - starts)[:, None], dtype, "windows")
     starts, ends = bounds(emit, size, count)
-    zero, one = emit.constant(0, np.int64), emit.constant(1, np.int64)
-    index = emit.op("Range", zero, emit.squeeze(emit.vector([size]), [0]), one)
+    index = emit.count(emit.vector([size]))
     after = emit.op("GreaterOrEqual", index, starts, dtype=np.bool_)
     inside = emit.op("And", after, emit.op("Less", index, ends, dtype=np.bool_))
     lengths = emit.cast(emit.op("Sub", ends, starts), np.float32)
@@ -79,4 +74,4 @@ def _turned(emit: GraphBuilder, matrix: Value) -> Value:
     return emit.transpose(matrix, [1, 0])
 
 
-LOWERING = Lowering("adaptive_average_matmul", "AdaptiveAverage", _refuse, _cost, _build)
+LOWERING = Lowering("adaptive_average_matmul", "AdaptiveAverage", axis_refusal, _cost, _build)

@@ -27,8 +27,7 @@ def _known_length(node: Any) -> int | None:
 
 
 def _refuse(node: Any, where: Where) -> str | None:
-    refusal = axis_refusal(node)
-    if refusal is not None:
+    if (refusal := axis_refusal(node, where)) is not None:
         return refusal
     size, count = known(node.inputs[0], node.attrs["axis"]), _known_length(node)
     if count == 1:
@@ -36,10 +35,6 @@ def _refuse(node: Any, where: Where) -> str | None:
     if size is None or count is None:
         return "whether the windows tile the axis is not known: a length is free"
     return f"{count} windows do not tile {size} values" if size % count else None
-
-
-def _cost(node: Any) -> float:
-    return 1.5 + LAUNCH * 2
 
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
@@ -55,5 +50,7 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return emit.op(reduction, blocks, emit.ints([axis + 1]), keepdims=0)
 
 
-AVERAGE = Lowering("adaptive_average_blocks", "AdaptiveAverage", _refuse, _cost, _build)
-MAX = Lowering("adaptive_max_blocks", "AdaptiveMax", _refuse, _cost, _build)
+AVERAGE, MAX = (
+    Lowering(name, op, _refuse, lambda node: 1.5 + LAUNCH * 2, _build)
+    for name, op in (("adaptive_average_blocks", "AdaptiveAverage"), ("adaptive_max_blocks", "AdaptiveMax"))
+)

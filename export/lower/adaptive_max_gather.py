@@ -17,16 +17,8 @@ from ..domain.adaptive_windows import windows
 from ..graph.builder import Dim, GraphBuilder, Value
 from .adaptive_average_matmul import bounds
 from .adaptive_blocks import output_length
-from .lowering import LAUNCH, Lowering, Where
+from .lowering import LAUNCH, Lowering
 from .unfold_slices import axis_refusal
-
-
-def _refuse(node: Any, where: Where) -> str | None:
-    return axis_refusal(node)
-
-
-def _cost(node: Any) -> float:
-    return 8.0 + LAUNCH * 4
 
 
 def _index(emit: GraphBuilder, size: Dim, count: Dim) -> Value:
@@ -49,4 +41,4 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return emit.op("ReduceMax", gathered, emit.ints([axis + 1]), keepdims=0)
 
 
-LOWERING = Lowering("adaptive_max_gather", "AdaptiveMax", _refuse, _cost, _build)
+LOWERING = Lowering("adaptive_max_gather", "AdaptiveMax", axis_refusal, lambda node: 8.0 + LAUNCH * 4, _build)

@@ -16,8 +16,8 @@ import numpy as np
 
 from ..domain.affine_grid import axis_positions
 from ..graph.builder import Dim, GraphBuilder, Value
-from ..graph.values import constant_ints, known, rank_refusal
-from .lowering import LAUNCH, Lowering, Where
+from ..graph.values import known, rank_refusal
+from .lowering import LAUNCH, Lowering, Where, length_asked_for
 
 
 def axes_of(node: Any) -> int:
@@ -38,20 +38,6 @@ def refuse(node: Any, where: Where) -> str | None:
     return rank_refusal(node.inputs[0], 3, "theta")
 
 
-def _cost(node: Any) -> float:
-    return 60.0 + LAUNCH * 12
-
-
-def length_of(emit: GraphBuilder, node: Any, axis: int) -> Dim:
-    """The length of a space axis of the grid: a number where it is known, else an entry of the second input."""
-    size = node.inputs[1]
-    constant = constant_ints(size)
-    if constant is not None:
-        return constant[axis + 2]
-    length = known(node.outputs[0], axis + 1)
-    return length if length is not None else emit.slice(size, [axis + 2], [axis + 3], [0])
-
-
 def positions_of(emit: GraphBuilder, length: Dim, align_corners: int, dtype: Any) -> Value:
     """The normalised positions along one axis, (length,) of ``dtype``."""
     if isinstance(length, int):
@@ -61,9 +47,7 @@ def positions_of(emit: GraphBuilder, length: Dim, align_corners: int, dtype: Any
     def number(value: float) -> Value:
         return emit.constant(value, kind, "number")
 
-    count = emit.squeeze(length, [0])
-    zero, one = emit.constant(0, np.int64), emit.constant(1, np.int64)
-    index = emit.cast(emit.op("Range", zero, count, one), kind)
+    index = emit.cast(emit.count(length), kind)
     extent = emit.cast(length, kind)
     twice = emit.op("Mul", index, number(2))
     if align_corners:
@@ -82,7 +66,7 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     terms = []
     for column in range(axes):  # column 0 of theta goes with the last axis of the grid
         axis = axes - 1 - column
-        length = length_of(emit, node, axis)
+        length = length_asked_for(emit, node, axis + 1, axis + 2)
         positions = positions_of(emit, length, node.attrs["align_corners"], theta.dtype)
         shaped = emit.unsqueeze(positions, [place for place in range(axes + 2) if place != axis + 1])
         factor = emit.squeeze(emit.slice(theta, [column], [column + 1], [2]), [2])
@@ -91,4 +75,4 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return emit.sum([*terms, emit.unsqueeze(shift, middle)])
 
 
-LOWERING = Lowering("affine_grid_axes", "AffineGrid", refuse, _cost, _build)
+LOWERING = Lowering("affine_grid_axes", "AffineGrid", refuse, lambda node: 60.0 + LAUNCH * 12, _build)

@@ -14,8 +14,8 @@ from typing import Any
 
 from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known
-from .affine_grid_axes import axes_of, length_of, positions_of, refuse
-from .lowering import LAUNCH, Lowering
+from .affine_grid_axes import axes_of, positions_of, refuse
+from .lowering import LAUNCH, Lowering, length_asked_for
 
 
 def _cost(node: Any) -> float:
@@ -25,7 +25,7 @@ def _cost(node: Any) -> float:
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
     theta, axes = node.inputs[0], axes_of(node)
-    lengths = [length_of(emit, node, axis) for axis in range(axes)]
+    lengths = [length_asked_for(emit, node, axis + 1, axis + 2) for axis in range(axes)]
     space = emit.vector(lengths)
     columns = []
     for axis in reversed(range(axes)):  # x, the position along the last axis, comes first

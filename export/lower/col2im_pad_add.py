@@ -13,22 +13,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import Dim, GraphBuilder, Value
-from ..graph.values import constant_ints, known, rank_refusal
-from .lowering import LAUNCH, Lowering, Where
+from ..graph.values import rank_refusal
+from .lowering import LAUNCH, Lowering, Where, length_asked_for
 
 
 def output_sizes(emit: GraphBuilder, node: Any) -> list[Dim]:
     """H and W of the output: numbers where they are known, else entries of the second input."""
-    size = node.inputs[1]
-    constant = constant_ints(size)
-    if constant is not None:
-        return list(constant)
-    return [
-        length
-        if (length := known(node.outputs[0], axis + 2)) is not None
-        else emit.slice(size, [axis], [axis + 1], [0])
-        for axis in (0, 1)
-    ]
+    return [length_asked_for(emit, node, axis + 2, axis) for axis in (0, 1)]
 
 
 def _refuse(node: Any, where: Where) -> str | None:

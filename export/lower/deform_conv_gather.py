@@ -17,6 +17,7 @@ import numpy as np
 
 from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.values import known, rank_refusal
+from .local_window import given
 from .lowering import LAUNCH, Lowering, Where
 from .sampling import SampledAxis, corners_of, product_of, starts_of, weighted_sum
 
@@ -25,25 +26,16 @@ def _refuse(node: Any, where: Where) -> str | None:
     group, parts = int(node.attrs["group"]), int(node.attrs["offset_group"])
     if gcd(group, parts) != min(group, parts):
         return f"{group} groups and {parts} offset groups do not nest"
-    refusals = (
-        rank_refusal(value, 4, name) for value, name in zip(node.inputs, ("x", "weight", "offset"), strict=False)
-    )
-    for refusal in refusals:
-        if refusal is not None:
+    for value, name in zip(node.inputs, ("x", "weight", "offset"), strict=False):
+        if (refusal := rank_refusal(value, 4, name)) is not None:
             return refusal
-    if any(known(node.inputs[1], axis) is None for axis in range(4)):
-        return "the shape of the weight is not known"
-    return None
+    free = any(known(node.inputs[1], axis) is None for axis in range(4))
+    return "the shape of the weight is not known" if free else None
 
 
 def _cost(node: Any) -> float:
     kh, kw = (int(known(node.inputs[1], axis) or 1) for axis in (2, 3))
     return 15.0 * kh * kw + LAUNCH * 60
-
-
-def _optional(node: Any, index: int) -> Value | None:
-    value = node.inputs[index] if len(node.inputs) > index else None
-    return None if value is None or value.is_empty() else value
 
 
 def _bases(emit: GraphBuilder, out: list[Dim], node: Any, kind: Any) -> list[Value]:
@@ -59,9 +51,7 @@ def _bases(emit: GraphBuilder, out: list[Dim], node: Any, kind: Any) -> list[Val
             column = np.expand_dims(np.arange(length) * step, others)
             bases.append(emit.constant(column + reach, kind, "places"))
             continue
-        zero, one = emit.constant(0, np.int64), emit.constant(1, np.int64)
-        index = emit.op("Range", zero, emit.squeeze(length, [0]), one)
-        starts = emit.unsqueeze(emit.op("Mul", index, emit.ints([step])), others)
+        starts = emit.unsqueeze(emit.op("Mul", emit.count(length), emit.ints([step])), others)
         bases.append(emit.cast(emit.op("Add", starts, emit.constant(reach, np.int64, "reach")), kind))
     return bases
 
@@ -93,7 +83,7 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     corners = corners_of(
         emit, _corner_taps(emit, node, kind, space, out), space, _starts(emit, node, batch, space, out)
     )
-    mask = _optional(node, 3)
+    mask = given(node, 3)
     if mask is not None:
         split = emit.reshape(emit.cast(mask, kind), [0, parts, taps, *out])
         flat = emit.reshape(emit.transpose(split, [0, 3, 4, 1, 2]), [-1])
@@ -103,7 +93,7 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     values = emit.cast(weighted_sum(emit, rows, corners, width, kind), x.dtype)  # (N*P*offset_group*taps, ...)
 
     points = _product(emit, values, weight, group, parts, width, taps, outputs)
-    bias = _optional(node, 4)
+    bias = given(node, 4)
     if bias is not None:
         points = emit.op("Add", points, bias)
     by_image = emit.reshape(points, [batch, -1, outputs])

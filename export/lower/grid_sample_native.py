@@ -55,11 +55,6 @@ def _cost(node: Any) -> float:
     return by_value + by_point / (known(node.inputs[0], 1) or 1) + LAUNCH * 8
 
 
-def _gpu_cost(node: Any) -> float:
-    """One kernel that works out a position's taps once; reckoned, not measured. The gathers cost what they cost on a CPU."""
-    return 2.0 + LAUNCH * 8
-
-
 def _safe(emit: GraphBuilder, node: Any, grid: Value) -> Value:
     """The positions, none of them out of a kernel's reach."""
     mode, padding = str(node.attrs["mode"]), str(node.attrs["padding_mode"])
@@ -100,4 +95,5 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return emit.cast(emit.op("Add", sample, mark), x.dtype)
 
 
-LOWERING = Lowering("grid_sample_native", "GridSample", _refuse, _cost, _build, _gpu_cost)
+# A GPU: one kernel that works out a position's taps once; reckoned, not measured. The gathers cost what they cost on a CPU.
+LOWERING = Lowering("grid_sample_native", "GridSample", _refuse, _cost, _build, gpu_cost=lambda node: 2.0 + LAUNCH * 8)

@@ -13,8 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value
-from ..graph.values import rank_refusal
-from .im2col_slices import columns_shape, padded
+from .im2col_slices import columns_shape, image_refusal, padded
 from .lowering import LAUNCH, Lowering, Where
 
 
@@ -24,11 +23,7 @@ def _refuse(node: Any, where: Where) -> str | None:
         return f"windows of {kernel} with stride {stride} do not tile the image"
     if any(step != 1 for step, size in zip(dilation, kernel, strict=True) if size > 1):
         return f"dilation {dilation} leaves holes in the windows"
-    return rank_refusal(node.inputs[0], 4, "x")
-
-
-def _cost(node: Any) -> float:
-    return 1.5 + LAUNCH * 5
+    return image_refusal(node, where)
 
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
@@ -44,4 +39,4 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return emit.reshape(windows, columns_shape(emit, node))
 
 
-LOWERING = Lowering("im2col_blocks", "Im2Col", _refuse, _cost, _build)
+LOWERING = Lowering("im2col_blocks", "Im2Col", _refuse, lambda node: 1.5 + LAUNCH * 5, _build)

@@ -13,13 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value
-from ..graph.values import rank_refusal
-from .im2col_slices import columns_shape, padded, tap_bounds
-from .lowering import LAUNCH, Lowering, Where
-
-
-def _refuse(node: Any, where: Where) -> str | None:
-    return rank_refusal(node.inputs[0], 4, "x")
+from .im2col_slices import columns_shape, image_refusal, padded, tap_bounds
+from .lowering import LAUNCH, Lowering
 
 
 def _cost(node: Any) -> float:
@@ -44,4 +39,4 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return emit.reshape(windows, columns_shape(emit, node))
 
 
-LOWERING = Lowering("im2col_rows", "Im2Col", _refuse, _cost, _build)
+LOWERING = Lowering("im2col_rows", "Im2Col", image_refusal, _cost, _build)

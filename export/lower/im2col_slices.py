@@ -38,7 +38,8 @@ def tap_bounds(index: int, kernel: int, dilation: int) -> tuple[int, int]:
     return index * dilation, -after if after else TO_END
 
 
-def _refuse(node: Any, where: Where) -> str | None:
+def image_refusal(node: Any, where: Where) -> str | None:
+    """The reason to refuse an image whose rank is not known or is not 4."""
     return rank_refusal(node.inputs[0], 4, "x")
 
 
@@ -59,4 +60,4 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return emit.reshape(windows, columns_shape(emit, node))
 
 
-LOWERING = Lowering("im2col_slices", "Im2Col", _refuse, _cost, _build)
+LOWERING = Lowering("im2col_slices", "Im2Col", image_refusal, _cost, _build)

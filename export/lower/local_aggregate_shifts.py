@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value
-from .local_cost import CORES, shifted_values
 from .local_taps import WindowShifts
-from .local_window import lengths, window_of, window_refusal
+from .local_window import CORES, lengths, shifted_values, window_of, window_refusal
 from .lowering import Lowering, Where
 
 

@@ -3,7 +3,7 @@
     y = sum over b of back_b(sum over a of weights_t moved by b * value moved by a)
 
 Weights have one channel where values have D, so that a move of theirs is D times cheaper than the Slice of the values that
-it saves: k + k moves of D channels and k*k of one, instead of k*k of D. Two-way shifts: see ``local_skew``.
+it saves: k + k moves of D channels and k*k of one, instead of k*k of D. Two-way shifts: see ``local_taps``.
 Source: Ramachandran et al., arXiv:1906.05909, eq. 3; Li et al., arXiv:2103.06255 (involution).
 """
 
@@ -13,10 +13,8 @@ from typing import Any
 
 from ..graph.builder import GraphBuilder, Value
 from .local_aggregate_shifts import aggregate_refusal
-from .local_cost import CORES, shifted_values
-from .local_skew import Skew, columns_of, skew_refusal
-from .local_taps import WindowShifts
-from .local_window import lengths, window_of
+from .local_taps import Skew, WindowShifts, columns_of, skew_refusal
+from .local_window import CORES, lengths, shifted_values, window_of
 from .lowering import Lowering, Where
 
 

@@ -26,8 +26,7 @@ from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
 from .local_blocks import Array, Block, Blocks, masked
 from .local_correlation_shifts import composed, correlation_refusal
-from .local_cost import CORES, GPU, MachineCosts, batch_of
-from .local_window import LEADING, given, lengths, window_of, window_refusal
+from .local_window import CORES, GPU, LEADING, MachineCosts, batch_of, given, lengths, window_of, window_refusal
 from .lowering import Lowering, Where
 
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 14, 16)
@@ -96,12 +95,8 @@ def _shape_of(node: Any) -> tuple[int, ...]:
     return min(choices, key=lambda shape: _cost_of(node, shape, CORES))
 
 
-def _cost(node: Any) -> float:
-    return _cost_of(node, _shape_of(node), CORES)
-
-
-def _gpu_cost(node: Any) -> float:
-    return _cost_of(node, _shape_of(node), GPU)
+def _cost(node: Any, machine: MachineCosts = CORES) -> float:
+    return _cost_of(node, _shape_of(node), machine)
 
 
 def _by_axis(relative: Array, kernel: tuple[int, ...]) -> list[Array] | None:
@@ -190,4 +185,4 @@ def _any_relative(emit: GraphBuilder, relative: Array, block: Block, tiled: Valu
     return emit.op("Add", term, emit.constant(mask, tiled.dtype, "mask"))
 
 
-LOWERING = Lowering("local_attention_blocks", "LocalAttention", _refuse, _cost, _build, _gpu_cost)
+LOWERING = Lowering("local_attention_blocks", "LocalAttention", _refuse, _cost, _build, lambda node: _cost(node, GPU))

@@ -28,9 +28,8 @@ from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
 from .local_aggregate_shifts import weighted_sum
 from .local_correlation_shifts import correlation_refusal, tap_scores
-from .local_cost import CORES, GPU, MachineCosts, shifted_values
 from .local_taps import WindowShifts
-from .local_window import LEADING, given, lengths, window_of, window_refusal
+from .local_window import CORES, GPU, LEADING, MachineCosts, given, lengths, shifted_values, window_of, window_refusal
 from .lowering import Lowering, Where
 
 MANY_HEADS = 32
@@ -57,10 +56,6 @@ def _cost(node: Any, machine: MachineCosts = CORES) -> float:
     values = shifted_values(window, node.inputs[0]) * heads
     crowded = CROWDED if values * max(channels, value_channels) > CACHED and machine is CORES else 1.0
     return window.taps * (crowded * machine.value * values * passes + 9 * machine.node)
-
-
-def _gpu_cost(node: Any) -> float:
-    return _cost(node, GPU)
 
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
@@ -136,4 +131,6 @@ def bias_by_tap(emit: GraphBuilder, taps: WindowShifts, bias: Value) -> list[Val
     return [whole] * count if known(bias, 2) == 1 else emit.split(whole, count, axis=2)
 
 
-LOWERING = Lowering("local_attention_shifts", "LocalAttention", attention_refusal, _cost, _build, _gpu_cost)
+LOWERING = Lowering(
+    "local_attention_shifts", "LocalAttention", attention_refusal, _cost, _build, lambda node: _cost(node, GPU)
+)

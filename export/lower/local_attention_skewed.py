@@ -5,7 +5,7 @@
     y = sum over b of back_b(sum over a of e_t * value moved by a) / sum over b of back_b(sum over a of e_t)
 
 A Slice is what ONNX Runtime does on one core, and a third of the time of a dot product with k = 7: of 2 k*k Slices of
-all channels 4k remain. All K scores are alive at once. Two-way shifts: see ``local_skew``.
+all channels 4k remain. All K scores are alive at once. Two-way shifts: see ``local_taps``.
 Source: Ramachandran et al., arXiv:1906.05909, eq. 3.
 """
 
@@ -17,10 +17,8 @@ from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
 from .local_attention_shifts import attention_refusal, bias_by_tap, same_everywhere
 from .local_correlation_shifts import composed, relative_by_tap
-from .local_cost import CORES, GPU, MachineCosts, shifted_values
-from .local_skew import Skew, columns_of, skew_refusal
-from .local_taps import WindowShifts
-from .local_window import given, lengths, window_of
+from .local_taps import Skew, WindowShifts, columns_of, skew_refusal
+from .local_window import CORES, GPU, MachineCosts, given, lengths, shifted_values, window_of
 from .lowering import Lowering, Where
 
 
@@ -44,10 +42,6 @@ def _cost(node: Any, machine: MachineCosts = CORES) -> float:
     return machine.value * values * (sliced + 1.12 * shared / machine.parallel) + machine.node * (
         7 * window.taps + 8 * columns
     )
-
-
-def _gpu_cost(node: Any) -> float:
-    return _cost(node, GPU)
 
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
@@ -111,4 +105,4 @@ def _largest(emit: GraphBuilder, values: list[Value]) -> Value:
     return values[0] if len(values) == 1 else emit.op("Max", *values)
 
 
-LOWERING = Lowering("local_attention_skewed", "LocalAttention", _refuse, _cost, _build, _gpu_cost)
+LOWERING = Lowering("local_attention_skewed", "LocalAttention", _refuse, _cost, _build, lambda node: _cost(node, GPU))

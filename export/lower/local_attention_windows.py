@@ -16,9 +16,8 @@ from ..graph.builder import GraphBuilder, Value
 from ..graph.values import known
 from .local_attention_shifts import attention_refusal, bias_over_taps
 from .local_correlation_shifts import composed, transposed
-from .local_cost import CORES, GPU, MachineCosts, shifted_values
 from .local_taps import WindowShifts
-from .local_window import given, lengths, window_of
+from .local_window import CORES, GPU, MachineCosts, given, lengths, shifted_values, window_of
 from .lowering import Lowering
 
 
@@ -29,10 +28,6 @@ def _cost(node: Any, machine: MachineCosts = CORES) -> float:
     values = shifted_values(window, node.inputs[0]) * heads * window.taps
     passes = (6.5 * (channels + value_channels) + 6) / machine.parallel
     return machine.value * values * passes + machine.node * (2 * window.taps + 12)
-
-
-def _gpu_cost(node: Any) -> float:
-    return _cost(node, GPU)
 
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
@@ -65,4 +60,6 @@ def _windows(emit: GraphBuilder, taps: WindowShifts, x: Value) -> Value:
     return emit.reshape(emit.concat(list(taps.shifts(x)), axis=3), [0, 0, 0, taps.window.taps, -1])
 
 
-LOWERING = Lowering("local_attention_windows", "LocalAttention", attention_refusal, _cost, _build, _gpu_cost)
+LOWERING = Lowering(
+    "local_attention_windows", "LocalAttention", attention_refusal, _cost, _build, lambda node: _cost(node, GPU)
+)

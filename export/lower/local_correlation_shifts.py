@@ -13,9 +13,8 @@ from typing import Any
 
 from ..graph.builder import GraphBuilder, Value
 from ..graph.values import constant_values, known
-from .local_cost import CPU, shifted_values
 from .local_taps import WindowShifts
-from .local_window import given, lengths, window_of, window_refusal
+from .local_window import CPU, given, lengths, shifted_values, window_of, window_refusal
 from .lowering import Lowering, Where
 
 COMPOSITIONS = ("product", "squared_difference", "absolute_difference")

@@ -22,8 +22,7 @@ import numpy as np
 
 from ..graph.builder import TO_END, Dim, GraphBuilder, Value
 from ..graph.values import known, rank_refusal
-from .local_cost import CPU, GPU, batch_of
-from .local_window import LEADING, LocalWindow, lengths, window_of
+from .local_window import CPU, GPU, LEADING, LocalWindow, MachineCosts, batch_of, lengths, window_of
 from .lowering import Lowering, Where
 from .outlook_cells import Cells, Place
 
@@ -128,14 +127,11 @@ class OutlookGrid:
 
 def outlook_refusal(node: Any, where: Where) -> str | None:
     """The reason to refuse a node whose ranks are not known."""
-    rank = window_of(node).rank
-    return rank_refusal(node.inputs[0], LEADING + 1 + rank, "weights") or rank_refusal(
-        node.inputs[1], LEADING + rank, "value"
-    )
+    (weights, value), rank = node.inputs, LEADING + window_of(node).rank
+    return rank_refusal(weights, rank + 1, "weights") or rank_refusal(value, rank, "value")
 
 
-def _work(node: Any) -> tuple[float, int]:
-    """Passes of one value each, and nodes."""
+def _cost(node: Any, machine: MachineCosts = CPU) -> float:
     window, value = window_of(node), node.inputs[1]
     cells, space = Cells(window), lengths(value, LEADING, window.rank)
     grid = 1.0
@@ -144,17 +140,8 @@ def _work(node: Any) -> tuple[float, int]:
     heads, channels = lengths(value, 1, 2)
     products = sum(len(cells.deltas(phase)) for phase in cells.phases)
     passes = 2 * window.taps**2 + 1.9 * products * channels
-    return batch_of(value) * heads * grid * passes, window.taps**2 + 3 * products
-
-
-def _cost(node: Any) -> float:
-    passes, nodes = _work(node)
-    return CPU.value * passes + CPU.node * nodes
-
-
-def _gpu_cost(node: Any) -> float:
-    passes, nodes = _work(node)
-    return GPU.value * passes + GPU.node * nodes
+    nodes = window.taps**2 + 3 * products
+    return machine.value * batch_of(value) * heads * grid * passes + machine.node * nodes
 
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
@@ -179,4 +166,6 @@ def zeros_like(emit: GraphBuilder, x: Value) -> Value:
     return emit.op("Expand", emit.constant(0, x.dtype, "zero"), emit.op("Shape", x, dtype=np.int64))
 
 
-LOWERING = Lowering("local_outlook_shifts", "LocalOutlook", outlook_refusal, _cost, _build, _gpu_cost)
+LOWERING = Lowering(
+    "local_outlook_shifts", "LocalOutlook", outlook_refusal, _cost, _build, lambda node: _cost(node, GPU)
+)

@@ -15,9 +15,8 @@ from math import prod
 from typing import Any
 
 from ..graph.builder import Dim, GraphBuilder, Value
-from .local_cost import CPU, GPU, batch_of
 from .local_outlook_shifts import outlook_refusal, zeros_like
-from .local_window import LEADING, LocalWindow, lengths, window_of
+from .local_window import CPU, GPU, LEADING, LocalWindow, batch_of, lengths, window_of
 from .lowering import Lowering
 from .outlook_cells import Cells
 

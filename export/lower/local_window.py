@@ -1,4 +1,10 @@
-"""The window of a Local operator as lowerings see it: its geometry, the lengths of its axes, and its constants.
+"""The window of a Local operator as lowerings see it: its geometry, the lengths of its axes, and what a form of it costs.
+
+Costs are in microseconds, and only their order matters. A machine is the time of one value in one elementwise pass, and
+that of a node before it starts. Those of the CPU were fitted to ONNX Runtime's CPU provider, on one core and on two
+(figures in docs/benchmarks.md); those of the GPU are reckoned, not measured: 8 bytes a value at 500 GB/s, and a kernel's
+launch. ``parallel`` is how much quicker the cores together are at what ONNX Runtime shares out between them: arithmetic,
+products and Concat, but not Slice.
 
 Values are (N, H, D, *S) or (N, H, D, *Q), S the space of keys and values, Q the positions; see domain/window.py.
 """
@@ -12,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from ..domain.window import GEOMETRY
+from ..domain.window import LEADING as LEADING
 from ..graph.builder import Value
-from ..graph.values import known
+from ..graph.values import known, rank_refusal
 from .lowering import opt_shape
 
-LEADING = 3
-"""Axes before the space axes: batch, heads, channels."""
 GUESS = 32
 """The length that estimates assume for an axis whose length is not known."""
 
@@ -67,9 +73,7 @@ class LocalWindow:
 
 def window_of(node: Any) -> LocalWindow:
     """The geometry that a node's attributes state."""
-    kernel, dilation, pads, stride = (
-        tuple(int(number) for number in node.attrs[key]) for key in ("kernel", "dilation", "pads", "stride")
-    )
+    kernel, dilation, pads, stride = (tuple(int(number) for number in node.attrs[key]) for key in GEOMETRY)
     rank = len(kernel)
     return LocalWindow(kernel, dilation, pads[:rank], pads[rank:], stride)
 
@@ -93,9 +97,30 @@ def lengths(value: Value, first: int, count: int) -> tuple[int, ...]:
 
 def window_refusal(values: dict[str, Value], rank: int) -> str | None:
     """The reason to refuse a node one of whose windowed inputs does not have a known rank of 3 + ``rank``."""
-    for what, value in values.items():
-        if value.shape is None:
-            return f"the rank of {what} is not known"
-        if len(value.shape) != LEADING + rank:
-            return f"{what} has {len(value.shape)} axes, not {LEADING + rank}"
-    return None
+    return next(filter(None, (rank_refusal(value, LEADING + rank, what) for what, value in values.items())), None)
+
+
+@dataclass(frozen=True)
+class MachineCosts:
+    """Microseconds of one value in one elementwise pass, and of one node; what sharing work gains."""
+
+    value: float
+    node: float
+    parallel: float = 1.0
+
+
+CPU = MachineCosts(value=0.25e-3, node=1.5)
+CORES = MachineCosts(value=0.25e-3, node=2.5, parallel=1.6)
+GPU = MachineCosts(value=0.016e-3, node=4.0)
+
+
+def batch_of(value: Value) -> int:
+    """N at the optimum."""
+    return lengths(value, 0, 1)[0]
+
+
+def shifted_values(window: LocalWindow, positions: Value) -> float:
+    """N times P, the values that one flat shift of one channel holds; ``positions`` is (N, H, any, *Q)."""
+    counts = lengths(positions, LEADING, window.rank)
+    widths = [count + spare for count, spare in zip(counts, window.spare, strict=True)]
+    return float(batch_of(positions) * counts[0] * prod(widths[1:]))

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..graph.builder import GraphBuilder, Value
+from ..graph.builder import Dim, GraphBuilder, Value
+from ..graph.values import constant_ints, known
 from ..targets import DEFAULT_CPU, Family, target_of
 
 LAUNCH = 0.05
@@ -54,6 +55,14 @@ class Lowering:
         """The estimate for the target that the model should be quick on."""
         estimate = self.gpu_cost if self.gpu_cost is not None and target_of(target).gpu else self.cost
         return estimate(node)
+
+
+def length_asked_for(emit: GraphBuilder, node: Any, axis: int, entry: int) -> Dim:
+    """The length of an axis of the output: a number where it is known, else an ``entry`` of the node's second input."""
+    size = node.inputs[1]
+    constant = constant_ints(size)
+    length = known(node.outputs[0], axis) if constant is None else constant[entry]
+    return length if length is not None else emit.slice(size, [entry], [entry + 1], [0])
 
 
 def note_opt_shapes(tensors: Iterable[Value], shapes: Mapping[str, Sequence[int]]) -> None:

@@ -12,16 +12,8 @@ from typing import Any
 
 from ..graph.builder import TO_END, GraphBuilder, Value
 from ..graph.values import constant_ints, known
-from .lowering import LAUNCH, Lowering, Where
+from .lowering import LAUNCH, Lowering
 from .unfold_slices import axis_refusal
-
-
-def _refuse(node: Any, where: Where) -> str | None:
-    return axis_refusal(node)
-
-
-def _cost(node: Any) -> float:
-    return 2.0 + LAUNCH * 3
 
 
 def _build(emit: GraphBuilder, node: Any) -> Value:
@@ -39,4 +31,4 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return emit.concat([tail, head], axis=axis)
 
 
-LOWERING = Lowering("roll_slices", "Roll", _refuse, _cost, _build)
+LOWERING = Lowering("roll_slices", "Roll", axis_refusal, lambda node: 2.0 + LAUNCH * 3, _build)

@@ -178,10 +178,7 @@ def starts_of(emit: GraphBuilder, batch: Dim, space: Sequence[Dim], points: Dim)
     """Where the image of every point starts among all rows, (N*points,) int64; None for a batch of 1."""
     if isinstance(batch, int) and batch == 1:
         return None
-    if isinstance(batch, int):
-        index = emit.ints(range(batch), "images")
-    else:
-        index = emit.op("Range", emit.constant(0, np.int64), emit.squeeze(batch, [0]), emit.constant(1, np.int64))
+    index = emit.ints(range(batch), "images") if isinstance(batch, int) else emit.count(batch)
     scaled = emit.op("Mul", index, emit.vector([product_of(emit, space)]))
     wide = emit.op("Expand", emit.unsqueeze(scaled, [1]), emit.vector([batch, points]))
     return emit.reshape(wide, [-1])
@@ -222,11 +219,11 @@ def _times(emit: GraphBuilder, a: Value | None, b: Value | None) -> Value | None
 def weighted_sum(emit: GraphBuilder, rows: Value, corners: Sequence[Tap], channels: Dim, kind: Any) -> Value:
     """The sum over corners of weight * row, (points, C): of ``kind``, or of the rows' type where nothing is weighed."""
     if len(corners) > 1 and isinstance(channels, int) and len(corners) * channels >= _LONG:
-        return _by_matmul(emit, rows, corners, channels, kind)
-    return _by_sum(emit, rows, corners, kind)
-
-
-def _by_sum(emit: GraphBuilder, rows: Value, corners: Sequence[Tap], kind: Any) -> Value:
+        index = emit.concat([emit.unsqueeze(row, [1]) for row, _ in corners], axis=1)  # (N*P, K)
+        weights = emit.concat([emit.unsqueeze(weight, [1]) for _, weight in corners], axis=1)
+        taps = emit.cast(emit.op("Gather", rows, index, axis=0), kind)  # (N*P, K, C)
+        summed = emit.op("MatMul", emit.unsqueeze(weights, [1]), taps)  # (N*P, 1, C)
+        return emit.reshape(summed, [-1, channels])
     terms = []
     for index, weight in corners:
         values = emit.op("Gather", rows, index, axis=0)
@@ -234,11 +231,3 @@ def _by_sum(emit: GraphBuilder, rows: Value, corners: Sequence[Tap], kind: Any) 
             values = emit.op("Mul", emit.cast(values, kind), emit.unsqueeze(weight, [1]))
         terms.append(values)
     return emit.sum(terms)
-
-
-def _by_matmul(emit: GraphBuilder, rows: Value, corners: Sequence[Tap], channels: Dim, kind: Any) -> Value:
-    index = emit.concat([emit.unsqueeze(row, [1]) for row, _ in corners], axis=1)  # (N*P, K)
-    weights = emit.concat([emit.unsqueeze(weight, [1]) for _, weight in corners], axis=1)
-    values = emit.cast(emit.op("Gather", rows, index, axis=0), kind)  # (N*P, K, C)
-    summed = emit.op("MatMul", emit.unsqueeze(weights, [1]), values)  # (N*P, 1, C)
-    return emit.reshape(summed, [-1, channels])

@@ -71,16 +71,8 @@ def bias(emit: GraphBuilder, parts: SdpaInputs, rows: Dim, columns: Dim) -> Valu
 
 def _lower(emit: GraphBuilder, rows: Dim, columns: Dim) -> Value:
     """Causal order, counted from the upper left: (rows, columns) of bool, true where column <= row."""
-    row_numbers = emit.unsqueeze(_count(emit, rows, "rows"), [1])
-    return emit.op("LessOrEqual", _count(emit, columns, "columns"), row_numbers, part="lower", dtype=np.bool_)
-
-
-def _count(emit: GraphBuilder, length: Dim, part: str) -> Value:
-    """0, 1, 2 … up to a length."""
-    if isinstance(length, int):
-        return emit.ints(range(length), part)
-    zero, one = (emit.constant(number, np.int64, part) for number in (0, 1))
-    return emit.op("Range", zero, emit.squeeze(length, [0]), one, part=part, dtype=np.int64)
+    row_numbers = emit.unsqueeze(emit.count(rows, "rows"), [1])
+    return emit.op("LessOrEqual", emit.count(columns, "columns"), row_numbers, part="lower", dtype=np.bool_)
 
 
 def empty_rows(emit: GraphBuilder, parts: SdpaInputs, total: Value | None) -> Value | None:

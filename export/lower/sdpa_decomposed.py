@@ -24,10 +24,6 @@ def _refuse(node: Any, where: Where) -> str | None:
     return parts.refusal()
 
 
-def _cost(node: Any) -> float:
-    return 6.0 + LAUNCH * 7
-
-
 def _build(emit: GraphBuilder, node: Any) -> Value:
     parts = SdpaInputs.of(node)
     query, key = scaled(emit, parts)
@@ -54,4 +50,4 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return zeroed(emit, y, empty)
 
 
-LOWERING = Lowering("sdpa_decomposed", "Sdpa", _refuse, _cost, _build)
+LOWERING = Lowering("sdpa_decomposed", "Sdpa", _refuse, lambda node: 6.0 + LAUNCH * 7, _build)

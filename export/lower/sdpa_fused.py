@@ -79,10 +79,6 @@ def _targets(parts: SdpaInputs, where: Where) -> str | None:
     )
 
 
-def _cost(node: Any) -> float:
-    return 5.0 + LAUNCH * 3
-
-
 def _build(emit: GraphBuilder, node: Any) -> Value:
     parts = SdpaInputs.of(node)
     query, key = scaled(emit, parts)
@@ -96,4 +92,4 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return zeroed(emit, y, empty)
 
 
-LOWERING = Lowering("sdpa_fused", "Sdpa", _refuse, _cost, _build)
+LOWERING = Lowering("sdpa_fused", "Sdpa", _refuse, lambda node: 5.0 + LAUNCH * 3, _build)

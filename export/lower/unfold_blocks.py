@@ -23,7 +23,7 @@ def _refuse(node: Any, where: Where) -> str | None:
     size, step = node.attrs["size"], node.attrs["step"]
     if gcd(size, step) == 1:
         return f"windows of {size} with step {step} share no block longer than 1"
-    return axis_refusal(node)
+    return axis_refusal(node, where)
 
 
 def _cost(node: Any) -> float:

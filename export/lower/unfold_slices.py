@@ -15,16 +15,12 @@ from .im2col_slices import tap_bounds
 from .lowering import LAUNCH, Lowering, Where
 
 
-def axis_refusal(node: Any) -> str | None:
+def axis_refusal(node: Any, where: Where) -> str | None:
     """The reason to refuse an axis that is not there."""
     shape, axis = node.inputs[0].shape, node.attrs["axis"]
     if shape is None:
         return "the rank of x is not known"
     return None if 0 <= axis < len(shape) else f"axis {axis} is not one of the {len(shape)} of x"
-
-
-def _refuse(node: Any, where: Where) -> str | None:
-    return axis_refusal(node)
 
 
 def _cost(node: Any) -> float:
@@ -41,4 +37,4 @@ def _build(emit: GraphBuilder, node: Any) -> Value:
     return emit.concat(places, axis=-1)
 
 
-LOWERING = Lowering("unfold_slices", "Unfold", _refuse, _cost, _build)
+LOWERING = Lowering("unfold_slices", "Unfold", axis_refusal, _cost, _build)
