@@ -8,7 +8,6 @@ along every space axis. Values are (N, H, D, *S): batch, heads, channels of a he
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -82,18 +81,19 @@ def folded(
     y = np.zeros((*columns.shape[:LEADING], *padded), columns.dtype)
     for tap, places in enumerate(_places(columns.shape[LEADING + 1 :], kernel, dilation, stride)):
         y[places] += columns[:, :, :, tap]
-    inner: Array = y[(..., *(slice(pads[axis], pads[axis] + size) for axis, size in enumerate(space)))]
-    return inner
+    inner = tuple(slice(pads[axis], pads[axis] + size) for axis, size in enumerate(space))
+    cut: Array = y[(slice(None),) * LEADING + inner]
+    return cut
 
 
 def _places(
     counts: Sequence[int], kernel: Sequence[int], dilation: Sequence[int], stride: Sequence[int]
-) -> Iterator[tuple[Any, ...]]:
-    """For each tap in row-major order, the slices of the padded space axes that all positions read there."""
+) -> Iterator[tuple[slice, ...]]:
+    """For each tap in row-major order, the slices of a padded value that all positions read there."""
     for place in np.ndindex(*kernel):
         entries = zip(place, dilation, counts, stride, strict=True)
         slices = (slice(tap * hole, tap * hole + (length - 1) * step + 1, step) for tap, hole, length, step in entries)
-        yield (..., *slices)
+        yield (slice(None),) * LEADING + tuple(slices)
 
 
 def positions_of(context: Context, over_positions: int, over_space: int) -> list[Dim] | None:
