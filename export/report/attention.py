@@ -12,12 +12,9 @@ from ...runtime.metrics.psnr import is_image
 from ...runtime.show.map_panels import Panel, panels
 from ..verify.shown import GoldenOutputs
 from . import show_values, words
-from .graphs import Graph
-from .markup import Content as Html
-from .markup import Markup, join, tag
+from .content import Graph, pixels
+from .markup import Html, Markup, code, fold, join, table, tag
 from .png import grey, heat, png
-from .runs import pixels
-from .tables import code, fold, table
 
 SHOWN = 4
 """Maps shown at first; the others are folded."""
@@ -39,10 +36,10 @@ def attention(graph: Graph, shown: GoldenOutputs) -> Markup | None:
     if image is None:
         for record in records:
             reference = shown.case.reference[record.output][0]
-            cells = [
-                show_values.field(s[record.output][0], None if s is shown.case.reference else reference) for s in sides
-            ]
-            rows.append([_name(record.output, record.type), *cells])
+            references = [None, *(reference for _ in forms)]
+            cells = [show_values.field(s[record.output][0], r) for s, r in zip(sides, references, strict=True)]
+            name = code(record.output.partition(".")[2] or record.output)
+            rows.append([join(name, tag("div", record.type, class_="note")), *cells])
     else:
         try:
             drawn = [panels(image, records, side)[1:] for side in sides]
@@ -50,22 +47,13 @@ def attention(graph: Graph, shown: GoldenOutputs) -> Markup | None:
             return join(title, tag("p", error.problem, class_="note off"))
         for row in zip(*drawn, strict=True):
             rows.append([_title(row[0]), *(overlay(panel, row[0]) for panel in row)])
-    first = table(columns, rows[:SHOWN], class_="gallery")
-    more = (
-        fold(f"{len(rows) - SHOWN} more maps", table(columns, rows[SHOWN:], class_="gallery"))
-        if len(rows) > SHOWN
-        else None
-    )
-    return join(title, first, more)
+    first, rest = (table(columns, part, class_="gallery") for part in (rows[:SHOWN], rows[SHOWN:]))
+    return join(title, first, fold(f"{len(rows) - SHOWN} more maps", rest) if len(rows) > SHOWN else None)
 
 
 def _image(graph: Graph, shown: GoldenOutputs) -> np.ndarray | None:
     first = graph.manifest.inputs[0]
     return pixels(graph, shown.case.feeds[first.name][0]) if is_image(first) else None
-
-
-def _name(output: str, kind: str) -> Markup:
-    return join(code(output.partition(".")[2] or output), tag("div", kind, class_="note"))
 
 
 def _title(panel: Panel) -> Markup:

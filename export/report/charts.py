@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import words
-from .markup import Content, Markup, tag
+from .markup import Html, Markup, tag
 
 LEFT, TOP, BOTTOM = 64, 22, 46
 
@@ -24,17 +24,10 @@ class Dot:
     kind: str
 
 
-@dataclass(frozen=True)
-class Track:
-    """The errors of one output along the stages of one variant."""
-
-    dots: tuple[Dot, ...]
-
-
-def stage_chart(tracks: Sequence[Track], stages: Sequence[str], title: str, width: int = 760) -> Markup:
-    """Draw errors by stage on a logarithmic axis: a line for each track, dashes for PyTorch's error."""
+def stage_chart(tracks: Sequence[Sequence[Dot]], stages: Sequence[str], title: str, width: int = 760) -> Markup:
+    """Draw errors by stage on a logarithmic axis: a line for each track (one output of one variant), dashes for PyTorch's error."""
     height = 290 if width > 600 else 250
-    values = [v for track in tracks for dot in track.dots for v in (dot.error, dot.torch_error) if 0 < v < math.inf]
+    values = [v for track in tracks for dot in track for v in (dot.error, dot.torch_error) if 0 < v < math.inf]
     low = math.floor(math.log10(min(values, default=1e-8)) - 0.4)
     high = max(math.ceil(math.log10(max(values, default=1e-1)) + 0.15), low + 2)
     step = (width - LEFT - 20) / max(1, len(stages))
@@ -45,7 +38,7 @@ def stage_chart(tracks: Sequence[Track], stages: Sequence[str], title: str, widt
         share = (min(max(place, low), high) - low) / (high - low)
         return height - BOTTOM - share * (height - BOTTOM - TOP)
 
-    parts: list[Content] = []
+    parts: list[Html] = []
     for decade in range(low, high + 1):
         y = down(10.0**decade)
         parts.append(tag("line", x1=LEFT, x2=width - 12, y1=y, y2=y, class_="grid"))
@@ -54,18 +47,15 @@ def stage_chart(tracks: Sequence[Track], stages: Sequence[str], title: str, widt
             parts.append(tag("text", label, x=LEFT - 10, y=y + 4, class_="tick end"))
     for stage, x in across.items():
         parts.append(tag("text", stage, x=x, y=height - BOTTOM + 22, class_="tick mid"))
-    drawn: set[Dot] = set()
     for track in tracks:
-        line = " ".join(f"{across[dot.stage]:.1f},{down(dot.error):.1f}" for dot in track.dots)
+        line = " ".join(f"{across[dot.stage]:.1f},{down(dot.error):.1f}" for dot in track)
         parts.append(tag("polyline", points=line, class_="line"))
-    for dot in (dot for track in tracks for dot in track.dots):
-        if dot not in drawn:  # variants share their first stages
-            drawn.add(dot)
-            parts += _dot(dot, across[dot.stage], down(dot.error), down(dot.torch_error), min(30.0, step * 0.3))
+    for dot in dict.fromkeys(dot for track in tracks for dot in track):  # variants share their first stages
+        parts += _dot(dot, across[dot.stage], down(dot.error), down(dot.torch_error), min(30.0, step * 0.3))
     return tag("svg", parts, viewBox=f"0 0 {width} {height}", class_="chart", role="img", aria_label=title)
 
 
-def _dot(dot: Dot, x: float, y: float, torch_y: float, reach: float) -> list[Content]:
+def _dot(dot: Dot, x: float, y: float, torch_y: float, reach: float) -> list[Html]:
     return [
         tag("line", x1=x - reach, x2=x + reach, y1=torch_y, y2=torch_y, class_="own"),
         tag("circle", tag("title", dot.title), cx=x, cy=y, r=4.5, class_=f"dot {dot.kind}"),
@@ -92,7 +82,7 @@ def span_chart(spans: Sequence[Span], title: str, width: int = 760) -> Markup:
     height = row * len(spans) + 12
     most = max((span.high for span in spans), default=1.0) or 1.0
     scale = (width - left - 150) / most
-    parts: list[Content] = []
+    parts: list[Html] = []
     for i, span in enumerate(spans):
         y = 6 + row * i
         end, low, high = (left + scale * v for v in (span.value, span.low, span.high))

@@ -16,9 +16,7 @@ from ...runtime.decode.agreement import as_rows
 from ..verify.shown import GOLDEN, MAX_SAMPLES
 from . import show_values, words
 from .content import Content
-from .markup import Content as Html
-from .markup import Markup, join, tag
-from .tables import RIGHT, section, table
+from .markup import RIGHT, Html, Markup, join, pill, section, table, tag
 
 
 def decodes(content: Content) -> Markup | None:
@@ -33,7 +31,7 @@ def decodes(content: Content) -> Markup | None:
         [
             words.stage(record.stage), "greedy" if record.width == 1 else f"beam of {record.width}",
             f"{record.equal_rows} of {record.rows}", f"{record.equal_tokens:,} of {record.tokens:,}", str(record.ties),
-            tag("span", "pass" if record.passed else "fail", class_=f"pill {'good' if record.passed else 'bad'}"),
+            pill(record.passed),
         ]
         for record in facts.parity
     ]  # fmt: skip
@@ -49,21 +47,21 @@ def _written(content: Content, facts: DecodeRecord) -> Markup | None:
     case = read_golden(path)[0]
     source = next(iter(case.feeds.values()))[:MAX_SAMPLES]
     reference = case.reference[TOKENS][:MAX_SAMPLES]
-    decoded: dict[str, np.ndarray | str] = {}
-    for record in facts.parity:
-        if record.width == 1 and record.stage.startswith("onnx-"):
-            decoded[record.stage] = _decode(content, facts, record, source)
+    decoded = {
+        record.stage: _decode(content, facts, record, source)
+        for record in facts.parity
+        if record.width == 1 and record.stage.startswith("onnx-")
+    }
     columns = [("source", ""), ("PyTorch, FP64", ""), *((words.stage(stage), "") for stage in decoded)]
     rows: list[list[Html]] = []
     for i in range(len(source)):
         unpadded = source[i][source[i] != facts.padding]
         expected = _ended(reference[i], facts.end)
-        cells: list[Html] = [show_values.tokens(unpadded), show_values.tokens(expected)]
-        for tokens in decoded.values():
-            cells.append(
-                tokens if isinstance(tokens, str) else show_values.tokens(*_level(tokens[i], expected, facts.end))
-            )
-        rows.append(cells)
+        cells = [
+            tokens if isinstance(tokens, str) else show_values.tokens(*_level(tokens[i], expected, facts.end))
+            for tokens in decoded.values()
+        ]
+        rows.append([show_values.tokens(unpadded), show_values.tokens(expected), *cells])
     return join(tag("h3", "Token by token"), table(columns, rows, class_="gallery"))
 
 

@@ -9,15 +9,11 @@ from ...runtime.bundle.sections import EngineRecord
 from ...runtime.open.engine_memory import memory_of
 from . import words
 from .content import Content
-from .markup import Content as Html
-from .markup import Markup, join, tag
-from .tables import RIGHT, code, fold, names, section, table
+from .markup import RIGHT, Html, Markup, code, fold, join, names, section, table, tag
 
 _FROM = {
-    "inspector": "the engine inspector",
-    "builder": "the builder’s listing",
-    "network": "the parsed network, before fusion",
-}
+    "inspector": "the engine inspector", "builder": "the builder’s listing", "network": "the parsed network, before fusion",
+}  # fmt: skip
 _FLOATS = ("float32", "float16", "bfloat16", "int8", "fp8")
 
 
@@ -31,9 +27,8 @@ def engines(content: Content) -> Markup | None:
 
 
 def _engine(engine: EngineRecord) -> Markup:
-    library = "TensorRT-RTX" if engine.flavour == "rtx" else "TensorRT"
     facts: list[tuple[str, Html]] = [
-        ("library", f"{library} {engine.version}"),
+        ("library", f"{words.library(engine.flavour)} {engine.version}"),
         ("precision", engine.precision.upper()),
         ("for", f"compute capability {engine.compute_capability}" if engine.compute_capability else "any GPU that the library supports"),
         ("size", words.size(engine.bytes)),
@@ -47,15 +42,13 @@ def _engine(engine: EngineRecord) -> Markup:
     counts = Counter(precision(layer) for layer in engine.layers)
     rows: list[list[Html]] = [
         [
-            str(i),
-            code(str(layer.get("name", ""))),
-            str(layer.get("type", "")),
+            str(i), code(str(layer.get("name", ""))), str(layer.get("type", "")),
             tag("span", words.precision(precision(layer)), class_=f"pill {css(precision(layer))}"),
             [tag("div", code(_output(out))) for out in layer.get("outputs", ())] or "–",
             names([module or "<root>" for module in layer.get("modules", ())]) if layer.get("modules") else "–",
         ]
         for i, layer in enumerate(engine.layers)
-    ]
+    ]  # fmt: skip
     columns = [("", RIGHT), ("layer", ""), ("type", ""), ("precision", ""), ("outputs", ""), ("modules", "")]
     warnings = engine.detail.get("warnings") or ()
     return join(
@@ -75,9 +68,8 @@ def precision(layer: dict[str, Any]) -> str:
 
 def css(kind: str) -> str:
     """Return the CSS class of a precision."""
-    return {"float32": "p32", "float16": "p16", "bfloat16": "p16", "int8": "p8", "fp8": "p8", "quantised": "p8"}.get(
-        kind, "pother"
-    )
+    classes = {"float32": "p32", "float16": "p16", "bfloat16": "p16", "int8": "p8", "fp8": "p8", "quantised": "p8"}
+    return classes.get(kind, "pother")
 
 
 def stack(counts: Counter[str], whole: int, thing: str) -> Markup:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from . import words
 from .content import Content
-from .markup import Content as Html
-from .markup import Markup, join, tag
-from .tables import RIGHT, bar, code, fold, section, table
+from .markup import RIGHT, Html, Markup, bar, code, fold, join, section, table, tag
 
 
 def environment(content: Content) -> Markup:
@@ -16,7 +14,7 @@ def environment(content: Content) -> Markup:
     facts: list[tuple[str, Html]] = [
         (
             "source",
-            join(code(source.file or manifest.name), f" ({source.kind}{f', {source.arch}' if source.arch else ''})"),
+            join(code(source.file or manifest.name), f" ({', '.join(filter(None, (source.kind, source.arch)))})"),
         ),
         ("sha256", code(source.sha256) if source.sha256 else "–"),
         ("exported", manifest.created.replace("T", " ").replace("+00:00", " UTC")),
@@ -25,10 +23,8 @@ def environment(content: Content) -> Markup:
         *((label, value) for label, value in content.found.facts if label in ("samples", "precision")),
     ]
     for graph in content.graphs:
-        for spec in graph.manifest.inputs:
-            facts.append((graph.titled("input"), code(spec.describe())))
-        for spec in graph.manifest.outputs:
-            facts.append((graph.titled("output"), code(spec.describe())))
+        facts += [(graph.titled("input"), code(spec.describe())) for spec in graph.manifest.inputs]
+        facts += [(graph.titled("output"), code(spec.describe())) for spec in graph.manifest.outputs]
     notes = content.found.notes
     return section(
         "environment",
@@ -53,14 +49,13 @@ def _stages(content: Content) -> Markup:
 
 
 def _files(content: Content) -> Markup | None:
-    files = [path for path in sorted(content.folder.rglob("*")) if path.is_file() and path.name != "manifest.json"]
     rows: list[list[Html]] = []
-    for path in files:
+    for path in sorted(content.folder.rglob("*")):
         name = path.relative_to(content.folder).as_posix()
-        known = content.own.files.get(name)
-        if name == "report.html":
-            continue  # a page cannot contain its own hash
-        rows.append([code(name), words.size(path.stat().st_size), code(known.sha256) if known else "in the manifest"])
+        # A page cannot contain its own hash.
+        if path.is_file() and path.name != "manifest.json" and name != "report.html":
+            hashed = code(content.own.files[name].sha256) if name in content.own.files else "in the manifest"
+            rows.append([code(name), words.size(path.stat().st_size), hashed])
     if not rows:
         return None
     return fold(f"Files: {len(rows)}", table([("file", ""), ("size", RIGHT), ("sha256", "")], rows))

@@ -5,11 +5,9 @@ from __future__ import annotations
 from ...runtime.bundle.attribution import Attribution
 from ...runtime.show.parity_text import headline
 from . import words
-from .charts import Dot, Track, stage_chart
+from .charts import Dot, stage_chart
 from .content import Content
-from .markup import Content as Html
-from .markup import Markup, join, tag
-from .tables import RIGHT, code, fold, section, table
+from .markup import RIGHT, Html, Markup, code, fold, join, section, table, tag
 
 MOST = 4
 """Most outputs with a chart; the table has all outputs."""
@@ -25,13 +23,12 @@ def errors(content: Content) -> Markup | None:
         by_output.setdefault(entry.output, []).append(entry)
     ranked = sorted(by_output, key=lambda name: -max(s.ratio for e in by_output[name] for s in e.steps or ()))
     charts = [_chart(name, by_output[name], len(by_output) > 1) for name in ranked[:MOST]]
-    more = (
-        f"The charts show the {MOST} outputs with the largest errors; the table has all. " if len(ranked) > MOST else ""
-    )
     lead = (
         "Each dot is the export after one stage: its rms error against the original in FP64, relative to the output. The dashes are "
-        f"PyTorch’s error at that precision; the number is the ratio of the two. {more}"
+        "PyTorch’s error at that precision; the number is the ratio of the two. "
     )
+    if len(ranked) > MOST:
+        lead += f"The charts show the {MOST} outputs with the largest errors; the table has all. "
     notes = sorted({note for entry in entries for note in entry.notes})
     return section(
         "errors", "Error by stage", lead, _legend(entries), tag("div", charts, class_="charts" if len(charts) > 1 else None),
@@ -55,7 +52,7 @@ def _chart(output: str, entries: list[Attribution], several: bool) -> Markup:
     stages: list[str] = []
     for entry in sorted(entries, key=lambda e: -len(e.steps)):
         stages += [step.stage for step in entry.steps if step.stage not in stages]
-    tracks: list[Track] = []
+    tracks: list[list[Dot]] = []
     for entry in entries:
         dots = []
         for i, step in enumerate(entry.steps):
@@ -67,7 +64,7 @@ def _chart(output: str, entries: list[Attribution], several: bool) -> Markup:
             title = f"{step.stage}, {kind}: {words.power(error)}, PyTorch {words.power(torch_error)}, {words.times(step.ratio)}"
             label = "" if same else words.times(step.ratio)
             dots.append(Dot(step.stage, error, torch_error, label, title, _kind(step.precision)))
-        tracks.append(Track(tuple(dots)))
+        tracks.append(dots)
     heading = tag("h3", "output ", code(output)) if several else None
     chart = stage_chart(tracks, stages, f"Error of output {output} by stage", 520 if several else 760)
     return tag("figure", heading, tag("div", chart, class_="wide"))

@@ -6,9 +6,7 @@ from ...runtime.bundle.bench_report import MEASURED, BenchPoint, BenchReport, Ti
 from . import words
 from .charts import Span, span_chart
 from .content import Content
-from .markup import Content as Html
-from .markup import Markup, join, tag
-from .tables import RIGHT, fold, section, table
+from .markup import RIGHT, Html, Markup, fold, join, section, table, tag
 
 
 def latency(content: Content) -> Markup | None:

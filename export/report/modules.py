@@ -9,13 +9,9 @@ from dataclasses import dataclass, field
 
 from ..graph.origin import Origin
 from . import words
-from .content import Content
+from .content import Content, Graph, nodes
 from .engines import css, stack
-from .graphs import Graph
-from .markup import Content as Html
-from .markup import Markup, join, tag
-from .onnx_files import nodes
-from .tables import RIGHT, code, fold, section, table
+from .markup import RIGHT, Html, Markup, code, fold, join, section, table, tag
 
 _SPAN = {"onnx-fp32": (1e-8, 1e-5)}
 _SPAN_TYPED = (1e-5, 1e-2)
@@ -92,22 +88,16 @@ def _prefixes(path: str) -> list[str]:
 
 def _graph(graph: Graph, rows: list[_Row]) -> Markup:
     variants = list(dict.fromkeys(variant for row in rows for variant in row.errors))
-    total: Counter[str] = Counter()
-    for row in rows:
-        total.update(row.precisions)
+    total = sum((row.precisions for row in rows), Counter[str]())
     columns = [("module", ""), ("class", ""), ("nodes", RIGHT), ("precision", "")]
     columns += [(words.stage(variant), "heat num") for variant in variants]
     body: list[list[Html]] = []
     for row in rows:
         number = sum(row.precisions.values())
-        cells: list[Html] = [
-            code(row.path or "<root>"),
-            tag("span", row.origin.kind, title=row.origin.source) if row.origin is not None else "–",
-            f"{number:,}" if number else tag("span", "–", class_="dim"),
-            _mix(row.precisions),
-        ]
-        cells += [_cell(variant, row.errors.get(variant)) for variant in variants]
-        body.append(cells)
+        kind = tag("span", row.origin.kind, title=row.origin.source) if row.origin is not None else "–"
+        count = f"{number:,}" if number else tag("span", "–", class_="dim")
+        errors = [_cell(variant, row.errors.get(variant)) for variant in variants]
+        body.append([code(row.path or "<root>"), kind, count, _mix(row.precisions), *errors])
     return join(
         tag("h3", graph.name) if graph.name else None,
         stack(total, sum(total.values()), "node"),

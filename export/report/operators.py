@@ -7,9 +7,7 @@ from pathlib import PurePosixPath
 
 from . import words
 from .content import Content
-from .markup import Content as Html
-from .markup import Markup, tag
-from .tables import RIGHT, bar, code, section, table
+from .markup import RIGHT, Html, Markup, bar, code, section, table, tag
 
 
 def operators(content: Content) -> Markup:
@@ -24,18 +22,14 @@ def operators(content: Content) -> Markup:
             name = str(PurePosixPath(graph.name, file))
             columns[name] = graph.manifest.operators[file]
             before[name] = captured
-    names = sorted(
-        {op for counts in columns.values() for op in counts},
-        key=lambda op: (-max(counts.get(op, 0) for counts in columns.values()), op),
-    )
-    most = max((n for counts in columns.values() for n in counts.values()), default=1)
+    largest = {
+        op: max(counts.get(op, 0) for counts in columns.values()) for counts in columns.values() for op in counts
+    }
+    most = max(largest.values(), default=1)
     rows: list[list[Html]] = []
-    for op in names:
-        cells: list[Html] = [code(op)]
-        for name, counts in columns.items():
-            cells.append(_cell(counts.get(op, 0), before.get(name, {}).get(op) if before.get(name) else None))
-        cells.append(bar(max(counts.get(op, 0) for counts in columns.values()) / most))
-        rows.append(cells)
+    for op in sorted(largest, key=lambda op: (-largest[op], op)):
+        cells = [_cell(counts.get(op, 0), before.get(name, {}).get(op)) for name, counts in columns.items()]
+        rows.append([code(op), *cells, bar(largest[op] / most)])
     heads = [("operator", ""), *((name, RIGHT) for name in columns), ("", "")]
     kinds = {name: len(counts) for name, counts in columns.items()}
     lead = "; ".join(f"{name}: {words.count(n, 'type')}" for name, n in kinds.items())

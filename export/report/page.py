@@ -72,12 +72,7 @@ def render(
             ),
             tag(
                 "body",
-                tag(
-                    "header",
-                    tag("nav", links, aria_label="Sections"),
-                    tag("div", _search(), class_="tools"),
-                    class_="top",
-                ),
+                tag("header", tag("nav", links, aria_label="Sections"), tag("div", _search(), class_="tools"), class_="top"),
                 tag(
                     "main",
                     tag("div", tag("h1", manifest.name), tag("p", origin, class_="by"), class_="title"),

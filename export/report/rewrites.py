@@ -6,12 +6,8 @@ from collections import Counter
 from pathlib import PurePosixPath
 
 from . import words
-from .content import Content
-from .graphs import Graph
-from .markup import Content as Html
-from .markup import Markup, join, tag
-from .onnx_files import node_names
-from .tables import RIGHT, bar, code, fold, section, table
+from .content import Content, Graph, nodes
+from .markup import RIGHT, Html, Markup, bar, code, fold, join, section, table, tag
 
 MOST = 3
 """Modules shown at first; more of them are folded."""
@@ -37,15 +33,11 @@ def rewrites(content: Content) -> Markup:
         timed = [tag("li", f"{name}: {taken:.2f} ms") for name, taken in row.milliseconds]
         rows.append(
             [
-                what,
-                code(row.lowering) if row.lowering else "left as it is",
-                f"{sum(old):,}" if old else "–",
-                f"{sum(new):,}" if new else "–",
-                _where(row.modules),
-                tag("ul", reasons, timed, class_="reasons") if reasons or timed else "–",
-                code(row.model),
+                what, code(row.lowering) if row.lowering else "left as it is",
+                f"{sum(old):,}" if old else "–", f"{sum(new):,}" if new else "–", _where(row.modules),
+                tag("ul", reasons, timed, class_="reasons") if reasons or timed else "–", code(row.model),
             ]
-        )
+        )  # fmt: skip
     lead = "No operator needed rewriting: the graph had standard operators only." if not rows else (
         f"{words.count(sum(len(row.nodes) for row in found), 'rewrite')}. A domain operator replaces nodes of the captured graph, and "
         "becomes the form that is correct and fastest on its target."
@@ -60,14 +52,11 @@ def _before(content: Content) -> Markup | None:
     groups = content.found.graph_rewrites
     rows: list[list[Html]] = [
         [
-            row.stage,
-            code(row.rule),
-            f"{len(row.nodes):,}",
-            "applied" if row.applied else f"refused: {row.reason}",
-            _where(row.modules),
+            row.stage, code(row.rule), f"{len(row.nodes):,}",
+            "applied" if row.applied else f"refused: {row.reason}", _where(row.modules),
         ]
         for row in groups
-    ]
+    ]  # fmt: skip
     columns = [("stage", ""), ("rule", ""), ("nodes", RIGHT), ("result", ""), ("where", "")]
     number = words.count(sum(len(row.nodes) for row in groups), "rewrite")
     return fold(f"Before lowering: {number}", table(columns, rows)) if rows else None
@@ -114,10 +103,10 @@ def _counts(content: Content) -> tuple[dict[tuple[str, str], int], dict[tuple[st
 
 def _under(graph: Graph, file: str) -> Counter[str]:
     """Return the number of nodes under each name: node ``N`` became ``N`` and ``N/...``; casts are not counted."""
-    found: Counter[str] = Counter()
-    for name in node_names(graph.folder / file):
-        prefix = name
+    counts: Counter[str] = Counter()
+    for node in nodes(graph.folder / file):
+        prefix = node.name if node.precision != "cast" else ""
         while prefix:
-            found[prefix] += 1
+            counts[prefix] += 1
             prefix = prefix.rpartition("/")[0]
-    return found
+    return counts

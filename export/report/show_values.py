@@ -8,10 +8,8 @@ import numpy as np
 
 from ...runtime.inputs.picture import shrink
 from . import words
-from .markup import Content as Html
-from .markup import Markup, join, tag
+from .markup import Html, Markup, bar, join, tag
 from .png import grey, heat, labels, png
-from .tables import bar
 
 _TOP = 3
 _MOST_TOKENS = 24

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from ...runtime.bundle.bench_report import BenchReport
 from ...runtime.bundle.figures import ParityRecord
 from ...runtime.bundle.sections import EngineRecord
 from ...runtime.show.parity_text import headline
@@ -9,23 +12,15 @@ from ..verify.shown import ENGINE_PREFIX
 from . import words
 from .content import Content
 from .latency import is_own
-from .markup import Content as Html
-from .markup import Markup, join, tag
-from .tables import RIGHT, code, fold, section, table
+from .markup import RIGHT, Html, Markup, code, fold, join, pill, section, table, tag
 
 
 def verdicts(content: Content) -> Markup:
     """Return the verdict in one sentence, the main figures, and a row for each output of each variant."""
     passed, sentence = _verdict(content)
     mark = tag("span", "Holds" if passed else "Does not hold", class_=f"verdict {'good' if passed else 'bad'}")
-    return section(
-        "verdicts",
-        "Verdicts",
-        join(mark, " ", sentence),
-        tag("div", [_card(*card) for card in _cards(content)], class_="cards"),
-        _blame(content),
-        _rows(content),
-    )
+    cards = tag("div", [_card(*card) for card in _cards(content)], class_="cards")
+    return section("verdicts", "Verdicts", join(mark, " ", sentence), cards, _blame(content), _rows(content))
 
 
 def _verdict(content: Content) -> tuple[bool, str]:
@@ -55,21 +50,18 @@ def _card(title: str, figure: Html, note: Html) -> Markup:
     return tag("div", tag("h3", title), tag("p", figure, class_="figure"), tag("p", note), class_="card")
 
 
-def _cards(content: Content) -> list[tuple[str, Html, Html]]:
-    found: list[tuple[str, Html, Html]] = []
-    records = content.manifest.parity
-    if records:
+def _cards(content: Content) -> Iterator[tuple[str, Html, Html]]:
+    if records := content.manifest.parity:
         worst = max(records, key=lambda r: r.gate.ratio)
-        found.append(
-            ("Worst error", words.times(worst.gate.ratio), f"of PyTorch’s error, {words.precision(worst.precision)}")
-        )
+        yield "Worst error", words.times(worst.gate.ratio), f"of PyTorch’s error, {words.precision(worst.precision)}"
         typed = [r for r in records if headline(r.detail) != "-"]
         typed = [r for r in typed if r.output == typed[0].output]
         if typed:
-            label, _, figure = headline(typed[-1].detail).rpartition(" ")
-            said = {"top-1": "Same class", "IoU": "Same mask", "tokens": "Same tokens"}.get(label)
-            unit = f"{headline(typed[-1].detail)}" if said is None else figure
-            found.append((said or "Signal to error", unit, f"as PyTorch, {words.stage(typed[-1].stage)}"))
+            task = headline(typed[-1].detail)
+            label, _, figure = task.rpartition(" ")
+            note = f"as PyTorch, {words.stage(typed[-1].stage)}"
+            title = {"top-1": "Same class", "IoU": "Same mask", "tokens": "Same tokens"}.get(label)
+            yield ("Signal to error", task, note) if title is None else (title, figure, note)
     counts = content.found.precision_counts
     low = {name: n for name, n in counts.items() if name not in ("float32", "casts", "quantised")}
     if low:
@@ -77,45 +69,34 @@ def _cards(content: Content) -> list[tuple[str, Html, Html]]:
         total = nodes + counts.get("float32", 0)
         eight = f"{words.count(counts['quantised'], 'layer')} in 8 bits; " if counts.get("quantised") else ""
         kept = f"{eight}{counts.get('float32', 0)} kept in FP32, {words.count(counts.get('casts', 0), 'cast')}"
-        found.append((f"In {words.precision(name)}", f"{nodes} of {total}", f"nodes; {kept}"))
+        yield f"In {words.precision(name)}", f"{nodes} of {total}", f"nodes; {kept}"
     models = {name: content.sizes[name] for name in content.manifest.operators if name in content.sizes}
     if models:
         full = sum(size for name, size in models.items() if name.endswith("model.onnx"))
         rest = sum(size for name, size in models.items() if not name.endswith("model.onnx"))
-        note = f"FP32: {words.size(full)}" if rest else "weights and graph, FP32"
-        found.append(("Model file", words.size(rest or full), note))
+        yield "Model file", words.size(rest or full), f"FP32: {words.size(full)}" if rest else "weights and graph, FP32"
     for engine in content.manifest.engines[:1]:
-        library = "TensorRT-RTX" if engine.flavour == "rtx" else "TensorRT"
-        said = f"{library} {'.'.join(engine.version.split('.')[:3])}, {words.count(len(engine.layers), 'layer')}"
-        found.append(("Engine", words.size(engine.bytes), said))
-    if best := _fastest(content):
-        found.append(best)
-    return found
+        version = f"{words.library(engine.flavour)} {'.'.join(engine.version.split('.')[:3])}"
+        yield "Engine", words.size(engine.bytes), f"{version}, {words.count(len(engine.layers), 'layer')}"
+    if content.bench is not None:
+        yield from _fastest(content.bench)
 
 
-def _fastest(content: Content) -> tuple[str, Html, Html] | None:
-    """The best ratio to the baseline among the bundle's own forms, where it was benched."""
-    bench = content.bench
-    if bench is None or bench.settings.baseline is None:
-        return None
-    own = [
-        (timing.ratio.value, timing, point)
+def _fastest(bench: BenchReport) -> Iterator[tuple[str, Html, Html]]:
+    """Yield the best ratio to the baseline among the bundle's own forms, if there is one."""
+    ratios = [
+        (timing.ratio.value, timing.contender, point.batch)
         for point in bench.points
         for timing in point.timings
         if timing.ratio is not None and is_own(bench, timing)
     ]
-    if not own:
-        return None
-    ratio, timing, point = max(own, key=lambda one: one[0])
-    title = bench.entrant(timing.contender).title
-    baseline = bench.entrant(bench.settings.baseline).title
-    return ("Speed", f"{ratio:.2f}×", f"{title} to {baseline}, batch {point.batch}")
+    if ratios and bench.settings.baseline is not None:
+        ratio, name, batch = max(ratios, key=lambda entry: entry[0])
+        title, baseline = bench.entrant(name).title, bench.entrant(bench.settings.baseline).title
+        yield "Speed", f"{ratio:.2f}×", f"{title} to {baseline}, batch {batch}"
 
 
 def _blame(content: Content) -> Markup | None:
-    blamed = [entry for entry in content.manifest.attribution if entry.blame is not None]
-    if not blamed:
-        return None
     items = [
         tag(
             "li",
@@ -123,10 +104,10 @@ def _blame(content: Content) -> Markup | None:
             f" of {words.stage(entry.variant)}: the error comes in at ",
             entry.blame.describe(),
         )
-        for entry in blamed
+        for entry in content.manifest.attribution
         if entry.blame is not None
     ]
-    return tag("ul", items, class_="blame")
+    return tag("ul", items, class_="blame") if items else None
 
 
 _COLUMNS = (
@@ -162,7 +143,7 @@ def _row(content: Content, record: ParityRecord, of: int = 1) -> list[Html]:
     gate, task = record.gate, headline(record.detail)
     return [
         words.stage(record.stage),
-        tag("span", "pass" if gate.passed else "fail", class_=f"pill {'good' if gate.passed else 'bad'}"),
+        pill(gate.passed),
         words.times(gate.ratio),
         _gauge(gate.ratio, gate.factor, gate.passed),
         "–" if task == "-" else task,

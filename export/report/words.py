@@ -80,3 +80,8 @@ def stage(name: str) -> str:
 def precision(name: str) -> str:
     """``FP16`` for ``float16``."""
     return PRECISIONS.get(name, name)
+
+
+def library(flavour: str) -> str:
+    """Return the title of the TensorRT of a flavour."""
+    return "TensorRT-RTX" if flavour == "rtx" else "TensorRT"
