@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
-from ..export.option_table import SEED, SOURCE
+from ..export.option_table import BENCH, SEED, SOURCE
 from .common import Debug, takes
 
 
-@takes((*SOURCE, SEED))
+@takes((*SOURCE, *BENCH))
 def bench(
     model: Annotated[
         Path | None, typer.Argument(help="A bundle, NAME.attn, or a model, which is then exported first.")
@@ -22,35 +22,6 @@ def bench(
         Path | None,
         typer.Option("--model", help="With a bundle: the model that it was exported from, for PyTorch's contenders."),
     ] = None,
-    contenders: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Contenders, as eager,compile,plain,attnexport,openvino,tensorrt; default: all that run here."
-        ),
-    ] = None,
-    baseline: Annotated[
-        str | None, typer.Option(help="The contender to compare the others with; default: plain, else eager.")
-    ] = None,
-    batch: Annotated[
-        list[str] | None,
-        typer.Option(help="Batch sizes: 8, or 1,4,16, or 1:16 for 1, 2, 4, 8, 16; default: the profile's min and opt."),
-    ] = None,
-    size: Annotated[list[str] | None, typer.Option(help="SYMBOL=SIZE of another dynamic axis; repeatable.")] = None,
-    target_latency: Annotated[
-        str | None, typer.Option(help="Find the largest batch within this latency, such as 20ms.")
-    ] = None,
-    latency_of: Annotated[
-        str, typer.Option(help="With --target-latency: the statistic to compare, p95 or median.")
-    ] = "p95",
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of each contender on the CPU; default: all cores.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(help="Largest number of rounds for each batch.")] = 20,
-    seconds: Annotated[float, typer.Option(help="Seconds after which no further round of a batch starts.")] = 20.0,
-    memory: Annotated[
-        bool, typer.Option(help="Measure peak memory, with a separate process for each contender.")
-    ] = True,
     trt: Annotated[
         str | None, typer.Option(help="With a model: also build an engine: auto, rtx or enterprise.")
     ] = None,
@@ -88,12 +59,10 @@ def bench(
         require_export()
         from ..export.options import read_options
 
-        export = read_options(**{**options, "model": file, "trt": trt, "precision": precision})
-    settings = BenchOptions.from_strings(
-        bundle=bundle, model=export, contenders=contenders or (), baseline=baseline, batches=batch or (), sizes=size or (),
-        target_latency=target_latency, statistic=latency_of, device=device, threads=threads, rounds=rounds, seconds=seconds,
-        memory=memory, seed=options["seed"], png=png,
-    )  # fmt: skip
+        source = {option.name: options[option.name] for option in (*SOURCE[1:], SEED)}
+        export = read_options(model=file, trt=trt, precision=precision, **source)
+    values = {option.name: options[option.name] for option in BENCH}
+    settings = BenchOptions.from_strings(bundle=bundle, model=export, png=png, **values)
     on_stdout = json_output == Path("-")
     with ConsoleReporter(silent=on_stdout) as reporter:
         report = run(settings, reporter)

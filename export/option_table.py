@@ -1,7 +1,7 @@
-"""Every option of an export, once: name, type, default, help, allowed values.
+"""Every option of an export and of a benchmark, once: name, type, default, help, allowed values.
 
 The command line (``cli/``), the arguments of ``attnexport.export`` and the table in docs/options.md are derived from
-:data:`OPTIONS`. Nothing heavy is imported here, so that ``--help`` stays quick.
+these tables. Nothing heavy is imported here, so that ``--help`` stays quick.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ ModelType = Literal["fp16", "bf16", "fp32", "int8", "fp8"]
 Precision = Literal["auto", "fp16", "bf16", "fp32", "int8", "fp8"]
 IoPrecision = Literal["fp32", "same"]
 Calibration = Literal["auto", "minmax", "percentile"]
+Device = Literal["auto", "cpu", "cuda"]
+Statistic = Literal["p95", "median"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,33 @@ ENGINE = (
     Option("build_time_limit", float, None, "Cancel an engine build after this many seconds."),
 )  # fmt: skip
 """The options that describe how TensorRT builds an engine."""
+
+BENCH = (
+    Option("contenders", list[str], (), "Contenders, as eager,compile,plain,attnexport,openvino,tensorrt; default: all that run here."),
+    Option("baseline", str, None, "The contender to compare the others with; default: plain, else eager."),
+    Option(
+        "batches", list[str], (), "Batch sizes: 8, or 1,4,16, or 1:16 for 1, 2, 4, 8, 16; default: the profile's min and opt.",
+        ("--batch",),
+    ),
+    Option("sizes", list[str], (), "SYMBOL=SIZE of another dynamic axis; repeatable.", ("--size",)),
+    Option("target_latency", str, None, "Find the largest batch within this latency, such as 20ms."),
+    Option(
+        "statistic", str, "p95", "With --target-latency: the statistic to compare, p95 or median.", ("--latency-of",),
+        allowed=get_args(Statistic),
+    ),
+    Option("device", str, "auto", "cpu, cuda, or auto: the GPU if there is one.", allowed=get_args(Device)),
+    Option(
+        "threads", int, None, "Threads of each contender on the CPU; default: all cores.", least=1, remedy=WHOLE_FROM_1,
+    ),
+    Option("rounds", int, 20, "Largest number of rounds for each batch.", least=1, remedy=WHOLE_FROM_1),
+    Option(
+        "seconds", float, 20.0, "Seconds after which no further round of a batch starts.", above=0,
+        remedy="give the time limit of a point in seconds",
+    ),
+    Option("memory", bool, True, "Measure peak memory, with a separate process for each contender."),
+    SEED,
+)  # fmt: skip
+"""The options of ``attnexport bench`` beside the model."""
 
 OPTIONS = (
     MODEL,

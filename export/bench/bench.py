@@ -12,8 +12,7 @@ from ...runtime.bundle.bench_report import MEASURED, BenchReport, BenchSettings,
 from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.manifest import Manifest
 from ..progress import Reporter, Silent
-from .gpu import GpuWatch
-from .machine import load_average, machine, tools
+from .machine import GpuWatch, load_average, machine, tools
 from .measured_model import measured_model
 from .options import BenchOptions
 from .participants import Participant, check_names, participants
@@ -53,11 +52,7 @@ def bench(
                 points = race.points()
                 target = race.target(options.target_latency) if options.target_latency is not None else None
             if not any(point.timings for point in points):
-                reasons = "; ".join(
-                    f"{participant.contender.name}: {participant.reason}"
-                    for participant in contenders
-                    if participant.reason
-                )
+                reasons = "; ".join(f"{p.contender.name}: {p.reason}" for p in contenders if p.reason)
                 raise StageError("bench", f"no contender could be measured: {reasons}")
             gpu = watch.state if watch is not None else None
             manifest = StoredBundle.open(model.bundle).manifest
@@ -69,25 +64,15 @@ def bench(
                 inputs=model.inputs,
                 machine=machine(load, gpu),
                 tools=tools(),
-                settings=_settings(options, site, race.baseline),
+                settings=BenchSettings(
+                    device=device, clock="cuda-events" if device == "cuda" else "wall", threads=site.threads,
+                    rounds=options.rounds, seconds=options.seconds, seed=options.seed, tf32=False, baseline=race.baseline,
+                ),
                 entrants=tuple(participant.record(site) for participant in contenders),
                 points=points,
                 target=target,
                 notes=(*_maps(manifest), *_notes(options, contenders, load, gpu, on_gpu=device == "cuda")),
-            )
-
-
-def _settings(options: BenchOptions, site: Site, baseline: str | None) -> BenchSettings:
-    return BenchSettings(
-        device=site.device,
-        clock="cuda-events" if site.device == "cuda" else "wall",
-        threads=site.threads,
-        rounds=options.rounds,
-        seconds=options.seconds,
-        seed=options.seed,
-        tf32=False,
-        baseline=baseline,
-    )
+            )  # fmt: skip
 
 
 def _maps(manifest: Manifest) -> Iterator[str]:

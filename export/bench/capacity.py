@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...runtime.bundle.bench_report import Capacity
-from .rounds import Clock, Run, warm
+from .rounds import Clock, Run, Times, warm
 from .statistics import quantile
 
 CALLS = 40
@@ -32,47 +32,26 @@ def largest_batch(
     ``prepare`` binds a batch; ``target`` is in milliseconds. The search assumes that latency grows with the batch. The
     returned figures are measured on the returned batch.
     """
-    good: tuple[int, _Latency] | None = None
-    size, bad, missed = lowest, highest + 1, None
+    size, good, bad = lowest, 0, highest + 1
     while size < bad:
-        measured = _measure(prepare(size), clock)
-        if measured.of(statistic) <= target:
-            good = size, measured
-        else:
-            bad, missed = size, measured
-        if good is None:
+        milliseconds = _measure(prepare(size), clock)
+        median, p95 = float(np.median(milliseconds)), quantile([milliseconds], 0.95)
+        fits = (p95 if statistic == "p95" else median) <= target
+        if fits or not good:
+            batch, per_second, calls = size if fits else None, size / median * 1e3, len(milliseconds)
+            capacity = Capacity(contender, batch, median, p95, per_second, calls, batch == highest)
+        good, bad = (size, bad) if fits else (good, size)
+        if not good:
             break
-        doubled = 2 * good[0]
-        size = min(doubled, highest) if bad > highest and good[0] < highest else good[0] + (bad - good[0] + 1) // 2
-    latency = good[1] if good is not None else missed
-    assert latency is not None  # the smallest batch is always measured
-    batch = good[0] if good is not None else None
-    return Capacity(
-        contender,
-        batch,
-        latency.median,
-        latency.p95,
-        (batch or lowest) / latency.median * 1e3,
-        latency.calls,
-        batch == highest,
-    )
+        size = min(2 * good, highest) if bad > highest and good < highest else good + (bad - good + 1) // 2
+    return capacity
 
 
-class _Latency:
-    """The latency of one batch in milliseconds."""
-
-    def __init__(self, seconds: list[float]) -> None:
-        values = np.array(seconds) * 1e3
-        self.median, self.p95, self.calls = float(np.median(values)), quantile([values], 0.95), len(seconds)
-
-    def of(self, statistic: str) -> float:
-        return self.p95 if statistic == "p95" else self.median
-
-
-def _measure(run: Run, clock: Clock) -> _Latency:
+def _measure(run: Run, clock: Clock) -> Times:
+    """Return the milliseconds of each call."""
     warm(run, clock)
     end = time.perf_counter() + SECONDS
     seconds: list[float] = []
     while len(seconds) < CALLS and (len(seconds) < LEAST or time.perf_counter() < end):
         seconds.append(clock.time(run))
-    return _Latency(seconds)
+    return np.array(seconds) * 1e3

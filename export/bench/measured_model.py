@@ -88,11 +88,16 @@ class MeasuredModel:
     original: OriginalModel | None
     missing: str = ""
 
-    def file(self, role: str) -> Path | None:
-        """Return the bundle's first file with a role; None if it has none."""
+    def has(self, role: str) -> bool:
+        """Return whether the bundle has a file with a role."""
+        return bool(StoredBundle.open(self.bundle).with_role(role))
+
+    def file(self, role: str) -> Path:
+        """Return the bundle's first file with a role. Raises InputError if it has none."""
         bundle = StoredBundle.open(self.bundle)
-        names = bundle.with_role(role)
-        return bundle.file(names[0]) if names else None
+        if names := bundle.with_role(role):
+            return bundle.file(names[0])
+        raise InputError(f"{self.bundle} has no {role.removeprefix('model-')} model", "export it with --precision")
 
 
 @contextmanager
@@ -113,9 +118,8 @@ def measured_model(
             from ..pipeline import run
 
             run(replace(model, out=folder / "model.attn", whole=True), reporter)
-            yield _of_files(
-                StoredBundle.open(folder / "model.attn"), folder, OriginalModel.of_file(model.model, model.source)
-            )
+            original = OriginalModel.of_file(model.model, model.source)
+            yield _of_files(StoredBundle.open(folder / "model.attn"), folder, original)
 
 
 def _of_bundle(path: Path, model: ExportOptions | None, folder: Path, module: torch.nn.Module | None) -> MeasuredModel:
@@ -130,12 +134,11 @@ def _of_bundle(path: Path, model: ExportOptions | None, folder: Path, module: to
     bundle.verify_files()
     if module is not None:
         return _of_files(bundle, folder, OriginalModel.of_module(module, folder))
-    if model is not None:
-        _same_model(manifest, model.model, path)
-        return _of_files(bundle, folder, OriginalModel.of_file(model.model, model.source))
-    return _of_files(
-        bundle, folder, None, f"requires the original model: pass --model {manifest.source.file or 'MODEL'}"
-    )
+    if model is None:
+        missing = f"requires the original model: pass --model {manifest.source.file or 'MODEL'}"
+        return _of_files(bundle, folder, None, missing)
+    _same_model(manifest, model.model, path)
+    return _of_files(bundle, folder, OriginalModel.of_file(model.model, model.source))
 
 
 def _of_files(bundle: StoredBundle, folder: Path, original: OriginalModel | None, missing: str = "") -> MeasuredModel:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any
 
 from ...errors import InputError
-
-if TYPE_CHECKING:
-    from ..options import ExportOptions
-
-Device = Literal["auto", "cpu", "cuda"]
-Statistic = Literal["p95", "median"]
+from ..option_table import BENCH, Device, Statistic
+from ..options import ExportOptions
+from ..options.read import check_values
 
 _MILLISECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s)?")
 _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, None: 1.0}
@@ -23,12 +20,11 @@ MOST_DOUBLINGS = 24
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """One benchmark of ``bundle``, or of a temporary export of ``model``.
+    """One benchmark of ``bundle``, or of a temporary export of ``model``; :mod:`..option_table` describes each option.
 
-    With a bundle, ``model`` is its original, which PyTorch's contenders need. ``contenders``: names; empty for all that
-    can run here. ``batches``: batch sizes; empty for the profile's min and opt. ``sizes``: sizes of other free axes by
-    symbol; their opt by default. ``target_latency``: milliseconds. ``memory``: measure each contender's peak memory in a
-    separate process. ``png``: the file of a chart, which needs matplotlib.
+    With a bundle, ``model`` is its original, which PyTorch's contenders need. ``sizes``: by symbol; the opt by default.
+    ``target_latency``: milliseconds. ``png``: the file of a chart, which needs matplotlib. Raises InputError for a value
+    that is not allowed.
     """
 
     bundle: Path | None = None
@@ -51,40 +47,25 @@ class BenchOptions:
     def from_strings(
         cls,
         *,
-        contenders: Sequence[str] = (),
-        batches: Sequence[str] = (),
-        sizes: Sequence[str] = (),
+        contenders: Iterable[str] | None = None,
+        batches: Iterable[str] | None = None,
+        sizes: Iterable[str] | None = None,
         target_latency: str | None = None,
-        statistic: str = "p95",
-        device: str = "auto",
-        **rest: Any,
+        **others: Any,
     ) -> BenchOptions:
         """Parse the strings of the command line. Raises InputError with the option and its value."""
         return cls(
-            contenders=tuple(dict.fromkeys(name for text in contenders for name in _words(text))),
-            batches=tuple(sorted({size for text in batches for size in parse_batches(text)})),
-            sizes=dict(map(_size, sizes)),
+            contenders=tuple(dict.fromkeys(name for text in contenders or () for name in _words(text))),
+            batches=tuple(sorted({size for text in batches or () for size in parse_batches(text)})),
+            sizes=dict(map(_size, sizes or ())),
             target_latency=None if target_latency is None else parse_milliseconds(target_latency),
-            statistic=statistic,  # type: ignore[arg-type]  # checked below
-            device=device,  # type: ignore[arg-type]
-            **rest,
+            **others,
         )
 
     def __post_init__(self) -> None:
         if self.bundle is None and self.model is None:
             raise InputError("nothing to measure", "pass a bundle, NAME.attn, or a model")
-        for option, word, known in (
-            ("--device", self.device, get_args(Device)), ("--latency-of", self.statistic, get_args(Statistic)),
-        ):  # fmt: skip
-            if word not in known:
-                raise InputError(f"{option} {word} is not known", f"use {' or '.join(known)}")
-        for option, value in (("--rounds", self.rounds), ("--threads", self.threads)):
-            if value is not None and value < 1:
-                raise InputError(f"{option} {value} is below 1", "pass a whole number from 1")
-        if not self.seconds > 0:
-            raise InputError(f"--seconds {self.seconds:g} is not above 0", "pass the time limit of a point in seconds")
-        if self.seed < 0:
-            raise InputError(f"--seed {self.seed} is below 0", "pass a whole number from 0")
+        check_values(BENCH, {option.name: getattr(self, option.name) for option in BENCH})
         if self.target_latency is not None and not self.target_latency > 0:
             raise InputError(f"--target-latency {self.target_latency:g} ms is not above 0", "write it as 20ms")
 

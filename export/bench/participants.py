@@ -55,10 +55,7 @@ def message_of(error: Exception) -> str:
 def check_names(options: BenchOptions) -> None:
     """Raise InputError for an unknown contender, MissingBackendError for a chart without matplotlib."""
     known = [contender.name for contender in CONTENDERS]
-    for option, names in (
-        ("--contenders", options.contenders),
-        ("--baseline", (options.baseline,) if options.baseline else ()),
-    ):
+    for option, names in (("--contenders", options.contenders), ("--baseline", filter(None, [options.baseline]))):
         if unknown := [name for name in names if name not in known]:
             raise InputError(f"{option} {unknown[0]} is not known", f"use some of {', '.join(known)}")
     if options.baseline and options.contenders and options.baseline not in options.contenders:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 
 from ...errors import AttnexportError
 from ...runtime.bundle.bench_report import FAILED, MEASURED, WRONG, BenchPoint, Capacity, LatencyTarget, Timing
@@ -55,9 +55,7 @@ class Race:
 
     def points(self) -> tuple[BenchPoint, ...]:
         """Compare and time the contenders at each point."""
-        with ExitStack() as stack:
-            reference = ReferenceModel(self._site.model, self._site.threads)
-            stack.callback(reference.close)
+        with closing(ReferenceModel(self._site.model, self._site.threads)) as reference:
             return tuple(self._point(index, reference) for index in range(len(self._sizes)))
 
     def target(self, milliseconds: float) -> LatencyTarget:
@@ -118,12 +116,10 @@ class Race:
                 if participant.contender.runs_module and not_picklable:
                     self._reporter.note(f"memory of {name} not measured: its module cannot be pickled")
                     continue
-                result = run_alone(
-                    MemoryJob(self._site.model, self._site.device, self._site.threads, name, tuple(self._feeds))
-                )
-                participant.memory, participant.failure = result.memories, result.failure
-                if result.failure and not result.memories:
-                    self._give_up(participant, FAILED, result.failure)
+                job = MemoryJob(self._site.model, self._site.device, self._site.threads, name, tuple(self._feeds))
+                participant.memory, participant.failure = run_alone(job)
+                if participant.failure and not participant.memory:
+                    self._give_up(participant, FAILED, participant.failure)
                 count += 1
             stage.detail = f"{count} contenders, each in a separate process"
 
@@ -168,7 +164,7 @@ class Race:
 
     def _times(self, calls: dict[str, Call], where: str) -> dict[str, list[Times]]:
         """Time all contenders in rounds. If one raises, start again with the others."""
-        rounds = self._options.rounds
+        rounds, seconds = self._options.rounds, self._options.seconds
 
         def report(done: int) -> None:
             self._reporter.progress(done / rounds, f"round {done} of {rounds}")
@@ -176,9 +172,7 @@ class Race:
         while True:
             runs = {name: call.run for name, call in calls.items()}
             try:
-                return interleave(
-                    runs, rounds=rounds, seconds=self._options.seconds, clock=self._site.clock, on_round=report
-                )
+                return interleave(runs, rounds=rounds, seconds=seconds, clock=self._site.clock, on_round=report)
             except TurnError as error:
                 del calls[error.name]
                 assert isinstance(error.__cause__, Exception)
@@ -196,17 +190,10 @@ class Race:
             milliseconds = [calls * 1e3 for calls in rounds]
             middle = median(milliseconds)
             memory = self._participant(name).memory
-            timings.append(
-                Timing(
-                    contender=name,
-                    rounds=len(rounds),
-                    calls=sum(map(len, rounds)),
-                    median=middle,
-                    p95=quantile(milliseconds, 0.95),
-                    fastest=min(float(calls.min()) for calls in milliseconds),
-                    per_second=batch / middle.value * 1e3,
-                    ratio=None if baseline is None else ratio(baseline, rounds),
-                    memory=memory[index] if memory else None,
-                )
-            )
+            timing = Timing(
+                contender=name, rounds=len(rounds), calls=sum(map(len, rounds)), median=middle, p95=quantile(milliseconds, 0.95),
+                fastest=min(float(calls.min()) for calls in milliseconds), per_second=batch / middle.value * 1e3,
+                ratio=None if baseline is None else ratio(baseline, rounds), memory=memory[index] if memory else None,
+            )  # fmt: skip
+            timings.append(timing)
         return tuple(timings)

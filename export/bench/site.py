@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from ...runtime.cuda import CudaContext
-    from .options import Device
+    from ..option_table import Device
 
 
 def choose_device(device: Device) -> str:
@@ -81,7 +81,7 @@ class Site:
     def clock(self) -> Clock:
         """CUDA events on a GPU, else the wall clock."""
         if self.device == "cuda":
-            from .events import EventClock
+            from .rounds import EventClock
 
             return EventClock(self.cuda)
         return WallClock()

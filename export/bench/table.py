@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -64,16 +64,11 @@ def _range(value: Interval) -> str:
 def _point(report: BenchReport, point: BenchPoint) -> Table:
     baseline = report.settings.baseline
     sizes = ", ".join(f"{name}={size}" for name, size in point.sizes.items()) or "fixed shapes"
-    table = _new(f"{sizes}, {min((t.rounds for t in point.timings), default=0)} rounds")
-    table.add_column("contender", no_wrap=True)
-    for column in ("median ms", "95 % interval", "p95 ms", "items/s"):
-        table.add_column(column, justify="right", no_wrap=True)
-    if baseline is not None:
-        table.add_column(f"vs {baseline}", justify="right", no_wrap=True)
-        table.add_column("95 %", justify="right", no_wrap=True)
     with_memory = any(timing.memory is not None for timing in point.timings)
-    if with_memory:
-        table.add_column("peak memory", justify="right", no_wrap=True)
+    columns = ["median ms", "95 % interval", "p95 ms", "items/s"]
+    columns += [f"vs {baseline}", "95 %"] if baseline is not None else []
+    columns += ["peak memory"] if with_memory else []
+    table = _new(f"{sizes}, {min((t.rounds for t in point.timings), default=0)} rounds", columns)
     fastest = min((timing.median.value for timing in point.timings), default=0.0)
     for timing in point.timings:
         median = milliseconds(timing.median.value)
@@ -109,31 +104,28 @@ def _memory(memory: MemoryUse | None) -> str:
 
 
 def _target(report: BenchReport, target: LatencyTarget) -> Table:
-    table = _new(f"largest batch with {target.statistic} within {target.milliseconds:g} ms")
-    table.add_column("contender", no_wrap=True)
-    for column in ("batch", "median ms", "p95 ms", "items/s"):
-        table.add_column(column, justify="right", no_wrap=True)
+    title = f"largest batch with {target.statistic} within {target.milliseconds:g} ms"
+    table = _new(title, ("batch", "median ms", "p95 ms", "items/s"))
     best = max((c.per_second for c in target.capacities if c.batch is not None), default=0.0)
     for capacity in target.capacities:
         batch = f"[{BAD}]none[/]" if capacity.batch is None else f"{capacity.batch}{' (all)' if capacity.most else ''}"
         throughput = rate(capacity.per_second)
         if capacity.batch is not None and capacity.per_second == best:
             throughput = f"[bold]{throughput}[/]"
-        table.add_row(
-            escape(report.entrant(capacity.contender).title),
-            batch,
-            milliseconds(capacity.median),
-            milliseconds(capacity.p95),
-            throughput,
-        )
+        title = escape(report.entrant(capacity.contender).title)
+        table.add_row(title, batch, milliseconds(capacity.median), milliseconds(capacity.p95), throughput)
     return table
 
 
-def _new(title: str) -> Table:
-    return Table(
+def _new(title: str, figures: Iterable[str]) -> Table:
+    table = Table(
         box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), title=escape(title), title_justify="left",
         title_style="italic",
     )  # fmt: skip
+    table.add_column("contender", no_wrap=True)
+    for column in figures:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
 
 
 def milliseconds(value: float) -> str:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from . import attnexport_ort, compiled, eager, on_openvino, on_tensorrt, plain
+from . import on_openvino, on_ort, on_tensorrt, on_torch, plain
 from .contender import Call, Contender, Feeds, Runner
 
 CONTENDERS: tuple[Contender, ...] = (
-    eager.CONTENDER,
-    compiled.CONTENDER,
-    plain.CONTENDER,
-    attnexport_ort.CONTENDER,
-    *attnexport_ort.TYPED,
-    on_openvino.CONTENDER,
+    on_torch.EAGER, on_torch.COMPILED, plain.CONTENDER, on_ort.CONTENDER, *on_ort.TYPED, on_openvino.CONTENDER,
     on_tensorrt.CONTENDER,
-)
+)  # fmt: skip
 
 __all__ = ["CONTENDERS", "Call", "Contender", "Feeds", "Runner"]

@@ -29,13 +29,13 @@ class Call:
 class Runner(Protocol):
     """An opened contender. ``notes``: facts that change the meaning of its times."""
 
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def call(self, feeds: Feeds) -> Call:
         """Bind inputs, and do the work for their shapes, such as compiling."""
 
     def close(self) -> None:
-        """Free its resources."""
+        """Free its resources, if it has any."""
 
 
 def nothing(_: Site, __: Sequence[Feeds]) -> None:

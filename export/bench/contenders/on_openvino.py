@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ....errors import InputError, StageError, first_line
+from ....errors import StageError, first_line
 from .contender import Call, Contender, Feeds, Runner, installed
 
 if TYPE_CHECKING:
     from ..site import Site
 
 
-class OpenVinoRunner:
+class OpenVinoRunner(Runner):
     """The model; each call compiles it for its sizes, in FP32 (the default of some processors is BF16)."""
 
-    notes: tuple[str, ...] = ()
-
-    def __init__(self, path: Path, site: Site) -> None:
+    def __init__(self, site: Site) -> None:
         import openvino
 
         self._core: Any = openvino.Core()
-        self._path = path
+        self._path = site.model.file("model-fp32")
         self._config = {
             "INFERENCE_NUM_THREADS": site.threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
         }  # fmt: skip
@@ -58,11 +55,4 @@ def _absent(site: Site) -> str | None:
     return installed("openvino", "pip install openvino")
 
 
-def _open(site: Site) -> Runner:
-    path = site.model.file("model-fp32")
-    if path is None:
-        raise InputError(f"{site.model.bundle} has no FP32 model", "export it again")
-    return OpenVinoRunner(path, site)
-
-
-CONTENDER = Contender("openvino", "attnexport, OpenVINO", _absent, _open)
+CONTENDER = Contender("openvino", "attnexport, OpenVINO", _absent, OpenVinoRunner)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..site import Site
 
 
-class TensorRtRunner:
+class TensorRtRunner(Runner):
     """A loaded engine with one execution context, in its first profile. Raises StageError if TensorRT rejects it."""
 
     def __init__(self, record: EngineRecord, site: Site) -> None:
@@ -31,7 +31,7 @@ class TensorRtRunner:
         check_engine(bundle, record)
         module = load_library(record.flavour)
         tf32 = "on" if record.detail.get("tf32") else "off"
-        self.notes: tuple[str, ...] = (f"{record.file} computes in {record.precision}, TF32 {tf32}",)
+        self.notes = (f"{record.file} computes in {record.precision}, TF32 {tf32}",)
         self._site, self._name, self._log = site, record.file, collector(module)
         site.cuda.make_current()
         self._runtime: Any = module.Runtime(self._log)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 FILE = "plain.onnx"
 
 
-class FixedRunner:
+class FixedRunner(Runner):
     """One export for the sizes of each call, for a model whose dynamic axes torch.onnx cannot keep."""
 
-    notes: tuple[str, ...] = ("torch.onnx fixes the dynamic axes: exported separately for each size",)
+    notes = ("torch.onnx fixes the dynamic axes: exported separately for each size",)
 
     def __init__(self, site: Site) -> None:
         self._site = site

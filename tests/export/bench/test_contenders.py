@@ -16,7 +16,7 @@ import pytest
 
 from attnexport.errors import StageError
 from attnexport.export.bench.contenders import CONTENDERS, on_tensorrt
-from attnexport.export.bench.contenders.on_cuda import CPU, CUDA, BoundRunner
+from attnexport.export.bench.contenders.on_ort import CPU, CUDA, BoundRunner
 from attnexport.export.bench.contenders.on_tensorrt import TensorRtRunner
 from attnexport.export.bench.measured_model import MeasuredModel
 from attnexport.export.bench.site import Site
@@ -53,7 +53,6 @@ def test_a_typed_contender_needs_the_typed_model(site: Site) -> None:
 
 def test_bound_inputs_give_the_outputs_of_the_session(site: Site) -> None:
     path = site.model.file("model-fp32")
-    assert path is not None
     attnexport = next(contender for contender in CONTENDERS if contender.name == "attnexport")
     runner, plain = BoundRunner(path, site, "cpu", [(CPU, {})]), attnexport.open(site)
     for batch in (1, 5, 2):
@@ -73,7 +72,6 @@ def test_a_provider_that_does_not_start_is_an_error(site: Site) -> None:
     if cuda_device() is not None:
         pytest.skip("the provider starts on this GPU")
     path = site.model.file("model-fp32")
-    assert path is not None
     with pytest.raises(StageError, match="onnxruntime: "):
         BoundRunner(path, site, "cuda", [(CUDA, {}), (CPU, {})])
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.export.bench.events import EventClock, free_memory
-from attnexport.export.bench.gpu import GpuWatch, read_state
+from attnexport.export.bench.machine import GpuWatch, read_state
+from attnexport.export.bench.rounds import EventClock, free_memory
 from attnexport.runtime.bundle.bench_report import Interval
 from attnexport.runtime.cuda import CudaContext, CudaDriver
 

@@ -39,9 +39,8 @@ def with_original(job: MemoryJob, factory: str) -> MemoryJob:
 
 
 def test_a_small_model_needs_little_memory_and_no_torch(job: MemoryJob) -> None:
-    result = run_alone(job)
-    assert (len(result.memories), result.failure) == (2, "")
-    memories = result.memories
+    memories, failure = run_alone(job)
+    assert (len(memories), failure) == (2, "")
     for memory in memories:
         assert memory.peak is not None and memory.added is not None and memory.device is None
         assert 20 * MEGABYTE < memory.peak < 150 * MEGABYTE, "numpy and onnxruntime; PyTorch result takes more"
@@ -51,7 +50,7 @@ def test_a_small_model_needs_little_memory_and_no_torch(job: MemoryJob) -> None:
 def test_a_process_that_runs_onnx_does_not_import_torch(job: MemoryJob, tmp_path: Path) -> None:
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     script = (
-        "import pickle, sys, pathlib, attnexport.export.bench.child\n"
+        "import pickle, sys, pathlib, attnexport.export.bench.memory\n"
         f"pickle.loads(pathlib.Path({str(tmp_path / 'job')!r}).read_bytes())\n"
         "sys.exit(int('torch' in sys.modules))"
     )
@@ -59,7 +58,7 @@ def test_a_process_that_runs_onnx_does_not_import_torch(job: MemoryJob, tmp_path
 
 
 def test_temporary_memory_of_the_runs_is_counted(job: MemoryJob, factories: str) -> None:
-    first, second = run_alone(with_original(job, f"{factories}:Hungry")).memories
+    (first, second), _ = run_alone(with_original(job, f"{factories}:Hungry"))
     for memory in (first, second):
         assert memory.peak is not None and memory.added is not None
         assert 190 * MEGABYTE < memory.added < 230 * MEGABYTE
@@ -68,11 +67,10 @@ def test_temporary_memory_of_the_runs_is_counted(job: MemoryJob, factories: str)
 
 def test_points_before_the_end_of_a_process_are_kept(job: MemoryJob, factories: str) -> None:
     """A batch of 1 runs, a batch of 8 ends the process, as when memory is short."""
-    result = run_alone(with_original(job, f"{factories}:Aborting"))
-    assert len(result.memories) == 1
-    assert result.failure.startswith("the process ended (SIGABRT)")
+    memories, failure = run_alone(with_original(job, f"{factories}:Aborting"))
+    assert len(memories) == 1
+    assert failure.startswith("the process ended (SIGABRT)")
 
 
 def test_the_error_of_a_library_is_reported(job: MemoryJob, factories: str) -> None:
-    result = run_alone(with_original(job, f"{factories}:Failing"))
-    assert (result.memories, result.failure) == ((), "ValueError: this model")
+    assert run_alone(with_original(job, f"{factories}:Failing")) == ((), "ValueError: this model")

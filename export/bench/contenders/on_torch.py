@@ -1,4 +1,4 @@
-"""PyTorch, operator by operator."""
+"""PyTorch: operator by operator, and as torch.compile makes it with inductor's defaults."""
 
 from __future__ import annotations
 
@@ -44,25 +44,38 @@ def torch_call(site: Site, function: Callable[..., Any], feeds: Feeds) -> Call:
     return Call(run, outputs)
 
 
-class EagerRunner:
-    """The unchanged module."""
-
-    notes: tuple[str, ...] = ()
+class EagerRunner(Runner):
+    """The unchanged module, which the site owns."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
-        self._module = site.module
+        self._site, self._module = site, site.module
 
     def call(self, feeds: Feeds) -> Call:
         """Bind the module to the inputs."""
         return torch_call(self._site, self._module, feeds)
 
+
+class CompiledRunner(EagerRunner):
+    """The module, compiled separately for each set of sizes, which is fastest."""
+
+    def call(self, feeds: Feeds) -> Call:
+        """Compile and run once. Raises inductor's errors, for example without a C++ compiler."""
+        import torch
+
+        from ...quiet import quiet
+
+        torch.compiler.reset()
+        call = torch_call(self._site, torch.compile(self._module, dynamic=False), feeds)
+        with quiet():
+            call.outputs()
+        return call
+
     def close(self) -> None:
-        """Do nothing: the site owns the module."""
+        """Free the compiled code."""
+        import torch
+
+        torch.compiler.reset()
 
 
-def _open(site: Site) -> Runner:
-    return EagerRunner(site)
-
-
-CONTENDER = Contender("eager", "torch eager", needs_original, _open, runs_module=True)
+EAGER = Contender("eager", "torch eager", needs_original, EagerRunner, runs_module=True)
+COMPILED = Contender("compile", "torch.compile", needs_original, CompiledRunner, runs_module=True)
