@@ -5,6 +5,7 @@ from __future__ import annotations
 from onnx import ModelProto, version_converter
 from onnx.inliner import inline_local_functions
 
+from ...errors import StageError, first_line
 from .skeleton import skeleton, with_weights
 
 
@@ -22,3 +23,16 @@ def at_opset(model: ModelProto, opset: int) -> ModelProto:
     if light.functions:
         light = inline_local_functions(light)
     return with_weights(version_converter.convert_version(light, opset), model)
+
+
+def at_least(model: ModelProto, opset: int, stage: str) -> ModelProto:
+    """The model itself, or a copy at ``opset`` if the model's opset is older.
+
+    Raises StageError, named after ``stage``, if ONNX's version converter fails.
+    """
+    if opset_of(model) >= opset:
+        return model
+    try:
+        return at_opset(model, opset)
+    except Exception as error:  # the converter raises RuntimeError and other classes
+        raise StageError(stage, f"the model cannot be converted to opset {opset}: {first_line(error)}") from error

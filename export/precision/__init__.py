@@ -9,8 +9,7 @@ from onnx import ModelProto, TensorProto
 
 from .casts import insert_casts, to_half_model
 from .graph import GraphIndex, normalise
-from .halves import HalfName, HalfType, half_type
-from .opset import prepared
+from .halves import HalfName, HalfType, half_type, prepared
 from .policy import Decision, Severity, decide, decide_in
 
 __all__ = [

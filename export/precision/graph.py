@@ -14,7 +14,7 @@ import onnx.inliner
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from ...errors import InputError, StageError
-from ..domain.operator import DOMAIN
+from ..domain import DOMAIN, domain_nodes
 from ..graph.opset import opset_of
 from ..graph.skeleton import check_model, skeleton, with_weights
 
@@ -43,7 +43,9 @@ def normalise(model: ModelProto) -> ModelProto:
     opset = opset_of(model)
     if not 13 <= opset <= 23:
         raise InputError(f"the model has opset {opset}", "conversion takes opset 13 to 23: convert the model first")
-    _check_weights_loaded(model.graph)
+    for tensor in model.graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            raise InputError(f"the data of weight {tensor.name!r} is not loaded", "load the model with onnx.load(path)")
     copy = ModelProto()
     copy.CopyFrom(
         with_weights(onnx.inliner.inline_local_functions(skeleton(model)), model) if model.functions else model
@@ -54,24 +56,10 @@ def normalise(model: ModelProto) -> ModelProto:
     copy.graph.input.extend(inputs)
     _lift_constants(copy.graph)
     _name_nodes(copy.graph)
-    _check_lowered(copy.graph)
+    for node in domain_nodes(copy.graph):  # the precision rules know standard operators only
+        raise InputError(f"node {node.name!r} is still {DOMAIN}::{node.op_type}", "lower the model first")
     _infer(copy)
     return copy
-
-
-def _check_lowered(graph: GraphProto) -> None:
-    """Raise InputError for an operator of the domain: the precision rules know standard operators only."""
-    for node in graph.node:
-        if node.domain == DOMAIN:
-            raise InputError(f"node {node.name!r} is still {DOMAIN}::{node.op_type}", "lower the model first")
-        for body in subgraphs(node):
-            _check_lowered(body)
-
-
-def _check_weights_loaded(graph: GraphProto) -> None:
-    for tensor in graph.initializer:
-        if tensor.data_location == TensorProto.EXTERNAL:
-            raise InputError(f"the data of weight {tensor.name!r} is not loaded", "load the model with onnx.load(path)")
 
 
 def _lift_constants(graph: GraphProto) -> None:

@@ -32,19 +32,7 @@ _SINGLE_ONLY = words(
 # Inputs that stay float32 although the schema allows 16 bits: Resize's region and scales are sizes, not data.
 _SINGLE_INPUTS = {("Resize", 1), ("Resize", 2)}
 
-_INTEGERS = frozenset(
-    {
-        TensorProto.BOOL,
-        TensorProto.INT8,
-        TensorProto.INT16,
-        TensorProto.INT32,
-        TensorProto.INT64,
-        TensorProto.UINT8,
-        TensorProto.UINT16,
-        TensorProto.UINT32,
-        TensorProto.UINT64,
-    }
-)
+_INTEGERS = frozenset(map(TensorProto.DataType.Value, words("BOOL INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64")))
 
 
 def standard(node: NodeProto) -> bool:

@@ -13,9 +13,8 @@ from typing import Literal
 from onnx import ModelProto
 
 from .graph import GraphIndex, normalise
-from .halves import FP16, HalfName, HalfType, half_type
+from .halves import FP16, HalfName, HalfType, half_type, prepared
 from .operators import moves_data
-from .opset import prepared
 from .rules import RULES, RuleSeverity
 
 Severity = Literal["hazard", "caution", "measured"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 
 import numpy as np
 from onnx import NodeProto
 
-from .graph import GraphIndex, attribute
+from .graph import GraphIndex, Size, attribute
 from .operators import moves_data
 
 SUMS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceL1", "ReduceMean", "ReduceProd", "ReduceSum"})
@@ -41,6 +42,16 @@ def users(index: GraphIndex, node: NodeProto) -> Iterator[tuple[NodeProto, str]]
             fresh = [name for name in user.output if name not in seen]
             seen.update(fresh)
             pending += fresh
+
+
+def traced_back(ends: Sequence[NodeProto], came_from: Mapping[str, NodeProto]) -> list[NodeProto]:
+    """The ends of a search, and the nodes on the ways to them; ``came_from`` has the node before each, by name."""
+    members = {node.name: node for node in ends}
+    for node in ends:
+        while node.name in came_from:
+            node = came_from[node.name]
+            members[node.name] = node
+    return list(members.values())
 
 
 def is_denominator(node: NodeProto, tensor: str) -> bool:
@@ -83,9 +94,12 @@ def reduced_elements(index: GraphIndex, node: NodeProto) -> int | None:
     axes = tuple(range(2, len(shape))) if shape and node.op_type.startswith("Global") else reduced_axes(index, node)
     if shape is None or axes is None:
         return None
-    sizes = [shape[axis] for axis in axes]
-    known = [size for size in sizes if isinstance(size, int)]
-    return int(np.prod(known)) if len(known) == len(sizes) else None
+    return _elements(shape, axes)
+
+
+def _elements(shape: Sequence[Size], axes: Sequence[int]) -> int | None:
+    known = [size for axis in axes if isinstance(size := shape[axis], int)]
+    return prod(known) if len(known) == len(axes) else None
 
 
 def contracted(index: GraphIndex, node: NodeProto) -> int | None:
@@ -104,6 +118,4 @@ def contracted(index: GraphIndex, node: NodeProto) -> int | None:
     else:
         transposed = node.op_type == "Gemm" and bool(attribute(node, "transA", 0))
         axes = [0 if transposed else len(shape) - 1]
-    sizes = [shape[axis] for axis in axes]
-    known = [size for size in sizes if isinstance(size, int)]
-    return int(np.prod(known)) if len(known) == len(sizes) else None
+    return _elements(shape, axes)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
-from .constants import to_half
 from .graph import GraphIndex, captured
-from .halves import HalfType
+from .halves import FP16, HalfArray, HalfType, to_half
 from .masks import only_masks
 from .types import SINGLE, Typing
 
@@ -44,7 +44,7 @@ def convert_weights(
         for dtype in sorted(types):
             target = name if dtype == owner else new_tensor(name, dtype)
             if dtype == typing.half.elem:
-                yield _in_half(index, tensor, target, typing.half)
+                yield _converted(index, tensor, target, typing.half)
             else:
                 yield ConvertedWeight(_renamed(tensor, target), name, dtype)
 
@@ -79,11 +79,20 @@ def _renamed(tensor: TensorProto, name: str) -> TensorProto:
     return copy
 
 
-def _in_half(index: GraphIndex, tensor: TensorProto, target: str, kind: HalfType) -> ConvertedWeight:
-    """A mask saturates at half of the range: scores are added to it, and -inf times a later zero is NaN."""
+def in_half(index: GraphIndex, name: str, kind: HalfType = FP16) -> HalfArray:
+    """A float32 constant in a 16-bit type.
+
+    A mask saturates at half of the range: scores are added to it, and -inf times a later zero is NaN.
+    """
+    array = index.value(name)
+    assert array is not None
+    return to_half(array, kind.largest / 2 if only_masks(index, name) else None, kind)
+
+
+def _converted(index: GraphIndex, tensor: TensorProto, target: str, kind: HalfType) -> ConvertedWeight:
     array = numpy_helper.to_array(tensor)
     mask = only_masks(index, tensor.name)
-    half = to_half(array, kind.largest / 2 if mask else None, kind)
+    half = in_half(index, tensor.name, kind)
     warnings = []
     if half.saturated and not _only_bounds(index, tensor.name):
         limit = f"{kind.largest:.0f}" if kind.largest < 1e6 else f"{kind.largest:.4g}"
@@ -98,3 +107,17 @@ def _in_half(index: GraphIndex, tensor: TensorProto, target: str, kind: HalfType
             f"constant {tensor.name!r} is {array.item():.4g}, below {kind.title}'s smallest number, and became {kind.smallest:.4g}"
         )
     return ConvertedWeight(numpy_helper.from_array(half.array, target), tensor.name, kind.elem, tuple(warnings))
+
+
+_SAME: WeakKeyDictionary[GraphIndex, dict[str, bool]] = WeakKeyDictionary()
+"""A cache: an unrolled network reads each of its large weights dozens of times."""
+
+
+def stays(index: GraphIndex, name: str) -> bool:
+    """Whether a float32 constant has the same values in FP16; each constant of a graph is compared once."""
+    known = _SAME.setdefault(index, {})
+    if name not in known:
+        array = index.value(name)
+        assert array is not None
+        known[name] = bool(np.array_equal(in_half(index, name).array.astype(np.float32), array, equal_nan=True))
+    return known[name]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto
 
+from ..graph.opset import at_least
 from ..precision.graph import GraphIndex, attribute, normalise
 from ..precision.operators import standard
-from ..precision.opset import at_least
 from .formats import OPSET
 
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})

@@ -19,12 +19,11 @@ import numpy as np
 
 from ...errors import StageError
 from ...runtime.sessions.ort import OrtSession
-from ..search.bisection import expected, fewest, prefix_nodes
 from ..search.evidence import Evidence, Score
-from ..search.pruning import prune
+from ..search.fewest import expected, fewest, prefix_nodes, prune
 from ..search.rank import RankStep, order
 from ..search.roundings import Rounding
-from .toggle import FLAGS, LayerToggles
+from .pairs import FLAGS, LayerToggles
 
 FEW = 10
 """One of this many layers, and at least one, may be skipped for a smaller error ..."""

@@ -19,16 +19,14 @@ from ..precision.halves import FP16
 from ..precision.policy import Decision, decide_in
 from ..progress import Reporter
 from ..reference.original import Arrays
-from ..search.conversion_subject import ConversionSubject
-from ..search.evidence import Evidence, ReferenceRun
+from ..search.evidence import ConversionSubject, Evidence, ReferenceRun
 from .calibrate import Method, ranges
 from .data import Feeds, Split, split
 from .formats import Format
 from .half import in_half
 from .layers import Layer, Skipped, find_layers, quantisable
-from .pairs import with_pairs
+from .pairs import toggle_graph, with_pairs
 from .sensitive import LayerTrials, Sensitive, find_sensitive, reason_of
-from .toggle import toggle_graph
 from .torch_error import Evaluate, torch_eight_bits
 
 Calibration = Literal["auto", "minmax", "percentile"]

@@ -14,10 +14,10 @@ from .carry import CARRIERS, carried
 from .context import Recognition
 from .contract import UnknownAxes, elementwise
 from .cuts import concatenated, gathered, sliced, split, takes_all
-from .fold import folded
 from .layout import OUTER, PLACE, flat
 from .products import multiply, power, reduce, scaled
 from .scores import step
+from .settle import folded
 from .views import Product, Scores
 from .windows import Term, Windowed, im2col, unfold
 

@@ -1,4 +1,4 @@
-"""Turn constants that a pass has rearranged into constants again, since lowerings read them.
+"""Turn constants that a pass has rearranged into constants again, since lowerings read them; and windows of a constant.
 
 Exact: Reshape, Transpose, Unsqueeze and Squeeze of a constant move numbers, which is done here instead of in the graph. So are
 casts to wider floats, and sums of limited size, which are rounded as the graph rounds them.
@@ -13,8 +13,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from onnx import helper
 
+from ..domain import OPERATORS
 from ..graph.shapes import constant, producer
-from .fold import MOST
 
 MOVES = ("Transpose", "Reshape", "Unsqueeze", "Squeeze")
 """Operators that move numbers."""
@@ -71,3 +71,27 @@ def _rounded(op: str, attrs: dict[str, Any], x: np.ndarray, *rest: np.ndarray) -
         return x + rest[0] if np.broadcast_shapes(x.shape, rest[0].shape) in (x.shape, rest[0].shape) else None
     kind = np.dtype(helper.tensor_dtype_to_np_dtype(int(attrs["to"])))
     return x.astype(kind) if kind.kind == "f" and kind.itemsize >= x.dtype.itemsize else None
+
+
+MOST = 1 << 22
+"""The most values of a constant in the model."""
+
+
+def folded(node: Any) -> bool:
+    """Replace the output of a window operator over a constant by a constant; return whether that was done."""
+    values = constant(node.inputs[0])
+    if values is None:
+        return False
+    places = 1
+    for size in node.attrs.get("kernel", [node.attrs.get("size", 1)]):
+        places *= int(size)
+    if values.size * places > MOST:
+        return False
+    windows = OPERATORS[node.op].reference(values, **node.attrs)
+    (output,) = node.outputs
+    constant_windows = gs.Constant(f"{output.name}/constant", windows)
+    for user in list(output.outputs):
+        for at, tensor in enumerate(user.inputs):
+            if tensor is output:
+                user.inputs[at] = constant_windows
+    return True

@@ -22,17 +22,14 @@ from onnx import ModelProto
 from ..precision.graph import GraphIndex, normalise
 from ..precision.policy import Decision, decide_in
 from ..progress import Reporter
-from .bisection import expected, fewest, prefix_nodes
-from .evidence import Evidence, Score
-from .gate import judge
+from .evidence import Evidence, Score, judge
+from .fewest import expected, fewest, prefix_nodes, prune
 from .promotion import promoted
-from .pruning import prune
 from .rank import DIFFUSE, RankStep, order, predicted, top_share
 from .roundings import Rounding, roundings_of
-from .score_cache import ScoreCache
 from .shadow import Overflow, overflows
 from .toggle import switched
-from .trials import OutOfTime, Trials
+from .trials import OutOfTime, ScoreCache, Trials
 from .verdict import SearchReport, Verdict, decisions_of
 
 MARGIN = 0.95
@@ -92,29 +89,27 @@ def search(
     return _PrecisionSearch(index, typed, calibration, held_out, aim, reporter, cache).run()
 
 
+@dataclass
 class _PrecisionSearch:
     """One search: its state and its steps."""
 
-    def __init__(
-        self,
-        index: GraphIndex,
-        typed: Typed,
-        calibration: Evidence,
-        held_out: Callable[[], Evidence],
-        aim: Aim,
-        reporter: Reporter,
-        cache: Path | None,
-    ) -> None:
-        self.index, self.typed, self.calibration, self.held_out = index, typed, calibration, held_out
-        self.aim, self.reporter, self.cache = aim, reporter, cache
+    index: GraphIndex
+    typed: Typed
+    calibration: Evidence
+    held_out: Callable[[], Evidence]
+    aim: Aim
+    reporter: Reporter
+    cache: Path | None
+
+    def __post_init__(self) -> None:
         self.started = time.monotonic()
-        self.hazards = decide_in(index, "hazard")
+        self.hazards = decide_in(self.index, "hazard")
         self.base: list[Overflow] = []
         self.energies: dict[Rounding, float] = {}
         self.steps: list[RankStep] = []
         self.planned, self.shown = 1, 0.0
         self.doing = "all FP16"
-        self.goal = aim.target
+        self.goal = self.aim.target
         self.best: tuple[frozenset[str], Score] | None = None
 
     def run(self) -> SearchOutcome:

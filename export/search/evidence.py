@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from onnx import ModelProto
 
 from ...runtime.bundle.figures import rounding_floor
 from ...runtime.check.compare import ErrorMeter
+from ...runtime.inputs.samples import Samples
 from ...runtime.metrics.top import top_k
+from ...runtime.sessions.emulated import EmulatedSession
+from ...runtime.spec import TensorSpec
 from ..reference.original import Original
 
 Arrays = Mapping[str, np.ndarray]
@@ -121,3 +125,28 @@ class Evidence:
         margin = float(np.abs(torch.astype(np.float64) - reference).max())
         top = top_k(reference, results_of_all, 1, torch_max_error=margin)
         return top.disagreements - top.within_margin
+
+
+def judge(typed: ModelProto, evidence: Evidence) -> Score:
+    """Return the score of a typed FP16 model, emulated as hardware stores it. Raises StageError if it cannot run."""
+    session = EmulatedSession(typed)
+    try:
+        feeds = [{name: run.feeds[name] for name in session.input_names} for run in evidence.runs]
+        return evidence.score([session.run(feed) for feed in feeds])
+    finally:
+        session.close()
+
+
+@dataclass(frozen=True)
+class ConversionSubject:
+    """The original model with its input specs and the user's samples, if any.
+
+    ``logits`` names a classifier's output, whose largest element is the answer. ``seed`` draws random inputs and the
+    order of samples.
+    """
+
+    original: Original
+    inputs: Sequence[TensorSpec]
+    samples: Samples | None = None
+    logits: str | None = None
+    seed: int = 0

@@ -19,7 +19,7 @@ from ..precision.graph import GraphIndex
 from ..precision.operators import moves_data
 from ..precision.types import Role, Typing
 from ..precision.walk import users
-from .constants import stays
+from ..precision.weights import stays
 
 CHOOSING = frozenset({"Abs", "GlobalMaxPool", "Max", "MaxPool", "Min", "Neg", "ReduceMax", "ReduceMin", "Relu"})
 """Operators whose results are input values, zero, or an input value with another sign."""

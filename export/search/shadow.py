@@ -19,11 +19,11 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ...runtime.sessions.large_model import open_model
-from ..precision.constants import LARGEST
 from ..precision.graph import GraphIndex, tensor_names, unique
+from ..precision.halves import LARGEST
 from ..precision.masks import carriers, is_partial
 from ..precision.types import SINGLE, Typing
-from .constants import in_half
+from ..precision.weights import in_half
 from .toggle import switched
 
 HEADROOM = 2.0

@@ -20,7 +20,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 
 from ..precision.graph import GraphIndex, captured, tensor_names, unique
 from ..precision.types import Role, Typing
-from .constants import in_half, stays
+from ..precision.weights import in_half, stays
 
 FLAGS = "attnexport/flags"
 KINDS = ("out", "weight", "in")

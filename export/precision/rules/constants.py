@@ -15,9 +15,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 
-from ..constants import Extent, extent
 from ..graph import GraphIndex
-from ..halves import HalfType
+from ..halves import Extent, HalfType, extent
 from ..masks import carriers, is_partial
 from ..walk import is_denominator, users
 from .rule import Matches, PrecisionRule

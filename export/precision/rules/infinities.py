@@ -7,9 +7,8 @@ Only a score beyond 65504 becomes NaN, and such a score is wrong in FP16 without
 
 from __future__ import annotations
 
-from ..constants import extent
 from ..graph import GraphIndex
-from ..halves import HalfType
+from ..halves import HalfType, extent
 from ..masks import MASKING, carriers
 from .rule import Matches, PrecisionRule
 

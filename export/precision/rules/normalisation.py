@@ -16,7 +16,7 @@ from onnx import NodeProto
 
 from ..graph import GraphIndex, words
 from ..halves import HalfType
-from ..walk import is_denominator, is_square, maker, users
+from ..walk import is_denominator, is_square, maker, traced_back, users
 from .rule import Matches, PrecisionRule
 
 _WHOLE = words(
@@ -93,12 +93,7 @@ def _to_division(index: GraphIndex, statistic: NodeProto) -> list[NodeProto]:
                 seen.add(user.name)
                 came_from[user.name] = node
                 pending.append(user)
-    members = {node.name: node for node in ends}
-    for node in ends:
-        while node.name in came_from:
-            node = came_from[node.name]
-            members[node.name] = node
-    return list(members.values())
+    return traced_back(ends, came_from)
 
 
 def _is_inverse(index: GraphIndex, node: NodeProto) -> bool:

@@ -16,7 +16,7 @@ from onnx import NodeProto
 
 from ..graph import GraphIndex
 from ..halves import HalfType
-from ..walk import is_denominator, maker, users
+from ..walk import is_denominator, maker, traced_back, users
 from .rule import Matches, PrecisionRule
 
 _WHOLE = frozenset({"LogSoftmax", "ReduceLogSum", "ReduceLogSumExp", "Softmax"})
@@ -60,12 +60,7 @@ def _normaliser(index: GraphIndex, exp: NodeProto) -> list[NodeProto]:
                 summed[user.name] = summed[node.name] or user.op_type in ("Add", "ReduceSum", "Sum")
                 came_from[user.name] = node
                 pending.append(user)
-    members = {node.name: node for node in found}
-    for node in found:
-        while node.name in came_from:
-            node = came_from[node.name]
-            members[node.name] = node
-    return list(members.values())
+    return traced_back(found, came_from)
 
 
 def _shift(index: GraphIndex, exp: NodeProto) -> Iterator[NodeProto]:

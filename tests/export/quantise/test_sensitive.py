@@ -12,8 +12,8 @@ from attnexport.export.precision.graph import GraphIndex, normalise
 from attnexport.export.quantise.calibrate import ranges
 from attnexport.export.quantise.formats import INT8
 from attnexport.export.quantise.layers import find_layers
+from attnexport.export.quantise.pairs import toggle_graph
 from attnexport.export.quantise.sensitive import LayerTrials, Sensitive, allowed_error, find_sensitive
-from attnexport.export.quantise.toggle import toggle_graph
 from attnexport.export.search.evidence import Evidence, ReferenceRun
 from attnexport.runtime.sessions.ort import OrtSession
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from attnexport.export.precision.constants import HalfArray
+from attnexport.export.precision import weights as constants
 from attnexport.export.precision.graph import GraphIndex, normalise
-from attnexport.export.search import constants
-from attnexport.export.search.constants import in_half
+from attnexport.export.precision.halves import HalfArray
+from attnexport.export.precision.weights import in_half
 from attnexport.export.search.toggle import FLAGS, toggle_graph
 from attnexport.runtime.sessions.large_model import open_model
 

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import ModelProto
 
 from attnexport.export.search.evidence import Evidence, ReferenceRun, Score
-from attnexport.export.search.score_cache import ScoreCache, key_of, key_of_nodes
+from attnexport.export.search.trials import ScoreCache, key_of, key_of_nodes
 
 X = np.arange(4.0)
 
