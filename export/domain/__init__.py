@@ -5,8 +5,6 @@ valid ONNX and runs anywhere once ``add_bodies`` has put the bodies in as model-
 them by a target's better form.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType, ModuleType
 

@@ -7,8 +7,6 @@ other: every window is a box, and the mean over a box is the mean of means over 
 Source: torch.nn.AdaptiveAvgPool2d; ATen/native/AdaptivePooling.h.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 

@@ -7,8 +7,6 @@ other: every window is a box, and its maximum is that of the maxima of its lines
 Source: torch.nn.AdaptiveMaxPool2d; ATen/native/AdaptivePooling.h.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 

@@ -6,8 +6,6 @@ so windows differ in length by one or two, and overlap where O does not divide S
 (start_index, end_index).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

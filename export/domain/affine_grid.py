@@ -7,8 +7,6 @@ theta is (N, 2, 3) and size int64[4] = (N, C, H, W), or theta is (N, 3, 4) and s
 Source: Jaderberg et al., Spatial Transformer Networks, arXiv:1506.02025, eq. 1; ATen/native/AffineGridGenerator.cpp.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -7,8 +7,6 @@ cols is (N, C*kh*kw, Lh*Lw), output_size is int64[2] = (H, W); y is (N, C, H, W)
 Source: torch.nn.Fold; ATen/native/Col2Im.cpp (which pads symmetrically only).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

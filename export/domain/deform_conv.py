@@ -10,8 +10,6 @@ the image 0. ``pads`` is [top, left, bottom, right]. Source: Dai et al., arXiv:1
 (mask); ONNX DeformConv-19, whose order of the two optional inputs is the other one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -7,8 +7,6 @@ even) or bicubic (a = -0.75); padding_mode is zeros, border or reflection; align
 centres (1) or the outer borders (0) of the corner pixels. Source: ATen/native/GridSampler.cpp; ONNX GridSample-16.
 """
 
-from __future__ import annotations
-
 import onnx
 
 from .operator import Array, function

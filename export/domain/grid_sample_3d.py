@@ -7,8 +7,6 @@ trilinear) or nearest; padding_mode and align_corners are those of GridSample. S
 grid_sampler_3d.
 """
 
-from __future__ import annotations
-
 import onnx
 
 from .operator import Array, function

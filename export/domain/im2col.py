@@ -7,8 +7,6 @@ x is (N, C, H, W); y is (N, C*kh*kw, Lh*Lw). ``pads`` is [top, left, bottom, rig
 Source: torch.nn.Unfold; ATen/native/Im2Col.cpp (which pads symmetrically only).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

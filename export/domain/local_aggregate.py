@@ -7,8 +7,6 @@ n space axes, n = 1, 2 or 3; value_padded has zeros around it. Involution is thi
 before its fold with H times K heads. Source: Ramachandran et al., arXiv:1906.05909, eq. 3; Li et al., arXiv:2103.06255.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -9,8 +9,6 @@ of the softmax unless a bias takes it from them. Source: Ramachandran et al., ar
 arXiv:1904.11491 (squared and absolute differences with scale -1).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

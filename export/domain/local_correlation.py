@@ -9,8 +9,6 @@ K = prod(kernel), taps in row-major order. n space axes, n = 1, 2 or 3; key_padd
 the padding score like all others. Source: Ramachandran et al., arXiv:1906.05909, eq. 3; Hu et al., arXiv:1904.11491.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ P are the positions of the window over the space S. value and y are (N, H, D, *S
 n space axes, n = 1, 2 or 3. Source: Yuan et al., arXiv:2106.13112 (VOLO, outlook attention), eq. 2 to 4.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

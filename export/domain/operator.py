@@ -1,7 +1,5 @@
 """What one operator of the domain consists of, and the small vocabulary that its schema and body are written with."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod

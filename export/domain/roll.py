@@ -5,8 +5,6 @@
 x has any rank, shift is int64[1], of either sign and any size. Source: torch.roll.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 

@@ -13,8 +13,6 @@ A coordinate that is not finite acts as in ATen's CPU kernels, which differ by r
 Reflected positions beyond about 1e9, where ATen's own integers overflow, are not specified.
 """
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

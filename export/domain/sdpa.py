@@ -9,8 +9,6 @@ whose scores are all -inf gives zeros, as in PyTorch. Source: Vaswani et al., ar
 _scaled_dot_product_attention_math (safe softmax); Ainslie et al., arXiv:2305.13245 (grouped queries).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -6,8 +6,6 @@
 x has any rank; y has one axis more. Source: torch.Tensor.unfold; ATen/native/TensorShape.cpp.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ along every space axis. Values are (N, H, D, *S): batch, heads, channels of a he
 ``kernel``, 1, 2 or 3. ``pads`` holds n zeros counts before the axes, then n behind them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ with a reason; of those that do not refuse, the one with the lowest cost estimat
 is returned beside the model.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -7,8 +7,6 @@ multiplies from the right (one matrix product for all rows), another from the le
 some exporters write, is wrong as soon as O does not divide S.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,8 +3,6 @@
 (..., S, ...) -> (..., O, S/O, ...) -> mean or max over the new axis;   O = 1 is the reduction alone, for any S
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import Dim, GraphBuilder, Value

@@ -7,8 +7,6 @@ axis (each shares at most one value with either neighbour), so this Gather, othe
 moves about as much as a copy. With a free length the index is computed from it in integers.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -8,8 +8,6 @@ FP32 at least. On ONNX Runtime's CPU broadcasting over a last axis of 2 or 3 is 
 affine_grid_matmul. Source: Jaderberg et al., arXiv:1506.02025, eq. 1.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

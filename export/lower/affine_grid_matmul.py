@@ -8,8 +8,6 @@ axes: 4x to 20x faster on ONNX Runtime CPU. A product of FP32 coordinates must n
 the engines built here. Source: Jaderberg et al., arXiv:1506.02025, eq. 1; ATen/native/AffineGridGenerator.cpp.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

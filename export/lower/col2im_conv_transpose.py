@@ -10,8 +10,6 @@ FP16 the sum is rounded once, by axis twice). A value that is not finite spreads
 it in its place. The output size may be computed: then the whole overlap-add is made, and cut.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

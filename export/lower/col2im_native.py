@@ -1,7 +1,5 @@
 """Col2Im by the standard operator of opset 18, if the operator matrix has it for every target (today ONNX Runtime's CPU)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

@@ -8,8 +8,6 @@
 The shifts are separable, so kh + kw pieces do the work of kh*kw. The output size may be computed.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import Dim, GraphBuilder, Value

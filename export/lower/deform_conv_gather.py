@@ -8,8 +8,6 @@ tensor of taps is ever transposed, only the small index arithmetic is. The mask 
 ``group`` > 1 the product is one for each group, batched, where groups and offset groups nest.
 """
 
-from __future__ import annotations
-
 from math import gcd
 from typing import Any
 

@@ -3,8 +3,6 @@
 The standard operator takes the bias before the mask.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import onnx_graphsurgeon as gs

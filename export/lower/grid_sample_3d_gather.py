@@ -3,8 +3,6 @@
 y[n, :, p] = sum over taps (i, j, k) of wz_i * wy_j * wx_k * x[n, :, z_i, y_j, x_k]
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.values import known, rank_refusal

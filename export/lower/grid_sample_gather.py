@@ -9,8 +9,6 @@ bilinear sample takes 1.5x to 4x as long, a nearest or bicubic one of many chann
 out every tap anew for each channel.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.values import known, rank_refusal

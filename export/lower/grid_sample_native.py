@@ -12,8 +12,6 @@ NaN, whatever the padding, and an older one reads beyond the image. So no such p
     bicubic, and bilinear under zeros : y + 0 * (x + y of the position), which is NaN where PyTorch's sample is NaN
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -8,8 +8,6 @@ Reshape and Transpose only:
 Rows and columns that no window reaches are cut off first.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

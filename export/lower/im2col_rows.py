@@ -8,8 +8,6 @@ windows take 28 Slices instead of 196 (ONNX Runtime CPU: 1.3x to 1.7x faster, an
 rows and columns by index, at 10x the time, are not an alternative. Height and width may be free, without any Shape.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

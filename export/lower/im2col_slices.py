@@ -7,8 +7,6 @@ fits, counted from the end of the axis: so H and W may be dynamic, and no Shape 
 Gather. Source: the shift form of stand-alone self-attention, Ramachandran et al., arXiv:1906.05909, section 3.1.
 """
 
-from __future__ import annotations
-
 from math import prod
 from typing import Any
 

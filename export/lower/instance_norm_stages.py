@@ -11,8 +11,6 @@ Only the FP32 model: FP16 has errors a hundred times as large, and TensorRT a no
 known or below 16,384 values, and one in a single axis that is free or has a prime factor above 2048.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -6,8 +6,6 @@ The running sum keeps two tensors of the output's size alive, whatever K is. Shi
 Source: Ramachandran et al., arXiv:1906.05909, eq. 3; Li et al., arXiv:2103.06255 (involution).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

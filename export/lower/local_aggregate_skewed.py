@@ -7,8 +7,6 @@ it saves: k + k moves of D channels and k*k of one, instead of k*k of D. Two-way
 Source: Ramachandran et al., arXiv:1906.05909, eq. 3; Li et al., arXiv:2103.06255 (involution).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

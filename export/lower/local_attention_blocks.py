@@ -14,8 +14,6 @@ not divide the map are padded and cut. Source: Ramachandran et al., arXiv:1906.0
 al., arXiv:2103.12731, section 2.2, but with exact windows.
 """
 
-from __future__ import annotations
-
 from itertools import product
 from math import ceil, prod
 from typing import Any

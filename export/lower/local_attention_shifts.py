@@ -16,8 +16,6 @@ run may be masked as a whole, b may still be 0 and only the last one divides. Sh
 Ramachandran et al., arXiv:1906.05909, eq. 3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any

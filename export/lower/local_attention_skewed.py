@@ -9,8 +9,6 @@ all channels 4k remain. All K scores are alive at once. Two-way shifts: see ``lo
 Source: Ramachandran et al., arXiv:1906.05909, eq. 3.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

@@ -8,8 +8,6 @@ A GPU starts each operator anew, so that a dozen large ones beat the hundreds of
 on a CPU the windows leave the cache. Shifts: see ``local_taps``. Source: Ramachandran et al., arXiv:1906.05909, eq. 3.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

@@ -5,8 +5,6 @@ start b*s further on. Along the last axis the places are pieces of rows, each b*
 before it each of the kk rows is a strided Slice. No Gather and no index tensor, so sizes may be dynamic.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import prod
 from typing import Any

@@ -6,8 +6,6 @@ For the product the relative term is one MatMul, relative^T query, split by tap.
 Source: Ramachandran et al., arXiv:1906.05909, eq. 3; Hu et al., arXiv:1904.11491 (differences).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -13,8 +13,6 @@ the farthest shift crosses, so that what leaves a row reads zeros. With a stride
 Source: Yuan et al., arXiv:2106.13112, eq. 2 to 4.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

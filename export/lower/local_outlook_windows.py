@@ -8,8 +8,6 @@ a stride the windows hold little more than the values, and this is the quicker f
 which position: see ``outlook_cells``. Source: Yuan et al., arXiv:2106.13112, algorithm 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import prod
 from typing import Any

@@ -9,8 +9,6 @@ products and Concat, but not Slice.
 Values are (N, H, D, *S) or (N, H, D, *Q), S the space of keys and values, Q the positions; see domain/window.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod

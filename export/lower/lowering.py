@@ -4,8 +4,6 @@ Costs are counted in passes over the output's values (one read or one write of a
 plus ``LAUNCH`` for each node, the fixed cost of a kernel. They only order the lowerings of one node.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

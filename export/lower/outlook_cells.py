@@ -7,8 +7,6 @@ position p writes its place o at x = p*stride + o*dilation - before, so that a p
     and reads place t, ``delta`` = (t - o)*dilation values on: phase (c + delta) mod stride, (c + delta) // stride cells on.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from .local_window import LocalWindow

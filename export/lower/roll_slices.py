@@ -6,8 +6,6 @@ With an axis of known length the cut is a number (and a roll by nothing is the I
 axis' length, since a shift may exceed it. A shift that is itself computed works the same way.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import TO_END, GraphBuilder, Value

@@ -15,8 +15,6 @@ Coordinates and weights are FP32 (FP64 for a double grid) whatever the type of x
 PyTorch's CPU kernels, see domain/sampling.py. Source: ATen/native/GridSampler.h.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 from typing import Any

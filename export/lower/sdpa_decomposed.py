@@ -8,8 +8,6 @@ Rows without any key are zeros (see sdpa.py), selected behind the second product
 share keys by a reshape, since g heads of L queries are one of g*L: nothing is repeated.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

@@ -9,8 +9,6 @@ is refused wherever the operator matrix does not say that the target runs it: no
 opset is raised for its sake.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

@@ -6,8 +6,6 @@ is kept by the model's content, ONNX Runtime's version and the processor, so tha
 again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

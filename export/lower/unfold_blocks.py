@@ -7,8 +7,6 @@ With step = size (windows that do not overlap) that is one Reshape and one Trans
 Slices where the plain form takes 64. Values that no block covers are cut off first.
 """
 
-from __future__ import annotations
-
 from math import gcd
 from typing import Any
 

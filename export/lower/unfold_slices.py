@@ -6,8 +6,6 @@ Place t is the Slice that starts at t, steps by ``step`` and ends ``size - 1 - t
 the axis, no Shape.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

@@ -1,7 +1,5 @@
 """FP16 and BF16 as strongly typed models: the nodes that stay FP32 (policy), and the necessary casts (casts)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -8,8 +8,6 @@ Rounding commutes with data movement, so the position of a cast changes no value
 bool and float64 stay, and the casts of the model itself keep their meaning. Source: the ONNX schemas of opset 13 to 23.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@
 for each tensor of the main graph.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -12,8 +12,6 @@ A constant is saturated, and never becomes zero:
     anything else                    ->  round to nearest even
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

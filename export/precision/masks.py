@@ -4,8 +4,6 @@ A mask is partial if it is a constant tensor that leaves a value of normal size 
 masked completely, so any large negative number has the same effect.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -3,8 +3,6 @@
 The allowed types of an operator come from its ONNX schema, so all operators of opsets 13 to 23 are known.
 """
 
-from __future__ import annotations
-
 from onnx import NodeProto, TensorProto, defs
 
 from .graph import GraphIndex, attribute, subgraphs, words

@@ -5,8 +5,6 @@ overflows on data that samples may not contain, or emulation cannot show the err
 usually costs little and matters for some data only: a measurement may overrule it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

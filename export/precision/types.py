@@ -1,7 +1,5 @@
 """The type of each tensor and node of the 16-bit model, set before the graph is rewired."""
 
-from __future__ import annotations
-
 from enum import Enum
 
 from onnx import NodeProto, TensorProto

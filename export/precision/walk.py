@@ -1,7 +1,5 @@
 """Steps along the data for the rules; they skip data movement."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 

@@ -1,7 +1,5 @@
 """The float32 constants of a model in the types that its 16-bit form needs, converted once per type."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary

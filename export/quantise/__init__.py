@@ -1,7 +1,5 @@
 """INT8 and FP8: Q/DQ around layers, calibrated on samples. Sensitive layers, which a search finds, and all else are FP16."""
 
-from __future__ import annotations
-
 from .formats import FP8, INT8, Format, QuantisedName, format_of
 from .stage import Calibration, Quantised, quantise
 

@@ -7,8 +7,6 @@ The histograms are ONNX Runtime's (``onnxruntime.quantization.calibrate``), as i
 without graph optimisations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """The inputs that calibrate, those that the search uses, and the held-out inputs that verify the result."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -8,8 +8,6 @@ FP8    E4M3: 3 fraction bits and 4 of exponent, 448 at most, 2^-9 at least: the 
 Sources: ONNX QuantizeLinear, opset 19; Micikevicius et al., FP8 Formats for Deep Learning (2022).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

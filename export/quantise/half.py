@@ -7,8 +7,6 @@ From opset 19 on, a DequantizeLinear has the type of its scale. Scales are FP16 
 result of DQ is rounded, and TensorRT finds Q and DQ next to the layer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np

@@ -4,8 +4,6 @@ These are Conv, Gemm and MatMul with a constant second factor. The scales of wei
 that each scale is constant within a sum and can be taken out of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

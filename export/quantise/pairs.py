@@ -8,8 +8,6 @@ ONNX Runtime's ``quantize_static`` places them in the same way (a test compares 
 channel, scales that FP16 can hold, and scales of tiny channels, for which ONNX Runtime uses 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -9,8 +9,6 @@ together, all are quantised. The gate alone does not find such layers, because i
 with an outlier spoils PyTorch's 8-bit model too. A classifier must also keep its classes.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """From a float32 model to its 8-bit form: calibrate, find the sensitive layers, write the rest in FP16, verify on held-out samples."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

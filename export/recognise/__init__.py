@@ -6,8 +6,6 @@ to one form. Three passes in one walk insert operators: ``correlate``, ``aggrega
 a reason.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any

@@ -7,8 +7,6 @@ Involution and local convolutions are aggregations without a softmax. Refused: w
 window, sums over channels too, terms added to the values.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.shapes import widest

@@ -1,7 +1,5 @@
 """Rearrange axes in the graph: from the dimensions of a tensor to those of an operand."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ in the other, the three operators become one. Refused: scores or weights that ar
 returned), windows of keys and values that differ in more than padding.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

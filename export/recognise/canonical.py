@@ -1,7 +1,5 @@
 """Operands of the Local operators in their canonical order: (N, H, D, *space), (N, H, K, *positions), (H, D, K)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

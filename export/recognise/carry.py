@@ -1,7 +1,5 @@
 """Operators that only rearrange axes, and the dimensions of their outputs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

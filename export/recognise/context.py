@@ -1,7 +1,5 @@
 """The state that the passes share: the graph, its known values, the operators found, and the reasons for the rest."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any

@@ -4,8 +4,6 @@ The other tensor's dimensions are named by the atoms of the windows that they me
 foreign. If two dimensions are not known to have one length, there is no product, and UnknownAxes gives the reason.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

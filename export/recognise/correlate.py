@@ -8,8 +8,6 @@ Refused: queries that share a window with others of their block (halo attention 
 which an axis was taken apart, sums over a part of the window.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.shapes import widest

@@ -1,7 +1,5 @@
 """Parts of windows: Slice, Gather and Split of one axis, and Concat that joins such parts again."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

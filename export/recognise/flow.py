@@ -1,7 +1,5 @@
 """Walk once over the nodes in order, and compute the view of each output from the views of the inputs."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -8,8 +8,6 @@ heads that do not share their values, a fold along other axes or of another geom
 read. Source: Yuan et al., arXiv:2106.13112.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import prod
 from typing import Any

@@ -8,8 +8,6 @@ the axes of the constant and of the term. The term must lie on the scores as the
 along places or heads. A term that is not verified stays a bias.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import frexp

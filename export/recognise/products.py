@@ -1,7 +1,5 @@
 """Operators that multiply windows with another tensor, or sum such a product: correlations and aggregations begin here."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Operators on scores, between the correlation and the values: scales, biases, masks, the softmax over the window."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

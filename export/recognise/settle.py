@@ -4,8 +4,6 @@ Exact: Reshape, Transpose, Unsqueeze and Squeeze of a constant move numbers, whi
 casts to wider floats, and sums of limited size, which are rounded as the graph rounds them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

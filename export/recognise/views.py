@@ -1,7 +1,5 @@
 """Views of values that are computed from windows, besides ``Windowed``: products not yet summed, and scores."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any

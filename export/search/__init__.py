@@ -1,7 +1,5 @@
 """``--precision auto``: find the nodes that must stay FP32 by measuring the error of the outputs."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 from onnx import ModelProto

@@ -9,8 +9,6 @@ prune     nodes of that set that are not needed return to FP16
 validate  the model as the bundle would contain it, on inputs that the search did not use
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Collection

@@ -4,8 +4,6 @@ Both parts contain random inputs, because the export is verified on random input
 get some of them, spread evenly over the file.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

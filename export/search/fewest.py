@@ -6,8 +6,6 @@ the set passes without a part  ->  remove the part
 no part is left to try         ->  parts of half the size, down to single nodes
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from .rank import RankStep

@@ -9,8 +9,6 @@ comes from roundings that autocast avoids: in a Transformer, the sum along the r
 the position embedding is a parameter. It costs one trial, and is available if time runs out before the ranking is complete.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from onnx import NodeProto

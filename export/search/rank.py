@@ -7,8 +7,6 @@ A rounding disappears only if all nodes that it needs are FP32 (roundings.py), s
 next one removes the most error per node, together with the roundings that disappear with it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

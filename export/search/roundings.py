@@ -8,8 +8,6 @@ Data movement passes noise on and adds none. Operators that select among their i
 their inputs are rounded already. So they cause no rounding, but they are among the nodes that compute on the previous output.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 

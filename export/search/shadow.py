@@ -8,8 +8,6 @@ A node whose values reach 65504 / HEADROOM counts too, because another input may
 positions, only the other positions count: the cast inserter lets the mask saturate at half of the range.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

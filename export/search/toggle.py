@@ -9,8 +9,6 @@ This equals the result of the cast inserter for a set of kept nodes, edge by edg
 which therefore has no switch. One session evaluates all sets, and each rounding can be measured alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The result of a search, in figures and in plain words."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The precision rules. A node gets the reason of the first rule in ``RULES`` that finds it: hazards come before cautions."""
 
-from __future__ import annotations
-
 from . import (
     accumulations,
     bodies,

@@ -6,8 +6,6 @@ Effect: an FP16 sum of ones stops growing at 2048 (2048 + 1 = 2048), and ends at
 whether a kernel sums in FP16. Matrix products and convolutions sum in FP32 on tensor cores.
 """
 
-from __future__ import annotations
-
 from ..graph import GraphIndex
 from ..halves import HalfType
 from ..walk import SUMS, reduced_elements

@@ -6,8 +6,6 @@ The types in a body depend on the state that a loop carries and on the other bra
 them is not worth the effort.
 """
 
-from __future__ import annotations
-
 from ..graph import GraphIndex, subgraphs
 from ..halves import HalfType
 from ..operators import Slots

@@ -10,8 +10,6 @@ the normal range). A mask is followed forward through data movement and elementw
 division that it protects.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from onnx import NodeProto
 

@@ -14,8 +14,6 @@ off by 13 % with FP16 coordinates and by 3e-5 with FP32 ones. GridSample needs o
 image is cast too.
 """
 
-from __future__ import annotations
-
 from onnx import NodeProto, TensorProto
 
 from ..graph import GraphIndex

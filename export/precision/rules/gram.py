@@ -7,8 +7,6 @@ exceeds FP16. The factors must have the same source through data movement and co
 be unknown. BF16 has enough range. Source: Fu et al., arXiv:1809.02983, section 3.3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from onnx import NodeProto

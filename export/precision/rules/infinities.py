@@ -5,8 +5,6 @@
 Only a score beyond 65504 becomes NaN, and such a score is wrong in FP16 without the mask too.
 """
 
-from __future__ import annotations
-
 from ..graph import GraphIndex
 from ..halves import HalfType, extent
 from ..masks import MASKING, carriers

@@ -6,8 +6,6 @@ Effect: an FP16 normaliser approaches the number of keys. It counts exactly to 2
 65504 (a map of 256x256 keys has 65,536). Emulation on a CPU cannot show it, because it is inside a kernel.
 """
 
-from __future__ import annotations
-
 from onnx import NodeProto
 
 from ..graph import GraphIndex, attribute

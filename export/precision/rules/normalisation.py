@@ -8,8 +8,6 @@ BatchNormalization at inference has stored statistics and may be FP16 (compared 
 that of one FP16 multiplication and addition); capture usually folds it into a convolution.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from onnx import NodeProto

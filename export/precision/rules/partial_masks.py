@@ -6,8 +6,6 @@ The converter writes half of FP16's range, so that a score, or two such masks, m
 score beyond 32752 reappears, and the sum has three digits. A measurement may overrule this rule.
 """
 
-from __future__ import annotations
-
 from ..graph import GraphIndex
 from ..halves import HalfType
 from ..masks import carriers, is_partial

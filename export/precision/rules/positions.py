@@ -10,8 +10,6 @@ Effect: FP16 counts exactly to 2048, and its numbers near 512 rad are half a rad
 same code.
 """
 
-from __future__ import annotations
-
 from onnx import NodeProto
 
 from ..graph import GraphIndex

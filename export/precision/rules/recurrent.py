@@ -6,8 +6,6 @@ Effect: a state that changes by less than half a digit per step never changes. A
 sequential steps are limited by latency.
 """
 
-from __future__ import annotations
-
 from ..graph import GraphIndex
 from ..halves import HalfType
 from .rule import Matches, PrecisionRule

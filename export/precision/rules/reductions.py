@@ -6,8 +6,6 @@ Effect: a sum of up to 1024 terms of similar size keeps three digits; a longer s
 handles more than 2048 terms).
 """
 
-from __future__ import annotations
-
 from ..graph import GraphIndex
 from ..halves import HalfType
 from ..walk import SUMS, reduced_elements

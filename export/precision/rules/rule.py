@@ -1,7 +1,5 @@
 """The form of a precision rule: a name, a severity, and a function that finds the nodes that stay FP32."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal

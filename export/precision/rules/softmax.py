@@ -8,8 +8,6 @@ are (on ViT, FP32 softmaxes gained nothing), so a measurement may overrule this 
 An Exp without a sum that divides is not a softmax and may be FP16.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from onnx import NodeProto
