@@ -32,8 +32,7 @@ from attnexport.benchmarks.marks import put
 from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.serve.child import Child
-from attnexport.runtime.serve.endpoints import Endpoints, find_endpoints
-from attnexport.runtime.serve.options import ServeOptions
+from attnexport.runtime.serve.options import Endpoints, ServeOptions, find_endpoints
 from attnexport.runtime.serve.program import find_triton
 from attnexport.runtime.triton.options import RepositoryOptions
 from attnexport.runtime.triton.repository import write_repository

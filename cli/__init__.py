@@ -1,8 +1,7 @@
-"""The command line: parse, call one function, print. One file per command; ``run.py`` puts them together."""
+"""The command line: parse, call one function, print. ``run.py`` puts the commands together."""
 
 from __future__ import annotations
 
-from .help import HELP
-from .run import COMMANDS, arguments, main
+from .run import COMMANDS, HELP, arguments, main
 
 __all__ = ["COMMANDS", "HELP", "arguments", "main"]

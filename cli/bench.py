@@ -37,8 +37,7 @@ def bench(
     from ..export.bench import BenchOptions
     from ..export.bench import bench as run
     from ..export.bench.table import tables
-    from ..runtime.show.console import ConsoleReporter
-    from ..runtime.show.terminal import print_json, show_parts
+    from ..runtime.show.terminal import ConsoleReporter, print_json, show_parts
 
     bundle = model if model is not None and model.is_dir() else None
     if bundle is None and original is not None:

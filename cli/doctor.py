@@ -28,7 +28,7 @@ def doctor(
     if target or save:
         raise InputError("--target and --save require --probe", "add --probe")
     from ..runtime.doctor import diagnose
-    from ..runtime.show.doctor_table import show_diagnosis
+    from ..runtime.show.target_text import show_diagnosis
 
     show_diagnosis(diagnose(), as_json=json_output)
 
@@ -38,8 +38,8 @@ def _probe(targets: Sequence[str], save: Path | None, *, as_json: bool) -> None:
 
     require_export()
     from ..export.probe import differences, keep, probe
-    from ..runtime.show.console import ConsoleReporter
-    from ..runtime.show.doctor_table import show_probe
+    from ..runtime.show.target_text import show_probe
+    from ..runtime.show.terminal import ConsoleReporter
 
     with ConsoleReporter(silent=as_json) as reporter:
         matrices = probe(targets, reporter)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from attnexport import cli
-from attnexport.runtime.show import console, result_table
+from attnexport.runtime.show import result_text, terminal
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "attnexport digits_stn_cbam.pt --trt --samples digits_samples.npz"
@@ -20,7 +20,7 @@ COMMAND = "attnexport digits_stn_cbam.pt --trt --samples digits_samples.npz"
 def main() -> None:
     """Run the command in a folder of its own and keep what it shows."""
     recorder = Console(record=True, width=100, file=sys.stderr, highlight=False, soft_wrap=True)
-    for module in (console, result_table):
+    for module in (terminal, result_text):
         module.__dict__["stdout_console"] = lambda: recorder
     words = COMMAND.split()[1:]
     words = [str(ROOT / "examples" / word) if word.startswith("digits") else word for word in words]

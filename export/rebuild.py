@@ -22,7 +22,7 @@ from ..runtime.bundle.stage import Stage
 from ..runtime.bundle.writer import BundleFolder, BundleWriter
 from ..runtime.check.check import check
 from ..runtime.check.check_rows import FAILED, CheckResult
-from ..runtime.device import cuda_device
+from ..runtime.cuda import cuda_device
 from ..runtime.open.engine_fit import Here, check_fit
 from ..runtime.open.select import open_bundle
 from ..runtime.open.session import BundleSession

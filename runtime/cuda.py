@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MissingBackendError, StageError
+from ..errors import AttnexportError, MissingBackendError, StageError
 
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 _INT, _SIZE, _HANDLE, _ADDRESS = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint64
@@ -261,3 +261,12 @@ def _release(driver: CudaDriver, context: ctypes.c_void_p, address: int) -> None
     driver.call("cuCtxSetCurrent", context)
     driver.call("cuMemFree_v2", address)
     driver.call("cuDevicePrimaryCtxRelease_v2", driver.device)
+
+
+def cuda_device() -> tuple[str, str] | None:
+    """Name and compute capability (``8.9``) of the first GPU; None without a GPU or driver."""
+    try:
+        driver = CudaDriver()
+        return driver.name(), driver.compute_capability()
+    except AttnexportError:
+        return None

@@ -91,7 +91,7 @@ LAYERS = {
     ),
     "runtime": (
         ("closing", "cuda", "spec", "user_cache"),
-        ("device", "inputs", "sessions"),
+        ("inputs", "sessions"),
         ("bundle",),
         ("doctor", "metrics", "open"),
         ("decode",),

@@ -53,7 +53,7 @@ def export(
     require_export()
     from contextlib import ExitStack
 
-    from ...runtime.show.console import ConsoleReporter
+    from ...runtime.show.terminal import ConsoleReporter
     from ..pipeline import run
     from ..source.module import source_of
     from .examples import samples_file

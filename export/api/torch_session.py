@@ -13,7 +13,7 @@ import torch
 from ...errors import BundleError, InputError, StageError, first_line
 from ...runtime.bundle.bundle import StoredBundle, sha256_of
 from ...runtime.open.session import BundleSession, SessionInfo
-from ...runtime.sessions.feeding import host_array
+from ...runtime.sessions.dlpack import host_array
 from ..forward.call import call
 from ..forward.outputs import flatten
 from ..source import SourceOptions, TorchSource, load

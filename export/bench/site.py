@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
-from ...runtime.device import cuda_device
+from ...runtime.cuda import cuda_device
 from .measured_model import MeasuredModel
 from .rounds import Clock, WallClock
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError
 from ...runtime.bundle.bundle import sha256_of
-from ...runtime.open.engine_binding import network_name
+from ...runtime.open.engine_fit import network_name
 from ...runtime.spec import TensorSpec
 from ..graph.origin import Origin, origin_of
 from ..progress import Reporter

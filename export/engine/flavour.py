@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from ...errors import AttnexportError, EngineError, InputError, MissingBackendError
-from ...runtime.device import cuda_device
+from ...runtime.cuda import cuda_device
 
 Name = Literal["rtx", "enterprise"]
 Wish = Literal["auto", "rtx", "enterprise"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...runtime.bundle.sections import EngineRecord
-from ...runtime.device import cuda_device
+from ...runtime.cuda import cuda_device
 from ...runtime.open.engine_memory import keep
 from ...runtime.spec import TensorSpec
 from .build import Engine

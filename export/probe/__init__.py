@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import AttnexportError, MissingBackendError
-from ...runtime.device import cuda_device
+from ...runtime.cuda import cuda_device
 from ...runtime.sessions.providers import CUDA
 from ..progress import Reporter, Stages
 from ..targets import resolve, target_names, target_of

@@ -21,7 +21,7 @@ from ...runtime.bundle.sections import DecodeAgreement, DecodeRecord
 from ...runtime.check.check_decode import MARGINS, TOKENS, open_form
 from ...runtime.decode.agreement import Agreement, agree, as_rows, joined, lengths
 from ...runtime.decode.bundle_decoder import batches
-from ...runtime.decode.hypothesis import Hypothesis
+from ...runtime.decode.decoder import Hypothesis
 from ...runtime.decode.sequence import SequenceDecoder
 from ...runtime.inputs.samples import Samples
 from ...runtime.spec import TensorSpec

@@ -24,7 +24,7 @@ from ...runtime.bundle.sections import (
 )
 from ...runtime.bundle.sections import Precision as PrecisionSection
 from ...runtime.bundle.stage import Stage
-from ...runtime.device import cuda_device
+from ...runtime.cuda import cuda_device
 from ...runtime.inputs.samples import Samples
 from ...version import __version__
 from ..graph.origin import Origins, origin_of

@@ -11,7 +11,7 @@ from ...runtime.bundle.golden import write_golden
 from ...runtime.bundle.sections import EngineRecord, ModuleError
 from ...runtime.bundle.stage import Stage
 from ...runtime.bundle.writer import BundleFolder
-from ...runtime.device import cuda_device
+from ...runtime.cuda import cuda_device
 from ...runtime.inputs.samples import Samples
 from ...runtime.sessions.open import open_session
 from ..verify.cases import build_cases, draws, inspection_case

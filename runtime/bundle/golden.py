@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import BundleError
-from ..inputs.arrays import UnreadableError, read_npz
+from ..inputs.samples import UnreadableError, read_npz
 
 
 @dataclass(frozen=True)

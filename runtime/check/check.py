@@ -16,8 +16,8 @@ from ...errors import AttnexportError, BundleError, ForeignEngineError, MissingB
 from ..bundle.bundle import StoredBundle
 from ..bundle.figures import Figures, Gate, ParityRecord
 from ..bundle.golden import GoldenCase
-from ..open.engine_binding import check_engine
-from ..open.stage_session import open_stage
+from ..open.engine_fit import check_engine
+from ..open.select import open_stage
 from ..spec import check_feeds
 from .check_decode import check_decodes
 from .check_rows import FAILED, NOT_RUN, PASSED, CheckResult, CheckRow

@@ -20,7 +20,7 @@ from ..bundle.sections import DecodeAgreement, DecodeRecord
 from ..decode.agreement import agree, as_rows, joined
 from ..decode.bundle_decoder import batches, parts_of
 from ..decode.sequence import SequenceDecoder
-from ..open.stage_session import open_stage
+from ..open.select import open_stage
 from ..sessions import Session
 from .check_rows import FAILED, NOT_RUN, PASSED, CheckRow
 

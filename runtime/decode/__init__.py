@@ -5,22 +5,6 @@
 
 from __future__ import annotations
 
-from .beam import beam_search
-from .bundle_decoder import BundleDecoder, open_decoder
-from .decoder import Decoder, Rows
-from .greedy import greedy
-from .hypothesis import Hypothesis
-from .names import Names
-from .sequence import SequenceDecoder
+from .bundle_decoder import open_decoder
 
-__all__ = [
-    "BundleDecoder",
-    "Decoder",
-    "Hypothesis",
-    "Names",
-    "Rows",
-    "SequenceDecoder",
-    "beam_search",
-    "greedy",
-    "open_decoder",
-]
+__all__ = ["open_decoder"]

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from .hypothesis import Hypothesis
+from .decoder import Hypothesis
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import InputError
-from .decoder import Decoder, check_limit, row_count
-from .hypothesis import Hypothesis
+from .decoder import Decoder, Hypothesis, check_limit, row_count
 
 
 def beam_search(

@@ -10,7 +10,7 @@ from ...errors import BundleError, InputError, MissingBackendError
 from ..bundle.bundle import StoredBundle
 from ..bundle.sections import DecodeRecord
 from ..closing import Closing
-from ..open.stage_session import EMULATED, open_stage
+from ..open.select import EMULATED, open_stage
 from ..sessions import Session
 from ..spec import Axis, TensorSpec
 from .sequence import SequenceDecoder
@@ -113,7 +113,7 @@ def _file(part: StoredBundle, precision: str, backend: str) -> str:
 
 
 def _check_gpu() -> None:
-    from ..device import cuda_device
+    from ..cuda import cuda_device
 
     if cuda_device() is None:
         raise MissingBackendError("TensorRT needs an NVIDIA GPU and there is none", "use --backend onnxruntime")

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .decoder import Decoder, check_limit, row_count
-from .hypothesis import Hypothesis
+from .decoder import Decoder, Hypothesis, check_limit, row_count
 
 
 def greedy(decoder: Decoder, feeds: Mapping[str, np.ndarray], *, start: int, end: int, limit: int) -> list[Hypothesis]:

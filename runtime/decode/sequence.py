@@ -1,4 +1,4 @@
-"""Decode sources of any number and length with an encoder and a step, as the manifest describes."""
+"""Decode sources of any number and length with an encoder and a step, as the manifest describes, in turns if batches are limited."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from ..bundle.sections import DecodeRecord
 from ..sessions import Session
 from ..spec import Axis, TensorSpec
 from .beam import beam_search
-from .decoder import Decoder
+from .decoder import Decoder, Hypothesis
 from .greedy import greedy
-from .hypothesis import Hypothesis
-from .turns import turns
 
 
 class SequenceDecoder:
@@ -123,3 +121,23 @@ class SequenceDecoder:
                 "give a lower one, or export with --limit",
             )
         return limit
+
+
+def turns(count: int, encoder: Axis, step: Axis, width: int = 1) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield the indices of the sources of each turn, and how many of them count.
+
+    ``encoder`` and ``step`` are the batches of the two, ``width`` the rows of the step per source
+    (the beam width). Turns are as large as both allow; a turn that is too small repeats its last
+    source, which does not count. Raise InputError if no number of sources fits.
+    """
+    least = max(encoder.min, -(-step.min // width))
+    most = min(encoder.max, step.max // width)
+    if least > most:
+        raise InputError(
+            f"a beam of {width} runs the step on {least * width} rows at least, and it takes {step.min} to {step.max}",
+            f"export with --beam-width {width}, or search with a smaller beam",
+        )
+    for first in range(0, count, most):
+        taken = min(most, count - first)
+        indices = np.minimum(np.arange(first, first + max(taken, least)), first + taken - 1)
+        yield indices, taken

@@ -1,8 +1,9 @@
-"""Open a bundle on a named backend, or on the best one of this machine: a fitting engine, the GPU, the CPU."""
+"""Open a bundle on a named backend, on the best one of this machine (a fitting engine, the GPU, the CPU), or as a stage of the manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...errors import AttnexportError, BundleError, ForeignEngineError, InputError, MissingBackendError, StageError
@@ -10,13 +11,12 @@ from ..bundle.bundle import StoredBundle
 from ..bundle.sections import EngineRecord
 from ..sessions import Session
 from ..sessions.emulated import EmulatedSession
-from ..sessions.open import CastSession
+from ..sessions.open import CastSession, open_session
 from ..sessions.ort import OrtSession
 from ..sessions.providers import CHAINS, chain
 from ..sessions.tensorrt import TensorRTSession
 from ..user_cache import cache_folder
-from .engine_binding import check_engine
-from .engine_fit import TITLES, Here, check_fit
+from .engine_fit import TITLES, Here, check_engine, check_fit
 from .session import BundleSession, SessionInfo
 
 EMULATED, TORCH = "emulated", "torch"
@@ -183,3 +183,33 @@ def choose_model(bundle: StoredBundle, precision: str | None, *, on_gpu: bool) -
     if chosen not in files:
         raise InputError(f"{bundle.path} has no {chosen} model", f"it has {', '.join(files) or 'none'}")
     return files[chosen], chosen
+
+
+EMULATED = "emulated"  # how the stages are named that round to FP16 or BF16 after every node, as a GPU does
+
+
+def open_stage(bundle: StoredBundle, stage: str, file: str, note: Callable[[str], None]) -> tuple[Session, str]:
+    """Return a session for a stage's file, in the types of the bundle, and a description of it.
+
+    Raise MissingBackendError for a backend that is not installed, ForeignEngineError for an engine
+    of another machine.
+    """
+    path = bundle.file(file)
+    dtypes = {spec.name: spec.dtype for spec in bundle.manifest.outputs}
+    engine = next((e for e in bundle.manifest.engines if e.file == file), None)
+    if engine is not None:
+        here = Here.look()
+        if here is None:
+            raise MissingBackendError("no GPU")
+        check_fit(bundle.path, engine, bundle.manifest.gpu, here)
+        return open_session(path, engine.flavour, dtypes), f"TensorRT, {engine.flavour}"
+    if not stage.startswith(EMULATED):
+        return open_session(path, "onnxruntime", dtypes), "onnxruntime, CPU"
+    if importlib.util.find_spec("onnx") is None:
+        note(
+            f"{file}: the package onnx is not installed, so 16-bit storage is not emulated, and onnxruntime alone, "
+            "which computes in FP32 between casts, has run it; pip install onnx for both"
+        )
+        raise MissingBackendError("the package onnx is not installed")
+    kind = "BF16" if stage.endswith("bf16") else "FP16"
+    return open_session(path, EMULATED, dtypes), f"onnxruntime, CPU, rounded to {kind} after every node"

@@ -11,9 +11,9 @@ import numpy as np
 from ...errors import AttnexportError
 from ..closing import Closing
 from ..sessions import Session
-from ..sessions.feeding import host_array
+from ..sessions.dlpack import host_array
 from ..sessions.ort import OrtSession
-from ..sessions.placement import Placement
+from ..sessions.providers import Placement
 from ..spec import TensorSpec, check_feeds
 
 _Free = tuple[str, int, int, int, tuple[tuple[str, int], ...]]

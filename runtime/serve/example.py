@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .endpoints import Endpoints
+from .options import Endpoints
 from .verify import CLIENT_ROLES, DeployedModel, as_declared
 
 _MOST = 1 << 20

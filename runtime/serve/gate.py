@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import StageError
-from .admin import Admin
+from .client import Admin
 
 GATE = "attnexport_gate_"
 """The prefix of the names of gate models."""

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ...errors import MissingBackendError
 from ..bundle.atomic import PartialDirectory, publish, sweep
-from ..device import cuda_device
+from ..cuda import cuda_device
 from ..user_cache import cache_folder
 from .log import Log
 

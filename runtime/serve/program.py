@@ -1,17 +1,21 @@
-"""Find the Triton to start: the named one, the one on PATH or in NVIDIA's image, else the wheel's."""
+"""Find the Triton to start (the named one, the one on PATH or in NVIDIA's image, else the wheel's), and write its command line."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
+from ..cuda import cuda_device
+from .client import HEADER, RESTRICTED
 from .log import Log
+from .options import Endpoints
 from .private import private_environment, program_in, shared_python
+from .run_folder import RunFolder
 
 IMAGE = Path("/opt/tritonserver/bin/tritonserver")
 """The path in NVIDIA's images."""
@@ -64,3 +68,32 @@ def _installed(program: Path) -> Triton:
     """A Triton of the machine. Its models use this Python, so they find the installed packages."""
     backends = program.resolve().parent.parent / "backends"
     return Triton(program, backends if backends.is_dir() else None, Path(sys.executable).parent)
+
+
+def triton_command(
+    triton: Triton, endpoints: Endpoints, folder: RunFolder, models: Iterable[str], *, key: str, drain: int
+) -> list[str]:
+    """The program and its arguments.
+
+    ``models`` are loaded at the start. ``key`` opens the restricted calls. ``drain`` is the time in
+    seconds for requests in flight after SIGTERM.
+    """
+    restricted = f"{','.join(RESTRICTED)}:{HEADER}={key}"
+    options: dict[str, object] = {
+        "http-address": endpoints.address, "http-port": endpoints.http, "grpc-address": endpoints.address,
+        "grpc-port": endpoints.grpc, "metrics-address": endpoints.address, "metrics-port": endpoints.metrics,
+        "http-restricted-api": restricted, "grpc-restricted-protocol": restricted, "model-control-mode": "explicit",
+        "strict-readiness": "true", "exit-on-error": "false", "disable-auto-complete-config": None,
+        "log-format": "ISO8601", "exit-timeout-secs": drain,
+        "backend-config": f"python,shm-region-prefix-name={folder.shared_memory}",
+    }  # fmt: skip
+    if cuda_device() is None:
+        options |= {"allow-gpu-metrics": "false", "pinned-memory-pool-byte-size": 0}
+    if triton.backends is not None:
+        options["backend-directory"] = str(triton.backends)
+    return [
+        str(triton.program),
+        *(f"--{name}" if value is None else f"--{name}={value}" for name, value in options.items()),
+        *(f"--model-repository={path}" for path in (folder.repository, folder.candidates, folder.gates)),
+        *(f"--load-model={name}" for name in models),
+    ]

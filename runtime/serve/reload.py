@@ -15,7 +15,7 @@ from pathlib import Path
 from ...errors import AttnexportError, StageError
 from ..triton.options import RepositoryOptions
 from ..triton.repository import write_repository
-from .admin import Admin
+from .client import Admin
 from .gate import ReadinessGate
 from .log import Log
 from .run_folder import RunFolder

@@ -14,20 +14,17 @@ from ...errors import AttnexportError, StageError
 from ..bundle.bundle import StoredBundle
 from ..triton.options import WrittenModel
 from ..triton.repository import write_repository
-from .admin import Admin
 from .child import Child
-from .command import triton_command
-from .endpoints import Endpoints, find_endpoints
+from .client import PROTOCOLS, Admin, Wire
 from .example import write_example
 from .gate import ReadinessGate
 from .log import Log
-from .options import ServeOptions
-from .program import Triton, find_triton
+from .options import Endpoints, ServeOptions, find_endpoints
+from .program import Triton, find_triton, triton_command
 from .reload import Reloader
 from .run_folder import RunFolder
 from .signals import Signals
 from .verify import CLIENT_ROLES, DeployedModel
-from .wire import PROTOCOLS, Wire
 
 _BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _STEADY = 60.0

@@ -24,7 +24,7 @@ from ..spec import TensorSpec
 from ..triton.config import parse
 from ..triton.model_tensors import TYPES
 from ..triton.options import WrittenModel
-from .wire import Wire
+from .client import Wire
 
 CLIENT_ROLES = ("model", "ensemble")
 """Roles of the models that clients call. The ensemble of a sequence model also verifies its encoder and decode loop."""

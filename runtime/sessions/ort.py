@@ -12,8 +12,7 @@ import numpy as np
 
 from ...errors import AttnexportError, InputError, MissingBackendError, StageError
 from ..closing import Closing
-from .placement import RECORD, Placement
-from .providers import CPU, CUDA, RTX, TENSORRT, Provider, rtx_devices
+from .providers import CPU, CUDA, RECORD, RTX, TENSORRT, Placement, Provider, rtx_devices
 
 # ONNX Runtime's names of element types; bfloat16 and others have no NumPy dtype and keep ORT's name.
 _DTYPES = {

@@ -1,4 +1,4 @@
-"""ONNX Runtime's execution providers as backends, with their options.
+"""ONNX Runtime's execution providers as backends, with their options, and the provider of each node.
 
 TensorRT's providers build their engines when the session is opened or first run: for the shapes of
 the bundle's inputs, which they would otherwise learn by rebuilding, and kept in the user's cache
@@ -10,7 +10,8 @@ the wheel onnxruntime-ep-nv-tensorrt-rtx-cu12.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,52 @@ def rtx_devices(ort: Any) -> list[Any]:
             "the provider of TensorRT-RTX finds no GPU that it runs on", "attnexport doctor says which GPU is here"
         )
     return devices
+
+
+RECORD = ("session.record_ep_graph_assignment_info", "1")
+"""The session option that makes ONNX Runtime (from 1.24) keep its assignment."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """``nodes``: for each provider, the number of nodes of each operator. Nodes in a subgraph of TensorRT are counted too.
+
+    Without it, a model that runs half on the CPU looks like a slow GPU (GridSample did,
+    onnxruntime#20191).
+    """
+
+    nodes: Mapping[str, Mapping[str, int]]
+
+    @classmethod
+    def of(cls, session: Any) -> Placement | None:
+        """Ask a session of ONNX Runtime; None if its version cannot answer."""
+        ask = getattr(session, "get_provider_graph_assignment_info", None)
+        if ask is None:
+            return None
+        return cls.count((part.ep_name, node.op_type) for part in ask() for node in part.get_nodes())
+
+    @classmethod
+    def count(cls, assigned: Iterable[tuple[str, str]]) -> Placement:
+        """Count ``(provider, operator)`` of every node."""
+        nodes: dict[str, Counter[str]] = {}
+        for provider, operator in assigned:
+            nodes.setdefault(provider, Counter())[operator] += 1
+        return cls({provider: dict(counts.most_common()) for provider, counts in nodes.items()})
+
+    def total(self, provider: str) -> int:
+        """The number of nodes of a provider."""
+        return sum(self.nodes.get(provider, {}).values())
+
+    def describe(self) -> str:
+        """``CUDA 218, CPU 22``."""
+        return ", ".join(f"{name.removesuffix('ExecutionProvider')} {self.total(name)}" for name in self.nodes)
+
+    def on_cpu(self) -> str:
+        """The operators that a GPU session leaves to the CPU, in words; empty if none."""
+        left = self.nodes.get(CPU, {})
+        if not left:
+            return ""
+        shown = [f"{operator} ({count})" if count > 1 else operator for operator, count in left.items()]
+        more = f" and {len(shown) - 6} operators more" if len(shown) > 6 else ""
+        every = sum(self.total(name) for name in self.nodes)
+        return f"{self.total(CPU)} of {every} nodes run on the CPU: {', '.join(shown[:6])}{more}"

@@ -6,6 +6,8 @@ The build of the engine decides whether FP32 layers may use TF32; nothing here c
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +18,9 @@ import numpy as np
 from ...errors import BundleError, InputError, StageError
 from ..closing import Closing
 from ..cuda import CudaContext, CudaDriver
+from ..user_cache import write_cached_bytes
 from .dlpack import DeviceArray
-from .lane import Binding, Lane
-from .profiles import Profile
-from .runtime_cache import RuntimeCache, cache_path
+from .lane import Binding, Lane, Profile
 from .trt_library import check_supported, collector, load_library
 
 
@@ -174,3 +175,45 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"engine {path} cannot be read ({error.strerror or error})") from error
+
+
+def cache_path(folder: Path, plan: bytes, version: str, gpu: str) -> Path:
+    """One file per plan, library version and GPU."""
+    digest = hashlib.sha256(plan)
+    digest.update(f"\0{version}\0{gpu}".encode())
+    return folder / f"{digest.hexdigest()[:32]}.cache"
+
+
+class RuntimeCache:
+    """TensorRT-RTX's runtime cache of one engine, which keeps compiled kernels from one process to the next.
+
+    The library itself refuses a cache of another GPU, driver or version, so a file that does not
+    fit does no harm.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._cache: Any = None
+        self._known = b""
+
+    def attach(self, configuration: Any) -> bool:
+        """Read the file and use it; return whether it fits. A file that cannot be read counts as empty."""
+        self._cache = configuration.create_runtime_cache()
+        with contextlib.suppress(OSError):
+            self._known = self.path.read_bytes()
+        fits = bool(self._known) and bool(self._cache.deserialize(self._known))
+        configuration.set_runtime_cache(self._cache)
+        return fits
+
+    def save(self) -> bool:
+        """Write the file, whole or not at all, if there is something new; return whether it was written. Nothing is raised."""
+        if self._cache is None:
+            return False
+        content = self._cache.serialize()
+        data = bytes(content) if content is not None else b""
+        if not data or data == self._known:
+            return False
+        if not write_cached_bytes(self.path, data):
+            return False
+        self._known = data
+        return True

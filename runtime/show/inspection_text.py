@@ -5,9 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from .decode_table import agreement_table
 from .inspect import Inspection
-from .parity_text import error_lines
+from .parity_text import agreement_table, error_lines
 from .terminal import FAIL, PASS, plain_table, print_json, size, stdout_console
 
 

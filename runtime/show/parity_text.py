@@ -1,12 +1,15 @@
-"""Parity figures as text: a line for the path of an output's error, a word for the task's metric."""
+"""Parity as text: the path of an output's error, the task's metric, and how decodes agree with the original's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.table import Table
+
 from ..bundle.attribution import Attribution
 from ..bundle.codec import decode
+from ..bundle.sections import DecodeAgreement
 
 MOST = 4
 """Outputs with a line at the end of an export; ``attnexport inspect`` prints all."""
@@ -44,3 +47,25 @@ def error_lines(entries: Sequence[Attribution | Mapping[str, Any]], most: int = 
     if hidden := len(last) - len({entry.output for entry in shown}):
         lines.append(f"and {hidden} more outputs: attnexport inspect")
     return lines
+
+
+def agreement_table(records: Sequence[DecodeAgreement], verdicts: tuple[str, str]) -> Table:
+    """A row for each variant and search; ``verdicts`` are the words for passed and failed."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("decode", "search"):
+        table.add_column(column, no_wrap=True)
+    for column in ("rows alike", "tokens alike", "ties"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for record in records:
+        table.add_row(
+            record.stage,
+            "greedy" if record.width == 1 else f"beam of {record.width}",
+            f"{record.equal_rows}/{record.rows}",
+            f"{record.equal_tokens}/{record.tokens}",
+            str(record.ties),
+            verdicts[0] if record.passed else verdicts[1],
+        )
+    table.caption = "alike: as the original decodes in FP64; a row may leave it only where the original has a tie"
+    table.caption_justify = "left"
+    return table

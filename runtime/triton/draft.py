@@ -1,21 +1,23 @@
-"""Write one version of one model to a staging folder, in the layout of the repository."""
+"""Write one version of one model to a staging folder, in the layout of the repository, with the names of its classes."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ...errors import InputError
 from ..bundle.bundle import MANIFEST, StoredBundle
+from ..bundle.manifest import Manifest
 from .backend import PYTHON, Choice, choose_backend
 from .config import Config, add_parameters, model_config, to_text
-from .labels import add_labels, class_names
 from .lint import CONFIG
 from .model import BATCH_AXIS, PRECISION, SESSION, THREADS
-from .model_tensors import ModelTensors
+from .model_tensors import ModelTensors, Tensor
 from .options import RepositoryOptions
 from .warmup import add_warmup
 
@@ -120,3 +122,39 @@ def write_config(folder: Path, config: Config) -> None:
 
 def _in_types(feeds: Mapping[str, np.ndarray], choice: Choice) -> dict[str, np.ndarray]:
     return {spec.name: np.asarray(feeds[spec.name]).astype(spec.numpy_dtype, copy=False) for spec in choice.inputs}
+
+
+def class_names(manifest: Manifest, file: Path | None) -> list[str]:
+    """Read ``file``, one name per line; by default the folder names of the bundle's image samples; else empty.
+
+    Raise InputError for a file that cannot be read or has an empty line.
+    """
+    if file is None:
+        known = manifest.samples.images.get("classes", []) if manifest.samples is not None else []
+        return [str(name) for name in known]
+    try:
+        names = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"labels {file} cannot be read ({error})", "give a text file with a class per line") from error
+    if not names or not all(name.strip() for name in names):
+        raise InputError(f"labels {file} has an empty line, or none at all", "write the name of a class per line")
+    return names
+
+
+def add_labels(config: Config, folder: Path, outputs: Sequence[Tensor], names: Sequence[str], *, asked: bool) -> None:
+    """Write the names to a file for each output with as many classes.
+
+    Raise InputError if the user ``asked`` for labels and no output has as many classes.
+    """
+    fitting = [tensor.name for tensor in outputs if tensor.dims == (len(names),) and tensor.type.startswith("TYPE_FP")]
+    if not names or not fitting:
+        if asked:
+            shapes = ", ".join(f"{tensor.name} {list(tensor.dims)}" for tensor in outputs)
+            raise InputError(f"{len(names)} labels fit no output", f"the outputs are {shapes}")
+        return
+    content = "".join(f"{name}\n" for name in names).encode()
+    file = f"labels-{hashlib.sha256(content).hexdigest()[:12]}.txt"
+    (folder / file).write_bytes(content)
+    for tensor in config.output:
+        if tensor.name in fitting:
+            tensor.label_filename = file

@@ -15,7 +15,7 @@ from ..open.select import open_bundle
 from ..spec import Axis, TensorSpec
 from .grouping import Arrays, Grouping
 from .model_tensors import find_batch
-from .rehearsal import rehearse
+from .warmup import rehearse
 
 BATCH_AXIS, SESSION, PRECISION, THREADS = "batch_axis", "session", "precision", "threads"
 """Parameters of the configuration."""

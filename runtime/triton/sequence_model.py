@@ -12,10 +12,8 @@ from ..bundle.sections import DecodeRecord
 from ..closing import Closing
 from ..decode.beam import beam_search
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
-from ..decode.decoder import Decoder
+from ..decode.decoder import NEXT, TOKEN, Decoder, Hypothesis
 from ..decode.greedy import greedy
-from ..decode.hypothesis import Hypothesis
-from ..decode.names import NEXT, TOKEN
 from ..open.select import open_bundle
 from ..spec import Axis, TensorSpec
 from .grouping import Arrays

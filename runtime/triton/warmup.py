@@ -1,15 +1,23 @@
-"""Warm-up with golden inputs: Triton runs them before a model is ready, so that no client waits for the first run."""
+"""Warm-up with golden inputs: Triton runs them before a model is ready, so that no client waits for the first run.
+
+The model rehearses them while it is opened: Triton 2.51 can crash on a failing warm-up (signal 11
+when the answer is an error), together with the versions that serve. A failure of the rehearsal
+raises, so the version is not served, and nothing else happens.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ...errors import AttnexportError, InputError
 from ..spec import POINTS, TensorSpec
 from .config import Config, schema
+from .grouping import Grouping
 from .lint import WARMUP
 from .model_tensors import TYPES
 
@@ -75,3 +83,28 @@ def _add_sample(
 def _plain(name: str) -> str:
     """A tensor's name as part of a file name."""
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+
+
+def rehearse(group: Grouping, inputs: Sequence[TensorSpec], config: Mapping[str, Any], folder: Path) -> None:
+    """Run every sample that is read from files of ``folder``/warmup; ``config`` is the model's configuration as JSON.
+
+    Raise the model's error, InputError for more rows than the model takes, and OSError for a file
+    that cannot be read.
+    """
+    for sample in config.get("model_warmup", ()):
+        values = sample["inputs"]
+        if not all(spec.name in values and values[spec.name].get("input_data_file") for spec in inputs):
+            continue
+        rows, most = int(sample["batch_size"]), max(int(config["max_batch_size"]), 1)
+        if rows > most:
+            raise InputError(f"warm-up {sample['name']!r} has batch_size {rows}, not in 1..{most}", "mend config.pbtxt")
+        feeds = {}
+        for spec in inputs:
+            value = values[spec.name]
+            sizes = [int(size) for size in value["dims"]]
+            shape = [1, *sizes] if config["max_batch_size"] else sizes
+            array = np.fromfile(folder / WARMUP / value["input_data_file"], spec.numpy_dtype)
+            feeds[spec.name] = array.reshape(shape[: len(spec.axes)])  # one number if there are no other axes
+        for answer in group([feeds] * rows):
+            if isinstance(answer, AttnexportError):
+                raise answer

@@ -27,12 +27,12 @@ from attnexport.runtime.bundle.sections import DecodeAgreement, DecodeRecord, En
 from attnexport.runtime.bundle.writer import BundleFolder, BundleWriter
 from attnexport.runtime.check.check import check
 from attnexport.runtime.check.check_rows import CheckResult, CheckRow
-from attnexport.runtime.device import cuda_device
-from attnexport.runtime.open.engine_binding import built_from
+from attnexport.runtime.cuda import cuda_device
+from attnexport.runtime.open.engine_fit import built_from
 from attnexport.runtime.open.engine_memory import memory_of
 from attnexport.runtime.show.inspect import inspect
 from attnexport.runtime.show.inspection_text import show_inspection
-from attnexport.runtime.show.result_table import show_rebuilt
+from attnexport.runtime.show.result_text import show_rebuilt
 from attnexport.runtime.show.terminal import size
 from attnexport.runtime.spec import Axis, TensorSpec
 

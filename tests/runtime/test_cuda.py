@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import MissingBackendError, StageError
-from attnexport.runtime import device
-from attnexport.runtime.cuda import CudaContext, CudaDriver, DeviceMemory
+from attnexport.runtime.cuda import CudaContext, CudaDriver, DeviceMemory, cuda_device
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +160,6 @@ def test_cuda_device_is_the_gpu_or_none() -> None:
     try:
         real = CudaDriver()
     except MissingBackendError:
-        assert device.cuda_device() is None
+        assert cuda_device() is None
     else:
-        assert device.cuda_device() == (real.name(), real.compute_capability())
+        assert cuda_device() == (real.name(), real.compute_capability())

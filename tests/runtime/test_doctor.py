@@ -14,7 +14,7 @@ import pytest
 
 from attnexport.errors import MissingBackendError
 from attnexport.runtime import doctor
-from attnexport.runtime.device import cuda_device
+from attnexport.runtime.cuda import cuda_device
 from attnexport.runtime.doctor import Component, diagnose
 
 COMPONENTS = [

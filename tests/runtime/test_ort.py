@@ -78,7 +78,7 @@ def test_a_missing_file_is_the_users() -> None:
 def test_a_provider_that_cannot_start_is_an_error_and_no_silent_fallback(model: bytes) -> None:
     with pytest.raises(MissingBackendError, match="has no NoSuchExecutionProvider"):
         OrtSession(model, providers=("NoSuchExecutionProvider",))
-    from attnexport.runtime.device import cuda_device
+    from attnexport.runtime.cuda import cuda_device
 
     if cuda_device() is None:
         with pytest.raises(MissingBackendError, match="CUDAExecutionProvider"):

@@ -9,8 +9,7 @@ import pytest
 
 from attnexport.errors import InputError, MissingBackendError
 from attnexport.runtime.sessions.ort import OrtSession
-from attnexport.runtime.sessions.placement import RECORD, Placement
-from attnexport.runtime.sessions.providers import CHAINS, chain
+from attnexport.runtime.sessions.providers import CHAINS, RECORD, Placement, chain
 from attnexport.runtime.spec import Axis, TensorSpec
 
 FREE = (

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import AttnexportError, BundleError, InputError, MissingBackendError
-from attnexport.runtime.device import cuda_device
+from attnexport.runtime.cuda import cuda_device
 from attnexport.runtime.sessions import Session
 from attnexport.runtime.sessions.tensorrt import TensorRTSession
 from attnexport.runtime.sessions.trt_library import check_supported, load_library

@@ -24,7 +24,7 @@ from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
 from attnexport.runtime.bundle.golden import GoldenCase, write_golden
 from attnexport.runtime.bundle.manifest import Manifest
 from attnexport.runtime.bundle.writer import BundleWriter
-from attnexport.runtime.device import cuda_device
+from attnexport.runtime.cuda import cuda_device
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("torch", "onnxscript", "onnx_graphsurgeon", "onnx_ir")

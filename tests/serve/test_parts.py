@@ -16,9 +16,8 @@ import pytest
 
 from attnexport.errors import InputError, MissingBackendError
 from attnexport.runtime.serve import private, program
-from attnexport.runtime.serve.endpoints import Endpoints, find_endpoints
 from attnexport.runtime.serve.log import LineLog
-from attnexport.runtime.serve.options import ServeOptions
+from attnexport.runtime.serve.options import Endpoints, ServeOptions, find_endpoints
 from attnexport.runtime.serve.run_folder import RunFolder
 
 BUNDLES = (Path("net.attn"),)

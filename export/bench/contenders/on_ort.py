@@ -11,8 +11,7 @@ import numpy as np
 from ....errors import StageError, first_line
 from ....runtime.sessions.open import CastSession
 from ....runtime.sessions.ort import OrtSession
-from ....runtime.sessions.placement import RECORD, Placement
-from ....runtime.sessions.providers import CPU, CUDA
+from ....runtime.sessions.providers import CPU, CUDA, RECORD, Placement
 from .contender import Call, Contender, Feeds, Runner, fixed_precision
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ import numpy as np
 from ....errors import AttnexportError, InputError, StageError
 from ....runtime.bundle.bundle import StoredBundle
 from ....runtime.bundle.sections import EngineRecord
-from ....runtime.device import cuda_device
-from ....runtime.open.engine_binding import check_engine
-from ....runtime.open.engine_fit import Here, check_fit
+from ....runtime.cuda import cuda_device
+from ....runtime.open.engine_fit import Here, check_engine, check_fit
 from ....runtime.sessions.trt_library import collector, load_library
 from .contender import PRECISIONS, Call, Contender, Feeds, Runner
 

@@ -20,9 +20,9 @@ from ....errors import AttnexportError, InputError
 from ...closing import Closing
 from ...inputs.picture import Picture, numbers, pillow, read_picture
 from ...triton.options import WrittenModel
-from ..endpoints import Endpoints, refused
+from ..client import Wire
 from ..log import Log
-from ..wire import Wire
+from ..options import Endpoints, refused
 from .findings import findings, image
 from .http import Answer, HttpError, PageServer, Query, Routes, to_json
 from .image_models import HiddenModel, ImageModel, image_models

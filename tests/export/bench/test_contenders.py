@@ -67,7 +67,7 @@ def test_bound_inputs_give_the_outputs_of_the_session(site: Site) -> None:
 
 
 def test_a_provider_that_does_not_start_is_an_error(site: Site) -> None:
-    from attnexport.runtime.device import cuda_device
+    from attnexport.runtime.cuda import cuda_device
 
     if cuda_device() is not None:
         pytest.skip("the provider starts on this GPU")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from attnexport.cli import main
-from attnexport.cli.debug import debug as command
-from attnexport.cli.export import export as export_command
+from attnexport.cli.model import debug as command
+from attnexport.cli.model import export as export_command
 from attnexport.export import debug as package
 from attnexport.export import pipeline
 from attnexport.export.options import ExportOptions

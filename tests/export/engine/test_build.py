@@ -11,7 +11,7 @@ import pytest
 from attnexport.errors import EngineError, InputError
 from attnexport.export.engine import EngineOptions, build, build_engine, gpu_present
 from attnexport.runtime.bundle.bundle import sha256_of
-from attnexport.runtime.open.engine_binding import built_from
+from attnexport.runtime.open.engine_fit import built_from
 from attnexport.runtime.spec import Axis, TensorSpec
 
 PLAN_START = b"vtrt"  # seen in every plan of TensorRT-RTX 1.7.1

@@ -25,8 +25,8 @@ from attnexport.models.seq2seq import END, START, EncoderDecoder
 from attnexport.runtime.bundle.bundle import StoredBundle, sha256_of
 from attnexport.runtime.bundle.golden import GoldenCase, read_golden, write_golden
 from attnexport.runtime.check.check import check
+from attnexport.runtime.cuda import cuda_device
 from attnexport.runtime.decode import open_decoder
-from attnexport.runtime.device import cuda_device
 from attnexport.runtime.show.inspect import inspect
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

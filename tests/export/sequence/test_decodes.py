@@ -16,8 +16,8 @@ from attnexport.export.sequence.original import OriginalSession, original_of, so
 from attnexport.export.source import ModuleSource
 from attnexport.models import registry
 from attnexport.models.seq2seq import START
-from attnexport.runtime.decode import SequenceDecoder
 from attnexport.runtime.decode.agreement import lengths
+from attnexport.runtime.decode.sequence import SequenceDecoder
 from attnexport.runtime.spec import TensorSpec
 
 NAME = "seq2seq_bahdanau"

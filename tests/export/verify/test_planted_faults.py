@@ -20,7 +20,7 @@ from attnexport.export.stages import build as building
 from attnexport.export.stages import models, rewrite, typed, verification
 from attnexport.runtime.bundle.attribution import Attribution, Blame
 from attnexport.runtime.check.check import check
-from attnexport.runtime.device import cuda_device
+from attnexport.runtime.cuda import cuda_device
 from attnexport.runtime.sessions.ort import OrtSession
 
 Export = Callable[..., ExportResult]

@@ -24,7 +24,7 @@ from attnexport.runtime.bundle.sections import EngineRecord
 from attnexport.runtime.bundle.writer import BundleWriter
 from attnexport.runtime.check.check import check
 from attnexport.runtime.check.check_rows import CheckResult
-from attnexport.runtime.device import cuda_device
+from attnexport.runtime.cuda import cuda_device
 
 SCALE = 1 / 3
 CASES = {n: np.random.default_rng(n).normal(size=(n, 3)).astype(np.float32) for n in (1, 2, 4)}

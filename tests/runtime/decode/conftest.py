@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from attnexport.runtime.decode import Decoder
+from attnexport.runtime.decode.decoder import Decoder
 
 START, END = 0, 1
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attnexport.runtime.decode.agreement import agree, as_rows, lengths
-from attnexport.runtime.decode.hypothesis import Hypothesis
+from attnexport.runtime.decode.decoder import Hypothesis
 
 END = 1
 TRUTH = np.array([[5, 6, END, END], [7, 8, 9, 4], [END, END, END, END]])

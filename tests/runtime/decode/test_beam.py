@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.runtime.decode import beam_search, greedy
+from attnexport.runtime.decode.beam import beam_search
+from attnexport.runtime.decode.greedy import greedy
 
 START, END = 0, 1
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError, StageError
-from attnexport.runtime.decode import Decoder, greedy
+from attnexport.runtime.decode.decoder import Decoder
+from attnexport.runtime.decode.greedy import greedy
 
 START, END = 0, 1
 

@@ -6,8 +6,7 @@ import pytest
 
 from attnexport.errors import InputError
 from attnexport.models import seq2seq
-from attnexport.runtime.decode import names
-from attnexport.runtime.decode.names import Names
+from attnexport.runtime.decode.decoder import NEXT, Names
 
 
 def test_replaced_inputs_are_state_and_the_rest_is_memory():
@@ -24,7 +23,7 @@ def test_a_step_may_have_no_memory_no_state_and_no_attention():
 
 
 def test_the_models_spell_it_alike():
-    assert seq2seq.NEXT == names.NEXT
+    assert seq2seq.NEXT == NEXT
 
 
 @pytest.mark.parametrize(

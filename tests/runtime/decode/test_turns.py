@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.runtime.decode.turns import turns
+from attnexport.runtime.decode.sequence import turns
 from attnexport.runtime.spec import Axis
 
 FREE = Axis(1, 2, 4, "batch")

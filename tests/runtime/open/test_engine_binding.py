@@ -13,7 +13,7 @@ from attnexport.runtime.bundle.bundle import StoredBundle, sha256_of
 from attnexport.runtime.bundle.manifest import Manifest
 from attnexport.runtime.bundle.sections import EngineRecord
 from attnexport.runtime.bundle.writer import BundleWriter
-from attnexport.runtime.open.engine_binding import built_from, check_engine, network_name
+from attnexport.runtime.open.engine_fit import built_from, check_engine, network_name
 
 ENGINE = "engines/a.engine"
 MINE, OTHER = b"my model", b"another model"

@@ -15,10 +15,10 @@ from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.manifest import Manifest
 from attnexport.runtime.bundle.sections import EngineRecord
 from attnexport.runtime.bundle.writer import BundleWriter
-from attnexport.runtime.device import cuda_device
+from attnexport.runtime.cuda import cuda_device
 from attnexport.runtime.open.select import BACKENDS, open_bundle
 from attnexport.runtime.sessions.ort import OrtSession
-from attnexport.runtime.sessions.placement import Placement
+from attnexport.runtime.sessions.providers import Placement
 from attnexport.runtime.spec import Axis, TensorSpec
 
 no_gpu = pytest.mark.skipif(cuda_device() is not None, reason="a GPU is here")

@@ -12,7 +12,7 @@ import pytest
 from attnexport.errors import InputError, StageError
 from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton.grouping import Grouping
-from attnexport.runtime.triton.rehearsal import rehearse
+from attnexport.runtime.triton.warmup import rehearse
 
 BATCH = Axis(1, 2, 4, "batch")
 INPUTS = (TensorSpec("x", "float32", (BATCH, Axis.fixed(3))), TensorSpec("token", "int64", (BATCH,)))

@@ -19,7 +19,7 @@ from attnexport.errors import InputError
 from attnexport.runtime.inputs.picture import read_picture
 from attnexport.runtime.serve.demo.http import LARGEST
 from attnexport.runtime.serve.demo.server import AT_ONCE, Demo
-from attnexport.runtime.serve.endpoints import Endpoints
+from attnexport.runtime.serve.options import Endpoints
 from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton.options import WrittenModel
 

@@ -1,8 +1,9 @@
-"""Print the end of an export and of a rebuild: files, errors and verdicts, then the next commands."""
+"""Print the results of export, rebuild, check and decode."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from rich.markup import escape
@@ -11,10 +12,11 @@ from rich.table import Table
 from ..bundle.codec import decode
 from ..bundle.manifest import Manifest, joined
 from ..bundle.sections import DecodeRecord, EngineRecord
+from ..check.check_rows import CheckResult
+from ..decode.decoder import Hypothesis
 from ..open.engine_memory import memory_of
-from .decode_table import agreement_table
-from .parity_text import error_lines, headline
-from .terminal import FAIL, PASS, number, print_json, size, stdout_console
+from .parity_text import agreement_table, error_lines, headline
+from .terminal import FAIL, PASS, number, plain_table, print_json, size, stdout_console
 
 
 def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"]) -> None:
@@ -101,3 +103,42 @@ def show_rebuilt(result: dict[str, Any], *, as_json: bool) -> None:
     if result["timing_cache"] is not None:
         console.print(f"kept:  {escape(result['timing_cache'])}, the kernels' timings: the next build here is faster")
     console.print(f"next:  attnexport check {escape(result['bundle'])}")
+
+
+def show_check(result: CheckResult, *, as_json: bool) -> None:
+    """Print a row for each file and output, each failure, and the verdict."""
+    if as_json:
+        print_json(result.to_json())
+        return
+    console = stdout_console()
+    console.print(f"{result.files} files match their hashes; {result.cases} golden cases")
+    table = plain_table("stage", "file", "output", "error", "verdict", "run by")
+    for row in result.rows:
+        verdict = {"passed": PASS, "failed": FAIL}.get(row.verdict, f"[yellow]{row.verdict}[/]")
+        error = "-" if row.ratio is None else f"{row.ratio:.2f}x"
+        table.add_row(row.stage, escape(row.file), escape(row.output), error, verdict, escape(row.how or row.reason))
+    console.print(table)
+    for row in result.rows:
+        if row.verdict == "failed":
+            console.print(f"{FAIL} {escape(row.file)}, output {escape(row.output)}: {escape(row.reason)}")
+    console.print("[green]bundle verified[/]" if result.passed else "[bold red]bundle not verified[/]")
+
+
+def hypothesis_json(hypothesis: Hypothesis) -> dict[str, Any]:
+    """A plain dictionary, without the attention."""
+    return {
+        "tokens": list(hypothesis.tokens),
+        "finished": hypothesis.finished,
+        "log_probability": hypothesis.log_probability,
+        "score": hypothesis.score,
+    }
+
+
+def show_decodes(decodes: Sequence[Sequence[Hypothesis]], how: str, *, as_json: bool) -> None:
+    """Print the tokens of each row's best hypothesis, a line per row; as JSON all hypotheses."""
+    if as_json:
+        print_json({"run_by": how, "rows": [[hypothesis_json(hypothesis) for hypothesis in row] for row in decodes]})
+        return
+    for row in decodes:
+        best = row[0]
+        sys.stdout.write(" ".join(map(str, best.tokens)) + ("" if best.finished else " ...") + "\n")

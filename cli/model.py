@@ -1,0 +1,129 @@
+"""The commands on a model: export, debug, scan; and the networks of the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ..errors import InputError
+from ..export.option_table import SOURCE
+from .common import AsJson, Debug, takes
+
+
+@takes()
+def export(
+    json_output: Annotated[bool, typer.Option("--json", help="Print only one JSON object, at the end.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Print only the bundle's path.")] = False,
+    debug: Debug = False,
+    **options: Any,
+) -> None:
+    """Export a model to a verified bundle."""
+    from ..export.api.requirements import require_export
+
+    require_export()
+    from ..export.options import read_options
+    from ..export.pipeline import run
+    from ..runtime.show.result_text import show_result
+    from ..runtime.show.terminal import ConsoleReporter
+
+    with ConsoleReporter(silent=json_output or quiet) as reporter:
+        result = run(read_options(**options), reporter)
+    show_result(result.to_json(), "json" if json_output else "quiet" if quiet else "table")
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@takes()
+def debug(
+    model: Annotated[Path | None, typer.Argument(help="The model, as for an export; or a bundle, NAME.attn.")] = None,
+    original: Annotated[
+        Path | None, typer.Option("--model", help="With a bundle: the model that it was exported from.")
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            help="capture, simplify, raise, recognise, lower, or the type exported to; the first that fails by default."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the files that reproduce the error; default NAME.debug."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace that folder.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="List every module, not only those near the error.")] = False,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Also list every tensor.")] = False,
+    json_output: AsJson = False,
+    quiet: Annotated[bool, typer.Option(help="Print only the command that reproduces the error.")] = False,
+    debug: Debug = False,
+    **options: Any,
+) -> None:
+    """Compare a stage with the original in FP64, tensor by tensor; find the first difference and write files that reproduce it.
+
+    Takes the options of the export. Exits with 1 if the error of an output is above the export's gate.
+    """
+    from ..export.api.requirements import require_export
+
+    require_export()
+    from ..export.debug import debug as run
+    from ..export.options import read_options
+    from ..export.pipeline import destination
+    from ..runtime.show.divergence_table import show_divergence
+    from ..runtime.show.terminal import ConsoleReporter
+
+    bundle = model if model is not None and model.is_dir() else None
+    if original is not None and bundle is None:
+        raise InputError(f"--model {original} belongs to a bundle", "give NAME.attn --model MODEL, or MODEL alone")
+    read = read_options(**{**options, "model": original if bundle is not None else model})
+    folder = out or Path(f"{(bundle or destination(read)).stem}.debug")
+    with ConsoleReporter(silent=json_output or quiet) as reporter:
+        found = run(read, reporter, stage=stage, bundle=bundle, folder=folder, replace=force)
+    form: Literal["table", "json", "quiet"] = "json" if json_output else "quiet" if quiet else "table"
+    show_divergence(found, form, every=every, tensors=tensors)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+@takes(SOURCE)
+def scan(
+    target: Annotated[
+        list[str] | None, typer.Option(help="Only this target: ort-cpu, tensorrt-rtx, trt, ...; repeatable.")
+    ] = None,
+    json_output: AsJson = False,
+    debug: Debug = False,
+    **options: Any,
+) -> None:
+    """List the operators that each target cannot run or runs slowly, by module and source line. Writes nothing."""
+    from ..export.api.requirements import require_export
+
+    require_export()
+    from ..export.options import read_options
+    from ..export.scan import scan as run_scan
+    from ..runtime.show.target_text import show_scan
+    from ..runtime.show.terminal import ConsoleReporter
+
+    read = read_options(**options)
+    with ConsoleReporter(silent=json_output) as reporter:
+        found = run_scan(read, target or (), reporter)
+    show_scan(found.to_json(), as_json=json_output)
+    if not found.runs:
+        raise typer.Exit(1)
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="Print only this network, with its options.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON: a list, or one object.")] = False,
+    debug: Debug = False,
+) -> None:
+    """List the networks that --arch knows: parameters, multiply-adds, input, paper."""
+    from ..export.api.requirements import require_export
+
+    require_export()
+    from ..export.source.catalogue import catalogue
+    from ..runtime.show.model_table import show_models
+    from ..runtime.show.terminal import ConsoleReporter
+
+    with ConsoleReporter(silent=json_output) as reporter:
+        rows = catalogue(name, reporter)
+    show_models(rows, single=name is not None, as_json=json_output)
