@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_origin, get_type_hints
 
@@ -16,8 +16,8 @@ Debug = Annotated[bool, typer.Option(help="Show tracebacks.")]
 BundlePath = Annotated[Path, typer.Argument(help="The bundle, NAME.attn.")]
 
 
-def takes(options: Iterable[Option] = OPTIONS, *, without: Collection[str] = ()) -> Callable[[Any], Any]:
-    """Give a command these options of the export, except those that it defines itself and those in ``without``.
+def takes(options: Iterable[Option] = OPTIONS) -> Callable[[Any], Any]:
+    """Give a command these options, by default those of the export, except those that it defines itself.
 
     The command receives them as keyword arguments under their names in the table.
     """
@@ -30,7 +30,7 @@ def takes(options: Iterable[Option] = OPTIONS, *, without: Collection[str] = ())
             for p in own.values()
             if p.kind is not p.VAR_KEYWORD
         ]
-        added = [_parameter(option) for option in options if option.name not in own and option.name not in without]
+        added = [_parameter(option) for option in options if option.name not in own]
         command.__signature__ = inspect.Signature([*added, *keywords])  # type: ignore[attr-defined]  # typer reads it
         return command
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..bundle.divergence import Divergence, ModuleDivergence, TensorError
-from .terminal import print_json, stdout_console
+from .terminal import plain_table, print_json, stdout_console
 
 AROUND = 6
 """Modules before and after the place; without a place, half the number of modules with the largest growth."""
@@ -67,21 +67,16 @@ def _is_place(row: ModuleDivergence, divergence: Divergence) -> bool:
 
 
 def _modules(rows: Sequence[ModuleDivergence], divergence: Divergence) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("module", overflow="fold")
-    table.add_column("line", style="dim", overflow="fold")
-    for column in ("error in", "error out", "growth"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("type", no_wrap=True)
+    figures = ("error in", "error out", "growth")
+    caption = "error: rms of the difference to the original in FP64, relative to the original's rms"
+    table = plain_table("module", "line", *figures, "type", right=figures, caption=caption, overflow="fold")
     for row in rows:
+        module = f"{row.module or '<outermost>'} ({row.kind})" if row.kind else row.module or "<outermost>"
         growth = "-" if row.growth is None else f"{row.growth:.1f}x" if row.growth < 1000 else f"{row.growth:.0e}x"
         table.add_row(
-            escape(f"{row.module or '<outermost>'} ({row.kind})" if row.kind else row.module or "<outermost>"),
-            escape(row.source), number(row.entering), number(row.leaving), growth, row.type,
+            escape(module), f"[dim]{escape(row.source)}[/]", number(row.entering), number(row.leaving), growth, row.type,
             style="bold red" if divergence.tensor and _is_place(row, divergence) else None,
         )  # fmt: skip
-    table.caption = "error: rms of the difference to the original in FP64, relative to the original's rms"
-    table.caption_justify = "left"
     return table
 
 
@@ -93,11 +88,8 @@ def _near(divergence: Divergence) -> Sequence[TensorError]:
 
 
 def _tensors(divergence: Divergence, rows: Sequence[TensorError]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("tensor", "node", "line"):
-        table.add_column(column)
-    for column in ("shape", "error", "largest", "type"):
-        table.add_column(column, justify="right", no_wrap=True)
+    figures = ("shape", "error", "largest", "type")
+    table = plain_table("tensor", "node", "line", *figures, right=figures)
     for row in rows:
         table.add_row(
             escape(row.name), escape(row.node), escape(row.source), "x".join(map(str, row.shape)) or "scalar",

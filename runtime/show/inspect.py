@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from ..bundle.attribution import Attribution
 from ..bundle.bundle import StoredBundle
 from ..bundle.codec import encode_fields
+from ..bundle.figures import ParityRecord
 from ..bundle.manifest import Manifest, joined
-from ..bundle.sections import DecodeAgreement
+from ..bundle.sections import DecodeAgreement, EngineRecord, GraphRewriteRecord, RewriteRecord
 from ..open.engine_memory import EngineMemory, memory_of
 from .parity_text import headline
 
@@ -156,44 +157,28 @@ def arrange(bundle: str, manifest: Manifest, parts: Mapping[str, Manifest]) -> I
         operators=_operators(manifest, models),
         kept=_kept(manifest),
         precision_counts=manifest.precision.counts,
-        engines=tuple(
-            EngineRow(
-                file=e.file,
-                library=f"{e.flavour} {e.version}",
-                precision=e.precision,
-                compute_capability=e.compute_capability,
-                bytes=e.bytes,
-                seconds=e.seconds,
-                profiles=e.profiles,
-                memory=memory_of(e),
-                layers=e.layers,
-            )
-            for e in manifest.engines
-        ),
-        parity=tuple(
-            ParityRow(
-                stage=r.stage,
-                file=r.file,
-                output=r.output,
-                rms=r.figures.rms,
-                torch_rms=r.gate.torch_rms,
-                ratio=r.gate.ratio,
-                factor=r.gate.factor,
-                passed=r.gate.passed,
-                top1=_agreement(r.detail.get("top1")),
-                result=headline(r.detail),
-            )
-            for r in manifest.parity
-        ),
+        engines=tuple(_engine(record) for record in manifest.engines),
+        parity=tuple(_parity(record) for record in manifest.parity),
         attribution=manifest.attribution,
         decode=manifest.decode.parity if manifest.decode is not None else (),
         notes=manifest.notes,
     )
 
 
-def _agreement(top1: Any) -> float | None:
-    value = top1.get("agreement") if isinstance(top1, dict) else None
-    return float(value) if isinstance(value, int | float) else None
+def _engine(e: EngineRecord) -> EngineRow:
+    return EngineRow(
+        e.file, f"{e.flavour} {e.version}", e.precision, e.compute_capability, e.bytes, e.seconds, e.profiles, memory_of(e),
+        e.layers,
+    )  # fmt: skip
+
+
+def _parity(r: ParityRecord) -> ParityRow:
+    top1 = r.detail.get("top1")
+    agreement = top1.get("agreement") if isinstance(top1, dict) else None
+    return ParityRow(
+        r.stage, r.file, r.output, r.figures.rms, r.gate.torch_rms, r.gate.ratio, r.gate.factor, r.gate.passed,
+        float(agreement) if isinstance(agreement, int | float) else None, headline(r.detail),
+    )  # fmt: skip
 
 
 def _facts(manifest: Manifest) -> tuple[tuple[str, str], ...]:
@@ -236,38 +221,43 @@ def _decode_facts(manifest: Manifest, parts: Mapping[str, Manifest]) -> tuple[tu
 
 
 def _rewrites(manifest: Manifest) -> tuple[RewriteRow, ...]:
-    groups: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
-    for r in manifest.rewrites:
-        where = f"{r.module or '<root>'} at {r.source}" if r.source else r.module or "<root>"
-        times = tuple(r.milliseconds.items())
-        key = (r.op, r.lowering, r.targets, tuple(r.refused.items()), r.model, r.found, times)
-        groups.setdefault(key, []).append((r.node, where))
-    return tuple(
-        RewriteRow(
-            op,
-            lowering,
-            targets,
-            refused,
-            tuple(n for n, _ in items),
-            tuple(dict.fromkeys(m for _, m in items)),
-            model,
-            pattern,
-            times,
+    groups = _grouped(
+        (
+            (r.op, r.lowering, r.targets, tuple(r.refused.items()), r.model, r.found, tuple(r.milliseconds.items())),
+            r.node,
+            _at(r),
         )
-        for (op, lowering, targets, refused, model, pattern, times), items in groups.items()
+        for r in manifest.rewrites
+    )
+    return tuple(
+        RewriteRow(op, lowering, targets, refused, nodes, modules, model, pattern, times)
+        for (op, lowering, targets, refused, model, pattern, times), nodes, modules in groups
     )
 
 
 def _graph_rewrites(manifest: Manifest) -> tuple[GraphRewriteRow, ...]:
-    groups: dict[tuple[str, str, bool, str], list[tuple[str, str]]] = {}
-    for r in manifest.graph_rewrites:
-        where = f"{r.module or '<root>'} at {r.source}" if r.source else r.module or "<root>"
-        key = (str(r.stage), r.rule, r.applied, "" if r.applied else r.text)
-        groups.setdefault(key, []).append((r.node, where))
-    return tuple(
-        GraphRewriteRow(*key, tuple(node for node, _ in items), tuple(dict.fromkeys(where for _, where in items)))
-        for key, items in groups.items()
+    groups = _grouped(
+        ((str(r.stage), r.rule, r.applied, "" if r.applied else r.text), r.node, _at(r))
+        for r in manifest.graph_rewrites
     )
+    return tuple(
+        GraphRewriteRow(stage, rule, applied, reason, nodes, modules)
+        for (stage, rule, applied, reason), nodes, modules in groups
+    )
+
+
+def _at(record: RewriteRecord | GraphRewriteRecord) -> str:
+    return f"{record.module or '<root>'} at {record.source}" if record.source else record.module or "<root>"
+
+
+def _grouped(entries: Iterable[tuple[Any, str, str]]) -> list[tuple[Any, tuple[str, ...], tuple[str, ...]]]:
+    """The nodes and the distinct modules of ``(key, node, module)`` by key, in the order of their first entries."""
+    groups: dict[Any, list[tuple[str, str]]] = {}
+    for key, node, module in entries:
+        groups.setdefault(key, []).append((node, module))
+    return [
+        (key, tuple(n for n, _ in group), tuple(dict.fromkeys(m for _, m in group))) for key, group in groups.items()
+    ]
 
 
 def _operators(manifest: Manifest, models: tuple[str, ...]) -> tuple[OperatorRow, ...]:
@@ -279,10 +269,5 @@ def _operators(manifest: Manifest, models: tuple[str, ...]) -> tuple[OperatorRow
 
 
 def _kept(manifest: Manifest) -> tuple[KeptRow, ...]:
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for kept in manifest.precision.kept:
-        groups.setdefault(kept.reason, []).append((kept.node, kept.module or "<root>"))
-    return tuple(
-        KeptRow(reason, tuple(n for n, _ in items), tuple(dict.fromkeys(m for _, m in items)))
-        for reason, items in groups.items()
-    )
+    groups = _grouped((kept.reason, kept.node, kept.module or "<root>") for kept in manifest.precision.kept)
+    return tuple(KeptRow(*group) for group in groups)

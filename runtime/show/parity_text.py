@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from ..bundle.attribution import Attribution
-from ..bundle.codec import decode
 from ..bundle.sections import DecodeAgreement
+from .terminal import plain_table
 
 MOST = 4
 """Outputs with a line at the end of an export; ``attnexport inspect`` prints all."""
@@ -28,16 +28,15 @@ def headline(detail: Mapping[str, Any]) -> str:
     return "-"
 
 
-def error_lines(entries: Sequence[Attribution | Mapping[str, Any]], most: int = MOST) -> list[str]:
+def error_lines(entries: Sequence[Attribution], most: int = MOST) -> list[str]:
     """For each output the path of its error to the last variant, and to any other variant with a cause.
 
-    ``entries``: of the manifest, or of its JSON. Beyond ``most`` outputs, only those with a cause.
+    Beyond ``most`` outputs, only those with a cause.
     """
-    attributions = [e if isinstance(e, Attribution) else decode(Attribution, e, "attribution") for e in entries]
-    last = {entry.output: entry for entry in attributions}
+    last = {entry.output: entry for entry in entries}
     shown = [
         entry
-        for entry in attributions
+        for entry in entries
         if entry.blame is not None or (entry is last[entry.output] and list(last).index(entry.output) < most)
     ]
     lines = []
@@ -51,12 +50,9 @@ def error_lines(entries: Sequence[Attribution | Mapping[str, Any]], most: int = 
 
 def agreement_table(records: Sequence[DecodeAgreement], verdicts: tuple[str, str]) -> Table:
     """A row for each variant and search; ``verdicts`` are the words for passed and failed."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("decode", "search"):
-        table.add_column(column, no_wrap=True)
-    for column in ("rows alike", "tokens alike", "ties"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    figures = ("rows alike", "tokens alike", "ties")
+    caption = "alike: as the original decodes in FP64; a row may leave it only where the original has a tie"
+    table = plain_table("decode", "search", *figures, "verdict", right=figures, caption=caption, no_wrap=True)
     for record in records:
         table.add_row(
             record.stage,
@@ -66,6 +62,4 @@ def agreement_table(records: Sequence[DecodeAgreement], verdicts: tuple[str, str
             str(record.ties),
             verdicts[0] if record.passed else verdicts[1],
         )
-    table.caption = "alike: as the original decodes in FP64; a row may leave it only where the original has a tie"
-    table.caption_justify = "left"
     return table

@@ -11,12 +11,12 @@ from rich.table import Table
 
 from ..bundle.codec import decode
 from ..bundle.manifest import Manifest, joined
-from ..bundle.sections import DecodeRecord, EngineRecord
+from ..bundle.sections import EngineRecord
 from ..check.check_rows import CheckResult
 from ..decode.decoder import Hypothesis
 from ..open.engine_memory import memory_of
 from .parity_text import agreement_table, error_lines, headline
-from .terminal import FAIL, PASS, number, plain_table, print_json, size, stdout_console
+from .terminal import FAIL, PASS, plain_table, print_json, size, stdout_console
 
 
 def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"]) -> None:
@@ -28,12 +28,14 @@ def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"])
         sys.stdout.write(f"{result['bundle']}\n")
         return
     console = stdout_console()
-    manifest = _whole(result)
+    manifest = Manifest.from_json(result["manifest"])
+    if result.get("parts"):
+        manifest = joined(manifest, {name: Manifest.from_json(part) for name, part in result["parts"].items()})
     console.print(_result_table(manifest))
-    for line in error_lines(manifest["attribution"]):
+    for line in error_lines(manifest.attribution):
         console.print(escape(line))
-    if manifest["decode"] is not None:
-        console.print(agreement_table(decode(DecodeRecord, manifest["decode"], "decode").parity, (PASS, FAIL)))
+    if manifest.decode is not None:
+        console.print(agreement_table(manifest.decode.parity, (PASS, FAIL)))
     for failure in result["failures"]:
         console.print(f"{FAIL} {escape(failure)}")
     bundle = escape(result["bundle"])
@@ -41,44 +43,28 @@ def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"])
     console.print(f"next:    attnexport check {bundle}     attnexport inspect {bundle}")
 
 
-def _whole(result: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of a result, joined with the manifests of its parts."""
-    if not result.get("parts"):
-        manifest: dict[str, Any] = result["manifest"]
-        return manifest
-    parts = {name: Manifest.from_json(part) for name, part in result["parts"].items()}
-    return joined(Manifest.from_json(result["manifest"]), parts).to_json()
-
-
-def _result_table(manifest: dict[str, Any]) -> Table:
+def _result_table(manifest: Manifest) -> Table:
     """Stage, file, size, error ratio, the task's metric and verdict; the output's name if there are several."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    several = len(manifest["outputs"]) > 1
-    for column in ("stage", *(("output",) if several else ()), "file"):
-        table.add_column(column, no_wrap=True)
-    for column in ("size", "error", "result"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    files = manifest["files"]
-    ran: set[str] = set()
-    for record in manifest["parity"]:
-        file, gate = record["file"], record["gate"]
+    several = len(manifest.outputs) > 1
+    figures = ("size", "error", "result")
+    caption = "error: rms against the original in FP64, as a multiple of PyTorch's error at that precision"
+    columns = ("stage", *(("output",) if several else ()), "file", *figures, "verdict")
+    table = plain_table(*columns, right=figures, gap=1, caption=caption, no_wrap=True)
+    for record in manifest.parity:
         table.add_row(
-            record["stage"],
-            *((escape(record["output"]),) if several else ()),
-            escape(file),
-            size(files[file]["bytes"]),
-            f"{number(gate['ratio']):.2f}x",
-            headline(record["detail"]),
-            PASS if gate["passed"] else FAIL,
+            record.stage,
+            *((escape(record.output),) if several else ()),
+            escape(record.file),
+            size(manifest.files[record.file].bytes),
+            f"{record.gate.ratio:.2f}x",
+            headline(record.detail),
+            PASS if record.gate.passed else FAIL,
         )
-        ran.add(file)
-    for engine in manifest["engines"]:
-        if engine["file"] not in ran:
-            row = (escape(engine["file"]), size(engine["bytes"]), "-", "-", "[yellow]built[/], not run: no GPU")
-            table.add_row(f"engine-{engine['precision']}", *(("-",) if several else ()), *row)
-    table.caption = "error: rms against the original in FP64, as a multiple of PyTorch's error at that precision"
-    table.caption_justify = "left"
+    ran = {record.file for record in manifest.parity}
+    for engine in manifest.engines:
+        if engine.file not in ran:
+            row = (escape(engine.file), size(engine.bytes), "-", "-", "[yellow]built[/], not run: no GPU")
+            table.add_row(f"engine-{engine.precision}", *(("-",) if several else ()), *row)
     return table
 
 
@@ -124,20 +110,12 @@ def show_check(result: CheckResult, *, as_json: bool) -> None:
     console.print("[green]bundle verified[/]" if result.passed else "[bold red]bundle not verified[/]")
 
 
-def hypothesis_json(hypothesis: Hypothesis) -> dict[str, Any]:
-    """A plain dictionary, without the attention."""
-    return {
-        "tokens": list(hypothesis.tokens),
-        "finished": hypothesis.finished,
-        "log_probability": hypothesis.log_probability,
-        "score": hypothesis.score,
-    }
-
-
 def show_decodes(decodes: Sequence[Sequence[Hypothesis]], how: str, *, as_json: bool) -> None:
     """Print the tokens of each row's best hypothesis, a line per row; as JSON all hypotheses."""
     if as_json:
-        print_json({"run_by": how, "rows": [[hypothesis_json(hypothesis) for hypothesis in row] for row in decodes]})
+        fields = ("tokens", "finished", "log_probability", "score")
+        rows = [[{name: getattr(hypothesis, name) for name in fields} for hypothesis in row] for row in decodes]
+        print_json({"run_by": how, "rows": rows})
         return
     for row in decodes:
         best = row[0]

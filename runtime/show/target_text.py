@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from ..doctor import Component
 from .terminal import plain_table, print_json, show_parts, stdout_console
@@ -65,7 +64,7 @@ def show_scan(scan: dict[str, Any], *, as_json: bool) -> None:
         parts.append(f"{scan['nodes']} nodes; recognised: {escape(recognised) or 'no local attention'}")
     else:
         parts.append("[bold red]cannot be exported[/]: what follows has no translation to ONNX")
-    verdicts = _table("target", "runs", "cannot", "slow")
+    verdicts = plain_table("target", "runs", "cannot", "slow")
     for target in scan["targets"]:
         failures = [finding for finding in scan["findings"] if target in finding["targets"]]
         counts = [
@@ -77,7 +76,7 @@ def show_scan(scan: dict[str, Any], *, as_json: bool) -> None:
         )
     parts.append(verdicts)
     if scan["findings"]:
-        findings = _table("", "operator", "", "targets", "module", "source", "why")
+        findings = plain_table("", "operator", "", "targets", "module", "source", "why", overflow="fold")
         for finding in scan["findings"]:
             every = set(finding["targets"]) == set(scan["targets"])
             targets = "all" if every else ", ".join(finding["targets"])
@@ -92,10 +91,3 @@ def show_scan(scan: dict[str, Any], *, as_json: bool) -> None:
     else:
         parts.append("no measured operator prevents the export")
     show_parts(parts)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table

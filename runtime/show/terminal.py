@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -37,11 +37,22 @@ def show_parts(parts: Iterable[RenderableType], *, width: int = 140) -> None:
         console.print(part)
 
 
-def plain_table(*columns: str, header: bool = True) -> Table:
-    """A table without lines."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=header)
+def plain_table(
+    *columns: str,
+    right: Collection[str] = (),
+    gap: int = 2,
+    header: bool = True,
+    caption: str | None = None,
+    **kind: Any,
+) -> Table:
+    """A table without lines: ``right`` are columns of numbers, ``gap`` the spaces between columns, ``kind`` how others fold."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0), show_header=header)
+    table.caption, table.caption_justify = caption, "left"
     for column in columns:
-        table.add_column(column)
+        if column in right:
+            table.add_column(column, justify="right", no_wrap=True)
+        else:
+            table.add_column(column, **kind)
     return table
 
 
@@ -53,11 +64,6 @@ def size(count: int) -> str:
             break
         value /= 1000
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-
-
-def number(value: float | str) -> float:
-    """A number of a manifest in JSON, where NaN and infinities are strings."""
-    return float(value)
 
 
 def print_json(value: Any) -> None:

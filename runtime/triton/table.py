@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.markup import escape
-from rich.table import Table
 
-from ..show.terminal import print_json, show_parts
+from ..show.terminal import plain_table, print_json, show_parts
 from .options import WrittenModel
 
 
@@ -17,9 +16,7 @@ def show_models(written: Sequence[WrittenModel], out: Path, *, as_json: bool) ->
     if as_json:
         print_json({"repository": str(out), "models": [model.to_json() for model in written]})
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("model", "version", "backend", "grouped", "runs"):
-        table.add_column(column)
+    table = plain_table("model", "version", "backend", "grouped", "runs")
     for model in written:
         grouped = f"up to {model.max_batch}" if model.max_batch else "no"
         table.add_row(*map(escape, (model.name, str(model.version), model.backend, grouped, model.how)))

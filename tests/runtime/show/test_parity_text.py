@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -34,14 +33,8 @@ WAY = "capture 0.90x  recognise +0.00x  lower -0.10x"
 LONG = f"{WAY}  fp16 0.60x  engine (fp16) +0.05x"
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_each_output_has_the_line_of_its_last_form(as_json: bool) -> None:
-    entries: list[Any] = [_entry("onnx-fp32"), _entry("engine-fp16")]
-    if as_json:
-        from attnexport.runtime.bundle.codec import encode
-
-        entries = json.loads(json.dumps([encode(entry) for entry in entries]))
-    assert error_lines(entries) == [f"logits: {LONG}"]
+def test_each_output_has_the_line_of_its_last_form() -> None:
+    assert error_lines([_entry("onnx-fp32"), _entry("engine-fp16")]) == [f"logits: {LONG}"]
 
 
 def test_who_is_to_blame_stands_behind_the_line_of_its_form() -> None:
