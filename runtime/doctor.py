@@ -60,10 +60,15 @@ def diagnose() -> list[Component]:
         enterprise,
         rtx,
         gpu,
-        _target_export(exporters),
-        _target_ort_cpu(ort),
-        _target_ort_cuda(ort, gpu),
-        _target_enterprise(enterprise, gpu),
+        _target("export", exporters, "models can be exported here"),
+        _target("ort-cpu", [ort, *_probe(ort, "CPU")], "runs a model here", ort.version),
+        _target(
+            "ort-cuda",
+            [ort, gpu, *(_probe(ort, "CUDA") if gpu.status == "ok" else ())],
+            "runs a model here",
+            ort.version,
+        ),
+        _target("tensorrt", [enterprise, gpu], "builds and runs engines here", enterprise.version),
         _target_rtx(rtx, gpu, capability),
     ]
 
@@ -77,9 +82,8 @@ def _python() -> Component:
     if OLDEST <= sys.version_info[:2] <= NEWEST:
         return Component("python", "ok", platform.python_version(), where)
     supported = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
-    return Component(
-        "python", "broken", platform.python_version(), f"{where}; supported: {supported}", f"use {supported}"
-    )
+    detail = f"{where}; supported: {supported}"
+    return Component("python", "broken", platform.python_version(), detail, f"use {supported}")
 
 
 def _version(distributions: tuple[str, ...]) -> tuple[str, str] | None:
@@ -114,14 +118,12 @@ def _library(module: str, distributions: tuple[str, ...], remedy: str) -> Compon
     return Component(module, "ok", version, installed.detail if installed.status == "ok" else "installed")
 
 
-def _providers() -> list[str]:
-    return list(importlib.import_module("onnxruntime").get_available_providers())
-
-
 def _with_providers(ort: Component) -> Component:
     if ort.status != "ok":
         return ort
-    names = ", ".join(p.removesuffix("ExecutionProvider") for p in _providers())
+    names = ", ".join(
+        p.removesuffix("ExecutionProvider") for p in importlib.import_module("onnxruntime").get_available_providers()
+    )
     return Component(ort.component, "ok", ort.version, f"{ort.detail}; providers {names}")
 
 
@@ -146,21 +148,6 @@ def _target(name: str, lacks: list[Component], detail: str, version: str = "") -
     return Component(f"target {name}", status, version, "; ".join(problems), bad[0].remedy)
 
 
-def _target_export(exporters: list[Component]) -> Component:
-    return _target("export", exporters, "models can be exported here")
-
-
-def _target_ort_cpu(ort: Component) -> Component:
-    return _target("ort-cpu", [ort, *_probe(ort, "CPU")], "runs a model here", ort.version)
-
-
-def _target_ort_cuda(ort: Component, gpu: Component) -> Component:
-    lacks = [ort, gpu]
-    if ort.status == gpu.status == "ok":
-        lacks += _probe(ort, "CUDA")
-    return _target("ort-cuda", lacks, "runs a model here", ort.version)
-
-
 def _probe(ort: Component, provider: str) -> list[Component]:
     """The errors of running a model with a provider, which may be listed and still lack its libraries."""
     if ort.status != "ok":
@@ -170,14 +157,9 @@ def _probe(ort: Component, provider: str) -> list[Component]:
         with OrtSession(_NEGATE, providers=[f"{provider}ExecutionProvider"]) as session:
             session.run({"x": np.ones(1, np.float32)})
     except AttnexportError as error:
-        return [
-            Component("onnxruntime", "broken", ort.version, error.problem, "pip install onnxruntime-gpu[cuda,cudnn]")
-        ]
+        remedy = "pip install onnxruntime-gpu[cuda,cudnn]"
+        return [Component("onnxruntime", "broken", ort.version, error.problem, remedy)]
     return []
-
-
-def _target_enterprise(library: Component, gpu: Component) -> Component:
-    return _target("tensorrt", [library, gpu], "builds and runs engines here", library.version)
 
 
 def _target_rtx(library: Component, gpu: Component, capability: str) -> Component:

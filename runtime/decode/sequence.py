@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import InputError
 from ..bundle.sections import DecodeRecord
@@ -43,9 +44,8 @@ class SequenceDecoder:
             )
         padded = np.full((len(sentences), max(longest, axis.min)), self.facts.padding, self.source.numpy_dtype)
         for row, tokens in zip(padded, sentences, strict=True):
-            for place, token in enumerate(tokens):
-                self._check_token(token)
-                row[place] = token
+            check_tokens(self.source, tokens)
+            row[: len(tokens)] = tokens
         return padded
 
     def greedy(self, source: np.ndarray, *, limit: int | None = None) -> list[Hypothesis]:
@@ -94,16 +94,7 @@ class SequenceDecoder:
         axis = spec.axes[1]
         if not axis.min <= source.shape[1] <= axis.max:
             raise InputError(f"sources have {source.shape[1]} tokens", f"the encoder takes {spec.describe()}")
-        for token in (source.min(), source.max()):
-            self._check_token(int(token))
-
-    def _check_token(self, token: int) -> None:
-        low = self.source.low or 0
-        if token < low or (self.source.high is not None and token >= self.source.high):
-            most = f"to {self.source.high - 1}" if self.source.high is not None else "upwards"
-            raise InputError(
-                f"token {token} is out of range", f"{self.source.name!r} takes whole numbers from {low} {most}"
-            )
+        check_tokens(spec, source)
 
     def _feeds(self, source: np.ndarray, width: int) -> Iterator[tuple[dict[str, np.ndarray], int]]:
         self.check(source)
@@ -141,3 +132,12 @@ def turns(count: int, encoder: Axis, step: Axis, width: int = 1) -> Iterator[tup
         taken = min(most, count - first)
         indices = np.minimum(np.arange(first, first + max(taken, least)), first + taken - 1)
         yield indices, taken
+
+
+def check_tokens(spec: TensorSpec, tokens: npt.ArrayLike) -> None:
+    """Raise InputError for a token number outside the range of its input."""
+    low, high, numbers = spec.low or 0, spec.high, np.asarray(tokens)
+    outside = numbers[(numbers < low) | (numbers >= (np.inf if high is None else high))]
+    if outside.size:
+        most = f"to {high - 1}" if high is not None else "upwards"
+        raise InputError(f"token {outside[0]} is out of range", f"{spec.name!r} takes whole numbers from {low} {most}")

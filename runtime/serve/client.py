@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from ...errors import MissingBackendError, StageError, first_line
+from ...errors import StageError, first_line
 from ..closing import Closing
+from ..triton.config import client_module
+from ..triton.model_tensors import TYPES
 from .options import Endpoints
 
 HEADER = "attnexport-admin-key"
@@ -18,24 +19,14 @@ RESTRICTED = ("model-repository", "shared-memory", "trace", "logging")
 """Calls that need the key: loading a model can run code, and a page in a browser can post to this machine."""
 
 
-def client_module(name: str) -> Any:
-    """Return ``tritonclient.http`` or ``tritonclient.grpc``. Raise MissingBackendError if it is not installed."""
-    try:
-        return importlib.import_module(f"tritonclient.{name}")
-    except ImportError as error:
-        raise MissingBackendError(
-            f"serving needs tritonclient ({first_line(error)})", "install it with: pip install 'attnexport[serve]'"
-        ) from error
-
-
-class Admin:
+class Admin(Closing):
     """The administration calls of one server. Every call raises StageError with Triton's message if Triton refuses it.
 
     Use it in a short ``with`` block: a Triton that stops waits until every connection is closed.
     """
 
     def __init__(self, endpoints: Endpoints, key: str, patience: float) -> None:
-        module = client_module("http")
+        module = client_module("http", "serving")
         self._client = module.InferenceServerClient(
             f"{endpoints.local}:{endpoints.http}", connection_timeout=5.0, network_timeout=patience
         )
@@ -43,17 +34,11 @@ class Admin:
 
     def live(self) -> bool:
         """Whether Triton answers."""
-        try:
-            return bool(self._client.is_server_live())
-        except Exception:  # the client raises errors of several libraries
-            return False
+        return self._confirms("is_server_live")
 
     def ready(self) -> bool:
         """Whether Triton reports to be ready."""
-        try:
-            return bool(self._client.is_server_ready())
-        except Exception:  # as above
-            return False
+        return self._confirms("is_server_ready")
 
     def index(self) -> list[dict[str, str]]:
         """Every version that Triton knows: ``name``, ``version``, ``state``, ``reason``."""
@@ -68,11 +53,15 @@ class Admin:
         """Unload a model once its requests are answered."""
         self._call(f"model {model!r}", "unload_model", model)
 
-    def __enter__(self) -> Admin:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the connection."""
         self._client.close()
+
+    def _confirms(self, question: str) -> bool:
+        try:
+            return bool(getattr(self._client, question)())
+        except Exception:  # the client raises errors of several libraries
+            return False
 
     def _call(self, what: str, method: str, *arguments: str) -> Any:
         try:
@@ -84,11 +73,6 @@ class Admin:
 Protocol = Literal["http", "grpc"]
 PROTOCOLS: tuple[Protocol, ...] = ("http", "grpc")
 
-_NAMES = {
-    "float16": "FP16", "float32": "FP32", "float64": "FP64", "int8": "INT8", "int16": "INT16", "int32": "INT32",
-    "int64": "INT64", "uint8": "UINT8", "bool": "BOOL",
-}  # fmt: skip
-
 _CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -99,12 +83,17 @@ _CHANNEL = [
 ]
 
 
+def type_name(array: np.ndarray) -> str:
+    """The word of Triton's protocol for an array's type: ``FP32``."""
+    return TYPES[array.dtype.name].removeprefix("TYPE_")
+
+
 class Wire(Closing):
     """A connection by one protocol; HTTP sends arrays as bytes, not as JSON. ``patience``: seconds for one request."""
 
     def __init__(self, endpoints: Endpoints, protocol: Protocol, patience: float) -> None:
         self.protocol = protocol
-        self._module = client_module(protocol)
+        self._module = client_module(protocol, "serving")
         self._timeout: dict[str, float] = {}
         arguments: dict[str, Any]
         if protocol == "http":
@@ -118,7 +107,7 @@ class Wire(Closing):
         """Return outputs by name. Raise StageError with the server's message if it refuses or does not answer."""
         inputs: list[Any] = []
         for name, array in feeds.items():
-            tensor = self._module.InferInput(name, list(array.shape), _NAMES[array.dtype.name])
+            tensor = self._module.InferInput(name, list(array.shape), type_name(array))
             tensor.set_data_from_numpy(np.ascontiguousarray(array))
             inputs.append(tensor)
         try:

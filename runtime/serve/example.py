@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from .client import type_name
 from .options import Endpoints
 from .verify import CLIENT_ROLES, DeployedModel, as_declared
 
 _MOST = 1 << 20
 """The most numbers in the JSON file."""
-_NAMES = {"f": "FP", "i": "INT", "u": "UINT", "b": "BOOL"}
 
 
 def write_example(model: DeployedModel, endpoints: Endpoints, folder: Path) -> tuple[str, str] | None:
@@ -32,12 +32,7 @@ def write_example(model: DeployedModel, endpoints: Endpoints, folder: Path) -> t
         return None
     request: dict[str, Any] = {
         "inputs": [
-            {
-                "name": name,
-                "datatype": _datatype(array.dtype),
-                "shape": list(array.shape),
-                "data": array.ravel().tolist(),
-            }
+            {"name": name, "datatype": type_name(array), "shape": list(array.shape), "data": array.ravel().tolist()}
             for name, array in feeds.items()
         ]
     }
@@ -57,8 +52,3 @@ def write_example(model: DeployedModel, endpoints: Endpoints, folder: Path) -> t
 def _plain(array: np.ndarray) -> bool:
     """Whether JSON can hold the array: JSON has no NaN and no infinity, and Triton does not read FP16 from JSON."""
     return array.dtype != np.float16 and (array.dtype.kind != "f" or bool(np.isfinite(array).all()))
-
-
-def _datatype(dtype: np.dtype[Any]) -> str:
-    kind = _NAMES[dtype.kind]
-    return kind if kind == "BOOL" else f"{kind}{8 * dtype.itemsize}"

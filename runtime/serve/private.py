@@ -31,6 +31,7 @@ WHEEL = "nvidia-pytriton==0.7.0"
 """Triton 2.51. It is old and has published advisories: for this machine and CI; a container has a current one."""
 
 _REMEDY = "put a tritonserver on PATH, name one by --triton, or use NVIDIA's image"
+_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _TENSORRT = ("tensorrt-rtx-cu12", "tensorrt-rtx", "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 
 
@@ -41,9 +42,8 @@ def private_environment(log: Log) -> Path:
     """
     library = shared_python()
     needed = requirements()
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
     key = hashlib.sha256("\n".join((*needed, sys.base_prefix)).encode()).hexdigest()[:12]
-    folder = cache_folder("serve") / f"triton-{python}-{key}"
+    folder = cache_folder("serve") / f"triton-{_PYTHON}-{key}"
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def shared_python() -> Path:
     """
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         raise MissingBackendError(f"the wheel {WHEEL} is for Linux on x86_64 and here is {sys.platform}", _REMEDY)
-    name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
+    name = f"libpython{_PYTHON}.so.1.0"
     for folder in (sysconfig.get_config_var("LIBDIR"), Path(sys.base_prefix, "lib")):
         if folder and Path(folder, name).exists():
             return Path(folder, name)
@@ -106,12 +106,7 @@ def _install(folder: Path, needed: tuple[str, ...]) -> None:
     _run(WHEEL, *pip, "--no-deps", WHEEL)  # without its client and framework, which nothing here uses
     _run(", ".join(needed), *pip, "--only-binary=:all:", *needed)
     root = _root(folder)
-    stub = (
-        root
-        / "python_backend_stubs"
-        / f"{sys.version_info.major}.{sys.version_info.minor}"
-        / "triton_python_backend_stub"
-    )
+    stub = root / "python_backend_stubs" / _PYTHON / "triton_python_backend_stub"
     if not stub.is_file():
         raise MissingBackendError(f"{WHEEL} has nothing for Python {stub.parent.name}", _REMEDY)
     shutil.copy(stub, root / "backends" / "python")

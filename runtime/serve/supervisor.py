@@ -56,10 +56,7 @@ class Supervisor:
     """The state of :func:`serve`, which outlives a single Triton process."""
 
     def __init__(
-        self,
-        options: ServeOptions,
-        log: Log,
-        on_ready: Sequence[Callable[[Endpoints, Sequence[WrittenModel]], None]] = (),
+        self, options: ServeOptions, log: Log, on_ready: Sequence[Callable[[Endpoints, Sequence[WrittenModel]], None]]
     ) -> None:
         self._options, self._log, self._on_ready = options, log, on_ready
         self._key = options.admin_key or secrets.token_hex(16)
@@ -210,10 +207,10 @@ class Supervisor:
         verification = model.verify(wire, file, lambda: bool(self._signals.stops))
         if verification is not None and wire.protocol == "http":
             runs = f"{file} on {how}" if file else how
+            cases, error = verification
             self._log(
-                "info", "verified",
-                f"{name} version {version}, {runs}: {verification.cases} golden cases over HTTP, {verification.error}",
-                model=name, version=version, runs=runs, cases=verification.cases,
+                "info", "verified", f"{name} version {version}, {runs}: {cases} golden cases over HTTP, {error}",
+                model=name, version=version, runs=runs, cases=cases,
             )  # fmt: skip
 
     def _still_starting(self, child: Child) -> None:
@@ -239,13 +236,8 @@ class Supervisor:
 
     def _exchange(self, child: Child) -> None:
         reloader = Reloader(
-            self._folder,
-            self._repository_options,
-            self._gate,
-            self._admin,
-            lambda new: self._verify_all(child, new),
-            self._log,
-        )
+            self._folder, self._repository_options, self._gate, self._admin, lambda new: self._verify_all(child, new), self._log
+        )  # fmt: skip
         self._models = reloader.reload(self._models)
         self._announce()
 

@@ -6,7 +6,6 @@ HTTP gets every golden case, gRPC the first one. The server is ready only after 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +30,6 @@ CLIENT_ROLES = ("model", "ensemble")
 _DTYPES = {word: name for name, word in TYPES.items()}
 
 
-@dataclass(frozen=True)
-class Verification:
-    """The result for one model: the number of golden cases, the protocol, and the error in words."""
-
-    model: str
-    version: int
-    protocol: str
-    cases: int
-    error: str
-
-
 class DeployedModel:
     """A model of the repository, with its configuration and its bundle's golden cases.
 
@@ -61,8 +49,10 @@ class DeployedModel:
         file = self.written.folder / str(self.written.version) / "model.py"
         return (file,) if file.is_file() else ()
 
-    def verify(self, wire: Wire, file: str | None, stop: Callable[[], bool]) -> Verification | None:
-        """Send the golden cases and compare the answers; None for a part of a sequence model.
+    def verify(self, wire: Wire, file: str | None, stop: Callable[[], bool]) -> tuple[int, str] | None:
+        """Send the golden cases and compare the answers; return their number and the error in words.
+
+        None for a part of a sequence model.
 
         ``file`` is the file that the model reports to run. If ``stop`` returns True, the remaining
         cases are left out. Raise ParityError for a wrong answer, StageError for a missing one.
@@ -77,7 +67,7 @@ class DeployedModel:
             answered.append((case, self._infer(wire, case.feeds)))
         sequence = self.written.role == "ensemble"
         error = self._compare_tokens(answered) if sequence else self._compare_values(answered, wire, file)
-        return Verification(self.written.name, self.written.version, wire.protocol, len(answered), error)
+        return len(answered), error
 
     def _infer(self, wire: Wire, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Send one golden case, split into requests of the model's largest batch."""
@@ -113,11 +103,10 @@ class DeployedModel:
         """Compare token by token. A row may differ from the reference only at a tie, as in the gate of the export."""
         facts, _ = parts_of(self.bundle)
         tie = max((2 * r.factor * r.torch_error for r in facts.parity if r.width == 1), default=0.0)
-        agreements = [
+        total = joined([
             agree(case.reference[TOKENS], answer[TOKENS], case.reference[MARGINS], end=facts.end, tie=tie)
             for case, answer in answered
-        ]
-        total = joined(agreements)
+        ])  # fmt: skip
         if total.wrong:
             raise ParityError(
                 f"model {self.written.name!r} decodes other tokens than the original in {len(total.wrong)} of {total.rows} rows",

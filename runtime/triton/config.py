@@ -17,15 +17,18 @@ _PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
 _KINDS = {"auto": "KIND_AUTO", "cpu": "KIND_CPU", "gpu": "KIND_GPU"}
 
 
+def client_module(name: str, user: str) -> Any:
+    """Return ``tritonclient.NAME``. Raise MissingBackendError if it is not installed: ``user`` is what needs it."""
+    try:
+        return importlib.import_module(f"tritonclient.{name}")
+    except ImportError as error:
+        problem = f"{user} needs tritonclient ({first_line(error)})"
+        raise MissingBackendError(problem, "install it with: pip install 'attnexport[serve]'") from error
+
+
 def schema() -> Any:
     """tritonclient's module of messages. Raise MissingBackendError if it is not installed."""
-    try:
-        return importlib.import_module("tritonclient.grpc.model_config_pb2")
-    except ImportError as error:
-        raise MissingBackendError(
-            f"a model repository needs tritonclient ({first_line(error)})",
-            "install it with: pip install 'attnexport[serve]'",
-        ) from error
+    return client_module("grpc.model_config_pb2", "a model repository")
 
 
 def model_config(name: str, backend: str, border: ModelTensors, options: RepositoryOptions) -> Config:

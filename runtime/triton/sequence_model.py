@@ -10,10 +10,12 @@ from ...errors import BundleError, InputError
 from ..bundle.bundle import StoredBundle
 from ..bundle.sections import DecodeRecord
 from ..closing import Closing
+from ..decode.agreement import as_rows
 from ..decode.beam import beam_search
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
 from ..decode.decoder import NEXT, TOKEN, Decoder, Hypothesis
 from ..decode.greedy import greedy
+from ..decode.sequence import check_tokens
 from ..open.select import open_bundle
 from ..spec import Axis, TensorSpec
 from .grouping import Arrays
@@ -34,7 +36,9 @@ class EncoderModel(BundleModel):
 
         def checked(feeds: dict[str, np.ndarray]) -> Arrays:
             for spec in served.inputs:
-                _check_tokens(spec, feeds[spec.name])
+                tokens = feeds[spec.name]
+                if tokens.dtype.kind in "iu" and spec.high is not None and tokens.size:
+                    check_tokens(spec, tokens)
             return run(feeds)
 
         served.run = checked
@@ -84,11 +88,8 @@ def search(decoder: Decoder, feeds: Arrays, facts: DecodeRecord, width: int) -> 
 
 def decoded(hypotheses: Sequence[Hypothesis], facts: DecodeRecord) -> dict[str, np.ndarray]:
     """Hypotheses as arrays: tokens (N, limit), filled up with the end; length, log-probability and finished, (N, 1) each."""
-    tokens = np.full((len(hypotheses), facts.limit), facts.end, np.int64)
-    for row, hypothesis in zip(tokens, hypotheses, strict=True):
-        row[: len(hypothesis.tokens)] = hypothesis.tokens
     return {
-        TOKENS: tokens,
+        TOKENS: as_rows(hypotheses, facts.end, facts.limit),
         LENGTH: np.array([[len(h.tokens)] for h in hypotheses], np.int64),
         LOG_PROBABILITY: np.array([[h.log_probability] for h in hypotheses], np.float64),
         FINISHED: np.array([[h.finished] for h in hypotheses], np.bool_),
@@ -134,14 +135,3 @@ def decode_batch(parts: Mapping[str, StoredBundle], width: int) -> Axis:
             f"export with --beam-width {width}, or decode with a smaller beam",
         )
     return Axis(least, min(max(rows.opt // width, least), most), most, rows.symbol)
-
-
-def _check_tokens(spec: TensorSpec, tokens: np.ndarray) -> None:
-    if tokens.dtype.kind not in "iu" or spec.high is None or not tokens.size:
-        return
-    for token in (int(tokens.min()), int(tokens.max())):
-        if not (spec.low or 0) <= token < spec.high:
-            raise InputError(
-                f"token {token} is out of range",
-                f"{spec.name!r} takes whole numbers from {spec.low or 0} to {spec.high - 1}",
-            )
