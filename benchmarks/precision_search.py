@@ -29,7 +29,7 @@ from attnexport.export.precision.policy import Decision
 from attnexport.export.progress import Silent
 from attnexport.export.search import Aim, Evidence, SearchOutcome, build_inputs, search
 from attnexport.runtime.inputs.feeds import random_feeds
-from attnexport.runtime.sessions.emulated import EmulatedSession
+from attnexport.runtime.sessions.emulated import open_emulated
 from attnexport.runtime.spec import Axis, TensorSpec
 
 INPUTS = 64
@@ -106,7 +106,7 @@ class Bench:
 
     def error(self, model: ModelProto) -> float | None:
         """max|err| / max|truth| under emulation; None where it is not finite."""
-        session = EmulatedSession(model.SerializeToString())
+        session = open_emulated(model.SerializeToString())
         worst = largest = 0.0
         for feed, truth in zip(self.feeds, self.truth, strict=True):
             got: Mapping[str, np.ndarray] = session.run(feed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Exit, Option
 
 from ..errors import InputError
 from ..export.option_table import ENGINE
@@ -15,7 +15,7 @@ from .common import AsJson, BundlePath, Debug, takes
 def check(
     bundle: BundlePath,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="First rebuild engines that were built for another GPU or TensorRT.")
+        bool, Option("--rebuild", help="First rebuild engines that were built for another GPU or TensorRT.")
     ] = False,
     json_output: AsJson = False,
     debug: Debug = False,
@@ -33,23 +33,23 @@ def check(
         result = run_check(bundle, reporter.note)
     show_check(result, as_json=json_output)
     if not result.passed:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def inspect(
     bundle: BundlePath,
-    layers: Annotated[bool, typer.Option(help="List every layer of the engines.")] = False,
+    layers: Annotated[bool, Option(help="List every layer of the engines.")] = False,
     attention: Annotated[
-        Path | None, typer.Option(help="Draw the attention maps over this image instead; requires matplotlib.")
+        Path | None, Option(help="Draw the attention maps over this image instead; requires matplotlib.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="With --attention: the PNG; IMAGE.attention.png by default.")
+        Path | None, Option("--out", "-o", help="With --attention: the PNG; IMAGE.attention.png by default.")
     ] = None,
     mean: Annotated[
-        str, typer.Option(help="With --attention: mean that is subtracted from pixels in 0..1, as 0.5 or 0.4,0.5,0.6.")
+        str, Option(help="With --attention: mean that is subtracted from pixels in 0..1, as 0.5 or 0.4,0.5,0.6.")
     ] = "0",
     std: Annotated[
-        str, typer.Option(help="With --attention: standard deviation that pixels are divided by, likewise.")
+        str, Option(help="With --attention: standard deviation that pixels are divided by, likewise.")
     ] = "1",
     json_output: AsJson = False,
     debug: Debug = False,
@@ -74,15 +74,15 @@ def inspect(
 @takes(ENGINE)
 def rebuild(
     bundle: BundlePath,
-    trt: Annotated[str, typer.Option(help="TensorRT to build with: auto, rtx or enterprise.")] = "auto",
+    trt: Annotated[str, Option(help="TensorRT to build with: auto, rtx or enterprise.")] = "auto",
     precision: Annotated[
         str | None,
-        typer.Option(help="Build from this model: fp16, fp32, …; default: the model of the existing engines."),
+        Option(help="Build from this model: fp16, fp32, …; default: the model of the existing engines."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write another bundle instead of changing this one.")
+        Path | None, Option("--out", "-o", help="Write another bundle instead of changing this one.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="With --out: replace an existing bundle.")] = False,
+    force: Annotated[bool, Option("--force", "-f", help="With --out: replace an existing bundle.")] = False,
     json_output: AsJson = False,
     debug: Debug = False,
     **options: Any,
@@ -106,10 +106,8 @@ def rebuild(
 
 def report(
     bundle: BundlePath,
-    bench: Annotated[
-        Path | None, typer.Option(help="The file that attnexport bench --json wrote for this bundle.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The page to write; default NAME.html.")] = None,
+    bench: Annotated[Path | None, Option(help="The file that attnexport bench --json wrote for this bundle.")] = None,
+    out: Annotated[Path | None, Option("--out", "-o", help="The page to write; default NAME.html.")] = None,
     json_output: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -126,17 +124,17 @@ def report(
 
 
 def decode(
-    bundle: Annotated[Path, typer.Argument(help="A bundle of an encoder-decoder network, NAME.attn.")],
-    tokens: Annotated[list[str] | None, typer.Option(help="Source tokens of one row, as '5 8 12'; repeatable.")] = None,
-    beam: Annotated[int, typer.Option(help="Width of a beam search; 1 decodes greedily.")] = 1,
-    alpha: Annotated[float, typer.Option(help="With --beam: strength of the length normalisation; 0 for none.")] = 0.6,
-    limit: Annotated[int | None, typer.Option(help="Most tokens per row, below the bundle's own limit.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp16 or fp32; fp16 if the bundle has it.")] = None,
+    bundle: Annotated[Path, Argument(help="A bundle of an encoder-decoder network, NAME.attn.")],
+    tokens: Annotated[list[str] | None, Option(help="Source tokens of one row, as '5 8 12'; repeatable.")] = None,
+    beam: Annotated[int, Option(help="Width of a beam search; 1 decodes greedily.")] = 1,
+    alpha: Annotated[float, Option(help="With --beam: strength of the length normalisation; 0 for none.")] = 0.6,
+    limit: Annotated[int | None, Option(help="Most tokens per row, below the bundle's own limit.")] = None,
+    precision: Annotated[str | None, Option(help="fp16 or fp32; fp16 if the bundle has it.")] = None,
     backend: Annotated[
-        str, typer.Option(help="onnxruntime, emulated (rounded to 16 bits after every node), or tensorrt.")
+        str, Option(help="onnxruntime, emulated (rounded to 16 bits after every node), or tensorrt.")
     ] = "onnxruntime",
     json_output: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object, with every hypothesis and its score.")
+        bool, Option("--json", help="Print one JSON object, with every hypothesis and its score.")
     ] = False,
     debug: Debug = False,
 ) -> None:

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from ..errors import InputError
 from .common import AsJson, Debug
 
 
 def doctor(
-    probe: Annotated[
-        bool, typer.Option("--probe", help="Measure which operators each target runs on this machine.")
-    ] = False,
-    target: Annotated[list[str] | None, typer.Option(help="With --probe: only this target; repeatable.")] = None,
-    save: Annotated[Path | None, typer.Option(help="With --probe: write the matrix to FILE, or update it.")] = None,
+    probe: Annotated[bool, Option("--probe", help="Measure which operators each target runs on this machine.")] = False,
+    target: Annotated[list[str] | None, Option(help="With --probe: only this target; repeatable.")] = None,
+    save: Annotated[Path | None, Option(help="With --probe: write the matrix to FILE, or update it.")] = None,
     json_output: AsJson = False,
     debug: Debug = False,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
+from typer import Argument, Exit, Option
 
 from ..errors import InputError
 from ..export.option_table import SOURCE
@@ -14,8 +14,8 @@ from .common import AsJson, Debug, takes
 
 @takes()
 def export(
-    json_output: Annotated[bool, typer.Option("--json", help="Print only one JSON object, at the end.")] = False,
-    quiet: Annotated[bool, typer.Option(help="Print only the bundle's path.")] = False,
+    json_output: Annotated[bool, Option("--json", help="Print only one JSON object, at the end.")] = False,
+    quiet: Annotated[bool, Option(help="Print only the bundle's path.")] = False,
     debug: Debug = False,
     **options: Any,
 ) -> None:
@@ -32,30 +32,30 @@ def export(
         result = run(read_options(**options), reporter)
     show_result(result.to_json(), "json" if json_output else "quiet" if quiet else "table")
     if not result.passed:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 @takes()
 def debug(
-    model: Annotated[Path | None, typer.Argument(help="The model, as for an export; or a bundle, NAME.attn.")] = None,
+    model: Annotated[Path | None, Argument(help="The model, as for an export; or a bundle, NAME.attn.")] = None,
     original: Annotated[
-        Path | None, typer.Option("--model", help="With a bundle: the model that it was exported from.")
+        Path | None, Option("--model", help="With a bundle: the model that it was exported from.")
     ] = None,
     stage: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="capture, simplify, raise, recognise, lower, or the type exported to; the first that fails by default."
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for the files that reproduce the error; default NAME.debug."),
+        Option("--out", "-o", help="Folder for the files that reproduce the error; default NAME.debug."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace that folder.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="List every module, not only those near the error.")] = False,
-    tensors: Annotated[bool, typer.Option("--tensors", help="Also list every tensor.")] = False,
+    force: Annotated[bool, Option("--force", "-f", help="Replace that folder.")] = False,
+    every: Annotated[bool, Option("--all", help="List every module, not only those near the error.")] = False,
+    tensors: Annotated[bool, Option("--tensors", help="Also list every tensor.")] = False,
     json_output: AsJson = False,
-    quiet: Annotated[bool, typer.Option(help="Print only the command that reproduces the error.")] = False,
+    quiet: Annotated[bool, Option(help="Print only the command that reproduces the error.")] = False,
     debug: Debug = False,
     **options: Any,
 ) -> None:
@@ -82,13 +82,13 @@ def debug(
     form: Literal["table", "json", "quiet"] = "json" if json_output else "quiet" if quiet else "table"
     show_divergence(found, form, every=every, tensors=tensors)
     if not found.passed:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 @takes(SOURCE)
 def scan(
     target: Annotated[
-        list[str] | None, typer.Option(help="Only this target: ort-cpu, tensorrt-rtx, trt, ...; repeatable.")
+        list[str] | None, Option(help="Only this target: ort-cpu, tensorrt-rtx, trt, ...; repeatable.")
     ] = None,
     json_output: AsJson = False,
     debug: Debug = False,
@@ -108,12 +108,12 @@ def scan(
         found = run_scan(read, target or (), reporter)
     show_scan(found.to_json(), as_json=json_output)
     if not found.runs:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="Print only this network, with its options.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON: a list, or one object.")] = False,
+    name: Annotated[str | None, Argument(help="Print only this network, with its options.")] = None,
+    json_output: Annotated[bool, Option("--json", help="Print JSON: a list, or one object.")] = False,
     debug: Debug = False,
 ) -> None:
     """List the networks that --arch knows: parameters, multiply-adds, input, paper."""

@@ -21,7 +21,7 @@ from attnexport.export.source import SourceOptions, load
 from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.inputs.feeds import batches
 from attnexport.runtime.sessions import Session
-from attnexport.runtime.sessions.emulated import EmulatedSession
+from attnexport.runtime.sessions.emulated import open_emulated
 from attnexport.runtime.sessions.ort import OrtSession
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -128,7 +128,7 @@ def test_top1_agrees_with_fp64_over_all_held_out_samples_at_every_batch_size(bun
         return float((logits.argmax(1) == reference.argmax(1)).mean())
 
     assert agreement(OrtSession(bundle.file("model.onnx"))) == 1.0
-    assert agreement(EmulatedSession(bundle.file("model.fp16.onnx"))) >= 0.995
+    assert agreement(open_emulated(bundle.file("model.fp16.onnx"))) >= 0.995
 
 
 def test_the_engine_is_described_by_layer_with_its_profile(bundle: StoredBundle) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from ...runtime.sessions import Session
-from ...runtime.sessions.emulated import EmulatedSession
+from ...runtime.sessions.emulated import open_emulated
 from ...runtime.sessions.large_model import open_model
 from ..precision.casts import to_half_model
 from .onnx.evaluator import Evaluator
@@ -66,5 +66,5 @@ class OnnxOriginal:
                 self._sessions[precision] = open_model(self._model, optimize=False)
             else:
                 typed = to_half_model(self._model, (), "bf16" if precision == "bfloat16" else "fp16")
-                self._sessions[precision] = EmulatedSession(typed)
+                self._sessions[precision] = open_emulated(typed)
         return self._sessions[precision]

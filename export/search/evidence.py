@@ -20,7 +20,7 @@ from ...runtime.bundle.figures import rounding_floor
 from ...runtime.check.compare import ErrorMeter
 from ...runtime.inputs.samples import Samples
 from ...runtime.metrics.top import top_k
-from ...runtime.sessions.emulated import EmulatedSession
+from ...runtime.sessions.emulated import open_emulated
 from ...runtime.spec import TensorSpec
 from ..reference.original import Original
 
@@ -129,7 +129,7 @@ class Evidence:
 
 def judge(typed: ModelProto, evidence: Evidence) -> Score:
     """Return the score of a typed FP16 model, emulated as hardware stores it. Raises StageError if it cannot run."""
-    session = EmulatedSession(typed)
+    session = open_emulated(typed)
     try:
         feeds = [{name: run.feeds[name] for name in session.input_names} for run in evidence.runs]
         return evidence.score([session.run(feed) for feed in feeds])

@@ -32,7 +32,3 @@ class Stage(str, Enum):
         """The name on the console: ``TYPED`` by its type (``fp16``), and ``encoder: lower`` for a stage of a part."""
         name = model_type if self is Stage.TYPED and model_type else self.value
         return f"{part}: {name}" if part else name
-
-
-ATTRIBUTED = (Stage.CAPTURE, Stage.RECOGNISE, Stage.LOWER, Stage.TYPED, Stage.ENGINE)
-"""The stages that parity attribution compares. ``RECOGNISE`` includes what simplifying and raising change."""

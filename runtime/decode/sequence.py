@@ -11,9 +11,8 @@ from ...errors import InputError
 from ..bundle.sections import DecodeRecord
 from ..sessions import Session
 from ..spec import Axis, TensorSpec
-from .beam import beam_search
 from .decoder import Decoder, Hypothesis
-from .greedy import greedy
+from .search import beam_search, greedy
 
 
 class SequenceDecoder:

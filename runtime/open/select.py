@@ -10,7 +10,7 @@ from ...errors import AttnexportError, BundleError, ForeignEngineError, InputErr
 from ..bundle.bundle import StoredBundle
 from ..bundle.sections import EngineRecord
 from ..sessions import Session
-from ..sessions.emulated import EmulatedSession
+from ..sessions.emulated import open_emulated
 from ..sessions.open import CastSession, open_session
 from ..sessions.ort import OrtSession
 from ..sessions.providers import CHAINS, chain
@@ -106,7 +106,7 @@ class _Opener:
             file, precision = choose_model(self.bundle, self.precision, on_gpu=True)
             if precision == "fp32":
                 raise InputError(f"{self.bundle.path} has no 16-bit model to emulate", "open it with backend='ort-cpu'")
-            session = EmulatedSession(self.bundle.file(file))
+            session = open_emulated(self.bundle.file(file))
             how = "onnxruntime, CPU, rounded to 16 bits after every node"
             return self._opened(session, SessionInfo(EMULATED, file, how))
         engines = [e for e in self._engines() if e.flavour == ENGINES[backend]] or self._engines()
@@ -162,7 +162,7 @@ class _Opener:
                 notes = (*notes, note)
         return self._opened(session, SessionInfo(backend, file, how, placement, tuple(notes)))
 
-    def _opened(self, session: OrtSession | TensorRTSession | EmulatedSession, info: SessionInfo) -> BundleSession:
+    def _opened(self, session: OrtSession | TensorRTSession, info: SessionInfo) -> BundleSession:
         """Wrap a session. Inputs and outputs are cast if the file has other types than the bundle (``--io-precision same``)."""
         manifest = self.bundle.manifest
         types = {spec.name: spec.dtype for spec in (*manifest.inputs, *manifest.outputs)}

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError, MissingBackendError, StageError
-from ..closing import Closing
 from .large_model import open_model, skeleton
 from .ort import OrtSession
 
@@ -217,28 +216,15 @@ def _rename_reads(graph: GraphProto, renamed: Mapping[str, str]) -> None:
             _rename_reads(body, renamed)
 
 
-class EmulatedSession(Closing):
-    """A session over the emulation of a typed FP16 or BF16 model, on ONNX Runtime's CPU provider."""
+def open_emulated(model: str | Path | bytes | ModelProto) -> OrtSession:
+    """Open the emulation of a typed FP16 or BF16 model on ONNX Runtime's CPU provider: a file, its bytes, or a loaded model.
 
-    def __init__(self, model: str | Path | bytes | ModelProto) -> None:
-        """Load, rewrite and open a file, its bytes, or a loaded model, which is not changed.
-
-        Raise InputError if it is not an ONNX model, MissingBackendError without onnx or
-        onnxruntime.
-        """
-        self._session = _open(emulate(_load(model)))
-        self.input_names: tuple[str, ...] = self._session.input_names
-        self.output_names: tuple[str, ...] = self._session.output_names
-        self.input_dtypes = self._session.input_dtypes
-        self.output_dtypes = self._session.output_dtypes
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name for inputs by name, in the types of the model (FP32 for BF16)."""
-        return self._session.run(feeds)
-
-    def close(self) -> None:
-        """Free the model."""
-        self._session.close()
+    A loaded model is not changed. Inputs and outputs have the types of the model (FP32 for BF16).
+    Raise InputError if it is not an ONNX model, MissingBackendError without onnx or onnxruntime.
+    """
+    emulated = emulate(_load(model))
+    # ONNX Runtime fuses Q/DQ into integer kernels, some of which saturate (AVX2) or know no FP8: as it is written, then.
+    return open_model(emulated, optimize=not any(node.op_type == "QuantizeLinear" for node in emulated.graph.node))
 
 
 def _load(model: str | Path | bytes | ModelProto) -> ModelProto:
@@ -253,8 +239,3 @@ def _load(model: str | Path | bytes | ModelProto) -> ModelProto:
     if not loaded.graph.node:
         raise InputError(f"{what} is not an ONNX model: it has no node")
     return loaded
-
-
-def _open(model: ModelProto) -> OrtSession:
-    # ONNX Runtime fuses Q/DQ into integer kernels, some of which saturate (AVX2) or know no FP8: as it is written, then.
-    return open_model(model, optimize=not any(node.op_type == "QuantizeLinear" for node in model.graph.node))

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import InputError
 from ..closing import Closing
 from . import Session
-from .emulated import EmulatedSession
+from .emulated import open_emulated
 from .large_model import is_heavy
 from .ort import OrtSession
 from .tensorrt import TensorRTSession
@@ -30,12 +30,12 @@ def open_session(
     """
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r} is not known", f"use one of {', '.join(BACKENDS)}")
-    session: OrtSession | TensorRTSession | EmulatedSession
+    session: OrtSession | TensorRTSession
     if backend == "onnxruntime":
         # One of several under test is run a few times only.
         session = OrtSession(path, spin=spin, prepack=spin or not is_heavy(Path(path)))
     elif backend == "emulated":
-        session = EmulatedSession(path)
+        session = open_emulated(path)
     else:
         session = TensorRTSession(path, backend)
     if outputs is None:

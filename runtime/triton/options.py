@@ -64,15 +64,9 @@ class RepositoryOptions:
             if value not in known:
                 raise InputError(f"{option} {value!r} is not known", f"use one of {', '.join(k for k in known if k)}")
         for option, number, least in (
-            ("threads", self.threads, 1),
-            ("version", self.version, 1),
-            ("keep", self.keep, 0),
-            ("max-batch", self.max_batch, 1),
-            ("delay", self.delay, 0),
-            ("max-queue", self.max_queue, 1),
-            ("instances", self.instances, 1),
-            ("beam", self.beam, 1),
-        ):
+            ("threads", self.threads, 1), ("version", self.version, 1), ("keep", self.keep, 0), ("max-batch", self.max_batch, 1),
+            ("delay", self.delay, 0), ("max-queue", self.max_queue, 1), ("instances", self.instances, 1), ("beam", self.beam, 1),
+        ):  # fmt: skip
             if number is not None and number < least:
                 raise InputError(f"--{option} {number} is below {least}", f"give {least} or more")
 

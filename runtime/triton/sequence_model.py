@@ -11,10 +11,9 @@ from ..bundle.bundle import StoredBundle
 from ..bundle.sections import DecodeRecord
 from ..closing import Closing
 from ..decode.agreement import as_rows
-from ..decode.beam import beam_search
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
 from ..decode.decoder import NEXT, TOKEN, Decoder, Hypothesis
-from ..decode.greedy import greedy
+from ..decode.search import beam_search, greedy
 from ..decode.sequence import check_tokens
 from ..open.select import open_bundle
 from ..spec import Axis, TensorSpec

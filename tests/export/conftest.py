@@ -20,7 +20,7 @@ from attnexport.export.source.torch_source import module_source
 from attnexport.export.stages.entry import enter
 from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.runtime.inputs.feeds import profile_points, random_feeds
-from attnexport.runtime.sessions.emulated import EmulatedSession
+from attnexport.runtime.sessions.emulated import open_emulated
 from attnexport.runtime.sessions.ort import OrtSession
 
 NAMES = {TensorProto.FLOAT: "f32", TensorProto.FLOAT16: "f16", TensorProto.BFLOAT16: "bf16"}
@@ -120,7 +120,7 @@ def emulated() -> Callable[..., list[np.ndarray]]:
     """Run a typed model under emulation: arrays by input name to the list of outputs."""
 
     def run(typed: ModelProto, **feeds: np.ndarray) -> list[np.ndarray]:
-        session = EmulatedSession(typed.SerializeToString())
+        session = open_emulated(typed.SerializeToString())
         outputs = session.run(feeds)
         session.close()
         return [outputs[name] for name in session.output_names]

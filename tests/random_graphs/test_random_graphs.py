@@ -10,7 +10,7 @@ import pytest
 from onnx import ModelProto, TensorProto
 
 from attnexport.export.precision import convert, decide, half_type, to_half_model
-from attnexport.runtime.sessions.emulated import EmulatedSession
+from attnexport.runtime.sessions.emulated import open_emulated
 
 from .draw import KINDS, SHAPE, draw
 from .intervals import Bounds
@@ -82,7 +82,7 @@ def test_the_emulated_error_is_within_naive_intervals(seed):
     typed = converted(seed, model)
     given = feeds(seed, half_io(typed))
     bounds = Bounds(model, *STEP[precision_of(seed)]).run(given)
-    session = EmulatedSession(typed.SerializeToString())
+    session = open_emulated(typed.SerializeToString())
     got = session.run(given)
     session.close()
     assert list(got) == list(bounds)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from attnexport.errors import InputError
-from attnexport.runtime.sessions.emulated import EmulatedSession, emulate
+from attnexport.runtime.sessions.emulated import emulate, open_emulated
 
 HALF = np.float16
 
@@ -25,7 +25,7 @@ def parse(text: str) -> onnx.ModelProto:
 
 
 def run(model: onnx.ModelProto, **feeds: np.ndarray) -> np.ndarray:
-    session = EmulatedSession(model.SerializeToString())
+    session = open_emulated(model.SerializeToString())
     return session.run(feeds)[session.output_names[0]]
 
 
@@ -201,7 +201,7 @@ def test_bf16_counts_to_256_and_reaches_beyond_65504():
 
 
 def test_bf16_inputs_and_outputs_of_a_model_are_fp32_and_rounded():
-    session = EmulatedSession(parse("g (bfloat16[1] x) => (bfloat16[1] y) { y = Neg(x) }").SerializeToString())
+    session = open_emulated(parse("g (bfloat16[1] x) => (bfloat16[1] y) { y = Neg(x) }").SerializeToString())
     assert (session.input_dtypes, session.output_dtypes) == ({"x": "float32"}, {"y": "float32"})
     x = np.array([1 + 2.0**-9 + 2.0**-20], np.float32)
     assert session.run({"x": x})["y"] == -torch.from_numpy(x).bfloat16().float().numpy() != -x
@@ -223,15 +223,15 @@ def test_a_file_that_is_not_a_model_is_refused(content, tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"broken\.onnx"):
-        EmulatedSession(path)
+        open_emulated(path)
 
 
 def test_a_missing_onnx_is_named_with_its_remedy():
     code = (
         "import sys; sys.modules['onnx'] = None\n"
-        "from attnexport.runtime.sessions.emulated import EmulatedSession\n"
+        "from attnexport.runtime.sessions.emulated import open_emulated\n"
         "from attnexport.errors import MissingBackendError\n"
-        "try: EmulatedSession(b'')\n"
+        "try: open_emulated(b'')\n"
         "except MissingBackendError as error: print(error)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -24,7 +24,7 @@ from attnexport.export.stages import manifest as record
 from attnexport.export.stages.entry import enter
 from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.models.attention.dual_attention import ChannelAttention
-from attnexport.runtime.sessions.emulated import EmulatedSession
+from attnexport.runtime.sessions.emulated import open_emulated
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
 
@@ -146,6 +146,6 @@ def test_a_row_of_zeros_beside_an_epsilon_of_1e_12_stays_finite(precision):
     full = OrtSession(model.SerializeToString()).run({"x": x})["y"]
     np.testing.assert_allclose(full, truth, rtol=1e-5, atol=1e-6)
     typed = convert(model, precision=precision).model
-    half = EmulatedSession(typed.SerializeToString()).run({"x": x})["y"]
+    half = open_emulated(typed.SerializeToString()).run({"x": x})["y"]
     np.testing.assert_allclose(half, truth, atol=np.abs(truth).max() * (2e-3 if precision == "fp16" else 1.6e-2))
     assert not half[1].any()

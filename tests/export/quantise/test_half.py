@@ -13,7 +13,7 @@ from attnexport.export.quantise.calibrate import ranges
 from attnexport.export.quantise.formats import FP8, INT8
 from attnexport.export.quantise.half import in_half
 from attnexport.export.quantise.pairs import with_pairs
-from attnexport.runtime.sessions.emulated import EmulatedSession
+from attnexport.runtime.sessions.emulated import open_emulated
 
 KINDS = pytest.mark.parametrize("kind", [INT8, FP8], ids=lambda k: k.name)
 
@@ -52,7 +52,7 @@ def test_q_and_dq_stand_next_to_their_layers_in_fp16(kind, index, layers, feeds)
 def test_the_numbers_are_those_of_the_float32_form_within_fp16(kind, index, layers, feeds, run) -> None:
     found = ranges(index.model, [one.data for one in layers], feeds, "minmax")
     single = with_pairs(index, layers, found, kind)
-    session = EmulatedSession(in_half(single, []).model.SerializeToString())
+    session = open_emulated(in_half(single, []).model.SerializeToString())
     runs = [(session.run(feed), run(single, feed), run(index.model, feed)) for feed in feeds]
     for name in ("y", "z"):
         got, want, plain = (np.concatenate([one[i][name].ravel() for one in runs]) for i in range(3))

@@ -17,7 +17,7 @@ from attnexport.export.quantise.calibrate import ranges
 from attnexport.export.quantise.formats import FP8, INT8, data_scale, weight_scales
 from attnexport.export.quantise.layers import find_layers
 from attnexport.export.quantise.pairs import FLAGS, toggle_graph, with_pairs
-from attnexport.runtime.sessions.emulated import EmulatedSession
+from attnexport.runtime.sessions.emulated import open_emulated
 
 KINDS = pytest.mark.parametrize("kind", [INT8, FP8], ids=lambda k: k.name)
 
@@ -124,7 +124,7 @@ def test_the_session_of_8_bit_models_does_not_saturate_sums_of_products(op: str,
     index = GraphIndex(normalise(made(f"net (float{shape} x) => (float{out} y) {{ y = {op}(x, w) }}", {"w": w})))
     model = with_pairs(index, find_layers(index, {})[0], {"x": 127.0}, INT8)
     x = np.full((1, 64) if op == "MatMul" else (1, 64, 1, 1), 127.0, "f4")
-    got = EmulatedSession(model.SerializeToString()).run({"x": x})["y"]
+    got = open_emulated(model.SerializeToString()).run({"x": x})["y"]
     assert np.array_equal(got.ravel(), np.full(3, 64 * 127 * 127, "f4"))
 
 
@@ -133,7 +133,7 @@ def test_the_session_runs_fp8_which_onnx_runtimes_fusions_refuse(made) -> None:
         normalise(made("net (float[N,4] x) => (float[N,2] y) { y = MatMul(x, w) }", {"w": np.full((4, 2), 448, "f4")}))
     )
     model = with_pairs(index, find_layers(index, {})[0], {"x": 448.0}, FP8)
-    got = EmulatedSession(model.SerializeToString()).run({"x": np.array([[17.0, 1.0, 0.0, 500.0]], "f4")})["y"]
+    got = open_emulated(model.SerializeToString()).run({"x": np.array([[17.0, 1.0, 0.0, 500.0]], "f4")})["y"]
     assert got.tolist() == [[448 * 465.0] * 2]  # 17 rounds to 16, 500 saturates at 448
 
 

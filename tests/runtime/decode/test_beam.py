@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.runtime.decode.beam import beam_search
-from attnexport.runtime.decode.greedy import greedy
+from attnexport.runtime.decode.search import beam_search, greedy
 
 START, END = 0, 1
 

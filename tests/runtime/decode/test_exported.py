@@ -21,9 +21,8 @@ from attnexport.export.source import checkpoint
 from attnexport.export.stages.files import FP32
 from attnexport.models import registry
 from attnexport.models.seq2seq import END, PADDING, START, EncoderDecoder, parts
-from attnexport.runtime.decode.beam import beam_search
 from attnexport.runtime.decode.decoder import Decoder
-from attnexport.runtime.decode.greedy import greedy
+from attnexport.runtime.decode.search import beam_search, greedy
 from attnexport.runtime.sessions.ort import OrtSession
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -7,7 +7,7 @@ import pytest
 
 from attnexport.errors import InputError, StageError
 from attnexport.runtime.decode.decoder import Decoder
-from attnexport.runtime.decode.greedy import greedy
+from attnexport.runtime.decode.search import greedy
 
 START, END = 0, 1
 

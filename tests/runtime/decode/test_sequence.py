@@ -9,9 +9,8 @@ import pytest
 
 from attnexport.errors import InputError
 from attnexport.runtime.bundle.sections import DecodeRecord
-from attnexport.runtime.decode.beam import beam_search
 from attnexport.runtime.decode.decoder import Decoder
-from attnexport.runtime.decode.greedy import greedy
+from attnexport.runtime.decode.search import beam_search, greedy
 from attnexport.runtime.decode.sequence import SequenceDecoder
 from attnexport.runtime.spec import Axis, TensorSpec
 
