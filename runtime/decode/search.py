@@ -1,8 +1,9 @@
 """Greedy decoding, the likeliest token at every step, and beam search with length normalisation.
 
-Source of the beam search: Wu et al., 2016, arXiv:1609.08144, equation 14; Vaswani et al., 2017, section 6.1. Each row has ``width`` live hypotheses. At every step their continuations are taken in order of
-probability until ``width`` of them stay live; those that end on the way are finished, with the
-score ::
+Source of the beam search: Wu et al., 2016, arXiv:1609.08144, equation 14; Vaswani et al., 2017,
+section 6.1. Each row has ``width`` live hypotheses. At every step their continuations are taken in
+order of probability until ``width`` of them stay live; those that end on the way are finished, with
+the score ::
 
     log P(Y) / ((5 + |Y|) / 6)^alpha                          |Y| counts the end; alpha = 0: no normalisation
 

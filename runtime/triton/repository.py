@@ -21,6 +21,9 @@ from .lint import CONFIG, check, version_numbers
 from .options import RepositoryOptions, WrittenModel
 from .sequence_draft import draft_sequence, names_of
 
+_FIXED = ("backend", "platform", "max_batch_size", "input", "output", "ensemble_scheduling")
+"""Fields that clients and the existing versions rely on."""
+
 
 def write_repository(
     bundles: Sequence[Path], out: Path, options: RepositoryOptions | None = None
@@ -130,11 +133,6 @@ def _lock(folder: Path) -> int:
         os.close(descriptor)  # the writer before removed the folder
 
 
-_FIXED = ("backend", "platform", "max_batch_size", "input", "output", "ensemble_scheduling")
-"""Fields that clients and the existing versions rely on."""
-ENSEMBLE = "ensemble"
-
-
 def check_beside(draft: Draft, folder: Path, *, reconfigure: bool) -> None:
     """Compare a draft with the existing model of its name.
 
@@ -171,7 +169,7 @@ def publish(draft: Draft, folder: Path) -> None:
         sync_folder(folder.parent)
         return
     version = str(draft.version)
-    if draft.backend == ENSEMBLE:
+    if draft.backend == "ensemble":
         (draft.folder / version).rename(folder / version)
         (draft.folder / CONFIG).replace(folder / CONFIG)
     else:
