@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import AttnexportError
 from ...runtime.inputs.picture import shrink
-from ...runtime.metrics.psnr import is_image
+from ...runtime.metrics import is_image
 from ...runtime.show.map_panels import Panel, panels
 from ..verify.shown import GoldenOutputs
 from . import show_values, words

@@ -11,7 +11,7 @@ from ...errors import AttnexportError, BundleError
 from ...runtime.bundle.golden import read_golden
 from ...runtime.bundle.sections import TRUTH
 from ...runtime.inputs.samples import UnreadableError, read_npz
-from ...runtime.metrics.psnr import is_image
+from ...runtime.metrics import is_image
 from ...runtime.sessions.open import open_session
 from ...runtime.spec import TensorSpec
 from ..verify.sampled import FILE, INPUT

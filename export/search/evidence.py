@@ -19,7 +19,7 @@ from onnx import ModelProto
 from ...runtime.bundle.figures import rounding_floor
 from ...runtime.check.compare import ErrorMeter
 from ...runtime.inputs.samples import Samples
-from ...runtime.metrics.top import top_k
+from ...runtime.metrics import top_k
 from ...runtime.sessions.emulated import open_emulated
 from ...runtime.spec import TensorSpec
 from ..reference.original import Original

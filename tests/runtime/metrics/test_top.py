@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import ParityError
-from attnexport.runtime.metrics import Top
-from attnexport.runtime.metrics.top import TopK, top_k
+from attnexport.runtime.metrics import Top, TopK, top_k
 
 TIES = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5 + 1e-3], [3.0, -3.0]])
 
