@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...runtime.bundle.attribution import Attribution
-from ...runtime.show.parity_text import headline
+from ...runtime.show.result_text import headline
 from . import words
 from .charts import Dot, stage_chart
 from .content import Content

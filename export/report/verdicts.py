@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ...runtime.bundle.bench_report import BenchReport
 from ...runtime.bundle.figures import ParityRecord
 from ...runtime.bundle.sections import EngineRecord
-from ...runtime.show.parity_text import headline
+from ...runtime.show.result_text import headline
 from ..verify.shown import ENGINE_PREFIX
 from . import words
 from .content import Content

@@ -9,8 +9,7 @@ import numpy as np
 
 from ...errors import StageError, first_line
 from ..closing import Closing
-from ..triton.config import client_module
-from ..triton.model_tensors import TYPES
+from ..triton.config import TYPES, client_module
 from .options import Endpoints
 
 HEADER = "attnexport-admin-key"

@@ -16,10 +16,10 @@ from ...errors import AttnexportError, StageError
 from ..triton.options import RepositoryOptions
 from ..triton.repository import write_repository
 from .client import Admin
+from .deployed_model import CLIENT_ROLES, DeployedModel, digest_of
 from .gate import ReadinessGate
 from .log import Log
 from .run_folder import RunFolder
-from .verify import CLIENT_ROLES, DeployedModel, digest_of
 
 
 class Reloader:

@@ -19,7 +19,13 @@ _NAME = "attnexport-"
 
 
 class RunFolder(Closing):
-    """A new folder; use it in a ``with`` block. Raise OSError if it cannot be made."""
+    """A new folder; use it in a ``with`` block. Raise OSError if it cannot be made.
+
+    ``packages``: where the models import ``attnexport`` from, the package that runs here.
+    ``repository``: the model repository, which does not exist yet; ``candidates``: one for new
+    versions that are not verified yet; ``gates``: one for the models of the readiness gate.
+    ``examples``: example requests. ``shared_memory``: the prefix of the server's shared memory.
+    """
 
     def __init__(self, parent: Path | None = None) -> None:
         parent = parent or cache_folder("serve", "runs")
@@ -27,40 +33,13 @@ class RunFolder(Closing):
         for leftover in leftovers(parent, _NAME):
             _remove(leftover)
         self.path, self._lock = locked_directory(parent, _NAME, 0o700)
+        self.repository, self.examples, self.gates = (self.path / name for name in ("models", "examples", "gates"))
+        self.packages, self.candidates = self.path / "python", self.path / "candidates"
+        self.shared_memory = f"{self.path.name}-"
         for folder in (self.packages, self.candidates):
             folder.mkdir()
         # A clone's folder may have any name, and the wheel's environment has no attnexport installed.
-        (self.path / "python" / "attnexport").symlink_to(Path(__file__).resolve().parents[2])
-
-    @property
-    def packages(self) -> Path:
-        """The folder that the models import ``attnexport`` from: the package that runs here."""
-        return self.path / "python"
-
-    @property
-    def repository(self) -> Path:
-        """The path of the model repository; it does not exist yet."""
-        return self.path / "models"
-
-    @property
-    def candidates(self) -> Path:
-        """A repository for new versions that are not verified yet."""
-        return self.path / "candidates"
-
-    @property
-    def examples(self) -> Path:
-        """Example requests."""
-        return self.path / "examples"
-
-    @property
-    def gates(self) -> Path:
-        """A second repository, for the models of the readiness gate."""
-        return self.path / "gates"
-
-    @property
-    def shared_memory(self) -> str:
-        """The prefix of the names of the server's shared memory."""
-        return f"{self.path.name}-"
+        (self.packages / "attnexport").symlink_to(Path(__file__).resolve().parents[2])
 
     def free_shared_memory(self) -> None:
         """Remove the shared memory of a killed server."""

@@ -16,7 +16,7 @@ from ..triton.options import WrittenModel
 from ..triton.repository import write_repository
 from .child import Child
 from .client import PROTOCOLS, Admin, Wire
-from .example import write_example
+from .deployed_model import CLIENT_ROLES, DeployedModel, write_example
 from .gate import ReadinessGate
 from .log import Log
 from .options import Endpoints, ServeOptions, find_endpoints
@@ -24,7 +24,6 @@ from .program import Triton, find_triton, triton_command
 from .reload import Reloader
 from .run_folder import RunFolder
 from .signals import Signals
-from .verify import CLIENT_ROLES, DeployedModel
 
 _BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _STEADY = 60.0
@@ -146,23 +145,15 @@ class Supervisor:
         """Wait until Triton answers, verify the models, and open the gate. Raise StageError, ParityError or Stopped."""
         began = time.monotonic()
         with self._admin() as admin:
-            while not admin.live():
-                self._still_starting(child)
-                if time.monotonic() - began > self._options.start:
-                    raise StageError(
-                        "serve", f"Triton does not answer after {self._options.start} s", "give it more --start"
-                    )
-                self._signals.sleep(0.05)
+            slow = f"Triton does not answer after {self._options.start} s"
+            self._wait_for(admin.live, child, began, StageError("serve", slow, "give it more --start"))
             self._check_loaded(admin)
         self._verify_all(child, self._models)
         with self._admin() as admin:
             self._gate.open(admin, self._models[0].config)
-            while not admin.ready():  # Triton removes the gate model a moment after it is unloaded
-                self._still_starting(child)
-                if time.monotonic() - began > self._options.start:
-                    problem = "Triton reports not to be ready although every model is loaded and verified"
-                    raise StageError("serve", problem, "look at the log above")
-                self._signals.sleep(0.05)
+            problem = "Triton reports not to be ready although every model is loaded and verified"
+            # Triton removes the gate model a moment after it is unloaded.
+            self._wait_for(admin.ready, child, began, StageError("serve", problem, "look at the log above"))
         urls = self._endpoints.to_json()
         names = [model.written.name for model in self._models if model.written.role in CLIENT_ROLES]
         self._log(
@@ -170,6 +161,13 @@ class Supervisor:
             models=names, seconds=round(time.monotonic() - began, 3), **urls,
         )  # fmt: skip
         self._announce()
+
+    def _wait_for(self, condition: Callable[[], bool], child: Child, began: float, late: StageError) -> None:
+        while not condition():
+            self._still_starting(child)
+            if time.monotonic() - began > self._options.start:
+                raise late
+            self._signals.sleep(0.05)
 
     def _announce(self) -> None:
         for model in self._models:

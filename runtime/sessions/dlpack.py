@@ -7,6 +7,7 @@ Source: the DLPack specification, https://dmlc.github.io/dlpack/latest/c_api.htm
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +74,12 @@ class Borrowed:
     @property
     def nbytes(self) -> int:
         """Its size in bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return bytes_of(self.shape, self.dtype)
+
+
+def bytes_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """The size of an array in bytes."""
+    return math.prod(shape) * dtype.itemsize
 
 
 def on_device(value: Any) -> bool:
@@ -130,7 +136,7 @@ class DeviceArray:
     @property
     def nbytes(self) -> int:
         """Its size in bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return bytes_of(self.shape, self.dtype)
 
     def numpy(self) -> np.ndarray:
         """A copy in host memory."""

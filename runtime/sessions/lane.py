@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputError, StageError
 from ..cuda import CudaContext, CudaDriver, DeviceMemory
-from .dlpack import Borrowed, DeviceArray, borrow, host_array, on_device
+from .dlpack import Borrowed, DeviceArray, borrow, bytes_of, host_array, on_device
 
 Shape = tuple[int, ...]
 Profile = Mapping[str, tuple[Shape, Shape, Shape]]
@@ -105,7 +105,7 @@ class Lane:
         shapes = self._output_shapes()
         for name in shapes:
             self._bind(name, self._buffers[name].address)
-        sizes = {b.name: _bytes(shapes[b.name], b.dtype) for b in self._outputs}
+        sizes = {b.name: bytes_of(shapes[b.name], b.dtype) for b in self._outputs}
 
         def work() -> None:
             self._send(arrays)
@@ -130,7 +130,7 @@ class Lane:
         outputs = {}
         for name, shape in self._output_shapes().items():
             dtype = next(b.dtype for b in self._outputs if b.name == name)
-            memory = DeviceMemory(self._driver, _bytes(shape, dtype))
+            memory = DeviceMemory(self._driver, bytes_of(shape, dtype))
             outputs[name] = DeviceArray(memory.address, shape, dtype, memory)
             self._bind(name, memory.address)
         self._stage(arrays)
@@ -197,14 +197,14 @@ class Lane:
         self._shapes.clear()
         limits = {b.name: self._profiles[profile][b.name][2] for b in self._inputs} | self._shapes_of_outputs()
         for b in (*self._inputs, *self._outputs):
-            self._reserve(b.name, _bytes(limits[b.name], b.dtype))
+            self._reserve(b.name, bytes_of(limits[b.name], b.dtype))
         self._reserved.add(profile)
 
     def _output_shapes(self) -> dict[str, Shape]:
         shapes = self._shapes_of_outputs()
         for b in self._outputs:
             # Larger inputs do not always give larger outputs.
-            self._reserve(b.name, _bytes(shapes[b.name], b.dtype))
+            self._reserve(b.name, bytes_of(shapes[b.name], b.dtype))
         return shapes
 
     def _shapes_of_outputs(self) -> dict[str, Shape]:
@@ -274,7 +274,3 @@ class Lane:
         if self._graph is not None:
             self.context.forget(self._graph)
             self._graph = None
-
-
-def _bytes(shape: Shape, dtype: np.dtype[Any]) -> int:
-    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

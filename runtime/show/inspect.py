@@ -15,7 +15,7 @@ from ..bundle.figures import ParityRecord
 from ..bundle.manifest import Manifest, joined
 from ..bundle.sections import DecodeAgreement, EngineRecord, GraphRewriteRecord, RewriteRecord
 from ..open.engine_memory import EngineMemory, memory_of
-from .parity_text import headline
+from .result_text import headline
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from .inspect import Inspection
-from .parity_text import agreement_table, error_lines
+from .result_text import agreement_table, error_lines
 from .terminal import FAIL, PASS, plain_table, print_json, size, stdout_console
 
 

@@ -13,7 +13,7 @@ from ..open.engine_fit import TITLES
 from ..open.select import choose_model
 from ..sessions.ort import OrtSession
 from ..spec import TensorSpec
-from .model_tensors import find_batch
+from .config import find_batch
 from .options import RepositoryOptions
 
 PYTHON, ONNXRUNTIME, TENSORRT = "python", "onnxruntime", "tensorrt"

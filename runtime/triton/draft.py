@@ -14,10 +14,9 @@ from ...errors import InputError
 from ..bundle.bundle import MANIFEST, StoredBundle
 from ..bundle.manifest import Manifest
 from .backend import PYTHON, Choice, choose_backend
-from .config import Config, add_parameters, model_config, to_text
+from .config import Config, ModelTensors, Tensor, add_parameters, model_config, to_text
 from .lint import CONFIG
 from .model import BATCH_AXIS, PRECISION, SESSION, THREADS
-from .model_tensors import ModelTensors, Tensor
 from .options import RepositoryOptions
 from .warmup import add_warmup
 
@@ -69,9 +68,7 @@ def draft_model(
     border = ModelTensors.of(choice.inputs, choice.outputs, options.batch_axis).capped(options.max_batch)
     notes = [note for note in (choice.note, border.note) if note]
     config = model_config(name, choice.backend, border, options)
-    folder = staging / name
-    into = folder / str(version)
-    into.mkdir(parents=True)
+    folder, into = version_folder(staging, name, version)
     if choice.backend == PYTHON:
         write_python(bundle, name, into, python_class)
         add_parameters(config, session_parameters(options))
@@ -83,6 +80,13 @@ def draft_model(
         add_warmup(config, folder, choice.inputs, [_in_types(case.feeds, choice) for case in bundle.golden()])
     write_config(folder, config)
     return Draft(name, version, folder, config, bundle.path, role, choice.why, tuple(notes))
+
+
+def version_folder(staging: Path, name: str, version: int) -> tuple[Path, Path]:
+    """Make the folder of a version; return the model's folder and this one."""
+    folder = staging / name
+    (folder / str(version)).mkdir(parents=True)
+    return folder, folder / str(version)
 
 
 def write_python(bundle: StoredBundle, name: str, into: Path, base: str) -> None:

@@ -13,8 +13,8 @@ from ...errors import AttnexportError, InputError
 from ..bundle.bundle import StoredBundle
 from ..open.select import open_bundle
 from ..spec import Axis, TensorSpec
+from .config import find_batch
 from .grouping import Arrays, Grouping
-from .model_tensors import find_batch
 from .warmup import rehearse
 
 BATCH_AXIS, SESSION, PRECISION, THREADS = "batch_axis", "session", "precision", "threads"

@@ -15,9 +15,8 @@ from ...errors import InputError
 from ..bundle.bundle import StoredBundle
 from ..decode.bundle_decoder import ENCODER, STEP, parts_of
 from ..spec import Axis, TensorSpec
-from .config import Config, add_parameters, add_tensors, add_version_policy, model_config, schema
-from .draft import Draft, draft_model, session_parameters, write_config, write_python
-from .model_tensors import ModelTensors
+from .config import Config, ModelTensors, add_parameters, add_tensors, add_version_policy, model_config, schema
+from .draft import Draft, draft_model, session_parameters, version_folder, write_config, write_python
 from .options import RepositoryOptions
 from .sequence_model import BEAM, decode_batch, decode_inputs, decode_outputs
 from .warmup import add_warmup
@@ -55,9 +54,7 @@ def _draft_decode(bundle: StoredBundle, name: str, version: int, staging: Path, 
         border = border.capped(min(options.max_batch, batch.max))
     config = model_config(name, "python", border, options)
     add_parameters(config, {**session_parameters(options), BEAM: options.beam})
-    folder = staging / name
-    into = folder / str(version)
-    into.mkdir(parents=True)
+    folder, into = version_folder(staging, name, version)
     write_python(bundle, name, into, "DecodeModel")
     if options.warmup:
         add_warmup(config, folder, _batched(inputs, batch), [case.feeds for case in parts[STEP].golden()])
@@ -97,9 +94,7 @@ def _draft_ensemble(
         encoding.output_map[tensor.name] = decoding.input_map[tensor.name] = f"{ENCODER}.{tensor.name}"
     for tensor in decode.output:
         decoding.output_map[tensor.name] = tensor.name
-    folder = staging / name
-    into = folder / str(version)
-    into.mkdir(parents=True)
+    folder, into = version_folder(staging, name, version)
     note = f"Version {version}: its steps are in ../config.pbtxt, and Triton asks for a folder.\n"
     (into / "ensemble.txt").write_text(note, encoding="utf-8")
     write_config(folder, config)

@@ -16,10 +16,9 @@ import numpy as np
 
 from ...errors import AttnexportError, InputError
 from ..spec import POINTS, TensorSpec
-from .config import Config, schema
+from .config import TYPES, Config, schema
 from .grouping import Grouping
 from .lint import WARMUP
-from .model_tensors import TYPES
 
 
 def add_warmup(

@@ -9,7 +9,7 @@ import pytest
 from attnexport.runtime.bundle.attribution import Attribution, Blame, StepFigures
 from attnexport.runtime.bundle.figures import Figures
 from attnexport.runtime.bundle.stage import Stage
-from attnexport.runtime.show.parity_text import error_lines, headline
+from attnexport.runtime.show.result_text import error_lines, headline
 
 FIGURES = Figures(1e-7, 1e-6, 1e-7, 1.0, 1.0, 10)
 

@@ -1,10 +1,12 @@
-"""Verify a deployed model: it must answer its golden inputs over HTTP and gRPC within the gate of its export.
+"""A deployed model: it must answer its golden inputs over HTTP and gRPC within the gate of its export.
 
-HTTP gets every golden case, gRPC the first one. The server is ready only after that.
+HTTP gets every golden case, gRPC the first one. The server is ready only after that, and prints
+the curl command of an example: one row of a golden case in a JSON file.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,10 @@ from ..check.compare import ErrorMeter, check_outputs
 from ..decode.agreement import agree, joined
 from ..decode.bundle_decoder import parts_of
 from ..spec import TensorSpec
-from ..triton.config import parse
-from ..triton.model_tensors import TYPES
+from ..triton.config import TYPES, parse
 from ..triton.options import WrittenModel
-from .client import Wire
+from .client import Wire, type_name
+from .options import Endpoints
 
 CLIENT_ROLES = ("model", "ensemble")
 """Roles of the models that clients call. The ensemble of a sequence model also verifies its encoder and decode loop."""
@@ -161,3 +163,45 @@ def _as_specified(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
         array = array[..., 0]
     same_kind = array.dtype.kind == spec.numpy_dtype.kind == "f"
     return array.astype(spec.numpy_dtype) if same_kind else array
+
+
+_MOST = 1 << 20
+"""The most numbers in the JSON file."""
+
+
+def write_example(model: DeployedModel, endpoints: Endpoints, folder: Path) -> tuple[str, str] | None:
+    """Return the command and the expected answer (empty unless it is a class); None if the inputs do not fit in JSON.
+
+    The request to a classifier asks for the best class, which Triton answers as ``score:number``,
+    with a label if it has one.
+    """
+    if model.written.role not in CLIENT_ROLES:
+        return None
+    case = min(model.cases, key=lambda case: sum(array.size for array in case.feeds.values()))
+    feeds = {tensor.name: as_declared(case.feeds[tensor.name], tensor, model.config) for tensor in model.config.input}
+    if model.config.max_batch_size:
+        feeds = {name: array[:1] for name, array in feeds.items()}
+    if sum(array.size for array in feeds.values()) > _MOST or not all(_plain(array) for array in feeds.values()):
+        return None
+    request: dict[str, Any] = {
+        "inputs": [
+            {"name": name, "datatype": type_name(array), "shape": list(array.shape), "data": array.ravel().tolist()}
+            for name, array in feeds.items()
+        ]
+    }
+    expected = ""
+    outputs = model.bundle.manifest.outputs
+    if model.bundle.manifest.task == "classification" and model.config.max_batch_size and len(outputs[0].axes) == 2:
+        name = outputs[0].name
+        request["outputs"] = [{"name": name, "parameters": {"classification": 1}}]
+        expected = f"class {int(case.reference[name][0].argmax())}"
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{model.written.name}.json"
+    file.write_text(json.dumps(request), encoding="utf-8")
+    url = f"{endpoints.to_json()['http']}/v2/models/{model.written.name}/infer"
+    return f"curl -s {url} -d @{file}", expected
+
+
+def _plain(array: np.ndarray) -> bool:
+    """Whether JSON can hold the array: JSON has no NaN and no infinity, and Triton does not read FP16 from JSON."""
+    return array.dtype != np.float16 and (array.dtype.kind != "f" or bool(np.isfinite(array).all()))
