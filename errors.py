@@ -44,6 +44,9 @@ class UnsupportedModelError(InputError):
 class BundleError(InputError):
     """A bundle is missing, damaged, of another schema version, or built for another machine."""
 
+    def __init__(self, problem: str, remedy: str = "export the bundle again") -> None:
+        super().__init__(problem, remedy)
+
 
 class ForeignEngineError(BundleError):
     """An engine was built for another GPU, TensorRT version or flavour; the remedy rebuilds it."""

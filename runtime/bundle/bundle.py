@@ -41,7 +41,7 @@ class StoredBundle:
                 f"{path} has no {MANIFEST}, so it is not a bundle", "give the NAME.attn folder"
             ) from error
         except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"{MANIFEST} of {path} cannot be read ({error})", "export the bundle again") from error
+            raise BundleError(f"{MANIFEST} of {path} cannot be read ({error})") from error
         try:
             manifest = Manifest.loads(text)
         except BundleError as error:
@@ -51,7 +51,7 @@ class StoredBundle:
             bundle._check_inside(relative)
         for user, file in _references(manifest):
             if file not in manifest.files:
-                raise BundleError(f"{user} names file {file!r}, which {path} does not list", "export the bundle again")
+                raise BundleError(f"{user} names file {file!r}, which {path} does not list")
         return bundle
 
     def _check_inside(self, relative: str) -> None:
@@ -108,7 +108,7 @@ class StoredBundle:
         """The golden cases. Raise BundleError if the bundle has none or the file is damaged."""
         names = self.with_role("golden")
         if not names:
-            raise BundleError(f"{self.path} has no golden cases", "export the bundle again")
+            raise BundleError(f"{self.path} has no golden cases")
         return read_golden(self.file(names[0]))
 
 

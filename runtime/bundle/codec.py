@@ -58,9 +58,9 @@ def decode(kind: type[T], value: Any, where: str) -> T:
     kinds = _hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]
     if missing := [n for n in names if n not in value]:
-        raise BundleError(f"field {_join(where, missing[0])!r} is missing", "export the bundle again")
+        raise BundleError(f"field {_join(where, missing[0])!r} is missing")
     if unknown := [n for n in value if n not in names]:
-        raise BundleError(f"field {_join(where, unknown[0])!r} is not known", "export the bundle again")
+        raise BundleError(f"field {_join(where, unknown[0])!r} is not known")
     return kind(**{n: _read(kinds[n], value[n], _join(where, n)) for n in names})
 
 
@@ -76,7 +76,7 @@ def _join(where: str, name: str) -> str:
 def _wrong(where: str, expected: str, value: Any) -> BundleError:
     shown = repr(value)
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    return BundleError(f"field {where!r} must be {expected}, not {shown}", "export the bundle again")
+    return BundleError(f"field {where!r} must be {expected}, not {shown}")
 
 
 _WORDS = {str: "a string", bool: "true or false", int: "an integer", float: "a number"}
@@ -108,7 +108,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         try:
             return kind.from_json(value)
         except InputError as error:
-            raise BundleError(f"field {where!r} is wrong: {error.problem}", "export the bundle again") from error
+            raise BundleError(f"field {where!r} is wrong: {error.problem}") from error
     return decode(kind, value, where)
 
 

@@ -55,7 +55,7 @@ def read_golden(path: Path) -> tuple[GoldenCase, ...]:
         raise BundleError(f"golden file {path} cannot be read ({error})", "copy the whole bundle again") from error
     names = arrays.pop("cases", None)
     if names is None or names.ndim != 1 or names.dtype.kind != "U" or not names.size:
-        raise BundleError(f"golden file {path} lists no cases", "export the bundle again")
+        raise BundleError(f"golden file {path} lists no cases")
     feeds: list[dict[str, np.ndarray]] = [{} for _ in names]
     references: list[dict[str, np.ndarray]] = [{} for _ in names]
     for key, array in arrays.items():
@@ -63,9 +63,9 @@ def read_golden(path: Path) -> tuple[GoldenCase, ...]:
         index, _, tensor = rest.partition("/")
         into = {"feed": feeds, "truth": references}.get(group)
         if into is None or not index.isdecimal() or int(index) >= len(names) or not tensor:
-            raise BundleError(f"golden file {path} has an unknown entry {key!r}", "export the bundle again")
+            raise BundleError(f"golden file {path} has an unknown entry {key!r}")
         into[int(index)][tensor] = array
     cases = tuple(GoldenCase(str(n), f, t) for n, f, t in zip(names, feeds, references, strict=True))
     if bare := [case.name for case in cases if not case.feeds or not case.reference]:
-        raise BundleError(f"case {bare[0]!r} of golden file {path} lacks inputs or outputs", "export the bundle again")
+        raise BundleError(f"case {bare[0]!r} of golden file {path} lacks inputs or outputs")
     return cases

@@ -110,7 +110,7 @@ class Manifest:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise BundleError(f"the manifest is not valid JSON ({error})", "export the bundle again") from error
+            raise BundleError(f"the manifest is not valid JSON ({error})") from error
         return cls.from_json(value)
 
 

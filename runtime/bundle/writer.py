@@ -46,7 +46,7 @@ class BundleFolder:
     def _records(self, roles: Mapping[str, str]) -> dict[str, FileRecord]:
         names = [name for name in files_below(self.path) if name != MANIFEST]
         if absent := [name for name in roles if name not in names]:
-            raise BundleError(f"file {absent[0]!r} was added to {self._name} and not written")
+            raise BundleError(f"file {absent[0]!r} was added to {self._name} and not written", "")
         records = {}
         for name in names:
             file = self.path / name

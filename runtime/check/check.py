@@ -59,9 +59,7 @@ def _check_models(bundle: StoredBundle, cases: Sequence[GoldenCase], note: Calla
     for case in cases:
         _check_case(bundle, case)
     if not bundle.manifest.parity:
-        raise BundleError(
-            f"{bundle.path} has no parity records, so there is nothing to verify", "export the bundle again"
-        )
+        raise BundleError(f"{bundle.path} has no parity records, so there is nothing to verify")
     stages: dict[tuple[str, str], list[ParityRecord]] = {}
     for record in (*bundle.manifest.parity, *_unverified_engines(bundle)):
         stages.setdefault((record.stage, record.file), []).append(record)
@@ -73,13 +71,12 @@ def _check_case(bundle: StoredBundle, case: GoldenCase) -> None:
     try:
         check_feeds(bundle.manifest.inputs, case.feeds)
     except AttnexportError as error:
-        raise BundleError(f"golden case {case.name!r} of {bundle.path}: {error.problem}", "export again") from error
+        raise BundleError(f"golden case {case.name!r} of {bundle.path}: {error.problem}") from error
     names = [s.name for s in bundle.manifest.outputs]
     if sorted(case.reference) != sorted(names):
         raise BundleError(
             f"golden case {case.name!r} of {bundle.path} has outputs {', '.join(case.reference)} and the manifest "
-            f"{', '.join(names)}",
-            "export again",
+            f"{', '.join(names)}"
         )
 
 
@@ -93,7 +90,7 @@ def _unverified_engines(bundle: StoredBundle) -> list[ParityRecord]:
         precision = _PRECISIONS.get(engine.precision, engine.precision)
         like = {r.output: r for r in reversed(bundle.manifest.parity) if r.precision == precision}
         if not like:
-            raise BundleError(f"engine {engine.file!r} has no {precision} parity records", "export the bundle again")
+            raise BundleError(f"engine {engine.file!r} has no {precision} parity records")
         records += [replace(r, stage=f"engine-{engine.precision}", file=engine.file) for r in like.values()]
     return records
 
@@ -125,7 +122,7 @@ def _check_stage(
     rows = []
     for record in records:
         if record.output not in meters:
-            raise BundleError(f"parity record of {file!r} names an unknown output {record.output!r}", "export again")
+            raise BundleError(f"parity record of {file!r} names an unknown output {record.output!r}")
         exact = dtypes[record.output].kind != "f"
         precision = dtypes[record.output].name if exact else record.precision
         rows.append(_judge(record, meters[record.output].figures(), precision, how))

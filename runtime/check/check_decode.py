@@ -39,7 +39,7 @@ def check_decodes(bundle: StoredBundle, note: Callable[[str], None]) -> list[Che
         _check_case(bundle, facts, case)
     records = [record for record in facts.parity if record.width == 1]
     if not records:
-        raise BundleError(f"{bundle.path} has no decode to verify", "export the bundle again")
+        raise BundleError(f"{bundle.path} has no decode to verify")
     return [_check(parts, facts, record, cases, note) for record in (*records, *_unverified(parts, records))]
 
 
@@ -48,9 +48,9 @@ def _check_case(bundle: StoredBundle, facts: DecodeRecord, case: GoldenCase) -> 
     source = next(iter(case.feeds.values()))
     tokens, margins = case.reference.get(TOKENS), case.reference.get(MARGINS)
     if tokens is None or margins is None or set(case.reference) != {TOKENS, MARGINS}:
-        raise BundleError(f"{where} holds {', '.join(case.reference)} and no decode", "export the bundle again")
+        raise BundleError(f"{where} holds {', '.join(case.reference)} and no decode")
     if not tokens.shape == margins.shape == (len(source), facts.limit) or tokens.dtype != np.int64:
-        raise BundleError(f"{where} has tokens {tokens.shape} and margins {margins.shape}", "export the bundle again")
+        raise BundleError(f"{where} has tokens {tokens.shape} and margins {margins.shape}")
 
 
 def _unverified(parts: Mapping[str, StoredBundle], records: Sequence[DecodeAgreement]) -> list[DecodeAgreement]:
@@ -111,7 +111,7 @@ def open_form(
     how = ""
     for name, part in parts.items():
         if name not in record.files:
-            raise BundleError(f"the decode of {record.stage} names no file of part {name!r}", "export the bundle again")
+            raise BundleError(f"the decode of {record.stage} names no file of part {name!r}")
         file = record.files[name].partition("/")[2]
         session, how = open_stage(part, record.stage, file, note)
         stack.callback(session.close)

@@ -90,7 +90,7 @@ def batches(parts: Mapping[str, StoredBundle]) -> tuple[TensorSpec, Axis]:
     """The encoder's input, and the batch of the step. Raise BundleError if a part has no input."""
     inputs = [part.manifest.inputs for part in parts.values()]
     if not all(specs and specs[0].axes for specs in inputs):
-        raise BundleError("a part takes no input with a batch", "export the bundle again")
+        raise BundleError("a part takes no input with a batch")
     encoder, step = inputs
     return encoder[0], step[0].axes[0]
 

@@ -50,10 +50,7 @@ def check_engine(bundle: StoredBundle, record: EngineRecord) -> None:
         return
     model = bundle.manifest.files.get(record.model)
     if model is None:
-        raise BundleError(
-            f"engine {record.file!r} was built from {record.model!r}, which {bundle.path} does not have",
-            "export the bundle again",
-        )
+        raise BundleError(f"engine {record.file!r} was built from {record.model!r}, which {bundle.path} does not have")
     for who, sha256 in (("", record.model_sha256), ("the plan of ", built_from(bundle.file(record.file)))):
         if sha256 is not None and sha256 != model.sha256:
             raise BundleError(

@@ -124,7 +124,7 @@ class DeployedModel:
         """
         records = [r for r in self.bundle.manifest.parity if r.output == output]
         if not records:
-            raise BundleError(f"{self.written.bundle} has no gate for output {output!r}", "export the bundle again")
+            raise BundleError(f"{self.written.bundle} has no gate for output {output!r}")
         records = [r for r in records if r.file == file] or records
         spec = next(s for s in self.bundle.manifest.outputs if s.name == output)
         gates = [(self._gate(r, spec, meter), r.stage) for r in records]

@@ -49,7 +49,7 @@ def draw_attention(
         raise InputError(f"{bundle} takes {names}, and an image is one input", "give a bundle of an image model")
     models = opened.with_role("model-fp32")
     if not models:
-        raise BundleError(f"{bundle} has no FP32 model", "export it again")
+        raise BundleError(f"{bundle} has no FP32 model")
     path = Path(f"{Path(image).stem}.attention.png" if out is None else out)
     if path.suffix != ".png":
         raise InputError(f"--out {path} does not end in .png", "a picture is written as PNG")

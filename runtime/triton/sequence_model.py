@@ -112,14 +112,10 @@ def decode_inputs(parts: Mapping[str, StoredBundle]) -> tuple[TensorSpec, ...]:
     inputs = [spec for spec in parts[STEP].manifest.inputs if spec.name != TOKEN]
     for spec in inputs:
         if spec.name not in memory or memory[spec.name].dtype != spec.dtype:
-            raise BundleError(
-                f"the step takes {spec.describe()}, which the encoder does not return", "export the bundle again"
-            )
+            raise BundleError(f"the step takes {spec.describe()}, which the encoder does not return")
     batch = parts[STEP].manifest.inputs[0].axes[0]
     if not all(spec.axes and spec.axes[0] == batch for spec in inputs):
-        raise BundleError(
-            f"axis 0 of an input of the step is not the batch {batch.to_json()}", "export the bundle again"
-        )
+        raise BundleError(f"axis 0 of an input of the step is not the batch {batch.to_json()}")
     carried = {spec.name.removeprefix(NEXT) for spec in parts[STEP].manifest.outputs if spec.name.startswith(NEXT)}
     return tuple(sorted(inputs, key=lambda spec: spec.name in carried))
 
