@@ -70,18 +70,20 @@ class CudaDriver:
             raise MissingBackendError(f"there is no CUDA driver ({error})", remedy) from error
         if code := self._library.cuInit(0):
             raise MissingBackendError(f"the CUDA driver does not start: {self.explain(code)}", remedy)
-        count = _INT()
-        self.call("cuDeviceGetCount", ctypes.byref(count))
-        if not count.value:
+        if not self.ask("cuDeviceGetCount"):
             raise MissingBackendError("the CUDA driver finds no GPU", remedy)
-        device = _INT()
-        self.call("cuDeviceGet", ctypes.byref(device), 0)
-        self.device = device.value
+        self.device = self.ask("cuDeviceGet", 0)
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call a driver function. Raise StageError with the driver's message if it fails."""
         if code := getattr(self._library, name)(*arguments):
             raise StageError("cuda", f"{name} failed: {self.explain(code)}")
+
+    def ask(self, name: str, *arguments: Any, kind: type[Any] = _INT) -> int:
+        """The number that a driver function returns through its first argument, of a ctypes ``kind``; None becomes 0."""
+        value = kind()
+        self.call(name, ctypes.byref(value), *arguments)
+        return value.value or 0
 
     def explain(self, code: int) -> str:
         """The driver's message for a result code."""
@@ -92,9 +94,8 @@ class CudaDriver:
 
     def version(self) -> str:
         """The CUDA version that the driver supports, such as ``12.8``."""
-        value = _INT()
-        self.call("cuDriverGetVersion", ctypes.byref(value))
-        return f"{value.value // 1000}.{value.value % 1000 // 10}"
+        value = self.ask("cuDriverGetVersion")
+        return f"{value // 1000}.{value % 1000 // 10}"
 
     def name(self) -> str:
         """The first GPU's name."""
@@ -104,12 +105,7 @@ class CudaDriver:
 
     def compute_capability(self) -> str:
         """The first GPU's compute capability, such as ``8.9``."""
-        parts = []
-        for attribute in (_MAJOR, _MINOR):
-            value = _INT()
-            self.call("cuDeviceGetAttribute", ctypes.byref(value), attribute, self.device)
-            parts.append(str(value.value))
-        return ".".join(parts)
+        return ".".join(str(self.ask("cuDeviceGetAttribute", part, self.device)) for part in (_MAJOR, _MINOR))
 
 
 class CudaContext:
@@ -140,10 +136,9 @@ class CudaContext:
 
     def allocate(self, size: int) -> int:
         """Allocate ``size`` bytes of device memory, at least one, and return the address."""
-        address = _ADDRESS()
-        self._driver.call("cuMemAlloc_v2", ctypes.byref(address), max(size, 1))
-        self._buffers[address.value] = size
-        return address.value
+        address = self._driver.ask("cuMemAlloc_v2", max(size, 1), kind=_ADDRESS)
+        self._buffers[address] = size
+        return address
 
     def free(self, address: int) -> None:
         """Free a buffer."""
@@ -152,10 +147,9 @@ class CudaContext:
 
     def pin(self, size: int) -> np.ndarray:
         """``size`` bytes of page-locked host memory, (size,) uint8, until it is unpinned or the context closed."""
-        address = _HANDLE()
-        self._driver.call("cuMemHostAlloc", ctypes.byref(address), max(size, 1), _PORTABLE)
-        self._pinned.add(address.value or 0)
-        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address.value or 0))
+        address = self._driver.ask("cuMemHostAlloc", max(size, 1), _PORTABLE, kind=_HANDLE)
+        self._pinned.add(address)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
 
     def unpin(self, memory: np.ndarray) -> None:
         """Free page-locked memory; arrays over it must not be used afterwards."""
@@ -240,16 +234,15 @@ class DeviceMemory:
 
     def __init__(self, driver: CudaDriver, size: int) -> None:
         self._driver = driver
-        self._context, address = _HANDLE(), _ADDRESS()
+        self._context = _HANDLE()
         driver.call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), driver.device)
         try:
             driver.call("cuCtxSetCurrent", self._context)
-            driver.call("cuMemAlloc_v2", ctypes.byref(address), max(size, 1))
+            self.address = driver.ask("cuMemAlloc_v2", max(size, 1), kind=_ADDRESS)
         except StageError:
             driver.call("cuDevicePrimaryCtxRelease_v2", driver.device)
             raise
-        self.address = address.value
-        weakref.finalize(self, _release, driver, self._context, address.value)
+        weakref.finalize(self, _release, driver, self._context, self.address)
 
     def download(self, array: np.ndarray) -> None:
         """Fill a C-contiguous array, not larger than the memory, from the device."""

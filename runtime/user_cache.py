@@ -30,15 +30,13 @@ def write_cache(path: Path, content: Mapping[str, Any]) -> None:
     write_cached_bytes(path, json.dumps(content, indent=0, sort_keys=True).encode())
 
 
-def write_cached_bytes(path: Path, content: bytes) -> bool:
-    """Write the file, whole or not at all, and return whether it was written. Errors are ignored: it is only a cache."""
+def write_cached_bytes(path: Path, content: bytes) -> None:
+    """Write the file, whole or not at all. Errors are ignored: it is only a cache."""
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_bytes(content)
         beside.replace(path)
-        return True
     except OSError:
         with contextlib.suppress(OSError):  # the folder itself may be missing
             beside.unlink()
-        return False

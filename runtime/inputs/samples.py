@@ -19,15 +19,6 @@ class UnreadableError(ValueError):
     """The file is damaged, of another kind, or has Python objects; the message is one line."""
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """The array of a ``.npy`` file. Raises UnreadableError."""
-    try:
-        with path.open("rb") as stream:
-            return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
-    except Exception as error:
-        raise _unreadable(error) from error
-
-
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """All arrays of a ``.npz`` file by name. Raises UnreadableError."""
     try:
@@ -135,9 +126,11 @@ def _only(specs: Sequence[TensorSpec], path: Path) -> TensorSpec:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        return read_npy(path)
-    except UnreadableError as error:
-        raise InputError(f"{path} cannot be read as .npy ({error})", "write it with numpy.save, no objects") from error
+        with path.open("rb") as stream:
+            return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+    except Exception as error:
+        problem = f"{path} cannot be read as .npy ({_unreadable(error)})"
+        raise InputError(problem, "write it with numpy.save, no objects") from error
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

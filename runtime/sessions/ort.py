@@ -12,14 +12,11 @@ import numpy as np
 
 from ...errors import AttnexportError, InputError, MissingBackendError, StageError
 from ..closing import Closing
+from ..spec import DTYPES
 from .providers import CPU, CUDA, RECORD, RTX, TENSORRT, Placement, Provider, rtx_devices
 
 # ONNX Runtime's names of element types; bfloat16 and others have no NumPy dtype and keep ORT's name.
-_DTYPES = {
-    "tensor(float16)": "float16", "tensor(float)": "float32", "tensor(double)": "float64", "tensor(int8)": "int8",
-    "tensor(int16)": "int16", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(uint8)": "uint8",
-    "tensor(bool)": "bool",
-}  # fmt: skip
+_DTYPES = {f"tensor({dtype})": dtype for dtype in DTYPES} | {"tensor(float)": "float32", "tensor(double)": "float64"}
 
 _DEFAULTS = {CUDA: {"use_tf32": "0"}}
 

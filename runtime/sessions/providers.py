@@ -58,6 +58,7 @@ def chain(
     if backend not in CHAINS:
         raise InputError(f"backend {backend!r} is not an ONNX Runtime backend", f"use one of {', '.join(CHAINS)}")
     graph = "1" if cuda_graph else "0"
+    caches = {"trt_engine_cache": cache, "trt_timing_cache": cache} if cache is not None else {}
     options = {
         CPU: {},
         CUDA: {"use_tf32": "0", "enable_cuda_graph": graph if backend == "ort-cuda" else "0"},
@@ -65,16 +66,8 @@ def chain(
             "trt_fp16_enable": "1" if half else "0",
             "trt_cuda_graph_enable": graph,
             **_profiles("trt", inputs),
-            **(
-                {
-                    "trt_engine_cache_enable": "1",
-                    "trt_engine_cache_path": str(cache),
-                    "trt_timing_cache_enable": "1",
-                    "trt_timing_cache_path": str(cache),
-                }
-                if cache is not None
-                else {}
-            ),
+            **{f"{name}_enable": "1" for name in caches},
+            **{f"{name}_path": str(folder) for name, folder in caches.items()},
         },
         RTX: {
             "enable_cuda_graph": graph,

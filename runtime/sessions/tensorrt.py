@@ -64,8 +64,7 @@ class TensorRTSession(Closing):
             self._settings = self._configured(module, cuda_graph)
             if self._settings is not None and cache is not None:
                 version = f"{module.__version__} {self._driver.version()}"
-                self._cache = RuntimeCache(cache_path(cache, plan, version, f"{name} {capability}"))
-                self._cache.attach(self._settings)
+                self._cache = RuntimeCache(cache_path(cache, plan, version, f"{name} {capability}"), self._settings)
             self._bindings = _bindings(module, self._engine)
             self._profiles = _profiles(self._engine, self._bindings)
             self._lane()  # fail now if the GPU's memory is too small
@@ -123,11 +122,8 @@ class TensorRTSession(Closing):
         with self._lock:
             self._forget_dead_threads()
             self._context.make_current()
-            execution = (
-                self._engine.create_execution_context()
-                if self._settings is None
-                else self._engine.create_execution_context(self._settings)
-            )
+            settings = () if self._settings is None else (self._settings,)
+            execution = self._engine.create_execution_context(*settings)
             if execution is None:
                 raise StageError(
                     "tensorrt", f"{self._name} has no execution context: {self._log.first()}", "free GPU memory"
@@ -146,14 +142,8 @@ class TensorRTSession(Closing):
 
 def _bindings(module: Any, engine: Any) -> list[Binding]:
     names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
-    return [
-        Binding(
-            name,
-            np.dtype(module.nptype(engine.get_tensor_dtype(name))),
-            engine.get_tensor_mode(name) == module.TensorIOMode.INPUT,
-        )
-        for name in names
-    ]
+    inputs = {name for name in names if engine.get_tensor_mode(name) == module.TensorIOMode.INPUT}
+    return [Binding(n, np.dtype(module.nptype(engine.get_tensor_dtype(n))), n in inputs) for n in names]
 
 
 def _profiles(engine: Any, bindings: list[Binding]) -> list[Profile]:
@@ -191,29 +181,18 @@ class RuntimeCache:
     fit does no harm.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._cache: Any = None
-        self._known = b""
-
-    def attach(self, configuration: Any) -> bool:
-        """Read the file and use it; return whether it fits. A file that cannot be read counts as empty."""
-        self._cache = configuration.create_runtime_cache()
+    def __init__(self, path: Path, configuration: Any) -> None:
+        """Read the file and add it to a runtime configuration. A file that cannot be read counts as empty."""
+        self._path, self._cache, self._known = path, configuration.create_runtime_cache(), b""
         with contextlib.suppress(OSError):
-            self._known = self.path.read_bytes()
-        fits = bool(self._known) and bool(self._cache.deserialize(self._known))
+            self._known = path.read_bytes()
+        if self._known:
+            self._cache.deserialize(self._known)
         configuration.set_runtime_cache(self._cache)
-        return fits
 
-    def save(self) -> bool:
-        """Write the file, whole or not at all, if there is something new; return whether it was written. Nothing is raised."""
-        if self._cache is None:
-            return False
+    def save(self) -> None:
+        """Write the file, whole or not at all, if there are new kernels. Nothing is raised."""
         content = self._cache.serialize()
         data = bytes(content) if content is not None else b""
-        if not data or data == self._known:
-            return False
-        if not write_cached_bytes(self.path, data):
-            return False
-        self._known = data
-        return True
+        if data and data != self._known:
+            write_cached_bytes(self._path, data)

@@ -11,13 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import InputError, MissingBackendError, first_line
-from ..spec import Axis, TensorSpec
+from ..spec import DTYPES, Axis, TensorSpec
 from .options import RepositoryOptions
 
-TYPES = {
-    "float16": "TYPE_FP16", "float32": "TYPE_FP32", "float64": "TYPE_FP64", "int8": "TYPE_INT8", "int16": "TYPE_INT16",
-    "int32": "TYPE_INT32", "int64": "TYPE_INT64", "uint8": "TYPE_UINT8", "bool": "TYPE_BOOL",
-}  # fmt: skip
+TYPES = {dtype: f"TYPE_{dtype.upper().replace('FLOAT', 'FP')}" for dtype in DTYPES}
 
 
 @dataclass(frozen=True)

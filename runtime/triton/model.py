@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +68,16 @@ class ServedModel:
             self._served.close()
 
 
+@dataclass(frozen=True)
 class Served:
-    """A function to run, with its inputs, and remarks for the log."""
+    """A function to run, with its inputs, the batch of a run, and remarks for the log."""
 
-    def __init__(
-        self,
-        run: Callable[[dict[str, Any]], Arrays],
-        inputs: Sequence[TensorSpec],
-        batch: Axis | None,
-        close: Callable[[], None],
-        how: str,
-        notes: Sequence[str] = (),
-    ) -> None:
-        self.run, self.inputs, self.batch, self.close = run, tuple(inputs), batch, close
-        self.how, self.notes = how, tuple(notes)
+    run: Callable[[dict[str, Any]], Arrays]
+    inputs: tuple[TensorSpec, ...]
+    batch: Axis | None
+    close: Callable[[], None]
+    how: str
+    notes: tuple[str, ...] = ()
 
 
 class BundleModel(ServedModel):

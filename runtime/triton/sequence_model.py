@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,17 +32,15 @@ class EncoderModel(BundleModel):
     def open(self, bundle: StoredBundle, parameters: Mapping[str, str], threads: int | None) -> Served:
         """Open the bundle."""
         served = super().open(bundle, parameters, threads)
-        run = served.run
 
         def checked(feeds: dict[str, np.ndarray]) -> Arrays:
             for spec in served.inputs:
                 tokens = feeds[spec.name]
                 if tokens.dtype.kind in "iu" and spec.high is not None and tokens.size:
                     check_tokens(spec, tokens)
-            return run(feeds)
+            return served.run(feeds)
 
-        served.run = checked
-        return served
+        return replace(served, run=checked)
 
 
 class DecodeModel(ServedModel):
