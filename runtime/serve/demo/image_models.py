@@ -57,18 +57,10 @@ class ImageModel:
         }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class HiddenModel:
-    """A served model that the page cannot show, and the reason."""
-
-    name: str
-    reason: str
-
-
-def image_models(written: Sequence[WrittenModel]) -> tuple[list[ImageModel], list[HiddenModel]]:
-    """Split the served models into shown and hidden ones. Raise BundleError for a damaged bundle."""
+def image_models(written: Sequence[WrittenModel]) -> tuple[list[ImageModel], dict[str, str]]:
+    """The served models that the page shows, and the reasons why it hides the others, by name. Raise BundleError for a damaged bundle."""
     shown: list[ImageModel] = []
-    left: list[HiddenModel] = []
+    hidden: dict[str, str] = {}
     for model in written:
         if model.role not in ("model", "ensemble"):
             continue  # a part of another one, which clients do not call
@@ -76,8 +68,8 @@ def image_models(written: Sequence[WrittenModel]) -> tuple[list[ImageModel], lis
         try:
             shown.append(_shown(model, bundle))
         except InputError as error:
-            left.append(HiddenModel(model.name, error.problem))
-    return shown, left
+            hidden[model.name] = error.problem
+    return shown, hidden
 
 
 def _shown(model: WrittenModel, bundle: StoredBundle) -> ImageModel:

@@ -7,16 +7,19 @@ It serves only its own page: no other file, no address but Triton's, no request 
 from __future__ import annotations
 
 import ipaddress
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from socket import AF_INET6
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from ....errors import AttnexportError, InputError
+from ....errors import AttnexportError, InputError, MissingBackendError, first_line
 from ...closing import Closing
 from ...inputs.picture import Picture, numbers, pillow, read_picture
 from ...triton.options import WrittenModel
@@ -24,8 +27,100 @@ from ..client import Wire
 from ..log import Log
 from ..options import Endpoints, refused
 from .findings import findings, image
-from .http import Answer, HttpError, PageServer, Query, Routes, to_json
-from .image_models import HiddenModel, ImageModel, image_models
+from .image_models import ImageModel, image_models
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+LARGEST = 16 << 20
+"""The largest body of a request, in bytes."""
+
+Answer = tuple[bytes, str]
+"""The body of an answer and its content type."""
+Query = dict[str, str]
+
+
+class HttpError(Exception):
+    """A request that is answered with an error status and one line."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class PageServer(ThreadingHTTPServer):
+    """A server with a thread for each request. Raise OSError if the port cannot be opened."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, demo: Demo) -> None:
+        if ":" in host:
+            self.address_family = AF_INET6
+        self.demo = demo
+        super().__init__((host, port), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: PageServer
+    server_version, sys_version = "attnexport", ""
+    timeout = 30.0
+
+    def do_GET(self) -> None:
+        self._answer(self.server.demo.get)
+
+    def do_POST(self) -> None:
+        self._answer(lambda path, query: self.server.demo.post(path, query, self._body))
+
+    def _body(self) -> bytes:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            raise HttpError(HTTPStatus.LENGTH_REQUIRED, "the request has no Content-Length")
+        if int(length) > LARGEST:
+            raise HttpError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the file has {int(length)} bytes, more than {LARGEST}"
+            )
+        return self.rfile.read(int(length))
+
+    def _answer(self, route: Callable[[str, Query], Answer]) -> None:
+        address = urlsplit(self.path)
+        query = {name: values[-1] for name, values in parse_qs(address.query).items()}
+        status = HTTPStatus.OK
+        try:
+            if not self.server.demo.allows(self.headers.get("Host", ""), self.headers.get("Origin")):
+                raise HttpError(HTTPStatus.FORBIDDEN, "this page answers only its own site")
+            body, kind = route(address.path, query)
+        except Exception as error:
+            status, message = _error(error)
+            body, kind = to_json({"error": message})
+        self.send_response(status)
+        for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        self.server.demo.log("debug", "demo", format % arguments)
+
+
+def _error(error: Exception) -> tuple[HTTPStatus, str]:
+    """The status and the message that an exception is answered with."""
+    if isinstance(error, HttpError):
+        return error.status, str(error)
+    if isinstance(error, MissingBackendError):
+        return HTTPStatus.NOT_IMPLEMENTED, str(error)
+    if isinstance(error, AttnexportError):
+        return HTTPStatus.BAD_REQUEST if isinstance(error, InputError) else HTTPStatus.BAD_GATEWAY, str(error)
+    return HTTPStatus.INTERNAL_SERVER_ERROR, f"a bug in attnexport, {type(error).__name__}: {first_line(error)}"
+
+
+def to_json(value: dict[str, Any]) -> Answer:
+    """An answer of JSON. Raise ValueError for NaN and infinities."""
+    return json.dumps(value, allow_nan=False).encode(), "application/json"
+
 
 PAGES = {
     "/": ("page.html", "text/html; charset=utf-8"),
@@ -48,14 +143,13 @@ class Demo(Closing):
 
     def __init__(self, host: str, port: int, log: Log) -> None:
         pillow()
-        self._log = log
+        self.log = log
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._endpoints: Endpoints | None = None
         self._models: dict[str, ImageModel] = {}
-        self._hidden: list[HiddenModel] = []
-        routes = Routes(self._get, self._post, self.allows, lambda line: log("debug", "demo", line))
+        self._hidden: dict[str, str] = {}
         try:
-            self._server = PageServer(host, port, routes)
+            self._server = PageServer(host, port, self)
         except OSError as error:
             raise refused(error, f"--demo-port {port}", host) from error
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="demo")
@@ -73,18 +167,18 @@ class Demo(Closing):
         try:
             shown, self._hidden = image_models(written)
         except AttnexportError as error:
-            self._log("error", "demo", f"the page keeps its models: {error}")
+            self.log("error", "demo", f"the page keeps its models: {error}")
             return
         self._models = {model.name: model for model in shown}
         first, self._endpoints = self._endpoints is None, endpoints
         if first:
             self._thread.start()
         names = ", ".join(self._models) or "no model that takes an image"
-        self._log("info", "demo", f"{self.url} shows {names}", url=self.url, models=list(self._models))
+        self.log("info", "demo", f"{self.url} shows {names}", url=self.url, models=list(self._models))
 
     def models(self) -> dict[str, Any]:
         """The models on the page, and the others with the reasons."""
-        hidden = [{"name": model.name, "reason": model.reason} for model in self._hidden]
+        hidden = [{"name": name, "reason": reason} for name, reason in self._hidden.items()]
         return {"models": [model.to_json() for model in self._models.values()], "left": hidden}
 
     def look(self, name: str, body: bytes, query: Query) -> dict[str, Any]:
@@ -131,7 +225,8 @@ class Demo(Closing):
             self._thread.join()
         self._server.server_close()
 
-    def _get(self, path: str, query: Query) -> Answer:
+    def get(self, path: str, query: Query) -> Answer:
+        """Answer a GET request. Raise HttpError or AttnexportError."""
         if path in PAGES:
             file, kind = PAGES[path]
             return Path(__file__).with_name(file).read_bytes(), kind
@@ -143,7 +238,8 @@ class Demo(Closing):
             return to_json({"image": image(example.shown)})
         raise HttpError(HTTPStatus.NOT_FOUND, f"{path} does not exist")
 
-    def _post(self, path: str, query: Query, read_body: Callable[[], bytes]) -> Answer:
+    def post(self, path: str, query: Query, read_body: Callable[[], bytes]) -> Answer:
+        """Answer a POST request, whose body is read only if the path is known. Raise HttpError or AttnexportError."""
         if path != "/look":
             raise HttpError(HTTPStatus.NOT_FOUND, f"{path} does not exist")
         return to_json(self.look(query.get("model", ""), read_body(), query))

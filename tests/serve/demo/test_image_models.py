@@ -13,7 +13,7 @@ import pytest
 from attnexport.errors import BundleError, InputError
 from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.sections import FileRecord
-from attnexport.runtime.serve.demo.image_models import HiddenModel, ImageModel, image_models
+from attnexport.runtime.serve.demo.image_models import ImageModel, image_models
 from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton.options import WrittenModel
 
@@ -33,7 +33,7 @@ def test_models_of_one_image_are_shown_and_the_others_left_with_a_reason(bundles
     assert [(model.name, model.version, model.task) for model in shown] == [
         ("signs", 3, "classification"), ("cut", 3, "segmentation"),
     ]  # fmt: skip
-    assert left == [HiddenModel("tokens", "the model takes ids int64 [batch=1:2:4, 4], which is not an image")]
+    assert left == {"tokens": "the model takes ids int64 [batch=1:2:4, 4], which is not an image"}
 
 
 def test_an_encoder_decoder_network_and_one_of_several_inputs_are_left(bundles: list[Path], tmp_path: Path) -> None:
@@ -46,10 +46,10 @@ def test_an_encoder_decoder_network_and_one_of_several_inputs_are_left(bundles: 
         shutil.copytree(bundles[1], tmp_path / f"{name}.attn")
         changed = replace(StoredBundle.open(bundles[1]).manifest, **change)
         (tmp_path / f"{name}.attn" / "manifest.json").write_text(changed.dumps())
-    assert image_models([written(tmp_path / "sequence.attn", "ensemble"), written(tmp_path / "pair.attn")]) == ([], [
-        HiddenModel("sequence", "it is an encoder-decoder network, which takes no image"),
-        HiddenModel("pair", "the model takes a float32 [2], b int64 [], and an image is one input"),
-    ])  # fmt: skip
+    assert image_models([written(tmp_path / "sequence.attn", "ensemble"), written(tmp_path / "pair.attn")]) == ([], {
+        "sequence": "it is an encoder-decoder network, which takes no image",
+        "pair": "the model takes a float32 [2], b int64 [], and an image is one input",
+    })  # fmt: skip
 
 
 def test_a_part_that_clients_do_not_call_is_neither(bundles: list[Path]) -> None:

@@ -17,8 +17,7 @@ import typer
 from attnexport.cli.run import app
 from attnexport.errors import InputError
 from attnexport.runtime.inputs.picture import read_picture
-from attnexport.runtime.serve.demo.http import LARGEST
-from attnexport.runtime.serve.demo.server import AT_ONCE, Demo
+from attnexport.runtime.serve.demo.server import AT_ONCE, LARGEST, Demo
 from attnexport.runtime.serve.options import Endpoints
 from attnexport.runtime.spec import Axis, TensorSpec
 from attnexport.runtime.triton.options import WrittenModel
