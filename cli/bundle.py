@@ -56,11 +56,11 @@ def inspect(
 ) -> None:
     """Print the contents of a bundle: rewrites with reasons, operators, precisions, engine layers, parity."""
     if attention is not None:
-        from ..runtime.inputs.picture import numbers
+        from ..runtime.inputs.picture import Scale, numbers
         from ..runtime.show.attention_picture import draw_attention
         from ..runtime.show.terminal import show_written
 
-        picture = draw_attention(bundle, attention, out, mean=numbers(mean, "--mean"), std=numbers(std, "--std"))
+        picture = draw_attention(bundle, attention, out, Scale(numbers(mean, "--mean"), numbers(std, "--std")))
         show_written(picture, "picture", as_json=json_output)
         return
     if out is not None or (mean, std) != ("0", "1"):

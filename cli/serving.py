@@ -64,12 +64,12 @@ def triton(
     **options: Any,
 ) -> None:
     """Write bundles as models of a Triton repository: configuration, batching, warm-up, versions."""
+    from ..runtime.show.result_text import show_repository
     from ..runtime.triton.options import RepositoryOptions
     from ..runtime.triton.repository import write_repository
-    from ..runtime.triton.table import show_models
 
     written = write_repository(bundles, out, RepositoryOptions(**options))
-    show_models(written, out, as_json=json_output)
+    show_repository([model.to_json() for model in written], out, as_json=json_output)
 
 
 @takes((*_MODELS, *_SERVER))

@@ -10,6 +10,7 @@ from ...errors import BundleError, InputError, MissingBackendError
 from ..bundle.bundle import StoredBundle
 from ..bundle.sections import DecodeRecord
 from ..closing import Closing
+from ..cuda import cuda_device
 from ..open.select import EMULATED, open_stage
 from ..sessions import Session
 from ..spec import Axis, TensorSpec
@@ -107,13 +108,6 @@ def _file(part: StoredBundle, precision: str, backend: str) -> str:
         raise InputError("FP32 models are not emulated", "use --backend onnxruntime")
     if not files:
         raise InputError(f"{part.path} has no {what}", remedy)
-    if backend == "tensorrt":
-        _check_gpu()
-    return files[0]
-
-
-def _check_gpu() -> None:
-    from ..cuda import cuda_device
-
-    if cuda_device() is None:
+    if backend == "tensorrt" and cuda_device() is None:
         raise MissingBackendError("TensorRT needs an NVIDIA GPU and there is none", "use --backend onnxruntime")
+    return files[0]

@@ -46,22 +46,13 @@ class Picture:
     feed: np.ndarray
 
 
-def read_picture(
-    source: str | Path | BinaryIO,
-    spec: TensorSpec,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    *,
-    most: int | None = None,
-) -> Picture:
+def read_picture(source: str | Path | BinaryIO, spec: TensorSpec, scale: Scale, *, most: int | None = None) -> Picture:
     """Read an image for the input ``spec`` (N, 1 or 3, H, W) of floats, resized to its optimum without keeping proportions.
 
-    ``source`` is a file or an open stream. Values in [0, 1] are scaled to ``(value - mean) / std``,
-    one number or one per channel. The image is repeated to the smallest batch. ``most`` limits the
-    pixels. Raise InputError if the input does not take images or the file is not an image,
-    MissingBackendError without Pillow.
+    ``source`` is a file or an open stream. The image is repeated to the smallest batch. ``most``
+    limits the pixels. Raise InputError if the input does not take images, ``scale`` does not fit it,
+    or the file is not an image; MissingBackendError without Pillow.
     """
-    scale = Scale(mean, std)
     channels, height, width = image_size(spec)
     scale.check(channels)
     values = read_pixels(source, channels, height, width, most=most)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import BundleError, InputError, MissingBackendError
 from ..bundle.bundle import StoredBundle
-from ..inputs.picture import read_picture
+from ..inputs.picture import Scale, read_picture
 from ..sessions.ort import OrtSession
 from .map_panels import Panel, panels
 
@@ -25,20 +25,12 @@ _COLOURS = "inferno"
 _LINE = "#2ee6d6"
 
 
-def draw_attention(
-    bundle: str | Path,
-    image: str | Path,
-    out: str | Path | None = None,
-    *,
-    mean: Sequence[float] = (0.0,),
-    std: Sequence[float] = (1.0,),
-) -> Path:
+def draw_attention(bundle: str | Path, image: str | Path, out: str | Path | None, scale: Scale) -> Path:
     """Run the bundle's FP32 model on ONNX Runtime's CPU over ``image`` and draw its maps to ``out``, a PNG.
 
-    ``out`` is ``NAME.attention.png`` if it is None. Pixels in [0, 1] become ``(pixel - mean) /
-    std``, one number or one per channel. Return the path. Raise InputError for a bundle without
-    maps or without an image input, for a file that is not an image, and for an ``out`` that cannot
-    be written; MissingBackendError without matplotlib or Pillow.
+    ``out`` is ``NAME.attention.png`` if it is None. Return the path. Raise InputError for a bundle
+    without maps or without an image input, for a file that is not an image, and for an ``out`` that
+    cannot be written; MissingBackendError without matplotlib or Pillow.
     """
     opened = StoredBundle.open(bundle)
     manifest = opened.manifest
@@ -54,7 +46,7 @@ def draw_attention(
     if path.suffix != ".png":
         raise InputError(f"--out {path} does not end in .png", "a picture is written as PNG")
     figure_class = _figure_class()
-    picture = read_picture(image, manifest.inputs[0], tuple(mean), tuple(std))
+    picture = read_picture(image, manifest.inputs[0], scale)
     with OrtSession(opened.file(models[0])) as session:
         outputs = session.run({manifest.inputs[0].name: picture.feed})
     figure = _drawn(figure_class, panels(picture.shown, manifest.attention, outputs), manifest.name)

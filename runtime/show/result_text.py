@@ -1,9 +1,10 @@
-"""Print the results of export, rebuild, check and decode; parity in words: the path of an error, metrics, agreements of decodes."""
+"""Print the results of export, rebuild, check, decode and triton; parity in words: the path of an error, metrics, agreements of decodes."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from rich.markup import escape
@@ -16,7 +17,7 @@ from ..bundle.sections import DecodeAgreement, EngineRecord
 from ..check.check_rows import CheckResult
 from ..decode.decoder import Hypothesis
 from ..open.engine_memory import memory_of
-from .terminal import FAIL, PASS, plain_table, print_json, size, stdout_console
+from .terminal import FAIL, PASS, plain_table, print_json, show_parts, size, stdout_console
 
 MOST = 4
 """Outputs with a line at the end of an export; ``attnexport inspect`` prints all."""
@@ -173,3 +174,18 @@ def show_decodes(decodes: Sequence[Sequence[Hypothesis]], how: str, *, as_json: 
     for row in decodes:
         best = row[0]
         sys.stdout.write(" ".join(map(str, best.tokens)) + ("" if best.finished else " ...") + "\n")
+
+
+def show_repository(models: Sequence[Mapping[str, Any]], out: Path, *, as_json: bool) -> None:
+    """Print the models that were written to a Triton repository, as ``WrittenModel.to_json`` returns them, and remarks on each."""
+    if as_json:
+        print_json({"repository": str(out), "models": list(models)})
+        return
+    table = plain_table("model", "version", "backend", "grouped", "runs")
+    for model in models:
+        grouped = f"up to {model['max_batch']}" if model["max_batch"] else "no"
+        table.add_row(*map(escape, (model["name"], str(model["version"]), model["backend"], grouped, model["how"])))
+    notes = [f"[dim]{escape(model['name'])}: {escape(note)}[/]" for model in models for note in model["notes"]]
+    served = ", ".join(model["name"] for model in models if model["role"] in ("model", "ensemble"))
+    where = f"\nwritten: [bold]{escape(str(out))}[/]   serve it: tritonserver --model-repository={escape(str(out))}"
+    show_parts([table, *notes, where, f"clients call {escape(served)}"])

@@ -51,15 +51,12 @@ def choose_backend(bundle: StoredBundle, options: RepositoryOptions) -> Choice:
         return _python(bundle, options)
     if options.backend in _NATIVE_FILES:
         return _native(bundle, options.backend, options)
-    offered = offered_backends(options.backends)
-    engines = _engines(bundle, options)
     backend = ONNXRUNTIME
-    if engines:
+    if engines := _engines(bundle, options):
         enterprise = any(e.flavour == "enterprise" for e in engines)
         backend = TENSORRT if enterprise and _least_batch(bundle, options) == 1 else PYTHON
-    if backend in _NATIVE_FILES and backend in offered and options.session == "auto" and options.threads is None:
-        return _native(bundle, backend, options)
-    return _python(bundle, options)
+    native = options.session == "auto" and options.threads is None and backend in offered_backends(options.backends)
+    return _native(bundle, backend, options) if native and backend != PYTHON else _python(bundle, options)
 
 
 def offered_backends(folder: Path | None) -> tuple[str, ...]:
@@ -105,7 +102,15 @@ def _native(bundle: StoredBundle, backend: str, options: RepositoryOptions) -> C
         file, precision = choose_model(bundle, options.precision, on_gpu=options.device == "gpu")
         model, note = file, ""
         why = f"ONNX Runtime, {precision}"
-    inputs, outputs = _own_border(bundle, model)
+    with OrtSession(bundle.file(model), optimize=False, threads=1) as session:
+        types = {
+            **session.input_dtypes,
+            **session.output_dtypes,
+        }  # they differ from the bundle's with --io-precision same
+    inputs, outputs = (
+        tuple(spec.with_dtype(types[spec.name]) for spec in specs)
+        for specs in (bundle.manifest.inputs, bundle.manifest.outputs)
+    )
     return Choice(backend, why, inputs, outputs, file, _NATIVE_FILES[backend], note)
 
 
@@ -130,14 +135,3 @@ def _enterprise(bundle: StoredBundle, options: RepositoryOptions) -> EngineRecor
 def _least_batch(bundle: StoredBundle, options: RepositoryOptions) -> int:
     batch, _ = find_batch(bundle.manifest.inputs, bundle.manifest.outputs, options.batch_axis)
     return batch.min if batch is not None else 1
-
-
-def _own_border(bundle: StoredBundle, model: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """The bundle's tensors in the types of a model file, which differ with ``--io-precision same``."""
-    manifest = bundle.manifest
-    with OrtSession(bundle.file(model), optimize=False, threads=1) as session:
-        types = {**session.input_dtypes, **session.output_dtypes}
-    return (
-        tuple(spec.with_dtype(types[spec.name]) for spec in manifest.inputs),
-        tuple(spec.with_dtype(types[spec.name]) for spec in manifest.outputs),
-    )

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ....errors import AttnexportError, InputError, MissingBackendError, first_line
 from ...closing import Closing
-from ...inputs.picture import Picture, numbers, pillow, read_picture
+from ...inputs.picture import Picture, Scale, numbers, pillow, read_picture
 from ...triton.options import WrittenModel
 from ..client import Wire
 from ..log import Log
@@ -258,4 +258,4 @@ def _picture(model: ImageModel, body: bytes, query: Query) -> Picture:
     mean, std = (
         numbers(query[name], name) if name in query else getattr(model.scale, name) for name in ("mean", "std")
     )
-    return read_picture(BytesIO(body), model.input, mean, std, most=MOST_PIXELS)
+    return read_picture(BytesIO(body), model.input, Scale(mean, std), most=MOST_PIXELS)

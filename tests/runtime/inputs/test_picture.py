@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.runtime.inputs.picture import read_picture
+from attnexport.runtime.inputs.picture import Scale, read_picture
 from attnexport.runtime.spec import Axis, TensorSpec
 
 Image = pytest.importorskip("PIL.Image")
@@ -28,7 +28,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def test_pixels_are_scaled_channel_by_channel(photo: Path) -> None:
-    picture = read_picture(photo, spec(3), (0.5, 0.2, 0.0), (0.5, 0.1, 1.0))
+    picture = read_picture(photo, spec(3), Scale((0.5, 0.2, 0.0), (0.5, 0.1, 1.0)))
     assert (picture.feed.shape, picture.feed.dtype) == ((1, 3, 2, 3), np.float32)
     np.testing.assert_allclose(picture.feed[0, :, 0, 1], [1, 0, 0], atol=1e-6)
     np.testing.assert_allclose(picture.feed[0, :, 1, 1], [-1, -2, 0], atol=1e-6)
@@ -39,13 +39,13 @@ def test_pixels_are_scaled_channel_by_channel(photo: Path) -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_image_fits_one_channel_or_three(mode: str, channels: int, tmp_path: Path) -> None:
     Image.new("RGB", (50, 40), "white").convert(mode).save(tmp_path / "white.png")
-    picture = read_picture(tmp_path / "white.png", spec(channels), (0.0,), (0.5,))
+    picture = read_picture(tmp_path / "white.png", spec(channels), Scale((0.0,), (0.5,)))
     np.testing.assert_allclose(picture.feed, np.full((1, channels, 2, 3), 2.0))
     assert picture.shown.shape == (2, 3, 3)
 
 
 def test_a_fixed_batch_is_filled_with_the_image(photo: Path) -> None:
-    assert read_picture(photo, spec(3, Axis.fixed(4)), (0.0,), (1.0,)).feed.shape == (4, 3, 2, 3)
+    assert read_picture(photo, spec(3, Axis.fixed(4)), Scale((0.0,), (1.0,))).feed.shape == (4, 3, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_inputs_that_take_no_image_are_refused(
     given: TensorSpec, mean: tuple[float, ...], std: tuple[float, ...], said: str, photo: Path
 ) -> None:
     with pytest.raises(InputError, match=said):
-        read_picture(photo, given, mean, std)
+        read_picture(photo, given, Scale(mean, std))
 
 
 def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(InputError, match="cannot be read as an image"):
-        read_picture(tmp_path / "text.png", spec(3), (0.0,), (1.0,))
+        read_picture(tmp_path / "text.png", spec(3), Scale((0.0,), (1.0,)))

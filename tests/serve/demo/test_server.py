@@ -16,7 +16,7 @@ import typer
 
 from attnexport.cli.run import app
 from attnexport.errors import InputError
-from attnexport.runtime.inputs.picture import read_picture
+from attnexport.runtime.inputs.picture import Scale, read_picture
 from attnexport.runtime.serve.demo.server import AT_ONCE, LARGEST, Demo
 from attnexport.runtime.serve.options import Endpoints
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -36,7 +36,7 @@ def test_an_image_is_scaled_as_by_inspect_and_the_values_are_those_of_the_model(
     file.write_bytes(demo_tools.png(PIXELS))
     spec = TensorSpec("x", "float32", (Axis(1, 2, 4, "batch"), *map(Axis.fixed, (3, 8, 8))))
     truth = demo_tools.softmax(
-        demo_tools.signs(read_picture(file, spec, demo_tools.MEAN, demo_tools.STD).feed)["logits"]
+        demo_tools.signs(read_picture(file, spec, Scale(demo_tools.MEAN, demo_tools.STD)).feed)["logits"]
     )[0]
     told = page.look("signs", file.read_bytes())
     (logits,) = told["outputs"]
