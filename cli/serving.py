@@ -19,6 +19,7 @@ _MODELS = (
     Option("precision", str, None, "fp32, fp16, bf16, int8 or fp8; by default the session's."),
     Option("threads", int, None, "ONNX Runtime's threads per instance; by default the instances share the cores."),
     Option("delay", int, 0, "Microseconds that a request may wait to be grouped with others."),
+    Option("max_queue", int, None, "Number of requests that may wait; more are refused. Needs two --instances."),
 )
 """The options of both commands: how a bundle becomes a model."""
 
@@ -29,7 +30,6 @@ _REPOSITORY = (
     Option("keep", int, 1, "Number of newest versions to serve; 0 for all."),
     Option("max_batch", int, None, "Largest batch, below the bundle's own."),
     Option("batch_axis", str, "batch", "Name of the free axis 0 along which requests are grouped."),
-    Option("max_queue", int, None, "Number of requests that may wait; more are refused. Needs two --instances."),
     Option("instances", int, 1, "Number of parallel copies of the model."),
     Option("device", str, "auto", "Device of a native backend: auto, cpu, or gpu (--instances on each)."),
     Option("warmup", bool, True, "Run golden inputs before the model is ready."),
@@ -78,9 +78,6 @@ def serve(
     instances: Annotated[
         int | None, typer.Option(help="Number of parallel copies of each model; 1, or 2 with --max-queue.")
     ] = None,
-    max_queue: Annotated[
-        int | None, typer.Option(help="Number of requests that may wait for a model; more are refused.")
-    ] = None,
     admin_key: Annotated[
         str | None,
         typer.Option(
@@ -107,11 +104,8 @@ def serve(
 
     if log_format not in FORMATS:
         raise InputError(f"--log-format {log_format!r} is not known", f"use one of {', '.join(FORMATS)}")
-    models = RepositoryOptions(
-        **{option.name: options.pop(option.name) for option in _MODELS},
-        max_queue=max_queue,
-        instances=instances or (1 if max_queue is None else 2),
-    )
+    chosen = {option.name: options.pop(option.name) for option in _MODELS}
+    models = RepositoryOptions(**chosen, instances=instances or (1 if chosen["max_queue"] is None else 2))
     settings = ServeOptions(tuple(bundles), models=models, admin_key=admin_key, **options)
     log = LineLog(sys.stdout, log_format, verbose=verbose)
     with ExitStack() as stack:

@@ -1,7 +1,18 @@
-"""An image file as the input of a model: resized, and normalised as in training."""
+"""Images as inputs of a model, resized and normalised as in training: one file, or a folder of samples.
+
+    folder/*.png, *.jpg, *.jpeg           images in the order of their names, without labels
+    folder/<class>/*.png, ...             the same, one class after the other; the label of a class is the index of its
+                                          folder in the order of their names, as in torchvision's ImageFolder
+
+Files and folders whose names start with a dot are ignored. Images are resized to the H x W of the
+input's optimum without keeping their proportions: crop them first if the model was trained on
+crops.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -65,18 +76,14 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise InputError(
-            f"{option} {text!r} is not a list of numbers", "write it as 0.5 or 0.485,0.456,0.406"
-        ) from error
+        raise InputError(f"{option} {text!r} is not a list of numbers", "write 0.5 or 0.485,0.456,0.406") from error
 
 
 def image_size(spec: TensorSpec) -> tuple[int, int, int]:
     """(channels, height, width) of an image input, at its optimum. Raise InputError for another input."""
     channels = spec.axes[1].opt if len(spec.axes) == 4 else 0
     if channels not in (1, 3) or spec.numpy_dtype.kind != "f":
-        raise InputError(
-            f"the model takes {spec.describe()}, which is not an image", "give a model of (N, 1 or 3, H, W)"
-        )
+        raise InputError(f"the model takes {spec.describe()}, which is not an image", "give one of (N, 1 or 3, H, W)")
     return channels, spec.axes[2].opt, spec.axes[3].opt
 
 
@@ -134,3 +141,69 @@ def shrink(array: np.ndarray, most: int = MOST_SIDE) -> np.ndarray:
         return array[::step, ::step]
     blocks = cut.reshape(height, step, width, step, *array.shape[2:])
     return np.asarray(blocks.mean(axis=(1, 3)))
+
+
+ENDINGS = (".jpeg", ".jpg", ".png")
+MOST_BYTES = 2 << 30
+"""All samples are kept in memory: larger folders are refused."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """``array`` (N, C, H, W) for the model, ``labels`` (N,) if there are classes, and ``detail``: how they were made."""
+
+    array: np.ndarray
+    labels: np.ndarray | None
+    detail: dict[str, Any]
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether a folder, or one of its sub-folders, has an image."""
+    return bool(_images(folder)) or any(_images(child) for child in _folders(folder))
+
+
+def read_images(folder: Path, spec: TensorSpec, scale: Scale) -> Images:
+    """Read all images of ``folder`` for the input ``spec``.
+
+    Raise InputError if the input does not take images, ``scale`` does not fit it, there are images
+    and sub-folders, a sub-folder has no image, a file is not an image, or there are too many;
+    MissingBackendError without Pillow.
+    """
+    channels, height, width = image_size(spec)
+    scale.check(channels)
+    files, classes = _images(folder), _folders(folder)
+    labels: np.ndarray | None = None
+    if classes:
+        if files:
+            raise InputError(
+                f"{folder} has images and the sub-folder {classes[0].name!r}", "give sub-folders as classes, or images"
+            )
+        by_class = [_images(child) for child in classes]
+        if empty := [child for child, paths in zip(classes, by_class, strict=True) if not paths]:
+            raise InputError(f"class folder {empty[0]} has no image", "give .png or .jpg files, or remove it")
+        files = [file for paths in by_class for file in paths]
+        labels = np.repeat(np.arange(len(classes)), [len(paths) for paths in by_class])
+    _fits_memory(folder, files, math.prod((channels, height, width)) * spec.numpy_dtype.itemsize)
+    array = np.empty((len(files), channels, height, width), spec.numpy_dtype)
+    for i, file in enumerate(files):
+        array[i] = scale.apply(read_pixels(file, channels, height, width))
+    detail: dict[str, Any] = {"size": [height, width], "mean": list(scale.mean), "std": list(scale.std)}
+    if classes:
+        detail["classes"] = [child.name for child in classes]
+    return Images(array, labels, detail)
+
+
+def _fits_memory(folder: Path, files: Sequence[Path], each: int) -> None:
+    if len(files) * each > MOST_BYTES:
+        raise InputError(
+            f"the {len(files)} images of {folder} take {len(files) * each / 2**30:.1f} GiB as inputs",
+            f"give at most {MOST_BYTES // each} of them",
+        )
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in ENDINGS and p.name[0] != ".")
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")

@@ -11,8 +11,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..spec import TensorSpec
-from .image_samples import holds_images, read_images
-from .picture import Scale
+from .picture import Scale, holds_images, read_images
 
 
 class UnreadableError(ValueError):
@@ -67,7 +66,7 @@ def load_samples(path: str | Path, specs: Sequence[TensorSpec], scale: Scale | N
 
     Axis 0 of each array counts the samples and may have any size from 1; the other axes must fit
     the spec, symbols included. In a directory each ``.npy`` file, in the order of the names, is one
-    sample without axis 0, or several with it; images are read as in ``image_samples.py`` and
+    sample without axis 0, or several with it; images are read as in ``picture.py`` and
     normalised by ``scale``. Floats are cast to the model's float type and integers widened, with a
     note; other dtypes are refused. Raise InputError for an error of a file, MissingBackendError for
     images without Pillow.
@@ -143,9 +142,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 def _read_directory(path: Path, spec: TensorSpec) -> np.ndarray:
     files = sorted(path.glob("*.npy"))
     if not files:
-        raise InputError(
-            f"directory {path} has no .npy file and no image", "give one .npy, .png or .jpg file per sample"
-        )
+        raise InputError(f"directory {path} has no .npy file and no image", "give a .npy, .png or .jpg per sample")
     parts = []
     for file in files:
         array = _read_npy(file)
@@ -156,9 +153,7 @@ def _read_directory(path: Path, spec: TensorSpec) -> np.ndarray:
                 "give samples of one shape",
             )
         if array.dtype != parts[0].dtype:
-            raise InputError(
-                f"{file} has dtype {array.dtype} and {files[0].name} has {parts[0].dtype}", "give one dtype"
-            )
+            raise InputError(f"{file} has dtype {array.dtype} and {files[0].name} has {parts[0].dtype}", "convert one")
     return np.concatenate(parts) if parts[0].ndim else parts[0]
 
 
@@ -183,9 +178,7 @@ def _fit(spec: TensorSpec, array: np.ndarray, path: Path) -> np.ndarray:
         raise InputError(f"{what} has dtype {array.dtype}", f"give {spec.dtype}")
     if cast.dtype.kind == "f" and not np.isfinite(cast).all():
         first = int(np.argwhere(~np.isfinite(cast))[0][0])
-        raise InputError(
-            f"sample {first} of {what} has a value that is not finite in {spec.dtype}", "clean the samples"
-        )
+        raise InputError(f"sample {first} of {what} has a value that is not finite in {spec.dtype}", "clean them")
     return np.ascontiguousarray(cast)
 
 

@@ -37,13 +37,8 @@ class LineLog:
             return
         now = datetime.now(timezone.utc)
         if self._json:
-            record = {
-                "time": now.isoformat(timespec="milliseconds"),
-                "level": level,
-                "event": event,
-                "message": message,
-            }
-            line = json.dumps({**record, **fields}, default=str)
+            row = {"time": now.isoformat(timespec="milliseconds"), "level": level, "event": event, "message": message}
+            line = json.dumps({**row, **fields}, default=str)
         else:
             mark = "" if level in ("debug", "info") else f"{level}: "
             line = f"{now.astimezone():%H:%M:%S} {event:<9} {mark}{message}"

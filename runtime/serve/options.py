@@ -55,9 +55,7 @@ class ServeOptions:
             if number < least:
                 raise InputError(f"--{name} {number} is below {least}", f"give {least} or more")
         if self.admin_key is not None and not _KEY.fullmatch(self.admin_key):
-            raise InputError(
-                "the admin key is not 8 to 256 letters, digits or -_.~", "take one from: openssl rand -hex 16"
-            )
+            raise InputError("the admin key is not 8 to 256 letters, digits or -_.~", "make one: openssl rand -hex 16")
 
 
 _ANYWHERE = "0.0.0.0"
@@ -128,7 +126,5 @@ def refused(error: OSError, option: str, host: str) -> InputError:
     if error.errno == errno.EACCES:
         return InputError(f"{option} needs more rights than this user has", "give a port from 1024 on")
     if error.errno == errno.EADDRNOTAVAIL:
-        return InputError(
-            f"--host {host} is not an address of this machine", "give 127.0.0.1, or 0.0.0.0 for all of them"
-        )
+        return InputError(f"--host {host} is not an address of this machine", "give 127.0.0.1, or 0.0.0.0 for all")
     return InputError(f"{option} on {host} cannot be opened: {error.strerror}", "give another port")

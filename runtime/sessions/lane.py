@@ -211,9 +211,7 @@ class Lane:
         shapes = {b.name: tuple(self._execution.get_tensor_shape(b.name)) for b in self._outputs}
         for name, shape in shapes.items():
             if any(size < 0 for size in shape):
-                raise StageError(
-                    "tensorrt", f"output {name!r} of {self._name} has a shape that depends on data: {shape}"
-                )
+                raise StageError("tensorrt", f"output {name!r} of {self._name} has a data-dependent shape: {shape}")
         return shapes
 
     def _reserve(self, name: str, size: int) -> None:

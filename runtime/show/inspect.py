@@ -255,9 +255,7 @@ def _grouped(entries: Iterable[tuple[Any, str, str]]) -> list[tuple[Any, tuple[s
     groups: dict[Any, list[tuple[str, str]]] = {}
     for key, node, module in entries:
         groups.setdefault(key, []).append((node, module))
-    return [
-        (key, tuple(n for n, _ in group), tuple(dict.fromkeys(m for _, m in group))) for key, group in groups.items()
-    ]
+    return [(key, tuple(n for n, _ in rows), tuple(dict.fromkeys(m for _, m in rows))) for key, rows in groups.items()]
 
 
 def _operators(manifest: Manifest, models: tuple[str, ...]) -> tuple[OperatorRow, ...]:

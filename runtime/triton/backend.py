@@ -71,9 +71,7 @@ def offered_backends(folder: Path | None) -> tuple[str, ...]:
         if folder is None:
             return ()
     elif not folder.is_dir():
-        raise InputError(
-            f"{folder} is not a directory of Triton's backends", "give for example /opt/tritonserver/backends"
-        )
+        raise InputError(f"{folder} is not a directory of Triton's backends", "give one as /opt/tritonserver/backends")
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
 
 

@@ -68,9 +68,7 @@ class ModelTensors:
         if most is None:
             return self
         if self.batch is None:
-            raise InputError(
-                f"--max-batch {most} is set and {self.note}", "leave it out, or name the axis: --batch-axis"
-            )
+            raise InputError(f"--max-batch {most} is set and {self.note}", "leave it out, or give --batch-axis")
         if not self.batch.min <= most <= self.batch.max:
             raise InputError(
                 f"--max-batch {most} is not in {self.batch.min}..{self.batch.max}, what the bundle was made for",

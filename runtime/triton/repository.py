@@ -77,9 +77,7 @@ def _draft(bundle: StoredBundle, name: str, out: Path, staging: Path, options: R
 def _check_names(names: Sequence[str]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
-            raise InputError(
-                f"{count} bundles would be the model {name!r}", "write them one by one, each with its --name"
-            )
+            raise InputError(f"{count} bundles would be the model {name!r}", "write them one by one, with --name")
         if not name.replace("_", "").replace("-", "").replace(".", "").isalnum() or name.startswith("."):
             raise InputError(f"{name!r} is not a valid name for a model", "use letters, digits, _ - and . with --name")
 

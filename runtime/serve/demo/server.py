@@ -80,9 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal():
             raise HttpError(HTTPStatus.LENGTH_REQUIRED, "the request has no Content-Length")
         if int(length) > LARGEST:
-            raise HttpError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the file has {int(length)} bytes, more than {LARGEST}"
-            )
+            raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the file has {length} bytes, more than {LARGEST}")
         return self.rfile.read(int(length))
 
     def _answer(self, route: Callable[[str, Query], Answer]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.runtime.inputs import image_samples
+from attnexport.runtime.inputs import picture
 from attnexport.runtime.inputs.picture import Scale
 from attnexport.runtime.inputs.samples import load_samples
 from attnexport.runtime.spec import Axis, TensorSpec
@@ -120,7 +120,7 @@ def test_more_than_memory_should_hold_is_refused_before_a_file_is_read(
 ) -> None:
     for i in range(3):
         (tmp_path / f"{i}.png").touch()
-    monkeypatch.setattr(image_samples, "MOST_BYTES", 2 * 3 * 6 * 8 * 4)
+    monkeypatch.setattr(picture, "MOST_BYTES", 2 * 3 * 6 * 8 * 4)
     with pytest.raises(InputError, match=r"the 3 images of .* give at most 2 of them"):
         load_samples(tmp_path, [_spec()])
 
