@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ..bundle.bundle import StoredBundle
 from ..bundle.sections import DecodeRecord
 from ..closing import Closing
 from ..cuda import cuda_device
-from ..open.select import EMULATED, open_stage
+from ..open.select import open_stage
 from ..sessions import Session
 from ..spec import Axis, TensorSpec
 from .sequence import SequenceDecoder
@@ -27,13 +27,12 @@ class BundleDecoder(SequenceDecoder, Closing):
     ``precision`` is that of its models, ``how`` describes what runs them.
     """
 
-    def __init__(self, bundle: StoredBundle, precision: str, backend: str, note: Callable[[str], None]) -> None:
+    def __init__(self, bundle: StoredBundle, precision: str, backend: str) -> None:
         facts, parts = parts_of(bundle)
         with ExitStack() as stack:
             sessions: list[Session] = []
             for part in parts.values():
-                file = _file(part, precision, backend)
-                session, self.how = open_stage(part, EMULATED if backend == "emulated" else backend, file, note)
+                session, self.how = open_stage(part, backend, _file(part, precision, backend), lambda _: None)
                 stack.callback(session.close)
                 sessions.append(session)
             source, rows = batches(parts)
@@ -47,13 +46,7 @@ class BundleDecoder(SequenceDecoder, Closing):
         self._opened.close()
 
 
-def open_decoder(
-    path: str | Path,
-    *,
-    precision: str | None = None,
-    backend: str = "onnxruntime",
-    note: Callable[[str], None] = lambda _: None,
-) -> BundleDecoder:
+def open_decoder(path: str | Path, *, precision: str | None = None, backend: str = "onnxruntime") -> BundleDecoder:
     """Open encoder and step of a bundle::
 
         with open_decoder("dates.attn") as decoder:
@@ -73,7 +66,7 @@ def open_decoder(
     if precision is None:
         _, parts = parts_of(bundle)
         precision = "fp16" if all(part.with_role("model-fp16") for part in parts.values()) else "fp32"
-    return BundleDecoder(bundle, precision, backend, note)
+    return BundleDecoder(bundle, precision, backend)
 
 
 def parts_of(bundle: StoredBundle) -> tuple[DecodeRecord, dict[str, StoredBundle]]:

@@ -140,14 +140,3 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     """The logarithm of the softmax over the last axis."""
     shifted = logits - logits.max(-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))
-
-
-def row_count(rows: Rows) -> int:
-    """The number of rows."""
-    return len(next(iter((*rows.memory.values(), *rows.state.values()))))
-
-
-def check_limit(limit: int) -> None:
-    """Raise InputError for a limit below one token."""
-    if limit < 1:
-        raise InputError(f"limit {limit} is below 1", "give the most tokens that a row may get")

@@ -21,7 +21,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import InputError
-from .decoder import Decoder, Hypothesis, check_limit, row_count
+from .decoder import Decoder, Hypothesis, Rows
 
 
 def greedy(decoder: Decoder, feeds: Mapping[str, np.ndarray], *, start: int, end: int, limit: int) -> list[Hypothesis]:
@@ -32,9 +32,7 @@ def greedy(decoder: Decoder, feeds: Mapping[str, np.ndarray], *, start: int, end
     ended stays in the batch, fed with ``end``, until all have. Raise InputError for a limit below
     1.
     """
-    check_limit(limit)
-    rows = decoder.encode(feeds)
-    count = row_count(rows)
+    rows, count = _encoded(decoder, feeds, limit)
     last = np.full(count, start, np.int64)
     ended = np.zeros(count, np.bool_)
     total = np.zeros(count)
@@ -60,6 +58,14 @@ def greedy(decoder: Decoder, feeds: Mapping[str, np.ndarray], *, start: int, end
     return result
 
 
+def _encoded(decoder: Decoder, feeds: Mapping[str, np.ndarray], limit: int) -> tuple[Rows, int]:
+    """The encoded rows and their number. Raise InputError for a limit below one token."""
+    if limit < 1:
+        raise InputError(f"limit {limit} is below 1", "give the most tokens that a row may get")
+    rows = decoder.encode(feeds)
+    return rows, len(next(iter((*rows.memory.values(), *rows.state.values()))))
+
+
 def beam_search(
     decoder: Decoder,
     feeds: Mapping[str, np.ndarray],
@@ -76,13 +82,11 @@ def beam_search(
     batches of rows times ``width``. Of equal candidates the better hypothesis' lower token comes
     first. Raise InputError for a limit or width below 1 or an alpha below 0.
     """
-    check_limit(limit)
     if width < 1:
         raise InputError(f"beam width {width} is below 1", "give the hypotheses per row")
     if alpha < 0:
         raise InputError(f"alpha {alpha:g} is below 0", "give 0 for no length normalisation, or more")
-    rows = decoder.encode(feeds)
-    count = row_count(rows)
+    rows, count = _encoded(decoder, feeds, limit)
     beams = [_Beam(width, alpha, end, limit) for _ in range(count)]
     rows = rows.take(np.repeat(np.arange(count), width))
     last = np.full(count * width, start, np.int64)

@@ -148,22 +148,13 @@ MOST_BYTES = 2 << 30
 """All samples are kept in memory: larger folders are refused."""
 
 
-@dataclass(frozen=True)
-class Images:
-    """``array`` (N, C, H, W) for the model, ``labels`` (N,) if there are classes, and ``detail``: how they were made."""
-
-    array: np.ndarray
-    labels: np.ndarray | None
-    detail: dict[str, Any]
-
-
 def holds_images(folder: Path) -> bool:
     """Whether a folder, or one of its sub-folders, has an image."""
     return bool(_images(folder)) or any(_images(child) for child in _folders(folder))
 
 
-def read_images(folder: Path, spec: TensorSpec, scale: Scale) -> Images:
-    """Read all images of ``folder`` for the input ``spec``.
+def read_images(folder: Path, spec: TensorSpec, scale: Scale) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
+    """Read all images of ``folder`` for the input ``spec``: (N, C, H, W), labels (N,) if there are classes, how they were made.
 
     Raise InputError if the input does not take images, ``scale`` does not fit it, there are images
     and sub-folders, a sub-folder has no image, a file is not an image, or there are too many;
@@ -190,7 +181,7 @@ def read_images(folder: Path, spec: TensorSpec, scale: Scale) -> Images:
     detail: dict[str, Any] = {"size": [height, width], "mean": list(scale.mean), "std": list(scale.std)}
     if classes:
         detail["classes"] = [child.name for child in classes]
-    return Images(array, labels, detail)
+    return array, labels, detail
 
 
 def _fits_memory(folder: Path, files: Sequence[Path], each: int) -> None:

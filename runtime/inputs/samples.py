@@ -75,15 +75,15 @@ def load_samples(path: str | Path, specs: Sequence[TensorSpec], scale: Scale | N
     if not path.exists():
         raise InputError(f"samples {path} do not exist", _FORMS)
     extra: dict[str, np.ndarray] = {}
-    images = None
+    images: dict[str, Any] = {}
     if path.is_dir() and holds_images(path):
         only = _only(specs, path)
         if any(path.glob("*.npy")):
             raise InputError(f"directory {path} has images and .npy files", "give one kind of them")
-        images = read_images(path, only, scale or Scale())
-        raw = {only.name: images.array}
-        if images.labels is not None:
-            extra["labels"] = images.labels
+        array, classes, images = read_images(path, only, scale or Scale())
+        raw = {only.name: array}
+        if classes is not None:
+            extra["labels"] = classes
     elif path.is_dir():
         raw = {_only(specs, path).name: _read_directory(path, _only(specs, path))}
     elif path.suffix == ".npy":
@@ -96,7 +96,7 @@ def load_samples(path: str | Path, specs: Sequence[TensorSpec], scale: Scale | N
         extra = {n: a for n, a in raw.items() if n not in names}
     else:
         raise InputError(f"samples {path} have an unknown ending", _FORMS)
-    if scale is not None and images is None:
+    if scale is not None and not images:
         raise InputError(f"{path} has no images to normalise", "leave out --image-mean and --image-std")
     arrays = {s.name: _fit(s, raw[s.name], path) for s in specs}
     notes = [
@@ -109,11 +109,11 @@ def load_samples(path: str | Path, specs: Sequence[TensorSpec], scale: Scale | N
     count = len(next(iter(arrays.values())))
     if labels is not None and labels.shape != (count,):
         raise InputError(f"labels of {path} have shape {labels.shape}", f"give one per sample, ({count},)")
-    if images is not None and scale is None:
+    if images and scale is None:
         notes.append(
             f"images of {path} are scaled to 0..1 and not normalised: give --image-mean and --image-std as in training"
         )
-    return Samples(arrays, labels, extra, tuple(notes), images.detail if images is not None else {})
+    return Samples(arrays, labels, extra, tuple(notes), images)
 
 
 def _only(specs: Sequence[TensorSpec], path: Path) -> TensorSpec:
