@@ -64,10 +64,8 @@ def _attention(call: Call) -> list[Array]:
         bias = bias + mask
     softcap = call.number("softcap", 0.0)
     capped = softcap * np.tanh(scores / softcap) if softcap else scores
-    steps += [scores + bias, capped + bias]
+    steps += [capped, capped + bias]
     weights, y = _weighted(capped + bias, np.repeat(v, group, 1))
-    if mode in (1, 2) and softcap:
-        raise NotCovered
     steps.append(weights)
     return [_merged(y) if flat else y, k, v, steps[mode]]
 

@@ -24,6 +24,11 @@ FLOATS: Final = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.B
 """Element types whose tensors are float64 here."""
 
 
+FLOAT8: Final = frozenset(
+    {TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E4M3FNUZ, TensorProto.FLOAT8E5M2, TensorProto.FLOAT8E5M2FNUZ}
+)
+
+
 class _Empty:
     """The type of :data:`EMPTY`."""
 

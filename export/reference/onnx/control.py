@@ -92,7 +92,7 @@ def _scanned(
         lines.append(line[::-1] if reverse else line)
     rows: list[list[Array]] = [[] for _ in kinds]
     for step in range(len(lines[0])):
-        results = body(graph, [*state, *(np.ascontiguousarray(line[step]) for line in lines)])
+        results = body(graph, [*state, *(np.array(line[step]) for line in lines)])
         state, further = results[: len(state)], results[len(state) :]
         for row, value in zip(rows, further, strict=True):
             row.append(value)

@@ -10,11 +10,13 @@ import torch
 
 from .call import Array, Call, Kernel, NotCovered, as_array, as_torch
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 _UNARY: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "Abs": torch.abs, "Acos": torch.acos, "Acosh": torch.acosh, "Asin": torch.asin, "Asinh": torch.asinh,
     "Atan": torch.atan, "Atanh": torch.atanh, "Ceil": torch.ceil, "Cos": torch.cos, "Cosh": torch.cosh,
     "Erf": torch.special.erf, "Exp": torch.exp, "Floor": torch.floor, "IsNaN": torch.isnan, "Log": torch.log,
-    "Neg": torch.neg, "Reciprocal": torch.reciprocal, "Round": torch.round, "Sign": torch.sign, "Sin": torch.sin,
+    "Neg": torch.neg, "Reciprocal": torch.reciprocal, "Round": torch.round, "Sin": torch.sin,
     "Sinh": torch.sinh, "Sqrt": torch.sqrt, "Tan": torch.tan, "Tanh": torch.tanh,
 }  # fmt: skip
 
@@ -64,23 +66,22 @@ def _where(call: Call) -> list[Array]:
 
 
 def _clip(call: Call) -> list[Array]:
-    """Bounds are attributes up to opset 10, inputs from 11 on; the upper one decides when they cross."""
-    x = call.real(0)
+    """Bounds are attributes up to opset 10, inputs from 11 on; the upper one decides when they cross.
+
+    A bound that is left out is the largest finite number of the type, here of FP32: an infinity is clipped to it.
+    """
+    low, high = -_LARGEST, _LARGEST
     if call.opset < 11:
-        low, high = (call.number(name, np.nan) for name in ("min", "max"))
-        lowest, highest = (None if np.isnan(low) else low), (None if np.isnan(high) else high)
+        low, high = call.number("min", low), call.number("max", high)
     else:
-        lowest, highest = ((call.real(n).item() if call.present(n) else None) for n in (1, 2))
-    if lowest is not None:
-        x = np.maximum(x, lowest)
-    if highest is not None:
-        x = np.minimum(x, highest)
-    return [np.asarray(x)]
+        low, high = (call.real(n).item() if call.present(n) else b for n, b in ((1, low), (2, high)))
+    return [np.asarray(np.minimum(np.maximum(call.real(0), low), high))]
 
 
 KERNELS: dict[str, Kernel] = {
     **{name: _unary(function) for name, function in _UNARY.items()},
     **{name: _binary(function) for name, function in _BINARY.items()},
+    "Sign": lambda call: [np.sign(call.real(0))],
     "Max": _variadic(np.maximum),
     "Min": _variadic(np.minimum),
     "Sum": _variadic(np.add),

@@ -17,7 +17,7 @@ def _max_pool(call: Call) -> list[Array]:
     """Padding never wins. Indices count through the whole input, row by row or (storage_order) column by column."""
     x, form = call.real(0), _form(call)
     best = np.full((*x.shape[:2], *form.out), -np.inf)
-    where = np.zeros(best.shape, np.int64)
+    where = np.full(best.shape, -1)
     tracked = len(call.outputs) > 1 and call.outputs[1]
     places: Array | None = np.arange(int(np.prod(form.sizes))) if tracked else None
     if places is not None:
@@ -27,7 +27,7 @@ def _max_pool(call: Call) -> list[Array]:
     for _, view in form.taps(form.padded(x, -np.inf)):
         if tap_places is not None:
             flat = next(tap_places)[1].astype(np.int64)
-            better = (view > best) & (flat >= 0)
+            better = ((view > best) | np.isnan(view) | (where < 0)) & (flat >= 0)
             where = np.where(better, flat, where)
         np.maximum(best, view, out=best)
     if not tracked:
@@ -85,16 +85,21 @@ def _global_lp(call: Call) -> list[Array]:
 
 
 def _max_unpool(call: Call) -> list[Array]:
-    """Values go to the places that the indices of the pool name, in an output of the pool's input size or of a size that is given."""
+    """Values go to the places that the indices name in the tensor that the pool read; a larger output has zeros behind it."""
     x, indices = call.real(0), call.array(1)
     kernel = call.integers("kernel_shape") or []
     rank = len(kernel)
     strides, pads = call.integers("strides") or [1] * rank, call.integers("pads") or [0] * (2 * rank)
     sizes = [(x.shape[2 + a] - 1) * strides[a] + kernel[a] - pads[a] - pads[rank + a] for a in range(rank)]
-    shape = call.ints(2) or [*x.shape[:2], *sizes]
-    result = np.zeros(int(np.prod(shape)))
-    result[indices.reshape(-1)] = x.reshape(-1)
-    return [result.reshape(shape)]
+    inner = np.zeros((*x.shape[:2], *sizes))
+    inner.reshape(-1)[indices.reshape(-1)] = x.reshape(-1)
+    shape = call.ints(2)
+    if shape is None:
+        return [inner]
+    result = np.zeros(shape)
+    common = tuple(slice(0, min(a, b)) for a, b in zip(shape, inner.shape, strict=True))
+    result[common] = inner[common]
+    return [result]
 
 
 KERNELS: dict[str, Kernel] = {

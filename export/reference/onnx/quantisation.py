@@ -8,11 +8,8 @@ import ml_dtypes
 import numpy as np
 from onnx import TensorProto, helper
 
-from .call import Array, Call, Kernel, NotCovered
-
-_FLOAT8 = frozenset({
-    TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E4M3FNUZ, TensorProto.FLOAT8E5M2, TensorProto.FLOAT8E5M2FNUZ,
-})  # fmt: skip
+from .call import FLOAT8, Array, Call, Kernel
+from .tensors import to_float8
 
 
 def _spread(values: Array, x: Array, call: Call) -> Array:
@@ -44,8 +41,12 @@ def _quantise(call: Call) -> list[Array]:
     else:
         kind = call.integer("output_dtype", 0) or TensorProto.UINT8
         dtype, zero = np.dtype(helper.tensor_dtype_to_np_dtype(kind)), np.zeros(())
-    if helper.np_dtype_to_tensor_dtype(dtype) in _FLOAT8:
-        raise NotCovered
+    if helper.np_dtype_to_tensor_dtype(dtype) in FLOAT8:
+        return [
+            to_float8(
+                x.astype(np.float32) / _spread(scale, x, call).astype(np.float32), dtype, call.flag("saturate", 1)
+            )
+        ]
     return [quantised(_steps(x, _spread(scale, x, call)) + zero, dtype)]
 
 

@@ -60,10 +60,7 @@ def axes_of(call: Call) -> list[Axis]:
     elif scales is not None:
         for axis, scale in zip(chosen, scales, strict=True):
             out = int(np.float32(scale) * np.float32(x.shape[axis]))
-            start, end = crops.get(axis, (0.0, 1.0))
-            if call.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
-                out = int(np.float32(x.shape[axis]) * np.float32(end - start) * np.float32(scale))
-            forms[axis] = Axis(x.shape[axis], out, scale, (start, end))
+            forms[axis] = Axis(x.shape[axis], out, scale, crops.get(axis, (0.0, 1.0)))
     else:
         raise NotCovered
     return [forms.get(axis, Axis(size, size, 1.0, (0.0, 1.0))) for axis, size in enumerate(x.shape)]

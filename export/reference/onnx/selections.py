@@ -7,6 +7,7 @@ stays the FP32 number that the file stores, and picks the pixels that it picks t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,9 +27,12 @@ def nearest_resize(call: Call, run: RunNode) -> list[Array]:
     numbers = np.arange(x.size, dtype=np.int32).reshape(x.shape)
     node = onnx.NodeProto()
     node.CopyFrom(call.node)
-    kept = [a for a in node.attribute if a.name != "extrapolation_value"]
+    replaced: dict[str, Any] = {"extrapolation_value": -1.0} if call.opset >= 11 else {}
+    if axes := call.integers("axes"):  # ONNX Runtime does not count negative ones from the end
+        replaced["axes"] = [axis % x.ndim for axis in axes]
+    kept = [a for a in node.attribute if a.name not in replaced]
     del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute("extrapolation_value", -1.0)] if call.opset >= 11 else kept)
+    node.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in replaced.items())])
     picked = np.asarray(run(Call(node, call.opset, (numbers, *call.inputs[1:]), call.attributes))[0])
     values = x.reshape(-1)[np.maximum(picked, 0)]
     return [np.where(picked < 0, np.asarray(call.number("extrapolation_value", 0.0), x.dtype), values)]

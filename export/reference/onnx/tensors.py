@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import ml_dtypes
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from .call import FLOATS, Array, Call, Kernel, NotCovered, tensor_value, widened
+from .call import FLOAT8, FLOATS, Array, Call, Kernel, NotCovered, tensor_value, widened
 
+_FOUR_BITS = frozenset({TensorProto.INT4, TensorProto.UINT4})
 _VALUES = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 
 
@@ -30,7 +34,7 @@ def _constant_of_shape(call: Call) -> list[Array]:
     return [np.full(call.ints(0) or [], fill.reshape(-1)[0], fill.dtype)]
 
 
-def _cast_to(x: Array, kind: int) -> Array:
+def _cast_to(x: Array, kind: int, saturate: bool) -> Array:
     """A float of any width is float64 here; to an integer a float is truncated."""
     if kind in FLOATS:
         if x.dtype.kind in "OUS":
@@ -41,6 +45,10 @@ def _cast_to(x: Array, kind: int) -> Array:
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
     if dtype.kind == "b":
         return np.asarray((x.astype(np.float64) if x.dtype.kind == "V" else x) != 0)
+    if kind in FLOAT8:
+        return to_float8(x.astype(np.float32), dtype, saturate)
+    if kind in _FOUR_BITS:
+        return np.trunc(x.astype(np.float64)).astype(np.int64).astype(dtype)
     if x.dtype == np.float64 and dtype.kind in "iu":
         if dtype.itemsize < 8:
             return np.trunc(x).astype(np.int64).astype(dtype)
@@ -50,15 +58,21 @@ def _cast_to(x: Array, kind: int) -> Array:
     raise NotCovered
 
 
+def to_float8(x: Array, dtype: np.dtype[Any], saturate: bool) -> Array:
+    """Rounded half to even; what is too large becomes the largest finite number, or without ``saturate`` NaN or infinity."""
+    limit = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+    return np.asarray((np.clip(x, -limit, limit) if saturate else x).astype(dtype))
+
+
 def _cast(call: Call) -> list[Array]:
-    return [_cast_to(call.array(0), call.integer("to", 0))]
+    return [_cast_to(call.array(0), call.integer("to", 0), call.flag("saturate", 1))]
 
 
 def _cast_like(call: Call) -> list[Array]:
     like = call.array(1)
     if like.dtype.kind in "OUS":
         raise NotCovered
-    return [_cast_to(call.array(0), helper.np_dtype_to_tensor_dtype(like.dtype))]
+    return [_cast_to(call.array(0), helper.np_dtype_to_tensor_dtype(like.dtype), call.flag("saturate", 1))]
 
 
 def _identity(call: Call) -> list[Array]:
