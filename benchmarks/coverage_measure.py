@@ -76,8 +76,8 @@ def measure(case: Case) -> Row:
 
 def _export(case: Case, folder: Path, row: Row) -> None:
     from attnexport.export.engine.build import build_engine
+    from attnexport.export.engine.config import EngineOptions
     from attnexport.export.engine.flavour import find_flavour
-    from attnexport.export.engine.options import EngineOptions
     from attnexport.export.options import read_options
     from attnexport.export.pipeline import run
     from attnexport.export.progress import Silent

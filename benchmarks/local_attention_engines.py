@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from attnexport.benchmarks.local_attention_contenders import Model, attnexport_model, specs_of
 from attnexport.errors import AttnexportError
 from attnexport.export.engine.build import build_engine
+from attnexport.export.engine.config import EngineOptions
 from attnexport.export.engine.flavour import find_flavour
-from attnexport.export.engine.options import EngineOptions
 from attnexport.export.precision import convert
 from attnexport.export.progress import Silent
 from attnexport.runtime.spec import TensorSpec

@@ -13,7 +13,7 @@ from ..runtime.bundle.stage import Stage
 from ..runtime.bundle.writer import BundleWriter
 from ..runtime.inputs.samples import Samples, load_samples
 from ..runtime.spec import TensorSpec
-from .engine.capability import refuse_engine
+from .engine.config import refuse_engine
 from .engine.flavour import find_flavour
 from .options import ExportOptions
 from .progress import Reporter, Silent

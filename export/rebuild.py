@@ -30,8 +30,8 @@ from ..runtime.sessions.trt_library import portable, supports
 from ..runtime.spec import TensorSpec
 from .engine import EngineOptions
 from .engine.build import build_engine
-from .engine.dtypes import onnx_dtype_name
 from .engine.flavour import Flavour, find_flavour
+from .engine.layers import onnx_dtype_name
 from .engine.record import engine_file, engine_record
 from .graph.origin import Origin, Origins
 from .progress import Reporter, Silent

@@ -7,8 +7,7 @@ from typing import Any
 
 import onnx
 
-from attnexport.export.engine.dtypes import onnx_dtype_name
-from attnexport.export.engine.layers import network_layers
+from attnexport.export.engine.layers import network_layers, onnx_dtype_name
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .build import Engine, build_engine
+from .config import EngineOptions
 from .flavour import Flavour, Wish, find_flavour, gpu_present
-from .options import EngineOptions
 
 __all__ = ["Engine", "EngineOptions", "Flavour", "Wish", "build_engine", "find_flavour", "gpu_present"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +15,12 @@ from ...runtime.open.engine_fit import network_name
 from ...runtime.spec import TensorSpec
 from ..graph.origin import Origin, origin_of
 from ..progress import Reporter
-from . import timing_cache
-from .attention import allow_decomposition
-from .capability import set_capabilities
-from .dtypes import dtype_name, float64_values
+from .config import EngineOptions, attach_timing_cache, set_capabilities, store_timing_cache
 from .flavour import Flavour, gpu_present
-from .grid_sample import check_grid_samples
-from .layers import LayerJson, LayersFrom, inspected_layers, listed_layers, network_layers
+from .layers import LayerJson, LayersFrom, dtype_name, inspected_layers, listed_layers, network_layers
 from .logger import ERROR, LAYER_LISTING, WARNING, logger_of
 from .memory import Needs, engine_needs, logged_needs
-from .options import EngineOptions
+from .operators import allow_decomposition, check_grid_samples, float64_values
 from .parse import Parsed, parsed
 from .profiles import ProfileJson, add_profile
 from .progress import Progress, held_interrupts, trt_monitor
@@ -56,24 +52,6 @@ class Engine:
     types: dict[str, str]
     warnings: tuple[str, ...]
     model_sha256: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all fields except the plan, as plain values."""
-        return {
-            "flavour": self.flavour,
-            "version": self.version,
-            "bytes": len(self.plan),
-            "seconds": round(self.seconds, 3),
-            "profiles": self.profiles,
-            "compute_capabilities": list(self.compute_capabilities),
-            "workspace_bytes": self.workspace_bytes,
-            "tf32": self.tf32,
-            "needs": None if self.needs is None else asdict(self.needs),
-            "types": self.types,
-            "warnings": list(self.warnings),
-            "model_sha256": self.model_sha256,
-            "layers": {"from": self.layers_from, "list": self.layers},
-        }
 
 
 def build_engine(
@@ -110,21 +88,11 @@ def build_engine(
             warnings = tuple(network.recording.texts(WARNING))
             del config
     return Engine(
-        plan=plan,
-        flavour=flavour.name,
-        version=flavour.version_string,
-        seconds=time.monotonic() - started,
-        layers=layers,
-        layers_from=layers_from,
-        profiles=profiles,
-        compute_capabilities=capabilities,
-        workspace_bytes=options.workspace_bytes,
-        tf32=options.tf32,
-        needs=needs,
-        types=types,
-        warnings=warnings,
+        plan=plan, flavour=flavour.name, version=flavour.version_string, seconds=time.monotonic() - started, layers=layers,
+        layers_from=layers_from, profiles=profiles, compute_capabilities=capabilities,
+        workspace_bytes=options.workspace_bytes, tf32=options.tf32, needs=needs, types=types, warnings=warnings,
         model_sha256=sha256,
-    )
+    )  # fmt: skip
 
 
 def _check_network(network: Parsed, origins: Mapping[str, Origin], reporter: Reporter) -> None:
@@ -132,9 +100,8 @@ def _check_network(network: Parsed, origins: Mapping[str, Origin], reporter: Rep
     for name in check_grid_samples(network.trt, network.network, network.graph, origins):
         reporter.note(f"GridSample node {name!r} has no TensorRT layer: its mode is not compared")
     if doubles := float64_values(network.graph):
-        reporter.note(
-            f"TensorRT has no float64: {', '.join(doubles[:3])} ({len(doubles)} values in total) become float32"
-        )
+        names = f"{', '.join(doubles[:3])} ({len(doubles)} values in total)"
+        reporter.note(f"TensorRT has no float64: {names} become float32")
     allow_decomposition(network.trt, network.network)
 
 
@@ -150,7 +117,7 @@ def _plan(
     """Build the serialised engine, and update the timing cache. Raises EngineError and what a stopped build raises."""
     cache = None
     if options.timing_cache is not None:
-        cache = timing_cache.attach(config, options.timing_cache, flavour, reporter)
+        cache = attach_timing_cache(config, options.timing_cache, flavour, reporter)
     memory = network.builder.build_serialized_network(network.network, config)
     if progress.error is not None:
         raise progress.error
@@ -159,18 +126,15 @@ def _plan(
     plan = bytes(memory)
     progress.complete()
     if cache is not None and options.timing_cache is not None:
-        timing_cache.store(memoryview(cache.serialize()), options.timing_cache, reporter)
+        store_timing_cache(memoryview(cache.serialize()), options.timing_cache, reporter)
     return plan
 
 
 def _configure(config: Any, trt: Any, options: EngineOptions) -> None:
-    config.profiling_verbosity = (
-        trt.ProfilingVerbosity.DETAILED
-    )  # costs no speed; without it the layers list no types or nodes
-    if options.tf32:
-        config.set_flag(trt.BuilderFlag.TF32)
-    else:
-        config.clear_flag(trt.BuilderFlag.TF32)
+    # Detailed verbosity costs no speed; without it the layers list no types or nodes.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    set_flag = config.set_flag if options.tf32 else config.clear_flag
+    set_flag(trt.BuilderFlag.TF32)
     if options.workspace_bytes is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
     if options.optimization_level is not None:

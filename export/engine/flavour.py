@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Literal, cast
 
 from ...errors import AttnexportError, EngineError, InputError, MissingBackendError
@@ -56,12 +57,7 @@ class Flavour:
 
 def parse_version(text: str) -> tuple[int, ...]:
     """``"10.13.3.9"`` to ``(10, 13, 3, 9)``; stops at the first part that is not a number."""
-    parts: list[int] = []
-    for part in text.split("."):
-        if not part.isdigit():
-            break
-        parts.append(int(part))
-    return tuple(parts)
+    return tuple(map(int, takewhile(str.isdigit, text.split("."))))
 
 
 def choose(wish: Wish, installed: Mapping[Name, bool], gpu: bool) -> tuple[Name, str]:
@@ -83,11 +79,8 @@ def choose(wish: Wish, installed: Mapping[Name, bool], gpu: bool) -> tuple[Name,
     if installed["enterprise"] and gpu:
         return "enterprise", "tensorrt is installed, and there is a GPU"
     if installed["rtx"]:
-        without = (
-            "tensorrt needs a GPU to build, and there is none"
-            if installed["enterprise"]
-            else "tensorrt is not installed"
-        )
+        has = installed["enterprise"]
+        without = "tensorrt needs a GPU to build, and there is none" if has else "tensorrt is not installed"
         return "rtx", f"tensorrt_rtx is installed; {without}"
     if installed["enterprise"]:
         raise _no_gpu()

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ..graph.origin import Origin, origin_of
-from .dtypes import dtype_name
 
 LayersFrom = Literal["inspector", "builder", "network"]
 LayerJson = dict[str, Any]
@@ -106,3 +105,25 @@ def _layer(
     nodes = list(nodes)
     modules = dict.fromkeys(o.module for n in nodes if (o := origin_of(n, origins)) is not None)
     return {"name": name, "type": kind, "outputs": outputs, "nodes": nodes, "modules": list(modules)}
+
+
+_TENSORRT = {
+    "FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT8": "int8", "INT32": "int32", "INT64": "int64",
+    "BOOL": "bool", "UINT8": "uint8", "FP8": "float8", "INT4": "int4", "FP4": "float4", "E8M0": "float8e8m0",
+}  # fmt: skip
+
+
+_ONNX = {
+    1: "float32", 10: "float16", 11: "float64", 16: "bfloat16", 2: "uint8", 3: "int8", 5: "int16", 6: "int32",
+    7: "int64", 9: "bool", 17: "float8", 22: "int4", 23: "float4", 24: "float8e8m0",
+}  # fmt: skip
+
+
+def dtype_name(dtype: Any) -> str:
+    """The name of a ``trt.DataType``: ``HALF`` is ``float16``."""
+    return _TENSORRT.get(dtype.name, str(dtype.name).lower())
+
+
+def onnx_dtype_name(elem_type: int) -> str:
+    """The name of an ``onnx.TensorProto`` element type: 10 is ``float16``."""
+    return _ONNX.get(elem_type, f"onnx type {elem_type}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import EngineError, InputError
 from ...runtime.spec import POINTS, TensorSpec
-from .dtypes import dtype_name
+from .layers import dtype_name
 
 ProfileJson = dict[str, dict[str, list[int]]]
 

@@ -26,23 +26,13 @@ def engine_record(engine: Engine, file: str, precision: str, model: str, outputs
     gpu = cuda_device()
     beside = {} if gpu is None else {"gpu": {"name": gpu[0], "compute_capability": gpu[1]}}
     return EngineRecord(
-        file=file,
-        flavour=engine.flavour,
-        version=engine.version,
-        precision=precision,
-        compute_capability=", ".join(engine.compute_capabilities) or None,
-        profiles=tuple(engine.profiles),
-        layers=tuple(engine.layers),
-        seconds=engine.seconds,
-        bytes=len(engine.plan),
+        file=file, flavour=engine.flavour, version=engine.version, precision=precision,
+        compute_capability=", ".join(engine.compute_capabilities) or None, profiles=tuple(engine.profiles),
+        layers=tuple(engine.layers), seconds=engine.seconds, bytes=len(engine.plan),
         detail={
-            "layers_from": engine.layers_from,
-            "workspace_bytes": engine.workspace_bytes,
+            "layers_from": engine.layers_from, "workspace_bytes": engine.workspace_bytes,
             **keep(engine_memory(engine.needs, engine.profiles, engine.types, outputs)),
-            "tf32": engine.tf32,
-            "warnings": list(engine.warnings),
-            **beside,
+            "tf32": engine.tf32, "warnings": list(engine.warnings), **beside,
         },
-        model=model,
-        model_sha256=engine.model_sha256,
-    )
+        model=model, model_sha256=engine.model_sha256,
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, get_origin
 from ...errors import InputError
 from ...runtime.inputs.picture import Scale, numbers
 from ..engine import EngineOptions
-from ..engine.options import parse_bytes
+from ..engine.config import parse_bytes
 from ..option_table import ENGINE, OPTIONS, Option
 from .export_options import ExportOptions
 from .source_options import SourceOptions, parse_kwargs

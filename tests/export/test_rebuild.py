@@ -16,7 +16,7 @@ import pytest
 
 from attnexport.errors import BundleError, ForeignEngineError, InputError, MissingBackendError, ParityError
 from attnexport.export import rebuild as module
-from attnexport.export.engine import EngineOptions, Flavour, find_flavour, timing_cache
+from attnexport.export.engine import EngineOptions, Flavour, build, find_flavour
 from attnexport.export.progress import Silent
 from attnexport.export.rebuild import cache_beside, open_rebuilt, rebuild, rebuild_foreign
 from attnexport.runtime.bundle.bundle import StoredBundle
@@ -305,13 +305,13 @@ def test_the_timing_cache_lies_beside_the_bundle_and_is_used_again(
 ) -> None:
     path, cache = make(), tmp_path / "net.attn.timing-cache"
     read: list[bytes | None] = []
-    attach = timing_cache.attach
+    attach = build.attach_timing_cache
 
     def attached(config: Any, file: Path, *rest: Any) -> Any:
         read.append(file.read_bytes() if file.exists() else None)
         return attach(config, file, *rest)
 
-    monkeypatch.setattr(timing_cache, "attach", attached)
+    monkeypatch.setattr(build, "attach_timing_cache", attached)
     done = rebuild(path)
     assert done.timing_cache == cache == cache_beside(path)
     assert done.to_json()["timing_cache"] == str(cache)

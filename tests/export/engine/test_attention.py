@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attnexport.export.engine import EngineOptions, build_engine
-from attnexport.export.engine.attention import allow_decomposition
+from attnexport.export.engine.operators import allow_decomposition
 from attnexport.export.engine.parse import parsed
 from attnexport.runtime.spec import Axis, TensorSpec
 

@@ -10,7 +10,9 @@ import pytest
 
 from attnexport.errors import EngineError, InputError
 from attnexport.export.engine import EngineOptions, build, build_engine, gpu_present
+from attnexport.export.engine.record import engine_record
 from attnexport.runtime.bundle.bundle import sha256_of
+from attnexport.runtime.bundle.codec import encode
 from attnexport.runtime.open.engine_fit import built_from
 from attnexport.runtime.spec import Axis, TensorSpec
 
@@ -74,10 +76,12 @@ def test_without_a_gpu_the_layers_come_from_the_builder(mixed, image, rtx, origi
 
 def test_the_record_is_plain_json_without_the_plan(mixed, image, rtx, origins, reporter) -> None:
     engine = build_engine(mixed, [image], rtx, EngineOptions(), origins, reporter)
-    value = json.loads(json.dumps(engine.to_json()))
+    output = TensorSpec("y", "float32", (image.axes[0], Axis.fixed(8), *image.axes[2:]))
+    record = engine_record(engine, "engines/fp16.engine", "fp16", "model.fp16.onnx", [output])
+    value = json.loads(json.dumps(encode(record)))
     assert value["bytes"] == len(engine.plan)
-    assert value["layers"]["from"] == engine.layers_from
-    assert [layer["name"] for layer in value["layers"]["list"]] == [layer["name"] for layer in engine.layers]
+    assert value["detail"]["layers_from"] == engine.layers_from
+    assert [layer["name"] for layer in value["layers"]] == [layer["name"] for layer in engine.layers]
     assert "plan" not in value
 
 

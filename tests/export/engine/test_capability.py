@@ -4,7 +4,7 @@ import pytest
 
 from attnexport.errors import EngineError, InputError
 from attnexport.export.engine import EngineOptions, Flavour, build_engine, gpu_present
-from attnexport.export.engine.capability import known_capabilities, set_capabilities
+from attnexport.export.engine.config import known_capabilities, set_capabilities
 
 
 def test_the_names_are_those_of_the_installed_version(rtx) -> None:

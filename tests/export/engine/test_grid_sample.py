@@ -4,7 +4,7 @@ import pytest
 
 from attnexport.errors import EngineError
 from attnexport.export.engine import EngineOptions, build_engine
-from attnexport.export.engine.grid_sample import check_grid_samples
+from attnexport.export.engine.operators import check_grid_samples
 from attnexport.export.engine.parse import parsed
 from attnexport.runtime.spec import Axis, TensorSpec
 
@@ -77,7 +77,7 @@ def test_a_node_that_cannot_be_found_is_said(sampler, rtx, origins) -> None:
 
 
 def test_the_build_checks(sampler, rtx, reporter, monkeypatch) -> None:
-    from attnexport.export.engine import grid_sample
+    from attnexport.export.engine import operators
 
     batch = Axis(1, 2, 4, "N")
     inputs = [
@@ -86,6 +86,6 @@ def test_the_build_checks(sampler, rtx, reporter, monkeypatch) -> None:
     ]
     model = sampler(20, 'mode = "linear"')
     assert build_engine(model, inputs, rtx, EngineOptions(), {}, reporter).plan
-    monkeypatch.setitem(grid_sample._MODES, "linear", "NEAREST")  # as if this TensorRT had the bug the other way round
+    monkeypatch.setitem(operators._MODES, "linear", "NEAREST")  # as if this TensorRT had the bug the other way round
     with pytest.raises(EngineError, match="asks for NEAREST"):
         build_engine(model, inputs, rtx, EngineOptions(), {}, reporter)

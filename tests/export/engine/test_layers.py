@@ -103,7 +103,7 @@ def test_float64_is_a_mismatch(onnx_model, rtx) -> None:
 
 
 def test_dtype_names_are_those_of_the_specs(rtx) -> None:
-    from attnexport.export.engine.dtypes import dtype_name, onnx_dtype_name
+    from attnexport.export.engine.layers import dtype_name, onnx_dtype_name
 
     names = {dtype_name(member) for member in rtx.module.DataType.__members__.values()}
     assert {"float16", "float32", "int8", "int32", "int64", "uint8", "bool"} <= names & set(DTYPES)

@@ -6,8 +6,8 @@ import pytest
 
 from attnexport.errors import InputError
 from attnexport.export.engine import EngineOptions, Flavour, build_engine
+from attnexport.export.engine.config import attach_timing_cache, store_timing_cache
 from attnexport.export.engine.logger import logger_of
-from attnexport.export.engine.timing_cache import attach, store
 
 ENTERPRISE = Flavour("enterprise", (10, 13), "10.13.3.9")
 
@@ -31,7 +31,7 @@ def config(rtx):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_new_cache_is_attached(config, reporter, tmp_path: Path) -> None:
-    cache = attach(config, tmp_path / "none.cache", ENTERPRISE, reporter)
+    cache = attach_timing_cache(config, tmp_path / "none.cache", ENTERPRISE, reporter)
     assert cache is not None
     assert reporter.notes == []
     assert not (tmp_path / "none.cache").exists()
@@ -57,7 +57,7 @@ def test_a_cache_that_does_not_match_is_replaced_and_said(creates: bool, reporte
     path = tmp_path / "timing.cache"
     path.write_bytes(b"of another TensorRT")
     config = Refusing(creates)
-    assert attach(config, path, ENTERPRISE, reporter) == b""
+    assert attach_timing_cache(config, path, ENTERPRISE, reporter) == b""
     assert config.taken[-1] == b""
     assert reporter.notes == [f"timing cache {path} belongs to another TensorRT or GPU: it will be replaced"]
 
@@ -65,26 +65,26 @@ def test_a_cache_that_does_not_match_is_replaced_and_said(creates: bool, reporte
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_file_that_cannot_be_read(config, reporter, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read: Is a directory\. name a file"):
-        attach(config, tmp_path, ENTERPRISE, reporter)
+        attach_timing_cache(config, tmp_path, ENTERPRISE, reporter)
 
 
 def test_store_replaces_the_whole_file(reporter, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "timing.cache"
-    assert store(b"first, and longer", path, reporter)
-    assert store(memoryview(b"second"), path, reporter)
+    assert store_timing_cache(b"first, and longer", path, reporter)
+    assert store_timing_cache(memoryview(b"second"), path, reporter)
     assert path.read_bytes() == b"second"
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_folder_that_cannot_be_written_is_a_note(reporter) -> None:
     path = Path("/sys/timing.cache")  # nobody may make a file there, root included
-    assert not store(b"data", path, reporter)
+    assert not store_timing_cache(b"data", path, reporter)
     (note,) = reporter.notes
     assert note.startswith(f"timing cache {path} cannot be written: ")
 
 
 def test_a_path_that_is_a_folder_is_a_note_and_leaves_nothing(reporter, tmp_path: Path) -> None:
     (tmp_path / "timing.cache").mkdir()
-    assert not store(b"data", tmp_path / "timing.cache", reporter)
+    assert not store_timing_cache(b"data", tmp_path / "timing.cache", reporter)
     assert "cannot be written: Is a directory" in reporter.notes[0]
     assert [p.name for p in tmp_path.iterdir()] == ["timing.cache"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.export.engine.options import parse_bytes
+from attnexport.export.engine.config import parse_bytes
 from attnexport.export.options import ExportOptions, read_options
 from attnexport.export.pipeline import destination
 from attnexport.export.source import SourceOptions

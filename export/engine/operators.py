@@ -1,7 +1,4 @@
-"""Check that TensorRT samples as the model says: several versions parse opset 20's ``linear`` as NEAREST without an error.
-
-Source: NVIDIA/TensorRT#4646 (TensorRT 10.13, 11.1, TensorRT-RTX up to 1.5). So the parsed layer is compared with the node.
-"""
+"""Operators that TensorRT reads in another way than the model means: GridSample, Attention, and what computes in float64."""
 
 from __future__ import annotations
 
@@ -24,7 +21,9 @@ _PADDINGS = {"zeros": "FILL", "border": "CLAMP", "reflection": "REFLECT"}
 def check_grid_samples(trt: Any, network: Any, model: onnx.ModelProto, origins: Mapping[str, Origin]) -> list[str]:
     """Compare mode, padding and align_corners of each GridSample node of the main graph with its parsed layer.
 
-    Returns the names of the nodes without a layer, which cannot be compared. Raises EngineError at the first difference.
+    Several versions parse opset 20's ``linear`` as NEAREST without an error: TensorRT 10.13, 11.1, TensorRT-RTX up to 1.5
+    (NVIDIA/TensorRT#4646). Returns the names of the nodes without a layer, which cannot be compared. Raises EngineError at
+    the first difference.
     """
     layers: dict[str, Any] = {}
     for index in range(network.num_layers):
@@ -63,3 +62,34 @@ def _asked(node: onnx.NodeProto) -> tuple[str, str, bool]:
 
 def _say(modes: tuple[str, str, bool]) -> str:
     return f"{modes[0]}, {modes[1]}, align_corners={int(modes[2])}"
+
+
+_BOUNDARY = "ATTENTION_INPUT"
+
+
+def allow_decomposition(trt: Any, network: Any) -> int:
+    """Mark each Attention of ``network`` as decomposable, and return their number. Older TensorRT has no such layer.
+
+    TensorRT-RTX 1.7.1 refuses layers without a fused kernel otherwise, FP32 of any head size, and FP16 and BF16 of head
+    sizes 8 and 512: "Attention operation was not supported by a dedicated kernel". The parser has no option for this.
+    """
+    boundary = getattr(trt, "IAttentionInputLayer", None)
+    if boundary is None:
+        return 0
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    attentions = [layer for layer in layers if layer.type.name == _BOUNDARY]
+    for layer in attentions:
+        layer.__class__ = boundary  # get_layer returns the base class, which hides the attention
+        layer.attention.decomposable = True
+    return len(attentions)
+
+
+def float64_values(model: onnx.ModelProto) -> list[str]:
+    """Initializers and casts of the main graph that are float64, by name: TensorRT converts them to float32 without a message."""
+    double = 11
+    casts = [
+        n
+        for n in model.graph.node
+        if n.op_type == "Cast" and any(a.name == "to" and a.i == double for a in n.attribute)
+    ]
+    return [t.name for t in model.graph.initializer if t.data_type == double] + [n.output[0] for n in casts]
