@@ -9,7 +9,7 @@ that 8 does not divide (100), as many as divide both.
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Callable
 
 from torch import nn
 
@@ -20,36 +20,40 @@ from .entry import RegistryEntry, images
 from .stages import bottleneck_stages
 
 
-def _lrnet(
-    depths: tuple[int, ...],
-    classes: int = 1000,
-    stem: int = 64,
-    width: int = 100,
-    channels: int = 256,
-    kernel_size: int = 7,
-    share: int = 8,
-    composability: str = "squared",
-    deepest: int = 64,
-) -> nn.Module:
-    def mixer(width: int, stride: int) -> nn.Module:
-        shared = math.gcd(width, share)
-        relation = LocalRelation(
-            width, width, kernel_size=kernel_size, share=shared, stride=stride, composability=composability
-        )
-        return nn.Sequential(relation, nn.BatchNorm2d(width), nn.ReLU())
+def _lrnet(*depths: int) -> Callable[..., nn.Module]:
+    """The builder of the network with these numbers of bottlenecks; ``deepest`` limits each of them."""
 
-    features = nn.Sequential(
-        conv_bn(3, stem, 1), nn.ReLU(),
-        mixer(stem, 2),
-        nn.MaxPool2d(3, 2, padding=1),
-        bottleneck_stages(stem, width, channels, [min(depth, deepest) for depth in depths], mixer),
-    )  # fmt: skip
-    return Classifier(features, channels * 2 ** (len(depths) - 1), classes)
+    def build(
+        classes: int = 1000,
+        stem: int = 64,
+        width: int = 100,
+        channels: int = 256,
+        kernel_size: int = 7,
+        share: int = 8,
+        composability: str = "squared",
+        deepest: int = 64,
+    ) -> nn.Module:
+        def mixer(width: int, stride: int) -> nn.Module:
+            shared = math.gcd(width, share)
+            relation = LocalRelation(
+                width, width, kernel_size=kernel_size, share=shared, stride=stride, composability=composability
+            )
+            return nn.Sequential(relation, nn.BatchNorm2d(width), nn.ReLU())
+
+        features = nn.Sequential(
+            conv_bn(3, stem, 1), nn.ReLU(),
+            mixer(stem, 2),
+            nn.MaxPool2d(3, 2, padding=1),
+            bottleneck_stages(stem, width, channels, [min(depth, deepest) for depth in depths], mixer),
+        )  # fmt: skip
+        return Classifier(features, channels * 2 ** (len(depths) - 1), classes)
+
+    return build
 
 
-lrnet26 = partial(_lrnet, (2, 2, 2, 2))
-lrnet50 = partial(_lrnet, (3, 4, 6, 3))
-lrnet101 = partial(_lrnet, (3, 4, 23, 3))
+lrnet26 = _lrnet(2, 2, 2, 2)
+lrnet50 = _lrnet(3, 4, 6, 3)
+lrnet101 = _lrnet(3, 4, 23, 3)
 
 _BATCH = {"symbol": "batch", "min": 1, "opt": 2, "max": 4}
 _REDUCED = {"classes": 10, "stem": 16, "width": 16, "channels": 32, "deepest": 1}

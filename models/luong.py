@@ -12,7 +12,10 @@ Dropout as in section 4.1, on what goes up between layers. The paper turns the s
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,41 +26,50 @@ from .recurrent import LSTMStack
 from .seq2seq import PADDING, RecurrentEncoderDecoder, tokens
 
 
+@dataclass(frozen=True)
+class LuongOptions:
+    """The options of the network; the sizes are the paper's (section 4.1).
+
+    ``score``, ``window`` and ``reach`` are those of :class:`MultiplicativeAttention`.
+    """
+
+    source_vocabulary: int = 50000
+    target_vocabulary: int = 50000
+    embedding: int = 1000
+    width: int = 1000
+    layers: int = 4
+    score: str = "general"
+    window: str = "global"
+    reach: int = 10
+    dropout: float = 0.2
+
+
 class Luong(RecurrentEncoderDecoder):
     """Source (N, S) and target (N, T) tokens -> logits (N, T, target_vocabulary).
 
-    ``score``, ``window`` and ``reach`` are those of :class:`MultiplicativeAttention`. The memory is ``memory``
-    (N, S, width), ``keys`` (N, S, width) and ``padding`` (N, S); the state ``hidden`` and ``cell`` (N, layers, width),
-    ``feed`` (N, width) for h~, and for ``local_m`` ``position`` (N,), the number of tokens so far.
+    The memory is ``memory`` (N, S, width), ``keys`` (N, S, width) and ``padding`` (N, S); the state ``hidden`` and
+    ``cell`` (N, layers, width), ``feed`` (N, width) for h~, and for ``local_m`` ``position`` (N,), the number of tokens so
+    far.
     """
 
     memory_names = ("memory", "keys", "padding")
 
-    def __init__(
-        self,
-        source_vocabulary: int,
-        target_vocabulary: int,
-        *,
-        embedding: int = 1000,
-        width: int = 1000,
-        layers: int = 4,
-        score: str = "general",
-        window: str = "global",
-        reach: int = 10,
-        dropout: float = 0.2,
-    ) -> None:
+    def __init__(self, options: LuongOptions) -> None:
         super().__init__()
-        self.width, self.layers, self.counts = width, layers, window == "local_m"
+        width, layers, embedding, dropout = options.width, options.layers, options.embedding, options.dropout
+        self.width, self.layers, self.counts = width, layers, options.window == "local_m"
         self.state_names = ("hidden", "cell", "feed", *(("position",) if self.counts else ()))
-        self.bounds = {"token": target_vocabulary, "position": 2 * reach}
-        self.source = nn.Embedding(source_vocabulary, embedding)
+        self.bounds = {"token": options.target_vocabulary, "position": 2 * options.reach}
+        self.source = nn.Embedding(options.source_vocabulary, embedding)
         self.encoder = LSTMStack(embedding, width, layers, dropout)
-        self.target = nn.Embedding(target_vocabulary, embedding)
+        self.target = nn.Embedding(options.target_vocabulary, embedding)
         self.decoder = LSTMStack(embedding + width, width, layers, dropout)
-        self.attention = MultiplicativeAttention(width, width, score=score, window=window, reach=reach)
+        self.attention = MultiplicativeAttention(
+            width, width, score=options.score, window=options.window, reach=options.reach
+        )
         self.combine = nn.Linear(2 * width, width, bias=False)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(width, target_vocabulary, bias=False)
+        self.output = nn.Linear(width, options.target_vocabulary, bias=False)
 
     def encode(self, source: Tensor) -> tuple[Tensor, ...]:
         """Memory, keys, padding and the first state."""
@@ -88,29 +100,13 @@ class Luong(RecurrentEncoderDecoder):
         return feed, weights, hidden, cell, feed, *(p + 1 for p in position)
 
 
-def seq2seq_luong(
-    source_vocabulary: int = 50000,
-    target_vocabulary: int = 50000,
-    embedding: int = 1000,
-    width: int = 1000,
-    layers: int = 4,
-    score: str = "general",
-    window: str = "global",
-    reach: int = 10,
-    dropout: float = 0.2,
-) -> nn.Module:
-    """The paper's network, of its sizes (section 4.1)."""
-    return Luong(
-        source_vocabulary,
-        target_vocabulary,
-        embedding=embedding,
-        width=width,
-        layers=layers,
-        score=score,
-        window=window,
-        reach=reach,
-        dropout=dropout,
-    )
+def seq2seq_luong(**options: Any) -> nn.Module:
+    """The network with these fields of :class:`LuongOptions`."""
+    return Luong(LuongOptions(**options))
+
+
+# The registry reads the names and defaults of the options here.
+seq2seq_luong.__signature__ = inspect.signature(LuongOptions)  # type: ignore[attr-defined]
 
 
 # Narrower, a network of tanh alone is measured: ONNX Runtime's FP32 tanh errs three times as much as PyTorch's.

@@ -72,8 +72,7 @@ def nonlocal_resnet(
     return network
 
 
-def nonlocal_resnet_video(
-    depth: int,
+def nonlocal_resnet50_video(
     classes: int = 400,
     width: int = 64,
     longest: int = LONGEST,
@@ -84,7 +83,7 @@ def nonlocal_resnet_video(
     temporal: bool = True,
 ) -> ResNet:
     """For clips: x (N, 3, T, H, W) -> logits (N, classes). ``temporal=False`` is the paper's C2D, table 1."""
-    network = resnet(depth, classes, width, longest)
+    network = resnet(50, classes, width, longest)
     inflate(network, temporal=temporal)
     block = partial(NonLocal, dimensions=3, pairwise=pairwise, subsample=subsample, zero_init=zero_init)
     add_non_local(network, placement, block)
@@ -114,7 +113,7 @@ ENTRIES = (
     ),
     RegistryEntry(
         name="nonlocal_resnet50_video",
-        builder=partial(nonlocal_resnet_video, 50),
+        builder=nonlocal_resnet50_video,
         paper=_PAPER,
         summary="Kinetics: ResNet-50 inflated in time, with 5 non-local blocks",
         inputs=_clips(32, 224, {"symbol": "batch", "min": 1, "opt": 1, "max": 4}),

@@ -9,6 +9,7 @@ parameters of the paper's table 1 are not reached by projections of each head's 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from torch import nn
@@ -23,43 +24,47 @@ STEMS = ("conv", "attention")
 ATTENTIONS = ("per_head", "per_channel")
 
 
-def _sasa_resnet(
-    depths: tuple[int, ...],
-    classes: int = 1000,
-    width: int = 64,
-    kernel_size: int = 7,
-    heads: int = 8,
-    stem: str = "conv",
-    attention: str = "per_head",
-    projection: str = "full",
-    deepest: int = 64,
-) -> nn.Module:
-    if stem not in STEMS:
-        raise ValueError(f"stem {stem!r} is not one of {', '.join(STEMS)}")
-    if attention not in ATTENTIONS:
-        raise ValueError(f"attention {attention!r} is not one of {', '.join(ATTENTIONS)}")
+def _sasa_resnet(*depths: int) -> Callable[..., nn.Module]:
+    """The builder of the network with these numbers of bottlenecks; ``deepest`` limits each of them."""
 
-    def mixer(width: int, stride: int) -> nn.Module:
-        attends: nn.Module
-        if attention == "per_channel":
-            attends = AttentionConv(width, width, kernel_size=kernel_size)
-        else:
-            attends = StandAloneAttention(width, width, kernel_size=kernel_size, heads=heads, projection=projection)
-        pooled = nn.AvgPool2d(2) if stride == 2 else nn.Identity()
-        return nn.Sequential(attends, pooled, nn.BatchNorm2d(width), nn.ReLU())
+    def build(
+        classes: int = 1000,
+        width: int = 64,
+        kernel_size: int = 7,
+        heads: int = 8,
+        stem: str = "conv",
+        attention: str = "per_head",
+        projection: str = "full",
+        deepest: int = 64,
+    ) -> nn.Module:
+        if stem not in STEMS:
+            raise ValueError(f"stem {stem!r} is not one of {', '.join(STEMS)}")
+        if attention not in ATTENTIONS:
+            raise ValueError(f"attention {attention!r} is not one of {', '.join(ATTENTIONS)}")
 
-    attention_stem = nn.Sequential(AttentionStem(3, width), nn.BatchNorm2d(width), nn.MaxPool2d(4))
-    features = nn.Sequential(
-        conv_stem(width) if stem == "conv" else attention_stem,
-        bottleneck_stages(width, width, 4 * width, [min(depth, deepest) for depth in depths], mixer),
-    )
-    return Classifier(features, 4 * width * 2 ** (len(depths) - 1), classes)
+        def mixer(width: int, stride: int) -> nn.Module:
+            attends: nn.Module
+            if attention == "per_channel":
+                attends = AttentionConv(width, width, kernel_size=kernel_size)
+            else:
+                attends = StandAloneAttention(width, width, kernel_size=kernel_size, heads=heads, projection=projection)
+            pooled = nn.AvgPool2d(2) if stride == 2 else nn.Identity()
+            return nn.Sequential(attends, pooled, nn.BatchNorm2d(width), nn.ReLU())
+
+        attention_stem = nn.Sequential(AttentionStem(3, width), nn.BatchNorm2d(width), nn.MaxPool2d(4))
+        features = nn.Sequential(
+            conv_stem(width) if stem == "conv" else attention_stem,
+            bottleneck_stages(width, width, 4 * width, [min(depth, deepest) for depth in depths], mixer),
+        )
+        return Classifier(features, 4 * width * 2 ** (len(depths) - 1), classes)
+
+    return build
 
 
-sasa_resnet26 = partial(_sasa_resnet, (1, 2, 4, 1))
-sasa_resnet38 = partial(_sasa_resnet, (2, 3, 5, 2))
-sasa_resnet50 = partial(_sasa_resnet, (3, 4, 6, 3))
-sasa_resnet26_per_channel = partial(_sasa_resnet, (1, 2, 4, 1), attention="per_channel")
+sasa_resnet26 = _sasa_resnet(1, 2, 4, 1)
+sasa_resnet38 = _sasa_resnet(2, 3, 5, 2)
+sasa_resnet50 = _sasa_resnet(3, 4, 6, 3)
+sasa_resnet26_per_channel = partial(sasa_resnet26, attention="per_channel")
 
 _BATCH = {"symbol": "batch", "min": 1, "opt": 2, "max": 4}
 _REDUCED = {"classes": 10, "width": 16, "heads": 4, "stem": "attention", "deepest": 1}

@@ -104,6 +104,7 @@ LAYERS = {
 """The folders of export/ and of runtime/, and the files beside them, from the lowest layer up. Each imports only from lower layers."""
 MOST_FILES_AT_THE_TOP = 6
 MOST_LAYERS = 13
+MOST_PARAMETERS = 8
 
 
 def local_imports(path: Path) -> set[Path]:
@@ -249,6 +250,18 @@ def test_the_package_and_its_runtime_import_without_any_backend_and_quickly() ->
         return float(done.stdout)
 
     assert min(seconds("attnexport") for _ in range(3)) < min(seconds("numpy") for _ in range(3))
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room_of(p) != "cli"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_signature_has_many_parameters(path: Path) -> None:
+    """In the rooms below the command line, whose commands have a parameter for each option."""
+    many = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            if len(set(names) - {"self", "cls"}) > MOST_PARAMETERS:
+                many[node.name] = names
+    assert many == {}
 
 
 def test_no_file_outgrows_a_head() -> None:

@@ -10,11 +10,13 @@ appearance composability, is ``squared`` -(q - k)^2, ``absolute`` -|q - k| or ``
 is a network of two layers with a ReLU between over the relative position. The input itself is aggregated, and W is a
 1x1 convolution. Outside the image x and k are zero, and those places still take their share of the softmax.
 
-A widespread re-implementation differs in four options: ``composability="product"``, ``positions="random"`` (positions
-are drawn once from [-1, 1), not offsets), ``hidden=groups // 2`` and ``bias=True`` in W.
+A widespread re-implementation differs in four options: ``composability="product"``,
+``geometry=Geometry(groups // 2, "random")`` (positions are drawn once from [-1, 1), not offsets) and ``bias=True`` in W.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -24,17 +26,28 @@ COMPOSABILITIES = ("squared", "absolute", "product")
 POSITIONS = ("offsets", "random")
 
 
+@dataclass(frozen=True)
+class Geometry:
+    """The geometry prior: the width of its first layer (the number of groups if it is None), and its positions."""
+
+    hidden: int | None = None
+    positions: str = "offsets"
+
+
 class GeometryPrior(nn.Module):
     """g: the relative positions of a k x k window -> (groups, k, k).
 
     Positions are (row, column) offsets in pixels, whole numbers, so that they are the same in every floating dtype; or
-    random numbers, which are then part of the state dict.
+    random numbers, which are then part of the state dict. Raises ValueError for unknown positions.
     """
 
     offsets: Tensor
 
-    def __init__(self, groups: int, kernel_size: int, hidden: int, positions: str = "offsets") -> None:
+    def __init__(self, groups: int, kernel_size: int, geometry: Geometry) -> None:
         super().__init__()
+        positions, hidden = geometry.positions, geometry.hidden or groups
+        if positions not in POSITIONS:
+            raise ValueError(f"positions {positions!r} is not one of {', '.join(POSITIONS)}")
         radius = kernel_size // 2
         steps = torch.arange(-radius, radius + 1, dtype=torch.get_default_dtype())
         offsets = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1)
@@ -52,9 +65,8 @@ class GeometryPrior(nn.Module):
 class LocalRelation(nn.Module):
     """(N, in_channels, H, W) -> (N, out_channels, H', W'), H' = ceil(H / stride).
 
-    ``share`` is m and divides ``in_channels``; ``kernel_size`` is k, odd; ``hidden`` is the width of the geometry
-    prior's first layer (the number of groups where it is None). Raises ValueError otherwise, and for an unknown
-    ``composability`` or ``positions``.
+    ``share`` is m and divides ``in_channels``; ``kernel_size`` is k, odd. Raises ValueError otherwise, and for an unknown
+    ``composability`` or unknown positions.
     """
 
     map_kind = "window"
@@ -68,8 +80,7 @@ class LocalRelation(nn.Module):
         share: int = 8,
         stride: int = 1,
         composability: str = "squared",
-        hidden: int | None = None,
-        positions: str = "offsets",
+        geometry: Geometry = Geometry(),
         bias: bool = False,
     ) -> None:
         super().__init__()
@@ -81,8 +92,6 @@ class LocalRelation(nn.Module):
             raise ValueError(f"stride {stride} is not positive")
         if composability not in COMPOSABILITIES:
             raise ValueError(f"composability {composability!r} is not one of {', '.join(COMPOSABILITIES)}")
-        if positions not in POSITIONS:
-            raise ValueError(f"positions {positions!r} is not one of {', '.join(POSITIONS)}")
         self.kernel_size = kernel_size
         self.share = share
         self.stride = stride
@@ -90,7 +99,7 @@ class LocalRelation(nn.Module):
         groups = in_channels // share
         self.query = nn.Conv2d(in_channels, groups, 1, stride=stride)
         self.key = nn.Conv2d(in_channels, groups, 1)
-        self.geometry = GeometryPrior(groups, kernel_size, hidden or groups, positions)
+        self.geometry = GeometryPrior(groups, kernel_size, geometry)
         self.out = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
 
     def windows(self, x: Tensor) -> Tensor:

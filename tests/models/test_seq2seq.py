@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attnexport.models import registry
 from attnexport.models.bahdanau import Bahdanau
-from attnexport.models.luong import Luong
+from attnexport.models.luong import Luong, LuongOptions
 from attnexport.models.seq2seq import END, PADDING, START, EncoderDecoder, parts
 from attnexport.runtime.spec import TensorSpec
 
@@ -85,7 +85,7 @@ def test_bahdanau_follows_appendix_a():
 @pytest.mark.parametrize("window", ["global", "local_m", "local_p"])
 def test_luong_follows_its_sections_3_and_4(window):
     torch.manual_seed(0)
-    network = Luong(12, 9, embedding=3, width=4, layers=2, window=window, reach=1).double().eval()
+    network = Luong(LuongOptions(12, 9, embedding=3, width=4, layers=2, window=window, reach=1)).double().eval()
     p = {name: v.detach().numpy() for name, v in network.named_parameters()}
 
     def lstm(prefix: str, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from attnexport.models.attention.local_relation import LocalRelation
+from attnexport.models.attention.local_relation import Geometry, LocalRelation
 
 APPEARANCE = {
     "squared": lambda q, k: -((q - k) ** 2),
@@ -58,7 +58,7 @@ def reference(x: np.ndarray, module: LocalRelation, drawn: np.ndarray | None = N
     [
         ((2, 8, 5, 4), 8, {"kernel_size": 3, "share": 4}),
         ((1, 6, 4, 6), 10, {"kernel_size": 5, "share": 2, "stride": 2}),
-        ((1, 4, 7, 5), 4, {"kernel_size": 3, "share": 4, "stride": 3, "hidden": 5}),
+        ((1, 4, 7, 5), 4, {"kernel_size": 3, "share": 4, "stride": 3, "geometry": Geometry(5)}),
         ((1, 8, 3, 3), 8, {"kernel_size": 7, "share": 8}),
         ((2, 4, 1, 2), 4, {"kernel_size": 1, "share": 1}),
     ],
@@ -70,7 +70,7 @@ def test_follows_the_formula(shape, out_channels, options, composability, random
 
 
 def test_the_re_implementation_differs_in_its_options(randomised, draw):
-    options = {"composability": "product", "positions": "random", "hidden": 1, "bias": True}
+    options = {"composability": "product", "geometry": Geometry(1, "random"), "bias": True}
     module = randomised(LocalRelation(8, 6, kernel_size=3, share=4, **options))
     x = draw(2, 8, 5, 4)
     drawn = module.geometry.offsets.numpy()
@@ -81,7 +81,7 @@ def test_the_re_implementation_differs_in_its_options(randomised, draw):
 
 
 def test_random_positions_are_saved():
-    module, other = (LocalRelation(8, 8, positions="random") for _ in range(2))
+    module, other = (LocalRelation(8, 8, geometry=Geometry(positions="random")) for _ in range(2))
     assert not torch.equal(module.geometry.offsets, other.geometry.offsets)
     other.load_state_dict(module.state_dict())
     assert torch.equal(module.geometry.offsets, other.geometry.offsets)
@@ -123,7 +123,7 @@ def test_exports_with_a_free_batch_axis(stride, randomised, draw, exported):
         ({"share": 0}, "0 channels to a weight do not divide 8 channels"),
         ({"stride": 0}, "stride 0 is not positive"),
         ({"composability": "cosine"}, "composability 'cosine' is not one of squared, absolute, product"),
-        ({"positions": "sines"}, "positions 'sines' is not one of offsets, random"),
+        ({"geometry": Geometry(positions="sines")}, "positions 'sines' is not one of offsets, random"),
     ],
 )
 def test_refuses_what_has_no_meaning(options, message):
