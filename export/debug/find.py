@@ -29,14 +29,12 @@ from ..verify.cases import build_cases, draws
 from ..verify.locate import locate
 from ..verify.sides import Side
 from ..verify.trail import Trail
-from .judge import Judged, Reference, few, judge
-from .memory import free
+from .judge import Judged, Reference, few, free, judge
 from .modules import Types, module_rows, tensor_rows
 from .reference import OriginalTensors
 from .reproduce import FaultyPart, smallest_part, write
 from .stages import bundle_stages, export_stages, stage_names
-from .sweep import Compared, sweep
-from .taps import TensorReader
+from .sweep import Compared, TensorReader, sweep
 
 REPORT = "divergence.json"
 
@@ -137,9 +135,9 @@ class _StageSearch:
                 judged = judge(stage, taps, self.reference, optimize=True)
                 by_runtime = bool(judged.failed)
             worst = max(judged.outputs, key=lambda output: output.ratio)
-            record.detail = f"error {worst.ratio:.2f}x PyTorch's {stage.precision}" + (
-                f", above the limit for {len(judged.failed)} of {len(judged.outputs)} outputs" if judged.failed else ""
-            )
+            record.detail = f"error {worst.ratio:.2f}x PyTorch's {stage.precision}"
+            if judged.failed:
+                record.detail += f", above the limit for {len(judged.failed)} of {len(judged.outputs)} outputs"
         return _Opened(stage.name, stage.precision, taps, judged, by_runtime)
 
     def _check(self, stage: StageModel) -> None:
@@ -163,15 +161,10 @@ class _StageSearch:
             compared = sweep(taps, chosen.side, case.feeds, self.reporter.progress)
             record.detail = f"{len(compared)} tensors of {opened.name} compared on {case.name}"
         divergence = Divergence(
-            stage=opened.name,
-            precision=opened.precision,
-            case=case.name,
-            reference=chosen.text,
-            outputs=opened.judged.outputs,
-            modules=module_rows(taps.light, taps.flow, compared, self.trail, types),
-            tensors=tensor_rows(taps.flow, compared, self.trail, types),
-            notes=chosen.notes,
-        )
+            stage=opened.name, precision=opened.precision, case=case.name, reference=chosen.text,
+            outputs=opened.judged.outputs, modules=module_rows(taps.light, taps.flow, compared, self.trail, types),
+            tensors=tensor_rows(taps.flow, compared, self.trail, types), notes=chosen.notes,
+        )  # fmt: skip
         if not opened.judged.failed:
             return divergence
         with self.stages.run("place") as record:
@@ -186,14 +179,13 @@ class _StageSearch:
         if opened.by_runtime:
             note = "the graph is correct as written: ONNX Runtime's optimisations cause the error"
             return dataclasses.replace(divergence, place=Blame(opened.name), notes=(*divergence.notes, note))
+        errors = {name: tensor.error for name, tensor in compared.items()}
         for output in sorted(opened.judged.failed, key=lambda output: -output.ratio):
-            if output.output not in compared:
+            if output.output not in errors:
                 continue
-            final = min(compared[output.output].error, 1.0)
+            final = min(errors[output.output], 1.0)
             floor = _floor(output, final)
-            place = locate(
-                taps.flow, set(compared), output.output, lambda names: {n: compared[n].error for n in names}, floor
-            )
+            place = locate(taps.flow, set(errors), output.output, lambda names: {n: errors[n] for n in names}, floor)
             if place is None:
                 continue
             blame = blame_place(self.trail, opened.name, taps.flow, place)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +24,7 @@ from ..stages.files import EIGHT
 from ..stages.stage_model import StageModel
 from ..verify.cases import ParityCase
 from ..verify.fault import invalid_output
-from .memory import free
-from .taps import TensorReader
+from .sweep import TensorReader
 
 
 def few(cases: Sequence[ParityCase]) -> list[ParityCase]:
@@ -32,14 +33,12 @@ def few(cases: Sequence[ParityCase]) -> list[ParityCase]:
     A wrong stage fails on these cases; a ratio close to the gate may pass on them and fail in the export, or the reverse.
     """
     smallest = min((_shapes(case) for case in cases if case.kind == "random"), key=_elements)
-    keys: set[object] = set()
-    chosen = []
-    for case in cases:
-        key = (case.kind, _shapes(case))
-        if (case.kind == "random" and _shapes(case) == smallest) or key not in keys:
-            chosen.append(case)
-        keys.add(key)
-    return chosen
+    first = {(case.kind, _shapes(case)): case for case in reversed(cases)}
+    return [
+        case
+        for case in cases
+        if (case.kind == "random" and _shapes(case) == smallest) or first[case.kind, _shapes(case)] is case
+    ]
 
 
 def _shapes(case: ParityCase) -> tuple[tuple[int, ...], ...]:
@@ -132,20 +131,13 @@ def _of_output(
         for i in indices:
             wrong = invalid_output([spec], {name: results[i][name]}, expected[i], stage.name)
             if wrong is not None:
-                yield (
-                    OutputError(stage.name, stage.precision, name, reference.cases[i].name, np.inf, np.inf, wrong[1]),
-                    reference.cases[i],
-                )
+                case = reference.cases[i]
+                yield OutputError(stage.name, stage.precision, name, case.name, np.inf, np.inf, wrong[1]), case
                 break
         else:
-            gate, relative = _gate(
-                [(results[i][name], expected[i][name], torch[i][name]) for i in indices], precision, reference.factor
-            )
-            gates = {
-                i: _gate([(results[i][name], expected[i][name], torch[i][name])], precision, reference.factor)[0]
-                for i in indices
-            }
-            over = [i for i in indices if not gates[i].passed]
+            values = {i: (results[i][name], expected[i][name], torch[i][name]) for i in indices}
+            gate, relative = _gate(list(values.values()), precision, reference.factor)
+            over = [i for i in indices if not _gate([values[i]], precision, reference.factor)[0].passed]
             case = reference.cases[min(over or indices, key=lambda i: _bytes(reference.cases[i]))]
             fault = "" if gate.passed else (
                 f"output {name!r} of {stage.name}: error on {kind} inputs is {gate.ratio:.3g}x PyTorch's "
@@ -162,9 +154,8 @@ def _gate(
         meter.add(output, expected)
         torch_meter.add(torch, expected)
     figures = meter.figures()
-    return Gate.judge(
-        figures, torch_rms=torch_meter.figures().rms, precision=precision, factor=factor
-    ), figures.relative
+    gate = Gate.judge(figures, torch_rms=torch_meter.figures().rms, precision=precision, factor=factor)
+    return gate, figures.relative
 
 
 def _declared_types(arrays: Mapping[str, np.ndarray], outputs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
@@ -175,3 +166,14 @@ def _declared_types(arrays: Mapping[str, np.ndarray], outputs: Sequence[TensorSp
 
 def _bytes(case: ParityCase) -> int:
     return sum(array.nbytes for array in case.feeds.values())
+
+
+def free() -> None:
+    """Collect reference cycles, such as graphs of graphsurgeon, and return free pages to the system.
+
+    glibc keeps freed blocks of up to 32 MB, which the next stage does not need.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

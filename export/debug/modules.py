@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import onnx
 import onnx.shape_inference
@@ -100,7 +100,7 @@ def module_rows(
         rows.append(
             ModuleDivergence(
                 module, first[module].kind, first[module].source, len(members), len(produced & set(compared)),
-                _largest(entering), _largest(leaving), "+".join(computed),
+                max(entering, default=None), max(leaving, default=None), "+".join(computed),
             )
         )  # fmt: skip
     return tuple(rows)
@@ -132,7 +132,3 @@ def _error(flow: Flow, errors: Mapping[str, float], name: str) -> float | None:
             return None
         name = node.input[0]
     return errors[name]
-
-
-def _largest(errors: Iterable[float]) -> float | None:
-    return max(errors, default=None)

@@ -15,18 +15,19 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnx import ModelProto, helper, numpy_helper
+from onnx.external_data_helper import load_external_data_for_model
 
 from ...errors import AttnexportError
 from ...runtime.bundle.divergence import Reproducer
 from ...runtime.sessions.emulated import emulate
 from ...runtime.sessions.ort import OrtSession
-from ..verify.graphs import runnable
+from ..precision.graph import captured
+from ..verify.graphs import Flow, runnable
 from ..verify.locate import Place
 from ..verify.sides import Side
-from .cut import border, cut
 from .modules import Types
-from .sweep import Compared, difference
-from .taps import TensorReader
+from .sweep import Compared, TensorReader, difference, most_similar
 
 MODEL, TYPED, DATA, SCRIPT = "part.onnx", "part.typed.onnx", "data.npz", "reproduce.py"
 _EXPECTED = "expected"
@@ -121,15 +122,7 @@ def _part(
 def _nearest(reference: Side, results: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the original's tensors of these names; of several with one name, the most similar one."""
     nearest: dict[str, np.ndarray] = {}
-    least: dict[str, float] = {}
-
-    def see(name: str, array: np.ndarray) -> None:
-        figures = difference(results[name], array)
-        if figures is not None and (name not in least or figures.relative < least[name]):
-            least[name] = figures.relative
-            nearest[name] = array.copy()
-
-    reference.stream([name for name in results if name in reference.names], see)
+    most_similar(reference, results, lambda name, figures, array: nearest.update({name: array.copy()}))
     return nearest
 
 
@@ -155,14 +148,57 @@ def write(part: FaultyPart, folder: Path, name: Path, title: str, limit: float) 
     )  # fmt: skip
     (folder / SCRIPT).write_text(script, encoding="utf-8")
     return Reproducer(
-        folder=str(name),
-        command=f"python {shlex.quote(str(name / SCRIPT))}",
-        tensor=part.tensor,
-        feeds=tuple(part.feeds),
-        nodes=len((part.typed or part.model).graph.node),
-        relative=part.relative,
-        allowed=limit,
-    )
+        folder=str(name), command=f"python {shlex.quote(str(name / SCRIPT))}", tensor=part.tensor, feeds=tuple(part.feeds),
+        nodes=len((part.typed or part.model).graph.node), relative=part.relative, allowed=limit,
+    )  # fmt: skip
+
+
+def border(flow: Flow, region: Collection[str]) -> tuple[set[str], set[str]]:
+    """Return the tensors that the nodes of ``region`` read from outside: data, and tensors for sizes and axes."""
+    data: set[str] = set()
+    every: set[str] = set()
+    for name in region:
+        node = flow.maker[name]
+        data.update(flow.sources(name))
+        every.update(name for name in (*node.input, *captured(node)) if name)
+    produced = {name for tensor in region for name in flow.maker[tensor].output}
+    return data - produced, every - data - produced
+
+
+def cut(
+    light: ModelProto,
+    folder: Path,
+    region: Collection[str],
+    tensor: str,
+    feeds: Mapping[str, np.ndarray],
+    constants: Mapping[str, np.ndarray],
+    output: np.ndarray,
+    kinds: Mapping[str, int],
+) -> ModelProto:
+    """Return a model of the nodes that produce the tensors of ``region``, with their weights from ``folder``.
+
+    ``feeds`` are its inputs with their types and shapes, ``constants`` its sizes and axes. ``tensor`` is its only output,
+    with the type and shape of ``output``. ``kinds``: element types that NumPy does not have.
+    """
+    nodes = [node for node in light.graph.node if any(name in region for name in node.output)]
+    used = {name for node in nodes for name in (*node.input, *captured(node)) if name}
+    part = ModelProto(ir_version=light.ir_version)
+    part.opset_import.extend(light.opset_import)
+    part.functions.extend(light.functions)
+    part.graph.name = "part"
+    part.graph.node.extend(nodes)
+    part.graph.input.extend(_value(name, array, kinds) for name, array in feeds.items())
+    part.graph.output.append(_value(tensor, output, kinds))
+    part.graph.initializer.extend(w for w in light.graph.initializer if w.name in used and w.name not in feeds)
+    load_external_data_for_model(part, str(folder))
+    known = [numpy_helper.from_array(array, name) for name, array in constants.items() if name in used]
+    part.graph.initializer.extend(known)
+    return part
+
+
+def _value(name: str, array: np.ndarray, kinds: Mapping[str, int]) -> onnx.ValueInfoProto:
+    kind = kinds.get(name) or helper.np_dtype_to_tensor_dtype(array.dtype)
+    return helper.make_tensor_value_info(name, kind, list(array.shape))
 
 
 _SCRIPT = '''"""{title}

@@ -5,15 +5,24 @@ A chunk limits the memory of the stage's tensors. The original's tensors arrive 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
+from onnx import ModelProto
 
 from ...runtime.bundle.figures import Figures
 from ...runtime.check.compare import ErrorMeter
+from ...runtime.closing import Closing
+from ...runtime.sessions.emulated import emulate
+from ...runtime.sessions.large_model import on_disk
+from ...runtime.sessions.open import CastSession
+from ...runtime.sessions.ort import OrtSession
+from ..verify.graphs import Flow, runnable
 from ..verify.sides import Side
-from .taps import TensorReader
 
 CHUNK_BYTES = 64 << 20
 """Memory of the stage's tensors in one chunk. A larger tensor has its own chunk."""
@@ -25,7 +34,6 @@ Progress = Callable[[float, str], None]
 class Compared:
     """One tensor of a stage compared with the original in FP64. ``reference_rms``: of all finite values of the original."""
 
-    name: str
     shape: tuple[int, ...]
     dtype: str
     figures: Figures
@@ -86,14 +94,29 @@ def _compare(
     results = taps.run(feeds, chunk)
     compared: dict[str, Compared] = {}
 
+    def keep(name: str, figures: Figures, array: np.ndarray) -> None:
+        compared[name] = Compared(results[name].shape, str(results[name].dtype), figures, _rms(array))
+
+    most_similar(reference, results, keep)
+    return compared
+
+
+def most_similar(
+    reference: Side, results: Mapping[str, np.ndarray], keep: Callable[[str, Figures, np.ndarray], None]
+) -> None:
+    """Call ``keep`` with the name, the difference and the value of each tensor of the original that is most similar so far.
+
+    A module may output several tensors, or run twice.
+    """
+    least: dict[str, float] = {}
+
     def see(name: str, array: np.ndarray) -> None:
         figures = difference(results[name], array)
-        # A module may output several tensors, or run twice: keep the most similar one.
-        if figures is not None and (name not in compared or figures.relative < compared[name].error):
-            compared[name] = Compared(name, results[name].shape, str(results[name].dtype), figures, _rms(array))
+        if figures is not None and (name not in least or figures.relative < least[name]):
+            least[name] = figures.relative
+            keep(name, figures, array)
 
-    reference.stream(chunk, see)
-    return compared
+    reference.stream([name for name in results if name in reference.names], see)
 
 
 def _rms(array: np.ndarray) -> float:
@@ -110,3 +133,46 @@ def difference(output: np.ndarray, expected: np.ndarray) -> Figures | None:
     meter = ErrorMeter()
     meter.add(output, expected)
     return meter.figures()
+
+
+class TensorReader(Closing):
+    """The tensors of a model's main graph as ONNX Runtime computes them; ``typed`` models under emulation.
+
+    ``light`` is the model with its large weights in ``folder``, which exists until the reader is closed; the full model is
+    not kept. The graph runs as it is written, since ONNX Runtime's optimisations would depend on the requested tensors.
+    """
+
+    def __init__(self, model: ModelProto, *, typed: bool = False) -> None:
+        """Raises StageError if the emulation does not support the model."""
+        self._temporary = TemporaryDirectory()
+        self.folder = Path(self._temporary.name)
+        self.typed = typed
+        self.light = on_disk(model, self.folder, "weights")
+        self.flow = Flow(self.light.graph)
+        prepared = emulate(model) if typed else runnable(model)
+        self._run = self.light if prepared is model else on_disk(prepared, self.folder, "run")
+
+    def run(self, feeds: Mapping[str, np.ndarray], tensors: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the values of these tensors. Raises StageError if ONNX Runtime cannot run the model."""
+        return next(self.results([feeds], tensors))
+
+    def results(
+        self, cases: Iterable[Mapping[str, np.ndarray]], tensors: Sequence[str], *, optimize: bool = False
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Yield the values for each case; ``optimize``: of the graph that ONNX Runtime optimises."""
+        declared = {value.name: value for value in self._run.graph.output}
+        tapped = ModelProto()
+        tapped.CopyFrom(self._run)
+        del tapped.graph.output[:]
+        # ONNX Runtime infers the type of an output that is declared only by its name.
+        tapped.graph.output.extend(declared.get(name) or onnx.ValueInfoProto(name=name) for name in tensors)
+        path = self.folder / "model.onnx"
+        path.write_bytes(tapped.SerializeToString())
+        with OrtSession(path, optimize=optimize, spin=False) as session:
+            border = CastSession(session, session.input_dtypes, {})
+            for feeds in cases:
+                yield border.run(feeds)
+
+    def close(self) -> None:
+        """Remove the weights."""
+        self._temporary.cleanup()

@@ -13,7 +13,7 @@ from attnexport.errors import StageError
 from attnexport.export.capture import Captured
 from attnexport.export.capture.to_onnx import to_onnx
 from attnexport.export.capture.tracing.trace import export_program
-from attnexport.export.debug.program import ProgramSide
+from attnexport.export.debug.reference import ProgramSide
 from attnexport.runtime.spec import Axis, TensorSpec
 
 SPEC = TensorSpec("x", "float32", (Axis(1, 2, 8, "batch"), Axis.fixed(6)))

@@ -13,8 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from attnexport.export.debug.modules import Types, module_rows, tensor_rows
 from attnexport.export.debug.reproduce import smallest_part
-from attnexport.export.debug.sweep import sweep
-from attnexport.export.debug.taps import TensorReader
+from attnexport.export.debug.sweep import TensorReader, sweep
 from attnexport.export.graph.origin import Origin
 from attnexport.export.verify.locate import Place, locate
 from attnexport.export.verify.sides import Side, Visit
