@@ -109,7 +109,8 @@ def test_what_belongs_to_probing_needs_it(capfd: pytest.CaptureFixture[str]) -> 
     ("error", "code", "text"),
     [
         (InputError("a is 1", "use 2"), 2, "a is 1. use 2."),
-        (BundleError("b is\n  broken."), 2, "b is broken."),
+        (BundleError("b is\n  broken.", ""), 2, "b is broken."),
+        (BundleError("b is broken"), 2, "b is broken. export the bundle again."),
         (EngineError("c", "d"), 1, "engine: c. d."),
         (ParityError("e"), 1, "verify: e."),
     ],
