@@ -116,12 +116,8 @@ class TensorSpec:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary; the inverse is :meth:`from_json`."""
-        value: dict[str, Any] = {"name": self.name, "dtype": self.dtype, "axes": [a.to_json() for a in self.axes]}
-        if self.low is not None:
-            value["low"] = self.low
-        if self.high is not None:
-            value["high"] = self.high
-        return value
+        limits = {name: limit for name, limit in (("low", self.low), ("high", self.high)) if limit is not None}
+        return {"name": self.name, "dtype": self.dtype, "axes": [a.to_json() for a in self.axes], **limits}
 
     @classmethod
     def from_json(cls, value: Any) -> TensorSpec:

@@ -114,9 +114,7 @@ class Decoder:
         """Memory and first state of a batch of sources. Raise InputError if arrays differ in their rows."""
         outputs = self._encoder.run(feeds)
         rows = Rows({n: outputs[n] for n in self.names.memory}, {n: outputs[n] for n in self.names.state})
-        sizes = {
-            name: array.shape[0] if array.ndim else 0 for name, array in (*rows.memory.items(), *rows.state.items())
-        }
+        sizes = {n: a.shape[0] if a.ndim else 0 for n, a in (*rows.memory.items(), *rows.state.items())}
         if len(set(sizes.values())) > 1:
             raise InputError(f"the encoder's outputs differ in their rows: {sizes}", "axis 0 of each must be the batch")
         return rows

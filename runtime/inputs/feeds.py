@@ -62,15 +62,11 @@ def random_feeds(
     if unknown := [s for s in sizes if s not in axes]:
         raise InputError(f"symbol {unknown[0]!r} is not known", f"the model has {', '.join(axes) or 'none'}")
     generator = np.random.default_rng(seed)
-    feeds = {}
-    for spec in specs:
-        shape = tuple(a.opt if a.symbol is None else sizes[a.symbol] for a in spec.axes)
-        feeds[spec.name] = _draw(generator, spec, shape)
-    return feeds
+    return {spec.name: _draw(generator, spec, sizes) for spec in specs}
 
 
-def _draw(generator: np.random.Generator, spec: TensorSpec, shape: tuple[int, ...]) -> np.ndarray:
-    dtype = spec.numpy_dtype
+def _draw(generator: np.random.Generator, spec: TensorSpec, sizes: Mapping[str, int]) -> np.ndarray:
+    dtype, shape = spec.numpy_dtype, tuple(a.opt if a.symbol is None else sizes[a.symbol] for a in spec.axes)
     if dtype.kind == "f" and spec.low is not None and spec.high is not None:
         return np.asarray(generator.uniform(spec.low, spec.high, shape)).astype(dtype)
     if dtype.kind == "f":

@@ -119,10 +119,10 @@ class Lane:
         else:
             work()
         self.context.synchronize()
-        outputs = {}
-        for b in self._outputs:
-            outputs[b.name] = self._pinned(b.name)[: sizes[b.name]].view(b.dtype).reshape(shapes[b.name]).copy()
-        return outputs
+        return {
+            b.name: self._pinned(b.name)[: sizes[b.name]].view(b.dtype).reshape(shapes[b.name]).copy()
+            for b in self._outputs
+        }
 
     def run_on_device(self, feeds: Mapping[str, Any]) -> dict[str, DeviceArray]:
         """Return outputs in their own device memory, complete on return. Raise as :meth:`run` does."""

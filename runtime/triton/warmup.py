@@ -35,19 +35,12 @@ def add_warmup(
     into = folder / WARMUP
     into.mkdir(exist_ok=True)
     samples: dict[tuple[tuple[tuple[int, ...], ...], int], dict[str, np.ndarray]] = {}
+    requests = [{spec.name: _of(feeds[spec.name], most) for spec in inputs} for feeds in golden]
     for point in POINTS:
         shapes = tuple(spec.shape(point)[1:] if most else spec.shape(point) for spec in inputs)
         rows = min(inputs[0].axes[0].at(point), most) if most else 1
-        feeds = next(
-            (
-                f
-                for f in golden
-                if all(_of(f[s.name], most).shape == shape for s, shape in zip(inputs, shapes, strict=True))
-            ),
-            None,
-        )
-        if feeds is not None:
-            arrays = {spec.name: np.ascontiguousarray(_of(feeds[spec.name], most)) for spec in inputs}
+        arrays = next((r for r in requests if tuple(array.shape for array in r.values()) == shapes), None)
+        if arrays is not None:
             samples |= {(shapes, 1): arrays, (shapes, rows): arrays}
     kinds = len({shapes for shapes, _ in samples})
     for (shapes, rows), arrays in sorted(samples.items(), key=lambda item: item[0]):

@@ -100,20 +100,20 @@ def _numbers(name: str, value: np.ndarray) -> dict[str, Any]:
 
 def _panel(panel: Panel) -> dict[str, Any]:
     """An attention panel as plain JSON: heat and matrix scaled to their own range, bars from 0."""
-    values = {name: getattr(panel, name) for name in ("heat", "matrix")}
-    plain: dict[str, Any] = {
+    bars = panel.bars
+    return {
         "title": panel.title, "caption": panel.caption, "background": image(panel.background), "extent": list(panel.extent),
         "mark": None if panel.mark is None else list(panel.mark),
         "lines": [np.round(line, 4).tolist() for line in panel.lines],
+        "bars": None if bars is None else _packed(_bytes(bars, min(0.0, bars.min()), bars.max())),
+        "heat": _even(panel.heat), "matrix": _even(panel.matrix),
     }  # fmt: skip
-    plain["bars"] = (
-        None if panel.bars is None else _packed(_bytes(panel.bars, min(0.0, panel.bars.min()), panel.bars.max()))
-    )
-    return plain | {name: None if value is None else _even(value) for name, value in values.items()}
 
 
-def _even(values: np.ndarray) -> dict[str, Any]:
+def _even(values: np.ndarray | None) -> dict[str, Any] | None:
     """(rows, columns) as bytes, from the lowest value to the highest; nearly constant values stay even."""
+    if values is None:
+        return None
     middle, reach = (values.max() + values.min()) / 2, (values.max() - values.min()) / 2
     reach = max(float(reach), 0.025 * abs(float(middle)), 1e-12)
     rows, columns = values.shape
