@@ -14,8 +14,7 @@ from ..errors import AttnexportError, InputError, first_line
 from ..version import __version__
 from .bench import bench
 from .bundle import check, decode, inspect, rebuild, report
-from .doctor import doctor
-from .model import debug, export, models, scan
+from .model import debug, doctor, export, models, scan
 from .serving import serve, triton
 
 HELP = f"""attnexport {__version__}: trained attention models to ONNX and TensorRT FP16, verified against FP64

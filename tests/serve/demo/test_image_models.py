@@ -53,7 +53,7 @@ def test_an_encoder_decoder_network_and_one_of_several_inputs_are_left(bundles: 
 
 
 def test_a_part_that_clients_do_not_call_is_neither(bundles: list[Path]) -> None:
-    assert image_models([written(bundles[0], "encoder")]) == ([], [])
+    assert image_models([written(bundles[0], "encoder")]) == ([], {})
 
 
 def test_scale_and_names_are_those_of_the_sample_images(
