@@ -17,6 +17,9 @@ def check(
     rebuild: Annotated[
         bool, Option("--rebuild", help="First rebuild engines that were built for another GPU or TensorRT.")
     ] = False,
+    allow_unstable: Annotated[
+        bool, Option("--allow-unstable", help="Accept outputs on which PyTorch at that precision is far off, too.")
+    ] = False,
     json_output: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -30,7 +33,7 @@ def check(
             from ..export.rebuild import rebuild_foreign
 
             rebuild_foreign(bundle, reporter)
-        result = run_check(bundle, reporter.note)
+        result = run_check(bundle, reporter.note, allow_unstable=allow_unstable)
     show_check(result, as_json=json_output)
     if not result.passed:
         raise Exit(1)

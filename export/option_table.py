@@ -149,6 +149,9 @@ OPTIONS = (
         "gate", float, 2.0, "Largest allowed error, as a multiple of PyTorch's error at the same precision.",
         above=0, remedy=NUMBER,
     ),
+    Option(
+        "allow_unstable", bool, False, "Accept outputs on which PyTorch at that precision is far from its FP64 result, too.",
+    ),
     Option("keep_failed", bool, False, "Keep the bundle even if a parity gate fails."),
     *ENGINE,
 )  # fmt: skip

@@ -36,6 +36,7 @@ class ExportOptions:
     image_scale: Scale | None = None
     seed: int = DEFAULTS["seed"]
     gate: float = DEFAULTS["gate"]
+    allow_unstable: bool = False
     keep_failed: bool = False
     engine: EngineOptions = field(default_factory=EngineOptions)
 

@@ -40,7 +40,7 @@ def read_options(**values: Any) -> ExportOptions:
     )
     plain = (
         "out", "force", "trt", "precision", "precision_target", "precision_time", "io_precision", "calibration", "target",
-        "tune", "outputs", "whole", "limit", "beam_width", "samples", "seed", "gate", "keep_failed",
+        "tune", "outputs", "whole", "limit", "beam_width", "samples", "seed", "gate", "allow_unstable", "keep_failed",
     )  # fmt: skip
     return ExportOptions(
         model=model,

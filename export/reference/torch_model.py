@@ -105,30 +105,44 @@ class TorchOriginal:
         return dict(self._module.named_parameters())
 
     def watch(
-        self, feeds: Arrays, paths: Collection[str], see: Callable[[str, np.ndarray], None]
+        self,
+        feeds: Arrays,
+        paths: Collection[str],
+        see: Callable[[str, np.ndarray], None],
+        precision: Precision = "float64",
     ) -> dict[str, np.ndarray]:
-        """The outputs in FP64; on the way ``see`` is given every tensor that the modules of these paths give, in all their calls.
+        """Return the outputs, and pass every tensor that the modules at ``paths`` return to ``see``, for each of their calls.
 
-        Nothing of a ScriptModule's modules, which take no hooks. Raises StageError as :meth:`run` does.
+        A ScriptModule takes no hooks: none of its modules is seen. Raises StageError as :meth:`run` does.
         """
 
         def keep(path: str) -> Callable[..., None]:
             def hook(_: Any, __: Any, result: Any) -> None:
                 for leaf in pytree.tree_leaves(result):
                     if isinstance(leaf, torch.Tensor):
-                        see(path, leaf.detach().cpu().numpy())
+                        see(path, _array(leaf))
 
             return hook
 
         handles = []
         if not isinstance(self._module, torch.jit.ScriptModule):
-            named = dict(self._wide().named_modules())
+            named = dict(self._at(precision).named_modules())
             handles = [named[path].register_forward_hook(keep(path)) for path in paths if path in named]
         try:
-            return self.run(feeds, "float64")
+            return self.run(feeds, precision)
         finally:
             for handle in handles:
                 handle.remove()
+
+    def module_paths(self) -> list[str]:
+        """The paths of all modules below the outermost."""
+        return [path for path, _ in self._module.named_modules() if path]
+
+    def _at(self, precision: Precision) -> torch.nn.Module:
+        """The module that runs at ``precision``."""
+        if precision == "float64":
+            return self._wide()
+        return self._copies.get(getattr(torch, precision, torch.float32), self._module)
 
     def _run_half(self, arguments: Sequence[torch.Tensor], dtype: torch.dtype) -> Any:
         if dtype not in self._copies:

@@ -12,7 +12,7 @@ from ..verify.shown import ENGINE_PREFIX
 from . import words
 from .content import Content
 from .latency import is_own
-from .markup import RIGHT, Html, Markup, code, fold, join, pill, section, table, tag
+from .markup import RIGHT, Html, Markup, code, fold, join, section, table, tag
 
 
 def verdicts(content: Content) -> Markup:
@@ -33,6 +33,12 @@ def _verdict(content: Content) -> tuple[bool, str]:
         return False, "; ".join(said) + f". {_allowed(records)}"
     if not records:
         return False, "Nothing was measured."
+    if unstable := [r for r in records if r.gate.unstable]:
+        worst = max(unstable, key=lambda r: r.gate.torch_relative)
+        return False, (
+            f"Unstable: PyTorch\u2019s {words.precision(worst.precision)} error of output {worst.output!r} is "
+            f"{words.power(worst.gate.torch_relative)} of the output\u2019s rms, too large to judge an export."
+        )
     worst = max(records, key=lambda r: r.gate.ratio)
     forms = len({(r.stage, r.file) for r in records})
     return True, (
@@ -111,9 +117,10 @@ def _blame(content: Content) -> Markup | None:
 
 
 _COLUMNS = (
-    ("form", "keep"), ("verdict", "keep"), ("error", RIGHT), ("allowed", ""), ("task", RIGHT), ("output", ""), ("size", RIGHT),
-    ("file", ""),
+    ("form", "keep"), ("verdict", "keep"), ("error", RIGHT), ("allowed", ""), ("relative", RIGHT), ("cosine", RIGHT), ("task", RIGHT),
+    ("output", ""), ("size", RIGHT), ("file", ""),
 )  # fmt: skip
+_PILLS = {"pass": "good", "unstable": "wait", "fail": "bad"}
 FEW = 12
 """Most rows shown at first; above, each variant shows its worst output, and the others are folded."""
 
@@ -140,12 +147,14 @@ def _rows(content: Content) -> Markup:
 
 
 def _row(content: Content, record: ParityRecord, of: int = 1) -> list[Html]:
-    gate, task = record.gate, headline(record.detail)
+    gate, task = record.gate, headline(record.detail, record.agreement)
     return [
         words.stage(record.stage),
-        pill(gate.passed),
+        tag("span", gate.verdict, class_=f"pill {_PILLS[gate.verdict]}"),
         words.times(gate.ratio),
         _gauge(gate.ratio, gate.factor, gate.passed),
+        words.power(gate.relative),
+        f"{gate.cosine:.6f}",
         "–" if task == "-" else task,
         join(code(record.output), tag("small", f" worst of {of}") if of > 1 else None),
         words.size(content.sizes[record.file]) if record.file in content.sizes else "–",
@@ -156,7 +165,7 @@ def _row(content: Content, record: ParityRecord, of: int = 1) -> list[Html]:
 def _built(engine: EngineRecord) -> list[Html]:
     mark = tag("span", "built, not run", class_="pill wait", title="no GPU was there when it was exported")
     form = words.stage(f"{ENGINE_PREFIX}{engine.precision}")
-    return [form, mark, "–", "–", "–", "–", words.size(engine.bytes), code(engine.file)]
+    return [form, mark, "–", "–", "–", "–", "–", "–", words.size(engine.bytes), code(engine.file)]
 
 
 def _gauge(ratio: float, factor: float, passed: bool) -> Markup:

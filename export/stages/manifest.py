@@ -86,6 +86,7 @@ def describe(
         precision=precision(typed.result, origins, typed.search) if typed is not None else PrecisionSection(),
         engines=tuple(engines),
         parity=tuple(verification.records),
+        selections=verified.selections,
         attribution=tuple(verification.attribution),
         modules=verified.modules,
         attention=captured.attention,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime.bundle.golden import write_golden
-from ...runtime.bundle.sections import EngineRecord, ModuleError
+from ...runtime.bundle.sections import EngineRecord, ModuleError, Selection
 from ...runtime.bundle.stage import Stage
 from ...runtime.bundle.writer import BundleFolder
 from ...runtime.cuda import cuda_device
@@ -17,9 +17,11 @@ from ...runtime.sessions.open import open_session
 from ..verify.cases import build_cases, draws, inspection_case
 from ..verify.module_errors import compare_modules
 from ..verify.sampled import image_input, keep_sampled
+from ..verify.selections import find_selections
 from ..verify.shown import GoldenOutputs, run_golden
 from ..verify.variant import Variant
-from ..verify.verify import Criteria, ParityResult, verify
+from ..verify.variant_errors import Criteria
+from ..verify.verify import ParityResult, verify
 from .build import BuiltModels
 from .files import FP32, PRECISION, TYPED
 from .job import Job
@@ -35,6 +37,7 @@ class VerifiedModels:
     verification: ParityResult
     modules: tuple[ModuleError, ...]
     ran: GoldenOutputs | None
+    selections: tuple[Selection, ...] = ()
 
 
 def verify_models(
@@ -58,7 +61,8 @@ def verify_models(
         cases = build_cases(inputs, fitting(samples, inputs), options.seed, draws(built.outputs))
         maps = frozenset(entry.output for entry in built.captured.attention)
         stages = built.models
-        criteria = Criteria(tuple(built.outputs), task, options.gate, maps)
+        selections = find_selections(stages.captured.model, inputs, built.outputs)
+        criteria = Criteria(tuple(built.outputs), task, options.gate, maps, selections, options.allow_unstable)
         verification = verify(original, variants, cases, criteria, job.reporter, stages)
         for text in original.notes:
             job.note(text)
@@ -71,7 +75,7 @@ def verify_models(
         keep_sampled(folder, image_input(feeds), inside.sampled)
     write_golden(folder.path / GOLDEN, verification.golden)
     folder.add(GOLDEN, "golden")
-    return VerifiedModels(verification, tuple(inside.errors), ran)
+    return VerifiedModels(verification, tuple(inside.errors), ran, selections)
 
 
 def _variants(job: Job, built: BuiltModels, engines: Sequence[EngineRecord], folder: Path) -> Iterator[Variant]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ...errors import AttnexportError
 from ...runtime.bundle.attribution import Attribution, Blame
 from ...runtime.bundle.figures import rounding_floor
+from ...runtime.bundle.sections import Selection
 from ...runtime.bundle.stage import Stage
 from ...runtime.spec import TensorSpec
 from ..reference.original import Original, Precision
@@ -28,6 +29,7 @@ class Attributor:
     original: Original
     outputs: Sequence[TensorSpec]
     factor: float
+    selections: Sequence[Selection] = ()
 
     def attribute(
         self, measured: Sequence[MeasuredCase], faults: Sequence[Fault]
@@ -38,7 +40,7 @@ class Attributor:
         steps run on the fault's case, and the stage's graph is searched for the module.
         """
         chains = self.models.chains(self.variants)
-        steps = StepOutputs(chains, measured)
+        steps = StepOutputs(chains, measured, self.selections)
         cases = tuple(m.case.name for m in measured)
         blames: dict[tuple[str, str], Blame] = {}
         messages = []
@@ -82,7 +84,7 @@ class Attributor:
             if step.variant is not None
         }
         case = MeasuredCase(fault.case, self.original.run(feeds, "float64"), torch, results)
-        steps = StepOutputs([chain], [case])
+        steps = StepOutputs([chain], [case], self.selections)
         stage = steps.first_invalid(chain, self.outputs)
         kernel = ""
         if stage is None:

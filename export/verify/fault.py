@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import ParityError
+from ...runtime.bundle.sections import Selection
+from ...runtime.check.case_errors import free_rows
 from ...runtime.check.compare import check_outputs
 from ...runtime.spec import TensorSpec
 from .cases import ParityCase
@@ -24,18 +26,22 @@ class Fault:
 
 
 def invalid_output(
-    specs: Sequence[TensorSpec], outputs: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], stage: str
+    specs: Sequence[TensorSpec],
+    outputs: Mapping[str, np.ndarray],
+    reference: Mapping[str, np.ndarray],
+    stage: str,
+    selections: Sequence[Selection] = (),
 ) -> tuple[str, str] | None:
     """Return the first invalid output and a message, or None.
 
-    Invalid: missing, extra, a wrong shape or dtype, NaN, Inf, or all zeros.
+    Invalid: missing, extra, a wrong shape or dtype, NaN, Inf, or all zeros. The number of selected rows may differ.
     """
     names = [spec.name for spec in specs]
     complete = sorted(outputs) == sorted(names)
     for spec in specs:
         checked, values = ([spec], {spec.name: outputs[spec.name]}) if complete else (specs, outputs)
         try:
-            check_outputs(checked, values, reference=reference, of=stage)
+            check_outputs(checked, values, reference=reference, of=stage, rows=free_rows(selections))
         except ParityError as error:
             return next((name for name in names if name not in outputs), spec.name), str(error)
     return None

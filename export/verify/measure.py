@@ -11,9 +11,10 @@ import onnx
 
 from ...errors import AttnexportError, StageError
 from ...runtime.bundle.attribution import StepFigures
-from ...runtime.bundle.figures import rounding_floor
+from ...runtime.bundle.figures import Figures, rounding_floor
+from ...runtime.bundle.sections import Selection
 from ...runtime.bundle.stage import Stage
-from ...runtime.check.compare import ErrorMeter
+from ...runtime.check.case_errors import OutputErrors, compare_case
 from ...runtime.spec import TensorSpec
 from ..reference.original import Precision
 from .cases import ParityCase
@@ -52,8 +53,10 @@ def measured_cases(cases: Sequence[ParityCase]) -> list[ParityCase]:
 class StepOutputs:
     """The outputs of every step of every chain on the measured cases; each model is opened once."""
 
-    def __init__(self, chains: Sequence[Chain], measured: Sequence[MeasuredCase]) -> None:
-        self.chains, self.measured = tuple(chains), tuple(measured)
+    def __init__(
+        self, chains: Sequence[Chain], measured: Sequence[MeasuredCase], selections: Sequence[Selection] = ()
+    ) -> None:
+        self.chains, self.measured, self.selections = tuple(chains), tuple(measured), tuple(selections)
         self._ran: list[tuple[onnx.ModelProto, list[Arrays]]] = []
         self._notes: dict[Stage, str] = {}
         self.results: dict[tuple[str, Stage], list[Arrays]] = {}
@@ -92,42 +95,46 @@ class StepOutputs:
         """Return the first stage with an invalid output on one of the cases, or None."""
         for step in chain.steps:
             for m, arrays in zip(self.measured, self.results.get((chain.name, step.stage), ()), strict=False):
-                if invalid_output(outputs, arrays, m.reference, step.stage) is not None:
+                if invalid_output(outputs, arrays, m.reference, step.stage, self.selections) is not None:
                     return step.stage
         return None
 
     def figures(self, chain: Chain, spec: TensorSpec) -> tuple[StepFigures, ...]:
         """Return the figures of one output after each step of ``chain`` that ran. Raise StageError if no step ran."""
-        reference = [m.reference[spec.name] for m in self.measured]
-        before: Sequence[np.ndarray] = reference
+        reference = [m.reference for m in self.measured]
+        before: Sequence[Arrays] = reference
         ratio, precision = 0.0, ""
         entries = []
         for step in chain.steps:
             results = self.results.get((chain.name, step.stage))
             if results is None:
                 continue
-            outputs = [arrays.get(spec.name) for arrays in results]
-            figures = _meter(outputs, reference).figures()
-            torch_rms = _meter([m.torch[step.precision][spec.name] for m in self.measured], reference).figures().rms
+            figures = self._figures(results, reference, spec.name, step.precision)
+            torch = [m.torch[step.precision] for m in self.measured]
+            torch_rms = self._figures(torch, reference, spec.name, step.precision).rms
             dtype = step.precision if spec.numpy_dtype.kind == "f" else spec.dtype
             unit = max(torch_rms, rounding_floor(dtype, figures.reference_rms))
             last_ratio, ratio = ratio, figures.rms / unit if unit > 0 else math.inf if figures.rms else 0.0
             growth = ratio - last_ratio if step.precision == precision and math.isfinite(last_ratio) else ratio
-            added = _meter(outputs, before).figures().rms
+            added = self._figures(results, before, spec.name, step.precision).rms
             entries.append(StepFigures(step.stage, step.precision, figures, added, torch_rms, ratio, growth))
             precision = step.precision
-            before = [a if a is not None else b for a, b in zip(outputs, before, strict=True)]
+            before = [{**b, **a} for a, b in zip(results, before, strict=True)]
         if not entries:
             raise StageError("verify", f"no stage of {chain.name} could be run")
         return tuple(entries)
 
-
-def _meter(outputs: Sequence[np.ndarray | None], reference: Sequence[np.ndarray]) -> ErrorMeter:
-    """The error over all cases; it is NaN for an output that is missing or has another shape."""
-    meter = ErrorMeter()
-    for a, b in zip(outputs, reference, strict=True):
-        if a is None or a.shape != b.shape:
-            meter.add(np.full(b.shape, np.nan), np.zeros(b.shape))
-        else:
-            meter.add(a, b)
-    return meter
+    def _figures(
+        self, outputs: Sequence[Arrays], references: Sequence[Arrays], name: str, precision: Precision
+    ) -> Figures:
+        """The error of one output over all cases; it is NaN for an output that is missing or has another shape."""
+        errors = OutputErrors()
+        for arrays, expected in zip(outputs, references, strict=True):
+            selections = [s for s in self.selections if name in s.outputs and s.outputs.keys() <= arrays.keys()]
+            if not selections and (name not in arrays or arrays[name].shape != expected[name].shape):
+                errors.add(np.full(expected[name].shape, np.nan), np.zeros(expected[name].shape), None)
+                continue
+            names = (name, *(other for s in selections for other in s.outputs if other != name))
+            of_case = compare_case({n: arrays[n] for n in names}, expected, selections, precision, {})
+            errors.merge(of_case[name])
+        return errors.figures()

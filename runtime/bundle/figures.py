@@ -8,6 +8,12 @@ be at most ``factor`` times PyTorch's:
 
 ``floor`` is half an ulp of the precision at the reference's rms (2^-24 of it for float32, 2^-11 for float16): where
 PyTorch happens to be exact, or better than its dtype can promise, one rounding is still allowed.
+
+The ratio says nothing if PyTorch is far off, too. An output is ``unstable`` if PyTorch's error at that precision is above
+1e-2 of the output's rms in FP32 and FP64, or 0.1 in 16 and 8 bits: then no export at that precision can be right.
+
+Integers, booleans and selected rows (see :mod:`..check.selection`) are counted, too: the share that differs from the
+reference may be at most ``factor`` times PyTorch's share, or 1 % of 100 and more values.
 """
 
 from __future__ import annotations
@@ -59,23 +65,119 @@ def rounding_floor(precision: str, reference_rms: float) -> float:
     return max(relative * reference_rms, smallest)
 
 
+_EXACT_LIMIT, _ROUGH_LIMIT = 1e-2, 0.1
+
+
+def stable_limit(precision: str) -> float:
+    """The largest error of PyTorch at ``precision``, relative to the output's rms, at which a verdict means something."""
+    rough = precision in _HALF_ULP and _HALF_ULP[precision][0] >= _HALF_ULP["float16"][0]
+    return _ROUGH_LIMIT if rough else _EXACT_LIMIT
+
+
+@dataclass(frozen=True)
+class MatchCounts:
+    """How many of ``count`` discrete values or selected rows equal the reference's.
+
+    ``equal`` at the same place, ``moved`` at another place of the selection; ``ties``: differ, but only by a choice between
+    scores that are closer than PyTorch's error.
+    """
+
+    count: int
+    equal: int
+    moved: int = 0
+    ties: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Values or rows that differ from the reference, ties aside."""
+        return self.count - self.equal - self.moved - self.ties
+
+    @property
+    def share(self) -> float:
+        """The share that agrees, wherever it stands; 1.0 for all."""
+        return (self.equal + self.moved) / self.count if self.count else 1.0
+
+    def describe(self) -> str:
+        """In words: ``95.2 % agree (12.5 % of them at another place, 2 ties)``."""
+        moved = f"{self.moved / (self.equal + self.moved):.1%} of them at another place" if self.moved else ""
+        ties = f"{self.ties} ties" if self.ties else ""
+        notes = ", ".join(note for note in (moved, ties) if note)
+        return f"{self.share:.1%} agree" + (f" ({notes})" if notes else "")
+
+    def plus(self, other: MatchCounts) -> MatchCounts:
+        """The counts of both."""
+        return MatchCounts(
+            self.count + other.count, self.equal + other.equal, self.moved + other.moved, self.ties + other.ties
+        )
+
+    def ratio(self, torch: MatchCounts, factor: float) -> float:
+        """The lost or moved share as a multiple of PyTorch's, whichever is larger; 1 % of 100 and more values may always differ."""
+        spare = _SPARE / factor if self.count >= _FEWEST else 0.0
+        ratios = []
+        for mine, theirs in ((self.lost, torch.lost), (self.moved, torch.moved)):
+            allowed = max(theirs / max(1, torch.count), spare)
+            share = mine / max(1, self.count)
+            ratios.append(share / allowed if allowed > 0.0 else math.inf if share else 0.0)
+        return max(ratios)
+
+
+_SPARE, _FEWEST = 0.01, 100
+
+
 @dataclass(frozen=True)
 class Gate:
-    """The verdict on one output: see the module's formula. All fields are what went into it."""
+    """The verdict on one output: see the module's formulas. All fields are what went into it.
+
+    ``rms``, ``relative`` and ``cosine`` are over the same inputs as ``torch_rms``. ``torch_relative``: PyTorch's error
+    relative to the reference's rms; ``unstable``: it is above :func:`stable_limit`.
+    """
 
     torch_rms: float
     floor: float
     factor: float
     ratio: float
     passed: bool
+    torch_relative: float = 0.0
+    unstable: bool = False
+    rms: float = 0.0
+    relative: float = 0.0
+    cosine: float = 1.0
 
     @classmethod
-    def judge(cls, figures: Figures, *, torch_rms: float, precision: str, factor: float) -> Gate:
-        """Hold ``figures`` to ``factor`` times PyTorch's ``torch_rms`` at ``precision``; a NaN never passes."""
-        floor = rounding_floor(precision, figures.reference_rms)
+    def judge(
+        cls,
+        figures: Figures,
+        *,
+        torch_rms: float,
+        precision: str,
+        factor: float,
+        agreement: MatchCounts | None = None,
+        torch_agreement: MatchCounts | None = None,
+    ) -> Gate:
+        """Compare ``figures`` with ``factor`` times PyTorch's errors at ``precision``; a NaN never passes."""
+        scale = figures.reference_rms
+        floor = rounding_floor(precision, scale)
         allowed = max(torch_rms, floor)
         ratio = figures.rms / allowed if allowed > 0.0 else math.inf if figures.rms else 0.0
-        return cls(torch_rms, floor, factor, ratio, ratio <= factor)
+        relative = 0.0 if torch_rms <= floor else torch_rms / scale if scale > 0.0 else math.inf
+        limit = stable_limit(precision)
+        unstable = not relative <= limit
+        if agreement is not None and torch_agreement is not None:
+            differing = agreement.ratio(torch_agreement, factor)
+            lost = torch_agreement.lost / max(1, torch_agreement.count)
+            if precision in _HALF_ULP:  # selected rows: their values were matched before they were compared
+                ratio, unstable = max(ratio, differing), unstable or lost > limit
+            else:
+                # Numbers of classes or places have no scale: the size of a few differences means nothing.
+                few = agreement.lost <= _SPARE * agreement.count
+                ratio, unstable = differing if few else max(ratio, differing), unstable and lost > limit
+        errors = (figures.rms, figures.relative, figures.cosine)
+        return cls(torch_rms, floor, factor, ratio, ratio <= factor, relative, unstable, *errors)
+
+    @property
+    def verdict(self) -> str:
+        """``pass``, ``unstable`` or ``fail``."""
+        return "fail" if not self.passed else "unstable" if self.unstable else "pass"
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
@@ -87,9 +189,10 @@ class ParityRecord:
     """One output of one stage against the reference.
 
     ``stage``: ``onnx-fp32``, ``onnx-fp16``, ``engine-fp16`` …; ``file``: what ran, inside the bundle; ``precision``:
-    whose own PyTorch error the gate compares with. ``figures`` and ``gate`` cover all data of the export's
-    verification; ``torch_rms`` is PyTorch's rms over the GOLDEN cases alone, so that ``attnexport check`` can hold
-    the files to the same gate without torch. ``detail`` is free-form: top-1 agreement, data sets, batch sizes.
+    whose PyTorch error the gate compares with. ``figures``, ``agreement`` and ``gate`` cover all data of the export's
+    verification; ``torch_rms`` and ``torch_agreement`` are PyTorch's over the GOLDEN cases alone, so that ``attnexport
+    check`` can apply the same gate without torch. ``margin``: the difference of two scores that makes a tie. ``detail``
+    is free-form: top-1 agreement, data sets, batch sizes.
     """
 
     stage: str
@@ -100,3 +203,6 @@ class ParityRecord:
     gate: Gate
     torch_rms: float
     detail: dict[str, Any]
+    agreement: MatchCounts | None = None
+    torch_agreement: MatchCounts | None = None
+    margin: float = 0.0

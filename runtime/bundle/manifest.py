@@ -12,7 +12,7 @@ from ...errors import BundleError
 from ..spec import TensorSpec
 from .attribution import Attribution
 from .codec import decode, encode_fields
-from .figures import ParityRecord
+from .figures import ParityRecord, stable_limit
 from .sections import (
     AttentionRecord,
     DecodeRecord,
@@ -24,14 +24,15 @@ from .sections import (
     Precision,
     RewriteRecord,
     SamplesRecord,
+    Selection,
     SourceRecord,
     StageRecord,
 )
 from .stage import Stage
 
 FORMAT = "attnexport-bundle"
-SCHEMA = 5
-READABLE = (4, 5)
+SCHEMA = 6
+READABLE = (4, 5, 6)
 """The schema versions that this package reads; the last is the one that it writes."""
 _STEPS = {"rewrite": Stage.RECOGNISE, "cast": Stage.TYPED}
 """Stages of the attribution that were renamed after version 4."""
@@ -47,8 +48,8 @@ class Manifest:
     relative to the bundle, with forward slashes, without the manifest itself; the writer fills it in. ``rewrites``: each
     domain operator and its lowering; ``graph_rewrites``: the rewrites before lowering. ``operators``: the count of each
     operator by model file, ``captured`` in the captured graph. ``attribution``: the error that each stage adds to each
-    output; ``modules``: the error of each module. ``attention``: the outputs that are attention maps. ``samples``: the real
-    inputs that the models were verified on.
+    output; ``modules``: the error of each module. ``selections``: the outputs with a row for each element that the model
+    selects. ``attention``: the outputs that are attention maps. ``samples``: the real inputs that the models were verified on.
 
     A bundle with several graphs has ``parts``: the folder of each graph by name, each a complete bundle. The sections about
     one graph are then in the parts' manifests, and empty here. ``decode`` describes how a loop runs encoder and step.
@@ -71,6 +72,7 @@ class Manifest:
     precision: Precision = field(default_factory=Precision)
     engines: tuple[EngineRecord, ...] = ()
     parity: tuple[ParityRecord, ...] = ()
+    selections: tuple[Selection, ...] = ()
     attribution: tuple[Attribution, ...] = ()
     modules: tuple[ModuleError, ...] = ()
     attention: tuple[AttentionRecord, ...] = ()
@@ -119,10 +121,10 @@ def to_current(value: dict[str, Any]) -> dict[str, Any]:
 
     A field of a wrong kind is not converted: decoding reports it.
     """
-    if value["schema"] != 4:
-        return value
     try:
-        return _from_4({name: _renamed(part) for name, part in value.items()})
+        if value["schema"] == 4:
+            value = _from_4({name: _renamed(part) for name, part in value.items()})
+        return _from_5(value) if value["schema"] < 6 else value
     except (AttributeError, KeyError, TypeError):
         return value
 
@@ -140,6 +142,23 @@ def _from_4(value: dict[str, Any]) -> dict[str, Any]:
         "attribution": [_attribution(entry) for entry in value["attribution"]],
         "modules": stages.get("verify", {}).get("modules", []),
     }
+
+
+def _from_5(value: dict[str, Any]) -> dict[str, Any]:
+    """Version 5 had no counts of discrete values, and no word for a model that is unstable in PyTorch."""
+    return {**value, "selections": [], "parity": [_parity(record) for record in value["parity"]]}
+
+
+def _parity(record: dict[str, Any]) -> dict[str, Any]:
+    scale = record["figures"]["reference_rms"]
+    relative = record["gate"]["torch_rms"] / scale if scale else 0.0
+    gate = {
+        **record["gate"],
+        "torch_relative": relative,
+        "unstable": relative > stable_limit(record["precision"]),
+        **{name: record["figures"][name] for name in ("rms", "relative", "cosine")},
+    }
+    return {**record, "gate": gate, "agreement": None, "torch_agreement": None, "margin": 0.0}
 
 
 def _renamed(value: Any) -> Any:

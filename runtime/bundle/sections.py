@@ -160,6 +160,18 @@ class AttentionRecord:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Outputs with a row for each element that the model selects by a score (top-k, sort, NMS).
+
+    ``outputs``: the axis of the rows by output; ``scores``: the output that holds the scores, best or worst first, or
+    an empty string.
+    """
+
+    outputs: dict[str, int]
+    scores: str = ""
+
+
+@dataclass(frozen=True)
 class SamplesRecord:
     """The real inputs on which parity was verified, beside the random ones.
 

@@ -14,30 +14,34 @@ from pathlib import Path
 
 from ...errors import AttnexportError, BundleError, ForeignEngineError, MissingBackendError
 from ..bundle.bundle import StoredBundle
-from ..bundle.figures import Figures, Gate, ParityRecord
+from ..bundle.figures import Gate, ParityRecord
 from ..bundle.golden import GoldenCase
 from ..open.engine_fit import check_engine
 from ..open.select import open_stage
 from ..spec import check_feeds
+from .case_errors import OutputErrors, compare_case, free_rows, require_outputs
 from .check_decode import check_decodes
-from .check_rows import FAILED, NOT_RUN, PASSED, CheckResult, CheckRow
-from .compare import ErrorMeter, check_outputs
+from .check_rows import FAILED, NOT_RUN, PASSED, UNSTABLE, CheckResult, CheckRow
+from .compare import check_outputs
 
 _PRECISIONS = {"int8": "int8+float16", "fp8": "fp8+float16", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
-def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> CheckResult:
+def check(
+    path: str | Path, note: Callable[[str], None] = lambda _: None, *, allow_unstable: bool = False
+) -> CheckResult:
     """Verify every file, then compare every model with its gate on the golden cases. ``note`` receives remarks for the user.
 
-    A failed gate is a row, not an exception. Raise BundleError for a bundle that is damaged or has
-    nothing to check.
+    A failed gate is a row, not an exception. ``allow_unstable``: rows on which PyTorch is far off,
+    too, pass. Raise BundleError for a bundle that is damaged or has nothing to check.
     """
     bundle = StoredBundle.open(path)
     bundle.verify_files()
     if not bundle.manifest.parts:
         cases = bundle.golden()
-        return CheckResult(str(path), len(cases), len(bundle.manifest.files), tuple(_check_models(bundle, cases, note)))
-    rows: list[CheckRow] = []
+        rows = _check_models(bundle, cases, note)
+        return CheckResult(str(path), len(cases), len(bundle.manifest.files), tuple(rows), allow_unstable)
+    rows = []
     count = len(bundle.golden())
     for name, folder in bundle.manifest.parts.items():
         part = bundle.part(name)
@@ -49,7 +53,7 @@ def check(path: str | Path, note: Callable[[str], None] = lambda _: None) -> Che
             for row in _check_models(part, cases, note)
         ]
     rows += check_decodes(bundle, note)
-    return CheckResult(str(path), count, len(bundle.manifest.files), tuple(rows))
+    return CheckResult(str(path), count, len(bundle.manifest.files), tuple(rows), allow_unstable)
 
 
 def _check_models(bundle: StoredBundle, cases: Sequence[GoldenCase], note: Callable[[str], None]) -> list[CheckRow]:
@@ -108,35 +112,61 @@ def _check_stage(
     except AttnexportError as error:
         return [_bare(record, FAILED, error.problem) for record in records]
     specs = bundle.manifest.outputs
-    meters = {spec.name: ErrorMeter() for spec in specs}
+    selections = bundle.manifest.selections
+    require_outputs([spec.name for spec in specs], selections)
+    errors = {spec.name: OutputErrors() for spec in specs}
+    margins = {selection.scores: records[0].margin for selection in selections}
     with closing(session):
         try:
             for case in cases:
                 got = session.run(case.feeds)
-                check_outputs(specs, got, reference=case.reference, of=file)
-                for name, meter in meters.items():
-                    meter.add(got[name], case.reference[name])
+                check_outputs(specs, got, reference=case.reference, of=file, rows=free_rows(selections))
+                for name, of_case in compare_case(
+                    got, case.reference, selections, records[0].precision, margins
+                ).items():
+                    errors[name].merge(of_case)
         except AttnexportError as error:
             return [_bare(record, FAILED, error.problem, how) for record in records]
     dtypes = {spec.name: spec.numpy_dtype for spec in specs}
     rows = []
     for record in records:
-        if record.output not in meters:
+        if record.output not in errors:
             raise BundleError(f"parity record of {file!r} names an unknown output {record.output!r}")
         exact = dtypes[record.output].kind != "f"
         precision = dtypes[record.output].name if exact else record.precision
-        rows.append(_judge(record, meters[record.output].figures(), precision, how))
+        rows.append(_judge(record, errors[record.output], precision, how))
     return rows
 
 
-def _judge(record: ParityRecord, figures: Figures, precision: str, how: str) -> CheckRow:
-    gate = Gate.judge(figures, torch_rms=record.torch_rms, precision=precision, factor=record.gate.factor)
-    reason = f"error is {gate.ratio:.3g}x PyTorch's error; the limit is {gate.factor:g}x"
-    row = _bare(record, PASSED if gate.passed else FAILED, "" if gate.passed else reason, how)
-    return replace(row, error=figures.rms, relative=figures.relative, ratio=gate.ratio)
+def _judge(record: ParityRecord, errors: OutputErrors, precision: str, how: str) -> CheckRow:
+    figures, agreement = errors.figures(), errors.agreement
+    gate = Gate.judge(
+        figures,
+        torch_rms=record.torch_rms,
+        precision=precision,
+        factor=record.gate.factor,
+        agreement=agreement,
+        torch_agreement=record.torch_agreement,
+    )
+    verdict, reason = PASSED, ""
+    if not gate.passed:
+        verdict, reason = FAILED, f"error is {gate.ratio:.3g}x PyTorch's error; the limit is {gate.factor:g}x"
+        if agreement is not None:
+            reason = f"{agreement.describe()}; {reason}"
+    elif record.gate.unstable:
+        share = f"{record.gate.torch_relative:.2g}"
+        verdict, reason = UNSTABLE, f"PyTorch's error is {share} of the output's rms, too large to judge an export"
+    return replace(
+        _bare(record, verdict, reason, how),
+        error=figures.rms,
+        relative=figures.relative,
+        cosine=figures.cosine,
+        agreement=agreement.share if agreement is not None else None,
+        ratio=gate.ratio,
+    )
 
 
 def _bare(record: ParityRecord, verdict: str, reason: str, how: str = "") -> CheckRow:
     return CheckRow(
-        record.stage, record.file, record.output, None, None, None, record.gate.factor, verdict, reason, how
+        record.stage, record.file, record.output, None, None, None, None, None, record.gate.factor, verdict, reason, how
     )

@@ -123,4 +123,4 @@ def open_form(
 
 def _row(record: DecodeAgreement, verdict: str, reason: str, how: str = "") -> CheckRow:
     stage, files = f"decode: {record.stage}", " + ".join(record.files.values())
-    return CheckRow(stage, files, "tokens", None, None, None, record.factor, verdict, reason, how)
+    return CheckRow(stage, files, "tokens", None, None, None, None, None, record.factor, verdict, reason, how)

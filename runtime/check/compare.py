@@ -22,12 +22,14 @@ def check_outputs(
     reference: Mapping[str, np.ndarray] | None = None,
     sizes: Mapping[str, int] | None = None,
     of: str = "the model",
+    rows: Mapping[str, int] | None = None,
 ) -> None:
     """Compare outputs with their specs, and check that their values are sane; :class:`ErrorMeter` measures the error.
 
     The shape must be the reference's; without a reference the spec's fixed axes, and its symbols as
     ``sizes`` has them (ranges of outputs are only inferred). NaN, Inf and all zeros fail unless the
-    reference has them at the same places. ``of`` names the model in messages. Raise ParityError
+    reference has them at the same places. ``rows``: by output, an axis whose size may differ (selected rows). ``of``
+    names the model in messages. Raise ParityError
     for: missing, extra, rank, shape, dtype, NaN, Inf, all zeros.
     """
     names = [s.name for s in expected]
@@ -40,20 +42,21 @@ def check_outputs(
         array = got[spec.name]
         true = None if reference is None else reference[spec.name]
         what = f"output {spec.name!r} of {of}"
-        _check_shape(spec, array, true, sizes or {}, what)
+        free = (rows or {}).get(spec.name)
+        _check_shape(spec, array, true, sizes or {}, what, free)
         if array.dtype != spec.numpy_dtype:
             raise ParityError(f"{what} has dtype {array.dtype} and must have {spec.dtype}")
-        _check_values(array, true, what)
+        _check_values(array, true if true is None or array.shape == true.shape else np.ones_like(array), what)
 
 
 def _check_shape(
-    spec: TensorSpec, array: np.ndarray, true: np.ndarray | None, sizes: Mapping[str, int], what: str
+    spec: TensorSpec, array: np.ndarray, true: np.ndarray | None, sizes: Mapping[str, int], what: str, free: int | None
 ) -> None:
     rank = len(spec.axes) if true is None else true.ndim
     if array.ndim != rank:
         raise ParityError(f"{what} has rank {array.ndim} (shape {array.shape}) and must have rank {rank}")
     if true is not None:
-        expected: tuple[int | None, ...] = true.shape
+        expected: tuple[int | None, ...] = tuple(None if i == free else n for i, n in enumerate(true.shape))
     else:
         expected = tuple(a.opt if a.symbol is None else sizes.get(a.symbol) for a in spec.axes)
     if any(w is not None and w != n for w, n in zip(expected, array.shape, strict=True)):
@@ -67,7 +70,7 @@ def _check_values(array: np.ndarray, true: np.ndarray | None, what: str) -> None
             bad = test(array) if true is None else test(array) & ~test(true)
             if count := int(np.count_nonzero(bad)):
                 raise ParityError(f"{what} holds {count} {word} of {array.size} values and the reference has none")
-    if true is not None and array.size and not array.any() and true.any():
+    if true is not None and array.dtype.kind == "f" and array.size and not array.any() and true.any():
         largest = float(np.abs(true).max())
         small = f": the largest is {largest:.1e}, and FP16 has nothing below 6e-08" if largest < HALF_SMALLEST else ""
         raise ParityError(f"{what} is all zeros and the reference is not{small}")
@@ -104,6 +107,11 @@ class ErrorMeter:
         self._true += float(b @ b)
         self._got += float(a @ a)
         self._dot += float(a @ b)
+
+    @property
+    def count(self) -> int:
+        """The number of values so far."""
+        return self._count
 
     def merge(self, other: ErrorMeter) -> None:
         """Add everything that ``other`` has."""

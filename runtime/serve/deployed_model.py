@@ -17,8 +17,9 @@ from ...errors import BundleError, ParityError
 from ..bundle.bundle import MANIFEST, StoredBundle, sha256_of
 from ..bundle.figures import Gate, ParityRecord
 from ..bundle.golden import GoldenCase
+from ..check.case_errors import OutputErrors, compare_case, free_rows
 from ..check.check_decode import MARGINS, TOKENS
-from ..check.compare import ErrorMeter, check_outputs
+from ..check.compare import check_outputs
 from ..decode.agreement import agree, joined
 from ..decode.bundle_decoder import parts_of
 from ..spec import TensorSpec
@@ -89,16 +90,19 @@ class DeployedModel:
         self, answered: Sequence[tuple[GoldenCase, Mapping[str, np.ndarray]]], wire: Wire, file: str | None
     ) -> str:
         specs = self.bundle.manifest.outputs
-        meters = {spec.name: ErrorMeter() for spec in specs}
+        selections = self.bundle.manifest.selections
+        errors = {spec.name: OutputErrors() for spec in specs}
         for case, answer in answered:
             got = {spec.name: _as_specified(answer[spec.name], spec) for spec in specs if spec.name in answer}
             what = f"model {self.written.name!r} over {wire.protocol}, golden case {case.name!r}"
-            check_outputs(specs, got, reference=case.reference, of=what)
-            for name, meter in meters.items():
-                meter.add(got[name], case.reference[name])
+            check_outputs(specs, got, reference=case.reference, of=what, rows=free_rows(selections))
+            records = self._records(specs[0].name, file)
+            margins = {selection.scores: records[0].margin for selection in selections}
+            for name, of_case in compare_case(got, case.reference, selections, records[0].precision, margins).items():
+                errors[name].merge(of_case)
         if not answered:
             return "no case was sent"
-        ratio, stage = max(self._judge(name, meter, file) for name, meter in meters.items())
+        ratio, stage = max(self._judge(name, of_output, file) for name, of_output in errors.items())
         return f"at most {ratio:.2f}x PyTorch's error ({stage})"
 
     def _compare_tokens(self, answered: Sequence[tuple[GoldenCase, Mapping[str, np.ndarray]]]) -> str:
@@ -116,18 +120,14 @@ class DeployedModel:
             )
         return total.describe()
 
-    def _judge(self, output: str, meter: ErrorMeter, file: str | None) -> tuple[float, str]:
+    def _judge(self, output: str, errors: OutputErrors, file: str | None) -> tuple[float, str]:
         """The error of an output as a multiple of PyTorch's error, and the stage of the export whose gate applies.
 
         Raise ParityError if the error is above the limit of that stage, BundleError if no stage has
         a gate for the output.
         """
-        records = [r for r in self.bundle.manifest.parity if r.output == output]
-        if not records:
-            raise BundleError(f"{self.written.bundle} has no gate for output {output!r}")
-        records = [r for r in records if r.file == file] or records
         spec = next(s for s in self.bundle.manifest.outputs if s.name == output)
-        gates = [(self._gate(r, spec, meter), r.stage) for r in records]
+        gates = [(self._gate(r, spec, errors), r.stage) for r in self._records(output, file)]
         gate, stage = min(gates, key=lambda judged: (not judged[0].passed, judged[0].ratio))
         if not gate.passed:
             raise ParityError(
@@ -137,9 +137,22 @@ class DeployedModel:
             )
         return gate.ratio, stage
 
-    def _gate(self, record: ParityRecord, spec: TensorSpec, meter: ErrorMeter) -> Gate:
-        precision = record.precision if spec.numpy_dtype.kind == "f" else spec.dtype
-        return Gate.judge(meter.figures(), torch_rms=record.torch_rms, precision=precision, factor=record.gate.factor)
+    def _records(self, output: str, file: str | None) -> list[ParityRecord]:
+        """The records of an output, those of ``file`` if there are any. Raise BundleError without one."""
+        records = [r for r in self.bundle.manifest.parity if r.output == output]
+        if not records:
+            raise BundleError(f"{self.written.bundle} has no gate for output {output!r}")
+        return [r for r in records if r.file == file] or records
+
+    def _gate(self, record: ParityRecord, spec: TensorSpec, errors: OutputErrors) -> Gate:
+        return Gate.judge(
+            errors.figures(),
+            torch_rms=record.torch_rms,
+            precision=record.precision if spec.numpy_dtype.kind == "f" else spec.dtype,
+            factor=record.gate.factor,
+            agreement=errors.agreement,
+            torch_agreement=record.torch_agreement,
+        )
 
 
 def digest_of(bundle: Path) -> str:

@@ -93,16 +93,19 @@ class EngineRow:
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One output of one stage: its rms error and PyTorch's, the gate's ratio, and the task's metric in words."""
+    """One output of one stage: its error and PyTorch's over the same inputs, the gate's ratio and verdict, the metric in words."""
 
     stage: str
     file: str
     output: str
     rms: float
+    relative: float
+    cosine: float
     torch_rms: float
     ratio: float
     factor: float
     passed: bool
+    verdict: str
     top1: float | None
     result: str
 
@@ -176,9 +179,20 @@ def _parity(r: ParityRecord) -> ParityRow:
     top1 = r.detail.get("top1")
     agreement = top1.get("agreement") if isinstance(top1, dict) else None
     return ParityRow(
-        r.stage, r.file, r.output, r.figures.rms, r.gate.torch_rms, r.gate.ratio, r.gate.factor, r.gate.passed,
-        float(agreement) if isinstance(agreement, int | float) else None, headline(r.detail),
-    )  # fmt: skip
+        stage=r.stage,
+        file=r.file,
+        output=r.output,
+        rms=r.gate.rms,
+        relative=r.gate.relative,
+        cosine=r.gate.cosine,
+        torch_rms=r.gate.torch_rms,
+        ratio=r.gate.ratio,
+        factor=r.gate.factor,
+        passed=r.gate.passed,
+        verdict=r.gate.verdict,
+        top1=float(agreement) if isinstance(agreement, int | float) else None,
+        result=headline(r.detail, r.agreement),
+    )
 
 
 def _facts(manifest: Manifest) -> tuple[tuple[str, str], ...]:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from .inspect import Inspection
-from .result_text import agreement_table, error_lines
+from .result_text import agreement_table, error_lines, verdict_text
 from .terminal import FAIL, PASS, plain_table, print_json, size, stdout_console
 
 
@@ -28,11 +28,13 @@ def show_inspection(inspection: Inspection, *, layers: bool, as_json: bool) -> N
         counts.add_row(operator.op, *map(str, operator.counts))
     console.print("\n[bold]operators[/]", counts, sep="\n")
     _show_engines(console, inspection, layers)
-    parity = plain_table("stage", "output", "rms error", "PyTorch's own", "ratio", "allowed", "result", "verdict")
+    parity = plain_table(
+        "stage", "output", "rms error", "PyTorch's", "ratio", "allowed", "relative", "cosine", "result", "verdict"
+    )
     for row in inspection.parity:
         parity.add_row(
             row.stage, escape(row.output), f"{row.rms:.2e}", f"{row.torch_rms:.2e}", f"{row.ratio:.2f}x", f"{row.factor:g}x",
-            row.result, PASS if row.passed else FAIL,
+            f"{row.relative:.1e}", f"{row.cosine:.5f}", row.result, verdict_text(row.verdict),
         )  # fmt: skip
     console.print("\n[bold]parity[/]", parity, sep="\n")
     for line in error_lines(inspection.attribution, most=len(inspection.attribution)):

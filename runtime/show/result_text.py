@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..bundle.attribution import Attribution
 from ..bundle.codec import decode
+from ..bundle.figures import MatchCounts, ParityRecord
 from ..bundle.manifest import Manifest, joined
 from ..bundle.sections import DecodeAgreement, EngineRecord
 from ..check.check_rows import CheckResult
@@ -23,8 +24,8 @@ MOST = 4
 """Outputs with a line at the end of an export; ``attnexport inspect`` prints all."""
 
 
-def headline(detail: Mapping[str, Any]) -> str:
-    """The task's metric in a parity record's detail: ``top-1 100.00%``, ``IoU 99.98%``, ``62.1 dB``; else ``-``."""
+def headline(detail: Mapping[str, Any], agreement: MatchCounts | None = None) -> str:
+    """The metric of a parity record: ``top-1 100.00%``, ``IoU 99.98%``, ``62.1 dB``, ``98.0% agree``; else ``-``."""
     if figures := detail.get("top1"):
         return f"top-1 {figures['agreement']:.2%}"
     if figures := detail.get("iou"):
@@ -33,7 +34,23 @@ def headline(detail: Mapping[str, Any]) -> str:
         return f"tokens {figures['accuracy']:.2%}"
     if figures := detail.get("psnr"):
         return f"{float(figures['decibels']):.1f} dB"
-    return "-"
+    return "-" if agreement is None else f"{agreement.share:.1%} agree"
+
+
+def agreement_lines(records: Sequence[ParityRecord]) -> list[str]:
+    """One line for each variant whose selected rows or discrete values differ from the reference's, though they pass."""
+    lines: dict[str, None] = {}
+    for record in records:
+        agreement = record.agreement
+        if agreement is not None and agreement.equal < agreement.count:
+            what = "rows" if record.margin or agreement.moved else "values"
+            lines[f"{record.stage}: of {agreement.count} {what}, {agreement.describe()}"] = None
+    return list(lines)
+
+
+def verdict_text(verdict: str) -> str:
+    """A gate's verdict with its colour: ``pass``, ``unstable`` or ``fail``."""
+    return {"pass": PASS, "fail": FAIL}.get(verdict, f"[yellow]{verdict}[/]")
 
 
 def error_lines(entries: Sequence[Attribution], most: int = MOST) -> list[str]:
@@ -86,7 +103,7 @@ def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"])
     if result.get("parts"):
         manifest = joined(manifest, {name: Manifest.from_json(part) for name, part in result["parts"].items()})
     console.print(_result_table(manifest))
-    for line in error_lines(manifest.attribution):
+    for line in (*agreement_lines(manifest.parity), *error_lines(manifest.attribution)):
         console.print(escape(line))
     if manifest.decode is not None:
         console.print(agreement_table(manifest.decode.parity, (PASS, FAIL)))
@@ -100,8 +117,11 @@ def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"])
 def _result_table(manifest: Manifest) -> Table:
     """Stage, file, size, error ratio, the task's metric and verdict; the output's name if there are several."""
     several = len(manifest.outputs) > 1
-    figures = ("size", "error", "result")
-    caption = "error: rms against the original in FP64, as a multiple of PyTorch's error at that precision"
+    figures = ("size", "error", "relative", "cosine", "result")
+    caption = (
+        "error: rms against the original in FP64, as a multiple of PyTorch's error at that precision; relative: of the rms "
+        "of the output"
+    )
     columns = ("stage", *(("output",) if several else ()), "file", *figures, "verdict")
     table = plain_table(*columns, right=figures, gap=1, caption=caption, no_wrap=True)
     for record in manifest.parity:
@@ -111,13 +131,15 @@ def _result_table(manifest: Manifest) -> Table:
             escape(record.file),
             size(manifest.files[record.file].bytes),
             f"{record.gate.ratio:.2f}x",
-            headline(record.detail),
-            PASS if record.gate.passed else FAIL,
+            f"{record.gate.relative:.1e}",
+            f"{record.gate.cosine:.5f}",
+            headline(record.detail, record.agreement),
+            verdict_text(record.gate.verdict),
         )
     ran = {record.file for record in manifest.parity}
     for engine in manifest.engines:
         if engine.file not in ran:
-            row = (escape(engine.file), size(engine.bytes), "-", "-", "[yellow]built[/], not run: no GPU")
+            row = (escape(engine.file), size(engine.bytes), *("-",) * 4, "[yellow]built[/], not run: no GPU")
             table.add_row(f"engine-{engine.precision}", *(("-",) if several else ()), *row)
     return table
 
@@ -152,15 +174,20 @@ def show_check(result: CheckResult, *, as_json: bool) -> None:
         return
     console = stdout_console()
     console.print(f"{result.files} files match their hashes; {result.cases} golden cases")
-    table = plain_table("stage", "file", "output", "error", "verdict", "run by")
+    table = plain_table("stage", "file", "output", "error", "relative", "cosine", "verdict", "run by")
     for row in result.rows:
         verdict = {"passed": PASS, "failed": FAIL}.get(row.verdict, f"[yellow]{row.verdict}[/]")
         error = "-" if row.ratio is None else f"{row.ratio:.2f}x"
-        table.add_row(row.stage, escape(row.file), escape(row.output), error, verdict, escape(row.how or row.reason))
+        relative = "-" if row.relative is None else f"{row.relative:.1e}"
+        cosine = "-" if row.cosine is None else f"{row.cosine:.5f}"
+        agreement = "" if row.agreement is None else f"{row.agreement:.1%} agree; "
+        remark = escape(agreement + (row.how or row.reason))
+        table.add_row(row.stage, escape(row.file), escape(row.output), error, relative, cosine, verdict, remark)
     console.print(table)
     for row in result.rows:
-        if row.verdict == "failed":
-            console.print(f"{FAIL} {escape(row.file)}, output {escape(row.output)}: {escape(row.reason)}")
+        if row.verdict in ("failed", "unstable"):
+            mark = FAIL if row.verdict == "failed" else "[yellow]unstable[/]"
+            console.print(f"{mark} {escape(row.file)}, output {escape(row.output)}: {escape(row.reason)}")
     console.print("[green]bundle verified[/]" if result.passed else "[bold red]bundle not verified[/]")
 
 

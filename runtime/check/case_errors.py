@@ -1,0 +1,100 @@
+"""The errors of all outputs of a model on one case: rows of selections are matched, discrete values are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from ...errors import BundleError
+from ..bundle.figures import Figures, MatchCounts, stable_limit
+from ..bundle.sections import Selection
+from .compare import ErrorMeter
+from .selection import match_rows
+
+TIE = 4.0
+"""A tie is closer than this many times PyTorch's largest error: each of two scores may change by one error, and a factor of 2 to spare."""
+
+
+class OutputErrors:
+    """The error of one output, and its agreement if it is discrete or selected; accumulated over cases."""
+
+    def __init__(self) -> None:
+        self.meter = ErrorMeter()
+        self.agreement: MatchCounts | None = None
+
+    def add(self, got: np.ndarray, reference: np.ndarray, agreement: MatchCounts | None) -> None:
+        """Add the values of one case."""
+        self.meter.add(got, reference)
+        self._count(agreement)
+
+    def merge(self, other: OutputErrors) -> None:
+        """Add everything that ``other`` has."""
+        self.meter.merge(other.meter)
+        self._count(other.agreement)
+
+    def _count(self, agreement: MatchCounts | None) -> None:
+        if agreement is not None:
+            self.agreement = agreement if self.agreement is None else self.agreement.plus(agreement)
+
+    def figures(self) -> Figures:
+        """The figures over all cases. If no row of a selection agrees, the error is infinite; raise ParityError without any value."""
+        if self.agreement is not None and not self.meter.count and self.agreement.count:
+            return Figures(np.inf, np.inf, np.inf, 0.0, 0.0, 0)
+        return self.meter.figures()
+
+
+def compare_case(
+    outputs: Mapping[str, np.ndarray],
+    reference: Mapping[str, np.ndarray],
+    selections: Sequence[Selection],
+    precision: str,
+    margins: Mapping[str, float],
+) -> dict[str, OutputErrors]:
+    """Compare the outputs of one case. ``margins``: the tie margin by the name of a selection's scores; see :func:`tie_margins`."""
+    errors = {name: OutputErrors() for name in outputs}
+    for selection in selections:
+        rows = match_rows(outputs, reference, selection, stable_limit(precision), margins.get(selection.scores, 0.0))
+        for name in selection.outputs:
+            errors[name].add(rows.outputs[name], rows.reference[name], rows.agreement)
+    selected = {name for selection in selections for name in selection.outputs}
+    for name, array in outputs.items():
+        if name in selected:
+            continue
+        agreement = None
+        if array.dtype.kind in "iub" and array.shape == reference[name].shape:
+            agreement = MatchCounts(array.size, int(np.count_nonzero(array == reference[name])))
+        errors[name].add(array, reference[name], agreement)
+    return errors
+
+
+def tie_margins(
+    torch_outputs: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], selections: Sequence[Selection]
+) -> dict[str, float]:
+    """For the scores of each selection, the difference that is a tie: ``TIE`` times PyTorch's largest error.
+
+    Scores are sorted, and sorting does not enlarge the largest error, so places may be compared.
+    """
+    margins = {}
+    for selection in selections:
+        scores = selection.scores
+        if scores and torch_outputs[scores].shape == reference[scores].shape:
+            difference = np.abs(torch_outputs[scores].astype(np.float64) - reference[scores])
+            margins[scores] = TIE * float(np.nan_to_num(difference, nan=0.0, posinf=0.0).max(initial=0.0))
+    return margins
+
+
+def free_rows(selections: Collection[Selection]) -> dict[str, int]:
+    """By output, the axis whose size is the number of selected rows, which may differ from the reference's."""
+    axes: dict[str, int] = {}
+    for selection in selections:
+        axes.update(selection.outputs)
+    return axes
+
+
+def require_outputs(names: Collection[str], selections: Sequence[Selection]) -> None:
+    """Raise BundleError if a selection names an output that the model does not have."""
+    for selection in selections:
+        for name in (*selection.outputs, *((selection.scores,) if selection.scores else ())):
+            if name not in names:
+                raise BundleError(f"a selection names an unknown output {name!r}")

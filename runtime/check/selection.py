@@ -1,0 +1,140 @@
+"""Match the rows that a model selects (top-k, sort, NMS) with the reference's rows before they are compared.
+
+Rounding can swap two rows with nearly equal scores, or exchange the last selected row for the first
+that is not selected. Compared place by place, every value behind such a row would be an error. So
+
+    equal    a row of the model that equals the reference's row at the same place
+    moved    ... that equals a reference row at another place
+    ties     reference rows without an equal row whose score is within ``margin`` of the last score
+    lost     all other reference rows
+
+A row has values of every output of the selection. Two rows are equal if every output differs by at
+most ``tolerance`` times that output's rms, and integer values by less than 1/2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bundle.figures import MatchCounts
+from ..bundle.sections import Selection
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class MatchedRows:
+    """By output, the matched rows (rows, values) of the model and of the reference, in the same order; and their counts."""
+
+    outputs: dict[str, Array]
+    reference: dict[str, Array]
+    agreement: MatchCounts
+
+
+def match_rows(
+    outputs: Mapping[str, np.ndarray],
+    reference: Mapping[str, np.ndarray],
+    selection: Selection,
+    tolerance: float,
+    margin: float = 0.0,
+) -> MatchedRows:
+    """Match the rows of one case. The numbers of selected rows may differ; the other axes are equal.
+
+    ``margin``: rows whose scores are within it of the reference's last score are ties.
+    """
+    got = {name: _rows(outputs[name], axis) for name, axis in selection.outputs.items()}
+    true = {name: _rows(reference[name], axis) for name, axis in selection.outputs.items()}
+    scales = {name: _scale(array, tolerance) for name, array in true.items()}
+    groups, count, rows = *next(iter(true.values())).shape[:2], next(iter(got.values())).shape[1]
+    chosen: list[tuple[Indices, Indices]] = []
+    equal = moved = ties = 0
+    for group in range(groups):
+        here = {name: array[group] for name, array in got.items()}
+        there = {name: array[group] for name, array in true.items()}
+        in_place = _equal_in_place(here, there, scales)
+        left, right = _match(here, there, scales, in_place)
+        chosen.append((left, right))
+        equal += int(in_place.sum())
+        moved += len(left) - int(in_place.sum())
+        if selection.scores:
+            ties += _ties(here[selection.scores], there[selection.scores], left, right, margin)
+    spare = max(0, rows - count) * groups  # rows that the reference does not have
+    return MatchedRows(
+        {name: _take(array, [left for left, _ in chosen]) for name, array in got.items()},
+        {name: _take(array, [right for _, right in chosen]) for name, array in true.items()},
+        MatchCounts(count * groups + spare, equal, moved, min(ties, count * groups - equal - moved)),
+    )
+
+
+def _rows(array: np.ndarray, axis: int) -> Array:
+    """(groups, rows, values): the axes before ``axis`` are groups, those behind it one row's values."""
+    shape = (int(np.prod(array.shape[:axis])), array.shape[axis], int(np.prod(array.shape[axis + 1 :])))
+    return np.nan_to_num(array.reshape(shape).astype(np.float64))
+
+
+def _scale(array: Array, tolerance: float) -> float:
+    """The largest rms difference of equal rows."""
+    if (array == np.rint(array)).all():
+        return 0.5 / float(np.sqrt(max(1, array.shape[2])))
+    return tolerance * float(np.sqrt((array**2).mean()))
+
+
+def _equal_in_place(
+    got: Mapping[str, Array], true: Mapping[str, Array], scales: Mapping[str, float]
+) -> npt.NDArray[np.bool_]:
+    """For each place that both have, whether the rows are equal."""
+    places = min(len(next(iter(got.values()))), len(next(iter(true.values()))))
+    worst = np.zeros(places)
+    for name, scale in scales.items():
+        difference = ((got[name][:places] - true[name][:places]) ** 2).mean(1)
+        worst = np.maximum(worst, np.sqrt(difference) / max(scale, np.finfo(float).tiny))
+    return np.asarray(worst <= 1.0)
+
+
+def _match(
+    got: Mapping[str, Array],
+    true: Mapping[str, Array],
+    scales: Mapping[str, float],
+    in_place: npt.NDArray[np.bool_],
+) -> tuple[Indices, Indices]:
+    """Pairs of equal rows: those in place first, then the nearest of the others, each row once."""
+    same = np.flatnonzero(in_place)
+    left = np.setdiff1d(np.arange(len(next(iter(got.values())))), same)
+    right = np.setdiff1d(np.arange(len(next(iter(true.values())))), same)
+    if not len(left) or not len(right):
+        return same, same
+    distance = np.zeros((len(left), len(right)))
+    for name, scale in scales.items():
+        a, b = got[name][left], true[name][right]
+        square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+        root = np.sqrt(np.maximum(square, 0.0) / a.shape[1])
+        distance = np.maximum(distance, root / max(scale, np.finfo(float).tiny))
+    pairs: list[tuple[int, int]] = []
+    used_left, used_right = set[int](), set[int]()
+    rows, columns = np.nonzero(distance <= 1.0)
+    for i in np.argsort(distance[rows, columns], kind="stable"):
+        row, column = int(rows[i]), int(columns[i])
+        if row not in used_left and column not in used_right:
+            used_left.add(row)
+            used_right.add(column)
+            pairs.append((int(left[row]), int(right[column])))
+    more = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+    return np.concatenate([same, more[:, 0]]), np.concatenate([same, more[:, 1]])
+
+
+def _ties(got: Array, true: Array, left: Indices, right: Indices, margin: float) -> int:
+    """Unmatched reference rows that are ties; as many of the model's unmatched rows must be ties, too."""
+    last = true[-1, 0] if len(true) else 0.0
+    mine = np.setdiff1d(np.arange(len(got)), left)
+    theirs = np.setdiff1d(np.arange(len(true)), right)
+    near = [int((np.abs(a[i, 0] - last) <= margin).sum()) for a, i in ((got, mine), (true, theirs))]
+    return min(near)
+
+
+def _take(array: Array, rows: list[Indices]) -> Array:
+    return np.concatenate([array[group][index] for group, index in enumerate(rows)] or [array[:0, 0]])
