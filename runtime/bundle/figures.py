@@ -69,9 +69,11 @@ _EXACT_LIMIT, _ROUGH_LIMIT = 1e-2, 0.1
 
 
 def stable_limit(precision: str) -> float:
-    """The largest error of PyTorch at ``precision``, relative to the output's rms, at which a verdict means something."""
-    rough = precision in _HALF_ULP and _HALF_ULP[precision][0] >= _HALF_ULP["float16"][0]
-    return _ROUGH_LIMIT if rough else _EXACT_LIMIT
+    """The largest error of PyTorch at ``precision``, relative to the output's rms, at which a verdict means something.
+
+    Of integers and booleans it is the largest share that differs.
+    """
+    return _EXACT_LIMIT if precision in ("float32", "float64") else _ROUGH_LIMIT
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def test_verdicts_come_first_with_the_figures_of_the_manifest(opened: Browser, b
         "[...document.querySelectorAll('#verdicts tbody tr')].map(r => [...r.cells].map(c => c.innerText.trim()))"
     )
     measured = [["pass", f"{r.gate.ratio:.2f}×", r.output, r.file] for r in bundle.manifest.parity]
-    assert [[row[1], row[2], row[5], row[7]] for row in rows[:-1]] == measured
+    assert [[row[1], row[2], row[7], row[9]] for row in rows[:-1]] == measured
 
 
 def test_every_picture_is_drawn_and_nothing_is_wider_than_the_page(opened: Browser) -> None:

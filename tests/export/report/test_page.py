@@ -195,7 +195,7 @@ def test_outputs_by_the_dozen_fold_away_behind_the_worst_of_each_form(bundle: St
         replace(record, output=f"out{i}", gate=replace(record.gate, ratio=i / 10, passed=True)) for i in range(FEW + 1)
     )
     rows = again(bundle, parity=many).rows["verdicts"]
-    assert rows[1][5] == f"out{FEW} worst of {FEW + 1}"
+    assert rows[1][7] == f"out{FEW} worst of {FEW + 1}"
     assert len(rows) == 2 + len(bundle.manifest.engines) + 1 + FEW + 1
 
 
@@ -243,7 +243,7 @@ def test_a_model_that_cannot_run_says_so_on_the_page(bundle: StoredBundle, tmp_p
     (broken / "model.onnx").unlink()
     shown = Page(render(broken, bundle.manifest, {}))
     assert "FP32, ONNX Runtime did not run here: model" in shown.texts["samples"]
-    assert shown.rows["verdicts"][1][6] == "–"
+    assert shown.rows["verdicts"][1][8] == "–"
 
 
 def bench_of(bundle: StoredBundle, sha256: str = "") -> BenchReport:

@@ -1,4 +1,4 @@
-"""The gate compares errors with PyTorch's own: twice a small error passes, three times does not, whatever the scale."""
+"""The gate compares errors with PyTorch's: twice a small error passes, three times does not, whatever the scale."""
 
 from __future__ import annotations
 
@@ -55,3 +55,38 @@ def test_where_pytorch_is_exact_one_rounding_is_still_allowed() -> None:
 def test_what_is_not_finite_never_passes(rms: float) -> None:
     assert not Gate.judge(_figures(rms), torch_rms=1.0, precision="float32", factor=2.0).passed
     assert not Gate.judge(_figures(1.0), torch_rms=math.nan, precision="float32", factor=2.0).passed
+
+
+@pytest.mark.parametrize(
+    ("precision", "limit"),
+    [("float32", 1e-2), ("float64", 1e-2), ("float16", 0.1), ("bfloat16", 0.1), ("int8+float16", 0.1)],
+)
+@pytest.mark.parametrize(("times", "verdict"), [(0.99, "pass"), (1.01, "unstable")])
+def test_an_output_is_unstable_if_pytorch_itself_is_far_off(
+    precision: str, limit: float, times: float, verdict: str
+) -> None:
+    """The export errs as PyTorch does, so the ratio is 1 in both cases."""
+    scale = 8.0
+    error = times * limit * scale
+    gate = Gate.judge(_figures(error, scale), torch_rms=error, precision=precision, factor=2.0)
+    assert (gate.ratio, gate.passed) == (1.0, True)
+    assert gate.torch_relative == pytest.approx(times * limit)
+    assert (gate.unstable, gate.verdict) == (verdict == "unstable", verdict)
+
+
+def test_outputs_smaller_than_the_type_can_hold_are_not_unstable() -> None:
+    """PyTorch's FP16 is 0 for 1e-8; the rounding floor allows it, and no instability is behind it."""
+    gate = Gate.judge(_figures(1e-8, 1e-8), torch_rms=1e-8, precision="float16", factor=2.0)
+    assert gate.verdict == "pass"
+    assert Gate.judge(_figures(1e-7, 1e-7), torch_rms=1e-7, precision="float16", factor=2.0).verdict == "unstable"
+
+
+def test_a_failed_gate_is_a_failure_whether_unstable_or_not() -> None:
+    gate = Gate.judge(_figures(0.9), torch_rms=0.3, precision="float32", factor=2.0)
+    assert (gate.unstable, gate.verdict) == (True, "fail")
+
+
+@pytest.mark.parametrize("rms", [1e-7, 0.5])
+def test_the_gate_records_the_error_beside_pytorchs(rms: float) -> None:
+    gate = Gate.judge(_figures(rms, 2.0), torch_rms=rms, precision="float32", factor=2.0)
+    assert (gate.rms, gate.relative, gate.cosine) == (rms, rms / 2.0, 1.0)

@@ -35,8 +35,13 @@ def test_a_manifest_of_the_previous_schema_is_read_in_the_current_form() -> None
     assert [entry.module for entry in manifest.modules] == ["features.0.1", "features.1"]
     steps = manifest.attribution[1].steps
     assert [step.stage for step in steps] == [Stage.CAPTURE, Stage.RECOGNISE, Stage.LOWER, Stage.TYPED]
+    assert manifest.selections == ()
+    gate, figures = manifest.parity[0].gate, manifest.parity[0].figures
+    assert (gate.rms, gate.relative, gate.cosine) == (figures.rms, figures.relative, figures.cosine)
+    assert gate.torch_relative == pytest.approx(gate.torch_rms / figures.reference_rms)
+    assert (gate.unstable, gate.verdict) == (False, "pass")
     assert Manifest.loads(manifest.dumps()) == manifest
-    assert json.loads(manifest.dumps())["schema"] == 5
+    assert json.loads(manifest.dumps())["schema"] == 6
 
 
 def test_parts_of_a_stage_name_in_the_previous_schema_are_split() -> None:
@@ -53,7 +58,7 @@ def test_the_text_is_strict_json_with_format_and_schema_first(full: Manifest) ->
 
     value = json.loads(full.dumps(), parse_constant=refuse)
     assert list(value)[:2] == ["format", "schema"]
-    assert (value["format"], value["schema"]) == ("attnexport-bundle", 5)
+    assert (value["format"], value["schema"]) == ("attnexport-bundle", 6)
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])

@@ -42,7 +42,6 @@ FAULTS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "nan": ({**GOOD, "y": _with((0, 1), np.nan)}, "holds 1 NaN of 6 values and the reference has none"),
     "inf": ({**GOOD, "y": _with((0, 1), -np.inf)}, "holds 1 Inf of 6 values and the reference has none"),
     "zeros": ({**GOOD, "y": np.zeros_like(Y)}, "output 'y' of m.onnx is all zeros and the reference is not"),
-    "integer zeros": ({**GOOD, "best": np.array([0, 0])}, "output 'best' of m.onnx is all zeros"),
 }
 
 
