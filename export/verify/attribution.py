@@ -15,7 +15,7 @@ from ..reference.original import Original, Precision
 from .blame import find_blame, largest_step
 from .chains import Chain, StageModels
 from .fault import Fault
-from .kernel import INEXACT, without_kernel
+from .kernel import inexact_kernel
 from .measure import MeasuredCase, StepOutputs
 from .variant import Variant
 
@@ -101,13 +101,16 @@ class Attributor:
         return replace(blame, detail=kernel) if kernel else blame
 
     def _kernel(self, chain: Chain, stage: Stage, fault: Fault, case: MeasuredCase, unit: float) -> str:
-        """A message if the output passes with ONNX Runtime's ``Tanh`` replaced by FP64, else an empty string."""
+        """A message if the output passes with one of ONNX Runtime's kernels replaced by FP64, else an empty string."""
         model = next(step.model for step in chain.steps if step.stage == stage)
-        reference = case.reference[fault.output]
+        if model is None:
+            return ""
+        reference, limit = case.reference[fault.output], self.factor * unit
         try:
-            rms = without_kernel(model, fault.output, fault.case.feeds, reference) if model else None
+            cause = inexact_kernel(model, fault.output, fault.case.feeds, reference, limit)
         except AttnexportError:
             return ""
-        if rms is None or rms > self.factor * unit:
+        if cause is None:
             return ""
-        return f"ONNX Runtime's {INEXACT} on the CPU; with {INEXACT} in FP64 the error is {rms / unit:.2g}x"
+        name = cause.operator
+        return f"ONNX Runtime's {name} on the CPU; with {name} in FP64 the error is {cause.rms / unit:.2g}x"
