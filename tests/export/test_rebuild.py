@@ -188,7 +188,9 @@ def test_a_new_engine_that_fails_its_gate_is_not_kept(make: Make, monkeypatch: p
         asked.append(StoredBundle.open(folder))
         asked[0].verify_files()
         file = asked[0].manifest.engines[0].file
-        row = CheckRow("engine-fp16", file, "y", 1.0, 1.0, 9.0, 2.0, "failed", "errs 9 times as much", "TensorRT, rtx")
+        row = CheckRow(
+            "engine-fp16", file, "y", 1.0, 1.0, 0.5, None, 9.0, 2.0, "failed", "errs 9 times as much", "TensorRT, rtx"
+        )
         return CheckResult(str(folder), 1, 4, (row,))
 
     monkeypatch.setattr(module, "cuda_device", lambda: ("NVIDIA L4", "8.9"))

@@ -3,6 +3,7 @@
 from . import (
     accumulations,
     bodies,
+    comparisons,
     constants,
     coordinates,
     gram,
@@ -24,6 +25,7 @@ RULES: tuple[PrecisionRule, ...] = (
     recurrent.RULE,
     coordinates.RULE,
     positions.RULE,
+    comparisons.RULE,
     constants.RULE,
     gram.RULE,
     long_softmax.RULE,
