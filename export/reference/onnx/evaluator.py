@@ -10,7 +10,7 @@ Each node is evaluated by the first of these that has its form:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from onnx.inliner import inline_local_functions
 
 from ....errors import StageError, first_line
 from ....runtime.sessions.large_model import without_weights
+from .agreement import Agreement
 from .call import Array, Call, NotCovered, Value, attributes_of, tensor_value, widened
 from .control import CONTROL
 from .function_body import function_body
@@ -30,8 +31,6 @@ from .selections import SELECTIONS
 
 _CACHED = 2**30
 """Bytes of weights in FP64 that stay in memory from one run to the next; more are widened for each use."""
-Check = Callable[[Call, Sequence[Value]], None]
-"""Receives each call of a node and its outputs."""
 
 
 class Evaluator:
@@ -45,18 +44,24 @@ class Evaluator:
         self._weights: dict[int, _Weights] = {}
         self._doubles = _double_names(self._model.graph)
         self._noted: dict[str, str] = {}
-        self.check: Check | None = None
+        self._agreement = Agreement(self._sessions)
+        self._runs = 0
 
     @property
     def notes(self) -> list[str]:
-        """What is not FP64, one line for each operator."""
-        return list(self._noted.values())
+        """What is not FP64, and where ONNX Runtime is known to differ; one line for each operator."""
+        return [*self._noted.values(), *self._agreement.notes.values()]
 
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Value]:
-        """The tensors ``names`` of the main graph, in order. Raises StageError if no evaluator has an operator."""
+        """The tensors ``names`` of the main graph, in order. The first run checks the nodes (:mod:`.agreement`).
+
+        Raises StageError if no evaluator has an operator, or if ONNX Runtime defines one otherwise.
+        """
         values = {name: widened(array) for name, array in feeds.items()}
         with np.errstate(all="ignore"):
-            return dict(zip(names, self._graph(self._model.graph, values, None, names), strict=True))
+            results = self._graph(self._model.graph, values, None, names)
+        self._runs += 1
+        return dict(zip(names, results, strict=True))
 
     def _graph(
         self, graph: onnx.GraphProto, values: dict[str, Value], outer: _Scope | None, names: Sequence[str]
@@ -89,32 +94,28 @@ class Evaluator:
         try:
             if not domain and node.op_type in CONTROL:
                 return CONTROL[node.op_type](call, lambda graph, values: self._body(graph, values, scope))
-            outputs = self._in_double(call, domain)
-            if outputs is None:
-                outputs = self._in_single(call, doubles)
+            for attempt, independent in self._attempts(domain, node.op_type):
+                try:
+                    outputs = attempt(call)
+                except NotCovered:
+                    continue
+                if independent and self._runs == 0 and not any(doubles):
+                    self._agreement.check(call, outputs, attempt)
+                return outputs
+            return self._in_single(call, doubles)
         except (StageError, NotCovered):
             raise
         except Exception as error:
             raise self._refusal(call, first_line(error)) from error
-        if self.check is not None:
-            self.check(call, outputs)
-        return outputs
 
-    def _in_double(self, call: Call, domain: str) -> Sequence[Value] | None:
-        op = call.node.op_type
-        attempts: list[Callable[[], Sequence[Value]]] = []
+    def _attempts(self, domain: str, op: str) -> Iterator[tuple[Callable[[Call], Sequence[Value]], bool]]:
+        """What may evaluate an operator in FP64, in order, and whether ONNX Runtime's FP32 kernel is independent of it."""
         if not domain and op in SELECTIONS:
-            attempts.append(lambda: SELECTIONS[op](call, lambda c: self._sessions.run(c, "single")))
+            yield lambda call: SELECTIONS[op](call, lambda inner: self._sessions.run(inner, "single")), False
         if (domain, op) in KERNELS:
-            attempts.append(lambda: KERNELS[domain, op](call))
-        attempts.append(lambda: self._sessions.run(call, "double"))
-        attempts.append(lambda: self._function(call))
-        for attempt in attempts:
-            try:
-                return attempt()
-            except NotCovered:
-                continue
-        return None
+            yield KERNELS[domain, op], True
+        yield lambda call: self._sessions.run(call, "double"), False
+        yield self._function, True
 
     def _in_single(self, call: Call, doubles: Sequence[bool]) -> Sequence[Value]:
         try:

@@ -118,41 +118,40 @@ def _bins(first: int, last: int, count: int, size: int) -> list[tuple[int, int]]
     return [(min(max(s, 0), size), min(max(e, 0), size)) for s, e in zip(starts, ends, strict=True)]
 
 
-def _sides(box: Array, centred: bool) -> tuple[float, float, float, float]:
-    """First and last coordinate along both axes; corners come in any order, a centred box as (x, y, width, height)."""
-    a, b, c, d = (float(v) for v in box)
+def _sides(boxes: Array, centred: bool) -> Array:
+    """(boxes, 4): first y and x, last y and x. Corners come in any order, a centred box as (x, y, width, height)."""
+    a, b, c, d = boxes.astype(np.float32).T
     if centred:
-        return b - d / 2, a - c / 2, b + d / 2, a + c / 2
-    return min(a, c), min(b, d), max(a, c), max(b, d)
+        half = np.float32(2)
+        return np.stack([b - d / half, a - c / half, b + d / half, a + c / half], -1)
+    return np.stack([np.minimum(a, c), np.minimum(b, d), np.maximum(a, c), np.maximum(b, d)], -1)
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """Intersection over union."""
-    height, width = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if height <= 0 or width <= 0:
-        return 0.0
-    areas = [(s[2] - s[0]) * (s[3] - s[1]) for s in (a, b)]
-    if min(areas) <= 0:
-        return 0.0
-    return height * width / (sum(areas) - height * width)
+def _overlaps(box: Array, others: Array) -> Array:
+    """Intersection over union of one box with others, in the FP32 arithmetic that decides in the file."""
+    inside = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    shared = inside[:, 0] * inside[:, 1]
+    area, areas = ((s[..., 2] - s[..., 0]) * (s[..., 3] - s[..., 1]) for s in (box, others))
+    none = (inside <= 0).any(-1) | (areas <= 0) | (area <= 0)
+    return np.asarray(np.where(none, 0, shared / (area + areas - shared)))
 
 
 def _non_max_suppression(call: Call) -> list[Array]:
     """(batch, class, box) of the boxes that stay, best first; equal scores keep the order of the boxes."""
     boxes, scores = call.real(0), call.real(1)
     most = (call.ints(2) or [0])[0] if call.present(2) else 0
-    threshold = call.real(3).item() if call.present(3) else 0.0
+    threshold = np.float32(call.real(3).item()) if call.present(3) else np.float32(0)
     least = call.real(4).item() if call.present(4) else -np.inf
     centred = call.flag("center_point_box")
     picked = []
     for n in range(boxes.shape[0]):
-        sides = [_sides(box, centred) for box in boxes[n]]
+        sides = _sides(boxes[n], centred)
         for c in range(scores.shape[1]):
             kept: list[int] = []
             for index in np.argsort(-scores[n, c], kind="stable"):
                 if len(kept) >= most:
                     break
-                if scores[n, c, index] > least and all(_overlap(sides[index], sides[k]) <= threshold for k in kept):
+                if scores[n, c, index] > least and not (_overlaps(sides[index], sides[kept]) > threshold).any():
                     kept.append(int(index))
             picked += [(n, c, index) for index in kept]
     return [np.array(picked, np.int64).reshape(-1, 3)]
