@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from attnexport.export.progress import Silent
 from attnexport.export.reference.original import Original
 from attnexport.export.source import ModuleSource
-from attnexport.export.stages.entry import enter
+from attnexport.export.stages.models import enter
 from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.models.attention.cbam import CBAM
 from attnexport.models.attention.spatial_transformer import SpatialTransformer

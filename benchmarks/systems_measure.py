@@ -18,7 +18,7 @@ from attnexport.export.pipeline import ExportResult, run
 from attnexport.export.progress import Silent
 from attnexport.export.quiet import quiet
 from attnexport.export.source import SourceOptions, checkpoint
-from attnexport.export.stages.files import FP32, HALF
+from attnexport.export.stages.stage_model import FP32, HALF
 from attnexport.models import registry
 from attnexport.runtime.bundle.figures import ParityRecord
 from attnexport.runtime.bundle.manifest import Manifest

@@ -18,13 +18,7 @@ from .engine.flavour import find_flavour
 from .options import ExportOptions
 from .progress import Reporter, Silent
 from .report.page import add_page
-from .sequence import (
-    WrittenSequence,
-    check_lengths,
-    check_sequence_options,
-    export_sequence,
-    is_sequence,
-)
+from .sequence import WrittenSequence, check_lengths, check_sequence_options, export_sequence, is_sequence
 from .source import Source, load
 from .stages.job import Job
 from .stages.rewrite import Plan

@@ -55,9 +55,8 @@ def export(
 
     from ...runtime.show.terminal import ConsoleReporter
     from ..pipeline import run
-    from ..source.module import source_of
-    from .examples import samples_file
-    from .options import options_of
+    from ..source.torch_source import source_of
+    from .options import options_of, samples_file
 
     with ExitStack() as stack:
         if isinstance(samples, Mapping):

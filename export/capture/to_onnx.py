@@ -17,14 +17,12 @@ from ..domain import DOMAIN, register_schemas
 from ..quiet import quiet
 from . import Captured
 from .cleanup.clean import clean
-from .cleanup.describe import describe_node
 from .cleanup.exact_scalars import restore_float64_scalars
-from .cleanup.naming import name_nodes
-from .cleanup.output_types import restore_output_types
-from .cleanup.separate_outputs import separate_outputs
+from .cleanup.naming import describe_node, name_nodes
+from .cleanup.outputs import restore_output_types, separate_outputs
 from .complex.rewrite import without_complex
+from .translations import TRANSLATIONS
 from .translations.pooling import refuse_indices
-from .translations.table import TRANSLATIONS
 
 OPSET = 18
 """Below 20, where GridSample is still spelled as every TensorRT version reads it."""

@@ -19,10 +19,8 @@ from ..options import ExportOptions
 from ..pipeline import begin
 from ..progress import Reporter, Silent, Stages
 from ..reference.original import Precision
-from ..stages.files import EIGHT
-from ..stages.models import capture
-from ..stages.outputs import output_specs
-from ..stages.stage_model import StageModel, TypedModel
+from ..stages.models import capture, output_specs
+from ..stages.stage_model import EIGHT, StageModel, TypedModel
 from ..stages.typed import fitting
 from ..verify.blame import EIGHT_BITS, blame_place
 from ..verify.cases import build_cases, draws

@@ -20,8 +20,7 @@ from ..quantise import format_of
 from ..quantise.torch_error import torch_eight_bits
 from ..reference.original import Original, Precision
 from ..reference.torch_model import TorchOriginal
-from ..stages.files import EIGHT
-from ..stages.stage_model import StageModel
+from ..stages.stage_model import EIGHT, StageModel
 from ..verify.cases import ParityCase
 from ..verify.fault import invalid_output
 from .sweep import TensorReader

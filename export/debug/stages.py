@@ -12,10 +12,9 @@ from ...runtime.bundle.bundle import StoredBundle, sha256_of
 from ...runtime.bundle.stage import Stage
 from ...runtime.inputs.samples import Samples
 from ..source import CapturedModel
-from ..stages.files import FP32, TYPED
 from ..stages.job import Job
 from ..stages.models import models
-from ..stages.stage_model import LoweredModel, RecognisedModel, StageModel
+from ..stages.stage_model import FP32, TYPED, LoweredModel, RecognisedModel, StageModel
 from ..verify.trail import Trail
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import onnx
+
 
 @dataclass(frozen=True)
 class Rewrite:
@@ -24,3 +26,12 @@ class Refusal:
     rule: str
     node: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Simplified:
+    """The model after a pass, the rewrites that the pass applied, and those that it refused."""
+
+    model: onnx.ModelProto
+    applied: tuple[Rewrite, ...] = ()
+    refused: tuple[Refusal, ...] = ()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..option_table import Calibration, ModelType, Precision
-from .export_options import ExportOptions
+from .export_options import ExportOptions, SourceOptions, parse_kwargs
 from .read import read_engine_options, read_options
-from .source_options import SourceOptions, parse_kwargs
 
 __all__ = [
     "Calibration", "ExportOptions", "ModelType", "Precision", "SourceOptions", "parse_kwargs", "read_engine_options",

@@ -12,8 +12,7 @@ from ...runtime.inputs.picture import Scale, numbers
 from ..engine import EngineOptions
 from ..engine.config import parse_bytes
 from ..option_table import ENGINE, OPTIONS, Option
-from .export_options import ExportOptions
-from .source_options import SourceOptions, parse_kwargs
+from .export_options import ExportOptions, SourceOptions, parse_kwargs
 
 
 def read_options(**values: Any) -> ExportOptions:

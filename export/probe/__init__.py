@@ -18,8 +18,7 @@ from ..progress import Reporter, Stages
 from ..targets import resolve, target_names, target_of
 from ..targets.matrix import Matrix, Row, load, save, shipped
 from . import attention, sampling, windows
-from .case import ProbeCase
-from .outcome import Outcome
+from .case import Outcome, ProbeCase
 
 __all__ = ["Difference", "Probed", "cases", "differences", "keep", "probe"]
 

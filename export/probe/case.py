@@ -1,4 +1,4 @@
-"""One thing to measure: a model of one operator, inputs for it, and what it should give, from PyTorch in FP64."""
+"""One thing to measure: a model of one operator, inputs for it, what it should give, from PyTorch in FP64, and what came of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper
 
-from ..targets.matrix import Fact
+from ..targets.matrix import Fact, Status
 
 Array = npt.NDArray[Any]
 Expect = Callable[..., torch.Tensor]
@@ -135,3 +135,27 @@ def _initializer(name: str, value: Array, kind: str | None) -> onnx.TensorProto:
     if kind is None:
         return onnx.numpy_helper.from_array(value, name)
     return helper.make_tensor(name, DTYPES[kind], value.shape, value.reshape(-1).tolist())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``how`` it was measured, its verdict, and the error where something ran."""
+
+    status: Status
+    how: str
+    reason: str = ""
+    error: float | None = None
+
+
+def judge(case: ProbeCase, y: Array, how: str) -> Outcome:
+    """The outcome of a run: wrong where shape or values are not those of the FP64 reference, within rounding."""
+    if y.shape != case.expected.shape:
+        return Outcome("wrong", how, f"the output is {y.shape}, not {case.expected.shape}")
+    difference = np.abs(y.astype(np.float64) - case.expected)
+    error = float(difference.max(initial=0.0) / max(np.abs(case.expected).max(initial=0.0), 1e-30))
+    if not np.isfinite(error):
+        return Outcome("wrong", how, "the output is not finite")
+    error = float(f"{error:.2g}")
+    if error > case.tolerance:
+        return Outcome("wrong", how, f"error {error:.2g} of the largest value", error)
+    return Outcome("ok", how, error=error)

@@ -14,8 +14,7 @@ from typing import Any
 from ...errors import AttnexportError
 from ...runtime.sessions.providers import CUDA
 from ..targets.matrix import Status
-from .case import ProbeCase
-from .outcome import Outcome, judge
+from .case import Outcome, ProbeCase, judge
 
 _OPTIONS = {CUDA: {"use_tf32": "0"}}
 _AROUND = frozenset({"Cast", "Constant", "MemcpyFromHost", "MemcpyToHost"})

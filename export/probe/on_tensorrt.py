@@ -13,8 +13,7 @@ from ...runtime.spec import Axis, TensorSpec
 from ..engine import EngineOptions, Flavour, build_engine
 from ..progress import Silent
 from ..targets.matrix import Status
-from .case import ProbeCase
-from .outcome import Outcome, judge
+from .case import Outcome, ProbeCase, judge
 
 BUILT = "built, not run"
 

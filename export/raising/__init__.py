@@ -29,7 +29,7 @@ from . import (
     strided_gather,
 )
 from .candidates import possible
-from .known_pads import settle_pads
+from .evaluate import settle_pads
 from .rule import Match, RaisingRule
 
 __all__ = ["RULES", "Raised", "raise_windows"]

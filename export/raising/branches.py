@@ -18,21 +18,8 @@ from .grid import TapGrid, read_grid
 from .windows import refuse
 
 ELEMENTWISE = {
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Pow",
-    "Min",
-    "Max",
-    "Where",
-    "Neg",
-    "Abs",
-    "Exp",
-    "Sqrt",
-    "Cast",
-    "Identity",
-}
+    "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Where", "Neg", "Abs", "Exp", "Sqrt", "Cast", "Identity",
+}  # fmt: skip
 REDUCTIONS = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceL1", "ReduceL2", "ReduceSumSquare"}
 MOVES = {"Unsqueeze", "Squeeze", "Transpose", "Reshape"}
 PRODUCTS = {"MatMul", "Einsum"}
@@ -125,9 +112,8 @@ class Branches:
         if tensors[0].shape is None or any(len(t.shape or ()) != len(tensors[0].shape) for t in tensors):
             return None
         inputs: list[Tree] = []
-        for i in range(len(first.inputs)):
-            found = self.find(tuple(n.inputs[i] for n in nodes))
-            if found is None:
+        for operands in zip(*(n.inputs for n in nodes), strict=True):
+            if (found := self.find(operands)) is None:
                 return None
             inputs.append(found)
         if all(isinstance(entry, Same) for entry in inputs):

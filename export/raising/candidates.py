@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from math import prod
 
 import onnx
@@ -22,7 +23,7 @@ _FEWEST = 3
 def possible(model: onnx.ModelProto) -> bool:
     """False only if no rule can match in the main graph."""
     graph = model.graph
-    if not any(node.op_type in _PARTS or node.op_type == "Conv" for node in graph.node):
+    if not any(node.op_type in _PARTS | {"Conv"} for node in graph.node):
         return False
     look = _Candidates(graph)
     return any(look.at(node) for node in graph.node)
@@ -62,14 +63,10 @@ class _Candidates:
         return enough and len(kinds) == 1 and self._has_part(node.input[0])
 
     def _summed(self, node: onnx.NodeProto) -> bool:
-        count = 0
-        for name in self._terms(node):
-            made = self.made.get(name)
-            if made is not None and made.op_type in PRODUCTS | {"Mul"} and self._has_part(name):
-                count += 1
-                if count == _FEWEST:
-                    return True
-        return False
+        terms = ((name, self.made.get(name)) for name in self._terms(node))
+        products = (name for name, made in terms if made is not None and made.op_type in PRODUCTS | {"Mul"})
+        parts = (name for name in products if self._has_part(name))
+        return len(list(islice(parts, _FEWEST))) == _FEWEST
 
     def _inner(self, name: str) -> bool:
         return self.uses[name] == 1 and self.adders[name] == 1

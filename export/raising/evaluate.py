@@ -1,14 +1,18 @@
 """Evaluate integers that are computed from constants by operators that constant folding leaves in the graph.
 
-Folding stops at ConstantOfShape and NonZero, which the TorchScript exporter writes for padding and for ``arange``.
+Folding stops at ConstantOfShape and NonZero, which the TorchScript exporter writes for ``arange`` and for every F.pad: torch counts
+pads from the last axis, ONNX from the first, and the graph reverses them. Inference does not know the shapes behind such a Pad, and
+TensorRT requires constants.
+
+    Pad(x, Cast(Reshape(Transpose(Slice(Reshape(Concat(p, ConstantOfShape(n)))))))) -> Pad(x, pads)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import onnx_graphsurgeon as gs
 
 from ..graph.shapes import constant, producer
 
@@ -21,13 +25,8 @@ def numbers(tensor: Any) -> np.ndarray | None:
     node = producer(tensor)
     if node is None or node.op not in _MOVES or not node.inputs:
         return None
-    taken = []
-    for value in node.inputs:
-        found = numbers(value)
-        if found is None:
-            return None
-        taken.append(found)
-    moved: np.ndarray | None = _MOVES[node.op](node, *taken)
+    inputs = [numbers(value) for value in node.inputs]
+    moved: np.ndarray | None = None if any(value is None for value in inputs) else _MOVES[node.op](node, *inputs)
     return moved
 
 
@@ -44,19 +43,13 @@ def _reshaped(node: Any, data: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 
 def _sliced(node: Any, data: np.ndarray, *bounds: np.ndarray) -> np.ndarray:
-    starts, ends, axes, steps = (*bounds, *_defaults(len(bounds), len(bounds[0])))
+    defaults = (np.arange(len(bounds[0])), np.ones(len(bounds[0]), np.int64))
+    starts, ends, axes, steps = (*bounds, *defaults[len(bounds) - 2 :])
     chosen = [slice(None)] * data.ndim
     for start, end, axis, step in zip(*(b.tolist() for b in (starts, ends, axes, steps)), strict=True):
         # An end before the first value, which ONNX writes as a large negative number, is None in Python.
         chosen[axis] = slice(start, None if step < 0 and end < -data.shape[axis] else end, step)
     return data[tuple(chosen)]
-
-
-def _defaults(given: int, count: int) -> Iterator[np.ndarray]:
-    if given < 3:
-        yield np.arange(count)
-    if given < 4:
-        yield np.ones(count, np.int64)
 
 
 _MOVES: dict[str, Any] = {
@@ -73,3 +66,16 @@ _MOVES: dict[str, Any] = {
     "Cast": lambda node, data: data,
     "Identity": lambda node, data: data,
 }
+
+
+def settle_pads(graph: Any) -> bool:
+    """Replace such inputs of the graph's Pads in place; return whether there was one."""
+    changed = False
+    for node in graph.nodes:
+        if node.op != "Pad" or len(node.inputs) < 2 or constant(node.inputs[1]) is not None:
+            continue
+        pads = numbers(node.inputs[1])
+        if pads is not None and pads.ndim == 1:
+            node.inputs[1] = gs.Constant(f"{node.name or node.outputs[0].name}/pads", pads.astype(np.int64))
+            changed = True
+    return changed

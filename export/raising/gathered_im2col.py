@@ -48,11 +48,9 @@ def find(node: Any) -> Match[tuple[Any, dict[str, Any]]] | str | None:
     if not columns and (reason := _refuse_reshape(node)):
         return reason
     attributes = {
-        "kernel": [w.taps for w in both],
-        "dilation": [w.dilation for w in both],
-        "pads": [0, 0, 0, 0],
+        "kernel": [w.taps for w in both], "dilation": [w.dilation for w in both], "pads": [0, 0, 0, 0],
         "stride": [w.step for w in both],
-    }
+    }  # fmt: skip
     return Match(node, (OP,), (x, attributes), keep=not columns)
 
 
@@ -76,11 +74,7 @@ def _gives_columns(node: Any, x: Any, both: list[Windows]) -> bool:
     if high.value is not None and wide.value is not None:
         area = Size.number(-(-high.value // both[0].step) * -(-wide.value // both[1].step))
     copied = sizes[0].value == 0 and not node.attrs.get("allowzero", 0)
-    known = [
-        copied or sizes[0] == batch,
-        sizes[1] == features,
-        area is not None and sizes[2] == area,
-    ]
+    known = [copied or sizes[0] == batch, sizes[1] == features, sizes[2] == area]
     open_sizes = [size.value == -1 for size in sizes]
     return sum(open_sizes) <= 1 and all(k or o for k, o in zip(known, open_sizes, strict=True))
 

@@ -69,8 +69,5 @@ def _matrix(index: Any) -> bool:
     if values is not None:
         return bool(values.ndim == 2 and min(values.shape) > 1)
     node = producer(index)
-    return (
-        node is not None
-        and node.op == "Add"
-        and any((v := constant(i)) is not None and v.ndim == 2 for i in node.inputs)
-    )
+    terms = [constant(i) for i in node.inputs] if node is not None and node.op == "Add" else []
+    return any(term is not None and term.ndim == 2 for term in terms)

@@ -55,14 +55,11 @@ class TapGrid:
     @property
     def overlaps(self) -> bool:
         """Whether taps overlap: tiles and halves of an axis need no window operator."""
-        return any(self._overlaps(t) for t in self.windows)
+        reaches = [(t.dilation, self.first.parts[t.axis].reach.value) for t in self.windows]
+        return any(reach is None or dilation < reach for dilation, reach in reaches)
 
     def _single(self, axis: int) -> bool:
         return self.first.parts[axis].count == ONE
-
-    def _overlaps(self, taps: TapAxis) -> bool:
-        reach = self.first.parts[taps.axis].reach
-        return reach.value is None or taps.dilation < reach.value
 
 
 def read_grid(tensors: tuple[Any, ...]) -> TapGrid | str | None:
@@ -74,7 +71,8 @@ def read_grid(tensors: tuple[Any, ...]) -> TapGrid | str | None:
     while all(len(path) > shared + 1 and path[shared] is paths[0][shared] for path in paths):
         shared += 1
     if shared == 0:
-        return _several_bases([path[0] for path in paths])
+        different = len({id(path[0]) for path in paths})
+        return f"its slices are of {different} tensors" if 2 * different <= len(paths) else None
     # Views that all of them share do not belong to the window.
     base = paths[0][shared - 1]
     views = []
@@ -84,11 +82,6 @@ def read_grid(tensors: tuple[Any, ...]) -> TapGrid | str | None:
             return "the bounds of its slices are not known to lie inside the axis"
         views.append(found)
     return _grid(base, views)
-
-
-def _several_bases(bases: list[Any]) -> str | None:
-    different = len({id(base) for base in bases})
-    return f"its slices are of {different} tensors" if 2 * different <= len(bases) else None
 
 
 def _grid(base: Any, views: list[View]) -> TapGrid | str:

@@ -33,10 +33,8 @@ class Windows:
     def fill(self, length: Size) -> bool:
         """Whether these are exactly the windows that fit into an axis of that length."""
         last = length - Size.number(self.offset + self.dilation * (self.taps - 1))
-        if self.reach == last:
-            return True
-        if not (self.reach.value is not None and last.value is not None):
-            return False
+        if self.reach.value is None or last.value is None:
+            return self.reach == last
         return -(-self.reach.value // self.step) == -(-last.value // self.step)
 
 
@@ -77,12 +75,11 @@ def _from_matrix(values: np.ndarray, taps_first: bool) -> Windows | str:
     if rows is None or columns is None or rows[0] < 0:
         return "its index does not rise evenly"
     offset, down = rows
-    if not np.array_equal(
-        values, offset + down * np.arange(len(values))[:, None] + columns[1] * np.arange(values.shape[1])
-    ):
+    across = columns[1]
+    height, width = values.shape
+    if not np.array_equal(values, offset + down * np.arange(height)[:, None] + across * np.arange(width)):
         return "its index is not the sum of a row and a column"
-    taps, count = (values.shape[0], values.shape[1]) if taps_first else (values.shape[1], values.shape[0])
-    dilation, step = (down, columns[1]) if taps_first else (columns[1], down)
+    taps, count, dilation, step = (height, width, down, across) if taps_first else (width, height, across, down)
     return Windows(taps, dilation, step, offset, Size.number(count * step), taps_first)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..graph.builder import Dim, GraphBuilder, Value
 from ..graph.shapes import constant, length
-from .branches import Branches, BranchOperator, TapLeaf, Tree
+from ..graph.size import ONE
+from .branches import MOVES, Branches, BranchOperator, TapLeaf, Tree
 from .grid import TapGrid
 from .lifted import Writer
 from .rule import Match
@@ -40,13 +39,7 @@ class Joined:
     def computes(self) -> bool:
         """Whether a branch does arithmetic and does not only move values."""
         tree = self.tree
-        while isinstance(tree, BranchOperator) and tree.node.op in (
-            "Unsqueeze",
-            "Squeeze",
-            "Transpose",
-            "Reshape",
-            "Identity",
-        ):
+        while isinstance(tree, BranchOperator) and tree.node.op in MOVES | {"Identity"}:
             tree = tree.inputs[0]
         return not isinstance(tree, TapLeaf)
 
@@ -72,8 +65,7 @@ def concat(emit: GraphBuilder, match: Match[Joined]) -> Value:
     if (inner := stacked(joined.tree, axis)) is not None:
         return writer.move(_in_order_of_branches(emit, writer.write(inner), joined.order), axis).value
     x = _in_order_of_branches(emit, writer.write(joined.tree), joined.order)
-    part = length(node.inputs[0], axis)
-    if part is not None and part.value is not None and part.value == 1:
+    if length(node.inputs[0], axis) == ONE:
         if x.at == axis + 1:
             return emit.squeeze(x.value, [axis])
         return emit.squeeze(writer.move(x, axis).value, [axis + 1])
@@ -99,7 +91,7 @@ def _merged(emit: GraphBuilder, node: Any, x: Lifted, axis: int) -> list[Dim]:
     """The shape of the Concat's output for a Reshape of (…, taps, part, …); the axes in front are copied."""
     sizes: list[Dim] = [0] * axis
     known = [length(node.outputs[0], i) for i in range(axis, x.rank)]
-    numbers = [size.value if size is not None and size.value is not None else None for size in known]
+    numbers = [None if size is None else size.value for size in known]
     free = numbers.count(None)
     for i, size in enumerate(numbers, axis):
         if size is not None:
@@ -107,11 +99,7 @@ def _merged(emit: GraphBuilder, node: Any, x: Lifted, axis: int) -> list[Dim]:
         elif free == 1:
             sizes.append(-1)
         elif i == axis:
-            sizes.append(emit.mul(_size(emit, x.value, axis), _size(emit, x.value, axis + 1)))
+            sizes.append(emit.mul(emit.dim(x.value, axis), emit.dim(x.value, axis + 1)))
         else:
-            sizes.append(_size(emit, x.value, i + 1))
+            sizes.append(emit.dim(x.value, i + 1))
     return sizes
-
-
-def _size(emit: GraphBuilder, x: Value, axis: int) -> Value:
-    return emit.op("Shape", x, part=f"size{axis}", dtype=np.int64, start=axis, end=axis + 1)

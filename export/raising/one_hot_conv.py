@@ -58,9 +58,8 @@ def build(emit: GraphBuilder, match: Match[np.ndarray]) -> Value:
         attributes = {"kernel": kernel, "dilation": dilation, "pads": pads, "stride": stride}
         y = domain_op(emit, "Im2Col", x, attributes)  # (N, C*T, L)
     else:
-        y = _unfolded(
-            emit, emit.pad(x, n + 2, {i + 2: (pads[i], pads[n + i]) for i in range(n)}), kernel, dilation, stride
-        )
+        padded = emit.pad(x, n + 2, {i + 2: (pads[i], pads[n + i]) for i in range(n)})
+        y = _unfolded(emit, padded, kernel, dilation, stride)
     in_order = np.arange(len(source))
     if np.array_equal(source, in_order.reshape(channels, taps).T.reshape(-1)):
         y = emit.transpose(emit.reshape(y, [0, channels, taps, -1]), [0, 2, 1, 3])
@@ -88,11 +87,10 @@ def _space(
 ) -> list[Dim]:
     """The sizes of the output; at most one of them is left to be inferred."""
     n, y = len(kernel), node.outputs[0]
-    known = [length(y, i + 2) if y.shape is not None else None for i in range(n)]
-    space: list[Dim] = [size.value if size is not None and size.value is not None else -1 for size in known]
+    known = [length(y, i + 2) for i in range(n)]
+    space: list[Dim] = [-1 if size is None or size.value is None else size.value for size in known]
     if space.count(-1) > 1:
         for i in range(n):
-            size = emit.op("Shape", node.inputs[0], part=f"size{i + 2}", dtype=np.int64, start=i + 2, end=i + 3)
-            free = emit.add(size, pads[i] + pads[n + i] - dilation[i] * (kernel[i] - 1) - 1)
+            free = emit.add(emit.dim(node.inputs[0], i + 2), pads[i] + pads[n + i] - dilation[i] * (kernel[i] - 1) - 1)
             space[i] = emit.add(emit.floordiv(free, stride[i]), 1)
     return space

@@ -69,9 +69,7 @@ def _terms(node: Any) -> list[Any]:
 
 def _zero(value: Any, total: Any) -> bool:
     """Whether adding it changes nothing: zeros that do not enlarge the shape of the sum."""
-    if not _zeros(value):
-        return False
-    if value.shape is None or total.shape is None or len(value.shape) > len(total.shape):
+    if not _zeros(value) or value.shape is None or total.shape is None or len(value.shape) > len(total.shape):
         return False
     sizes = [(length(value, axis), length(total, axis)) for axis in range(-len(value.shape), 0)]
     return all(size is not None and size in (other, ONE) for size, other in sizes)

@@ -44,15 +44,12 @@ def find(node: Any) -> Match[tuple[TapGrid, dict[str, Any]]] | str | None:
     in_order = grid.order == tuple(range(places.count)) and grid.first.kept == tuple(range(len(grid.first.parts)))
     if places.axis != axis or not in_order or (perm or list(range(inner.rank))) != [*order, axis]:
         return None
-    if (
-        perm is None
-        and places.count >= FEWEST
-        and not (part.reach.value is not None and part.reach.value < places.count)
-    ):
+    reach = part.reach.value
+    if perm is None and places.count >= FEWEST and (reach is None or reach >= places.count):
         return None
-    if part.step != 1 or part.reach.value is None:
+    if part.step != 1 or reach is None:
         return "its windows are dilated, or their length is not known"
-    attributes = {"axis": axis, "size": part.reach.value, "step": places.dilation}
+    attributes = {"axis": axis, "size": reach, "step": places.dilation}
     return Match(node, (OP,), (grid, attributes))
 
 

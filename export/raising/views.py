@@ -107,10 +107,10 @@ def _split(before: View, node: Any, output: Any) -> View | None:
     where = before.kept[axis]
     index = next(i for i, value in enumerate(node.outputs) if value is output)
     if len(node.inputs) > 1:
-        given = all_integers(node.inputs[1])
-        widths = None if given is None else _numbers(given)
+        widths = _numbers(all_integers(node.inputs[1]))
     else:
-        count, parts = _value(before.parts[where].count), len(node.outputs)
+        size, parts = before.parts[where].count, len(node.outputs)
+        count = None if size is None else size.value
         widths = [count // parts] * parts if count is not None and count % parts == 0 else None
     if widths is None:
         return None
@@ -121,10 +121,7 @@ def _split(before: View, node: Any, output: Any) -> View | None:
 
 def _squeeze(before: View, node: Any, _: Any) -> View | None:
     given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
-    if given is None:
-        return None
-    axes = [int(a) % len(before.kept) for a in given.reshape(-1)]
-    return _without(before, axes)
+    return None if given is None else _without(before, [int(a) % len(before.kept) for a in given.reshape(-1)])
 
 
 _APPLY = {"Slice": _slice, "Gather": _gather, "Split": _split, "Squeeze": _squeeze}
@@ -160,14 +157,8 @@ def _narrow(part: AxisSlice, start: Size, end: Size, step: int) -> AxisSlice | N
 
 
 def _numbers(values: list[Size] | None) -> list[int] | None:
-    numbers = [value.value for value in values or ()]
-    if values is None or None in numbers:
-        return None
-    return [number for number in numbers if number is not None]
-
-
-def _value(size: Size | None) -> int | None:
-    return None if size is None else size.value
+    numbers = [value.value for value in values or () if value.value is not None]
+    return None if values is None or len(numbers) < len(values) else numbers
 
 
 def _with(before: View, axis: int, part: AxisSlice) -> View:

@@ -85,12 +85,8 @@ def write(emit: GraphBuilder, grid: TapGrid, behind: int | None = None) -> Lifte
 
 
 def _is_image(grid: TapGrid) -> bool:
-    return (
-        len(grid.first.parts) == 4
-        and grid.first.kept == (0, 1, 2, 3)
-        and not grid.entries
-        and [t.axis for t in grid.taps] == [2, 3]
-    )
+    whole = len(grid.first.parts) == 4 and grid.first.kept == (0, 1, 2, 3)
+    return whole and not grid.entries and [t.axis for t in grid.taps] == [2, 3]
 
 
 def _end(grid: TapGrid, axis: int) -> int | None:
@@ -151,14 +147,16 @@ def _im2col(emit: GraphBuilder, x: Value, grid: TapGrid) -> Value:
     }
     columns = domain_op(emit, "Im2Col", x, attributes)
     counts = [grid.first.parts[t.axis].count for t in grid.taps]
-    space: list[Dim] = [count.value if count is not None and count.value is not None else -1 for count in counts]
+    space: list[Dim] = [-1 if count is None or count.value is None else count.value for count in counts]
     if space == [-1, -1]:
         space = [_positions(emit, x, t, step) for t, step in zip(grid.taps, steps, strict=True)]
     channels = grid.first.parts[1].count
-    known = channels.value if channels is not None and channels.value is not None else emit.dim(x, 1)
-    return emit.reshape(columns, [0, known, prod(t.count for t in grid.taps), *space])
+    known = None if channels is None else channels.value
+    return emit.reshape(
+        columns, [0, emit.dim(x, 1) if known is None else known, prod(t.count for t in grid.taps), *space]
+    )
 
 
 def _positions(emit: GraphBuilder, x: Value, taps: TapAxis, step: int) -> Dim:
-    size = emit.op("Shape", x, part=f"size{taps.axis}", dtype=np.int64, start=taps.axis, end=taps.axis + 1)
+    size = emit.dim(x, taps.axis)
     return emit.add(emit.floordiv(emit.sub(size, taps.last + 1), step), 1) if step > 1 else emit.sub(size, taps.last)

@@ -1,7 +1,7 @@
 """What stands in the way of a model before anything is exported: operators that a target cannot run, or runs slowly, by module and line.
 
-``blockers`` lists what has no translation to ONNX, all of it; ``graph`` asks the measured operator matrix about the lowered graph of
-each target, and what recognising left; ``parser`` asks the TensorRT that is installed here.
+``scan`` lists what has no translation to ONNX, all of it; ``graph`` asks the measured operator matrix about the lowered graph of
+each target, what recognising left, and the parser of the TensorRT that is installed here.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..graph.origin import Origin
@@ -34,10 +34,6 @@ class Finding:
         """Return one finding at ``origin``."""
         known = origin or Origin("", "", "")
         return cls(status, operator, tuple(targets), reason, known.module, known.kind, known.source, 1, (known.module,))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain dictionary."""
-        return asdict(self)
 
 
 def together(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -1,33 +1,37 @@
-"""Compare each node of a target's lowered graph with the measured operator matrix, and report slow lowerings.
+"""Compare each node of a target's lowered graph with the measured operator matrix, report slow lowerings, and ask TensorRT's parser.
 
 Slow are: operators that the matrix measured as slow; samplings and deformable convolutions lowered to gathers, for which the
 target has no correct operator; loops, whose iterations run in sequence; double precision on a GPU. An operator without a row in
-the matrix has no finding.
+the matrix has no finding. The parser of the installed TensorRT names each node that it refuses; it needs no GPU.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
 
+from ...errors import InputError
+from ...runtime.sessions.large_model import save_model
+from ..engine.flavour import Flavour, find_flavour
+from ..engine.logger import clean, logger_of
 from ..graph.opset import opset_of
 from ..graph.origin import Origins, origin_of
 from ..lower import LoweringResult
 from ..recognise import Recognised
-from ..targets import target_of, verdict
+from ..targets import engine_target, target_of, verdict
 from ..targets.matrix import Fact
 from .finding import Finding, Status
 
 _DTYPES: dict[int, str] = {
-    TensorProto.FLOAT: "float32",
-    TensorProto.FLOAT16: "float16",
-    TensorProto.DOUBLE: "float64",
+    TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.DOUBLE: "float64",
     TensorProto.BFLOAT16: "bfloat16",
-}
+}  # fmt: skip
 _STATUS: dict[str, Status] = {"fails": "cannot", "wrong": "wrong", "slow": "slow"}
 _GATHERED = ("GridSample", "GridSample3d", "DeformConv")
 _LOOPS = ("Loop", "Scan")
@@ -105,3 +109,35 @@ def _facts(node: onnx.NodeProto, dtype: str, rank: int | None) -> Mapping[str, F
     elif node.op_type == "Loop":
         facts |= {"condition": int(len(node.input) > 1 and bool(node.input[1]))}
     return facts
+
+
+def installed_flavour() -> Flavour | None:
+    """Return the TensorRT that would build engines here; None if none is installed."""
+    try:
+        return find_flavour("auto")
+    except InputError:
+        return None
+
+
+def refused(model: onnx.ModelProto, flavour: Flavour, origins: Origins) -> Iterator[Finding]:
+    """Yield a finding for each node that the parser refuses."""
+    trt = flavour.module
+    logger, collector = logger_of(trt)
+    target = engine_target(flavour.name, flavour.version[0])
+    with collector.recording():
+        builder = trt.Builder(logger)
+        flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED) if flavour.asks_for_strong_typing else 0
+        network = builder.create_network(flags)
+        parser = trt.OnnxParser(network, logger)
+        with TemporaryDirectory() as folder:
+            path, *_ = save_model(model, Path(folder) / "model.onnx")
+            supported = parser.supports_model_v2(path.read_bytes(), str(path))
+        errors = [] if supported else [parser.get_error(i) for i in range(parser.num_errors)]
+        for error in errors:
+            text = clean(error.desc().removeprefix(f"Invalid Node - {error.node_name()}\n"))
+            text = text.removeprefix("Assertion failed: ")
+            reason = "the operator is not supported" if error.desc() == "false" else text
+            origin = origin_of(error.node_name(), origins)
+            operator = error.node_operator() or "model"
+            yield Finding.of("cannot", operator, [target], f"{flavour.title}: {reason}", origin)
+        del errors, parser, network, builder

@@ -7,22 +7,29 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch.onnx._internal.exporter import _decomp, _registration
+
 from ...errors import AttnexportError, UnsupportedModelError
+from ...runtime.bundle.codec import encode_fields
 from ...runtime.bundle.stage import Stage
 from ...runtime.sessions.large_model import open_model
 from ...runtime.spec import TensorSpec
+from ..capture.cleanup.naming import node_origin
+from ..capture.complex.rewrite import without_complex
+from ..capture.translations import TRANSLATIONS
 from ..lower import lower
 from ..options import ExportOptions
 from ..progress import Reporter
+from ..quiet import quiet
 from ..recognise import Recognised
-from ..source import CapturedModel, Source, TorchSource, load
+from ..source import CapturedModel, TorchSource, load
 from ..stages.job import Job
 from ..stages.models import capture, models
 from ..stages.stage_model import RecognisedModel
 from ..targets import engine_target, resolve, target_names, target_of
 from .finding import Finding, together
-from .graph import gathered, measured, unrecognised
-from .parser import installed_flavour, refused
+from .graph import gathered, installed_flavour, measured, refused, unrecognised
 
 
 @dataclass(frozen=True)
@@ -44,16 +51,7 @@ class Scan:
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary."""
-        return {
-            "name": self.name,
-            "inputs": [spec.to_json() for spec in self.inputs],
-            "targets": list(self.targets),
-            "nodes": self.nodes,
-            "recognised": self.recognised,
-            "runs": self.runs,
-            "findings": [finding.to_json() for finding in self.findings],
-            "notes": list(self.notes),
-        }
+        return {**encode_fields(self), "runs": self.runs}
 
 
 def scan(options: ExportOptions, targets: Collection[str], reporter: Reporter) -> Scan:
@@ -69,7 +67,7 @@ def scan(options: ExportOptions, targets: Collection[str], reporter: Reporter) -
     try:
         captured = capture(job, source)
     except UnsupportedModelError:
-        findings = together(_blocked(source, options.seed))
+        findings = together(blockers(source.program(options.seed)) if isinstance(source, TorchSource) else ())
         if not findings:
             raise
         return Scan(source.name, source.inputs, names, 0, {}, findings)
@@ -81,14 +79,6 @@ def scan(options: ExportOptions, targets: Collection[str], reporter: Reporter) -
     counts = Counter(entry.description for entry in recognised.found)
     nodes = len(captured.captured.model.graph.node)
     return Scan(source.name, captured.inputs, names, nodes, dict(counts), findings, captured.captured.notes)
-
-
-def _blocked(source: Source, seed: int) -> Iterator[Finding]:
-    if not isinstance(source, TorchSource):
-        return
-    from .blockers import blockers
-
-    yield from blockers(source.program(seed))
 
 
 def _findings(captured: CapturedModel, recognised: Recognised, targets: tuple[str, ...]) -> Iterator[Finding]:
@@ -110,3 +100,26 @@ def _findings(captured: CapturedModel, recognised: Recognised, targets: tuple[st
                 open_model(result.model).close()
             except AttnexportError as error:
                 yield Finding.of("cannot", "model", [target], error.problem, None)
+
+
+def blockers(program: torch.export.ExportedProgram) -> Iterator[Finding]:
+    """Yield a finding for each call of an operator that neither torch.onnx nor attnexport translates."""
+    with quiet():
+        try:
+            program = without_complex(program)
+        except UnsupportedModelError as error:
+            yield Finding.of("cannot", "complex numbers", target_names(), error.problem, None)
+            return
+        registry = _registration.ONNXRegistry.from_torchlib()
+        for operator, function in TRANSLATIONS.items():
+            registry.register_op(operator, function)
+        known = set(_decomp.get_onnx_implemented_overloads(registry))
+        program = program.run_decompositions(_decomp.create_onnx_friendly_decomposition_table(known))
+    for node in program.graph.nodes:
+        # What has no users is an assertion, which torch.onnx drops.
+        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload) or not node.users:
+            continue
+        if registry.get_decomps(node.target) or node.target.namespace in ("_operator", "prim"):
+            continue
+        reason = "no translation to ONNX: write this step with operators of ONNX"
+        yield Finding.of("cannot", str(node.target), target_names(), reason, node_origin(node))

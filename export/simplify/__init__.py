@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import onnx
 
+from ..graph.rewrites import Simplified
 from .einsum_letters import einsum_letters
 from .masked_writes import masked_writes
 from .relu_before_pool import relu_before_pool
 from .settle_shapes import settle_shapes
-from .simplified import Simplified
 
 __all__ = ["PASSES", "Simplified", "simplify"]
 

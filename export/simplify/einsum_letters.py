@@ -16,8 +16,7 @@ from string import ascii_lowercase
 
 import onnx
 
-from ..graph.rewrites import Refusal, Rewrite
-from .simplified import Simplified
+from ..graph.rewrites import Refusal, Rewrite, Simplified
 
 _RULE = "einsum_letters"
 

@@ -22,10 +22,9 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from ..graph.rewrites import Refusal, Rewrite
+from ..graph.rewrites import Refusal, Rewrite, Simplified
 from ..graph.roundtrip import export_graph
 from ..graph.shapes import producer
-from .simplified import Simplified
 
 _ELEMENTWISE = {
     "Abs", "Add", "And", "Atan", "Cast", "Ceil", "Clip", "Cos", "Equal", "Erf", "Exp", "Floor", "Greater", "GreaterOrEqual", "Identity",

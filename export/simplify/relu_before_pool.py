@@ -13,8 +13,7 @@ from collections import Counter
 
 import onnx
 
-from ..graph.rewrites import Refusal, Rewrite
-from .simplified import Simplified
+from ..graph.rewrites import Refusal, Rewrite, Simplified
 
 _RULE = "relu_before_pool"
 _LAYERS = ("Conv", "ConvTranspose")

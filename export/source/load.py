@@ -13,12 +13,7 @@ from . import exported, from_weights, onnx_source, script
 from .base import Reader, Source
 from .sniff import sniff
 
-READERS: tuple[Reader, ...] = (
-    exported.READER,
-    script.READER,
-    *from_weights.READERS,
-    onnx_source.READER,
-)
+READERS: tuple[Reader, ...] = (exported.READER, script.READER, *from_weights.READERS, onnx_source.READER)
 """One reader for each file format; the first whose format matches reads the file."""
 
 

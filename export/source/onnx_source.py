@@ -1,21 +1,23 @@
-"""ONNX files as sources."""
+"""ONNX files as sources: external data kept inside the folder, operators, opset, graph and weights checked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from ...errors import InputError
 from ..capture.from_onnx import from_onnx
 from ..options import SourceOptions
 from ..reference.onnx_model import OnnxOriginal
 from .base import CapturedModel, Reader, Source
-from .graph import read_graph
 from .graph_inputs import onnx_inputs
 from .sniff import ONNX
+from .words import first_few, reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +46,159 @@ def read_onnx(path: Path, options: SourceOptions) -> OnnxSource:
 
 
 READER = Reader(ONNX, read_onnx, has_architecture=True)
+
+
+OPSET_MIN = 13
+# The domains of the captured operators and of ONNX Runtime's operators.
+_OWN, _CONTRIB = "attnexport", ("com.microsoft", "ai.onnx.ml")
+_STANDARD = ("", "ai.onnx")
+# onnx.checker works on a serialised proto, which holds 2 GiB at most.
+_PROTO_LIMIT = 2**31 - 1
+
+
+def read_graph(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """Load and check a model; return it with notes. Raises InputError naming the tensor, operator or file at fault."""
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf has other exception classes
+        raise InputError(
+            f"{path} is not an ONNX model, or it is truncated: {reason(error, 120)}", "copy or export it again"
+        ) from error
+    if not model.HasField("graph") or not (model.graph.node or model.graph.output):
+        raise InputError(f"{path} is not an ONNX model, or has no graph", "export it again")
+    _check_opset(model, path)
+    notes = _check_domains(model, path)
+    tensors = list(_tensors(model))
+    _check_external(tensors, path)
+    onnx.load_external_data_for_model(model, str(path.parent))
+    _check_graph(model, path)
+    for tensor in _initializers(model.graph):
+        _check_values(tensor, path)
+    return model, notes
+
+
+def _check_opset(model: onnx.ModelProto, path: Path) -> None:
+    version = next((o.version for o in model.opset_import if o.domain in _STANDARD), None)
+    if version is None:
+        raise InputError(f"{path} names no ONNX opset", "export it again at opset 18")
+    if version < OPSET_MIN:
+        raise InputError(
+            f"{path} is of opset {version}, below {OPSET_MIN}",
+            "export it again at opset 18, or convert it with onnx.version_converter.convert_version(model, 18)",
+        )
+    if version > onnx.defs.onnx_opset_version():
+        raise InputError(
+            f"{path} is of opset {version}, newer than onnx {onnx.__version__} knows", "pip install -U onnx"
+        )
+
+
+def _check_domains(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:
+    local = {(f.domain, f.name) for f in model.functions}
+    nodes = [*_nodes(model.graph.node), *(n for f in model.functions for n in _nodes(f.node))]
+    foreign = sorted({(n.domain, n.op_type) for n in nodes if n.domain not in (*_STANDARD, _OWN)} - local)
+    if unknown := [f"{domain}::{op}" for domain, op in foreign if domain not in _CONTRIB]:
+        raise InputError(
+            f"{path} holds custom operators without a definition: {first_few(unknown)}",
+            "export it with standard operators, or with a model-local function for each",
+        )
+    if not foreign:
+        return ()
+    return (
+        f"operators of ONNX Runtime only, which TensorRT may refuse: {first_few([f'{d}::{o}' for d, o in foreign])}",
+    )
+
+
+def _nodes(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for graph in _subgraphs(node):
+            yield from _nodes(graph.node)
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for inner in _subgraphs(node):
+            yield from _initializers(inner)
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that may name external data: initialisers, attributes, those of subgraphs and functions."""
+    graphs = [model.graph]
+    nodes = [n for f in model.functions for n in f.node]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
+            for sparse in graph.sparse_initializer:
+                yield from (sparse.values, sparse.indices)
+            nodes.extend(graph.node)
+            continue
+        node = nodes.pop()
+        graphs.extend(_subgraphs(node))
+        for attribute in node.attribute:
+            yield from ([attribute.t] if attribute.HasField("t") else [])
+            yield from attribute.tensors
+
+
+def _check_external(tensors: Sequence[onnx.TensorProto], path: Path) -> None:
+    folder = path.parent.resolve()
+    for tensor in tensors:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entries = {e.key: e.value for e in tensor.external_data}
+        location = entries.get("location", "")
+        parts = (*PurePosixPath(location).parts, *PureWindowsPath(location).parts)
+        absolute = PurePosixPath(location).is_absolute() or PureWindowsPath(location).is_absolute()
+        target = (folder / location).resolve() if "\0" not in location else folder
+        if (
+            not location
+            or absolute
+            or ".." in parts
+            or PureWindowsPath(location).drive
+            or not target.is_relative_to(folder)
+        ):
+            raise InputError(
+                f"tensor {tensor.name!r} of {path} has its data outside the model's folder, at {location!r}",
+                "put the data file beside the model and name it by a plain relative path",
+            )
+        if not target.is_file():
+            raise InputError(
+                f"the data file {location!r} of {path} is missing", f"put it into {path.parent}, beside the model"
+            )
+        try:
+            offset, length = int(entries.get("offset", 0)), int(entries.get("length", 0))
+        except ValueError as error:
+            raise InputError(
+                f"tensor {tensor.name!r} of {path} has external data at no valid offset", "export it again"
+            ) from error
+        if offset < 0 or length < 0 or offset + length > target.stat().st_size:
+            raise InputError(
+                f"the data file {location!r} of {path} is too short for tensor {tensor.name!r}", "copy it again"
+            )
+
+
+def _check_graph(model: onnx.ModelProto, path: Path) -> None:
+    try:
+        if model.ByteSize() < _PROTO_LIMIT:
+            onnx.checker.check_model(model)
+        else:
+            onnx.checker.check_model(str(path))
+    except Exception as error:  # ValidationError, or another error for a damaged proto
+        raise InputError(f"{path} is not a valid ONNX model: {reason(error)}", "export it again") from error
+
+
+def _check_values(tensor: onnx.TensorProto, path: Path) -> None:
+    if tensor.data_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE):
+        return
+    if count := int(np.isnan(numpy_helper.to_array(tensor)).sum()):
+        raise InputError(
+            f"weight {tensor.name!r} of {path} holds NaN ({count} values)", "give a model that trained well"
+        )

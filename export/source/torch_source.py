@@ -1,7 +1,9 @@
-"""Sources that are PyTorch modules. They differ in how torch.export's program is obtained."""
+"""Sources that are PyTorch modules, loaded or in memory. They differ in how torch.export's program is obtained."""
 
 from __future__ import annotations
 
+import copy
+import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,17 +11,20 @@ from typing import Any
 
 import torch
 
-from ...errors import UnsupportedModelError, first_line
+from ...errors import InputError, UnsupportedModelError, first_line
 from ...runtime.inputs.feeds import random_feeds
 from ...runtime.spec import TensorSpec
 from ..capture import Captured
 from ..capture.to_onnx import to_onnx
 from ..capture.tracing.trace import FixedAxisError, export_program, run_once, trace_sizes
 from ..forward.outputs import make_known, output_names
+from ..options import SourceOptions
 from ..quiet import quiet
 from ..reference.torch_model import TorchOriginal
 from .attention_maps import WithMaps, describe_maps, with_maps
 from .base import CapturedModel, Source
+from .settle import check_weights, settle
+from .specs import forward_parameters, resolve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,3 +117,32 @@ def _check_axes(captured: Captured, inputs: Sequence[TensorSpec]) -> None:
             f"the traced program fixes {places}, so it cannot be dynamic",
             "trace it with that axis dynamic, or pass --static",
         )
+
+
+def name_of(module: torch.nn.Module) -> str:
+    """Return the name of the module's bundle: its class, such as ``GatedResNet``."""
+    return re.sub(r"\W", "_", type(module).__name__)
+
+
+def source_of(module: torch.nn.Module, options: SourceOptions, task: str | None) -> TorchSource:
+    """Return a copy of the module as a source: in eval mode, FP32, on the CPU, with the inputs that ``options`` describe.
+
+    Raises InputError for unusable weights, inputs that do not fit ``forward``, and a module that cannot be copied.
+    """
+    name = name_of(module)
+    try:
+        replica = copy.deepcopy(module)
+    except Exception as error:  # whatever a module's parts raise: locks, open files, tensors with a gradient graph
+        raise InputError(
+            f"{name} cannot be copied ({first_line(error)}), and the export changes only its copy",
+            "pass a module that copy.deepcopy takes, without tensors that have a gradient graph",
+        ) from error
+    check_weights(replica, name, needed=False)
+    notes = settle(replica, fresh=True)
+    if module.training:
+        notes = (*notes, "the module is in training mode: its copy was switched to eval")
+    inputs, explicit = resolve(options, forward_parameters(replica.forward))
+    return module_source(
+        replica, kind="module", name=name, inputs=inputs, task=task, arch=name, explicit_dynamic=explicit,
+        notes=notes,
+    )  # fmt: skip

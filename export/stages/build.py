@@ -17,10 +17,9 @@ from ..engine.build import build_engine
 from ..engine.record import engine_file, engine_record
 from ..source import CapturedModel, Source
 from ..verify.chains import StageModels
-from .files import FP32, HALF, TYPED
 from .job import Job
 from .models import capture, models
-from .stage_model import LoweredModel, RecognisedModel, StageModel, TypedModel
+from .stage_model import FP32, HALF, TYPED, LoweredModel, RecognisedModel, StageModel, TypedModel
 
 
 @dataclass(frozen=True)

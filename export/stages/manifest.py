@@ -35,9 +35,8 @@ from ..recognise import Recognised
 from ..search import SearchReport
 from ..source import Source
 from .build import BuiltModels
-from .files import FP32, TYPED
 from .job import Job
-from .stage_model import LoweredModel, StageModel
+from .stage_model import FP32, TYPED, LoweredModel, StageModel
 from .verification import VerifiedModels
 
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnx-graphsurgeon", "onnxruntime", "onnxruntime-gpu", "numpy")

@@ -5,22 +5,41 @@ A model is yielded once and not kept here, so a consumer that drops it before th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import onnx
 
 from ...runtime.bundle.stage import Stage
+from ...runtime.inputs.feeds import random_feeds
 from ...runtime.inputs.samples import Samples
+from ...runtime.spec import POINTS, Axis, TensorSpec
+from ..capture.tracing.trace import FixedAxisError
 from ..precision import half_type
+from ..progress import Reporter
 from ..source import CapturedModel, Source
-from .entry import enter
-from .files import EIGHT
 from .job import Job
-from .outputs import output_specs
 from .rewrite import Plan, lower_for, rewrite_stages
-from .stage_model import LoweredModel, RecognisedModel, StageModel, TypedModel
+from .stage_model import EIGHT, LoweredModel, RecognisedModel, StageModel, TypedModel
 from .typed import to_typed
+
+
+def enter(
+    source: Source, outputs: Sequence[str], seed: int, reporter: Reporter, *, attention: bool = False
+) -> CapturedModel:
+    """Capture a source; see :meth:`~..source.base.Source.capture`.
+
+    If the model fixes a batch axis that was only assumed, the axis is fixed, with a note. If the user asked for that
+    axis, FixedAxisError is raised.
+    """
+    try:
+        return source.capture(outputs, seed, attention=attention)
+    except FixedAxisError as error:
+        if source.explicit_dynamic:
+            raise
+        fixed = tuple(replace(s, axes=tuple(Axis.fixed(a.opt) for a in s.axes)) for s in source.inputs)
+        reporter.note(f"{error.problem}: exported with fixed shapes {', '.join(s.describe() for s in fixed)}")
+        return replace(source, inputs=fixed).capture(outputs, seed, attention=attention)
 
 
 def capture(job: Job, source: Source) -> CapturedModel:
@@ -86,3 +105,23 @@ def models(job: Job, captured: CapturedModel, task: str | None, samples: Samples
 def _without_model(captured: CapturedModel) -> CapturedModel:
     """Drop the graph, so that it can be freed."""
     return replace(captured, captured=replace(captured.captured, model=onnx.ModelProto()))
+
+
+def output_specs(captured: CapturedModel, model: onnx.ModelProto, seed: int) -> tuple[TensorSpec, ...]:
+    """Return the specs of the outputs: sizes measured on the original at the min, opt and max shapes, symbols from ``model``."""
+    measured = []
+    for point in POINTS:
+        results = captured.original.run(random_feeds(captured.inputs, point, seed=seed), "float32")
+        measured.append({name: (array.shape, str(array.dtype)) for name, array in results.items()})
+    symbols = {a.symbol for s in captured.inputs for a in s.axes if a.symbol is not None}
+    specs = []
+    for value, name in zip(model.graph.output, captured.output_names, strict=True):
+        axes = []
+        for i, dim in enumerate(value.type.tensor_type.shape.dim):
+            low, opt, high = (sizes[name][0][i] for sizes in measured)
+            if dim.HasField("dim_value") or (low == high and dim.dim_param not in symbols):
+                axes.append(Axis.fixed(opt))
+            else:
+                axes.append(Axis(min(low, opt, high), opt, max(low, opt, high), dim.dim_param or f"{name}_{i}"))
+        specs.append(TensorSpec(name, measured[1][name][1], tuple(axes)))
+    return tuple(specs)

@@ -15,8 +15,8 @@ from ..quantise import format_of, quantise
 from ..reference.original import Original
 from ..search import Aim, ConversionSubject, SearchReport, convert_by_search
 from ..source import CapturedModel
-from .files import EIGHT
 from .job import Job
+from .stage_model import EIGHT
 
 
 @dataclass(frozen=True)

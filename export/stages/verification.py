@@ -23,8 +23,8 @@ from ..verify.variant import Variant
 from ..verify.variant_errors import Criteria
 from ..verify.verify import ParityResult, verify
 from .build import BuiltModels
-from .files import FP32, PRECISION, TYPED
 from .job import Job
+from .stage_model import FP32, PRECISION, TYPED
 from .typed import fitting
 
 GOLDEN = "golden.npz"

@@ -17,7 +17,7 @@ from attnexport.export.progress import Silent
 from attnexport.export.source import CapturedModel, SourceOptions
 from attnexport.export.source.specs import forward_parameters, resolve
 from attnexport.export.source.torch_source import module_source
-from attnexport.export.stages.entry import enter
+from attnexport.export.stages.models import enter
 from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.runtime.inputs.feeds import profile_points, random_feeds
 from attnexport.runtime.sessions.emulated import open_emulated

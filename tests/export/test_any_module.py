@@ -14,7 +14,7 @@ from attnexport.errors import InputError
 from attnexport.export.forward.outputs import make_known, output_names
 from attnexport.export.progress import Silent
 from attnexport.export.source import CapturedModel, SourceOptions, load
-from attnexport.export.stages.entry import enter
+from attnexport.export.stages.models import enter
 from attnexport.runtime.inputs.feeds import random_feeds
 from attnexport.runtime.sessions.ort import OrtSession
 

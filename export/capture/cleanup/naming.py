@@ -1,4 +1,7 @@
-"""Names that lead back: every node becomes ``<module path>/<op>[_n]``, and a table says which class and source line made it."""
+"""Names that lead back: every node becomes ``<module path>/<op>[_n]``, and a table says which class and source line made it.
+
+A node of the traced program leads back by its metadata.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import onnx_ir as ir
+import torch
 
 from ...graph.origin import Origin, Origins
 
@@ -74,3 +78,18 @@ def short_path(file: str) -> str:
     # The deepest: a virtual environment may lie inside the working folder or the package's own.
     best = max((r for r in roots if r.parent != r and path.is_relative_to(r)), key=lambda r: len(r.parts), default=None)
     return path.name if best is None else roots[best] + path.relative_to(best).as_posix()
+
+
+def node_origin(node: torch.fx.Node) -> Origin:
+    """The module that made a traced node, its class, and the innermost source line outside of torch."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path, kind = stack[-1] if stack else ("", "")
+    kind = kind if isinstance(kind, str) else kind.__name__
+    frames = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
+    own = [f"{short_path(file)}:{line}" for file, line in frames if not short_path(file).startswith("torch/")]
+    return Origin(path, kind.rpartition(".")[2], own[-1] if own else "")
+
+
+def describe_node(node: torch.fx.Node) -> str:
+    """``module 'layer1.0.attn' (SpatialGate) at models/attention/cbam.py:41``."""
+    return node_origin(node).describe()

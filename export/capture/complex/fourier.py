@@ -16,7 +16,7 @@ import torch
 from torch.fx import Node
 
 from ....errors import UnsupportedModelError
-from ..cleanup.describe import describe_node
+from ..cleanup.naming import describe_node
 from .emit import ComplexEmitter, ComplexParts, ComplexRule
 
 aten = torch.ops.aten
@@ -113,8 +113,4 @@ def _c2r(emit: ComplexEmitter, node: Node, z: Node, dim: list[int], normalizatio
     return _scale(emit, (value, None), normalization, prod([*sizes, n]))[0]
 
 
-RULES: dict[Any, ComplexRule] = {
-    aten._fft_c2c.default: _c2c,
-    aten._fft_r2c.default: _r2c,
-    aten._fft_c2r.default: _c2r,
-}
+RULES: dict[Any, ComplexRule] = {aten._fft_c2c.default: _c2c, aten._fft_r2c.default: _r2c, aten._fft_c2r.default: _c2r}

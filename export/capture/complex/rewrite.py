@@ -21,7 +21,7 @@ from torch.fx import Node
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 
 from ....errors import UnsupportedModelError
-from ..cleanup.describe import describe_node
+from ..cleanup.naming import describe_node
 from .emit import ComplexEmitter, ComplexParts, ComplexRule, aten
 from .fourier import RULES as FOURIER
 

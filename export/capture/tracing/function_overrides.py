@@ -1,13 +1,27 @@
 """Functions of torch that are traced in another way: one mode for all of them, active only while a module is traced.
 
-``affine_grid_op``, ``linspace_sizes``, ``chunk_sizes`` and ``linear_systems`` each provide a table of overrides.
+``F.affine_grid`` with free sizes: torch.export fixes H and W at their example values, since the operator's kernel takes plain integers
+(pytorch#30563). It becomes an operator of our own whose shape rule keeps the sizes symbolic. The module itself is not touched, and
+the reference that parity compares with runs without the mode.
+
+``torch.linspace`` with as many steps as a free axis is long: torch.export fixes that axis for the same reason.
+
+    linspace(start, end, n)[i]  ->  start + i step                 in the first half,  step = (end - start) / (n - 1)
+                                    end - (n - 1 - i) step         in the second
+
+which is the kernel's own order of computing, so that both ends are exact; n = 1 gives start.
+
+``torch.linalg.inv`` and ``solve`` are traced without torch's check for singular matrices, which a graph cannot hold. Chunks of a
+free axis are in :mod:`.chunk_sizes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 Overrides = Mapping[Any, Callable[..., Any]]
@@ -15,21 +29,60 @@ Overrides = Mapping[Any, Callable[..., Any]]
 
 
 class FunctionOverrides(TorchFunctionMode):
-    """Inside this mode, the replacements of the tables are called."""
+    """Inside this mode, the replacements of :data:`OVERRIDES` and of the ``others`` are called."""
 
-    def __init__(self, *tables: Overrides) -> None:
+    def __init__(self, others: Overrides) -> None:
         super().__init__()
-        self._overrides = {func: override for table in tables for func, override in table.items()}
+        self._overrides = {**OVERRIDES, **others}
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        keywords = dict(kwargs or {})
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        keywords = kwargs or {}
         override = self._overrides.get(func)
         if override is not None and (result := override(*args, **keywords)) is not NotImplemented:
             return result
         return func(*args, **keywords)
+
+
+@torch.library.custom_op("attnexport::affine_grid", mutates_args=())
+def affine_grid(theta: torch.Tensor, size: Sequence[int], align_corners: bool) -> torch.Tensor:
+    """``F.affine_grid``: theta (N, 2, 3), size (N, C, H, W) -> (N, H, W, 2); with a depth axis (N, 3, 4) -> (N, D, H, W, 3)."""
+    return F.affine_grid(theta, list(size), align_corners)
+
+
+@affine_grid.register_fake
+def _(theta: torch.Tensor, size: Sequence[int], align_corners: bool) -> torch.Tensor:
+    return theta.new_empty([size[0], *size[2:], len(size) - 2])
+
+
+def _affine_grid(theta: torch.Tensor, size: Sequence[int], align_corners: bool | None = None) -> Any:
+    return torch.ops.attnexport.affine_grid(theta, list(size), bool(align_corners))
+
+
+def _linspace(start: Any, end: Any, steps: Any, **options: Any) -> Any:
+    return _spaced(start, end, steps, **options) if isinstance(steps, torch.SymInt) else NotImplemented
+
+
+def _spaced(start: Any, end: Any, steps: Any, *, dtype: Any = None, device: Any = None, **rest: Any) -> torch.Tensor:
+    dtype = dtype or torch.get_default_dtype()
+    # Tensors, for torch.onnx takes no symbolic number where the operator has a plain one.
+    first, last, count = (torch.scalar_tensor(number, dtype=dtype, device=device) for number in (start, end, steps))
+    place = torch.arange(steps, device=device).to(dtype)
+    step = (last - first) / (count - 1).clamp(min=1)
+    half = (count / 2).floor().clamp(min=1)
+    return torch.where(place < half, first + place * step, last - (count - 1 - place) * step)
+
+
+def _inverse(matrix: torch.Tensor, **options: Any) -> Any:
+    return NotImplemented if options else torch.linalg.inv_ex(matrix)[0]
+
+
+def _solve(matrix: torch.Tensor, side: torch.Tensor, *, left: bool = True, **options: Any) -> Any:
+    return NotImplemented if options else torch.linalg.solve_ex(matrix, side, left=left)[0]
+
+
+OVERRIDES: Overrides = {
+    F.affine_grid: _affine_grid,
+    torch.linspace: _linspace,
+    **dict.fromkeys((torch.linalg.inv, torch.inverse, torch.Tensor.inverse), _inverse),
+    torch.linalg.solve: _solve,
+}

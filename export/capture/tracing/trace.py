@@ -17,14 +17,12 @@ from ...forward.call import arrange, by_argument, call
 from ...graph.origin import Origin
 from ...quiet import quiet
 from ..cleanup.naming import short_path
-from . import affine_grid_op, linear_systems, linspace_sizes
 from .chunk_sizes import UnevenPartsError, chunk_calls
 from .function_overrides import FunctionOverrides
+from .hooks import shared_axes, tensors_only
 from .kept_state import kept_state
 from .known_values import known_values
 from .python_sizes import python_sizes
-from .shared_axes import shared_axes
-from .tensors_only import tensors_only
 
 
 class FixedAxisError(UnsupportedModelError):
@@ -122,9 +120,7 @@ def _traced(
             torch.no_grad(),
             kept_state(module),
             shared_axes(module, specs) as ranges,
-            FunctionOverrides(
-                affine_grid_op.OVERRIDES, linspace_sizes.OVERRIDES, linear_systems.OVERRIDES, chunk_calls(ranges)
-            ),
+            FunctionOverrides(chunk_calls(ranges)),
             known,
             tensors_only(module),
         ):

@@ -14,7 +14,7 @@ import torch
 from onnxscript import opset18 as op
 
 from ....errors import UnsupportedModelError
-from ..tracing import affine_grid_op  # noqa: F401 - registers torch.ops.attnexport.affine_grid
+from ..tracing import function_overrides  # noqa: F401 - registers torch.ops.attnexport.affine_grid
 from .shared import Translations, aten, domain, ints
 
 _MODES = ("bilinear", "nearest", "bicubic")
@@ -40,12 +40,7 @@ def _pair(values: Sequence[int]) -> list[int]:
 def _window(
     kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]
 ) -> dict[str, list[int]]:
-    return {
-        "kernel": _pair(kernel),
-        "dilation": _pair(dilation),
-        "pads": _pair(padding) * 2,
-        "stride": _pair(stride),
-    }
+    return {"kernel": _pair(kernel), "dilation": _pair(dilation), "pads": _pair(padding) * 2, "stride": _pair(stride)}
 
 
 def _im2col(

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 import attnexport
 from attnexport.errors import BundleError, InputError, StageError
-from attnexport.export.api.examples import arguments_of, inputs_of, named, samples_file
-from attnexport.export.api.options import options_of
+from attnexport.export.api.options import arguments_of, inputs_of, named, options_of, samples_file
 from attnexport.export.api.torch_session import TorchSession
 from attnexport.export.options.inputs import DynamicArgument, InputArgument
 from attnexport.runtime.check.check_rows import CheckResult

@@ -21,7 +21,7 @@ from attnexport.export.precision import convert
 from attnexport.export.progress import Silent
 from attnexport.export.source import SourceOptions, load
 from attnexport.export.stages import manifest as record
-from attnexport.export.stages.entry import enter
+from attnexport.export.stages.models import enter
 from attnexport.export.stages.rewrite import Plan, find_windows, lower_for
 from attnexport.models.attention.dual_attention import ChannelAttention
 from attnexport.runtime.sessions.emulated import open_emulated

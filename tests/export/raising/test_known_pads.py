@@ -7,7 +7,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import parser
 
-from attnexport.export.raising.known_pads import settle_pads
+from attnexport.export.raising.evaluate import settle_pads
 
 BODY = """
     a = Constant<value = int64[4] {1, 2, 3, 4}>() n = Constant<value = int64[1] {4}>()

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from attnexport.export.options import ExportOptions
-from attnexport.export.sequence.decodes import _Reference
+from attnexport.export.sequence.decodes import OriginalSession, _Reference, original_of, sources
 from attnexport.export.sequence.network import plan_of
-from attnexport.export.sequence.original import OriginalSession, original_of, sources
 from attnexport.export.source import ModuleSource
 from attnexport.models import registry
 from attnexport.models.seq2seq import START

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from attnexport.errors import InputError
 from attnexport.export.options import ExportOptions, read_options
+from attnexport.export.sequence.decodes import sources
 from attnexport.export.sequence.network import (
     check_lengths,
     check_sequence_options,
     is_sequence,
     plan_of,
 )
-from attnexport.export.sequence.original import sources
 from attnexport.export.source import Source, SourceOptions, load
 from attnexport.export.source.torch_source import module_source
 from attnexport.models import registry

@@ -10,7 +10,7 @@ from attnexport.errors import InputError
 from attnexport.export.capture.tracing.trace import FixedAxisError
 from attnexport.export.progress import Silent
 from attnexport.export.source import ModuleSource, Source
-from attnexport.export.stages.entry import enter
+from attnexport.export.stages.models import enter
 from attnexport.runtime.spec import Axis, TensorSpec
 
 BATCH = Axis(1, 2, 8, "batch")

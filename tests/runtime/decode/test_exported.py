@@ -18,7 +18,7 @@ from torch import Tensor
 from attnexport.export import pipeline
 from attnexport.export.options import read_options
 from attnexport.export.source import checkpoint
-from attnexport.export.stages.files import FP32
+from attnexport.export.stages.stage_model import FP32
 from attnexport.models import registry
 from attnexport.models.seq2seq import END, PADDING, START, EncoderDecoder, parts
 from attnexport.runtime.decode.decoder import Decoder

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from attnexport.export.capture.tracing.linspace_sizes import _spaced
+from attnexport.export.capture.tracing.function_overrides import _spaced
 
 
 class Positions(nn.Module):

@@ -1,9 +1,12 @@
-"""torch.cdist, which torch.onnx (2.13) has no translation for: the distances as they are defined.
+"""Single operators that torch.onnx (2.13) has no translation for: cdist, whether all or any booleans are true, negated views.
 
-    d[..., i, j] = || x[..., i, :] - y[..., j, :] ||_p
+    cdist              d[..., i, j] = || x[..., i, :] - y[..., j, :] ||_p
+    _is_all_true(x)    not any(not x)        _is_any_true(x) = any(x),   of no element true and false
 
 torch itself takes |x|^2 + |y|^2 - 2xy for more than 25 rows, which cancels to noise where points are close, in FP16 first of all. Here the
-differences are taken, at the price of a tensor (..., P, R, M).
+differences are taken, at the price of a tensor (..., P, R, M). ``torch._check_tensor_all`` asks whether all is true; checks have no
+place in a graph, so what they ask is mostly left out again as unread. A negated view is where torch keeps the imaginary part of a
+conjugate.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from typing import Any
 from onnxscript import opset18 as op
 
 from .shared import Translations, aten, ints
+
+_INT32, _BOOL = 6, 9
 
 
 def _cdist(x: Any, y: Any, p: float = 2.0, compute_mode: int | None = None) -> Any:
@@ -35,4 +40,19 @@ def _cdist(x: Any, y: Any, p: float = 2.0, compute_mode: int | None = None) -> A
     return ops.Pow(ops.ReduceSum(ops.Pow(ops.Abs(apart), power), last, keepdims=0), root)
 
 
-DISTANCES: Translations = {aten.cdist.default: _cdist, aten._cdist_forward.default: _cdist}
+def _all_true(x: Any) -> Any:
+    return op.Not(_any_true(op.Not(x)))
+
+
+def _any_true(x: Any) -> Any:
+    ops: Any = op
+    return ops.Cast(ops.ReduceSum(ops.Cast(x, to=_INT32), keepdims=0), to=_BOOL)
+
+
+MISSING: Translations = {
+    aten.cdist.default: _cdist,
+    aten._cdist_forward.default: _cdist,
+    aten._is_all_true.default: _all_true,
+    aten._is_any_true.default: _any_true,
+    aten._neg_view.default: lambda x: op.Neg(x),
+}

@@ -1,8 +1,11 @@
-"""Axes of several inputs that have one symbol are one size from the first line of forward on.
+"""Hooks on a module while it is traced: sizes that are equal are stated, and only tensors are returned.
 
-torch.export gives each input's axis a size of its own and learns that they are equal where an operator needs it. Before that, the
+torch.export gives each input's axis a size of its own and learns that two are equal where an operator needs it. Before that, the
 length of ``cat((a, b))`` is the sum of two sizes, of which nothing can be told; afterwards it is 2N. Which range a size has, torch keeps
 to itself while it traces (it says 2 and more of each), so that is noted here too.
+
+torch.export keeps numbers, strings and None among the outputs as constants, and torch.onnx (2.13) then fails: "'int' object has no
+attribute 'name'". A size that a model returns (``x.shape[0]``) would be one more output that the module's own tensors do not have.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from torch.utils._sympy.value_ranges import ValueRanges
 
 from ....runtime.spec import TensorSpec
 from ...forward.call import arrange
+from ...forward.outputs import flatten
 
 
 @contextmanager
@@ -48,5 +52,19 @@ def shared_axes(module: torch.nn.Module, specs: Sequence[TensorSpec]) -> Iterato
     handle = module.register_forward_pre_hook(state, with_kwargs=True)
     try:
         yield ranges
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def tensors_only(module: torch.nn.Module) -> Iterator[None]:
+    """Inside, ``module`` gives the tuple of its tensors, in the order of torch's pytree."""
+
+    def tensors(_: torch.nn.Module, __: tuple[Any, ...], result: Any) -> tuple[torch.Tensor, ...]:
+        return tuple(flatten(result))
+
+    handle = module.register_forward_hook(tensors)
+    try:
+        yield
     finally:
         handle.remove()
