@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ParityError
+from ..runtime.bundle.codec import encode
 from ..runtime.bundle.manifest import Manifest
 from ..runtime.bundle.stage import Stage
 from ..runtime.bundle.writer import BundleWriter
@@ -18,7 +19,7 @@ from .engine.flavour import find_flavour
 from .options import ExportOptions
 from .progress import Reporter, Silent
 from .report.page import add_page
-from .sequence import WrittenSequence, check_lengths, check_sequence_options, export_sequence, is_sequence
+from .sequence import check_lengths, check_sequence_options, export_sequence, is_sequence
 from .source import Source, load
 from .stages.job import Job
 from .stages.rewrite import Plan
@@ -33,7 +34,7 @@ class ExportResult:
     passed: bool
     failures: tuple[str, ...]
     manifest: Manifest
-    parts: dict[str, Manifest] = field(default_factory=dict)
+    parts: Mapping[str, Manifest] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dictionary for ``--json``: the path, the verdict, and the whole manifest."""
@@ -42,7 +43,7 @@ class ExportResult:
             "passed": self.passed,
             "failures": list(self.failures),
             "manifest": self.manifest.to_json(),
-            "parts": {name: manifest.to_json() for name, manifest in self.parts.items()},
+            "parts": encode(self.parts),
         }
 
 
@@ -59,11 +60,10 @@ def run(options: ExportOptions, reporter: Reporter | None = None, source: Source
         written = (export_sequence if prepared.split else export_source)(job, source, prepared.samples, writer)
         if written.failures and not options.keep_failed:
             raise refusal(written.failures)
-        parts = written.parts if isinstance(written, WrittenSequence) else {}
         with job.stages.run(Stage.REPORT) as stage:
-            stage.detail = add_page(writer, written.manifest, parts, written.ran)
+            stage.detail = add_page(writer, written.manifest, written.parts, written.ran)
         bundle = writer.commit(written.manifest)
-    return ExportResult(path, not written.failures, written.failures, bundle.manifest, parts)
+    return ExportResult(path, not written.failures, written.failures, bundle.manifest, written.parts)
 
 
 @dataclass(frozen=True)

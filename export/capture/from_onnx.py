@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -82,9 +83,7 @@ def _raise(graph: onnx.GraphProto) -> list[str]:
             if attribute.type == attribute.GRAPH:
                 found += _raise(attribute.g)
         rule = _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        if rule is None:
-            continue
-        replaced = rule(node, graph, ranks)
+        replaced = None if rule is None else rule(node, graph, ranks)
         if replaced is not None:
             replaced.name = node.name
             node.CopyFrom(replaced)
@@ -92,7 +91,7 @@ def _raise(graph: onnx.GraphProto) -> list[str]:
     return found
 
 
-def _attributes(node: onnx.NodeProto) -> dict[str, object]:
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
@@ -107,14 +106,9 @@ def _grid_sample(node: onnx.NodeProto, graph: onnx.GraphProto, ranks: dict[str, 
     if rank not in (4, 5) or (rank == 5 and mode == "bicubic"):
         return None
     return helper.make_node(
-        "GridSample" if rank == 4 else "GridSample3d",
-        list(node.input),
-        list(node.output),
-        domain=DOMAIN,
-        mode=mode,
-        padding_mode=_text(found.get("padding_mode", "zeros")),
-        align_corners=found.get("align_corners", 0),
-    )
+        "GridSample" if rank == 4 else "GridSample3d", list(node.input), list(node.output), domain=DOMAIN,
+        mode=mode, padding_mode=_text(found.get("padding_mode", "zeros")), align_corners=found.get("align_corners", 0),
+    )  # fmt: skip
 
 
 def _affine_grid(node: onnx.NodeProto, graph: onnx.GraphProto, ranks: dict[str, int]) -> onnx.NodeProto:
@@ -129,15 +123,9 @@ def _col2im(node: onnx.NodeProto, graph: onnx.GraphProto, ranks: dict[str, int])
     if block is None or list(block.dims) != [2]:
         return None
     return helper.make_node(
-        "Col2Im",
-        [node.input[0], node.input[1]],
-        list(node.output),
-        domain=DOMAIN,
-        kernel=onnx.numpy_helper.to_array(block).tolist(),
-        dilation=found.get("dilations", [1, 1]),
-        pads=found.get("pads", [0, 0, 0, 0]),
-        stride=found.get("strides", [1, 1]),
-    )
+        "Col2Im", [node.input[0], node.input[1]], list(node.output), domain=DOMAIN,
+        kernel=onnx.numpy_helper.to_array(block).tolist(), **_window(found),
+    )  # fmt: skip
 
 
 def _deform_conv(node: onnx.NodeProto, graph: onnx.GraphProto, ranks: dict[str, int]) -> onnx.NodeProto | None:
@@ -150,23 +138,24 @@ def _deform_conv(node: onnx.NodeProto, graph: onnx.GraphProto, ranks: dict[str, 
     return helper.make_node(
         "DeformConv",
         [x, weight, offset, mask, bias] if bias else [x, weight, offset, mask] if mask else [x, weight, offset],
-        list(node.output),
-        domain=DOMAIN,
-        group=found.get("group", 1),
-        offset_group=found.get("offset_group", 1),
-        dilation=found.get("dilations", [1, 1]),
-        pads=found.get("pads", [0, 0, 0, 0]),
-        stride=found.get("strides", [1, 1]),
-    )
+        list(node.output), domain=DOMAIN, group=found.get("group", 1), offset_group=found.get("offset_group", 1),
+        **_window(found),
+    )  # fmt: skip
+
+
+def _window(found: dict[str, Any]) -> dict[str, Any]:
+    """Dilation, pads and stride under the names of the domain."""
+    return {
+        "dilation": found.get("dilations", [1, 1]),
+        "pads": found.get("pads", [0, 0, 0, 0]),
+        "stride": found.get("strides", [1, 1]),
+    }
 
 
 _Rule = Callable[[onnx.NodeProto, onnx.GraphProto, dict[str, int]], onnx.NodeProto | None]
 _RULES: dict[str, _Rule] = {
-    "GridSample": _grid_sample,
-    "AffineGrid": _affine_grid,
-    "Col2Im": _col2im,
-    "DeformConv": _deform_conv,
-}
+    "GridSample": _grid_sample, "AffineGrid": _affine_grid, "Col2Im": _col2im, "DeformConv": _deform_conv,
+}  # fmt: skip
 
 
 def _name(model: ir.Model) -> Origins:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import onnx
 import onnx_ir as ir
@@ -39,16 +39,10 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
         with quiet():
             program = without_complex(program)
             onnx_program = torch.onnx.export(
-                program,
-                (),
-                dynamo=True,
-                optimize=False,
-                verbose=False,
-                opset_version=OPSET,
-                input_names=[spec.name for spec in inputs],
-                output_names=list(outputs),
+                program, (), dynamo=True, optimize=False, verbose=False, opset_version=OPSET,
+                input_names=[spec.name for spec in inputs], output_names=list(outputs),
                 custom_translation_table=dict(TRANSLATIONS),
-            )
+            )  # fmt: skip
     except Exception as error:
         raise _explain(error) from error
     if onnx_program is None:
@@ -83,11 +77,9 @@ def _use_symbols(model: ir.Model, inputs: Sequence[TensorSpec]) -> None:
                 text = pattern.sub(lambda m: renamed[m[0]], str(dim.value))
                 value.shape[i] = int(text) if text.isdigit() else ir.SymbolicDim(text)
 
-    for value in model.graph.inputs:
+    nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+    for value in (*model.graph.inputs, *(output for node in nodes for output in node.outputs)):
         rename(value)
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        for value in node.outputs:
-            rename(value)
 
 
 def _without_noise(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -107,43 +99,32 @@ _NO_FUNCTION = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)'
 
 
 def _explain(error: BaseException) -> UnsupportedModelError:
-    chain: list[str] = []
-    current: BaseException | None = error
-    innermost = error
-    while current is not None:
-        if isinstance(current, UnsupportedModelError):
-            return _placed(current, error)
-        chain.append(str(current))
-        innermost = current
-        current = current.__cause__ or current.__context__
-    text = "\n".join(chain)
-    node = _failed_node(error)
+    chain = list(_chain(error))
+    node = _failed_node(chain)
+    if refusal := next((cause for cause in chain if isinstance(cause, UnsupportedModelError)), None):
+        # A translation that refuses knows the operator and not where it stands: torch wraps what it raises, and has the node.
+        if node is None or refusal is error:
+            return refusal
+        return UnsupportedModelError(f"{refusal.problem}, in {describe_node(node)}", refusal.remedy)
     where = describe_node(node) if node is not None else "the traced program"
-    if match := _NO_FUNCTION.search(text):
+    if match := _NO_FUNCTION.search("\n".join(map(str, chain))):
         return UnsupportedModelError(
             f"operator {match[1]} has no translation to ONNX, in {where}",
             "write that step with operators that ONNX has",
         )
     return UnsupportedModelError(
-        f"torch.onnx cannot translate {where}: {first_line(innermost)}", "rewrite that step of the model"
+        f"torch.onnx cannot translate {where}: {first_line(chain[-1])}", "rewrite that step of the model"
     )
 
 
-def _placed(refusal: UnsupportedModelError, error: BaseException) -> UnsupportedModelError:
-    """A translation that refuses knows the operator and not where it stands: torch wraps what it raises, and has the node."""
-    node = _failed_node(error) if refusal is not error else None
-    if node is None:
-        return refusal
-    return UnsupportedModelError(f"{refusal.problem}, in {describe_node(node)}", refusal.remedy)
-
-
-def _failed_node(error: BaseException | None) -> torch.fx.Node | None:
-    """The traced node that could not be translated. It exists only in the exporter's decomposed program, so its frames are asked."""
-    found: torch.fx.Node | None = None
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            node = frame.f_locals.get("node")
-            if isinstance(node, torch.fx.Node):
-                found = node
+        yield error
         error = error.__cause__ or error.__context__
-    return found
+
+
+def _failed_node(chain: Sequence[BaseException]) -> torch.fx.Node | None:
+    """The traced node that could not be translated. It exists only in the exporter's decomposed program, so its frames are asked."""
+    frames = [frame for error in chain for frame, _ in traceback.walk_tb(error.__traceback__)]
+    nodes = [node for frame in frames if isinstance(node := frame.f_locals.get("node"), torch.fx.Node)]
+    return nodes[-1] if nodes else None

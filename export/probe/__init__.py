@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import AttnexportError, MissingBackendError
+from ...runtime.bundle.codec import encode_fields
 from ...runtime.cuda import cuda_device
 from ...runtime.sessions.providers import CUDA
 from ..progress import Reporter, Stages
@@ -53,8 +54,7 @@ class Difference:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
-        before = self.shipped.to_json() if self.shipped is not None else None
-        return {"target": self.target, "here": self.here.to_json(), "shipped": before}
+        return encode_fields(self)
 
 
 def cases() -> Iterator[ProbeCase]:
@@ -113,10 +113,8 @@ def differences(probed: Collection[Probed]) -> list[Difference]:
     found = []
     for one in probed:
         known = {row.key: row for row in shipped()[one.matrix.target].rows}
-        for row in one.matrix.rows:
-            before = known.get(row.key)
-            if before is None or before.status != row.status:
-                found.append(Difference(one.matrix.target, row, before))
+        pairs = [(row, known.get(row.key)) for row in one.matrix.rows]
+        found += [Difference(one.matrix.target, row, old) for row, old in pairs if not old or old.status != row.status]
     return found
 
 

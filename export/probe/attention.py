@@ -35,16 +35,9 @@ def cases() -> Iterator[ProbeCase]:
 
 
 def _attention(
-    dtype: str,
-    *,
-    head_size: int = 64,
-    mask: str = "none",
-    causal: int = 0,
-    groups: int = 1,
-    rank: int = 4,
-    keys: int = 32,
-    scale_attribute: int = 0,
-) -> ProbeCase:
+    dtype: str, *, head_size: int = 64, mask: str = "none", causal: int = 0, groups: int = 1, rank: int = 4,
+    keys: int = 32, scale_attribute: int = 0,
+) -> ProbeCase:  # fmt: skip
     """Four heads of 32 queries. With ``scale_attribute`` the operator's own scale is 1, as a form with scaled inputs has it."""
     heads, rows = 4, 32
     shapes: list[tuple[int, ...]] = [(2, heads, rows, head_size), *[(2, heads // groups, keys, head_size)] * 2]
@@ -62,9 +55,7 @@ def _attention(
     def expect(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         if rank == 3:
             q, k, v = (x.unflatten(2, (heads, head_size)).transpose(1, 2) for x in (q, k, v))
-        y = F.scaled_dot_product_attention(
-            q, k, v, bias, is_causal=bool(causal), scale=scale, enable_gqa=groups > 1
-        )  # fmt: skip
+        y = F.scaled_dot_product_attention(q, k, v, bias, is_causal=bool(causal), scale=scale, enable_gqa=groups > 1)
         return y.transpose(1, 2).flatten(2) if rank == 3 else y
 
     facts: dict[str, Fact] = {

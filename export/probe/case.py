@@ -51,16 +51,9 @@ def normal(*shape: int, seed: int = 0) -> Array:
 
 
 def one_operator(
-    op: str,
-    inputs: Mapping[str, Array],
-    expect: Expect,
-    *,
-    dtype: str = "float32",
-    opset: int = 18,
-    constants: Sequence[str] = (),
-    facts: Mapping[str, Fact] | None = None,
-    **attributes: Any,
-) -> ProbeCase:
+    op: str, inputs: Mapping[str, Array], expect: Expect, *, dtype: str = "float32", opset: int = 18,
+    constants: Sequence[str] = (), facts: Mapping[str, Fact] | None = None, **attributes: Any,
+) -> ProbeCase:  # fmt: skip
     """Return a case of one node ``op``.
 
     FP32 arrays among ``inputs`` take ``dtype`` (or the one that the fact ``<name>_dtype`` states) and are rounded to it
@@ -85,16 +78,9 @@ def one_operator(
 
 
 def model_of(
-    nodes: Sequence[onnx.NodeProto],
-    inputs: Mapping[str, Array],
-    kinds: Mapping[str, str],
-    *,
-    rank: int,
-    opset: int,
-    dtype: str,
-    constants: Sequence[str] = (),
-    free: Mapping[str, Sequence[int]] | None = None,
-) -> onnx.ModelProto:
+    nodes: Sequence[onnx.NodeProto], inputs: Mapping[str, Array], kinds: Mapping[str, str], *, rank: int, opset: int,
+    dtype: str, constants: Sequence[str] = (), free: Mapping[str, Sequence[int]] | None = None,
+) -> onnx.ModelProto:  # fmt: skip
     """Nodes from ``inputs`` to ``y`` (of ``rank`` axes) as a model; what is bfloat16 is cast from and to FP32 inside it."""
     before, declared, stored = [], [], []
     for name, value in inputs.items():
@@ -159,3 +145,8 @@ def judge(case: ProbeCase, y: Array, how: str) -> Outcome:
     if error > case.tolerance:
         return Outcome("wrong", how, f"error {error:.2g} of the largest value", error)
     return Outcome("ok", how, error=error)
+
+
+def shortened(text: str) -> str:
+    """A reason that is short enough for a table."""
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import AttnexportError
 from ...runtime.sessions.providers import CUDA
 from ..targets.matrix import Status
-from .case import Outcome, ProbeCase, judge
+from .case import Outcome, ProbeCase, judge, shortened
 
 _OPTIONS = {CUDA: {"use_tf32": "0"}}
 _AROUND = frozenset({"Cast", "Constant", "MemcpyFromHost", "MemcpyToHost"})
@@ -40,11 +40,8 @@ class OrtProbe:
                 return Outcome("fails", "ran", reason_of(error))
             profile = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
         outcome = judge(case, y, "ran")
-        said = self._placement(case, profile) if outcome.status == "ok" else None
-        if said is None:
-            return outcome
-        status, reason = said
-        return Outcome(status, "ran", reason, outcome.error)
+        placement = self._placement(case, profile) if outcome.status == "ok" else None
+        return outcome if placement is None else Outcome(placement[0], "ran", placement[1], outcome.error)
 
     def _session(self, case: ProbeCase, prefix: Path) -> Any:
         options = self._ort.SessionOptions()
@@ -74,4 +71,4 @@ def reason_of(error: Exception) -> str:
     text = AttnexportError(str(error)).problem
     if text.startswith("[ONNXRuntimeError]"):
         text = text.split(" : ", 3)[-1]
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    return shortened(text)

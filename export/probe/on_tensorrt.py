@@ -13,7 +13,7 @@ from ...runtime.spec import Axis, TensorSpec
 from ..engine import EngineOptions, Flavour, build_engine
 from ..progress import Silent
 from ..targets.matrix import Status
-from .case import Outcome, ProbeCase, judge
+from .case import Outcome, ProbeCase, judge, shortened
 
 BUILT = "built, not run"
 
@@ -33,7 +33,7 @@ class TensorRTProbe:
         except AttnexportError as error:
             text = error.problem.removeprefix("engine: ").removeprefix("TensorRT failed to build: ")
             status: Status = "wrong" if "TensorRT parses it as" in text else "fails"
-            return Outcome(status, BUILT, text if len(text) <= 200 else f"{text[:197]}...")
+            return Outcome(status, BUILT, shortened(text))
         try:
             session = TensorRTSession(plan, self._flavour.name)
         except MissingBackendError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
@@ -44,24 +43,16 @@ def _grid_sample(
     rng = np.random.default_rng(5)
     grid = (rng.integers(-5, 5, (2, *space, rank - 2)) / 4 + 1 / 16).astype(np.float32)
     torch_mode = _MODES[mode]
-
-    def expect(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        return F.grid_sample(x, places, mode=torch_mode, padding_mode=padding, align_corners=False)
-
     facts: dict[str, Fact] = {"rank": rank, "mode": mode, "padding": padding}
     if grid_dtype is not None:
         facts["grid_dtype"] = grid_dtype
     return one_operator(
         "GridSample",
         {"x": normal(2, 3, *space), "grid": grid},
-        expect,
-        dtype=dtype,
-        opset=opset,
-        facts=facts,
-        mode=mode if opset >= 20 else torch_mode,
-        padding_mode=padding,
+        lambda x, places: F.grid_sample(x, places, mode=torch_mode, padding_mode=padding, align_corners=False),
+        dtype=dtype, opset=opset, facts=facts, mode=mode if opset >= 20 else torch_mode, padding_mode=padding,
         align_corners=0,
-    )
+    )  # fmt: skip
 
 
 def _affine_grid(dtype: str) -> ProbeCase:
@@ -85,15 +76,11 @@ def _col2im(dtype: str) -> ProbeCase:
 
 def _resize(dtype: str, antialias: int) -> ProbeCase:
     """To half the size; PyTorch's antialiasing leaves out what lies outside the image."""
-
-    def expect(x: torch.Tensor, *_: Any) -> torch.Tensor:
-        return F.interpolate(x, (5, 4), mode="bilinear", antialias=bool(antialias))
-
     none = np.array([], np.int64)
     case = one_operator(
         "Resize",
         {"x": normal(2, 3, 10, 8), "none": none, "sizes": np.array([2, 3, 5, 4])},
-        expect,
+        lambda x, *_: F.interpolate(x, (5, 4), mode="bilinear", antialias=bool(antialias)),
         dtype=dtype, constants=["none", "sizes"], facts={"antialias": antialias, "mode": "linear"},
         mode="linear", coordinate_transformation_mode="half_pixel", antialias=antialias, exclude_outside=antialias,
     )  # fmt: skip
@@ -126,23 +113,17 @@ def _deform_conv(dtype: str) -> ProbeCase:
 
 def _scatter_nd(dtype: str) -> ProbeCase:
     index = np.array([[1], [0], [1]])
-
-    def expect(x: torch.Tensor, where: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
-        return x.index_add(0, where[:, 0], update)
-
     return one_operator(
-        "ScatterND", {"x": normal(4, 5), "where": index, "update": normal(3, 5)}, expect,
+        "ScatterND", {"x": normal(4, 5), "where": index, "update": normal(3, 5)},
+        lambda x, where, update: x.index_add(0, where[:, 0], update),
         dtype=dtype, constants=["where"], facts={"reduction": "add"}, reduction="add",
     )  # fmt: skip
 
 
 def _scatter_elements(dtype: str) -> ProbeCase:
     index = np.array([[1, 0, 1, 3, 3]])
-
-    def expect(x: torch.Tensor, where: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
-        return x.scatter_add(0, where, update)
-
     return one_operator(
-        "ScatterElements", {"x": normal(4, 5), "where": index, "update": normal(1, 5)}, expect,
+        "ScatterElements", {"x": normal(4, 5), "where": index, "update": normal(1, 5)},
+        lambda x, where, update: x.scatter_add(0, where, update),
         dtype=dtype, constants=["where"], facts={"reduction": "add"}, reduction="add", axis=0,
     )  # fmt: skip

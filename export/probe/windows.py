@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper
 
-from .case import DTYPES, NODE, ProbeCase, model_of, normal, one_operator
+from .case import DTYPES, NODE, Expect, ProbeCase, model_of, normal, one_operator
 
 
 def cases() -> Iterator[ProbeCase]:
     """All of them, FP32 first, each with free sizes where that is in doubt."""
     for dtype in ("float32", "float16"):
         for free in (0, 1):
-            yield _one_hot_conv(dtype, free)
-            yield _conv_transpose(dtype, free)
+            yield _one_hot("Conv", 4, _unfolded, dtype, free)
+            yield _one_hot("ConvTranspose", 36, _folded, dtype, free)
             yield _pad(dtype, free)
         yield _einsum(dtype, "nhdp,nhdtp->nhtp", (2, 3, 8, 6), (2, 3, 8, 5, 6))
         yield _einsum(dtype, "...le,...se->...ls", (2, 3, 5, 8), (2, 3, 7, 8))
@@ -32,41 +32,29 @@ def cases() -> Iterator[ProbeCase]:
             yield _loop(dtype, condition)
 
 
-def _one_hot_conv(dtype: str, free: int) -> ProbeCase:
-    """F.unfold by a grouped Conv whose kernels are unit vectors."""
+def _unfolded(x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    y: torch.Tensor = F.unfold(x, 3, padding=1).reshape(len(x), -1, *x.shape[2:])
+    return y
+
+
+def _folded(x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    return F.fold(x.flatten(2), x.shape[2:], 3, padding=1)
+
+
+def _one_hot(op: str, channels: int, expect: Expect, dtype: str, free: int) -> ProbeCase:
+    """F.unfold by a grouped Conv, or F.fold by a grouped ConvTranspose, whose kernels are unit vectors."""
     kernel = np.tile(np.eye(9, dtype=np.float32).reshape(9, 1, 3, 3), (4, 1, 1, 1))
-
-    def expect(x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = F.unfold(x, 3, padding=1).reshape(len(x), -1, *x.shape[2:])
-        return y
-
     return one_operator(
-        "Conv", {"x": normal(2, 4, 6, 5), "kernel": kernel}, expect, dtype=dtype, constants=["kernel"],
-        facts={"kernel": "one-hot", "grouped": 1, "free": free},
-        group=4, pads=[1, 1, 1, 1],
-    )  # fmt: skip
-
-
-def _conv_transpose(dtype: str, free: int) -> ProbeCase:
-    """F.fold by a grouped ConvTranspose whose kernels are unit vectors."""
-    kernel = np.tile(np.eye(9, dtype=np.float32).reshape(9, 1, 3, 3), (4, 1, 1, 1))
-
-    def expect(x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-        return F.fold(x.flatten(2), x.shape[2:], 3, padding=1)
-
-    return one_operator(
-        "ConvTranspose", {"x": normal(2, 36, 6, 5), "kernel": kernel}, expect, dtype=dtype, constants=["kernel"],
-        facts={"kernel": "one-hot", "grouped": 1, "free": free},
-        group=4, pads=[1, 1, 1, 1],
+        op, {"x": normal(2, channels, 6, 5), "kernel": kernel}, expect, dtype=dtype, constants=["kernel"],
+        facts={"kernel": "one-hot", "grouped": 1, "free": free}, group=4, pads=[1, 1, 1, 1],
     )  # fmt: skip
 
 
 def _pad(dtype: str, free: int) -> ProbeCase:
     inputs = {"x": normal(2, 3, 6, 5), "pads": np.array([0, 0, 1, 2, 0, 0, 3, 1])}
     return one_operator(
-        "Pad", inputs, lambda x, _: F.pad(x, (2, 1, 1, 3)), dtype=dtype, constants=["pads"],
-        facts={"free": free},
-    )  # fmt: skip
+        "Pad", inputs, lambda x, _: F.pad(x, (2, 1, 1, 3)), dtype=dtype, constants=["pads"], facts={"free": free}
+    )
 
 
 def _einsum(dtype: str, equation: str, first: tuple[int, ...], second: tuple[int, ...]) -> ProbeCase:

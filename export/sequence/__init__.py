@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from .network import Sequence2Sequence, check_lengths, check_sequence_options, is_sequence
-from .write import WrittenSequence, export_sequence
+from .network import check_lengths, check_sequence_options, is_sequence
+from .write import export_sequence
 
-__all__ = [
-    "Sequence2Sequence",
-    "WrittenSequence",
-    "check_lengths",
-    "check_sequence_options",
-    "export_sequence",
-    "is_sequence",
-]
+__all__ = ["check_lengths", "check_sequence_options", "export_sequence", "is_sequence"]

@@ -50,13 +50,9 @@ class Decodes:
 
 
 def verify_decodes(
-    plan: SequencePlan,
-    parts: Mapping[str, StoredBundle],
-    samples: Samples | None,
-    factor: float,
-    seed: int,
+    plan: SequencePlan, parts: Mapping[str, StoredBundle], samples: Samples | None, factor: float, seed: int,
     reporter: Reporter,
-) -> Decodes:
+) -> Decodes:  # fmt: skip
     """Decode with the original and with every variant that both parts have; see the docstring of this module.
 
     Failures are in the result, not raised. Raises StageError if the original cannot be evaluated.
@@ -73,15 +69,15 @@ def verify_decodes(
     for number, (stage, files, precision) in enumerate(variants):
         reporter.progress(number / len(variants), stage)
         if precision not in torch_errors:
-            torch_errors[precision] = reference.torch_error(
-                _original(plan, originals, precision, facts, parts), precision
-            )
-        record = DecodeAgreement(stage, files, precision, 1, 0, 0, 0, 0, 0, torch_errors[precision], factor, True)
+            rounded = _original(plan, originals, precision, facts, parts)
+            torch_errors[precision] = reference.torch_error(rounded, precision)
+        error = torch_errors[precision]
+        record = DecodeAgreement(stage, files, precision, 1, 0, 0, 0, 0, 0, error, factor, True)
         with ExitStack() as stack:
             decoder, _ = open_form(parts, facts, record, stack, reporter.note)
-            agreements = [reference.compare(decoder, 2 * factor * torch_errors[precision])]
+            agreements = [reference.compare(decoder, 2 * factor * error)]
             if precision == "float32" and rows.max >= BEAM:
-                agreements.append(reference.compare_beams(decoder, 2 * factor * torch_errors[precision]))
+                agreements.append(reference.compare_beams(decoder, 2 * factor * error))
         for width, agreement in zip((1, BEAM), agreements, strict=False):
             records.append(_filled(record, width, agreement))
             if agreement.wrong:
@@ -99,12 +95,9 @@ def _feeds(spec: TensorSpec, padding: int, samples: Samples | None, seed: int) -
 
 
 def _original(
-    plan: SequencePlan,
-    originals: Mapping[str, TorchOriginal],
-    precision: Precision,
-    facts: DecodeRecord,
+    plan: SequencePlan, originals: Mapping[str, TorchOriginal], precision: Precision, facts: DecodeRecord,
     parts: Mapping[str, StoredBundle],
-) -> SequenceDecoder:
+) -> SequenceDecoder:  # fmt: skip
     encoder, step = (OriginalSession(originals[name], part, precision) for name, part in plan.parts.items())
     return SequenceDecoder(encoder, step, facts, *batches(parts))
 
@@ -159,12 +152,8 @@ class _Reference:
     def compare(self, decoder: SequenceDecoder, tie: float) -> Agreement:
         """Compare greedy decodes by ``decoder`` with the reference."""
         end, limit = self._facts.end, self._facts.limit
-        return joined(
-            [
-                agree(self._tokens[n], as_rows(decoder.greedy(s), end, limit), self._margins[n], end=end, tie=tie)
-                for n, s in self._feeds.items()
-            ]
-        )
+        rows = {name: as_rows(decoder.greedy(source), end, limit) for name, source in self._feeds.items()}
+        return joined([agree(self._tokens[n], found, self._margins[n], end=end, tie=tie) for n, found in rows.items()])
 
     def compare_beams(self, decoder: SequenceDecoder, tie: float) -> Agreement:
         """Compare the best hypotheses of a beam search. A row is a tie if any choice of its search is close."""

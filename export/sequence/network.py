@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
-
-import torch
+from typing import Any
 
 from ...errors import InputError, first_line
 from ...models.seq2seq import END, NEXT, PADDING, START, EncoderDecoder, parts
@@ -21,24 +18,6 @@ LIMIT = 64
 _MEMBERS = ("memory_names", "state_names", "bounds", "encode", "step")
 
 
-class Sequence2Sequence(Protocol):
-    """The members of an encoder-decoder network; see ``models/seq2seq.py``.
-
-    Optional members are ``longest`` (the largest number of tokens), ``start_token`` (default 1), ``end_token`` (2) and
-    ``padding_token`` (0).
-    """
-
-    memory_names: tuple[str, ...]
-    state_names: tuple[str, ...]
-    bounds: Mapping[str, int]
-
-    def encode(self, source: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Map source tokens (N, S) to memory and first state."""
-
-    def step(self, token: torch.Tensor, *encoded: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Map the last token (N,), memory and state to logits (N, V), attention (N, S) and the next state."""
-
-
 @dataclass(frozen=True)
 class SequencePlan:
     """The two parts as sources for the stages, and the record of the decode loop."""
@@ -48,7 +27,11 @@ class SequencePlan:
 
 
 def is_sequence(source: Source) -> bool:
-    """Return whether the loaded module has the members of an encoder-decoder network."""
+    """Return whether the loaded module has the members of an encoder-decoder network, see ``models/seq2seq.py``.
+
+    Optional members are ``longest`` (the largest number of tokens), ``start_token`` (default 1), ``end_token`` (2) and
+    ``padding_token`` (0).
+    """
     if not isinstance(source, ModuleSource):
         return False
     module = source.module

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ...runtime.bundle.bundle import MANIFEST, StoredBundle
 from ...runtime.bundle.golden import write_golden
-from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.stage import Stage
 from ...runtime.bundle.writer import BundleFolder
 from ...runtime.inputs.samples import Samples
 from ..progress import Reporter, StageRun, Stages
 from ..source import ModuleSource, Source
 from ..stages.job import Job
-from ..stages.manifest import base, gpu_section
+from ..stages.manifest import base
 from ..stages.verification import GOLDEN
 from ..stages.write import Written, export_source
 from ..verify.shown import GoldenOutputs
@@ -40,14 +39,7 @@ class _PartReporter:
         self._reporter.finished(replace(record, part=self._part))
 
 
-@dataclass(frozen=True)
-class WrittenSequence(Written):
-    """The result of writing the bundle, with the manifest of each part."""
-
-    parts: dict[str, Manifest]
-
-
-def export_sequence(job: Job, source: Source, samples: Samples | None, folder: BundleFolder) -> WrittenSequence:
+def export_sequence(job: Job, source: Source, samples: Samples | None, folder: BundleFolder) -> Written:
     """Write encoder and step of ``source``, and verify whole decodes.
 
     ``samples`` are inputs of the encoder. Failed gates are in the result, not raised. Raises InputError and
@@ -86,11 +78,7 @@ def export_sequence(job: Job, source: Source, samples: Samples | None, folder: B
     manifests = {name: part.manifest for name, part in parts.items()}
     encoder = manifests[ENCODER]
     content = replace(
-        base(source, job.stages.records, (*job.notes, *failures)),
-        gpu=gpu_section(),
-        inputs=encoder.inputs,
-        parts={name: name for name in parts},
-        decode=decodes.facts,
-        samples=encoder.samples,
-    )
-    return WrittenSequence(content, tuple(failures), ran, manifests)
+        base(source, job.stages.records, (*job.notes, *failures)), inputs=encoder.inputs,
+        parts={name: name for name in parts}, decode=decodes.facts, samples=encoder.samples,
+    )  # fmt: skip
+    return Written(content, tuple(failures), ran, manifests)

@@ -44,11 +44,8 @@ class BuiltModels:
     @property
     def models(self) -> StageModels:
         """The models that parity attribution compares."""
-        typed_source = self.lowered[-1].lowered if self.typed is not None else None
-        typed = self.typed.model if self.typed is not None else None
-        return StageModels(
-            self.captured.captured, self.recognised.recognised, self.lowered[0].lowered, typed_source, typed
-        )
+        typed = (None, None) if self.typed is None else (self.lowered[-1].lowered, self.typed.model)
+        return StageModels(self.captured.captured, self.recognised.recognised, self.lowered[0].lowered, *typed)
 
 
 def build(job: Job, source: Source, samples: Samples | None) -> BuiltModels:

@@ -7,22 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
 
 import onnx
 
+from ...runtime.bundle import sections
 from ...runtime.bundle.manifest import Manifest
-from ...runtime.bundle.sections import (
-    EngineRecord,
-    Gpu,
-    GraphRewriteRecord,
-    KeptNode,
-    RewriteRecord,
-    SamplesRecord,
-    SearchRecord,
-    SourceRecord,
-    StageRecord,
-)
-from ...runtime.bundle.sections import Precision as PrecisionSection
 from ...runtime.bundle.stage import Stage
 from ...runtime.cuda import cuda_device
 from ...runtime.inputs.samples import Samples
@@ -36,7 +26,7 @@ from ..search import SearchReport
 from ..source import Source
 from .build import BuiltModels
 from .job import Job
-from .stage_model import FP32, TYPED, LoweredModel, StageModel
+from .stage_model import FP32, TYPED, StageModel
 from .verification import VerifiedModels
 
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnx-graphsurgeon", "onnxruntime", "onnxruntime-gpu", "numpy")
@@ -44,8 +34,6 @@ PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnx-graphsurgeon", "onnx
 
 def tool_versions() -> dict[str, str]:
     """The versions of attnexport and of the packages that wrote the bundle."""
-    from importlib.metadata import PackageNotFoundError, version
-
     versions = {"attnexport": __version__}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
@@ -57,7 +45,7 @@ def describe(
     job: Job,
     source: Source,
     built: BuiltModels,
-    engines: Sequence[EngineRecord],
+    engines: Sequence[sections.EngineRecord],
     verified: VerifiedModels,
     samples: Samples | None,
 ) -> Manifest:
@@ -70,19 +58,20 @@ def describe(
         counts[TYPED[typed.model_type]] = _operators(typed.model)
     return replace(
         base(source, job.stages.records, (*job.notes, *verification.failures)),
-        gpu=gpu_section(),
         inputs=captured.inputs,
         outputs=built.outputs,
         task=source.task,
         rewrites=tuple(
             record
             for step in built.lowered
-            for record in rewrites(step.lowered.applied, built.recognised.recognised, _file(step), origins)
+            for record in rewrites(
+                step.lowered.applied, built.recognised.recognised, TYPED.get(step.model_type, FP32), origins
+            )
         ),
         graph_rewrites=tuple(record for step in built.rewrites for record in _graph_rewrites(step, origins)),
         operators=counts,
         captured=_operators(captured.captured.model),
-        precision=precision(typed.result, origins, typed.search) if typed is not None else PrecisionSection(),
+        precision=precision(typed.result, origins, typed.search) if typed is not None else sections.Precision(),
         engines=tuple(engines),
         parity=tuple(verification.records),
         selections=verified.selections,
@@ -95,10 +84,11 @@ def describe(
 
 def base(source: Source, runs: Sequence[StageRun], notes: Sequence[str]) -> Manifest:
     """Return a manifest with the sections that every bundle has, without a graph."""
+    gpu = cuda_device()
     return Manifest(
         name=source.name,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        source=SourceRecord(
+        source=sections.SourceRecord(
             kind=source.kind,
             file=source.path.name if source.path is not None else "",
             sha256=source.sha256 or "",
@@ -106,19 +96,15 @@ def base(source: Source, runs: Sequence[StageRun], notes: Sequence[str]) -> Mani
             notes=tuple(source.notes),
         ),
         tools=tool_versions(),
-        gpu=None,
+        gpu=sections.Gpu(*gpu) if gpu is not None else None,
         inputs=(),
         outputs=(),
         task=None,
-        stages=tuple(StageRecord(Stage(r.stage), round(r.seconds, 3), r.detail, r.model_type, r.part) for r in runs),
+        stages=tuple(
+            sections.StageRecord(Stage(r.stage), round(r.seconds, 3), r.detail, r.model_type, r.part) for r in runs
+        ),
         notes=tuple(notes),
     )
-
-
-def gpu_section() -> Gpu | None:
-    """Return the GPU of this machine; None without one."""
-    gpu = cuda_device()
-    return Gpu(*gpu) if gpu is not None else None
 
 
 def _operators(model: onnx.ModelProto) -> dict[str, int]:
@@ -126,13 +112,9 @@ def _operators(model: onnx.ModelProto) -> dict[str, int]:
     return dict(Counter(node.op_type for node in model.graph.node).most_common())
 
 
-def _file(step: LoweredModel) -> str:
-    return FP32 if step.model_type == "fp32" else TYPED[step.model_type]
-
-
 def rewrites(
     applied: Sequence[Applied], recognised: Recognised, file: str, origins: Origins
-) -> Iterator[RewriteRecord]:
+) -> Iterator[sections.RewriteRecord]:
     """Yield one record for each domain operator in the model ``file``, with its module and source line."""
     attention = {entry.node: entry for entry in recognised.found}
     refused = {entry.node: {Stage.RECOGNISE.value: entry.reason} for entry in recognised.refused}
@@ -141,7 +123,7 @@ def rewrites(
         # The operator that recognising inserts is named after one of the nodes that it replaces.
         names = (item.node, *(entry.consumed if entry is not None else ()))
         origin = next((o for o in (origin_of(name, origins) for name in names) if o is not None), None)
-        yield RewriteRecord(
+        yield sections.RewriteRecord(
             node=item.node,
             op=item.op,
             lowering=item.lowering,
@@ -156,37 +138,41 @@ def rewrites(
         )
 
 
-def _graph_rewrites(step: StageModel, origins: Origins) -> Iterator[GraphRewriteRecord]:
+def _graph_rewrites(step: StageModel, origins: Origins) -> Iterator[sections.GraphRewriteRecord]:
     """Yield one record for each rewrite that a stage before lowering applied or refused."""
     results = [(entry.rule, entry.node, True, entry.detail) for entry in step.applied]
     results += [(entry.rule, entry.node, False, entry.reason) for entry in step.refused]
     for rule, node, applied, text in results:
         origin = origin_of(node, origins)
         module, source = (origin.module, origin.source) if origin else ("", "")
-        yield GraphRewriteRecord(step.stage, rule, node, applied, text, module, source)
+        yield sections.GraphRewriteRecord(step.stage, rule, node, applied, text, module, source)
 
 
-def precision(result: PrecisionResult, origins: Origins, report: SearchReport | None = None) -> PrecisionSection:
+def precision(result: PrecisionResult, origins: Origins, report: SearchReport | None = None) -> sections.Precision:
     """Return the nodes that stay FP32, each with its module and reason, and the search that chose them."""
     kept = []
     for decision in result.decisions:
         origin = origin_of(decision.node, origins)
-        kept.append(KeptNode(decision.node, origin.module if origin else "", f"{decision.rule}: {decision.reason}"))
+        kept.append(
+            sections.KeptNode(decision.node, origin.module if origin else "", f"{decision.rule}: {decision.reason}")
+        )
     counts = result.counts
     quantised = {"quantised": counts.quantised} if counts.quantised else {}
     search = None
     if report is not None:
-        search = SearchRecord(**{field.name: getattr(report, field.name) for field in fields(SearchRecord)})
-    return PrecisionSection(
+        search = sections.SearchRecord(
+            **{field.name: getattr(report, field.name) for field in fields(sections.SearchRecord)}
+        )
+    return sections.Precision(
         tuple(kept),
         {**quantised, result.half: counts.half_nodes, "float32": counts.fp32_nodes, "casts": counts.casts},
         search,
     )
 
 
-def _samples(job: Job, samples: Samples | None) -> SamplesRecord | None:
+def _samples(job: Job, samples: Samples | None) -> sections.SamplesRecord | None:
     """Return the record of the samples, with the name of the file but without its path."""
     path = job.options.samples
     if samples is None or path is None:
         return None
-    return SamplesRecord(path.name, samples.count, samples.labels is not None, samples.images)
+    return sections.SamplesRecord(path.name, samples.count, samples.labels is not None, samples.images)

@@ -20,7 +20,7 @@ from ..progress import Reporter
 from ..source import CapturedModel, Source
 from .job import Job
 from .rewrite import Plan, lower_for, rewrite_stages
-from .stage_model import EIGHT, LoweredModel, RecognisedModel, StageModel, TypedModel
+from .stage_model import EIGHT, LoweredModel, RecognisedModel, StageModel
 from .typed import to_typed
 
 
@@ -51,9 +51,8 @@ def capture(job: Job, source: Source) -> CapturedModel:
             job.note(text)
         operators = ", ".join(f"{count} {op}" for op, count in captured.captured.kept.items())
         verb = "raised" if source.kind == "onnx" else "kept whole"
-        stage.detail = f"{len(captured.captured.model.graph.node)} nodes" + (
-            f", {verb}: {operators}" if operators else ""
-        )
+        kept = f", {verb}: {operators}" if operators else ""
+        stage.detail = f"{len(captured.captured.model.graph.node)} nodes{kept}"
     return captured
 
 
@@ -65,7 +64,9 @@ def models(job: Job, captured: CapturedModel, task: str | None, samples: Samples
     """
     options, model_type = job.options, job.options.model_type
     yield StageModel(Stage.CAPTURE, captured.captured.model)
-    captured, graph = _without_model(captured), captured.captured.model
+    graph = captured.captured.model
+    # Without the graph, so that it can be freed.
+    captured = replace(captured, captured=replace(captured.captured, model=onnx.ModelProto()))
     rewrites = rewrite_stages(job.stages, graph, captured.captured)
     del graph
     for step in rewrites:
@@ -97,14 +98,7 @@ def models(job: Job, captured: CapturedModel, task: str | None, samples: Samples
             f"{layers}{counts.half_nodes} nodes in {half}, {counts.fp32_nodes} kept in FP32, {counts.casts} casts"
         )
     del typed_source
-    yield TypedModel(
-        Stage.TYPED, typed.result.model, model_type, result=typed.result, original=typed.original, search=typed.search
-    )
-
-
-def _without_model(captured: CapturedModel) -> CapturedModel:
-    """Drop the graph, so that it can be freed."""
-    return replace(captured, captured=replace(captured.captured, model=onnx.ModelProto()))
+    yield typed
 
 
 def output_specs(captured: CapturedModel, model: onnx.ModelProto, seed: int) -> tuple[TensorSpec, ...]:

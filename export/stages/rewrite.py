@@ -45,12 +45,12 @@ class Plan:
         """``target`` is ``--target``, ``flavour`` the TensorRT that builds the engine. Raises InputError for several targets."""
         engine = None if flavour is None else engine_target(flavour.name, flavour.version[0])
         typed = None if model_type == "fp32" else engine or DEFAULT_GPU
-        if target is not None:
-            names = resolve(target)
-            if len(names) > 1:
-                raise InputError(f"--target {target} is {len(names)} targets", f"pass one of {', '.join(names)}")
-            return cls(names[0], typed)
-        return cls(engine if engine is not None and typed is None else DEFAULT_CPU, typed)
+        if target is None:
+            return cls(engine if engine is not None and typed is None else DEFAULT_CPU, typed)
+        names = resolve(target)
+        if len(names) > 1:
+            raise InputError(f"--target {target} is {len(names)} targets", f"pass one of {', '.join(names)}")
+        return cls(names[0], typed)
 
 
 def rewrite_stages(stages: Stages, model: onnx.ModelProto, captured: Captured | None = None) -> Iterator[StageModel]:
@@ -69,8 +69,9 @@ def rewrite_stages(stages: Stages, model: onnx.ModelProto, captured: Captured | 
         raised = Raised(simplified.model) if already_raised else raise_windows(simplified.model)
         recognised = recognise(raised.model) if raised.applied else None
         if recognised is not None and not recognised.found:
-            raised = Raised(simplified.model, {}, (), (*raised.refused, *map(_undone, raised.applied)))
-            recognised = None
+            reason = "no local attention is recognised on its windows"
+            undone = (Refusal(rewrite.rule, rewrite.node, reason) for rewrite in raised.applied)
+            raised, recognised = Raised(simplified.model, {}, (), (*raised.refused, *undone)), None
         step = _step(Stage.RAISE, raised)
         if captured is not None and captured.raised is not None:
             step = replace(step, applied=captured.raised, refused=captured.refused)
@@ -89,10 +90,6 @@ def rewrite_stages(stages: Stages, model: onnx.ModelProto, captured: Captured | 
 
 def _step(stage: Stage, result: Simplified | Raised) -> StageModel:
     return StageModel(stage, result.model, changed=bool(result.applied), applied=result.applied, refused=result.refused)
-
-
-def _undone(rewrite: Rewrite) -> Refusal:
-    return Refusal(rewrite.rule, rewrite.node, "no local attention is recognised on its windows")
 
 
 def _counted(applied: Sequence[Rewrite], refused: Sequence[Refusal]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.writer import BundleFolder
@@ -20,12 +20,14 @@ from .verification import verify_models
 class Written:
     """The result of writing one export into a folder: its manifest, and each gate that failed.
 
-    ``ran``: the outputs of each model for one golden case, by part (``""`` for the whole), for the report.
+    ``ran``: the outputs of each model for one golden case, by part (``""`` for the whole), for the report. ``parts``: the
+    manifest of each part of a bundle with parts.
     """
 
     manifest: Manifest
     failures: tuple[str, ...]
     ran: Mapping[str, GoldenOutputs]
+    parts: Mapping[str, Manifest] = field(default_factory=dict)
 
 
 def export_source(job: Job, source: Source, samples: Samples | None, folder: BundleFolder) -> Written:

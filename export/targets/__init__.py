@@ -17,20 +17,6 @@ from .target import (
 )
 
 __all__ = [
-    "DEFAULT_CPU",
-    "DEFAULT_GPU",
-    "EngineLibrary",
-    "Family",
-    "Matrix",
-    "Row",
-    "Status",
-    "Target",
-    "Verdict",
-    "engine_target",
-    "refusal",
-    "resolve",
-    "target_names",
-    "target_of",
-    "timeable_targets",
-    "verdict",
-]
+    "DEFAULT_CPU", "DEFAULT_GPU", "EngineLibrary", "Family", "Matrix", "Row", "Status", "Target", "Verdict", "engine_target",
+    "refusal", "resolve", "target_names", "target_of", "timeable_targets", "verdict",
+]  # fmt: skip

@@ -104,7 +104,7 @@ class Matrix:
 
     def verdict(self, op: str, *, opset: int, **facts: Fact) -> Verdict:
         """What is known of ``op`` as opset ``opset`` has it, with these facts."""
-        rows = [row for row in self.rows if row.op == op and _same_version(op, row.opset, opset)]
+        rows = [row for row in self.rows if row.op == op and _since(op, row.opset) == _since(op, opset)]
         core = {name: facts[name] for name in _CORE if name in facts}
         rows = [row for row in rows if all(row.facts.get(name, value) == value for name, value in core.items())]
         exact = [row for row in rows if all(row.says(name, value) for name, value in facts.items())]
@@ -156,10 +156,6 @@ def _since(op: str, opset: int) -> int:
         return int(onnx.defs.get_schema(op, opset).since_version)
     except onnx.defs.SchemaError:
         return opset  # no operator of that opset, or of a name of our own
-
-
-def _same_version(op: str, one: int, other: int) -> bool:
-    return _since(op, one) == _since(op, other)
 
 
 def load(path: Path = SHIPPED) -> dict[str, Matrix]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer, rewriter
-from onnxscript.rewriter.rules.common import (
-    fuse_batchnorm_into_conv_rule,
-    fuse_batchnorm_into_conv_transpose_rule,
-    fuse_batchnorm_into_gemm_rule,
-)
+from onnxscript.rewriter.rules import common as rules
 
+_BATCH_NORMS = [
+    rules.fuse_batchnorm_into_conv_rule, rules.fuse_batchnorm_into_conv_transpose_rule, rules.fuse_batchnorm_into_gemm_rule,
+]  # fmt: skip
 _SMALL = 4096
 _FOLDED = 2**20
 """Elements of a constant that is worked out here, not in FP16 on a GPU: relative embeddings and matrices of a spline are some."""
@@ -33,14 +32,7 @@ def clean(model: ir.Model) -> ir.Model:
     optimizer.fold_constants(model, input_size_limit=_FOLDED, output_size_limit=_FOLDED, should_fold=_small_fill)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     # Before initializers are merged: the rule leaves a weight alone that has a second user.
-    rewriter.rewrite(
-        model,
-        pattern_rewrite_rules=[
-            fuse_batchnorm_into_conv_rule,
-            fuse_batchnorm_into_conv_transpose_rule,
-            fuse_batchnorm_into_gemm_rule,
-        ],
-    )
+    rewriter.rewrite(model, pattern_rewrite_rules=_BATCH_NORMS)
     passes.DeduplicateInitializersPass()(model)
     passes.CommonSubexpressionEliminationPass()(model)
     passes.RemoveUnusedNodesPass()(model)

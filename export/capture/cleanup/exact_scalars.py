@@ -55,6 +55,5 @@ def _exact(cast: ir.Node) -> np.ndarray[Any, np.dtype[np.float64]] | None:
 def _numbers(traced: Any) -> Iterator[float]:
     """The Python floats among the arguments of a traced node, also those inside lists."""
     if isinstance(traced, torch.fx.Node):
-        for leaf in torch.utils._pytree.tree_leaves((traced.args, traced.kwargs)):
-            if isinstance(leaf, float):
-                yield leaf
+        leaves = torch.utils._pytree.tree_leaves((traced.args, traced.kwargs))
+        yield from (leaf for leaf in leaves if isinstance(leaf, float))

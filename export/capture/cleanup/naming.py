@@ -38,16 +38,10 @@ def name_nodes(model: ir.Model) -> Origins:
 
 
 def _module(node: ir.Node) -> tuple[str, str]:
-    scopes = _strings(node.metadata_props.get(_SCOPES))
-    classes = _strings(node.metadata_props.get(_CLASSES))
-    modules = [
-        (scope, kind)
-        for scope, kind in zip(scopes[:-1], classes[:-1], strict=False)
-        if not scope.startswith("_empty_nn_module_stack")
-    ]
-    if not modules:
-        return "", ""
-    scope, kind = modules[-1]
+    scopes, classes = (_strings(node.metadata_props.get(key)) for key in (_SCOPES, _CLASSES))
+    modules = zip(scopes[:-1], classes[:-1], strict=False)
+    named = [(scope, kind) for scope, kind in modules if not scope.startswith("_empty_nn_module_stack")]
+    scope, kind = named[-1] if named else ("", "")
     return scope, kind.rpartition(".")[2]
 
 
@@ -85,9 +79,7 @@ def node_origin(node: torch.fx.Node) -> Origin:
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     path, kind = stack[-1] if stack else ("", "")
     kind = kind if isinstance(kind, str) else kind.__name__
-    frames = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
-    own = [f"{short_path(file)}:{line}" for file, line in frames if not short_path(file).startswith("torch/")]
-    return Origin(path, kind.rpartition(".")[2], own[-1] if own else "")
+    return Origin(path, kind.rpartition(".")[2], _source(node.meta.get("stack_trace") or ""))
 
 
 def describe_node(node: torch.fx.Node) -> str:

@@ -10,12 +10,11 @@ from torch.fx import Node
 
 aten = torch.ops.aten
 
-
 Real = Any
 """A node, a number, or None for zero."""
-
-
 ComplexParts = tuple[Real, Real]
+ComplexRule = Callable[..., Any]
+"""Takes the emitter, the node and its arguments; returns ComplexParts, or a node if the result is real."""
 
 
 class ComplexEmitter:
@@ -30,9 +29,8 @@ class ComplexEmitter:
         """One call of an ATen operator."""
         node = self._graph.call_function(operator, args, kwargs)
         assert self.replaced is not None
-        node.meta = {
-            key: value for key, value in self.replaced.meta.items() if key in ("nn_module_stack", "stack_trace")
-        }
+        meta = self.replaced.meta
+        node.meta = {key: meta[key] for key in ("nn_module_stack", "stack_trace") if key in meta}
         return node
 
     def holds(self, value: Any) -> bool:
@@ -82,7 +80,3 @@ class ComplexEmitter:
     def squared(self, z: ComplexParts) -> Real:
         """|z|^2."""
         return self.add(self.mul(z[0], z[0]), self.mul(z[1], z[1]))
-
-
-ComplexRule = Callable[..., Any]
-"""Takes the emitter, the node and its arguments; returns ComplexParts, or a node if the result is real."""

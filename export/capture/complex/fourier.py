@@ -101,7 +101,7 @@ def _c2r(emit: ComplexEmitter, node: Node, z: Node, dim: list[int], normalizatio
         parts = _turned(emit, node, parts, axis % rank, size, size, False, rank)
     half = n // 2 + 1
     cosine, sine = _waves(emit, node, half, n, n)
-    once = [0] + ([half - 1] if n % 2 == 0 else [])
+    once = [0, half - 1] if n % 2 == 0 else [0]
     k = emit(aten.arange.default, half, dtype=torch.int64, device=torch.device("cpu"))
     weights: Any = emit(aten.full.default, [half], 2.0, dtype=torch.float32, device=torch.device("cpu"))
     for place in once:

@@ -41,9 +41,8 @@ def without_complex(program: torch.export.ExportedProgram) -> torch.export.Expor
 
 def _is_complex(node: Node) -> bool:
     value = node.meta.get("val")
-    return any(
-        isinstance(v, torch.Tensor) and v.is_complex() for v in (value if isinstance(value, list | tuple) else (value,))
-    )
+    values = value if isinstance(value, list | tuple) else (value,)
+    return any(isinstance(v, torch.Tensor) and v.is_complex() for v in values)
 
 
 class _Rewrite:
@@ -57,12 +56,11 @@ class _Rewrite:
         graph = self._program.graph
         replaced: list[Node] = []
         for node in list(graph.nodes):
-            touched = _is_complex(node) or any(source in self._parts for source in node.all_input_nodes)
-            if not touched:
+            if not _is_complex(node) and not any(source in self._parts for source in node.all_input_nodes):
                 continue
             self._emit.replaced = node
             if node.op == "placeholder":
-                with graph.inserting_after(_last_placeholder(graph)):
+                with graph.inserting_after([node for node in graph.nodes if node.op == "placeholder"][-1]):
                     self._store(node)
                 continue
             if node.op == "output":
@@ -113,11 +111,6 @@ class _Rewrite:
         self._parts[node] = (halves[1], halves[0])
 
 
-def _last_placeholder(graph: torch.fx.Graph) -> Node:
-    last: Node = [node for node in graph.nodes if node.op == "placeholder"][-1]
-    return last
-
-
 def _both(emit: ComplexEmitter, node: Node, *args: Any, **kwargs: Any) -> Any:
     """The same done to the real and to the imaginary part; complex operands may stand in lists."""
 
@@ -137,12 +130,9 @@ def _both(emit: ComplexEmitter, node: Node, *args: Any, **kwargs: Any) -> Any:
 
 def _scalar_type(emit: ComplexEmitter, node: Node, x: Any, *args: Any, **kwargs: Any) -> Any:
     """A cast from or to complex."""
-    real, imaginary = emit.parts(x)
     dtype = node.meta["val"].dtype
-    plain = {torch.complex64: torch.float32, torch.complex128: torch.float64, torch.complex32: torch.float16}.get(
-        dtype, dtype
-    )
-    halves = [None if half is None else emit(aten._to_copy.default, half, dtype=plain) for half in (real, imaginary)]
+    plain = dtype.to_real() if dtype.is_complex else dtype
+    halves = [None if half is None else emit(aten._to_copy.default, half, dtype=plain) for half in emit.parts(x)]
     return (halves[0], halves[1]) if dtype.is_complex else halves[0]
 
 
@@ -154,10 +144,7 @@ def _getitem(emit: ComplexEmitter, node: Node, source: Node, index: int) -> Any:
 
 def _divide(emit: ComplexEmitter, node: Node, z: Any, w: Any) -> ComplexParts:
     (a, b), (c, d) = emit.parts(z), emit.parts(w)
-    if d is None:
-        return tuple(None if half is None else emit(aten.div.Tensor, half, c) for half in (a, b))  # type: ignore[return-value]
-    below = emit.squared((c, d))
-    above = emit.times((a, b), (c, emit.neg(d)))
+    above, below = ((a, b), c) if d is None else (emit.times((a, b), (c, emit.neg(d))), emit.squared((c, d)))
     return tuple(None if half is None else emit(aten.div.Tensor, half, below) for half in above)  # type: ignore[return-value]
 
 
@@ -196,6 +183,8 @@ _MOVES = (
     aten.expand_as.default, aten.view_as.default, aten.select_scatter.default, aten.slice_scatter.default,
 )  # fmt: skip
 
+_CONJUGATES = (aten._conj.default, aten.conj.default, aten._conj_physical.default, aten.conj_physical.default)
+
 RULES: dict[Any, ComplexRule] = {
     **dict.fromkeys(_MOVES, _both),
     operator.getitem: _getitem,
@@ -205,24 +194,17 @@ RULES: dict[Any, ComplexRule] = {
     aten.polar.default: _polar,
     aten.real.default: lambda e, n, z: e.parts(z)[0],
     aten.imag.default: lambda e, n, z: _full_imaginary(e, z),
-    aten._conj.default: lambda e, n, z: (e.parts(z)[0], e.neg(e.parts(z)[1])),
-    aten.conj.default: lambda e, n, z: (e.parts(z)[0], e.neg(e.parts(z)[1])),
-    aten._conj_physical.default: lambda e, n, z: (e.parts(z)[0], e.neg(e.parts(z)[1])),
-    aten.conj_physical.default: lambda e, n, z: (e.parts(z)[0], e.neg(e.parts(z)[1])),
+    **dict.fromkeys(_CONJUGATES, lambda e, n, z: (e.parts(z)[0], e.neg(e.parts(z)[1]))),
     aten.resolve_conj.default: lambda e, n, z: e.parts(z),
     aten.abs.default: lambda e, n, z: e(aten.sqrt.default, e.squared(e.parts(z))),
     aten.angle.default: lambda e, n, z: e(aten.atan2.default, _full_imaginary(e, z), e.parts(z)[0]),
     aten.exp.default: _exp,
-    aten.mul.Tensor: lambda e, n, z, w: e.times(e.parts(z), e.parts(w)),
-    aten.mul.Scalar: lambda e, n, z, w: e.times(e.parts(z), e.parts(w)),
+    **dict.fromkeys((aten.mul.Tensor, aten.mul.Scalar), lambda e, n, z, w: e.times(e.parts(z), e.parts(w))),
     aten.matmul.default: lambda e, n, z, w: e.times(e.parts(z), e.parts(w), aten.matmul.default),
     aten.bmm.default: lambda e, n, z, w: e.times(e.parts(z), e.parts(w), aten.bmm.default),
     aten.mm.default: lambda e, n, z, w: e.times(e.parts(z), e.parts(w), aten.mm.default),
-    aten.div.Tensor: _divide,
-    aten.div.Scalar: _divide,
+    **dict.fromkeys((aten.div.Tensor, aten.div.Scalar), _divide),
     aten.add.Tensor: _sum,
     aten.sub.Tensor: lambda e, n, z, w, alpha=1: _sum(e, n, z, w, alpha=alpha, sign=-1),
-    aten.to.dtype: _scalar_type,
-    aten._to_copy.default: _scalar_type,
-    aten.type_as.default: _scalar_type,
+    **dict.fromkeys((aten.to.dtype, aten._to_copy.default, aten.type_as.default), _scalar_type),
 }  # fmt: skip

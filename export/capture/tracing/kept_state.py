@@ -7,9 +7,8 @@ one and finds it in the next run fails there with what says nothing of it ("Unab
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
@@ -20,38 +19,17 @@ def kept_state(module: torch.nn.Module) -> Iterator[None]:
 
     What is written into a tensor in place stays written.
     """
-    held = [restore for part in module.modules() for restore in _held(vars(part))]
+    attributes = [vars(part) for part in module.modules()]
+    # Exact kinds: others may forbid it, as a FrozenDict that holds a configuration, or have a meaning of their own.
+    kinds = (dict, OrderedDict, defaultdict, list)
+    held = attributes + [value for names in attributes for value in names.values() if type(value) in kinds]
+    before = [list(value) if isinstance(value, list) else dict(value) for value in held]
     try:
         yield
     finally:
-        for restore in held:
-            restore()
-
-
-def _held(attributes: dict[str, Any]) -> Iterator[Callable[[], None]]:
-    yield _dictionary(attributes)
-    for value in list(attributes.values()):
-        # Exact kinds: others may forbid it, as a FrozenDict that holds a configuration, or have a meaning of their own.
-        if type(value) in (dict, OrderedDict, defaultdict):
-            yield _dictionary(value)
-        elif type(value) is list:
-            yield _list(value)
-
-
-def _dictionary(here: dict[Any, Any]) -> Callable[[], None]:
-    before = dict(here)
-
-    def restore() -> None:
-        here.clear()
-        here.update(before)
-
-    return restore
-
-
-def _list(here: list[Any]) -> Callable[[], None]:
-    before = list(here)
-
-    def restore() -> None:
-        here[:] = before
-
-    return restore
+        for here, content in zip(held, before, strict=True):
+            here.clear()
+            if isinstance(here, list):
+                here.extend(content)
+            else:
+                here.update(content)

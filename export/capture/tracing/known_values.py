@@ -10,7 +10,7 @@ all others go on to torch.export, which refuses what depends on data.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +59,7 @@ class _Note(TorchFunctionMode):
         self.readings: list[Reading] = []
         self._written: list[torch.Tensor] = []
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         marked = any(isinstance(t, _FromInput) or any(t is one for one in self._written) for t in tensors)
@@ -94,13 +88,7 @@ class KnownValues(TorchFunctionMode):
         self._readings = list(zip(readings, known, strict=True))
         self._place = 0
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _READS and (found := self._next(_line())) is not None and func is not torch.Tensor.tolist:
             kind = _KINDS.get(func)
             return found if kind is None else kind(found)

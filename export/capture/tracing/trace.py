@@ -39,43 +39,30 @@ def trace_sizes(specs: Sequence[TensorSpec]) -> dict[str, int]:
     Symbols get different sizes where their ranges allow it, so that two axes are not taken for one by accident.
     """
     sizes: dict[str, int] = {}
-    for spec in specs:
-        for axis in spec.axes:
-            if axis.symbol is None or axis.symbol in sizes:
-                continue
-            wanted = max(axis.opt, 2)
-            free = [s for s in range(wanted, axis.max + 1) if s not in sizes.values()]
-            sizes[axis.symbol] = free[0] if free else min(wanted, axis.max)
+    for axis in (a for spec in specs for a in spec.axes):
+        if axis.symbol is not None and axis.symbol not in sizes:
+            least = max(axis.opt, 2)
+            free = (size for size in range(least, axis.max + 1) if size not in sizes.values())
+            sizes[axis.symbol] = next(free, min(least, axis.max))
     return sizes
 
 
 def _dynamic_shapes(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> list[dict[int, Any] | None]:
     symbols = [a.symbol for s in specs for a in s.axes if a.symbol is not None]
-    dims: dict[str, Any] = {}
-    for spec in specs:
-        for axis in spec.axes:
-            # An axis whose only size is 1 cannot be told from a broadcast: it stays as it is.
-            if axis.symbol is None or sizes[axis.symbol] < 2:
-                continue
-            shared = symbols.count(axis.symbol) > 1
-            # torch reads 1 apart from what is more: of 1 to 2 it would keep the single size 2, and refuse it as fixed.
-            most = max(axis.max, 3)
-            # A named Dim ties axes together; a hint lets torch derive relations (H = 2k) without a complaint.
-            dims[axis.symbol] = (
-                torch.export.Dim(_identifier(axis.symbol), min=axis.min, max=most)
-                if shared
-                else torch.export.Dim.DYNAMIC(min=axis.min, max=most)
-            )
-    result: list[dict[int, Any] | None] = []
-    for spec in specs:
-        marked = {i: dims[a.symbol] for i, a in enumerate(spec.axes) if a.symbol is not None and a.symbol in dims}
-        result.append(marked or None)
-    return result
-
-
-def _identifier(symbol: str) -> str:
-    name = re.sub(r"\W", "_", symbol)
-    return name if name[:1].isalpha() else f"d_{name}"
+    dims: dict[str | None, Any] = {}
+    for axis in (a for s in specs for a in s.axes):
+        # An axis whose only size is 1 cannot be told from a broadcast: it stays as it is.
+        if axis.symbol is None or sizes[axis.symbol] < 2:
+            continue
+        # torch reads 1 apart from what is more: of 1 to 2 it would keep the single size 2, and refuse it as fixed.
+        bounds = {"min": axis.min, "max": max(axis.max, 3)}
+        # A named Dim ties axes together; a hint lets torch derive relations (H = 2k) without a complaint.
+        if symbols.count(axis.symbol) > 1:
+            name = re.sub(r"\W", "_", axis.symbol)
+            dims[axis.symbol] = torch.export.Dim(name if name[:1].isalpha() else f"d_{name}", **bounds)
+        else:
+            dims[axis.symbol] = torch.export.Dim.DYNAMIC(**bounds)
+    return [{i: dims[a.symbol] for i, a in enumerate(s.axes) if a.symbol in dims} or None for s in specs]
 
 
 def run_once(module: torch.nn.Module, specs: Sequence[TensorSpec], feeds: Sequence[torch.Tensor]) -> Any:
@@ -131,13 +118,12 @@ def _traced(
 
 def _others(specs: Sequence[TensorSpec]) -> list[torch.Tensor]:
     """Inputs of other values than those that are traced with, and of other sizes where axes are free."""
-    sizes = trace_sizes(specs)
     axes = symbol_axes(specs)
-    smaller = {
-        symbol: size - 1 if size - 1 >= axes[symbol].min else min(size + 1, axes[symbol].max)
-        for symbol, size in sizes.items()
+    sizes = {
+        symbol: size - 1 if size > axes[symbol].min else min(size + 1, axes[symbol].max)
+        for symbol, size in trace_sizes(specs).items()
     }
-    arrays = random_feeds(specs, smaller, seed=_OTHER_SEED)
+    arrays = random_feeds(specs, sizes, seed=_OTHER_SEED)
     return [torch.from_numpy(arrays[spec.name]) for spec in specs]
 
 
@@ -163,10 +149,7 @@ def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSp
     if isinstance(error, UnevenPartsError):
         least = f"let the axis begin at {error.least} (--dynamic NAME:AXIS={error.least}:OPT:MAX)"
         return FixedAxisError((), f"{where} {error}", f"{least}, or export with --static")
-    if (
-        type(error).__name__ in {"GuardOnDataDependentSymNode", "GuardOnDataDependentSymNodeError"}
-        or "data-dependent" in text
-    ):
+    if type(error).__name__.startswith("GuardOnDataDependentSymNode") or "data-dependent" in text:
         return UnsupportedModelError(
             f"data-dependent control flow in {where}: a branch or a size depends on the values of a tensor",
             "compute both sides and choose with torch.where, or use torch.cond",

@@ -38,20 +38,13 @@ def _resize(kernel: Callable[..., torch.Tensor]) -> Callable[..., Any]:
                 "interpolate with antialias=True resizes an axis of free length, whose weights are not known before the model runs",
                 "fix height and width, or leave antialias out",
             )
-        kind = (
-            np.float64
-            if x.dtype == ir.DataType.DOUBLE
-            else np.float16
-            if x.dtype == ir.DataType.FLOAT16
-            else np.float32
-        )
+        kind = x.dtype.numpy() if x.dtype in (ir.DataType.DOUBLE, ir.DataType.FLOAT16) else np.float32
         for axis, scale in ((-2, scale_h), (-1, scale_w)):
             if before[axis] == after[axis] and scale in (None, 1.0):
                 continue
             matrix = weights(kernel, before[axis], after[axis], align_corners, scale).numpy().astype(kind)
-            constant = op.Constant(
-                value=ir.serde.serialize_tensor(ir.tensor(matrix if axis == -2 else matrix.T.copy()))
-            )
+            tensor = ir.tensor(matrix if axis == -2 else matrix.T.copy())
+            constant = op.Constant(value=ir.serde.serialize_tensor(tensor))
             x = op.MatMul(constant, x) if axis == -2 else op.MatMul(x, constant)
         return x
 

@@ -88,7 +88,7 @@ def _inverse(matrix: Any, check_errors: bool = False) -> tuple[Any, Any]:
 def _solve(matrix: Any, side: Any, left: bool = True, check_errors: bool = False) -> tuple[Any, Any, Any, Any]:
     """A (..., n, n), B (..., n, k) or (..., n) -> X of A X = B, or of X A = B; what else torch gives is for its gradients alone."""
     size, rank = _size(matrix), len(matrix.shape)
-    vector = len(side.shape) == 1 or (len(side.shape) == rank - 1 and _same(side.shape, matrix.shape[:-1]))
+    vector = len(side.shape) == 1 or list(map(str, side.shape)) == list(map(str, matrix.shape[:-1]))
     columns = ops.Unsqueeze(side, ints(-1)) if vector else side
     if not left:
         matrix, columns = _turned(matrix, rank), columns if vector else _turned(columns, len(side.shape))
@@ -123,10 +123,6 @@ def _log_determinant(matrix: Any) -> tuple[Any, Any, Any, Any]:
     turned = reduce(ops.Mul, (ops.Sign(pivot) for pivot in pivots), sign)
     size = reduce(ops.Add, (ops.Log(ops.Abs(pivot)) for pivot in pivots))
     return ops.Squeeze(turned, ints(-2, -1)), ops.Squeeze(size, ints(-2, -1)), matrix, _no_failure()
-
-
-def _same(some: Any, others: Any) -> bool:
-    return all(str(one) == str(other) for one, other in zip(some, others, strict=True))
 
 
 def _turned(matrix: Any, rank: int) -> Any:

@@ -51,18 +51,12 @@ def _pool(name: str, axes: int, x: Any, size: Any) -> Any:
 
 
 def _average(axes: int) -> Callable[..., Any]:
-    def average(x: Any, output_size: Any) -> Any:
-        return _pool(_AVERAGE, axes, x, output_size)
-
-    return average
+    return lambda x, output_size: _pool(_AVERAGE, axes, x, output_size)
 
 
 def _max(axes: int) -> Callable[..., Any]:
-    def maximum(x: Any, output_size: Any) -> Any:
-        unused = ints(0)  # the indices: refuse_indices has checked that nothing reads them
-        return _pool(_MAX, axes, x, output_size), unused
-
-    return maximum
+    """The second result is the indices: refuse_indices has checked that nothing reads them."""
+    return lambda x, output_size: (_pool(_MAX, axes, x, output_size), ints(0))
 
 
 def refuse_indices(program: torch.export.ExportedProgram) -> None:
