@@ -12,6 +12,7 @@ import torch
 
 from ...errors import BundleError, InputError, StageError, first_line
 from ...runtime.bundle.bundle import StoredBundle, sha256_of
+from ...runtime.closing import Closing
 from ...runtime.open.session import BundleSession, SessionInfo
 from ...runtime.sessions.dlpack import host_array
 from ..forward.call import call
@@ -20,7 +21,7 @@ from ..source import SourceOptions, TorchSource, load
 from ..source.settle import settle
 
 
-class TorchSession:
+class TorchSession(Closing):
     """A module in eval mode, without gradients. ``inputs`` and ``outputs`` name its tensors, as those of its bundle do.
 
     The module is not changed: one that trains, or lies elsewhere, is copied. ``device``: as torch names it, by default the GPU
@@ -56,12 +57,6 @@ class TorchSession:
         """Free the module."""
         self._module = None
 
-    def __enter__(self) -> TorchSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _tensor(self, name: str, value: Any) -> torch.Tensor:
         if isinstance(value, torch.Tensor):
             return value.detach().to(self.device)
@@ -89,17 +84,12 @@ def open_torch(bundle: StoredBundle, model: torch.nn.Module | str | Path | None)
     attention = {record.output for record in manifest.attention}
     outputs = [spec for spec in manifest.outputs if spec.name not in attention]
     session = TorchSession(module, names, [spec.name for spec in outputs])
-    notes = (
-        (f"attention maps are outputs of the bundle, not of its original: {', '.join(attention)}",) if attention else ()
-    )
-    return BundleSession(
-        session, manifest.inputs, tuple(outputs),
-        SessionInfo(
-            backend="torch", file=manifest.source.file or manifest.name,
-            how=f"torch {torch.__version__}, {session.device.type}", notes=notes,
-            takes_devices=session.device.type != "cpu",
-        ),
+    note = f"attention maps are outputs of the bundle, not of its original: {', '.join(attention)}"
+    info = SessionInfo(
+        backend="torch", file=manifest.source.file or manifest.name, how=f"torch {torch.__version__}, {session.device.type}",
+        notes=(note,) if attention else (), takes_devices=session.device.type != "cpu",
     )  # fmt: skip
+    return BundleSession(session, manifest.inputs, tuple(outputs), info)
 
 
 def _loaded(bundle: StoredBundle, path: Path) -> torch.nn.Module:

@@ -16,7 +16,7 @@ from onnx import helper
 
 from ...errors import UnsupportedModelError, first_line
 from ..domain import DOMAIN, VERSION, register_schemas
-from ..graph.opset import at_opset, opset_of
+from ..graph.model import at_opset, opset_of
 from ..graph.origin import Origin, Origins
 from ..quiet import quiet
 from ..raising import raise_windows

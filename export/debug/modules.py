@@ -9,8 +9,8 @@ import onnx.shape_inference
 from onnx import TensorProto
 
 from ...runtime.bundle.divergence import ModuleDivergence, TensorError
+from ..graph.model import skeleton
 from ..graph.origin import Origin
-from ..graph.skeleton import skeleton
 from ..verify.blame import RETYPING
 from ..verify.graphs import Flow
 from ..verify.trail import Trail

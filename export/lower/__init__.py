@@ -17,8 +17,7 @@ import onnx_graphsurgeon as gs
 from ...errors import StageError, UnsupportedModelError
 from ..domain import DOMAIN, domain_nodes, register_schemas, strip_bodies
 from ..graph.builder import GraphBuilder
-from ..graph.roundtrip import copy_interface, export_graph
-from ..graph.skeleton import check_model, inferred, skeleton, with_weights
+from ..graph.model import check_model, copy_interface, export_graph, inferred, skeleton, with_weights
 from ..targets import DEFAULT_CPU, resolve, target_of
 from . import (
     adaptive_average_matmul,

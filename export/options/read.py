@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -22,8 +22,7 @@ def read_options(**values: Any) -> ExportOptions:
     allowed, or contradicts another option.
     """
     checked = check_values(OPTIONS, values)
-    for check in TOGETHER:
-        check(checked)
+    _check_together(checked)
     model, factory = checked["model"], checked["factory"]
     builds = factory is None and model is not None and is_factory(model)
     if builds:
@@ -86,31 +85,23 @@ def _checked(option: Option, value: Any) -> Any:
     return value
 
 
-def _io_of_eight_bits(values: Mapping[str, Any]) -> None:
-    if values["io_precision"] == "same" and values["precision"] in ("int8", "fp8"):
+def _check_together(values: Mapping[str, Any]) -> None:
+    """Raise InputError for options that contradict each other."""
+    precision, eight = values["precision"], values["precision"] in ("int8", "fp8")
+    if values["io_precision"] == "same" and eight:
         raise InputError(
-            f"--io-precision same does not go with --precision {values['precision']}: inputs and outputs stay float32",
+            f"--io-precision same does not go with --precision {precision}: inputs and outputs stay float32",
             "leave it out",
         )
-
-
-def _io_of_bf16(values: Mapping[str, Any]) -> None:
-    if (values["precision"], values["io_precision"]) == ("bf16", "same"):
+    if values["io_precision"] == "same" and precision == "bf16":
         raise InputError(
             "--io-precision same does not go with --precision bf16: NumPy has no bfloat16, so no array could be fed",
             "use --io-precision fp32, or --precision fp16",
         )
-
-
-def _calibrated(values: Mapping[str, Any]) -> None:
-    if values["calibration"] != "auto" and values["precision"] not in ("int8", "fp8"):
+    if values["calibration"] != "auto" and not eight:
         raise InputError(
             "--calibration requires --precision int8 or fp8", "leave it out, or quantise with --precision int8"
         )
-
-
-TOGETHER: tuple[Callable[[Mapping[str, Any]], None], ...] = (_io_of_eight_bits, _io_of_bf16, _calibrated)
-"""Checks of options that depend on each other."""
 
 
 def is_factory(model: Path) -> bool:

@@ -13,8 +13,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from ...errors import InputError, StageError
 from ..domain import DOMAIN, domain_nodes
-from ..graph.opset import opset_of
-from ..graph.skeleton import check_model, skeleton, with_weights
+from ..graph.model import check_model, opset_of, skeleton, with_weights
 
 Size = int | str | None
 

@@ -20,7 +20,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, defs
 
 from ...errors import InputError
-from ..graph.opset import at_least, opset_of
+from ..graph.model import at_least, opset_of
 
 HalfName = Literal["fp16", "bf16"]
 

@@ -134,7 +134,7 @@ def _probe_of(target: str) -> _Probe:
     """The backend of a target. Raises MissingBackendError, or what its library raises, where it cannot work here."""
     entry = target_of(target)
     if entry.providers:
-        from .on_ort import OrtProbe
+        from .backends import OrtProbe
 
         if entry.providers[0] == CUDA:
             _need_cuda()
@@ -142,7 +142,7 @@ def _probe_of(target: str) -> _Probe:
     if entry.engine is None:
         raise MissingBackendError(f"nothing here runs {entry.title}")
     from ..engine import find_flavour
-    from .on_tensorrt import TensorRTProbe
+    from .backends import TensorRTProbe
 
     flavour = find_flavour(entry.engine.flavour)
     if entry.engine.major not in (None, flavour.version[0]):

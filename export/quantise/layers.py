@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto
 
-from ..graph.opset import at_least
+from ..graph.model import at_least
 from ..precision.graph import GraphIndex, attribute, normalise
 from ..precision.operators import standard
 from .formats import OPSET

@@ -15,9 +15,8 @@ import onnx_graphsurgeon as gs
 
 from ..domain import domain_imports
 from ..graph.builder import GraphBuilder
+from ..graph.model import export_graph, inferred
 from ..graph.rewrites import Refusal, Rewrite
-from ..graph.roundtrip import export_graph
-from ..graph.skeleton import inferred
 from . import (
     gathered_im2col,
     gathered_unfold,

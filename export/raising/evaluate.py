@@ -43,10 +43,10 @@ def _reshaped(node: Any, data: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 
 def _sliced(node: Any, data: np.ndarray, *bounds: np.ndarray) -> np.ndarray:
-    defaults = (np.arange(len(bounds[0])), np.ones(len(bounds[0]), np.int64))
-    starts, ends, axes, steps = [*bounds, *defaults[len(bounds) - 2 :]]
+    defaults = [np.arange(len(bounds[0])), np.ones(len(bounds[0]), np.int64)]
+    given = [*bounds, *defaults[len(bounds) - 2 :]]
     chosen = [slice(None)] * data.ndim
-    for start, end, axis, step in zip(*(b.tolist() for b in (starts, ends, axes, steps)), strict=True):
+    for start, end, axis, step in zip(*(values.tolist() for values in given), strict=True):
         # An end before the first value, which ONNX writes as a large negative number, is None in Python.
         chosen[axis] = slice(start, None if step < 0 and end < -data.shape[axis] else end, step)
     return data[tuple(chosen)]

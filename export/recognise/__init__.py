@@ -15,9 +15,8 @@ import onnx_graphsurgeon as gs
 
 from ...errors import StageError
 from ..domain import DOMAIN, domain_imports, domain_nodes, register_schemas
+from ..graph.model import export_graph, inferred
 from ..graph.rewrites import Refusal
-from ..graph.roundtrip import export_graph
-from ..graph.skeleton import inferred
 from .context import LocalOperator, Recognition
 from .flow import visit
 from .outlook import fold_back

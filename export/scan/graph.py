@@ -20,7 +20,7 @@ from ...errors import InputError
 from ...runtime.sessions.large_model import save_model
 from ..engine.flavour import Flavour, find_flavour
 from ..engine.logger import clean, logger_of
-from ..graph.opset import opset_of
+from ..graph.model import opset_of
 from ..graph.origin import Origins, origin_of
 from ..lower import LoweringResult
 from ..recognise import Recognised

@@ -19,7 +19,7 @@ from onnx import ModelProto
 from ...runtime.sessions.large_model import open_model
 from ...runtime.sessions.ort import OrtSession
 from ...runtime.user_cache import cache_folder, read_cache, write_cache
-from ..graph.skeleton import skeleton
+from ..graph.model import skeleton
 from ..precision.graph import GraphIndex
 from .evidence import Evidence, Score
 from .roundings import Rounding

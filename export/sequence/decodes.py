@@ -19,6 +19,7 @@ from ...runtime.bundle.figures import ParityRecord, rounding_floor
 from ...runtime.bundle.golden import GoldenCase
 from ...runtime.bundle.sections import DecodeAgreement, DecodeRecord
 from ...runtime.check.check_decode import MARGINS, TOKENS, open_form
+from ...runtime.closing import Closing
 from ...runtime.decode.agreement import Agreement, agree, as_rows, joined, lengths
 from ...runtime.decode.bundle_decoder import batches
 from ...runtime.decode.decoder import Hypothesis
@@ -204,7 +205,7 @@ def summary(records: Sequence[DecodeAgreement]) -> str:
     )
 
 
-class OriginalSession:
+class OriginalSession(Closing):
     """One part in PyTorch as a session.
 
     Below FP64, outputs are FP32, as those of exported models: a state is converted at every step.
@@ -224,12 +225,6 @@ class OriginalSession:
 
     def close(self) -> None:
         """Do nothing."""
-
-    def __enter__(self) -> OriginalSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def original_of(part: ModuleSource) -> TorchOriginal:

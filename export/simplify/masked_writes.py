@@ -22,8 +22,8 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from ..graph.model import export_graph
 from ..graph.rewrites import Refusal, Rewrite, Simplified
-from ..graph.roundtrip import export_graph
 from ..graph.shapes import producer
 
 _ELEMENTWISE = {

@@ -21,10 +21,9 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from ..domain import register_schemas
+from ..graph.model import export_graph, inferred, skeleton, with_weights
 from ..graph.rewrites import Refusal, Rewrite, Simplified
-from ..graph.roundtrip import export_graph
 from ..graph.shapes import all_integers, constant, length
-from ..graph.skeleton import inferred, skeleton, with_weights
 
 ROUNDS = 8
 """Each round lets inference see at least one Reshape further; sizes that are not settled by then stay computed."""

@@ -72,7 +72,7 @@ def _check_member(name: str, content: bytes, path: Path) -> None:
     lower = name.lower()
     if "data/aotinductor/" in lower:
         raise InputError(f"{path} holds compiled code ({name})", "give the .pt2 that torch.export.save writes")
-    if lower.endswith(".json") or "/models/" in "/" + lower:
+    if lower.endswith(".json") or "/models/" in f"/{lower}":
         _check_json(content, name, path)
     elif lower.endswith(".pt") and content:
         try:

@@ -33,15 +33,25 @@ class WithMaps(NamedTuple):
 
 @dataclass
 class _Recorder:
-    """The maps of the running forward pass."""
+    """The maps of the running forward pass. Its hooks are methods, not closures, so that a copy of the model gets its own."""
 
     maps: dict[str, Tensor] = field(default_factory=dict)
     computing: bool = False
 
+    def start(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Forward pre-hook of the model: delete the maps of a pass that failed."""
+        self.maps.clear()
+
+    def hand_out(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> WithMaps:
+        """Forward hook of the model."""
+        maps = dict(self.maps)
+        self.maps.clear()
+        return WithMaps(result, maps)
+
 
 @dataclass(frozen=True)
 class _Keep:
-    """Forward hook of one module. It is an object, not a closure, so that a copy of the model gets a separate recorder.
+    """Forward hook of one module, an object for the same reason.
 
     Modules that are called to compute a map run hooks, too; these add no maps. A module that is called again adds
     another map, with a number.
@@ -63,28 +73,6 @@ class _Keep:
         self.recorder.maps[f"{self.name}#{calls + 1}" if calls else self.name] = found
 
 
-@dataclass(frozen=True)
-class _Start:
-    """Forward pre-hook of the model: delete the maps of a pass that failed."""
-
-    recorder: _Recorder
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        self.recorder.maps.clear()
-
-
-@dataclass(frozen=True)
-class _HandOut:
-    """Forward hook of the model."""
-
-    recorder: _Recorder
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> WithMaps:
-        maps = dict(self.recorder.maps)
-        self.recorder.maps.clear()
-        return WithMaps(result, maps)
-
-
 def with_maps(model: nn.Module) -> nn.Module:
     """Return a copy of ``model`` that returns :class:`WithMaps`. The copy shares the weights and the state dict's names.
 
@@ -92,16 +80,17 @@ def with_maps(model: nn.Module) -> nn.Module:
     """
     holders = _holders(model)
     if not holders:
+        why = ": a traced program has no modules left" if _traced(model) else ""
         raise InputError(
-            f"no module of {type(model).__name__} has an attention map{_why(model)}", "leave out --outputs attention"
+            f"no module of {type(model).__name__} has an attention map{why}", "leave out --outputs attention"
         )
     model = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
     recorder = _Recorder()
-    model.register_forward_pre_hook(_Start(recorder))
+    model.register_forward_pre_hook(recorder.start)
     for path in holders:
         name = f"{PREFIX}.{path}" if path else PREFIX
         model.get_submodule(path).register_forward_hook(_Keep(recorder, name), with_kwargs=True)
-    model.register_forward_hook(_HandOut(recorder))
+    model.register_forward_hook(recorder.hand_out)
     return model
 
 
@@ -134,7 +123,3 @@ def _holders(model: nn.Module) -> dict[str, HasAttentionMap]:
 
 def _traced(model: nn.Module) -> bool:
     return isinstance(model, torch.jit.ScriptModule | torch.fx.GraphModule)
-
-
-def _why(model: nn.Module) -> str:
-    return ": a traced program has no modules left" if _traced(model) else ""

@@ -45,15 +45,9 @@ def catalogue(name: str | None = None, reporter: Reporter | None = None) -> list
 def _row(family: str, name: str, counts: dict[str, int], *, whole: bool) -> dict[str, Any]:
     entry = registry.entry(name)
     row: dict[str, Any] = {
-        "name": name,
-        "family": family,
-        **counts,
-        "inputs": list(entry.inputs),
-        "outputs": list(entry.outputs),
-        "task": entry.task,
-        "paper": entry.paper,
-        "summary": entry.summary,
-    }
+        "name": name, "family": family, **counts, "inputs": list(entry.inputs), "outputs": list(entry.outputs),
+        "task": entry.task, "paper": entry.paper, "summary": entry.summary,
+    }  # fmt: skip
     if whole:
         options = inspect.signature(entry.builder).parameters.values()
         row["options"] = {option.name: option.default for option in options if option.default is not option.empty}
@@ -67,10 +61,9 @@ def _counts(names: list[str], reporter: Reporter) -> dict[str, dict[str, int]]:
     missing = [name for name in names if name not in kept]
     if missing:
         reporter.started("count")
-    for done, name in enumerate(missing):
-        reporter.progress(done / len(missing), f"counting {name}")
-        kept[name] = asdict(count(registry.entry(name)))
-    if missing:
+        for done, name in enumerate(missing):
+            reporter.progress(done / len(missing), f"counting {name}")
+            kept[name] = asdict(count(registry.entry(name)))
         write_cache(cache_folder(CACHE), {"key": key, "counts": kept})
     return kept
 

@@ -85,7 +85,8 @@ def load_program(path: Path, *, allow_pickle: bool) -> torch.export.ExportedProg
     if not allow_pickle:
         program._guards_code = []  # Python source out of the file, which module() would compile
     _refuse_training(program, path)
-    half = [k for k, v in {**program.state_dict, **program.constants}.items() if _is_half(v)]
+    tensors = {k: v for k, v in {**program.state_dict, **program.constants}.items() if isinstance(v, torch.Tensor)}
+    half = [name for name, tensor in tensors.items() if tensor.dtype in (torch.float16, torch.bfloat16)]
     if half:
         raise InputError(
             f"weight {half[0]!r} of {path} is half precision and the program's casts are fixed", "export it in float32"
@@ -93,16 +94,12 @@ def load_program(path: Path, *, allow_pickle: bool) -> torch.export.ExportedProg
     return program
 
 
-def _is_half(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.dtype in (torch.float16, torch.bfloat16)
-
-
 def _refuse_training(program: torch.export.ExportedProgram, path: Path) -> None:
     for node in program.graph.nodes:
         if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
             continue
         name = node.target._schema.name.removeprefix("aten::")
-        active = name == "_native_batch_norm_legit" or name == "_native_batch_norm_legit_functional"
+        active = name in ("_native_batch_norm_legit", "_native_batch_norm_legit_functional")
         if flag := _TRAINING_FLAG.get(name):
             active = _argument(node, flag) is True
         if active:
@@ -158,7 +155,8 @@ def exported_inputs(
 
 
 def _specs(program: torch.export.ExportedProgram, path: Path) -> Iterator[TensorSpec]:
-    if program.call_spec.in_spec is not None and _nested(program.call_spec.in_spec):
+    arguments = program.call_spec.in_spec.children() if program.call_spec.in_spec is not None else ()
+    if any(not leaf.is_leaf() for part in arguments for leaf in part.children()):
         raise InputError(
             f"{path} takes nested inputs (lists or dictionaries of tensors)", "export a forward that takes tensors only"
         )
@@ -176,18 +174,10 @@ def _specs(program: torch.export.ExportedProgram, path: Path) -> Iterator[Tensor
         yield TensorSpec(spec.arg.name, str(value.dtype).removeprefix("torch."), axes)
 
 
-def _nested(spec: Any) -> bool:
-    return any(not leaf.is_leaf() for part in spec.children() for leaf in part.children())
-
-
 def _axis(
-    program: torch.export.ExportedProgram,
-    name: str,
-    axis: int,
-    size: int | torch.SymInt,
-    symbols: dict[str, Axis],
+    program: torch.export.ExportedProgram, name: str, axis: int, size: int | torch.SymInt, symbols: dict[str, Axis],
     path: Path,
-) -> Axis:
+) -> Axis:  # fmt: skip
     if isinstance(size, int):
         return Axis.fixed(size)
     expression = size.node.expr

@@ -34,8 +34,6 @@ def onnx_inputs(model: onnx.ModelProto, options: SourceOptions, path: Path) -> t
     Raises InputError for inputs that are not tensors, free axes without a range or size, and options that contradict
     the graph.
     """
-    if options.static and options.dynamic:
-        raise InputError("--static and --dynamic contradict each other", "give one of them")
     weights = {t.name for t in model.graph.initializer}
     values = [v for v in model.graph.input if v.name not in weights]
     if not values:
@@ -50,15 +48,11 @@ def onnx_inputs(model: onnx.ModelProto, options: SourceOptions, path: Path) -> t
     known = _given_sizes(declared, given)
     wanted = _spread(declared, dynamic)
     batches = {d.dims[0] for d in declared if d.dims}
-    specs: tuple[TensorSpec, ...] = tuple(
-        TensorSpec(
-            d.name,
-            d.dtype,
-            tuple(_axis(d, i, known, batches, wanted, options, path) for i in range(len(d.dims))),
-            *((given[d.name].bounds if d.name in given else None) or (None, None)),
-        )
-        for d in declared
-    )
+    specs: tuple[TensorSpec, ...] = ()
+    for d in declared:
+        axes = tuple(_axis(d, i, known, batches, wanted, options, path) for i in range(len(d.dims)))
+        bounds = given[d.name].bounds if d.name in given else None
+        specs += (TensorSpec(d.name, d.dtype, axes, *(bounds or (None, None))),)
     if wanted:
         specs = apply_dynamic(specs, wanted)
     _rewrite(model, values, declared, specs)
@@ -88,12 +82,11 @@ def _declare(value: onnx.ValueInfoProto, given: InputArgument | None, path: Path
     if 0 in dims:
         raise InputError(f"input {value.name!r} of {path} has an axis of size 0", "export it with a size of at least 1")
     if given is not None:
-        shown = "x".join(str(d) for d in dims) or "scalar"
-        fits = len(dims) == len(given.shape) and all(
-            isinstance(d, str) or d == s for d, s in zip(dims, given.shape, strict=True)
-        )
-        if not fits:
-            raise InputError(f"--input gives {value.name!r} the sizes {sizes(given.shape)}", f"{path} takes {shown}")
+        free = [size if isinstance(dim, str) else dim for dim, size in zip(dims, given.shape, strict=False)]
+        if len(dims) != len(given.shape) or tuple(free) != given.shape:
+            raise InputError(
+                f"--input gives {value.name!r} the sizes {sizes(given.shape)}", f"{path} takes {sizes(dims)}"
+            )
         if dtype != given.dtype:
             raise InputError(
                 f"--input gives {value.name!r} the dtype {given.dtype}", f"{path} takes {dtype}: write :{dtype}"
@@ -161,14 +154,9 @@ def _spread(declared: Iterable[_Declared], dynamic: Sequence[DynamicArgument]) -
 
 
 def _axis(
-    declared: _Declared,
-    axis: int,
-    known: Mapping[str, int],
-    batches: Collection[int | str],
-    wanted: Sequence[DynamicArgument],
-    options: SourceOptions,
-    path: Path,
-) -> Axis:
+    declared: _Declared, axis: int, known: Mapping[str, int], batches: Collection[int | str],
+    wanted: Sequence[DynamicArgument], options: SourceOptions, path: Path,
+) -> Axis:  # fmt: skip
     dim = declared.dims[axis]
     if isinstance(dim, int):
         return Axis.fixed(dim)
@@ -187,11 +175,9 @@ def _axis(
 
 
 def _rewrite(
-    model: onnx.ModelProto,
-    values: Sequence[onnx.ValueInfoProto],
-    declared: Sequence[_Declared],
+    model: onnx.ModelProto, values: Sequence[onnx.ValueInfoProto], declared: Sequence[_Declared],
     specs: Sequence[TensorSpec],
-) -> None:
+) -> None:  # fmt: skip
     """Write the chosen sizes and symbols to the inputs of the graph, and to outputs that share a symbol with them."""
     chosen: dict[str, Axis] = {}
     for value, d, spec in zip(values, declared, specs, strict=True):

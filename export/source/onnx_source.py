@@ -101,11 +101,8 @@ def _check_domains(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:
             f"{path} holds custom operators without a definition: {first_few(unknown)}",
             "export it with standard operators, or with a model-local function for each",
         )
-    if not foreign:
-        return ()
-    return (
-        f"operators of ONNX Runtime only, which TensorRT may refuse: {first_few([f'{d}::{o}' for d, o in foreign])}",
-    )
+    named = first_few([f"{domain}::{op}" for domain, op in foreign])
+    return (f"operators of ONNX Runtime only, which TensorRT may refuse: {named}",) if foreign else ()
 
 
 def _nodes(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
@@ -131,21 +128,14 @@ def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Every tensor that may name external data: initialisers, attributes, those of subgraphs and functions."""
-    graphs = [model.graph]
-    nodes = [n for f in model.functions for n in f.node]
-    while graphs or nodes:
-        if graphs:
-            graph = graphs.pop()
-            yield from graph.initializer
-            for sparse in graph.sparse_initializer:
-                yield from (sparse.values, sparse.indices)
-            nodes.extend(graph.node)
-            continue
-        node = nodes.pop()
-        graphs.extend(_subgraphs(node))
-        for attribute in node.attribute:
-            yield from ([attribute.t] if attribute.HasField("t") else [])
-            yield from attribute.tensors
+    nodes = [*_nodes(model.graph.node), *(n for f in model.functions for n in _nodes(f.node))]
+    for graph in (model.graph, *(inner for node in nodes for inner in _subgraphs(node))):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        yield from ([attribute.t] if attribute.HasField("t") else [])
+        yield from attribute.tensors
 
 
 def _check_external(tensors: Sequence[onnx.TensorProto], path: Path) -> None:
@@ -158,13 +148,8 @@ def _check_external(tensors: Sequence[onnx.TensorProto], path: Path) -> None:
         parts = (*PurePosixPath(location).parts, *PureWindowsPath(location).parts)
         absolute = PurePosixPath(location).is_absolute() or PureWindowsPath(location).is_absolute()
         target = (folder / location).resolve() if "\0" not in location else folder
-        if (
-            not location
-            or absolute
-            or ".." in parts
-            or PureWindowsPath(location).drive
-            or not target.is_relative_to(folder)
-        ):
+        outside = absolute or ".." in parts or PureWindowsPath(location).drive or not target.is_relative_to(folder)
+        if not location or outside:
             raise InputError(
                 f"tensor {tensor.name!r} of {path} has its data outside the model's folder, at {location!r}",
                 "put the data file beside the model and name it by a plain relative path",

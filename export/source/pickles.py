@@ -71,12 +71,10 @@ def pickle_globals(path: Path) -> list[str]:
 
 
 def _scan(file: BinaryIO, path: Path) -> set[str]:
-    found: set[str] = set()
     try:
-        found.update(_globals(file))
+        return set(_globals(file))
     except Exception as error:  # genops raises whatever its argument readers raise
         raise InputError(f"{path} is a damaged or truncated pickle", "copy or download it again") from error
-    return found
 
 
 def _globals(file: BinaryIO) -> Iterator[str]:
@@ -108,9 +106,12 @@ def _globals(file: BinaryIO) -> Iterator[str]:
 
 def refusal(path: Path, names: list[str]) -> InputError:
     """Return the error for a pickle that is not loaded; it names the imports."""
+    from torch._weights_only_unpickler import _get_allowed_globals
     from torch.serialization import get_safe_globals
 
-    safe = _torch_names() | {f"{getattr(o, '__module__', '')}.{getattr(o, '__name__', o)}" for o in get_safe_globals()}
+    safe = set(_get_allowed_globals()) | {
+        f"{getattr(o, '__module__', '')}.{getattr(o, '__name__', o)}" for o in get_safe_globals()
+    }
     foreign = [n for n in names if n not in safe]
     if not foreign:
         return InputError(
@@ -124,9 +125,3 @@ def refusal(path: Path, names: list[str]) -> InputError:
         "save the weights alone with torch.save(module.state_dict(), PATH), "
         "or pass --allow-pickle if you trust the file: it runs code",
     )
-
-
-def _torch_names() -> set[str]:
-    from torch._weights_only_unpickler import _get_allowed_globals
-
-    return set(_get_allowed_globals())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch.nn.parameter import is_lazy
 
@@ -51,18 +53,21 @@ def settle(module: torch.nn.Module, *, fresh: bool = False) -> tuple[str, ...]:
     ``module`` is changed in place. ``fresh``: the module was built by this package, so it is in training mode by default
     and needs no note.
     """
-    notes = []
+    notes: list[str] = []
     if not fresh and (training := [n for n, m in module.named_modules() if m.training]):
         what = "module was" if "" in training else f"{first_few([repr(n) for n in training])} was"
         notes.append(f"{what} in training mode: switched to eval")
-    tensors = [*module.parameters(), *module.buffers()]
-    converted = {str(t.dtype).removeprefix("torch.") for t in tensors if t.is_floating_point()} - {"float32"}
-    if converted:
-        notes.append(f"{' and '.join(sorted(converted))} weights converted to float32")
+    notes += converted([*module.parameters(), *module.buffers()])
     module.cpu().float().eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     return tuple(notes)
+
+
+def converted(tensors: Iterable[torch.Tensor]) -> list[str]:
+    """Return a note if some of the tensors are of another floating type than FP32."""
+    kinds = {str(t.dtype).removeprefix("torch.") for t in tensors if t.is_floating_point()} - {"float32"}
+    return [f"{' and '.join(sorted(kinds))} weights converted to float32"] if kinds else []
 
 
 def _refuse_quantised(module: torch.nn.Module, where: str) -> None:

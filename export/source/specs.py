@@ -69,9 +69,7 @@ def resolve(
         return tuple(replace(s, axes=tuple(Axis.fixed(a.opt) for a in s.axes)) for s in specs), False
     if options.dynamic:
         return apply_dynamic(specs, [parse_dynamic(t) for t in options.dynamic]), True
-    if any(a.dynamic for s in specs for a in s.axes):
-        return tuple(specs), True
-    if stored and not any(a.dynamic for s in stored for a in s.axes):
+    if any(a.dynamic for s in specs for a in s.axes) or (stored and not any(a.dynamic for s in stored for a in s.axes)):
         return tuple(specs), True
     return _assume_batch(specs), False
 

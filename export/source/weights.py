@@ -10,7 +10,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from ...errors import InputError
-from .settle import check_tensor
+from .settle import check_tensor, converted
 from .words import first_few, near_miss, sizes
 
 # Where training scripts put the weights, the first that holds tensors wins.
@@ -62,11 +62,8 @@ def adopt(module: torch.nn.Module, weights: Weights, where: str) -> tuple[str, .
     """
     expected: dict[str, Any] = dict(module.state_dict())
     weights, notes = _strip(weights, set(expected))
-    counters = [
-        k
-        for k in expected
-        if k.endswith(_COUNTER) and k not in weights and k.removesuffix(_COUNTER) + "running_mean" in weights
-    ]
+    absent = [k for k in expected if k.endswith(_COUNTER) and k not in weights]
+    counters = [k for k in absent if k.removesuffix(_COUNTER) + "running_mean" in weights]
     if counters:
         notes.append(f"{len(counters)} {_COUNTER} counters are not in the file: left at 0 (eval does not use them)")
         weights = {**weights, **{k: expected[k] for k in counters}}
@@ -77,9 +74,7 @@ def adopt(module: torch.nn.Module, weights: Weights, where: str) -> tuple[str, .
         target = expected[name]
         if isinstance(target, torch.Tensor) and target.dtype != tensor.dtype:
             _check_dtype(name, tensor, target, where)
-    converted = {str(t.dtype).removeprefix("torch.") for t in weights.values() if t.is_floating_point()} - {"float32"}
-    if converted:
-        notes.append(f"{' and '.join(sorted(converted))} weights converted to float32")
+    notes += converted(weights.values())
     module.float()
     try:
         module.load_state_dict(weights, strict=True)
@@ -134,12 +129,10 @@ def _check_keys(expected: Mapping[str, Any], weights: Weights, where: str) -> No
         if k in weights and isinstance(v, torch.Tensor) and not is_lazy(v) and v.shape != weights[k].shape
     ]
     problems: list[str] = []
-    if missing:
-        named = [f"{k!r}{near_miss(k, unexpected, 0.75)}" if i < 3 else k for i, k in enumerate(missing)]
-        problems.append(f"{len(missing)} missing: {first_few(named)}")
-    if unexpected:
-        named = [f"{k!r}{near_miss(k, missing, 0.75)}" if i < 3 else k for i, k in enumerate(unexpected)]
-        problems.append(f"{len(unexpected)} unexpected: {first_few(named)}")
+    for kind, keys, others in (("missing", missing, unexpected), ("unexpected", unexpected, missing)):
+        if keys:
+            named = [f"{k!r}{near_miss(k, others, 0.75)}" if i < 3 else k for i, k in enumerate(keys)]
+            problems.append(f"{len(keys)} {kind}: {first_few(named)}")
     if shaped:
         problems.append(f"{len(shaped)} of another shape: {first_few(shaped)}")
     if problems:

@@ -18,7 +18,7 @@ def first_few(items: Sequence[str], count: int = 3) -> str:
     return ", ".join(items[:count]) + more
 
 
-def sizes(shape: Iterable[int]) -> str:
+def sizes(shape: Iterable[int | str]) -> str:
     """``1x3x32x32``, or ``scalar`` for no axis."""
     return "x".join(str(s) for s in shape) or "scalar"
 

@@ -13,7 +13,7 @@ from ...runtime.sessions.large_model import open_model as open_in_ort
 from ...runtime.sessions.open import CastSession
 from ...runtime.sessions.ort import OrtSession
 from ..domain import DOMAIN, add_bodies, domain_nodes
-from ..graph.opset import opset_of
+from ..graph.model import opset_of
 
 _BY_VALUE = frozenset({"Reshape", "Expand", "Slice", "Pad", "Tile", "Resize", "Unsqueeze", "Squeeze", "Split", "TopK"})
 """Operators whose first input is data; their other inputs are sizes, indices and axes."""

@@ -12,9 +12,8 @@ from attnexport.errors import InputError, MissingBackendError
 from attnexport.export import probe as probing
 from attnexport.export.engine import find_flavour
 from attnexport.export.probe import cases, differences, keep, probe
+from attnexport.export.probe.backends import OrtProbe, TensorRTProbe
 from attnexport.export.probe.case import ProbeCase, judge
-from attnexport.export.probe.on_ort import OrtProbe
-from attnexport.export.probe.on_tensorrt import TensorRTProbe
 from attnexport.export.progress import Silent, StageRun
 from attnexport.export.targets import Row
 from attnexport.export.targets.matrix import SHIPPED, load, shipped
