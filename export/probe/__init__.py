@@ -132,18 +132,16 @@ def keep(probed: Collection[Probed], path: Path) -> None:
 
 def _probe_of(target: str) -> _Probe:
     """The backend of a target. Raises MissingBackendError, or what its library raises, where it cannot work here."""
+    from ..engine import find_flavour
+    from .backends import OrtProbe, TensorRTProbe
+
     entry = target_of(target)
     if entry.providers:
-        from .backends import OrtProbe
-
         if entry.providers[0] == CUDA:
             _need_cuda()
         return OrtProbe(entry.providers[0])
     if entry.engine is None:
         raise MissingBackendError(f"nothing here runs {entry.title}")
-    from ..engine import find_flavour
-    from .backends import TensorRTProbe
-
     flavour = find_flavour(entry.engine.flavour)
     if entry.engine.major not in (None, flavour.version[0]):
         raise MissingBackendError(f"the TensorRT that is installed is {flavour.version_string}")
