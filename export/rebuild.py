@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -205,10 +206,9 @@ class _Rebuild:
         for precision, model in models.items():
             self.reporter.started(Stage.ENGINE.label())
             file = engine_file(precision, self.flavour)
-            inputs = _inputs(folder.path / model, bundle.manifest.inputs)
-            engine = build_engine(
-                folder.path / model, inputs, self.flavour, self.options, _origins(bundle.manifest), self.reporter
-            )
+            path, origins = folder.path / model, _origins(bundle.manifest)
+            inputs = _inputs(path, bundle.manifest.inputs)
+            engine = build_engine(path, inputs, self.flavour, self.options, origins, self.reporter)
             (folder.path / file).parent.mkdir(exist_ok=True)
             (folder.path / file).write_bytes(engine.plan)
             roles[file] = "engine"
@@ -259,13 +259,11 @@ def _copy(bundle: StoredBundle, folder: Path, roles: Mapping[str, str], link: bo
     for name in roles:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if roles[name] == "report" or not link:
-            shutil.copyfile(bundle.file(name), target)
-            continue
-        try:
-            os.link(bundle.file(name), target)
-        except OSError:
-            shutil.copyfile(bundle.file(name), target)
+        if link and roles[name] != "report":
+            with suppress(OSError):
+                os.link(bundle.file(name), target)
+                continue
+        shutil.copyfile(bundle.file(name), target)
 
 
 def _inputs(model: Path, inputs: Sequence[TensorSpec]) -> list[TensorSpec]:

@@ -19,11 +19,8 @@ from ..source.specs import forward_parameters
 from ..source.torch_source import name_of
 
 _WRONG_NAMES = {
-    "input": "inputs",
-    "output": "outputs",
-    "model": "the first argument",
-    "random_weights": "a seeded module",
-}
+    "input": "inputs", "output": "outputs", "model": "the first argument", "random_weights": "a seeded module",
+}  # fmt: skip
 """Options whose names differ on the command line, and what to use in Python."""
 
 
@@ -34,9 +31,8 @@ def options_of(module: torch.nn.Module | str | Path, inputs: Any, options: Mappi
             raise InputError(f"attnexport.export takes no argument {name!r}", f"use {instead}")
     if isinstance(module, torch.nn.Module):
         if inputs is None:
-            raise InputError(
-                f"no example inputs are given for {type(module).__name__}", "give tensors: export(module, inputs)"
-            )
+            name = type(module).__name__
+            raise InputError(f"no example inputs are given for {name}", "give tensors: export(module, inputs)")
         model, examples = Path(name_of(module)), named(module, inputs)
     elif isinstance(module, str | Path):
         model, examples = Path(module), dict(inputs or {})
@@ -96,11 +92,8 @@ def arguments_of(name: str, value: Any) -> tuple[InputArgument, tuple[DynamicArg
     """
     if isinstance(value, TensorSpec):
         bounds = None if value.low is None and value.high is None else (value.low, value.high)
-        dynamic = tuple(
-            DynamicArgument(name, axis, a.symbol, (a.min, a.opt, a.max))
-            for axis, a in enumerate(value.axes)
-            if a.dynamic
-        )
+        free = [(axis, a) for axis, a in enumerate(value.axes) if a.dynamic]
+        dynamic = tuple(DynamicArgument(name, axis, a.symbol, (a.min, a.opt, a.max)) for axis, a in free)
         return input_argument(name, value.shape("opt"), value.dtype, bounds), dynamic
     array = torch.as_tensor(value)
     dtype = str(array.dtype).removeprefix("torch.").replace("bfloat16", "float32")

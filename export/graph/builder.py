@@ -8,6 +8,7 @@ costs a Shape.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -91,16 +92,11 @@ class GraphBuilder:
         return self._arithmetic("Mod", a, b, lambda p, q: p % q, neutral=None)
 
     def slice(
-        self,
-        x: Value,
-        starts: Sequence[Dim],
-        ends: Sequence[Dim],
-        axes: Sequence[int],
-        steps: Sequence[int] | None = None,
+        self, x: Value, starts: Sequence[Dim], ends: Sequence[Dim], axes: Sequence[int], steps: Sequence[int] = ()
     ) -> Value:
         """x[starts:ends:steps] along ``axes``; negative bounds count from the end, TO_END is the end."""
         arguments = [self.vector(starts), self.vector(ends), self.ints(axes)]
-        if steps is not None and any(step != 1 for step in steps):
+        if any(step != 1 for step in steps):
             arguments.append(self.ints(steps))
         return self.op("Slice", x, *arguments)
 
@@ -153,10 +149,7 @@ class GraphBuilder:
 
     def sum(self, terms: Sequence[Value]) -> Value:
         """The sum of the terms, from the left."""
-        total = terms[0]
-        for term in terms[1:]:
-            total = self.op("Add", total, term)
-        return total
+        return reduce(lambda total, term: self.op("Add", total, term), terms)
 
     def finish(self, result: Value) -> None:
         """Give ``result`` the name, type and shape of the replaced node's output."""

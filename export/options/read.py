@@ -41,13 +41,9 @@ def read_options(**values: Any) -> ExportOptions:
         "tune", "outputs", "whole", "limit", "beam_width", "samples", "seed", "gate", "allow_unstable", "keep_failed",
     )  # fmt: skip
     return ExportOptions(
-        model=model,
-        source=source,
-        attention=checked["extra_outputs"] == "attention",
-        image_scale=_image_scale(checked["image_mean"], checked["image_std"]),
-        engine=_engine(checked),
-        **{name: checked[name] for name in plain},
-    )
+        model=model, source=source, attention=checked["extra_outputs"] == "attention", engine=_engine(checked),
+        image_scale=_image_scale(checked["image_mean"], checked["image_std"]), **{name: checked[name] for name in plain},
+    )  # fmt: skip
 
 
 def read_engine_options(**values: Any) -> EngineOptions:
@@ -119,8 +115,6 @@ def _engine(values: Mapping[str, Any]) -> EngineOptions:
     workspace = values["workspace"]
     return EngineOptions(
         workspace_bytes=None if workspace is None else parse_bytes(str(workspace), "--workspace"),
-        timing_cache=values["timing_cache"],
-        compute_capabilities=values["compute_capabilities"],
-        optimization_level=values["optimization_level"],
         time_limit_s=values["build_time_limit"],
+        **{name: values[name] for name in ("timing_cache", "compute_capabilities", "optimization_level")},
     )

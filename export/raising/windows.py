@@ -140,11 +140,9 @@ def _entries(emit: GraphBuilder, x: Value, grid: TapGrid, dropped: list[int], be
 def _im2col(emit: GraphBuilder, x: Value, grid: TapGrid) -> Value:
     steps = [grid.first.parts[t.axis].step for t in grid.taps]
     attributes = {
-        "kernel": [t.count for t in grid.taps],
-        "dilation": [t.dilation for t in grid.taps],
-        "pads": [0, 0, 0, 0],
+        "kernel": [t.count for t in grid.taps], "dilation": [t.dilation for t in grid.taps], "pads": [0, 0, 0, 0],
         "stride": steps,
-    }
+    }  # fmt: skip
     columns = domain_op(emit, "Im2Col", x, attributes)
     counts = [grid.first.parts[t.axis].count for t in grid.taps]
     space: list[Dim] = [-1 if count is None or count.value is None else count.value for count in counts]

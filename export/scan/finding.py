@@ -45,11 +45,8 @@ def together(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         counts.update((key, target) for target in finding.targets)
         first = merged.setdefault(key, finding)
         targets = tuple(name for name in target_names() if name in {*first.targets, *finding.targets})
-        merged[key] = replace(
-            first,
-            targets=targets,
-            modules=tuple(dict.fromkeys((*first.modules, *finding.modules))),
-            reason=first.reason if finding.reason in first.reason else f"{first.reason}; {finding.reason}",
-            count=max(counts[key, target] for target in targets),
-        )
+        modules = tuple(dict.fromkeys((*first.modules, *finding.modules)))
+        reason = first.reason if finding.reason in first.reason else f"{first.reason}; {finding.reason}"
+        count = max(counts[key, target] for target in targets)
+        merged[key] = replace(first, targets=targets, modules=modules, reason=reason, count=count)
     return tuple(sorted(merged.values(), key=lambda f: (ORDER.index(f.status), f.module, f.operator)))

@@ -92,13 +92,10 @@ def plan_of(source: ModuleSource, options: ExportOptions) -> SequencePlan:
             "see docs/sequences.md for the results of encode and step, or add --whole for one graph",
         ) from error
     facts = DecodeRecord(
-        start=getattr(network, "start_token", START),
-        end=getattr(network, "end_token", END),
-        padding=getattr(network, "padding_token", PADDING),
-        limit=_limit(source, options.limit),
-        memory=tuple(network.memory_names),
-        state={name: f"{NEXT}{name}" for name in network.state_names},
-    )
+        start=getattr(network, "start_token", START), end=getattr(network, "end_token", END),
+        padding=getattr(network, "padding_token", PADDING), limit=_limit(source, options.limit),
+        memory=tuple(network.memory_names), state={name: f"{NEXT}{name}" for name in network.state_names},
+    )  # fmt: skip
     sources: dict[str, ModuleSource] = {}
     for name, part in zip((ENCODER, STEP), halves, strict=True):
         specs = tuple(TensorSpec.from_json(spec) for spec in part.inputs)

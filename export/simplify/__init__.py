@@ -6,8 +6,6 @@ constants, and writes at the places of a mask become Where.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import onnx
 
 from ..graph.rewrites import Simplified
@@ -18,12 +16,7 @@ from .settle_shapes import settle_shapes
 
 __all__ = ["PASSES", "Simplified", "simplify"]
 
-PASSES: tuple[Callable[[onnx.ModelProto], Simplified], ...] = (
-    einsum_letters,
-    relu_before_pool,
-    settle_shapes,
-    masked_writes,
-)
+PASSES = (einsum_letters, relu_before_pool, settle_shapes, masked_writes)
 """All passes, in the order in which they run."""
 
 

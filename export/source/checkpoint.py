@@ -73,14 +73,10 @@ def save(
         raise InputError(f"task {task!r} is not known", f"use one of {', '.join(TASKS)}, or none")
     specs = [s if isinstance(s, TensorSpec) else TensorSpec.from_json(s) for s in inputs]
     content = {
-        "attnexport": VERSION,
-        "arch": arch,
-        "kwargs": dict(kwargs or {}),
+        "attnexport": VERSION, "arch": arch, "kwargs": dict(kwargs or {}),
         "state_dict": {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()},
-        "inputs": [s.to_json() for s in specs],
-        "outputs": list(outputs),
-        "task": task,
-    }
+        "inputs": [s.to_json() for s in specs], "outputs": list(outputs), "task": task,
+    }  # fmt: skip
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -111,11 +107,6 @@ def parse(content: dict[str, Any], where: str) -> Checkpoint:
             raise InputError(
                 f"field {name!r} of {where} is a {type(content[name]).__name__}", "write it with attnexport.save"
             )
-    return Checkpoint(
-        arch=content["arch"],
-        kwargs=content["kwargs"],
-        state_dict=content["state_dict"],
-        inputs=tuple(TensorSpec.from_json(s) for s in content["inputs"]),
-        outputs=tuple(str(o) for o in content["outputs"]),
-        task=content["task"],
-    )
+    inputs = tuple(TensorSpec.from_json(s) for s in content["inputs"])
+    outputs = tuple(str(o) for o in content["outputs"])
+    return Checkpoint(content["arch"], content["kwargs"], content["state_dict"], inputs, outputs, content["task"])

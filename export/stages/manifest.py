@@ -42,13 +42,9 @@ def tool_versions() -> dict[str, str]:
 
 
 def describe(
-    job: Job,
-    source: Source,
-    built: BuiltModels,
-    engines: Sequence[sections.EngineRecord],
-    verified: VerifiedModels,
+    job: Job, source: Source, built: BuiltModels, engines: Sequence[sections.EngineRecord], verified: VerifiedModels,
     samples: Samples | None,
-) -> Manifest:
+) -> Manifest:  # fmt: skip
     """Return the whole manifest; the writer adds the files."""
     captured, verification = built.captured, verified.verification
     origins = captured.captured.origins
@@ -56,55 +52,36 @@ def describe(
     counts = {FP32: _operators(built.lowered[0].model)}
     if typed is not None:
         counts[TYPED[typed.model_type]] = _operators(typed.model)
+    rewritten = [
+        record
+        for step in built.lowered
+        for record in rewrites(
+            step.lowered.applied, built.recognised.recognised, TYPED.get(step.model_type, FP32), origins
+        )
+    ]
     return replace(
         base(source, job.stages.records, (*job.notes, *verification.failures)),
-        inputs=captured.inputs,
-        outputs=built.outputs,
-        task=source.task,
-        rewrites=tuple(
-            record
-            for step in built.lowered
-            for record in rewrites(
-                step.lowered.applied, built.recognised.recognised, TYPED.get(step.model_type, FP32), origins
-            )
-        ),
+        inputs=captured.inputs, outputs=built.outputs, task=source.task, rewrites=tuple(rewritten),
         graph_rewrites=tuple(record for step in built.rewrites for record in _graph_rewrites(step, origins)),
-        operators=counts,
-        captured=_operators(captured.captured.model),
+        operators=counts, captured=_operators(captured.captured.model),
         precision=precision(typed.result, origins, typed.search) if typed is not None else sections.Precision(),
-        engines=tuple(engines),
-        parity=tuple(verification.records),
-        selections=verified.selections,
+        engines=tuple(engines), parity=tuple(verification.records), selections=verified.selections,
         attribution=tuple(verification.attribution),
-        modules=verified.modules,
-        attention=captured.attention,
-        samples=_samples(job, samples),
-    )
+        modules=verified.modules, attention=captured.attention, samples=_samples(job, samples),
+    )  # fmt: skip
 
 
 def base(source: Source, runs: Sequence[StageRun], notes: Sequence[str]) -> Manifest:
     """Return a manifest with the sections that every bundle has, without a graph."""
     gpu = cuda_device()
+    file = source.path.name if source.path is not None else ""
+    records = (sections.StageRecord(Stage(r.stage), round(r.seconds, 3), r.detail, r.model_type, r.part) for r in runs)
     return Manifest(
-        name=source.name,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        source=sections.SourceRecord(
-            kind=source.kind,
-            file=source.path.name if source.path is not None else "",
-            sha256=source.sha256 or "",
-            arch=source.arch,
-            notes=tuple(source.notes),
-        ),
-        tools=tool_versions(),
-        gpu=sections.Gpu(*gpu) if gpu is not None else None,
-        inputs=(),
-        outputs=(),
-        task=None,
-        stages=tuple(
-            sections.StageRecord(Stage(r.stage), round(r.seconds, 3), r.detail, r.model_type, r.part) for r in runs
-        ),
-        notes=tuple(notes),
-    )
+        name=source.name, created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        source=sections.SourceRecord(source.kind, file, source.sha256 or "", source.arch, tuple(source.notes)),
+        tools=tool_versions(), gpu=sections.Gpu(*gpu) if gpu is not None else None, inputs=(), outputs=(), task=None,
+        stages=tuple(records), notes=tuple(notes),
+    )  # fmt: skip
 
 
 def _operators(model: onnx.ModelProto) -> dict[str, int]:
@@ -124,18 +101,11 @@ def rewrites(
         names = (item.node, *(entry.consumed if entry is not None else ()))
         origin = next((o for o in (origin_of(name, origins) for name in names) if o is not None), None)
         yield sections.RewriteRecord(
-            node=item.node,
-            op=item.op,
-            lowering=item.lowering,
-            targets=tuple(item.targets),
-            refused=dict(item.refused) | refused.get(item.node, {}),
-            module=origin.module if origin else "",
-            source=origin.source if origin else "",
-            model=file,
-            found=entry.description if entry is not None else "",
-            milliseconds=dict(item.milliseconds),
-            replaced=len(entry.consumed) if entry is not None else 1,
-        )
+            node=item.node, op=item.op, lowering=item.lowering, targets=tuple(item.targets),
+            refused=dict(item.refused) | refused.get(item.node, {}), module=origin.module if origin else "",
+            source=origin.source if origin else "", model=file, found=entry.description if entry is not None else "",
+            milliseconds=dict(item.milliseconds), replaced=len(entry.consumed) if entry is not None else 1,
+        )  # fmt: skip
 
 
 def _graph_rewrites(step: StageModel, origins: Origins) -> Iterator[sections.GraphRewriteRecord]:

@@ -41,13 +41,9 @@ class VerifiedModels:
 
 
 def verify_models(
-    job: Job,
-    built: BuiltModels,
-    engines: Sequence[EngineRecord],
-    task: str | None,
-    samples: Samples | None,
+    job: Job, built: BuiltModels, engines: Sequence[EngineRecord], task: str | None, samples: Samples | None,
     folder: BundleFolder,
-) -> VerifiedModels:
+) -> VerifiedModels:  # fmt: skip
     """Run each model and engine in ``folder`` on random inputs and on the samples, and write the golden cases.
 
     Failed gates are in the result, not raised. Raises StageError if the original or a model cannot be run.

@@ -127,10 +127,9 @@ DOMAIN_OPERATORS: Translations = {
     aten.im2col.default: _im2col,
     aten.col2im.default: _col2im,
     aten.unfold.default: _unfold,
-    aten.grid_sampler.default: _grid_sampler,
-    aten.grid_sampler_2d.default: _grid_sampler,
-    aten.grid_sampler_3d.default: _grid_sampler,
-    aten.affine_grid_generator.default: _affine_grid,
-    torch.ops.attnexport.affine_grid.default: _affine_grid,
+    **dict.fromkeys(
+        (aten.grid_sampler.default, aten.grid_sampler_2d.default, aten.grid_sampler_3d.default), _grid_sampler
+    ),
+    **dict.fromkeys((aten.affine_grid_generator.default, torch.ops.attnexport.affine_grid.default), _affine_grid),
     aten.roll.default: _roll,
 }

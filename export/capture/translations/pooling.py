@@ -24,11 +24,10 @@ def _native(name: str, x: Any, lengths: Sequence[Any], counts: Sequence[Any]) ->
     if all(isinstance(count, int) and count == 1 for count in counts):
         reduce = op.ReduceMean if name == _AVERAGE else op.ReduceMax
         return reduce(x, ints(*range(2, 2 + len(counts))), keepdims=1)
-    if not all(isinstance(size, int) for size in (*lengths, *counts)):
+    pairs = list(zip(lengths, counts, strict=True))
+    if not all(isinstance(size, int) for size in (*lengths, *counts)) or any(length % count for length, count in pairs):
         return None
-    if any(length % count for length, count in zip(lengths, counts, strict=True)):
-        return None
-    kernel = [length // count for length, count in zip(lengths, counts, strict=True)]
+    kernel = [length // count for length, count in pairs]
     if name == _AVERAGE:
         return op.AveragePool(x, kernel_shape=kernel, strides=kernel)
     return op.MaxPool(x, kernel_shape=kernel, strides=kernel)[0]
@@ -43,10 +42,9 @@ def _pool(name: str, axes: int, x: Any, size: Any) -> Any:
         return native
     pool = getattr(domain, name)
     for place, (length, count) in enumerate(zip(lengths, counts, strict=True)):
-        if isinstance(length, int) and isinstance(count, int) and length == count:
-            continue
-        number = ints(count) if isinstance(count, int) else op.Reshape(count, ints(-1))
-        x = pool(x, number, axis=rank - axes + place)
+        if not (isinstance(length, int) and isinstance(count, int) and length == count):
+            number = ints(count) if isinstance(count, int) else op.Reshape(count, ints(-1))
+            x = pool(x, number, axis=rank - axes + place)
     return x
 
 
@@ -74,10 +72,8 @@ def refuse_indices(program: torch.export.ExportedProgram) -> None:
 
 POOLING: Translations = {
     aten.adaptive_avg_pool1d.default: _average(1),
-    aten.adaptive_avg_pool2d.default: _average(2),
-    aten._adaptive_avg_pool2d.default: _average(2),
-    aten.adaptive_avg_pool3d.default: _average(3),
-    aten._adaptive_avg_pool3d.default: _average(3),
+    **dict.fromkeys((aten.adaptive_avg_pool2d.default, aten._adaptive_avg_pool2d.default), _average(2)),
+    **dict.fromkeys((aten.adaptive_avg_pool3d.default, aten._adaptive_avg_pool3d.default), _average(3)),
     aten.adaptive_max_pool1d.default: _max(1),
     aten.adaptive_max_pool2d.default: _max(2),
     aten.adaptive_max_pool3d.default: _max(3),
