@@ -59,7 +59,8 @@ def run(options: ExportOptions, reporter: Reporter | None = None, source: Source
     with BundleWriter(path, replace=options.force) as writer:
         written = (export_sequence if prepared.split else export_source)(job, source, prepared.samples, writer)
         if written.failures and not options.keep_failed:
-            raise refusal(written.failures)
+            remedy = "nothing was written; inspect the bundle with --keep-failed, or raise the limit with --gate FACTOR"
+            raise ParityError("; ".join(written.failures), remedy)
         with job.stages.run(Stage.REPORT) as stage:
             stage.detail = add_page(writer, written.manifest, written.parts, written.ran)
         bundle = writer.commit(written.manifest)
@@ -100,14 +101,6 @@ def _samples(options: ExportOptions, inputs: Sequence[TensorSpec]) -> Samples | 
     if options.image_scale is not None:
         raise InputError("--image-mean and --image-std require --samples", "add --samples FOLDER of images")
     return None
-
-
-def refusal(failures: Sequence[str]) -> ParityError:
-    """Return the error of failed gates."""
-    return ParityError(
-        "; ".join(failures),
-        "nothing was written; inspect the bundle with --keep-failed, or raise the limit with --gate FACTOR",
-    )
 
 
 def destination(options: ExportOptions) -> Path:

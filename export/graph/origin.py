@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,6 @@ class Origin:
         """``module 'layer1.0.attn' (SpatialGate) at models/attention/cbam.py:41``."""
         where = f" at {self.source}" if self.source else ""
         return f"module {self.module or '<root>'!r} ({self.kind}){where}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as a dictionary for JSON."""
-        return {"module": self.module, "kind": self.kind, "source": self.source}
 
 
 Origins = dict[str, Origin]

@@ -103,18 +103,16 @@ def reshape_target(node: Any, known: Sequence[Size] | None = None) -> list[Size 
 def all_integers(tensor: Any) -> list[Size] | None:
     """The integers of a scalar or vector; None if one of them is not known."""
     entries = integers(tensor)
-    if entries is None or any(entry is None for entry in entries):
-        return None
-    return [entry for entry in entries if entry is not None]
+    known = [entry for entry in entries or () if entry is not None]
+    return None if entries is None or len(known) < len(entries) else known
 
 
 def integers(tensor: Any, depth: int = 0) -> list[Size | None] | None:
     """The integers of a scalar or vector, None for each that is not known; None if their number is not known either."""
     values = constant(tensor)
     if values is not None:
-        return (
-            [Size.number(int(v)) for v in values.reshape(-1)] if values.dtype.kind in "iu" and values.ndim < 2 else None
-        )
+        listed = values.dtype.kind in "iu" and values.ndim < 2
+        return [Size.number(int(v)) for v in values.reshape(-1)] if listed else None
     node = producer(tensor)
     if node is None or depth > _MAX_DEPTH:
         return None
@@ -137,7 +135,7 @@ def integers(tensor: Any, depth: int = 0) -> list[Size | None] | None:
         return _arithmetic(node, depth)
     if node.op == "ReduceProd":
         whole = integers(node.inputs[0], depth + 1)
-        known = [entry for entry in whole or [None] if entry is not None]
+        known = [entry for entry in whole or () if entry is not None]
         return [product(known)] if whole is not None and len(known) == len(whole) else [None]
     return None
 

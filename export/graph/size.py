@@ -88,10 +88,8 @@ class Size:
         return whole + Size.symbol(Floor(rest, divisor))
 
     def __str__(self) -> str:
-        texts = [
-            "*".join([str(count), *map(str, m)] if count != 1 or not m else map(str, m)) for m, count in self.terms
-        ]
-        return " + ".join(texts) or "0"
+        factors = [[str(count)] * (count != 1 or not m) + [*map(str, m)] for m, count in self.terms]
+        return " + ".join(map("*".join, factors)) or "0"
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,21 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ...errors import AttnexportError, MissingBackendError
 from ...runtime.bundle.codec import encode_fields
 from ...runtime.cuda import cuda_device
 from ...runtime.sessions.providers import CUDA
+from ..engine import find_flavour
 from ..progress import Reporter, Stages
 from ..targets import resolve, target_names, target_of
 from ..targets.matrix import Matrix, Row, load, save, shipped
 from . import attention, sampling, windows
-from .case import Outcome, ProbeCase
+from .backends import OrtProbe, TensorRTProbe
+from .case import ProbeCase
 
 __all__ = ["Difference", "Probed", "cases", "differences", "keep", "probe"]
-
-
-class _Probe(Protocol):
-    library: str
-
-    def measure(self, case: ProbeCase) -> Outcome: ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ def probe(targets: str | Collection[str], reporter: Reporter, only: Collection[s
     where none is named, that is a note.
     """
     wanted = resolve(targets) if targets else target_names()
-    probes: dict[str, _Probe] = {}
+    probes: dict[str, OrtProbe | TensorRTProbe] = {}
     reasons: dict[str, str] = {}
     for target in wanted:
         try:
@@ -96,7 +92,7 @@ def probe(targets: str | Collection[str], reporter: Reporter, only: Collection[s
     return found
 
 
-def _measure(target: str, backend: _Probe, chosen: Sequence[ProbeCase], reporter: Reporter) -> Probed:
+def _measure(target: str, backend: OrtProbe | TensorRTProbe, chosen: Sequence[ProbeCase], reporter: Reporter) -> Probed:
     started, today = time.monotonic(), date.today().isoformat()
     rows = []
     for done, case in enumerate(chosen):
@@ -130,11 +126,8 @@ def keep(probed: Collection[Probed], path: Path) -> None:
     save(known.values(), path)
 
 
-def _probe_of(target: str) -> _Probe:
+def _probe_of(target: str) -> OrtProbe | TensorRTProbe:
     """The backend of a target. Raises MissingBackendError, or what its library raises, where it cannot work here."""
-    from ..engine import find_flavour
-    from .backends import OrtProbe, TensorRTProbe
-
     entry = target_of(target)
     if entry.providers:
         if entry.providers[0] == CUDA:

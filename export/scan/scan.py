@@ -28,8 +28,7 @@ from ..stages.job import Job
 from ..stages.models import capture, models
 from ..stages.stage_model import RecognisedModel
 from ..targets import engine_target, resolve, target_names, target_of
-from .finding import Finding, together
-from .graph import gathered, installed_flavour, measured, refused, unrecognised
+from .findings import Finding, gathered, installed_flavour, measured, refused, together, unrecognised
 
 
 @dataclass(frozen=True)

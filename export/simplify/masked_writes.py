@@ -103,11 +103,8 @@ class _Write:
         """The values before an exporter expanded them to the shape of the write, (number of places, rest...)."""
         while (node := producer(value)) is not None and node.op in ("Expand", "Reshape"):
             before = node.inputs[0]
-            if _size(before) != 1 and not (
-                before.shape is not None
-                and len(before.shape) == 1 + len(self.rest)
-                and tuple(before.shape[1:]) == self.rest
-            ):
+            shape = tuple(before.shape or ())
+            if _size(before) != 1 and (len(shape) != 1 + len(self.rest) or shape[1:] != self.rest):
                 break
             value = before
         return value

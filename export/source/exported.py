@@ -110,10 +110,8 @@ def _refuse_training(program: torch.export.ExportedProgram, path: Path) -> None:
 
 def _argument(node: torch.fx.Node, name: str) -> Any:
     assert isinstance(node.target, torch._ops.OpOverload)
-    for i, argument in enumerate(node.target._schema.arguments):
-        if argument.name == name:
-            return node.args[i] if i < len(node.args) else node.kwargs.get(name)
-    return None
+    place = [argument.name for argument in node.target._schema.arguments].index(name)
+    return node.args[place] if place < len(node.args) else node.kwargs.get(name)
 
 
 def exported_inputs(
@@ -138,10 +136,8 @@ def exported_inputs(
     for name, given in parse_inputs(options.inputs).items():
         known_input(name, list(by_name), "--input")
         spec = by_name[name]
-        fits = len(spec.axes) == len(given.shape) and all(
-            a.min <= s <= a.max or a.dynamic for a, s in zip(spec.axes, given.shape, strict=True)
-        )
-        if not fits or spec.dtype != given.dtype:
+        inside = [a.min <= s <= a.max or a.dynamic for a, s in zip(spec.axes, given.shape, strict=False)]
+        if len(spec.axes) != len(given.shape) or not all(inside) or spec.dtype != given.dtype:
             raise InputError(f"--input {name} differs from what {path} was exported for", f"it takes {spec.describe()}")
     specs, explicit = resolve(options, None, stored)
     for spec, exported in zip(specs, stored, strict=True):

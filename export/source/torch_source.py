@@ -55,10 +55,8 @@ class TorchSource(Source):
         captured = to_onnx(self.program_of(module, feeds), self.inputs, names)
         _check_axes(captured, self.inputs)
         records = describe_maps(module, maps)
-        if windows := [record.module for record in records if record.kind == "window"]:
-            note = (
-                f"the local attention of {', '.join(windows)} is not fused into one operator: its weights are outputs"
-            )
+        if windows := ", ".join(record.module for record in records if record.kind == "window"):
+            note = f"the local attention of {windows} is not fused into one operator: its weights are outputs"
             captured = replace(captured, notes=(*captured.notes, note))
         return CapturedModel(captured, TorchOriginal(module, input_names, names), self.inputs, names, records)
 
@@ -104,12 +102,12 @@ def module_source(module: torch.nn.Module, **fields: Any) -> TorchSource:
 
 def _check_axes(captured: Captured, inputs: Sequence[TensorSpec]) -> None:
     """Raise FixedAxisError if a program that was traced elsewhere has fixed an axis that should be dynamic."""
-    fixed = []
-    for value, spec in zip(captured.model.graph.input, inputs, strict=True):
-        dims: Any = value.type.tensor_type.shape.dim
-        for i, (dim, axis) in enumerate(zip(dims, spec.axes, strict=True)):
-            if axis.dynamic and dim.HasField("dim_value") and axis.min != axis.max:
-                fixed.append((spec.name, i, int(dim.dim_value)))
+    fixed = [
+        (spec.name, i, int(dim.dim_value))
+        for value, spec in zip(captured.model.graph.input, inputs, strict=True)
+        for i, (dim, axis) in enumerate(zip(value.type.tensor_type.shape.dim, spec.axes, strict=True))
+        if axis.dynamic and dim.HasField("dim_value") and axis.min != axis.max
+    ]
     if fixed:
         places = ", ".join(f"axis {axis} of {name!r} at {size}" for name, axis, size in fixed)
         raise FixedAxisError(

@@ -23,15 +23,10 @@ from ...quiet import quiet
 from . import python_sizes
 from .kept_state import kept_state
 
-_READS = {
-    torch.Tensor.item, torch.Tensor.tolist, torch.Tensor.__int__, torch.Tensor.__float__, torch.Tensor.__bool__,
-    torch.Tensor.__index__,
-}  # fmt: skip
-
-
 _KINDS: dict[Any, Callable[[Any], Any]] = {
     torch.Tensor.__int__: int, torch.Tensor.__index__: int, torch.Tensor.__float__: float, torch.Tensor.__bool__: bool,
 }  # fmt: skip
+_READS = {torch.Tensor.item, torch.Tensor.tolist, *_KINDS}
 
 
 @dataclass(frozen=True)
@@ -96,8 +91,7 @@ class KnownValues(TorchFunctionMode):
 
     def _next(self, line: str) -> Any:
         """The value of the next reading at a line; None where it is not known. What lies before it has been read otherwise."""
-        for place in range(self._place, len(self._readings)):
-            reading, known = self._readings[place]
+        for place, (reading, known) in enumerate(self._readings[self._place :], self._place):
             if reading.line == line:
                 self._place = place + 1
                 return reading.value if known else None

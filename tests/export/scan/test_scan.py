@@ -16,7 +16,7 @@ from attnexport.export.graph.origin import Origin
 from attnexport.export.options import ExportOptions
 from attnexport.export.progress import Silent
 from attnexport.export.scan import scan
-from attnexport.export.scan.finding import Finding, together
+from attnexport.export.scan.findings import Finding, together
 from attnexport.export.source import SourceOptions
 from attnexport.export.targets import target_names
 

@@ -1,4 +1,4 @@
-"""Compare each node of a target's lowered graph with the measured operator matrix, report slow lowerings, and ask TensorRT's parser.
+"""The findings of a scan: each node of a target's lowered graph compared with the measured operator matrix, and TensorRT's parser.
 
 Slow are: operators that the matrix measured as slow; samplings and deformable convolutions lowered to gathers, for which the
 target has no correct operator; loops, whose iterations run in sequence; double precision on a GPU. An operator without a row in
@@ -8,10 +8,12 @@ the matrix has no finding. The parser of the installed TensorRT names each node 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 from onnx import TensorProto, helper
@@ -21,12 +23,53 @@ from ...runtime.sessions.large_model import save_model
 from ..engine.flavour import Flavour, find_flavour
 from ..engine.logger import clean, logger_of
 from ..graph.model import opset_of
-from ..graph.origin import Origins, origin_of
+from ..graph.origin import Origin, Origins, origin_of
 from ..lower import LoweringResult
 from ..recognise import Recognised
-from ..targets import engine_target, target_of, verdict
+from ..targets import engine_target, target_names, target_of, verdict
 from ..targets.matrix import Fact
-from .finding import Finding, Status
+
+Status = Literal["cannot", "wrong", "slow", "left"]
+"""The operator does not run; returns wrong values; is slow; is local attention that is not recognised."""
+ORDER: tuple[Status, ...] = ("cannot", "wrong", "slow", "left")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An operator on some targets, with its reason, its module and line, and its count. ``modules``: every module with it."""
+
+    status: Status
+    operator: str
+    targets: tuple[str, ...]
+    reason: str
+    module: str = ""
+    kind: str = ""
+    source: str = ""
+    count: int = 1
+    modules: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, status: Status, operator: str, targets: Sequence[str], reason: str, origin: Origin | None) -> Finding:
+        """Return one finding at ``origin``."""
+        known = origin or Origin("", "", "")
+        return cls(status, operator, tuple(targets), reason, known.module, known.kind, known.source, 1, (known.module,))
+
+
+def together(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Merge the findings of each operator and line, with all targets, modules and reasons. The worst come first."""
+    merged: dict[tuple[Any, ...], Finding] = {}
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for finding in findings:
+        key = (finding.status, finding.operator, finding.kind, finding.source)
+        counts.update((key, target) for target in finding.targets)
+        first = merged.setdefault(key, finding)
+        targets = tuple(name for name in target_names() if name in {*first.targets, *finding.targets})
+        modules = tuple(dict.fromkeys((*first.modules, *finding.modules)))
+        reason = first.reason if finding.reason in first.reason else f"{first.reason}; {finding.reason}"
+        count = max(counts[key, target] for target in targets)
+        merged[key] = replace(first, targets=targets, modules=modules, reason=reason, count=count)
+    return tuple(sorted(merged.values(), key=lambda f: (ORDER.index(f.status), f.module, f.operator)))
+
 
 _DTYPES: dict[int, str] = {
     TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.DOUBLE: "float64",
