@@ -94,7 +94,11 @@ def rebuild(
     with BundleWriter(destination, replace=out is None or force) as writer:
         work = _Rebuild(flavour, precision, options, reporter, link=out is None)
         manifest, roles = work.bundle(bundle, writer)
-        _page(writer, manifest, roles)
+        if "report" in roles.values():  # it lists the engines
+            from .report.page import add_page
+
+            parts = {name: StoredBundle.open(writer.path / inside).manifest for name, inside in manifest.parts.items()}
+            add_page(writer, manifest, parts, {})
         checked = None
         if cuda_device() is not None:
             writer.seal(manifest, roles)
@@ -242,16 +246,6 @@ class _Rebuild:
                 f"it has {', '.join(available) or 'none'}",
             )
         return models
-
-
-def _page(folder: BundleFolder, manifest: Manifest, roles: Mapping[str, str]) -> None:
-    """Write the report again if the bundle has one, since it lists the engines."""
-    if "report" not in roles.values():
-        return
-    from .report.page import add_page
-
-    parts = {name: StoredBundle.open(folder.path / inside).manifest for name, inside in manifest.parts.items()}
-    add_page(folder, manifest, parts, {})
 
 
 def _copy(bundle: StoredBundle, folder: Path, roles: Mapping[str, str], link: bool) -> None:

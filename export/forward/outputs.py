@@ -56,11 +56,7 @@ def output_names(result: Any, wished: Sequence[str] = (), inputs: Sequence[str] 
             parts.insert(0, "output")
         name = "_".join(parts)
         names.append(f"{name}_out" if name in inputs else name)
-    return _told_apart(names)
-
-
-def _told_apart(names: Sequence[str]) -> tuple[str, ...]:
-    """``a, a`` becomes ``a_0, a_1``."""
+    # ``a, a`` becomes ``a_0, a_1``.
     return tuple(f"{n}_{i}" if names.count(n) > 1 else n for i, n in enumerate(names))
 
 

@@ -16,8 +16,6 @@ from ..graph.size import Size
 from .index_matrix import Windows, read
 from .rule import Match, RaisingRule, domain_op
 
-OP = "Im2Col"
-
 
 def find(node: Any) -> Match[tuple[Any, dict[str, Any]]] | str | None:
     """``node`` is the Reshape."""
@@ -51,12 +49,12 @@ def find(node: Any) -> Match[tuple[Any, dict[str, Any]]] | str | None:
         "kernel": [w.taps for w in both], "dilation": [w.dilation for w in both], "pads": [0, 0, 0, 0],
         "stride": [w.step for w in both],
     }  # fmt: skip
-    return Match(node, (OP,), (x, attributes), keep=not columns)
+    return Match(node, ("Im2Col",), (x, attributes), keep=not columns)
 
 
 def build(emit: GraphBuilder, match: Match[tuple[Any, dict[str, Any]]]) -> Value:
     """Im2Col of the image."""
-    return domain_op(emit, OP, *match.data)
+    return domain_op(emit, "Im2Col", *match.data)
 
 
 RULE = RaisingRule("gathered_im2col", find, build)

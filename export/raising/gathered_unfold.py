@@ -17,8 +17,6 @@ from ..graph.size import Size
 from .index_matrix import OTHERWISE, Windows, read
 from .rule import Match, RaisingRule, domain_op
 
-OP = "Unfold"
-
 
 def find(node: Any) -> Match[tuple[dict[str, Any], list[int]]] | str | None:
     """``node`` is the Gather."""
@@ -41,13 +39,13 @@ def find(node: Any) -> Match[tuple[dict[str, Any], list[int]]] | str | None:
     perm = list(range(rank))
     perm.insert(place, rank)
     attributes = {"axis": axis, "size": windows.taps, "step": windows.step}
-    return Match(node, (OP,), (attributes, perm))
+    return Match(node, ("Unfold",), (attributes, perm))
 
 
 def build(emit: GraphBuilder, match: Match[tuple[dict[str, Any], list[int]]]) -> Value:
     """Unfold of the data, its window axis moved into place."""
     attributes, perm = match.data
-    return emit.transpose(domain_op(emit, OP, match.node.inputs[0], attributes), perm)
+    return emit.transpose(domain_op(emit, "Unfold", match.node.inputs[0], attributes), perm)
 
 
 RULE = RaisingRule("gathered_unfold", find, build)

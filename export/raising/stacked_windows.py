@@ -22,8 +22,6 @@ from .rule import Match, RaisingRule, domain_op
 from .views import AxisSlice
 from .windows import crop
 
-OP = "Unfold"
-
 
 def find(node: Any) -> Match[tuple[TapGrid, dict[str, Any]]] | str | None:
     """``node`` is the Concat. Other rules give the reasons to refuse slices."""
@@ -50,13 +48,13 @@ def find(node: Any) -> Match[tuple[TapGrid, dict[str, Any]]] | str | None:
     if part.step != 1 or reach is None:
         return "its windows are dilated, or their length is not known"
     attributes = {"axis": axis, "size": reach, "step": places.dilation}
-    return Match(node, (OP,), (grid, attributes))
+    return Match(node, ("Unfold",), (grid, attributes))
 
 
 def build(emit: GraphBuilder, match: Match[tuple[TapGrid, dict[str, Any]]]) -> Value:
     """Unfold of the values that the windows cover."""
     grid, attributes = match.data
-    return domain_op(emit, OP, _covered(emit, grid), attributes)
+    return domain_op(emit, "Unfold", _covered(emit, grid), attributes)
 
 
 RULE = RaisingRule("stacked_windows", find, build)

@@ -25,9 +25,8 @@ def from_registry(name: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
         with _seeded():
             return registry.build(name, **kwargs)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise InputError(
-            str(error).rstrip("?"), "for a module of your own, give --factory package.module:callable"
-        ) from error
+        remedy = "for a module of your own, give --factory package.module:callable"
+        raise InputError(str(error).rstrip("?"), remedy) from error
 
 
 def from_factory(spec: str, kwargs: Mapping[str, Any]) -> torch.nn.Module:
@@ -94,9 +93,8 @@ def _find(spec: str) -> Callable[..., Any]:
             raise InputError(
                 f"--factory {spec}: importing {module_name} failed, {error}", "install what it needs"
             ) from error
-        here = [
-            p.stem for p in Path.cwd().iterdir() if p.suffix == ".py" or (p.is_dir() and not p.name.startswith("."))
-        ]
+        inside = [p for p in Path.cwd().iterdir() if not p.name.startswith(".")]
+        here = [p.stem for p in inside if p.suffix == ".py" or p.is_dir()]
         raise InputError(
             f"--factory {spec}: no module {error.name!r} was found{near_miss(top, here)}",
             "install it, or run in the directory that holds it",

@@ -99,9 +99,8 @@ def build_engines(job: Job, built: BuiltModels, folder: BundleFolder) -> tuple[E
         origins = built.captured.captured.origins
         engine = build_engine(model, inputs, flavour, options.engine, origins, job.reporter)
         file = engine_file(options.model_type, flavour)
-        path = folder.path / file
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(engine.plan)
+        (folder.path / file).parent.mkdir(exist_ok=True)
+        (folder.path / file).write_bytes(engine.plan)
         folder.add(file, "engine")
         record = engine_record(engine, file, options.model_type, model.name, built.outputs)
         stage.detail = f"{file}, {len(record.layers)} layers"

@@ -166,10 +166,9 @@ def _sum(emit: ComplexEmitter, node: Node, z: Any, w: Any, *, alpha: float = 1, 
     return emit.add(a, c), emit.add(b, d)
 
 
-def _full_imaginary(emit: ComplexEmitter, z: Any) -> Node:
+def _full_imaginary(emit: ComplexEmitter, z: Any) -> Any:
     real, imaginary = emit.parts(z)
-    found: Node = emit(aten.zeros_like.default, real) if imaginary is None else imaginary
-    return found
+    return emit(aten.zeros_like.default, real) if imaginary is None else imaginary
 
 
 _MOVES = (

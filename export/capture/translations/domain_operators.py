@@ -105,15 +105,13 @@ def _attention(
     scale: float | None = None, enable_gqa: bool = False,
 ) -> Any:  # fmt: skip
     if dropout_p:
-        raise UnsupportedModelError(
-            f"scaled_dot_product_attention drops {dropout_p:g} of its weights", "pass dropout_p=0.0 in eval mode"
-        )
+        problem = f"scaled_dot_product_attention drops {dropout_p:g} of its weights"
+        raise UnsupportedModelError(problem, "pass dropout_p=0.0 in eval mode")
     if scale is None:
         channels = query.shape[-1]
         if not isinstance(channels, int):
-            raise UnsupportedModelError(
-                "scaled_dot_product_attention has a channel axis of free length", "fix that axis, or pass scale="
-            )
+            problem = "scaled_dot_product_attention has a channel axis of free length"
+            raise UnsupportedModelError(problem, "fix that axis, or pass scale=")
         scale = channels**-0.5
     masks = {} if attn_mask is None else {"keep" if attn_mask.dtype == ir.DataType.BOOL else "mask": attn_mask}
     return domain.Sdpa(
