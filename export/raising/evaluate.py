@@ -36,10 +36,8 @@ def _filled(node: Any, shape: np.ndarray) -> np.ndarray | None:
 
 
 def _reshaped(node: Any, data: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    copied = [
-        data.shape[i] if size == 0 and not node.attrs.get("allowzero") else int(size) for i, size in enumerate(shape)
-    ]
-    return data.reshape(copied)
+    copies = not node.attrs.get("allowzero")
+    return data.reshape([data.shape[i] if copies and size == 0 else int(size) for i, size in enumerate(shape)])
 
 
 def _sliced(node: Any, data: np.ndarray, *bounds: np.ndarray) -> np.ndarray:

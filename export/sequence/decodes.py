@@ -108,11 +108,8 @@ def _variants(parts: Mapping[str, StoredBundle]) -> Iterator[tuple[str, dict[str
     by_stage: list[dict[str, ParityRecord]] = [{r.stage: r for r in part.manifest.parity} for part in parts.values()]
     for stage, record in by_stage[0].items():
         if all(stage in records for records in by_stage):
-            folders = [part.path.name for part in parts.values()]
-            files = {
-                name: f"{folder}/{records[stage].file}"
-                for name, folder, records in zip(parts, folders, by_stage, strict=True)
-            }
+            pairs = zip(parts.items(), by_stage, strict=True)
+            files = {name: f"{part.path.name}/{records[stage].file}" for (name, part), records in pairs}
             yield stage, files, record.precision  # type: ignore[misc]  # one of Precision, written by verify
 
 

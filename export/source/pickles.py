@@ -57,10 +57,8 @@ def pickle_globals(path: Path) -> list[str]:
     else:
         with path.open("rb") as file:
             for _ in range(_LEGACY_PICKLES):
-                start = file.tell()
-                if not file.read(1):
+                if not file.peek(1):
                     break
-                file.seek(start)
                 try:
                     found.update(_scan(file, path))
                 except InputError:

@@ -78,10 +78,9 @@ def _no_failure() -> Any:
 def _inverse(matrix: Any, check_errors: bool = False) -> tuple[Any, Any]:
     """A (..., n, n) -> its inverse."""
     size = _size(matrix)
-    identity = [
-        ops.CastLike(ops.Constant(value_floats=[float(i == j) for j in range(size)]), matrix) for i in range(size)
-    ]
-    rows, sides, _ = _eliminate(_rows(matrix, size), [ops.Unsqueeze(row, ints(0)) for row in identity])
+    ones = [ops.Constant(value_floats=[float(i == j) for j in range(size)]) for i in range(size)]
+    identity = [ops.Unsqueeze(ops.CastLike(row, matrix), ints(0)) for row in ones]
+    rows, sides, _ = _eliminate(_rows(matrix, size), identity)
     return _substitute(rows, sides), _no_failure()
 
 
