@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attnexport.export.precision import decide, to_half_model
-from attnexport.runtime.sessions.emulated import EmulatedSession
+from attnexport.runtime.sessions.emulated import open_emulated
 
 OF_T = "p = MaxPool <kernel_shape = [3], pads = [1, 1]> (t)"
 POOL = "p = MaxPool <kernel_shape = [3], pads = [1, 1]> (s)"
@@ -38,7 +38,7 @@ def test_the_same_places_are_found_in_fp16_when_their_tensor_stays_fp32(model):
     padded = np.pad(s, ((0, 0), (0, 0), (1, 1)), constant_values=-np.inf)
     expected = s == np.max([padded[..., i : i + 9] for i in range(3)], axis=0)
     keep = {"s", *(d.node for d in decide(net) if d.rule == "comparisons")}
-    with EmulatedSession(to_half_model(net, keep)) as session:
+    with open_emulated(to_half_model(net, keep)) as session:
         np.testing.assert_array_equal(session.run({"x": x})["y"], expected)
-    with EmulatedSession(to_half_model(net, {"s"})) as session:
+    with open_emulated(to_half_model(net, {"s"})) as session:
         assert session.run({"x": x})["y"].sum() < expected.sum()
