@@ -14,7 +14,17 @@ from torchlib_once import remember
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-LONGEST = ("tests/sweep/test_sweep.py", "tests/models/test_export_registry.py", "tests/test_end_to_end.py")
+LONGEST = (
+    "tests/sweep/test_sweep.py",
+    "tests/models/test_export_registry.py",
+    "tests/test_end_to_end.py",
+    "tests/export/recognise/test_attend.py",
+    "tests/export/search/test_nets.py",
+    "tests/export/sequence/test_dates_bundle.py",
+    "tests/runtime/decode/test_exported.py",
+    "tests/serve/test_life.py",
+    "tests/test_documents.py",
+)
 """Minutes each: begun at the end, one of them would keep one worker busy while the others have nothing left."""
 
 

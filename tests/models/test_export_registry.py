@@ -1,7 +1,7 @@
 """Every named network through the real pipeline: a bundle that passes its gates, a free batch, engines in FP32 and FP16.
 
-The default run takes one reduced network of each builder; ``make sweep`` takes the other distinct reduced ones and every network
-whole, and keeps what it measured.
+The default run takes one reduced network of each builder, but for the digits: tests/test_end_to_end.py holds the trained ones to
+the same. ``make sweep`` takes the other distinct reduced ones and every network whole, and keeps what it measured.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ DISTINCT = distinct.reduced(registry.names())
 
 
 def one_of_each_builder() -> list[Any]:
-    """Every distinct network; those whose builder (se, luong, lrnet ...) has had its turn wait for the sweep."""
+    """Every distinct network; digits, and those whose builder (se, luong, lrnet ...) has had its turn, wait for the sweep."""
     builders = [registry.entry(name).builder for name in DISTINCT]
     kinds = [getattr(builder, "func", builder) for builder in builders]
+    digits = registry.families()["digits"]
     return [
-        pytest.param(name, marks=[pytest.mark.sweep] if kinds.index(kind) < place else [])
+        pytest.param(name, marks=[pytest.mark.sweep] if name in digits or kinds.index(kind) < place else [])
         for place, (name, kind) in enumerate(zip(DISTINCT, kinds, strict=True))
     ]
 
