@@ -83,9 +83,7 @@ def domain_imports(model: onnx.ModelProto) -> list[onnx.OperatorSetIdProto]:
     return [*imports, onnx.helper.make_opsetid(DOMAIN, VERSION)]
 
 
-def domain_nodes(
-    nodes: onnx.GraphProto | onnx.FunctionProto,
-) -> Iterator[onnx.NodeProto]:
+def domain_nodes(nodes: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
     """Every node of the domain in a graph or function, also inside the branches and bodies of If, Loop and Scan."""
     for node in nodes.node:
         if node.domain == DOMAIN:

@@ -49,12 +49,7 @@ SCHEMA = schema(
 
 
 def reference(
-    query: Array,
-    key: Array,
-    relative: Array | None = None,
-    *,
-    compose: str = "product",
-    **window: Sequence[int],
+    query: Array, key: Array, relative: Array | None = None, *, compose: str = "product", **window: Sequence[int]
 ) -> Array:
     """The formula in NumPy, any float dtype. ``window`` holds ``kernel``, ``dilation``, ``pads`` and ``stride``.
 

@@ -17,11 +17,7 @@ LEADING = 3
 
 
 def count(
-    space: Sequence[Dim],
-    kernel: Sequence[int],
-    dilation: Sequence[int],
-    pads: Sequence[int],
-    stride: Sequence[int],
+    space: Sequence[Dim], kernel: Sequence[int], dilation: Sequence[int], pads: Sequence[int], stride: Sequence[int]
 ) -> list[Dim]:
     """How many positions each space axis has, where its length is known."""
     return [

@@ -41,6 +41,11 @@ class Size:
         return cls((((factor,), 1),))
 
     @property
+    def entry(self) -> int | str:
+        """The size as an entry of a tensor's shape: a number where it is one, else its text."""
+        return str(self) if self.value is None else self.value
+
+    @property
     def value(self) -> int | None:
         """The number; None if it depends on a free size."""
         if not self.terms:

@@ -16,6 +16,7 @@ PyTorch's CPU kernels, see domain/sampling.py. Source: ATen/native/GridSampler.h
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -32,24 +33,22 @@ Tap = tuple[Value, Value | None]
 """int64 index inside the axis (or among the rows), and weight, None for 1."""
 
 
+@dataclass
 class SampledAxis:
-    """One axis of an image (``axes`` 2) or volume (3): its size as float values, and the arithmetic along it."""
+    """One axis of an image (``axes`` 2) or volume (3): its ``length``, also as float values, and the arithmetic along it."""
 
-    def __init__(
-        self,
-        emit: GraphBuilder,
-        size: Dim,
-        kind: Any,
-        axes: int,
-        mode: str = "bilinear",
-        padding: str = "zeros",
-        align_corners: bool = False,
-    ) -> None:
-        self.emit, self.kind, self.axes = emit, kind, axes
-        self.mode, self.padding, self.align = mode, padding, align_corners
-        known_size = isinstance(size, int)
-        self.size = self.number(size) if known_size else emit.cast(emit.squeeze(size, [0]), kind)
-        self.last = self.number(size - 1) if known_size else emit.op("Sub", self.size, self.number(1))
+    emit: GraphBuilder
+    length: Dim
+    kind: Any
+    axes: int
+    mode: str = "bilinear"
+    padding: str = "zeros"
+    align: bool = False
+
+    def __post_init__(self) -> None:
+        emit, length, known = self.emit, self.length, isinstance(self.length, int)
+        self.size = self.number(length) if known else emit.cast(emit.squeeze(length, [0]), self.kind)
+        self.last = self.number(length - 1) if known else emit.op("Sub", self.size, self.number(1))
 
     def number(self, value: float) -> Value:
         """A constant of the coordinates' type."""

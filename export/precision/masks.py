@@ -12,7 +12,7 @@ from onnx import NodeProto
 from .graph import GraphIndex
 from .halves import FP16, HalfType
 from .operators import moves_data
-from .walk import users
+from .walk import reached
 
 MASKING = frozenset({"Add", "Sub", "Where"})
 _CARRY = frozenset({"Add", "Div", "Max", "Min", "Mul", "Neg", "Sub", "Sum"})
@@ -37,12 +37,5 @@ def only_masks(index: GraphIndex, name: str) -> bool:
 
 def carriers(index: GraphIndex, start: NodeProto) -> Iterator[NodeProto]:
     """Yield the elementwise operators on a masked tensor; a matrix product with large weights is not a mask."""
-    if start.op_type not in _CARRY and not moves_data(start):
-        return
-    pending, seen = [start], {start.name}
-    while pending:
-        for user, _ in users(index, pending.pop(0)):
-            if user.op_type in _CARRY and user.name not in seen:
-                seen.add(user.name)
-                pending.append(user)
-                yield user
+    if start.op_type in _CARRY or moves_data(start):
+        yield from reached(index, start, _CARRY)

@@ -1,6 +1,6 @@
 """Steps along the data for the rules; they skip data movement."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -40,6 +40,20 @@ def users(index: GraphIndex, node: NodeProto) -> Iterator[tuple[NodeProto, str]]
             fresh = [name for name in user.output if name not in seen]
             seen.update(fresh)
             pending += fresh
+
+
+def reached(
+    index: GraphIndex, start: NodeProto, through: Container[str], ends: Container[str] = ()
+) -> Iterator[NodeProto]:
+    """Yield the nodes that compute on a node's outputs, as far as operators ``through`` lead; ``ends`` are the last ones."""
+    pending, seen = [start], {start.name}
+    while pending:
+        for user, _ in users(index, pending.pop(0)):
+            if user.name not in seen and (user.op_type in through or user.op_type in ends):
+                seen.add(user.name)
+                yield user
+                if user.op_type in through:
+                    pending.append(user)
 
 
 def traced_back(ends: Sequence[NodeProto], came_from: Mapping[str, NodeProto]) -> list[NodeProto]:

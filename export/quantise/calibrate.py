@@ -37,9 +37,8 @@ def ranges(
     names = list(dict.fromkeys(tensors))
     limits = dict.fromkeys(names, 0.0)
     histograms = None if method == "minmax" else _collector(method)
-    session = open_model(_tapped(model, names), optimize=False)
     runs = 0
-    try:
+    with open_model(_tapped(model, names), optimize=False) as session:
         for feed in feeds:
             runs += 1
             # A layer may read an input of the model, which is not among the outputs.
@@ -49,15 +48,14 @@ def ranges(
             if histograms is not None:
                 with quiet():
                     histograms.collect({name: [values[name]] for name in names if np.any(values[name])})
-    finally:
-        session.close()
     if not runs:
         raise InputError("there are no inputs to calibrate on", "pass samples")
     if histograms is None or not any(limits.values()):
         return limits
     with quiet():
         cut = histograms.compute_collection_result()
-    return {name: min(high, _cut(cut[name])) if name in cut else 0.0 for name, high in limits.items()}
+    ends = {name: max(abs(float(np.asarray(end))) for end in result[:2]) for name, result in cut.items()}
+    return {name: min(high, ends[name]) if name in ends else 0.0 for name, high in limits.items()}
 
 
 def _largest(name: str, array: np.ndarray) -> float:
@@ -78,10 +76,6 @@ def _collector(method: Method) -> Any:
         percentile=_PERCENTILE,
         scenario="same",
     )
-
-
-def _cut(result: tuple[Any, ...]) -> float:
-    return max(abs(float(np.asarray(end))) for end in result[:2])
 
 
 def _tapped(model: ModelProto, tensors: Sequence[str]) -> ModelProto:

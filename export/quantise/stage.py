@@ -87,13 +87,9 @@ def quantise(
     )
     method, limits = _best(index, layers, calibrated.ranges, kind, searched)
     graph = toggle_graph(index, layers, limits, kind)
-    session = open_model(graph.model, optimize=False)
-    try:
-        sensitive = find_sensitive(
-            LayerTrials(graph, session, searched), LayerTrials(graph, session, held_out), gate, reporter.progress
-        )
-    finally:
-        session.close()
+    with open_model(graph.model, optimize=False) as session:
+        on_search, on_held_out = (LayerTrials(graph, session, evidence) for evidence in (searched, held_out))
+        sensitive = find_sensitive(on_search, on_held_out, gate, reporter.progress)
     quantised = [layer for layer in layers if layer.node not in sensitive.left]
     weights = {layer.node: layer.weight for layer in layers}
     measured = [
@@ -162,11 +158,8 @@ def _best(
         return next(iter(limits.items()))
     scores: dict[Method, float] = {}
     for method, by_tensor in limits.items():
-        session = open_model(with_pairs(index, layers, by_tensor, kind), optimize=False)
-        try:
+        with open_model(with_pairs(index, layers, by_tensor, kind), optimize=False) as session:
             scores[method] = evidence.score([session.run(run.feeds) for run in evidence.runs]).worst
-        finally:
-            session.close()
     best = min(scores, key=lambda method: scores[method])
     return best, limits[best]
 

@@ -69,13 +69,11 @@ def _with_half(eight: Arrays, single: Arrays, half: Arrays) -> dict[str, np.ndar
     """Add the FP16 error of the other operators to the 8-bit result: both are small, so they add up."""
     outputs = {}
     for name, value in eight.items():
-        noise = half[name].astype(np.float64) - single[name] if value.dtype.kind == "f" else np.zeros(())
-        outputs[name] = (value + noise).astype(value.dtype) if value.dtype.kind == "f" and _finite(noise) else value
+        outputs[name] = value
+        if value.dtype.kind == "f":
+            noise = half[name].astype(np.float64) - single[name]
+            outputs[name] = (value + noise).astype(value.dtype) if np.isfinite(noise).all() else value
     return outputs
-
-
-def _finite(array: np.ndarray) -> bool:
-    return bool(np.isfinite(array).all())
 
 
 class _Torch:

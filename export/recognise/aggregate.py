@@ -36,19 +36,17 @@ def refusal(product: Product) -> str | None:
     return shares_blocks(product)
 
 
-def aggregate(context: Recognition, node: Any, product: Product) -> str | None:
-    """Insert a LocalAggregate or a LocalAttention in place of the output of ``node``; return a reason to leave it."""
+def aggregate(context: Recognition, node: Any, product: Product) -> None:
+    """Insert a LocalAggregate or a LocalAttention in place of the output of ``node``. Raises Unwritable with the reason to leave it."""
     product = refined(product)
-    reason, split = refusal(product), parts(product.windowed)
-    if reason is None and split is None:
-        reason = "an axis of the windows was taken apart"
-    if reason is not None or split is None:
-        return reason
+    if (reason := refusal(product)) is not None:
+        raise Unwritable(reason)
+    split = parts(product.windowed)
     scores = context.view(product.other)
     if isinstance(scores, Scores) and scores.soft:
         reason = _attended(context, node, product, scores)
         if reason is None:
-            return None
+            return
     window = product.windowed.window
     weights = set(flat(product.other_dims))
     channels = tuple(atom for atom in split.outer if atom not in weights)
@@ -68,7 +66,6 @@ def aggregate(context: Recognition, node: Any, product: Product) -> str | None:
     nodes = tuple(dict.fromkeys((*window.nodes, *product.nodes, node.name)))
     text = described("LocalAggregate", window.slides, heads, str(length(channels)))
     context.found.append(LocalOperator(name, "LocalAggregate", nodes, text))
-    return None
 
 
 def _attended(context: Recognition, node: Any, product: Product, scores: Scores) -> str | None:

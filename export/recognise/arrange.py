@@ -12,7 +12,7 @@ from .windows import WindowSource
 
 
 class Unwritable(Exception):
-    """A verified operator cannot be written: no tensor of the graph has a length, or axes do not line up."""
+    """An operator cannot be written: it is refused, no tensor of the graph has a length, or axes do not line up."""
 
 
 class Sizes:
@@ -132,5 +132,5 @@ class Arrange:
         return x
 
     def _shaped(self, x: Value, sizes: Sequence[Size]) -> Value:
-        x.shape = [size.value if size.value is not None else str(size) for size in sizes]
+        x.shape = [size.entry for size in sizes]
         return x

@@ -14,17 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.shapes import widest
-from .canonical import (
-    Canonical,
-    WindowedParts,
-    batch_axis,
-    described,
-    divide,
-    equalised,
-    parts,
-    sharing,
-    space_after,
-)
+from .canonical import Canonical, WindowedParts, batch_axis, described, divide, equalised, parts, sharing, space_after
 from .context import LocalOperator, Recognition
 from .layout import (
     FOREIGN,
@@ -84,7 +74,7 @@ def _aligned(product: Product, scores: Scores) -> _Alignment | str:
         return "keys and values have different windows"
     key_parts, value_parts = parts(keys), parts(values)
     met = unified(scores.dims, product.other_dims)
-    if met is None or key_parts is None or value_parts is None:
+    if met is None:
         return "the axes of the weights do not line up with those of the windowed values"
     of_keys, of_values, same = met
     repeated = {other for mine, other in same.items() if mine.role == REPEATED}

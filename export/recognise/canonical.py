@@ -1,6 +1,6 @@
 """Operands of the Local operators in their canonical order: (N, H, D, *space), (N, H, K, *positions), (H, D, K)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +10,13 @@ import onnx_graphsurgeon as gs
 from ..domain import DOMAIN
 from ..graph.builder import TO_END, Value
 from ..graph.size import ONE, Size
-from .arrange import Arrange
+from .arrange import Arrange, Unwritable
 from .layout import FOREIGN, OUTER, PLACE, POSITION, REPEATED, Atom, Dim, Dims, flat, length, pieces, whole
 from .windows import Slide, Term, Window, Windowed
 
 SPACE = "space"
 """A space axis of the source, under its number among the space axes."""
-Rename = Callable[[Dims], Dims]
+_APART = "an axis of the windows was taken apart"
 
 
 @dataclass(frozen=True)
@@ -30,29 +30,27 @@ class WindowedParts:
     """The dimensions of the source tensor; a space axis is one atom."""
 
 
-def parts(value: Windowed) -> WindowedParts | None:
-    """The parts of a windowed value; None if a view has split an axis whose pieces are not all present."""
+def parts(value: Windowed) -> WindowedParts:
+    """The parts of a windowed value. Raises Unwritable if a view has split an axis whose pieces are not all present."""
     window, source = value.window, []
     outer: list[Atom] = []
     for axis, size in enumerate(window.source.sizes):
         if axis in window.axes:
             source.append(whole(SPACE, window.axes.index(axis), size))
             continue
-        found = pieces(value.dims, OUTER, axis)
-        if found is None or length(found) != size:
-            return None
+        found = _pieces(value.dims, OUTER, axis)
+        if length(found) != size:
+            raise Unwritable(_APART)
         source.append(found)
         outer += found
-    places = [pieces(value.dims, PLACE, axis) for axis in window.axes]
-    positions = [pieces(value.dims, POSITION, axis) for axis in window.axes]
-    if any(found is None for found in (*places, *positions)):
-        return None
-    return WindowedParts(
-        tuple(outer),
-        flat(found for found in places if found is not None),
-        tuple(found for found in positions if found is not None),
-        tuple(source),
-    )
+    places, positions = (tuple(_pieces(value.dims, role, axis) for axis in window.axes) for role in (PLACE, POSITION))
+    return WindowedParts(tuple(outer), flat(places), positions, tuple(source))
+
+
+def _pieces(dims: Dims, role: str, axis: int) -> Dim:
+    if (found := pieces(dims, role, axis)) is None:
+        raise Unwritable(_APART)
+    return found
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,7 @@ def batch_axis(window: Window) -> int | None:
 
 def sharing(value: Windowed, other: Dims) -> list[Atom]:
     """The atoms of axes without windows: those of the source in order, then those of the other tensor only."""
-    found = parts(value)
-    mine = list(found.outer) if found is not None else []
+    mine = list(parts(value).outer)
     repeated = [atom for atom in flat(value.dims) if atom.role == REPEATED]
     return mine + repeated + [atom for atom in flat(other) if atom.role == FOREIGN]
 
@@ -142,10 +139,7 @@ class Canonical:
         zeros = {3 + axis: (max(0, pair[0]), max(0, pair[1])) for axis, pair in extra.items()}
         padded = self.emit.pad(x, 3 + len(slides), zeros)
         if cut or padded is not x:
-            padded.shape = [
-                *(size.value if size.value is not None else str(size) for size in map(length, want[:3])),
-                *(size.value if size.value is not None else str(size) for size in space_after(window, slides)),
-            ]
+            padded.shape = [size.entry for size in (*map(length, want[:3]), *space_after(window, slides))]
         return padded
 
     def relative(self, terms: Sequence[Term], channels: Dim, places: Dim) -> Value | None:
@@ -177,8 +171,7 @@ class Canonical:
         values = [gs.Variable.empty() if value is None else value for value in given]
         y = self.emit.op(kind, *values, part=kind, dtype=dtype, **geometry(slides), **more)
         self.emit.nodes[-1].domain = DOMAIN
-        sizes = [length(dim) for dim in want]
-        y.shape = [size.value if size.value is not None else str(size) for size in sizes]
+        y.shape = [length(dim).entry for dim in want]
         return y
 
 

@@ -16,10 +16,6 @@ def carried(node: Any, dims: Dims) -> Dims | None:
     return CARRIERS[node.op](node, dims)
 
 
-def _same(node: Any, dims: Dims) -> Dims:
-    return dims
-
-
 def _reshape(node: Any, dims: Dims) -> Dims | None:
     sizes = sizes_of(node.outputs[0])
     target = reshape_target(node, [length(dim) for dim in dims])
@@ -44,21 +40,27 @@ def _transpose(node: Any, dims: Dims) -> Dims:
     return tuple(dims[axis] for axis in perm)
 
 
-def axes_of(node: Any, rank: int, at: int = 1) -> list[int] | None:
-    """The axes of a node, from an attribute or (later opsets) an input; None if they are computed or absent."""
-    given = node.attrs.get("axes")
-    if given is None and len(node.inputs) > at and node.inputs[at].name:
-        values = constant(node.inputs[at])
+def numbers_of(node: Any, name: str) -> list[int] | None:
+    """The numbers of an attribute that is (in later opsets) input 1; None if they are computed or absent."""
+    given = node.attrs.get(name)
+    if given is None and len(node.inputs) > 1 and node.inputs[1].name:
+        values = constant(node.inputs[1])
         given = None if values is None else values.reshape(-1).tolist()
-    return None if given is None else sorted(int(axis) % rank for axis in given)
+    return None if given is None else [int(number) for number in given]
+
+
+def axes_of(node: Any, rank: int) -> list[int] | None:
+    """The axes of a node, in order; None if they are computed or absent."""
+    given = numbers_of(node, "axes")
+    return None if given is None else sorted(axis % rank for axis in given)
 
 
 def _unsqueeze(node: Any, dims: Dims) -> Dims | None:
-    values = node.attrs.get("axes") or (constant(node.inputs[1]) if len(node.inputs) > 1 else None)
-    if values is None:
+    given = numbers_of(node, "axes")
+    if given is None:
         return None
-    rank = len(dims) + len(list(values))
-    axes = axes_of(node, rank) or []
+    rank = len(dims) + len(given)
+    axes = [axis % rank for axis in given]
     rest = iter(dims)
     return tuple(() if axis in axes else next(rest) for axis in range(rank))
 
@@ -107,7 +109,7 @@ def _tile(node: Any, dims: Dims) -> Dims | None:
 
 
 CARRIERS: dict[str, Callable[[Any, Dims], Dims | None]] = {
-    "Identity": _same,
+    "Identity": lambda node, dims: dims,
     "Reshape": _reshape,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..graph.shapes import widest
 from ..graph.size import ONE, Size
+from .arrange import Unwritable
 from .canonical import Canonical, batch_axis, described, divide, parts, sharing
 from .context import LocalOperator, Recognition
 from .layout import FOREIGN, OUTER, PLACE, REPEATED, flat, length
@@ -49,14 +50,12 @@ def refusal(product: Product) -> str | None:
     return shares_blocks(product)
 
 
-def correlate(context: Recognition, node: Any, product: Product) -> Scores | str:
-    """Insert a LocalCorrelation in place of the output of ``node``. Return its scores, or the reason to leave it."""
+def correlate(context: Recognition, node: Any, product: Product) -> Scores:
+    """Insert a LocalCorrelation in place of the output of ``node`` and return its scores. Raises Unwritable with the reason to leave it."""
     product = refined(product)
-    reason, split = refusal(product), parts(product.windowed)
-    if reason is None and split is None:
-        reason = "an axis of the windows was taken apart"
-    if reason is not None or split is None:
-        return str(reason)
+    if (reason := refusal(product)) is not None:
+        raise Unwritable(reason)
+    split = parts(product.windowed)
     window, (output,) = product.windowed.window, node.outputs
     channels = tuple(atom for atom in split.outer if atom in product.summed)
     shared = [atom for atom in sharing(product.windowed, product.other_dims) if atom not in product.summed]
@@ -71,16 +70,12 @@ def correlate(context: Recognition, node: Any, product: Product) -> Scores | str
     name = arrange.emit.nodes[-1].name
     y = arrange.arrange(y, made, product.dims)
     context.replace(node, arrange, canonical.finished(y, node.outputs[0].dtype, product.factor))
-    nodes = (*window.nodes, *product.nodes, node.name)
+    nodes = tuple(dict.fromkeys((*window.nodes, *product.nodes, node.name)))
     extras = ["with relative"] if relative is not None else []
     extras += [product.compose.replace("_", " ")] if product.compose != "product" else []
     text = described("LocalCorrelation", window.slides, heads, str(length(channels)), extras)
-    context.found.append(LocalOperator(name, "LocalCorrelation", _once(nodes), text))
-    return Scores(product, frozenset(channels), product.dims, product.factor, _once(nodes), (output,))
-
-
-def _once(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
+    context.found.append(LocalOperator(name, "LocalCorrelation", nodes, text))
+    return Scores(product, frozenset(channels), product.dims, product.factor, nodes, (output,))
 
 
 def softmax_follows(tensor: Any) -> bool:

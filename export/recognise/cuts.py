@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..graph.shapes import constant, scalar
+from .carry import numbers_of
 from .context import Recognition
 from .layout import OUTER, Dim, Dims, length
 from .windows import Term, Windowed, cut, rejoined, strided
@@ -14,30 +15,28 @@ ENDLESS = 2**31 - 1
 
 def takes_all(node: Any) -> bool:
     """Whether a Slice keeps everything: from the start, without an end, in steps of one."""
-    given = [constant(value) if value.name else None for value in node.inputs[1:]]
-    if len(given) < 2 or given[0] is None or given[1] is None or (len(given) > 3 and given[3] is None):
-        return False
-    steps = given[3] if len(given) > 3 and given[3] is not None else [1]
-    return (
-        all(v == 0 for v in given[0].reshape(-1))
-        and all(v >= ENDLESS for v in given[1].reshape(-1))
-        and all(v == 1 for v in steps)
+    bounds = _bounds(node)
+    return bounds is not None and all(
+        start == 0 and end >= ENDLESS and step == 1 for start, end, _, step in zip(*bounds, strict=True)
     )
+
+
+def _bounds(node: Any) -> tuple[list[int], list[int], list[int], list[int]] | None:
+    """The starts, ends, axes and steps of a Slice; None if one of them is computed."""
+    given = [constant(value) if value.name else None for value in node.inputs[1:]]
+    if len(given) < 2 or any(array is None and value.name for array, value in zip(given, node.inputs[1:], strict=True)):
+        return None
+    numbers = [array.reshape(-1).tolist() if array is not None else [] for array in given]
+    starts, ends, axes, steps = (*numbers, [], [])[:4]
+    return starts, ends, axes or list(range(len(starts))), steps or [1] * len(starts)
 
 
 def sliced(node: Any, view: Windowed) -> Windowed | None:
     """A Slice with constant bounds of any number of axes."""
-    given = [constant(value) if value.name else None for value in node.inputs[1:]]
-    if len(given) < 2 or given[0] is None or given[1] is None:
-        return None
-    starts, ends = (value.reshape(-1).tolist() for value in (given[0], given[1]))
-    axes = given[2].reshape(-1).tolist() if len(given) > 2 and given[2] is not None else list(range(len(starts)))
-    steps = given[3].reshape(-1).tolist() if len(given) > 3 and given[3] is not None else [1] * len(starts)
-    found: Windowed | None = view
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        if found is None:
-            return None
-        found = _part(found, int(axis) % len(view.dims), int(start), int(end), int(step))
+    bounds = _bounds(node)
+    found: Windowed | None = None if bounds is None else view
+    for start, end, axis, step in zip(*(bounds or ()), strict=True):
+        found = None if found is None else _part(found, axis % len(view.dims), start, end, step)
     return found
 
 
@@ -76,21 +75,17 @@ def split(node: Any, view: Windowed) -> list[Windowed | None]:
     """The outputs of a Split."""
     dim = node.attrs.get("axis", 0) % len(view.dims)
     size, count = length(view.dims[dim]).value, len(node.outputs)
-    given = node.attrs.get("split")
-    if given is None and len(node.inputs) > 1 and node.inputs[1].name:
-        values = constant(node.inputs[1])
-        given = None if values is None else values.reshape(-1).tolist()
-        if given is None:
-            return [None] * count
-    if size is None:
+    given = numbers_of(node, "split")
+    computed = given is None and len(node.inputs) > 1 and bool(node.inputs[1].name)
+    if size is None or computed:
         return [None] * count
     if given is None:
         each = -(-size // count)
         given = [min(each, size - each * i) for i in range(count)]
     found, start = [], 0
     for part in given:
-        found.append(_part(view, dim, start, start + int(part), 1))
-        start += int(part)
+        found.append(_part(view, dim, start, start + part, 1))
+        start += part
     return found
 
 
@@ -131,7 +126,6 @@ def concatenated(context: Recognition, node: Any, parts: list[Windowed | None]) 
         made.append(total)
     joined = arrange.emit.op("Concat", *made, part="relative", axis=dim)
     dims = tuple(d if v else () for d, v in zip(base.dims, varies, strict=True))
-    sizes = [length(d) for d in dims]
-    joined.shape = [size.value if size.value is not None else str(size) for size in sizes]
+    joined.shape = [length(d).entry for d in dims]
     context.keep(arrange)
     return replace(base, relative=(Term(joined, dims),), nodes=nodes)

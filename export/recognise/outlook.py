@@ -202,7 +202,7 @@ def _written(arrange: Arrange, node: Any, aggregate: Any, verified: Outlook) -> 
     value = emit.pad(value, LEADING + len(verified.zeros), {LEADING + a: pair for a, pair in enumerate(verified.zeros)})
     space = tuple(whole(SPACE, axis, size) for axis, size in enumerate(verified.sizes))
     made = (batch, verified.heads, channels, *space)
-    value.shape = [size.value if size.value is not None else str(size) for size in map(length, made)]
+    value.shape = [length(dim).entry for dim in made]
     y = emit.op("LocalOutlook", weights, value, part="LocalOutlook", dtype=weights.dtype, **geometry(verified.slides))
     emit.nodes[-1].domain = DOMAIN
     y.shape = list(value.shape)

@@ -65,20 +65,14 @@ def _settle(context: Recognition, node: Any, product: Product, summing: bool) ->
     summed = {atom for atom in product.summed if atom.role == PLACE}
     left = {atom for atom in flat(product.dims) if atom.role == PLACE}
     if summed and not left:
-        reason = aggregate(context, node, product)
-        if reason is not None:
-            context.left(product.windowed.window, f"{node.op} {node.name!r}: {reason}")
+        aggregate(context, node, product)
         return
     weighted = bool(places & set(flat(product.other_dims)))
     done = product.compose != DIFFERENCE and not summed and not weighted
     if done and (summing or softmax_follows(output)):
-        scores = correlate(context, node, product)
-        if isinstance(scores, str):
-            context.left(product.windowed.window, f"{node.op} {node.name!r}: {scores}")
-        else:
-            context.views[output.name] = scores
-        return
-    context.views[output.name] = product
+        context.views[output.name] = correlate(context, node, product)
+    else:
+        context.views[output.name] = product
 
 
 def scaled(context: Recognition, node: Any, product: Product) -> bool:
@@ -129,12 +123,6 @@ def reduce(context: Recognition, node: Any, product: Product) -> bool:
             if atom.length.value is None:
                 return False
             factor /= atom.length.value
-    made = replace(
-        product,
-        dims=dims,
-        summed=product.summed | gone,
-        nodes=(*product.nodes, node.name),
-        factor=factor,
-    )
+    made = replace(product, dims=dims, summed=product.summed | gone, nodes=(*product.nodes, node.name), factor=factor)
     settle(context, node, made, summing=True)
     return True

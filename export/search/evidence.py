@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from ...runtime.bundle.figures import rounding_floor
+from ...runtime.bundle.figures import Figures, rounding_floor
 from ...runtime.check.compare import ErrorMeter
 from ...runtime.inputs.samples import Samples
 from ...runtime.metrics import top_k
@@ -93,26 +93,25 @@ class Evidence:
         return Evidence([run for runs in parts.values() for run in runs[::2]], self.logits)
 
     def _unit(self) -> dict[str, float]:
-        meters: dict[str, ErrorMeter] = {}
-        dtypes: dict[str, str] = {}
-        for run in self.runs:
-            for name, reference in run.reference.items():
-                key = f"{run.part}/{name}"
-                meters.setdefault(key, ErrorMeter()).add(run.torch[name], reference)
-                dtypes[key] = "float16" if reference.dtype.kind == "f" else str(reference.dtype)
-        figures = {key: meter.figures() for key, meter in meters.items()}
-        return {key: max(f.rms, rounding_floor(dtypes[key], f.reference_rms)) for key, f in figures.items()}
+        dtypes = {f"{run.part}/{name}": array.dtype for run in self.runs for name, array in run.reference.items()}
+        figures = self._figures([run.torch for run in self.runs])
+        names = {key: "float16" if dtype.kind == "f" else str(dtype) for key, dtype in dtypes.items()}
+        return {key: max(f.rms, rounding_floor(names[key], f.reference_rms)) for key, f in figures.items()}
 
-    def score(self, results: Sequence[Arrays]) -> Score:
-        """Compare one result per run with the reference."""
+    def _figures(self, results: Sequence[Arrays]) -> dict[str, Figures]:
+        """The error of each output, by ``part/output``, over one result per run."""
         meters: dict[str, ErrorMeter] = {}
         for run, result in zip(self.runs, results, strict=True):
             for name, reference in run.reference.items():
                 meters.setdefault(f"{run.part}/{name}", ErrorMeter()).add(result[name], reference)
+        return {key: meter.figures() for key, meter in meters.items()}
+
+    def score(self, results: Sequence[Arrays]) -> Score:
+        """Compare one result per run with the reference."""
         ratios = {}
-        for key, meter in meters.items():
-            error = meter.figures().rms
-            ratios[key] = error / self.unit[key] if self.unit[key] > 0.0 else math.inf if error else 0.0
+        for key, figures in self._figures(results).items():
+            unit = self.unit[key]
+            ratios[key] = figures.rms / unit if unit > 0.0 else math.inf if figures.rms else 0.0
         return Score(ratios, self._flips(results))
 
     def _flips(self, results: Sequence[Arrays]) -> int:
@@ -129,12 +128,9 @@ class Evidence:
 
 def judge(typed: ModelProto, evidence: Evidence) -> Score:
     """Return the score of a typed FP16 model, emulated as hardware stores it. Raises StageError if it cannot run."""
-    session = open_emulated(typed)
-    try:
+    with open_emulated(typed) as session:
         feeds = [{name: run.feeds[name] for name in session.input_names} for run in evidence.runs]
         return evidence.score([session.run(feed) for feed in feeds])
-    finally:
-        session.close()
 
 
 @dataclass(frozen=True)

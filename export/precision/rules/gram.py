@@ -7,14 +7,10 @@ exceeds FP16. The factors must have the same source through data movement and co
 be unknown. BF16 has enough range. Source: Fu et al., arXiv:1809.02983, section 3.3.
 """
 
-from collections.abc import Iterator
-
-from onnx import NodeProto
-
 from ..graph import GraphIndex
 from ..halves import BF16, HalfType
 from ..operators import moves_data
-from ..walk import contracted, users
+from ..walk import contracted, reached
 from .rule import Matches, PrecisionRule
 
 FEW = 256
@@ -39,7 +35,7 @@ def find(index: GraphIndex, half: HalfType) -> Matches:
             continue
         over = "a number of terms that is not known" if terms is None else f"{terms} terms"
         yield node, f"a tensor times its own transpose over {over}: a sum of squares leaves FP16's range"
-        for user in _scores(index, node):
+        for user in reached(index, node, _SCORES, _ENDS):
             yield user, f"it works on the products of {node.name!r}, which leave FP16's range"
 
 
@@ -54,18 +50,6 @@ def _source(index: GraphIndex, tensor: str) -> str:
             break
         tensor = sources[0]
     return tensor
-
-
-def _scores(index: GraphIndex, start: NodeProto) -> Iterator[NodeProto]:
-    pending, seen = [start], {start.name}
-    while pending:
-        for user, _ in users(index, pending.pop(0)):
-            if user.name in seen or user.op_type not in _SCORES | _ENDS:
-                continue
-            seen.add(user.name)
-            yield user
-            if user.op_type in _SCORES:
-                pending.append(user)
 
 
 RULE = PrecisionRule("gram", "hazard", find)
