@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
 from torch.nn import functional as F
 
+from ...domain.deform_conv import reference as deform_conv
 from .call import Array, Call, Kernel, NotCovered, as_array, as_torch
 from .products import activated
 from .windows import windows
@@ -98,46 +98,18 @@ def _transposed_sizes(
 
 
 def _deform_conv(call: Call) -> list[Array]:
-    """The taps of each place move by the offsets, sample bilinearly (zero outside) and are scaled by the mask."""
+    """The domain's formula; bias and mask are optional."""
     x, weight, offset = call.real(0), call.real(1), call.real(2)
     if x.ndim != 4:
         raise NotCovered
     form = windows(call, list(x.shape[2:]), list(weight.shape[2:]))
-    n, channels, taps = x.shape[0], x.shape[1], form.count
-    deformed = call.integer("offset_group", 1)
-    mask = call.real(4) if call.present(4) else np.ones((n, deformed * taps, *form.out))
-    offset = offset.reshape(n, deformed, taps, 2, *form.out)
-    mask = mask.reshape(n, deformed, taps, *form.out)
-    columns = np.zeros((n, channels, taps, *form.out))
-    each = channels // deformed
-    base = [np.arange(form.out[axis]) * form.strides[axis] - form.heads[axis] for axis in range(2)]
-    for tap in range(taps):
-        place = np.unravel_index(tap, form.kernel)
-        rows = base[0][:, None] + place[0] * form.dilations[0]
-        cols = base[1][None, :] + place[1] * form.dilations[1]
-        for image in range(n):
-            for part in range(deformed):
-                y, z = rows + offset[image, part, tap, 0], cols + offset[image, part, tap, 1]
-                own = slice(part * each, (part + 1) * each)
-                columns[image, own, tap] = _bilinear(x[image, own], y, z) * mask[image, part, tap]
-    group = call.integer("group", 1)
-    columns = columns.reshape(n, group, channels // group * taps, prod(form.out))
-    kernel = weight.reshape(group, weight.shape[0] // group, -1)
-    result = np.matmul(kernel[None], columns).reshape(n, weight.shape[0], *form.out)
-    return [result if not call.present(3) else result + call.real(3).reshape(-1, 1, 1)]
-
-
-def _bilinear(x: Array, rows: Array, cols: Array) -> Array:
-    """x (C, H, W) at places of any real coordinate -> (C, *places); zero outside."""
-    height, width = x.shape[1:]
-    top, left = np.floor(rows), np.floor(cols)
-    result = np.zeros((x.shape[0], *rows.shape))
-    for row, row_weight in ((top, top + 1 - rows), (top + 1, rows - top)):
-        for col, col_weight in ((left, left + 1 - cols), (left + 1, cols - left)):
-            inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
-            at = np.where(inside, row, 0).astype(np.int64), np.where(inside, col, 0).astype(np.int64)
-            result += x[:, at[0], at[1]] * (row_weight * col_weight * inside)
-    return result
+    mask, bias = (call.real(n) if call.present(n) else None for n in (4, 3))
+    y = deform_conv(
+        x, weight, offset, mask, bias,
+        group=call.integer("group", 1), offset_group=call.integer("offset_group", 1),
+        dilation=form.dilations, pads=form.heads + form.tails, stride=form.strides,
+    )  # fmt: skip
+    return [y]
 
 
 def _col2im(call: Call) -> list[Array]:
