@@ -1,7 +1,5 @@
 """The command line: parse, call one function, print. ``run.py`` puts the commands together."""
 
-from __future__ import annotations
-
 from .run import COMMANDS, HELP, arguments, main
 
 __all__ = ["COMMANDS", "HELP", "arguments", "main"]

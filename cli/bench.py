@@ -1,7 +1,5 @@
 """``attnexport bench``: time several ways to run one model."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """The commands on a bundle: check, inspect, rebuild, report, decode."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

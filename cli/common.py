@@ -1,7 +1,5 @@
 """Options that commands share: those of the export, from their table, and those of every command."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The commands on a model: export, debug, scan; and what there is: doctor for this machine, models for the registry."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """All commands as one program with one page of help. ``attnexport MODEL`` is the export; every error is one line with its exit code."""
 
-from __future__ import annotations
-
 import sys
 import traceback
 from collections.abc import Sequence

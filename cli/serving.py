@@ -1,7 +1,5 @@
 """``attnexport triton`` writes a Triton repository; ``attnexport serve`` serves bundles, verified before it is ready."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import ExitStack
 from pathlib import Path

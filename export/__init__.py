@@ -4,8 +4,6 @@ The package itself is the function of the Python API: ``attnexport.export(module
 imported from it as from any package.
 """
 
-from __future__ import annotations
-
 import sys
 from types import ModuleType
 from typing import Any

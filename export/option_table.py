@@ -4,8 +4,6 @@ The command line (``cli/``), the arguments of ``attnexport.export`` and the tabl
 these tables. Nothing heavy is imported here, so that ``--help`` stays quick.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args

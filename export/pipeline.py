@@ -1,7 +1,5 @@
 """Export one model to a bundle on disk. :mod:`.stages.write` lists the stages."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How stages report while they run: a protocol that the command line and the Python API implement. Nothing in export/ prints."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

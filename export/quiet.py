@@ -1,7 +1,5 @@
 """Silence around libraries that print: their words are turned into ours, or into nothing."""
 
-from __future__ import annotations
-
 import io
 import logging
 import warnings

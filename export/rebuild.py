@@ -3,8 +3,6 @@
 It needs onnx and TensorRT, but not torch, so it runs on the target device. The bundle is replaced completely or not at all.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

@@ -5,8 +5,6 @@ device's primary context, which TensorRT's CUDA runtime uses too. Source: CUDA d
 https://docs.nvidia.com/cuda/cuda-driver-api/.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import sys

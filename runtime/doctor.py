@@ -4,8 +4,6 @@ Versions come from the packages' metadata, so nothing heavy is imported. Only th
 target are loaded, since an installed library that does not load is the error to find.
 """
 
-from __future__ import annotations
-
 import importlib
 import platform
 import sys

@@ -4,8 +4,6 @@ A metric takes batches, and returns plain figures at the end. Only top-1 is a ga
 are ratios of errors.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The user's cache folder: files that can be deleted at any time."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

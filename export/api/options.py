@@ -1,7 +1,5 @@
 """From the arguments of ``attnexport.export``, with examples and TensorSpecs for inputs, to the options of an export."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path

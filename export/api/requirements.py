@@ -1,7 +1,5 @@
 """Check that the packages for exporting are installed, before anything is imported, so that the error is one line."""
 
-from __future__ import annotations
-
 import importlib.util
 
 from ...errors import MissingBackendError

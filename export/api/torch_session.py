@@ -1,7 +1,5 @@
 """The original module as a session: eager PyTorch, on the GPU if there is one."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path

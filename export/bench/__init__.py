@@ -4,8 +4,6 @@ Each contender is one file of ``contenders/``. Only PyTorch's contenders import 
 target device.
 """
 
-from __future__ import annotations
-
 from ...runtime.bundle.bench_report import BenchReport
 from .bench import bench
 from .options import BenchOptions

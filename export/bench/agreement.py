@@ -1,7 +1,5 @@
 """Compare each contender's outputs with the bundle's FP32 model, and that model with the golden cases."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

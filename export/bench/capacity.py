@@ -1,7 +1,5 @@
 """``--target-latency``: the largest batch that a contender runs within a number of milliseconds."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

@@ -3,8 +3,6 @@
 The kernel's high-water mark is reset before each point (``/proc/self/clear_refs``), so it excludes loading and compiling.
 """
 
-from __future__ import annotations
-
 import ctypes
 import json
 import pickle

@@ -1,7 +1,5 @@
 """The contenders of one benchmark and their states."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from ...errors import AttnexportError, InputError, StageError, first_line

@@ -1,7 +1,5 @@
 """The points of a benchmark: a size for each symbol."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from ...errors import InputError

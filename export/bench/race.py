@@ -1,7 +1,5 @@
 """Prepare the contenders, measure their memory, compare their outputs, time them, and search for the largest batch."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager

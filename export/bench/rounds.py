@@ -1,7 +1,5 @@
 """Time the contenders in turns: each once in every round, so a slow phase of the machine affects all of them."""
 
-from __future__ import annotations
-
 import ctypes
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Medians of measured times, their bootstrap intervals, and ratios of medians over the same rounds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A benchmark as tables for a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from rich.console import RenderableType

@@ -4,8 +4,6 @@ Raised are the standard operators that TensorRT does not take or takes wrongly: 
 none), and GridSample, whose opset-20 spelling ``linear`` some versions read as nearest. Windows spelled out are raised by ``raising``.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from typing import Any

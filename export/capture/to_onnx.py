@@ -1,7 +1,5 @@
 """The capture stage: program -> ONNX with our domain in it, cleaned, named, and with the specs' symbols."""
 
-from __future__ import annotations
-
 import re
 import traceback
 from collections import Counter

@@ -1,7 +1,5 @@
 """Find the first stage whose outputs fail, the place in it where the error starts, and a reproducer."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

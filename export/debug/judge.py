@@ -1,7 +1,5 @@
 """Compare the outputs of a stage with the gates of an export, and choose the smallest case that fails."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import math

@@ -1,7 +1,5 @@
 """The error of the tensors that enter and leave each module."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import onnx

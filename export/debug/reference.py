@@ -5,8 +5,6 @@ compared with its PyTorch step. A step widens the weights that it reads, and val
 live activations are in memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ The inputs of the part are the original's tensors, so its error is its own. It s
 first wrong one. If that part stays within the limit (many nodes add up to the error), it starts further back.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Collection, Mapping

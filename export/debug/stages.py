@@ -1,7 +1,5 @@
 """The models that the debugger checks: the stages of an export, or the models of a bundle."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

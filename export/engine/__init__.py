@@ -1,7 +1,5 @@
 """TensorRT engines from ONNX models: ``find_flavour``, then ``build_engine``. Loads no TensorRT."""
 
-from __future__ import annotations
-
 from .build import Engine, build_engine
 from .config import EngineOptions
 from .flavour import Flavour, Wish, find_flavour, gpu_present

@@ -2,8 +2,6 @@
 the timing cache, a file with kernel timings of earlier builds (enterprise only: RTX measures no kernels in a build).
 """
 
-from __future__ import annotations
-
 import os
 import re
 import tempfile

@@ -4,8 +4,6 @@ Their Python interfaces are the same; the few differences are properties of :cla
 enterprise needs one, because it measures its kernels.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ There are three sources; the best available one is used: the engine inspector (n
 listing in the builder's log (the same engine layers, without a GPU), the parsed network (before fusion).
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ TensorRT uses one logger per process and library (the first one), so each module
 long as the process. A :class:`Recording` keeps the messages that arrive while it is open.
 """
 
-from __future__ import annotations
-
 import re
 import threading
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ The builder logs, for each optimization profile in turn, ``Total Device Persiste
 ``Total Weights Memory``. TensorRT 10, 11 and TensorRT-RTX write the same lines.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Optimization profiles: the shapes that an engine is built for, from the input specs; checked against the network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ TensorRT's bindings print an exception that leaves a callback, so none may leave
 and an exception of the reporter is stored and raised afterwards.
 """
 
-from __future__ import annotations
-
 import signal
 import threading
 import time

@@ -1,7 +1,5 @@
 """A built engine as a record of the manifest."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ...runtime.bundle.sections import EngineRecord

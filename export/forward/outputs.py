@@ -1,7 +1,5 @@
 """What a model gives back, flattened and named as the module itself names it."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence

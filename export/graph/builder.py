@@ -5,8 +5,6 @@ if it is known, else an int64[1] tensor. Arithmetic on ints happens here, not in
 costs a Shape.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any

@@ -3,8 +3,6 @@
 Shape inference and checks see the skeleton of a model, without its large weights: fast, and not limited to protobuf's 2 GB.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -5,8 +5,6 @@ the nodes that replace ``node`` as ``<node>/<part>``. So the longest known prefi
 leads back to its origin.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

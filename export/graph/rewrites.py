@@ -1,7 +1,5 @@
 """The report of one pass over a graph: each rewrite that it applied, and each that it refused."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import onnx

@@ -1,7 +1,5 @@
 """The lengths of a tensor's axes, and the integers that Shape, Gather, Mul … compute from them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

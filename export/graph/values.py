@@ -1,7 +1,5 @@
 """Constant values and known ranks of graph tensors."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The options of an export: one table, the checks, and the typed result."""
 
-from __future__ import annotations
-
 from ..option_table import Calibration, ModelType, Precision
 from .export_options import ExportOptions, SourceOptions, parse_kwargs
 from .read import read_engine_options, read_options

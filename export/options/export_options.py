@@ -1,7 +1,5 @@
 """The options of one export, typed and checked: those of the model and its inputs, and those of the export."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field

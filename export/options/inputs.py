@@ -14,8 +14,6 @@ An axis without a name is called ``batch`` if it is axis 0 (so the first axes of
 ``x_2`` and so on.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """From option values, as the command line or Python passes them, to typed options."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path

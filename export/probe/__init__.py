@@ -1,7 +1,5 @@
 """The operator matrix measured again on the machine at hand: small models of one operator, run or built, and compared."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence

@@ -1,7 +1,5 @@
 """What attention is made of: the fused operator over head sizes, types and masks; rotary positions; normalisations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

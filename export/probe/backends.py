@@ -4,8 +4,6 @@ An ONNX Runtime provider that does not have an operator leaves it to the CPU wit
 and the CPU provider computes many FP16 operators in FP32 between casts; the profile of the run tells both.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

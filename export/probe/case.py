@@ -1,7 +1,5 @@
 """One thing to measure: a model of one operator, inputs for it, what it should give, from PyTorch in FP64, and what came of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """What samples, folds and scatters: GridSample in every spelling, AffineGrid, Col2Im, Resize, DeformConv, adding scatters."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

@@ -1,7 +1,5 @@
 """What windows are lowered to, and what index arithmetic needs: one-hot Conv, ConvTranspose, Pad, gathers, sums, free sizes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -4,8 +4,6 @@
 cannot verify it gives a reason, and the nodes stay. Captured models pass here too, since loops over shifts are written by hand.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any

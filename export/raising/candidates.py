@@ -4,8 +4,6 @@ These are necessary conditions only, checked on the protobuf in time linear in t
 are spelled out, and pay nothing.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice

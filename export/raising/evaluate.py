@@ -7,8 +7,6 @@ TensorRT requires constants.
     Pad(x, Cast(Reshape(Transpose(Slice(Reshape(Concat(p, ConstantOfShape(n)))))))) -> Pad(x, pads)
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -6,8 +6,6 @@ Verified: both indices are window matrices (see index_matrix.py) whose windows f
 (exporters merge it with the view that follows) stays behind the Im2Col: the values are in the same order.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

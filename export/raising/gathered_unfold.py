@@ -7,8 +7,6 @@ Verified from the index: the taps are neighbours, and the windows fill the axis.
 reading with fewer taps is used.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

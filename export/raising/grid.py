@@ -6,8 +6,6 @@ The taps may be in any order; the grid keeps it. If every view has one position 
 of windowed: the views are its entries. It holds a single window if a window slides along another axis and the axis is kept.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import prod
 from typing import Any

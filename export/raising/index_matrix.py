@@ -3,8 +3,6 @@
 Exporters write it as a constant matrix, or as the sum of a constant column (or row) and an unsqueezed Range.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Write branches that a Concat joins, or that a sum adds, as one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

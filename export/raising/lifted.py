@@ -4,8 +4,6 @@ The place of the taps' axis follows the windows. It moves only if two operands h
 operators and products broadcast over it; reductions and moves of other axes leave it in place.
 """
 
-from __future__ import annotations
-
 from string import ascii_letters
 from typing import Any
 

@@ -7,8 +7,6 @@ Transpose, any other order a Gather of channels. Products with exact ones and su
 infinity no longer spread to the other taps of their window.
 """
 
-from __future__ import annotations
-
 from math import prod
 from typing import Any
 

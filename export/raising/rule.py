@@ -1,7 +1,5 @@
 """The shape of a raising rule: one spelling of windows, and the domain operator that takes its place."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar

@@ -6,8 +6,6 @@ Branches are the same operators on the same tensors, except for the tap that the
 tensor, and for constants. Each value is computed as before; the branches only lie beside each other in one tensor.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from . import joins

@@ -7,8 +7,6 @@ convolution; a window operator would only slow those down. Other terms (a residu
 additions changes their rounding, and nothing else.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

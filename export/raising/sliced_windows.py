@@ -8,8 +8,6 @@ offsets form a full, evenly spaced grid; lengths and strides are equal. If the w
 cropped first.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from . import joins

@@ -8,8 +8,6 @@ cropped to what they cover. Along the last axis nothing is moved, and the same g
 places: the longer one of the two is the places.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..graph.builder import GraphBuilder, Value

@@ -7,8 +7,6 @@ more than a position and a tap, and no index passes the end of its axis. The bat
 image).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

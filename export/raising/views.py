@@ -5,8 +5,6 @@
 Bounds may be computed from sizes (graph/shapes.py). A bound that is not known to lie inside the axis refuses the chain.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

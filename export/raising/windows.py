@@ -4,8 +4,6 @@
 any other                     ->  Unfold for each windowed axis, the new axes merged behind the others: (…, T)
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import prod
 

@@ -6,8 +6,6 @@ channels on 96 x 96 places took 24 s, and takes 0.13 s here. Attention in one ca
 left to PyTorch, whose kernel rounds its weights before it applies them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Attention maps of one sample, in PyTorch and in the export, drawn over the image if the input is one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

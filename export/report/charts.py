@@ -1,7 +1,5 @@
 """Charts as inline SVG. Colours are CSS classes, so that they follow the page's theme."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Decodes of an encoder and its step: agreement with the original, and a few decodes token by token."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
 

@@ -1,7 +1,5 @@
 """The engines: library, shapes, and every layer with its precision and its modules."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

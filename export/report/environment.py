@@ -1,7 +1,5 @@
 """Source, inputs and outputs, versions, stages, files and notes of a bundle."""
 
-from __future__ import annotations
-
 from . import words
 from .content import Content
 from .markup import RIGHT, Html, Markup, bar, code, fold, join, section, table, tag

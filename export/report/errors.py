@@ -1,7 +1,5 @@
 """Error by stage: the error after each stage of the export, beside PyTorch's error at that precision."""
 
-from __future__ import annotations
-
 from ...runtime.bundle.attribution import Attribution
 from ...runtime.show.result_text import headline
 from . import words

@@ -1,7 +1,5 @@
 """Latency of a benchmark: medians with their intervals, beside the baseline."""
 
-from __future__ import annotations
-
 from ...runtime.bundle.bench_report import MEASURED, BenchPoint, BenchReport, Timing
 from . import words
 from .charts import Span, span_chart

@@ -1,7 +1,5 @@
 """HTML as values: every text and every attribute is escaped where it enters, so a page cannot be broken by a name in a model."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from html import escape as _escape

@@ -1,7 +1,5 @@
 """The precision of each module, and the error of its result as a heat map."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Collection

@@ -1,7 +1,5 @@
 """Operators by type, before and after the export."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 

@@ -1,7 +1,5 @@
 """Render the page from its sections, with style and script inside, and write it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """Pictures as ``data:`` addresses: small PNGs of arrays, which any browser shows without a request."""
 
-from __future__ import annotations
-
 import base64
 import struct
 import zlib

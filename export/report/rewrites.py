@@ -1,7 +1,5 @@
 """Rewrites: the nodes that each domain operator replaces, the lowering chosen, and why others were refused."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import PurePosixPath
 

@@ -1,7 +1,5 @@
 """Sample inputs with the outputs of PyTorch and of the export, as pictures, classes, tokens or numbers."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Show a value of one sample as classes, a mask, a picture, tokens or numbers, with its difference to the reference."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The top of the page: the verdict and the main figures."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from ...runtime.bundle.bench_report import BenchReport

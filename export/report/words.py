@@ -1,7 +1,5 @@
 """Numbers and names formatted for the page."""
 
-from __future__ import annotations
-
 import math
 
 _UNITS = ("B", "KB", "MB", "GB")

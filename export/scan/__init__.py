@@ -4,8 +4,6 @@
 each target, what recognising left, and the parser of the TensorRT that is installed here.
 """
 
-from __future__ import annotations
-
 from .findings import Finding
 from .scan import Scan, scan
 

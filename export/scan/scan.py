@@ -1,7 +1,5 @@
 """Scan a model: capture, list the blockers, lower for each target, look up the matrix and ask the parser."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass

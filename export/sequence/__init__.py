@@ -1,7 +1,5 @@
 """Encoder-decoder networks: export encoder and decoder step into one bundle, and verify whole decodes."""
 
-from __future__ import annotations
-
 from .network import check_lengths, check_sequence_options, is_sequence
 from .write import export_sequence
 

@@ -6,8 +6,6 @@ error of PyTorch's log-probabilities at that precision for the reference's token
 errors together reach their distance.) After a tie the rest of the row is another sentence and is not compared.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace

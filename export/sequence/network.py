@@ -1,7 +1,5 @@
 """Detect encoder-decoder networks and split them into two parts, before tracing."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

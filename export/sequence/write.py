@@ -1,7 +1,5 @@
 """Write one bundle of encoder and step: each is a complete bundle in its folder; decodes verify both together."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from ...runtime.bundle.bundle import MANIFEST, StoredBundle

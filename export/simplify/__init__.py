@@ -4,8 +4,6 @@ Einsum equations get the letters that TensorRT reads, ReLUs move to the layers t
 constants, and writes at the places of a mask become Where.
 """
 
-from __future__ import annotations
-
 import onnx
 
 from ..graph.rewrites import Simplified

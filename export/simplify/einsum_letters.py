@@ -7,8 +7,6 @@ equation without ``->`` the result's axes are in alphabetical order, capitals fi
 that order down before it changes the letters. It refuses more than 26 axes.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

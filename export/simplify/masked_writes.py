@@ -13,8 +13,6 @@ The pass refuses values gathered by another mask, operators that are not element
 the mask would stop the program), and shapes that are not known to be the mask's.
 """
 
-from __future__ import annotations
-
 from math import prod
 from typing import Any
 

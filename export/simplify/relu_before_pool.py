@@ -7,8 +7,6 @@ so the padding is never chosen. Targets fuse Conv and Relu; with a pool between 
 The pass refuses if another node reads a value in between, or if the pool returns indices: those refer to the map before Relu.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 
 import onnx

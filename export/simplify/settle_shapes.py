@@ -10,8 +10,6 @@ The TorchScript exporter writes every ``view`` with a free batch like this, and 
 A 0 copies the length of the same axis. One other axis may be -1, since its length follows from the rest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import prod
 from typing import Any

@@ -3,8 +3,6 @@
 The format of a file is recognised by its content. No code in a file runs unless ``allow_pickle`` says that it is trusted.
 """
 
-from __future__ import annotations
-
 from ..options import SourceOptions
 from .base import CapturedModel, Reader, Source
 from .exported import ProgramSource

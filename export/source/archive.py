@@ -12,8 +12,6 @@
 - input guards are compiled as Python when the program becomes a module: dropped after loading (:mod:`.exported`).
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import json

@@ -5,8 +5,6 @@ maps. A hook on each module computes its map from the arguments of ``forward``; 
 beside the model's result. An expression that a map shares with ``forward`` exists once in the exported graph.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """A loaded model, whatever file it came from: the interface of the input kinds, and what capturing one returns."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

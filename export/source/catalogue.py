@@ -4,8 +4,6 @@ Counting a network runs it on the meta device, up to seconds for a large one, so
 folder (XDG_CACHE_HOME), under what they depend on: the code of models/ and torch's version.
 """
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Programs of torch.export (``.pt2``): read, checked for eval mode and FP32, with the inputs of their graph."""
 
-from __future__ import annotations
-
 import io
 import logging
 import warnings

@@ -1,7 +1,5 @@
 """Build the module that weights are loaded into: from the registry, or with the user's callable."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import inspect

@@ -3,8 +3,6 @@
 A file contains a checkpoint of :func:`attnexport.save`, a pickled module, or a state dict, whose architecture the user names.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """Combine the inputs of an ONNX graph with ``--input`` and ``--dynamic``, and write the result into the graph."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Load a model: find the reader of its file's format, and read it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

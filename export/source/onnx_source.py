@@ -1,7 +1,5 @@
 """ONNX files as sources: external data kept inside the folder, operators, opset, graph and weights checked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath

@@ -1,7 +1,5 @@
 """List what a pickle would import, from its opcodes, without executing it."""
 
-from __future__ import annotations
-
 import io
 import pickletools
 import zipfile

@@ -1,7 +1,5 @@
 """TorchScript archives: read, checked for eval mode, and converted to a program of torch.export."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Put a loaded module into eval mode, FP32, on the CPU, and refuse unusable weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

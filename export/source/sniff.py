@@ -1,7 +1,5 @@
 """The format of a file, recognised by its content; the suffix counts only if the content does not decide."""
 
-from __future__ import annotations
-
 import difflib
 import stat
 import zipfile

@@ -1,7 +1,5 @@
 """Combine what the model stores about its inputs with the user's options: one TensorSpec per input."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

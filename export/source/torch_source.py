@@ -1,7 +1,5 @@
 """Sources that are PyTorch modules, loaded or in memory. They differ in how torch.export's program is obtained."""
 
-from __future__ import annotations
-
 import copy
 import re
 from abc import abstractmethod

@@ -1,7 +1,5 @@
 """Read files of ``torch.save`` and safetensors; pickled code runs only if the user trusts the file."""
 
-from __future__ import annotations
-
 import pickle
 import warnings
 import zipfile

@@ -1,7 +1,5 @@
 """Find the state dict in the file of a training script, and load it into its module."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from typing import Any

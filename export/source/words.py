@@ -1,7 +1,5 @@
 """Parts of one-line messages: near misses, shortened lists, sizes, reasons."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """Build the models of one export and write them into the bundle's folder."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

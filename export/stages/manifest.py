@@ -1,7 +1,5 @@
 """The manifest of one export, from the results of its stages."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

@@ -3,8 +3,6 @@
 A model is yielded once and not kept here, so a consumer that drops it before the next one frees its memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The result of one stage: a model, the report about it, its file in the bundle and the precision that it is verified at."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import onnx

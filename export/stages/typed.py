@@ -1,7 +1,5 @@
 """The typed stage: from the lowered FP32 model to FP16, BF16, INT8 or FP8."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import onnx

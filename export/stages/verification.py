@@ -1,7 +1,5 @@
 """The verify stage of one export: the written models and engines compared with the original."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass

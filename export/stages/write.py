@@ -1,7 +1,5 @@
 """Export one loaded model: build, write, engines, verify, describe."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """What a model is lowered for: the targets by name and family, and what each is known to do with an operator."""
 
-from __future__ import annotations
-
 from .matrix import Matrix, Row, Status, Verdict, refusal, verdict
 from .target import (
     DEFAULT_CPU,

@@ -3,8 +3,6 @@
 A new target is one entry of ``TARGETS``, and its measured rows in a matrix file (see ``matrix.py``).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from dataclasses import dataclass

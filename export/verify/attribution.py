@@ -1,7 +1,5 @@
 """Attribute the error of each output to the stages; for a failed output, find the stage and the module that cause it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

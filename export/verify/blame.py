@@ -5,8 +5,6 @@ step before it. For an invalid output (NaN, Inf, zeros, a wrong shape): the firs
 The module: where the step's graph first differs from that of the step before; see ``locate``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ...errors import AttnexportError

@@ -1,7 +1,5 @@
 """The inputs of verification: seeded random inputs at every point of the profile, and the user's samples at every batch size."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

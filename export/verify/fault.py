@@ -1,7 +1,5 @@
 """Outputs that fail verification, and the check for invalid outputs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

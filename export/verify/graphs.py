@@ -1,7 +1,5 @@
 """Open any model, domain operators included, with any of its tensors as outputs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Find the module in which PyTorch's error at a precision first exceeds what a verdict allows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -10,8 +10,6 @@ A bias adds up along a recurrence: for the memory of four LSTMs (128 wide, weigh
 is 2.5x PyTorch's, and 0.9x with Tanh in FP64. TensorRT engines and other providers have other kernels.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

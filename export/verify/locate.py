@@ -5,8 +5,6 @@ the geometric mean of the rounding error and the output's error. The search foll
 differ: a difference that does not reach the output (a mask of -1e9, stored as -65504) is ignored.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Measure how much each step adds to the error of each output, on a few cases."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

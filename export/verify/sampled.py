@@ -1,7 +1,5 @@
 """Store the images that spatial transformers sample, for the report."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -7,8 +7,6 @@ Rounding can change the order of such rows and the choice of the last ones, so t
 (:mod:`...runtime.check.selection`). An output belongs to a selection if it depends on it and has an axis of its size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import onnx

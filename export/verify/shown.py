@@ -1,7 +1,5 @@
 """Outputs of every variant for one golden case, for the report."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

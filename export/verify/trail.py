@@ -1,7 +1,5 @@
 """Trace a node of any stage's graph back to its PyTorch module, through all rewrites."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 

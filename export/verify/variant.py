@@ -1,7 +1,5 @@
 """One exported variant of the model with its session."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from ...runtime.bundle.stage import Stage

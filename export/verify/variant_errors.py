@@ -1,7 +1,5 @@
 """The errors and metrics of one variant, collected case by case, and its verdict on each output."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """The verify stage: compare every model with the original in FP64, beside PyTorch's error at the same precision."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ directory. The kernel releases the lock with the process, so a directory without
 leftover, even if the process id has been reused or belongs to another container. POSIX only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import errno

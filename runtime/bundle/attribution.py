@@ -4,8 +4,6 @@ The stages are steps from one evaluable model to the next. Each is compared with
 and with the step before it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from .figures import Figures

@@ -1,7 +1,5 @@
 """The result of ``attnexport debug``: the verdict per output, errors by module, the place, and a reproducer."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -7,8 +7,6 @@ Plain NumPy arrays, never pickles. The keys::
     truth/<i>/<output>    the output of case i, from the original module in FP64 (integers and bool as they are)
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The sections of a manifest: source, files, rewrites, nodes kept in FP32, engines, and decodes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The names of the stages of an export: one vocabulary for manifest, attribution, debugger, scan, report and console."""
 
-from __future__ import annotations
-
 from enum import Enum
 
 

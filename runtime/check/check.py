@@ -5,8 +5,6 @@ its error against their FP64 reference must stay within the record's factor time
 error on the same cases. A bundle with parts has the rows of each part, then those of its decodes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace

@@ -5,8 +5,6 @@ every place the margin of its best token over the second. A row may first differ
 the manifest's record defines it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The result of a check: a row for each output of a stage, or for each decode."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

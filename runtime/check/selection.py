@@ -12,8 +12,6 @@ A row has values of every output of the selection. Two rows are equal if every o
 most ``tolerance`` times that output's rms, and integer values by less than 1/2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 :func:`open_decoder` opens the sessions of a bundle.
 """
 
-from __future__ import annotations
-
 from .bundle_decoder import open_decoder
 
 __all__ = ["open_decoder"]

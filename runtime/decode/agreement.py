@@ -1,7 +1,5 @@
 """Compare decodes with the reference, token by token: differences, and whether they are ties."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate

@@ -1,7 +1,5 @@
 """Decode with the encoder and step of a bundle, in ONNX Runtime or TensorRT."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path

@@ -12,8 +12,6 @@ than the worst of them: its log-probability only falls, and the divisor is large
 With a width of 1 and alpha = 0 this is greedy decoding.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import replace

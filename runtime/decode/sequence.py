@@ -1,7 +1,5 @@
 """Decode sources of any number and length with an encoder and a step, as the manifest describes, in turns if batches are limited."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Inputs to run a model on: seeded random ones at the points of its profile, and real samples from files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np

@@ -9,8 +9,6 @@ input's optimum without keeping their proportions: crop them first if the model 
 crops.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Real samples: ``.npz`` with one array per input, ``.npy`` for a single input, or a directory of ``.npy`` files or images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -4,8 +4,6 @@ A session has a context for each thread that runs it. The figures do not include
 itself and the kernels that TensorRT-RTX compiles at the first run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

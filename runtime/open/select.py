@@ -1,7 +1,5 @@
 """Open a bundle on a named backend, on the best one of this machine (a fitting engine, the GPU, the CPU), or as a stage of the manifest."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path

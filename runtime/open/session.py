@@ -1,7 +1,5 @@
 """A session over a bundle: one ``run`` for every backend, with inputs and outputs as the manifest describes them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

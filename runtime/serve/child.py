@@ -1,7 +1,5 @@
 """One Triton process: it ends with this process, its log is read line by line, and it can be drained or killed."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

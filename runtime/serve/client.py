@@ -1,7 +1,5 @@
 """Triton's own client: inference over HTTP or gRPC, as an external client does it, and administration with the server's key."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 

@@ -4,8 +4,6 @@ HTTP gets every golden case, gRPC the first one. The server is ready only after 
 the curl command of an example: one row of a golden case in a JSON file.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

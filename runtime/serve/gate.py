@@ -6,8 +6,6 @@ other calls work. To open the gate, the model becomes an ensemble over a served 
 no process, is loaded and unloaded again. Verified with Triton 2.51.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

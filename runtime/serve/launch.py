@@ -5,8 +5,6 @@ PR_SET_PDEATHSIG). It is set here, after the fork, because a process with thread
 between fork and exec. This file imports nothing of the package.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal

@@ -1,7 +1,5 @@
 """The log of a server: one line per event, as JSON for machines or as text for people."""
 
-from __future__ import annotations
-
 import json
 import threading
 from datetime import datetime, timezone

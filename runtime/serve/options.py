@@ -1,7 +1,5 @@
 """The options of a server: bundles, addresses, limits; and its three ports, which must be free."""
 
-from __future__ import annotations
-
 import errno
 import re
 import socket

@@ -6,8 +6,6 @@ ONNX Runtime, and nothing else of the user. It is made once, in the user's cache
 not at all.
 """
 
-from __future__ import annotations
-
 import ctypes.util
 import fcntl
 import hashlib

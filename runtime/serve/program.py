@@ -1,7 +1,5 @@
 """Find the Triton to start (the named one, the one on PATH or in NVIDIA's image, else the wheel's), and write its command line."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -4,8 +4,6 @@ A new version is first loaded under another name and verified. Only then does it
 one, so no client gets a wrong answer.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress

@@ -4,8 +4,6 @@ The server locks its folder, and the kernel releases the lock with the process. 
 starts removes the folder and the shared memory of a killed one.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The loop of ``attnexport serve``: start Triton, verify it, watch it, restart it, and drain it."""
 
-from __future__ import annotations
-
 import secrets
 import signal
 import time

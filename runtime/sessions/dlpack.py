@@ -4,8 +4,6 @@ Source: the DLPack specification, https://dmlc.github.io/dlpack/latest/c_api.htm
 ``dltensor`` capsules of NumPy, torch, CuPy and JAX).
 """
 
-from __future__ import annotations
-
 import ctypes
 import math
 from dataclasses import dataclass

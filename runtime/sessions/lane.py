@@ -1,7 +1,5 @@
 """The engine's state of one thread: an execution context, its profile, a stream, buffers, and a graph of the current shapes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

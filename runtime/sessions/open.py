@@ -1,7 +1,5 @@
 """Open a session by the name of its backend."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

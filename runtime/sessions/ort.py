@@ -1,7 +1,5 @@
 """A session of ONNX Runtime."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The TensorRT libraries: load them, check the GPU, and collect their error messages."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -3,8 +3,6 @@
 Matplotlib is imported here only, when something is drawn.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Print the result of ``attnexport debug``: the place first, then errors by module around it."""
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The contents of a bundle, arranged for printing or for a page."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

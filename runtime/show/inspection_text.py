@@ -1,7 +1,5 @@
 """Print what a bundle contains: facts, rewrites with reasons, operators, precisions, engines, parity."""
 
-from __future__ import annotations
-
 from rich.console import Console
 from rich.markup import escape
 

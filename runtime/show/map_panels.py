@@ -4,8 +4,6 @@ Places on the image are (x, y) in [0, 1], from its top left corner. After a spat
 reads the image, maps are drawn over what it has read, since their modules see that.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

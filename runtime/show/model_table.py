@@ -1,7 +1,5 @@
 """Print the named networks: all of them by family, or one with its options."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

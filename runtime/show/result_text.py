@@ -1,7 +1,5 @@
 """Print the results of export, rebuild, check, decode and triton; parity in words: the path of an error, metrics, agreements of decodes."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Print what the targets can run: what is installed here, measured operators, and the result of a scan."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Choose the Triton backend for a bundle, and the file that it loads."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from pathlib import Path

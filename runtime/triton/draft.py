@@ -1,7 +1,5 @@
 """Write one version of one model to a staging folder, in the layout of the repository, with the names of its classes."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence

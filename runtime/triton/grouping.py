@@ -3,8 +3,6 @@
 An error of one request fails only that one: if a group fails, each of its requests runs alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Check a model's folder for errors that Triton's schema accepts and Triton or its clients fail on."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The options of a model repository, and the record of a written model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The base classes for a repository's ``model.py``."""
 
-from __future__ import annotations
-
 from .model import BundleModel
 from .sequence_model import DecodeModel, EncoderModel
 

@@ -3,8 +3,6 @@
 A new model appears whole, one more version of an existing model as its folder.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections import Counter

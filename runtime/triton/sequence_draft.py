@@ -5,8 +5,6 @@ whichever versions are loaded or unloaded meanwhile; and since the versions of a
 configuration, only the newest is served.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path

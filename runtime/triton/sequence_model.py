@@ -1,7 +1,5 @@
 """The two models of an encoder-decoder network: an encoder that checks its tokens, and the decode loop around the step."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

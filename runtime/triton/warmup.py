@@ -5,8 +5,6 @@ when the answer is an error), together with the versions that serve. A failure o
 raises, so the version is not served, and nothing else happens.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """All contenders, in the order of the tables. A new contender is one file here and one line in ``CONTENDERS``."""
 
-from __future__ import annotations
-
 from . import on_openvino, on_ort, on_tensorrt, on_torch, plain
 from .contender import Call, Contender, Feeds, Runner
 

@@ -5,8 +5,6 @@ wanted of it is done here one by one. TensorRT needs reduction axes and shapes a
 folded into the convolution before them here, once, so that no target and no precision rounds between the two.
 """
 
-from __future__ import annotations
-
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer, rewriter

@@ -6,8 +6,6 @@ node, or in the attribute that an inlined function made of it. Only constants on
 float attributes (the slope of LeakyRelu, alpha of Gemm) and those inside torchlib (the logarithm of 2) stay float32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -3,8 +3,6 @@
 A node of the traced program leads back by its metadata.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

@@ -8,8 +8,6 @@ Where such a result is an output of the model, torch.onnx takes the value before
 program still names the reduction: the model then returns float32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir

@@ -1,7 +1,5 @@
 """Writes real ATen calls in place of a complex one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -7,8 +7,6 @@ of images and sequences, for which a product is as quick. The matrices come from
 rounded. Refused: lengths that are free, and above 1024, where the matrix is larger than what is worked out while capturing.
 """
 
-from __future__ import annotations
-
 from math import pi, prod, sqrt
 from typing import Any
 

@@ -9,8 +9,6 @@ and its imaginary part, in the program itself, so that every later stage sees re
 What moves values and computes nothing is done to both parts. Discrete Fourier transforms are in :mod:`.fourier`.
 """
 
-from __future__ import annotations
-
 import operator
 from typing import Any
 

@@ -9,8 +9,6 @@ fewer (4 in chunks of ceil(4 / 3) are two). Left to torch: a size that is a numb
 traced, alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -15,8 +15,6 @@ which is the kernel's own order of computing, so that both ends are exact; n = 1
 free axis are in :mod:`.chunk_sizes`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ torch.export keeps numbers, strings and None among the outputs as constants, and
 attribute 'name'". A size that a model returns (``x.shape[0]``) would be one more output that the module's own tensors do not have.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any

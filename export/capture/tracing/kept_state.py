@@ -4,8 +4,6 @@ Tracing runs a module on tensors that are not real: fake ones of torch.export, a
 one and finds it in the next run fails there with what says nothing of it ("Unable to cast NotImplemented to Tensor").
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager

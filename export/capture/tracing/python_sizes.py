@@ -11,8 +11,6 @@ so that nothing is left to prove about the shapes made with it; any other float 
 exact one where that is an integer, below 2**53, which no size reaches.
 """
 
-from __future__ import annotations
-
 import builtins
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """torch.export, and what to say when it fails: which module, which line, why, and what to change."""
 
-from __future__ import annotations
-
 import re
 import traceback
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Translations of ATen operators that torch.onnx does not translate as this package needs it, one file for each family."""
 
-from __future__ import annotations
-
 from .antialias import ANTIALIAS
 from .corrected import CORRECTED
 from .domain_operators import DOMAIN_OPERATORS

@@ -6,8 +6,6 @@ Resize has an attribute for it that TensorRT refuses, and whose kernel is not to
 are read from torch itself, in FP64. Refused with a reason where a size is free: then the weights are not known before the model runs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

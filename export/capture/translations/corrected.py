@@ -9,8 +9,6 @@ gives float64.
 none is written. Convolutions in one and two dimensions and transposed ones are translated well.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

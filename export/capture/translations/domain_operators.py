@@ -4,8 +4,6 @@ torch.onnx decomposes these operators into Range, Add and Gather, or has no tran
 distinguish a window from any other gather. A translation also keeps torch from decomposing the operator.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ is chosen by comparing and swapping, which needs no index, so that every target 
 torch raises an error. Refused: sizes above 8 or free, of which the unrolled steps would be too many, or unknown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any

@@ -9,8 +9,6 @@ place in a graph, so what they ask is mostly left out again as unread. A negated
 conjugate.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -10,8 +10,6 @@ Which of several equal values an index names is open in torch, too, but for a st
 needs no loop: b is short where this is used, as for the buckets of relative positions.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from onnxscript import opset18 as op

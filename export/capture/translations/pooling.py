@@ -4,8 +4,6 @@ Sizes that divide, where that is known, and the pool to a single value become th
 ``attnexport`` domain for each axis.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any

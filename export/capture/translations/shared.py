@@ -1,7 +1,5 @@
 """What the translations of ATen operators share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -6,8 +6,6 @@ FP32's epsilon times the root mean square of the output, and then with what a pe
 epsilons does to the reference, so that an operator that amplifies rounding is not taken for a wrong one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

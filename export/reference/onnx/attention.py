@@ -1,7 +1,5 @@
 """Attention and rotary embeddings of the standard (opset 23) and of the domain com.microsoft."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -4,8 +4,6 @@ Every float tensor is float64, whatever its type in the file is; integers, boole
 file. A sequence is a list, an empty optional is :data:`EMPTY`, an input that the node leaves out is None.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final

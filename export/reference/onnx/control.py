@@ -1,7 +1,5 @@
 """Operators with bodies: If, Loop, Scan and SequenceMap."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

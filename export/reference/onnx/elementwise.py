@@ -1,7 +1,5 @@
 """Arithmetic and comparisons of float tensors, one element at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import reduce
 

@@ -1,7 +1,5 @@
 """Operators that the standard defines as a function of others: their bodies, evaluated in FP64 node by node."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

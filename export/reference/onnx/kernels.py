@@ -1,7 +1,5 @@
 """All kernels of this folder, by domain and operator."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from . import (

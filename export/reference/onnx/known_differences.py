@@ -1,7 +1,5 @@
 """Where ONNX Runtime's CPU provider is known to differ from the standard, and what the standard says."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Losses over class scores."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

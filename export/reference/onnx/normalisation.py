@@ -1,7 +1,5 @@
 """Normalisations by statistics, norms or neighbours."""
 
-from __future__ import annotations
-
 from math import prod
 
 import numpy as np

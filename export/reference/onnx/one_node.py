@@ -3,8 +3,6 @@
 Signatures are cached: nodes with the same operator, attributes and input types share a session.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """The order in which the nodes of a graph run, and the tensors that nothing reads after each of them."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

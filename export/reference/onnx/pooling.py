@@ -1,7 +1,5 @@
 """Pools with any number of spatial axes, and what undoes the largest."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .call import Array, Call, Kernel

@@ -1,7 +1,5 @@
 """Quantisation and its inverse: per tensor, per axis and per block, to and from 4, 8, 16 and 32 bits."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import ml_dtypes

@@ -9,8 +9,6 @@ reverse direction starts at its end. Source: the ONNX specification of opset 14;
 activations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Reductions of float tensors over axes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

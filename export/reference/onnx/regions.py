@@ -1,7 +1,5 @@
 """Regions of interest, grids of samples, and the choice among boxes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ...domain.sampling import sample

@@ -4,8 +4,6 @@ Sizes come from the FP32 scales as ONNX Runtime multiplies them; coordinates and
 and is in :mod:`.selections`. Source: the ONNX specification of Resize, opset 19, and its reference ``op_resize``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ The node runs on the numbers of the elements, in integers or FP32; the FP64 valu
 stays the FP32 number that the file stores, and picks the pixels that it picks there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Sequences and optionals: lists, and :data:`~.call.EMPTY` for an optional without an element."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fourier transforms, windows and the mel matrix."""
 
-from __future__ import annotations
-
 import numpy as np
 from onnx import TensorProto, helper
 

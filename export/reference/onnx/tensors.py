@@ -1,7 +1,5 @@
 """Operators that make tensors, name types, or pick by exact integers where ONNX Runtime has no double kernel."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import ml_dtypes

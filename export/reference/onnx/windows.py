@@ -1,7 +1,5 @@
 """The geometry of convolutions and pools: padding, output sizes, and the view of the input under each tap of a window."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product

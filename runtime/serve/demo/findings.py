@@ -1,7 +1,5 @@
 """The outputs of a model as the page shows them: classes, masks, images, numbers, and attention maps."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Mapping
 from typing import Any

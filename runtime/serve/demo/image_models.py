@@ -1,7 +1,5 @@
 """The served models that the page shows: those that take one image. The others are listed with the reason."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
