@@ -3,6 +3,7 @@
 A file contains a checkpoint of :func:`attnexport.save`, a pickled module, or a state dict, whose architecture the user names.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from .sniff import LEGACY, SAFETENSORS, TORCH
 from .specs import forward_parameters, resolve
 from .torch_source import TorchSource, module_source
 from .torchfile import find_module, load_safetensors, load_torch
+from .unit_variance import keep_signals
 from .weights import Weights, adopt, extract
 from .words import near_miss
 
@@ -97,7 +99,8 @@ def build(options: SourceOptions) -> TorchSource:
     if not options.random_weights:
         return _of_architecture(module, options, kind="factory", name=name, path=None, notes=notes)
     notes = ("the weights are random (seed 0): the model has learned nothing", *notes)
-    return _of_architecture(module, options, kind="random", name=name, path=None, notes=notes)
+    source = _of_architecture(module, options, kind="random", name=name, path=None, notes=notes)
+    return replace(source, notes=(*source.notes, *keep_signals(module, source.inputs)))
 
 
 def _build(options: SourceOptions) -> torch.nn.Module:

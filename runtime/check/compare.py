@@ -11,8 +11,8 @@ from ...errors import ParityError
 from ..bundle.figures import Figures
 from ..spec import TensorSpec
 
-HALF_SMALLEST = 2.0**-24
-"""FP16's smallest number above 0. The outputs of an untrained network may be smaller, and then PyTorch's FP16 is 0 too."""
+_SMALLEST = (("FP16", 2.0**-24), ("FP32", 2.0**-149))
+"""The smallest numbers above 0. The outputs of an untrained network may be smaller, and then PyTorch's are 0, too."""
 
 
 def check_outputs(
@@ -72,8 +72,10 @@ def _check_values(array: np.ndarray, true: np.ndarray | None, what: str) -> None
                 raise ParityError(f"{what} holds {count} {word} of {array.size} values and the reference has none")
     if true is not None and array.dtype.kind == "f" and array.size and not array.any() and true.any():
         largest = float(np.abs(true).max())
-        small = f": the largest is {largest:.1e}, and FP16 has nothing below 6e-08" if largest < HALF_SMALLEST else ""
-        raise ParityError(f"{what} is all zeros and the reference is not{small}")
+        small = [f"{name} holds nothing below {least:.0e}" for name, least in _SMALLEST if largest < least]
+        why = f": the largest value is {largest:.1e}, and {small[-1]}" if small else ""
+        remedy = "for an untrained network use --random-weights, which scales its weights" if small else ""
+        raise ParityError(f"{what} is all zeros and the reference is not{why}", remedy)
 
 
 class ErrorMeter:

@@ -62,14 +62,22 @@ def test_all_but_zeros_are_faults_without_truth_too(fault: str) -> None:
     assert problem in str(caught.value)
 
 
+SCALE = "for an untrained network use --random-weights, which scales its weights."
+
+
 @pytest.mark.parametrize(
-    ("largest", "said"), [(2.0**-25, ": the largest is 3.0e-08, and FP16 has nothing below 6e-08"), (2.0**-24, "")]
+    ("largest", "said"),
+    [
+        (2.0**-25, f": the largest value is 3.0e-08, and FP16 holds nothing below 6e-08. {SCALE}"),
+        (1e-50, f": the largest value is 1.0e-50, and FP32 holds nothing below 1e-45. {SCALE}"),
+        (2.0**-24, "."),
+    ],
 )
 def test_a_truth_that_fp16_cannot_hold_is_said(largest: float, said: str) -> None:
     truth = {"y": np.array([[0, -largest, largest / 2]])}
     with pytest.raises(ParityError) as caught:
         check_outputs(SPECS[:1], {"y": np.zeros((1, 3), np.float32)}, reference=truth)
-    assert str(caught.value) == f"verify: output 'y' of the model is all zeros and the reference is not{said}."
+    assert str(caught.value) == f"verify: output 'y' of the model is all zeros and the reference is not{said}"
 
 
 def test_a_size_that_nobody_knows_is_not_guessed() -> None:
