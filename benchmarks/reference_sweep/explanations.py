@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 import torch.nn.functional as F
 from onnx import helper
 
+from attnexport.benchmarks.reference_sweep.runs import run_onnxruntime
 from attnexport.benchmarks.reference_sweep.trial import Key, Trial
 
 Right = Callable[[Trial, list[Any]], list[Any]]
@@ -108,6 +110,33 @@ def _extremum(trial: Trial, results: list[Any]) -> list[Any]:
     return [(np.max if trial.key.operator == "ReduceMax" else np.min)(x, axis=1, keepdims=True)]
 
 
+def _max_pool(trial: Trial, results: list[Any]) -> list[Any]:
+    x = torch.from_numpy(_feeds(trial)[0]).double()
+    values, places = F.max_pool2d(x, _attributes(trial)["kernel_shape"], 1, return_indices=True)
+    planes = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], 1, 1) * (x.shape[2] * x.shape[3])
+    return [values.numpy(), places.numpy() + planes]
+
+
+def _align_corners(trial: Trial, results: list[Any]) -> list[Any]:
+    """PyTorch, whose last pixel is the image's last pixel, for the size that the test has."""
+    mode = {b"linear": "bilinear", b"cubic": "bicubic"}[_attributes(trial)["mode"]]
+    size = np.asarray((trial.expected or results)[0]).shape[2:]
+    return [
+        F.interpolate(torch.from_numpy(_feeds(trial)[0]).double(), size=size, mode=mode, align_corners=True).numpy()
+    ]
+
+
+def _counted_axes(trial: Trial, results: list[Any]) -> list[Any]:
+    """ONNX Runtime itself, with the same axes counted from the front."""
+    model = onnx.ModelProto()
+    model.CopyFrom(trial.model)
+    rank = _feeds(trial)[0].ndim
+    for attribute in model.graph.node[0].attribute:
+        if attribute.name == "axes":
+            attribute.ints[:] = [axis % rank for axis in attribute.ints]
+    return run_onnxruntime(replace(trial, model=model))
+
+
 EXPLANATIONS = (
     Explanation(
         "same-with-dilation",
@@ -128,6 +157,24 @@ EXPLANATIONS = (
         _grid,
     ),
     Explanation(
+        "resize-policy-axes",
+        "onnxruntime: Resize with axes below 0 and a keep_aspect_ratio_policy leaves the size as it is",
+        r"^Resize .*axes=-\d.* keep_aspect_ratio_policy=not_",
+        _counted_axes,
+    ),
+    Explanation(
+        "align-corners-scale",
+        "onnx: two tests expect align_corners with the fractional size length * scale; the text says the length of the resized tensor",
+        r"test_resize_downsample_scales_(linear|cubic)_align_corners$",
+        _align_corners,
+    ),
+    Explanation(
+        "max-pool-nan",
+        "onnxruntime: MaxPool returns or drops NaN by its place in the window; PyTorch returns it, and the standard is silent",
+        r"^MaxPool .*~edges",
+        _max_pool,
+    ),
+    Explanation(
         "attention-mask-lowest",
         "onnxruntime: Attention writes the lowest float into qk_matmul_output where the causal mask is minus infinity",
         r"^Attention .*is_causal=1 qk_matmul_output_mode=2",
@@ -146,22 +193,10 @@ EXPLANATIONS = (
         lambda trial, results: [np.full_like(results[0], np.nan)],
     ),
     Explanation(
-        "nonzero-scalar",
-        "onnxruntime: NonZero of a scalar has the shape (1, N); the standard says (0, N)",
-        r"^NonZero \d+  \| f32\{2\}\[\]",
-        lambda trial, results: [np.zeros((0, results[0].shape[1]), np.int64)],
-    ),
-    Explanation(
         "dropout-mask",
         "spec: the mask of Dropout at inference is undefined before opset 12; ONNX Runtime returns zeros, the reference ones",
         r"^Dropout (7|10) .*> 2",
         lambda trial, results: [results[0], np.ones_like(results[1])],
-    ),
-    Explanation(
-        "resize-integers",
-        "spec: how Resize rounds integers is undefined; ONNX Runtime cuts off, the reference rounds to the nearest",
-        r"^Resize .*mode=linear \| [ui]\d+\[",
-        lambda trial, results: results,
     ),
     Explanation(
         "fp32-constants",

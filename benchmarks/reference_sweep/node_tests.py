@@ -23,14 +23,10 @@ OUTSIDE: dict[str, str] = {
     "RandomUniform": "random",
     "RandomUniformLike": "random",
     "ImageDecoder": "images",
-    "Optional": "values that are not tensors",
-    "OptionalGetElement": "values that are not tensors",
-    "OptionalHasElement": "values that are not tensors",
     "RegexFullMatch": "strings",
     "StringConcat": "strings",
     "StringNormalizer": "strings",
     "StringSplit": "strings",
-    "TfIdfVectorizer": "strings",
 }
 """Operators that are not judged, and why."""
 

@@ -15,12 +15,13 @@ from attnexport.benchmarks.reference_sweep.judge import LIMIT, Outcome, Verdict
 from attnexport.benchmarks.reference_sweep.trial import Key
 
 FILE = Path(__file__).resolve().parents[1] / "reference_sweep.csv"
-COLUMNS = (*Key._fields, "verdict", "error", "explanation")
+COLUMNS = (*Key._fields, "verdict", "error", "explanation", "witness")
 _PACKAGES = ("onnx", "onnxruntime-gpu", "onnxruntime", "numpy", "torch")
 _HEAD = f"""Operators of the default ONNX domain: ONNX Runtime's CPU provider in FP32 against the FP64 reference of .onnx files.
 `python -m attnexport.benchmarks.reference_sweep` writes this file; docs/benchmarks.md describes it.
 inputs: dtype[shape]~values or dtype{{values}}; an asterisk marks an initializer, a minus an absent one; > outputs. test: onnx's node test.
-error: largest difference over the output's rms and the type's epsilon; up to {LIMIT:g} is rounding. differs: another shape or integer."""
+error: largest difference over the output's rms and the type's epsilon; up to {LIMIT:g} is rounding. differs: another shape or integer.
+witness: who else gives the reference's values: onnx's node test, or onnx's own evaluator, which is wrong for the rest."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ def write(rows: Iterable[Row], path: Path = FILE) -> None:
     text.writelines(f"# {line}\n" for line in head)
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    table.writerows((*row.key, row.outcome.verdict.value, row.outcome.error, row.outcome.note) for row in listed)
+    table.writerows(
+        (*row.key, row.outcome.verdict.value, row.outcome.error, row.outcome.note, row.outcome.witness)
+        for row in listed
+    )
     path.write_text(text.getvalue(), encoding="utf-8")
 
 
@@ -55,7 +59,7 @@ def read(path: Path = FILE) -> dict[Key, Outcome]:
     rows = csv.DictReader(lines)
     return {
         Key(row["operator"], int(row["opset"]), row["attributes"], row["inputs"], row["test"]): Outcome(
-            Verdict(row["verdict"]), row["error"], row["explanation"]
+            Verdict(row["verdict"]), row["error"], row["explanation"], row["witness"]
         )
         for row in rows
     }

@@ -89,7 +89,9 @@ def _resize_further() -> Iterator[Case]:
         yield from _resize((image, None, _scales(1, 1, scale, scale)), attributes, 18)
         turned = {**attributes, "coordinate_transformation_mode": "align_corners"}
         yield from _resize((image, None, i64(1, 2, 4, 3)), turned, sizes=True)
-    for mode, axes, policy in product(_MODES, ([2, 3], [3, 2], [-1]), ("stretch", "not_larger", "not_smaller")):
+    for mode, axes, policy in product(
+        _MODES, ([2, 3], [3, 2], [-1], [-2, -1]), ("stretch", "not_larger", "not_smaller")
+    ):
         attributes = {"mode": mode, "axes": axes, "keep_aspect_ratio_policy": policy}
         yield from _resize((image, None, i64(*[6, 11][: len(axes)])), attributes, 18, sizes=True)
 

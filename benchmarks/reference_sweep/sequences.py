@@ -1,4 +1,4 @@
-"""Sequences inside a graph whose inputs and outputs are tensors."""
+"""Sequences and optional values inside a graph whose inputs and outputs are tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from attnexport.benchmarks.reference_sweep.case import Case, Input, newest
+from attnexport.benchmarks.reference_sweep.case import Case, Input, across, newest
 from attnexport.benchmarks.reference_sweep.draws import f32, scalar
 
 _make = helper.make_node
@@ -42,6 +42,14 @@ _CHAINS: tuple[tuple[str, str, tuple[onnx.NodeProto, ...]], ...] = (
         "splits and counts",
         (_make("SplitToSequence", ["x0"], ["s"], axis=1), _make("SequenceLength", ["s"], ["y0"])),
     ),
+    ("Optional", "wraps and takes", (_make("Optional", ["x0"], ["o"]), _make("OptionalGetElement", ["o"], ["y0"]))),
+    ("OptionalGetElement", "of a tensor", (_make("OptionalGetElement", ["x0"], ["y0"]),)),
+    ("OptionalHasElement", "of a tensor", (_make("OptionalHasElement", ["x0"], ["y0"]),)),
+    (
+        "OptionalHasElement",
+        "of a wrapped tensor",
+        (_make("Optional", ["x0"], ["o"]), _make("OptionalHasElement", ["o"], ["y0"])),
+    ),
     (
         "SplitToSequence",
         "splits without the axis",
@@ -58,7 +66,7 @@ def cases() -> Iterator[Case]:
     for operator, text, nodes in _CHAINS:
         used = {name for node in nodes for name in node.input if name.startswith("x")}
         inputs: list[Input] = [f32(2, 3), f32(2, 3, kind="unit"), scalar(-1)]
-        yield from newest(operator, inputs[: 1 + max(int(name[1:]) for name in used)], nodes=nodes, body=text)
+        yield from across(operator, inputs[: 1 + max(int(name[1:]) for name in used)], nodes=nodes, body=text)
     parts = (_make("SplitToSequence", ["x0", "x1"], ["s"], axis=0), _make("SequenceAt", ["s", "x2"], ["y0"]))
     yield from newest(
         "SplitToSequence", [f32(6, 2), scalar(4), scalar(1)], nodes=parts, body="a size that does not divide"
