@@ -43,6 +43,11 @@ _CHAINS: tuple[tuple[str, str, tuple[onnx.NodeProto, ...]], ...] = (
         (_make("SplitToSequence", ["x0"], ["s"], axis=1), _make("SequenceLength", ["s"], ["y0"])),
     ),
     ("Optional", "wraps and takes", (_make("Optional", ["x0"], ["o"]), _make("OptionalGetElement", ["o"], ["y0"]))),
+    (
+        "OptionalGetElement",
+        "of a wrapped tensor",
+        (_make("Optional", ["x0"], ["o"]), _make("OptionalGetElement", ["o"], ["y0"])),
+    ),
     ("OptionalGetElement", "of a tensor", (_make("OptionalGetElement", ["x0"], ["y0"]),)),
     ("OptionalHasElement", "of a tensor", (_make("OptionalHasElement", ["x0"], ["y0"]),)),
     (
