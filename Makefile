@@ -12,7 +12,7 @@ GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
 DEMO_PORT ?= 8080
 
-.PHONY: demo serve-demo test sweep test-sweep lint bench image train clean
+.PHONY: demo serve-demo test sweep sweep-reference test-sweep lint bench image train clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,6 +36,10 @@ test: $(STAMP)
 sweep: $(STAMP)
 	$(BIN)/python -m pytest -m sweep
 	$(BIN)/python benchmarks/systems.py --table
+
+# Each operator: the FP64 reference of ONNX files against ONNX Runtime; writes benchmarks/reference_sweep.csv.
+sweep-reference: $(STAMP)
+	$(BIN)/python -W ignore -m attnexport.benchmarks.reference_sweep
 
 test-sweep: $(STAMP)
 	$(BIN)/python -m pytest
