@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from . import (
     activations,
     attention,
+    attention_microsoft,
     convolution,
     elementwise,
     losses,
@@ -12,6 +13,7 @@ from . import (
     pooling,
     products,
     quantisation,
+    quantised_products,
     recurrent,
     reductions,
     regions,
@@ -26,7 +28,7 @@ _STANDARD = (
     activations, attention, convolution, elementwise, losses, normalisation, pooling, products, quantisation, recurrent,
     reductions, regions, resize, sequences, spectral, tensors,
 )  # fmt: skip
-_MICROSOFT = (activations, attention, convolution, normalisation, products)
+_MICROSOFT = (activations, attention_microsoft, convolution, normalisation, products, quantised_products, tensors)
 _SHARED = ("DequantizeLinear", "GridSample", "QuantizeLinear")
 """Operators that com.microsoft defines as the standard does."""
 

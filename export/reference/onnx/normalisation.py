@@ -89,6 +89,18 @@ def _skip_rms_normalisation(call: Call) -> list[Array]:
     return [total * inverse * call.real(2), np.zeros_like(inverse), inverse, total]
 
 
+def _embed_layer_normalisation(call: Call) -> list[Array]:
+    """Embeddings of words, positions and segments, summed and normalised; the second output counts the places of a mask."""
+    words, segments = call.array(0), call.optional(1)
+    positions = call.array(8) if call.present(8) else np.arange(words.shape[1])[None]
+    total = call.real(2)[words] + call.real(3)[positions]
+    if segments is not None and call.present(4):
+        total = total + call.real(4)[segments]
+    counts = call.array(7).sum(1) if call.present(7) else np.zeros(len(words))
+    y = _standardised(total, (-1,), call.number("epsilon", 1e-12)) * call.real(5) + call.real(6)
+    return [y, counts.astype(np.int32), total]
+
+
 def _lp_normalisation(call: Call) -> list[Array]:
     """x / ||x||_p along an axis; zero if the norm is zero."""
     x, axis, p = call.real(0), call.integer("axis", -1), call.integer("p", 2)
@@ -142,6 +154,7 @@ KERNELS: dict[str, Kernel] = {
 """By operator of the standard domain."""
 
 MICROSOFT: dict[str, Kernel] = {
+    "EmbedLayerNormalization": _embed_layer_normalisation,
     "GroupNorm": _group_norm,
     "SkipLayerNormalization": _skip_layer_normalisation,
     "SkipSimplifiedLayerNormalization": _skip_rms_normalisation,

@@ -60,14 +60,21 @@ def _dequantise(call: Call) -> list[Array]:
     return [np.asarray((wide - zero) * _spread(scale, x, call))]
 
 
-def _dynamic_quantise(call: Call) -> list[Array]:
-    """uint8 over the range of the data, which includes zero. Scale and zero point are computed in FP32, as in the file."""
-    x = call.real(0).astype(np.float32)
+def dynamic_steps(values: Array) -> tuple[Array, Array, Array]:
+    """Real numbers as uint8 over their range, which includes zero; with the scale and the zero point, computed in FP32 as in the file."""
+    x = values.astype(np.float32)
     low, high = min(x.min(initial=0), np.float32(0)), max(x.max(initial=0), np.float32(0))
     scale = np.asarray((high - low) / np.float32(255) or 1, np.float32)
     zero = np.rint(np.clip(-low / scale, 0, 255))
-    y = quantised(_steps(call.real(0), scale) + zero, np.dtype(np.uint8))
-    return [y, scale.astype(np.float64), np.asarray(zero, np.uint8)]
+    return (
+        quantised(_steps(values, scale) + zero, np.dtype(np.uint8)),
+        scale.astype(np.float64),
+        np.asarray(zero, np.uint8),
+    )
+
+
+def _dynamic_quantise(call: Call) -> list[Array]:
+    return list(dynamic_steps(call.real(0)))
 
 
 KERNELS: dict[str, Kernel] = {

@@ -143,6 +143,14 @@ def _pad(call: Call) -> list[Array]:
     return [np.pad(x, amounts, mode)]  # type: ignore[call-overload]
 
 
+def _pad_microsoft(call: Call) -> list[Array]:
+    """As the standard's from opset 13 on."""
+    return _pad(Call(call.node, 13, call.inputs, call.attributes))
+
+
+MICROSOFT: dict[str, Kernel] = {"Pad": _pad_microsoft}
+"""By operator of the domain com.microsoft."""
+
 KERNELS: dict[str, Kernel] = {
     "Cast": _cast,
     "CastLike": _cast_like,
