@@ -42,6 +42,7 @@ def _conv() -> Iterator[Case]:
                 continue
             where = across if rank == 2 and group != 4 and n < 4 else newest
             yield from where("Conv", inputs, {**geometry, "group": group}, constants=(1,) if bias else ())
+    yield from newest("Conv", [f32(1, 256, 6, 5), f32(8, 256, 3, 3)], {"pads": [1] * 4})
 
 
 def _conv_transpose() -> Iterator[Case]:
@@ -108,6 +109,7 @@ def _matmul() -> Iterator[Case]:
     ):
         yield from across("MatMul", [f32(*left), f32(*right)])
     yield from newest("MatMul", [f32(3, 0), f32(0, 4)])
+    yield from newest("MatMul", [f32(4, 4096), f32(4096, 3)])
     yield from across("MatMul", [of("int32", 3, 4), of("int32", 4, 5)], opsets=(9, 23))
     yield from across("MatMul", [of("float64", 3, 4), of("float64", 4, 5)])
 

@@ -32,6 +32,8 @@ def _softmaxes() -> Iterator[Case]:
         yield from across(operator, [f32(5)], {"axis": 0})
         yield from across(operator, [f32(3, 4, kind="ties")], {"axis": 1})
         yield from newest(operator, [f32(0, 4)], {"axis": 1})
+    for operator in ("Softmax", "LogSoftmax"):
+        yield from newest(operator, [f32(2, 5000)], {"axis": 1})
     yield from across("Softmax", [of("float64", 2, 3)], {"axis": 1})
 
 
@@ -85,6 +87,8 @@ def _layer() -> Iterator[Case]:
         yield from across("RMSNormalization", [f32(2, 3, 4), f32(*shape)], attributes)
     yield from across("LayerNormalization", [f32(2, 3, 4), f32(4), f32(4)], {"stash_type": 1})
     yield from across("LayerNormalization", [f32(2, 3, 4), f32(1), f32(1)])
+    yield from across("LayerNormalization", [f32(2, 2048), f32(2048), f32(2048)])
+    yield from across("RMSNormalization", [f32(2, 2048), f32(2048)])
     yield from across("LayerNormalization", [f32(2, 3, 4), f32(3, 4), f32(4)], {"axis": 1})
     yield from across("RMSNormalization", [f32(2, 3, 4), f32(4)])
     yield from across("RMSNormalization", [f32(2, 3, 4), f32(1)], {"axis": -1})

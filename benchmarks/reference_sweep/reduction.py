@@ -38,6 +38,8 @@ def _reduce(operator: str) -> Iterator[Case]:
         yield from across(operator, [x], attributes, (since, 23))
         yield from across(operator, [x, i64()], attributes, (since, 23))
     yield from newest(operator, [x, i64(1)])
+    if operator != "ReduceProd":
+        yield from newest(operator, [f32(2, 10000, kind=kind), i64(1)], constants=(1,))
     yield from newest(operator, [f32(kind=kind)], {"keepdims": 0})
     if operator not in ("ReduceMax", "ReduceMin"):
         yield from newest(operator, [f32(2, 0, 3), i64(1)], {"keepdims": 0}, constants=(1,))
