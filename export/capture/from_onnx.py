@@ -14,7 +14,8 @@ from onnx import helper
 
 from ...errors import UnsupportedModelError, first_line
 from ..domain import DOMAIN, VERSION, register_schemas
-from ..graph.model import at_opset, opset_of
+from ..graph.model import opset_of
+from ..graph.older_opsets import brought_to
 from ..graph.origin import Origin, Origins
 from ..quiet import quiet
 from ..raising import raise_windows
@@ -27,7 +28,7 @@ _MODES = {"linear": "bilinear", "cubic": "bicubic", "bilinear": "bilinear", "bic
 
 
 def from_onnx(model: onnx.ModelProto) -> Captured:
-    """Prepare a checked model of opset 13 or later. Raises UnsupportedModelError where it cannot be brought to opset 18."""
+    """Prepare a checked model of opset 7 or later. Raises UnsupportedModelError where it cannot be brought to opset 18."""
     register_schemas()
     model = _at_least(model, OPSET)
     try:
@@ -52,17 +53,12 @@ def from_onnx(model: onnx.ModelProto) -> Captured:
 
 
 def _at_least(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    version = opset_of(model)
-    if version >= opset:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        return copy
     try:
         with quiet():
-            return at_opset(model, opset)
+            return brought_to(model, opset)
     except Exception as error:
         raise UnsupportedModelError(
-            f"the ONNX model is of opset {version} and cannot be brought to {opset}: {first_line(error)}",
+            f"the ONNX model is of opset {opset_of(model)} and cannot be brought to {opset}: {first_line(error)}",
             f"export it with opset_version={opset}",
         ) from error
 

@@ -15,9 +15,13 @@ import onnx
 from ...runtime.sessions import Session
 from ...runtime.sessions.emulated import open_emulated
 from ...runtime.sessions.large_model import open_model
+from ..graph.older_opsets import brought_to
 from ..precision.casts import to_half_model
 from .onnx.evaluator import Evaluator
 from .original import Arrays, Precision
+
+_OPSET = 18
+"""Of the 16-bit original of a file of an older opset; 16-bit casts need the later standard."""
 
 
 class OnnxOriginal:
@@ -65,6 +69,8 @@ class OnnxOriginal:
             if precision == "float32":
                 self._sessions[precision] = open_model(self._model, optimize=False)
             else:
-                typed = to_half_model(self._model, (), "bf16" if precision == "bfloat16" else "fp16")
+                typed = to_half_model(
+                    brought_to(self._model, _OPSET), (), "bf16" if precision == "bfloat16" else "fp16"
+                )
                 self._sessions[precision] = open_emulated(typed)
         return self._sessions[precision]

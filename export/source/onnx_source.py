@@ -46,7 +46,7 @@ def read_onnx(path: Path, options: SourceOptions) -> OnnxSource:
 READER = Reader(ONNX, read_onnx, has_architecture=True)
 
 
-OPSET_MIN = 13
+OPSET_MIN = 7
 # The domains of the captured operators and of ONNX Runtime's operators.
 _OWN, _CONTRIB = "attnexport", ("com.microsoft", "ai.onnx.ml")
 _STANDARD = ("", "ai.onnx")

@@ -146,10 +146,10 @@ def test_missing_and_short_external_data(make_onnx, here, refused):
 
 
 def test_opsets(make_onnx, refused, accepted):
-    assert "is of opset 12, below 13" in (message := refused(make_onnx(opset=12)))
+    assert "is of opset 6, below 7" in (message := refused(make_onnx(opset=6)))
     assert "convert_version" in message
     assert "newer than onnx" in refused(make_onnx(opset=99))
-    assert accepted(make_onnx(opset=13)).kind == "onnx"
+    assert accepted(make_onnx(opset=7)).kind == "onnx"
 
 
 def test_custom_operators(make_onnx, refused, accepted):

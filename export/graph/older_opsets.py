@@ -1,0 +1,109 @@
+"""A model of an older opset at a later one, with its meaning: ONNX's version converter changes that of three operators.
+
+    Resize, Upsample before 11 : asymmetric coordinates, nearest by floor; the converter leaves the later default half_pixel
+    Hardmax before 13          : over all axes from ``axis`` on as one; the converter keeps ``axis``, which is one axis then
+    MeanVarianceNormalization  : its function body is FP32 and, without ``axes``, not valid; so it is written out
+
+Measured with onnx 1.23; whatever else the converter changes is caught, because every model is compared with the file
+as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+
+from .model import at_opset, opset_of
+
+_MVN_AXES = (0, 2, 3)
+_MVN_EPSILON = 1e-9
+
+
+def brought_to(model: ModelProto, opset: int) -> ModelProto:
+    """A copy of ``model`` at ``opset``, or at its own opset if that is later. Raises whatever ONNX's version converter raises."""
+    version = opset_of(model)
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    for graph in _graphs(copy.graph):
+        _rewrite(graph, "MeanVarianceNormalization", lambda node: _mean_variance(node, version))
+        if version < 13:
+            _rewrite(graph, "Hardmax", _hardmax)
+    if version >= opset:
+        return copy
+    converted = at_opset(copy, opset)
+    if version < 11:
+        for graph in _graphs(converted.graph):
+            for node in graph.node:
+                if node.op_type == "Resize":
+                    _make_asymmetric(node)
+    return converted
+
+
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g)
+
+
+def _make_asymmetric(node: NodeProto) -> None:
+    given = {attribute.name for attribute in node.attribute}
+    for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")):
+        if name not in given:
+            node.attribute.append(helper.make_attribute(name, value))
+
+
+def _rewrite(graph: GraphProto, op: str, write: Callable[[NodeProto], list[NodeProto]]) -> None:
+    """Replace, in place, every node of one operator by the nodes that ``write`` returns for it."""
+    if any(node.op_type == op for node in graph.node):
+        nodes = [new for node in graph.node for new in (write(node) if node.op_type == op else [node])]
+        copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        del graph.node[:]
+        graph.node.extend(copies)
+
+
+def _hardmax(node: NodeProto) -> list[NodeProto]:
+    """Flatten, Hardmax over the second axis, Reshape, which every opset understands alike."""
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+    x, y = node.input[0], node.output[0]
+    flat, chosen, shape = (f"{y}/{part}" for part in ("flat", "chosen", "shape"))
+    return [
+        helper.make_node("Flatten", [x], [flat], f"{node.name}/flatten", axis=axis),
+        helper.make_node("Hardmax", [flat], [chosen], node.name, axis=1),
+        helper.make_node("Shape", [x], [shape], f"{node.name}/shape"),
+        helper.make_node("Reshape", [chosen, shape], [y], f"{node.name}/reshape"),
+    ]
+
+
+def _mean_variance(node: NodeProto, version: int) -> list[NodeProto]:
+    """(x - mean) / (sqrt(mean of squares) + epsilon), the squares those of x - mean."""
+    axes = next((list(a.ints) for a in node.attribute if a.name == "axes"), list(_MVN_AXES))
+    x, y = node.input[0], node.output[0]
+    mean, centred, square, variance, deviation, divisor, places, epsilon = (
+        f"{y}/{part}" for part in ("mean", "centred", "square", "variance", "deviation", "divisor", "axes", "epsilon")
+    )
+    later: dict[str, Any] = {} if version >= 18 else {"axes": axes}
+    more = [places] if version >= 18 else []
+    constants = [
+        helper.make_node("Constant", [], [epsilon], value=numpy_helper.from_array(np.array(_MVN_EPSILON, np.float32)))
+    ]
+    if more:
+        constants.append(helper.make_node("Constant", [], [places], value=numpy_helper.from_array(np.array(axes))))
+    steps = [
+        ("ReduceMean", [x, *more], mean, later),
+        ("Sub", [x, mean], centred, {}),
+        ("Mul", [centred, centred], square, {}),
+        ("ReduceMean", [square, *more], variance, later),
+        ("Sqrt", [variance], deviation, {}),
+        ("Add", [deviation, epsilon], divisor, {}),
+        ("Div", [centred, divisor], y, {}),
+    ]
+    named = [
+        helper.make_node(op, inputs, [output], f"{node.name}/{output.rpartition('/')[2]}", **attributes)
+        for op, inputs, output, attributes in steps
+    ]
+    return constants + named
