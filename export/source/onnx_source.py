@@ -50,6 +50,7 @@ OPSET_MIN = 7
 # The domains of the captured operators and of ONNX Runtime's operators.
 _OWN, _CONTRIB = "attnexport", ("com.microsoft", "ai.onnx.ml")
 _STANDARD = ("", "ai.onnx")
+_IR_WITHOUT_WEIGHT_INPUTS = 4
 # onnx.checker works on a serialised proto, which holds 2 GiB at most.
 _PROTO_LIMIT = 2**31 - 1
 
@@ -72,7 +73,18 @@ def read_graph(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     _check_graph(model, path)
     for tensor in _initializers(model.graph):
         _check_values(tensor, path)
+    _fix_weights(model)
     return model, notes
+
+
+def _fix_weights(model: onnx.ModelProto) -> None:
+    """Remove, in place, the inputs that only let a caller replace a weight; files before IR version 4 list every weight there."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) < len(model.graph.input):
+        del model.graph.input[:]
+        model.graph.input.extend(inputs)
+        model.ir_version = max(model.ir_version, _IR_WITHOUT_WEIGHT_INPUTS)
 
 
 def _check_opset(model: onnx.ModelProto, path: Path) -> None:

@@ -152,6 +152,23 @@ def test_opsets(make_onnx, refused, accepted):
     assert accepted(make_onnx(opset=7)).kind == "onnx"
 
 
+def test_weights_among_the_inputs_are_constants(make_onnx, accepted):
+    path = make_onnx(opset=8)
+    model = onnx.load(path)
+    model.ir_version = 3
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    present = {value.name for value in model.graph.input}
+    model.graph.input.extend(
+        helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
+        for name, tensor in weights.items()
+        if name not in present
+    )
+    onnx.save(model, path)
+    source = accepted(path)
+    assert [value.name for value in source.model.graph.input] == [spec.name for spec in source.inputs] == ["x"]
+    onnx.checker.check_model(source.model)
+
+
 def test_custom_operators(make_onnx, refused, accepted):
     node = [helper.make_node("DeformAttn", ["x", "w"], ["y"], domain="mmdeploy")]
     assert "mmdeploy::DeformAttn" in refused(make_onnx(nodes=node, domains=("mmdeploy",)))
