@@ -25,7 +25,7 @@ _FUNCTIONS: dict[str, Callable[[Array, Axes], Array]] = {
     "ReduceLogSum": lambda x, axes: np.log(x.sum(axes, keepdims=True)),
     "ReduceLogSumExp": _log_sum_exp,
     "ReduceMax": _largest,
-    "ReduceMean": lambda x, axes: x.mean(axes, keepdims=True),
+    "ReduceMean": lambda x, axes: x.sum(axes, keepdims=True) / np.prod([x.shape[a] for a in axes]),
     "ReduceMin": lambda x, axes: x.min(axes, keepdims=True, initial=np.inf),
     "ReduceProd": lambda x, axes: x.prod(axes, keepdims=True),
     "ReduceSum": lambda x, axes: x.sum(axes, keepdims=True),

@@ -61,10 +61,12 @@ def _roi_align(call: Call) -> list[Array]:
     for n, roi in enumerate(rois):
         left, top, right, bottom = roi * scale - (0.5 if half else 0.0)
         w, h = right - left, bottom - top
+        edges = roi.astype(np.float32) * np.float32(scale) - np.float32(0.5 if half else 0)
+        sides = edges[2:] - edges[:2]
         if not half:
-            w, h = max(w, 1.0), max(h, 1.0)
-        rows = ratio if ratio > 0 else int(np.ceil(np.float32(h) / np.float32(height)))
-        cols = ratio if ratio > 0 else int(np.ceil(np.float32(w) / np.float32(width)))
+            w, h, sides = max(w, 1.0), max(h, 1.0), np.maximum(sides, np.float32(1))
+        rows = ratio if ratio > 0 else int(np.ceil(sides[1] / np.float32(height)))
+        cols = ratio if ratio > 0 else int(np.ceil(sides[0] / np.float32(width)))
         if rows <= 0 or cols <= 0:
             continue
         result[n] = _aligned(

@@ -48,7 +48,7 @@ def _cast_to(x: Array, kind: int, saturate: bool) -> Array:
     if kind in _FOUR_BITS:
         return np.trunc(x.astype(np.float64)).astype(np.int64).astype(dtype)
     if x.dtype == np.float64 and dtype.kind in "iu":
-        if dtype.itemsize < 8:
+        if dtype not in (np.int32, np.int64):  # those saturate as a processor does; the others keep the low bits
             return np.trunc(x).astype(np.int64).astype(dtype)
         return np.trunc(x).astype(dtype)
     if dtype.kind in "iu" and x.dtype.kind in "iub":
