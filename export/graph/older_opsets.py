@@ -23,8 +23,13 @@ _MVN_EPSILON = 1e-9
 
 
 def brought_to(model: ModelProto, opset: int) -> ModelProto:
-    """A copy of ``model`` at ``opset``, or at its own opset if that is later. Raises whatever ONNX's version converter raises."""
+    """A copy of ``model`` at ``opset``, or at its own opset if that is later.
+
+    Raises whatever ONNX's version converter raises, and ValueError for Scan of opset 8.
+    """
     version = opset_of(model)
+    if version < 9 and any(node.op_type == "Scan" for graph in _graphs(model.graph) for node in graph.node):
+        raise ValueError("Scan of opset 8 runs over a first axis of batches, which no later opset has")
     copy = ModelProto()
     copy.CopyFrom(model)
     for graph in _graphs(copy.graph):

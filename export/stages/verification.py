@@ -57,9 +57,11 @@ def verify_models(
         stages = built.models
         selections = find_selections(stages.captured.model, inputs, built.outputs)
         criteria = Criteria(tuple(built.outputs), task, options.gate, maps, selections, options.allow_unstable)
-        verification = verify(original, variants, cases, criteria, job.reporter, stages)
-        for text in original.notes:
-            job.note(text)
+        try:
+            verification = verify(original, variants, cases, criteria, job.reporter, stages)
+        finally:  # they explain why outputs cannot be compared, too
+            for text in original.notes:
+                job.note(text)
         worst = max((record.gate.ratio for record in verification.records), default=0.0)
         stage.detail = f"{len(cases)} cases, worst ratio {worst:.2f}"
         ran = run_golden(verification.golden, ((variant.stage, variant.session) for variant in variants))

@@ -32,6 +32,14 @@ def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     return session.run(None, {"x": x})[0]
 
 
+def test_scan_of_opset_8_has_no_later_form() -> None:
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 8]> net (float[2, 3] s, float[2, 4, 3] x) => (float[2, 3] y) {
+        y = Scan <num_scan_inputs = 1, body = step (float[3] a, float[3] b) => (float[3] c) { c = Add (a, b) }> (, s, x)
+    }""")
+    with pytest.raises(ValueError, match="Scan of opset 8"):
+        brought_to(model, 18)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_the_meaning_stays(name: str) -> None:
     opset, body = CASES[name]

@@ -18,8 +18,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 from torch.nn import functional as F
 
+from attnexport.errors import StageError
 from attnexport.export.options import ExportOptions, SourceOptions
 from attnexport.export.pipeline import run
+from attnexport.export.progress import Silent
 from attnexport.runtime.bundle.golden import read_golden
 
 RNG = np.random.default_rng(5)
@@ -158,3 +160,49 @@ def test_golden_values_are_right_and_the_file_passes(tmp_path: Path, name: str) 
         feeds = {key: torch.from_numpy(array).double() for key, array in case.feeds.items()}
         truth = file.truth(**feeds, **weights).numpy()
         np.testing.assert_allclose(case.reference["y"], truth, rtol=1e-10, atol=1e-12)
+
+
+def test_a_kernel_that_differs_from_the_standard_is_named_before_the_verdict(tmp_path: Path) -> None:
+    """ONNX Runtime leaves the dilation out of the padding of SAME and returns fewer windows."""
+    pool = node(
+        "MaxPool", ["x"], ["y"], kernel_shape=[2], strides=[2], dilations=[2], auto_pad="SAME_UPPER", name="pool"
+    )
+    file = File((2, 9), [pool], {}, lambda x: x, 3)
+    reporter = Silent()
+    source = SourceOptions(inputs=("x=2x2x9",), dynamic=("x:0=batch=1:2:4",))
+    with pytest.raises(StageError, match=r"verify: shapes .* cannot be compared"):
+        run(
+            ExportOptions(
+                written(file, tmp_path / "net.onnx"), out=tmp_path / "net.attn", precision="fp32", source=source
+            ),
+            reporter,
+        )
+    assert [note for note in reporter.notes if "MaxPool" in note] == [
+        "node 'pool' (MaxPool, opset 18): with auto_pad SAME, ONNX Runtime leaves the dilation out of the padding and returns fewer "
+        "windows than the ceil(size / stride) of the standard"
+    ]
+
+
+def test_an_older_file_passes(tmp_path: Path) -> None:
+    """Opset 8: Upsample has asymmetric coordinates, Softmax covers all axes from ``axis`` on."""
+    weight = drawn(6, 4, 3, 3)
+    nodes = [
+        CONV,
+        node("Upsample", ["c"], ["u"], mode="nearest", scales=[1.0, 1.0, 2.0, 3.0]),
+        node("Softmax", ["u"], ["y"], axis=1),
+    ]
+    file = File((4, 5, 6), nodes, {"w": weight}, lambda x: x, 4)
+    path = written(file, tmp_path / "net.onnx")
+    model = onnx.load(path)
+    model.opset_import[0].version = 8
+    model.graph.node[0].attribute.append(helper.make_attribute("kernel_shape", [3, 3]))
+    onnx.save(model, path)
+    source = SourceOptions(inputs=("x=2x4x5x6",), dynamic=("x:0=batch=1:2:4",))
+    result = run(ExportOptions(path, out=tmp_path / "net.attn", precision="fp16", source=source))
+    assert result.passed
+    assert result.bundle is not None
+    for case in read_golden(result.bundle / "golden.npz"):
+        image = F.conv2d(torch.from_numpy(case.feeds["x"]).double(), torch.from_numpy(weight).double(), padding=1)
+        large = image.repeat_interleave(2, 2).repeat_interleave(3, 3)
+        truth = large.flatten(1).softmax(1).reshape(large.shape).numpy()
+        np.testing.assert_allclose(case.reference["y"], truth, rtol=1e-10, atol=1e-14)
