@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...runtime.bundle.golden import write_golden
@@ -12,7 +12,7 @@ from ...runtime.bundle.writer import BundleFolder
 from ...runtime.cuda import cuda_device
 from ...runtime.inputs.samples import Samples
 from ...runtime.sessions.open import open_session
-from ..verify.cases import build_cases, draws, inspection_case
+from ..verify.cases import ParityCase, build_cases, draws, inspection_case
 from ..verify.module_errors import compare_modules
 from ..verify.sampled import image_input, keep_sampled
 from ..verify.selections import find_selections
@@ -26,6 +26,8 @@ from .stage_model import FP32, PRECISION, TYPED
 from .typed import fitting
 
 GOLDEN = "golden.npz"
+FURTHER_SEED = 1_000_003
+"""Between the seeds of further rounds of random inputs: no draw is repeated."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,20 @@ def verify_models(
         for variant in _variants(job, built, engines, folder.path):
             stack.callback(variant.session.close)
             variants.append(variant)
-        cases = build_cases(inputs, fitting(samples, inputs), options.seed, draws(built.outputs))
+        repeats = draws(built.outputs)
+        cases = build_cases(inputs, fitting(samples, inputs), options.seed, repeats)
         maps = frozenset(entry.output for entry in built.captured.attention)
         stages = built.models
+
+        def further(number: int) -> list[ParityCase]:
+            seed = options.seed + FURTHER_SEED * (number + 1)
+            drawn = build_cases(inputs, None, seed, max(2, repeats))
+            return [replace(case, name=f"{case.name}-more{number}", golden=False) for case in drawn]
+
         selections = find_selections(stages.captured.model, inputs, built.outputs)
         criteria = Criteria(tuple(built.outputs), task, options.gate, maps, selections, options.allow_unstable)
         try:
-            verification = verify(original, variants, cases, criteria, job.reporter, stages)
+            verification = verify(original, variants, cases, criteria, job.reporter, stages, further)
         finally:  # they explain why outputs cannot be compared, too
             for text in original.notes:
                 job.note(text)

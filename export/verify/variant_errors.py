@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ...runtime.bundle.attribution import short_type
-from ...runtime.bundle.figures import Gate, ParityRecord
+from ...runtime.bundle.figures import Gate, ParityRecord, rounding_floor
 from ...runtime.bundle.sections import Selection
 from ...runtime.check.case_errors import OutputErrors, compare_case, free_rows
+from ...runtime.check.interval import ratio_interval
 from ...runtime.metrics import Metric, Top, combined, metrics_for
 from ...runtime.spec import TensorSpec
 from .cases import ParityCase
@@ -155,9 +156,15 @@ class VariantErrors:
         gates = {}
         for (part, output), errors in self._errors.parts.items():
             if output == spec.name:
-                by_torch = torch.parts[part, output]
+                by_torch, figures = torch.parts[part, output], errors.figures()
+                interval = None
+                if errors.rows:
+                    interval = ratio_interval(
+                        errors.rows, by_torch.rows, rounding_floor(precision, figures.reference_rms)
+                    )
                 gates[part] = Gate.judge(
-                    errors.figures(),
+                    figures,
+                    interval=interval,
                     torch_rms=by_torch.figures().rms,
                     precision=precision,
                     factor=self.criteria.factor,
@@ -172,7 +179,8 @@ class VariantErrors:
         mine, theirs = self._errors.parts[part, name].agreement, torch.parts[part, name].agreement
         if mine is not None and theirs is not None and mine.ratio(theirs, gate.factor) > gate.factor:
             return f"on {part} inputs {mine.describe()}, and PyTorch in {kind} {theirs.describe()}"
-        return f"error on {part} inputs is {gate.ratio:.3g}x PyTorch's {kind} error; the limit is {gate.factor:g}x"
+        interval = "" if gate.low is None else f" (at least {gate.low:.3g}x with 97.5 % confidence)"
+        return f"error on {part} inputs is {gate.ratio:.3g}x PyTorch's {kind} error{interval}; the limit is {gate.factor:g}x"
 
     def _worst_case(self, name: str, torch: CollectedErrors, part: str, cases: Sequence[ParityCase]) -> ParityCase:
         """The smallest case of ``part`` whose error is above the limit; without one, the case with the largest error."""

@@ -1,6 +1,6 @@
 """The verify stage: compare every model with the original in FP64, beside PyTorch's error at the same precision."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,10 @@ class ParityResult:
     attribution: tuple[Attribution, ...] = ()
 
 
+MORE_ROUNDS = 3
+"""Rounds of further inputs while the limit lies in the interval of a ratio."""
+
+
 def verify(
     original: Original,
     variants: Sequence[Variant],
@@ -41,58 +45,84 @@ def verify(
     criteria: Criteria,
     reporter: Reporter,
     models: StageModels | None = None,
+    more: Callable[[int], Sequence[ParityCase]] = lambda _: (),
 ) -> ParityResult:
     """Run every variant on every case.
 
     The error of each output may be at most ``criteria.factor`` times PyTorch's rms error. Random
-    cases and samples are judged apart, so that neither hides the other. A classifier's top-1 may
-    differ only if the reference is a tie. An output on which PyTorch is far off, too, fails unless
-    ``criteria.allow_unstable``. Failures are collected, not raised; StageError is raised if the
-    original returns NaN or Inf. With ``models``, each error is attributed to a stage.
+    cases and samples are judged apart, so that neither hides the other. While the limit lies in the
+    interval of a ratio, ``more(round)`` returns further cases, which are not stored. A classifier's
+    top-1 may differ only if the reference is a tie. An output on which PyTorch is far off, too, fails
+    unless ``criteria.allow_unstable``. Failures are collected, not raised; StageError is raised if
+    the original returns NaN or Inf. With ``models``, each error is attributed to a stage.
     """
-    precisions: list[Precision] = sorted(
-        {v.precision for v in variants} | ({"float32"} if models is not None else set())
-    )
-    torch = {precision: CollectedErrors() for precision in precisions}
-    results = [VariantErrors(i, variant, criteria) for i, variant in enumerate(variants)]
+    precisions: set[Precision] = {v.precision for v in variants} | ({"float32"} if models is not None else set())
+    runs = _Runs(original, variants, criteria, sorted(precisions))
     attributed = {case.name for case in measured_cases(cases)} if models is not None else set()
-    golden: list[GoldenCase] = []
-    measured: list[MeasuredCase] = []
-    for number, case in enumerate(cases):
-        reporter.progress(number / len(cases), f"{case.name} ({number + 1} of {len(cases)})")
-        reference = original.run(case.feeds, "float64")
-        _require_finite(reference, case)
-        torch_outputs = {precision: original.run(case.feeds, precision) for precision in precisions}
-        margins = {p: tie_margins(torch_outputs[p], reference, criteria.selections) for p in precisions}
-        for p, outputs in torch_outputs.items():
-            errors = compare_case(outputs, reference, criteria.selections, p, margins[p])
-            torch[p].add(case, errors, margins[p])
-        if case.golden:
-            golden.append(GoldenCase(case.name, case.feeds, reference))
-        variant_outputs = {}
-        for i, result in enumerate(results):
-            if result.fault is None or case.name in attributed:
-                variant_outputs[i] = result.variant.session.run(case.feeds)
-                p = result.variant.precision
-                result.add(case, variant_outputs[i], reference, torch_outputs[p], margins[p])
-        if case.name in attributed:
-            measured.append(MeasuredCase(case, reference, torch_outputs, variant_outputs))
-    reporter.progress(1.0, "gates")
-    records: list[ParityRecord] = []
-    faults: list[Fault] = []
-    for result in results:
-        variant_records, variant_faults = result.judge(torch[result.variant.precision], cases)
-        records += variant_records
-        faults += variant_faults
+    runs.add(cases, reporter, attributed)
+    records, faults = runs.judge(cases)
+    for number in range(MORE_ROUNDS):
+        if not any(record.gate.straddles for record in records) or not (further := more(number)):
+            break
+        runs.add(further, reporter)
+        cases = (*cases, *further)
+        records, faults = runs.judge(cases)
     failures = [fault.text for fault in faults]
     attribution: list[Attribution] = []
     if models is not None:
         reporter.progress(1.0, "attribution")
         attributor = Attributor(models, variants, original, criteria.outputs, criteria.factor, criteria.selections)
-        attribution, failures = attributor.attribute(measured, faults)
+        attribution, failures = attributor.attribute(runs.measured, faults)
     if not criteria.allow_unstable:
         failures += _unstable(original, records, cases, models)
-    return ParityResult(tuple(records), tuple(golden), tuple(failures), tuple(attribution))
+    return ParityResult(tuple(records), tuple(runs.golden), tuple(failures), tuple(attribution))
+
+
+class _Runs:
+    """The original and all variants on the same cases, with the errors so far."""
+
+    def __init__(
+        self, original: Original, variants: Sequence[Variant], criteria: Criteria, precisions: Sequence[Precision]
+    ) -> None:
+        self._original, self._criteria = original, criteria
+        self._torch = {precision: CollectedErrors() for precision in precisions}
+        self._results = [VariantErrors(i, variant, criteria) for i, variant in enumerate(variants)]
+        self.golden: list[GoldenCase] = []
+        self.measured: list[MeasuredCase] = []
+
+    def add(self, cases: Sequence[ParityCase], reporter: Reporter, attributed: Collection[str] = ()) -> None:
+        """Run everything on ``cases``; the results of those in ``attributed`` are kept whole."""
+        for number, case in enumerate(cases):
+            reporter.progress(number / len(cases), f"{case.name} ({number + 1} of {len(cases)})")
+            self._run(case, keep=case.name in attributed)
+        reporter.progress(1.0, "gates")
+
+    def _run(self, case: ParityCase, *, keep: bool) -> None:
+        reference = self._original.run(case.feeds, "float64")
+        _require_finite(reference, case)
+        torch_outputs = {precision: self._original.run(case.feeds, precision) for precision in self._torch}
+        selections = self._criteria.selections
+        margins = {p: tie_margins(outputs, reference, selections) for p, outputs in torch_outputs.items()}
+        for p, outputs in torch_outputs.items():
+            errors = compare_case(outputs, reference, selections, p, margins[p])
+            self._torch[p].add(case, errors, margins[p])
+        if case.golden:
+            self.golden.append(GoldenCase(case.name, case.feeds, reference))
+        variant_outputs = {}
+        for i, result in enumerate(self._results):
+            if result.fault is None or keep:
+                variant_outputs[i] = result.variant.session.run(case.feeds)
+                p = result.variant.precision
+                result.add(case, variant_outputs[i], reference, torch_outputs[p], margins[p])
+        if keep:
+            self.measured.append(MeasuredCase(case, reference, torch_outputs, variant_outputs))
+
+    def judge(self, cases: Sequence[ParityCase]) -> tuple[list[ParityRecord], list[Fault]]:
+        """The records and faults of all variants over the ``cases`` so far."""
+        judged = [result.judge(self._torch[result.variant.precision], cases) for result in self._results]
+        return [record for records, _ in judged for record in records], [
+            fault for _, faults in judged for fault in faults
+        ]
 
 
 def _unstable(

@@ -157,6 +157,8 @@ def _parity(record: dict[str, Any]) -> dict[str, Any]:
         "torch_relative": relative,
         "unstable": relative > stable_limit(record["precision"]),
         **{name: record["figures"][name] for name in ("rms", "relative", "cosine")},
+        "low": None,
+        "high": None,
     }
     return {**record, "gate": gate, "agreement": None, "torch_agreement": None, "margin": 0.0}
 

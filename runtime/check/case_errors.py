@@ -10,10 +10,14 @@ from ...errors import BundleError
 from ..bundle.figures import Figures, MatchCounts, stable_limit
 from ..bundle.sections import Selection
 from .compare import ErrorMeter
+from .interval import Squares, row_squares
 from .selection import match_rows
 
 TIE = 4.0
 """A tie is closer than this many times PyTorch's largest error: each of two scores may change by one error, and a factor of 2 to spare."""
+
+LARGEST_TOLERANCE = 0.25
+"""Rows that differ by more of the output's rms are never equal, whatever the precision."""
 
 
 class OutputErrors:
@@ -22,16 +26,21 @@ class OutputErrors:
     def __init__(self) -> None:
         self.meter = ErrorMeter()
         self.agreement: MatchCounts | None = None
+        self.rows: list[Squares] = []
+        """Squared errors by row of the batch, case by case; none of selections, whose rows differ from PyTorch's."""
 
     def add(self, got: np.ndarray, reference: np.ndarray, agreement: MatchCounts | None) -> None:
         """Add the values of one case."""
         self.meter.add(got, reference)
         self._count(agreement)
+        if agreement is None:
+            self.rows.append(row_squares(got, reference))
 
     def merge(self, other: OutputErrors) -> None:
         """Add everything that ``other`` has."""
         self.meter.merge(other.meter)
         self._count(other.agreement)
+        self.rows += other.rows
 
     def _count(self, agreement: MatchCounts | None) -> None:
         if agreement is not None:
@@ -54,7 +63,8 @@ def compare_case(
     """Compare the outputs of one case. ``margins``: the tie margin by the name of a selection's scores; see :func:`tie_margins`."""
     errors = {name: OutputErrors() for name in outputs}
     for selection in selections:
-        rows = match_rows(outputs, reference, selection, stable_limit(precision), margins.get(selection.scores, 0.0))
+        tolerance = min(stable_limit(precision), LARGEST_TOLERANCE)
+        rows = match_rows(outputs, reference, selection, tolerance, margins.get(selection.scores, 0.0))
         for name in selection.outputs:
             errors[name].add(rows.outputs[name], rows.reference[name], rows.agreement)
     selected = {name for selection in selections for name in selection.outputs}

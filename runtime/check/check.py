@@ -142,7 +142,7 @@ def _judge(record: ParityRecord, errors: OutputErrors, precision: str, how: str)
         figures,
         torch_rms=record.torch_rms,
         precision=precision,
-        factor=record.gate.factor,
+        factor=record.gate.limit,
         agreement=agreement,
         torch_agreement=record.torch_agreement,
     )

@@ -147,7 +147,7 @@ class DeployedModel:
             errors.figures(),
             torch_rms=record.torch_rms,
             precision=record.precision if spec.numpy_dtype.kind == "f" else spec.dtype,
-            factor=record.gate.factor,
+            factor=record.gate.limit,
             agreement=errors.agreement,
             torch_agreement=record.torch_agreement,
         )

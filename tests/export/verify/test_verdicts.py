@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 
 from attnexport.export.progress import Silent
 from attnexport.export.reference.torch_model import TorchOriginal
-from attnexport.export.verify.cases import build_cases
+from attnexport.export.verify.cases import ParityCase, build_cases
 from attnexport.export.verify.selections import find_selections
 from attnexport.export.verify.variant import Variant
 from attnexport.export.verify.variant_errors import Criteria
@@ -190,3 +192,33 @@ def test_labels_and_masks_are_judged_by_the_share_that_agrees(largest: str, thre
         assert record.agreement is not None
         assert (record.agreement.share == 1.0) is (record.output not in failed)
     assert all("agree, and PyTorch in FP32 100.0% agree" in failure for failure in result.failures)
+
+
+def test_more_inputs_are_drawn_while_the_limit_lies_in_the_interval() -> None:
+    """The limit is set to just below the ratio of an honest export; further cases are compared, and not stored."""
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Linear(64, 64), nn.Tanh()).eval()
+    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 18]>
+        net (float[batch, 64] x) => (float[batch, 64] y) { z = Gemm <transB = 1> (x, w, b)  y = Tanh (z) }""")
+    linear = layer[0]
+    assert isinstance(linear, nn.Linear)
+    for name, parameter in (("w", linear.weight), ("b", linear.bias)):
+        model.graph.initializer.append(numpy_helper.from_array(parameter.detach().numpy(), name))
+    variant = Variant("onnx-fp32", "model.onnx", "float32", OrtSession(model.SerializeToString()))
+    original, cases = TorchOriginal(layer, ["x"], ["y"]), build_cases(INPUTS, None, 0)
+    rounds: list[int] = []
+
+    def more(number: int) -> list[ParityCase]:
+        rounds.append(number)
+        return [replace(case, golden=False) for case in build_cases(INPUTS, None, 77 + number, 4)]
+
+    def judged(factor: float) -> ParityResult:
+        return verify(original, [variant], cases, Criteria(tuple(Y), None, factor), Silent(), more=more)
+
+    (record,) = judged(100.0).records
+    assert rounds == []
+    assert record.gate.low is not None and record.gate.low < record.gate.ratio
+    result = judged((record.gate.low + record.gate.ratio) / 2)
+    assert rounds == list(range(len(rounds))) and rounds
+    assert [case.name for case in result.golden] == [case.name for case in cases if case.golden]
+    assert result.records[0].figures.count > record.figures.count

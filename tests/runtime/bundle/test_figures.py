@@ -59,7 +59,7 @@ def test_what_is_not_finite_never_passes(rms: float) -> None:
 
 @pytest.mark.parametrize(
     ("precision", "limit"),
-    [("float32", 1e-2), ("float64", 1e-2), ("float16", 0.1), ("bfloat16", 0.1), ("int8+float16", 0.1)],
+    [("float32", 1e-2), ("float64", 1e-2), ("float16", 0.1), ("bfloat16", 0.1)],
 )
 @pytest.mark.parametrize(("times", "verdict"), [(0.99, "pass"), (1.01, "unstable")])
 def test_an_output_is_unstable_if_pytorch_itself_is_far_off(
@@ -90,3 +90,27 @@ def test_a_failed_gate_is_a_failure_whether_unstable_or_not() -> None:
 def test_the_gate_records_the_error_beside_pytorchs(rms: float) -> None:
     gate = Gate.judge(_figures(rms, 2.0), torch_rms=rms, precision="float32", factor=2.0)
     assert (gate.rms, gate.relative, gate.cosine) == (rms, rms / 2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "interval", "passed", "straddles"),
+    [
+        (1.9, (1.7, 2.1), True, True),
+        (1.9, (1.8, 1.95), True, False),
+        (2.2, (1.9, 2.6), True, True),
+        (2.2, (2.1, 2.3), False, False),
+        (2.6, (1.0, 4.0), False, False),  # one wrong row of many has such an interval
+        (2.2, None, False, False),
+    ],
+)
+def test_a_ratio_near_the_limit_fails_only_if_its_interval_is_above_it(
+    ratio: float, interval: tuple[float, float] | None, passed: bool, straddles: bool
+) -> None:
+    gate = Gate.judge(_figures(ratio), torch_rms=1.0, precision="bool", factor=2.0, interval=interval)
+    assert (gate.passed, gate.straddles) == (passed, straddles)
+    assert gate.limit == (2.5 if ratio > 2.0 and interval is not None else 2.0)
+
+
+def test_layers_of_8_bits_are_never_unstable() -> None:
+    gate = Gate.judge(_figures(0.3), torch_rms=0.3, precision="int8+float16", factor=2.0)
+    assert gate.verdict == "pass"
