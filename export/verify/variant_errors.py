@@ -179,7 +179,8 @@ class VariantErrors:
         mine, theirs = self._errors.parts[part, name].agreement, torch.parts[part, name].agreement
         if mine is not None and theirs is not None and mine.ratio(theirs, gate.factor) > gate.factor:
             return f"on {part} inputs {mine.describe()}, and PyTorch in {kind} {theirs.describe()}"
-        interval = "" if gate.low is None else f" (at least {gate.low:.3g}x with 97.5 % confidence)"
+        near = gate.low is not None and gate.ratio <= 2 * gate.factor
+        interval = f" (at least {gate.low:.3g}x with 97.5 % confidence)" if near else ""
         return f"error on {part} inputs is {gate.ratio:.3g}x PyTorch's {kind} error{interval}; the limit is {gate.factor:g}x"
 
     def _worst_case(self, name: str, torch: CollectedErrors, part: str, cases: Sequence[ParityCase]) -> ParityCase:
