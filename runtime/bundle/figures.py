@@ -13,7 +13,8 @@ The ratio says nothing if PyTorch is far off, too. An output is ``unstable`` if 
 1e-2 of the output's rms in FP32 and FP64, or 0.1 in 16 bits: then no export at that precision can be right.
 
 Integers, booleans and selected rows (see :mod:`..check.selection`) are counted, too: the share that differs from the
-reference may be at most ``factor`` times PyTorch's share, or 1 % of 100 and more values.
+reference may be at most ``factor`` times PyTorch's share, or 1 in 100 values at 16 bits and 1 in 1000 at FP32. Rows
+may stand at another place: 1 in 100, or ``factor`` times PyTorch's share.
 """
 
 from __future__ import annotations
@@ -68,6 +69,11 @@ def rounding_floor(precision: str, reference_rms: float) -> float:
 _EXACT_LIMIT, _ROUGH_LIMIT = 1e-2, 0.1
 
 
+def spare_share(precision: str) -> float:
+    """The share of discrete values that may differ whatever PyTorch does: scores can be equal but for rounding."""
+    return 1e-3 if precision in ("float32", "float64") else 1e-2
+
+
 def stable_limit(precision: str) -> float:
     """The largest error of PyTorch at ``precision``, relative to the output's rms, at which a verdict means something.
 
@@ -84,13 +90,14 @@ class MatchCounts:
     """How many of ``count`` discrete values or selected rows equal the reference's.
 
     ``equal`` at the same place, ``moved`` at another place of the selection; ``ties``: differ, but only by a choice between
-    scores that are closer than PyTorch's error.
+    scores that are closer than PyTorch's error; ``spare``: how many may differ whatever PyTorch does.
     """
 
     count: int
     equal: int
     moved: int = 0
     ties: int = 0
+    spare: float = 0.0
 
     @property
     def lost(self) -> int:
@@ -112,21 +119,24 @@ class MatchCounts:
     def plus(self, other: MatchCounts) -> MatchCounts:
         """The counts of both."""
         return MatchCounts(
-            self.count + other.count, self.equal + other.equal, self.moved + other.moved, self.ties + other.ties
-        )
+            self.count + other.count, self.equal + other.equal, self.moved + other.moved, self.ties + other.ties,
+            self.spare + other.spare,
+        )  # fmt: skip
 
     def ratio(self, torch: MatchCounts, factor: float) -> float:
-        """The lost or moved share as a multiple of PyTorch's, whichever is larger; 1 % of 100 and more values may always differ."""
-        spare = _SPARE / factor if self.count >= _FEWEST else 0.0
+        """The lost or moved share as a multiple of PyTorch's, whichever is larger; ``spare`` values may always differ."""
         ratios = []
-        for mine, theirs in ((self.lost, torch.lost), (self.moved, torch.moved)):
-            allowed = max(theirs / max(1, torch.count), spare)
+        for mine, theirs, spare in (
+            (self.lost, torch.lost, self.spare),
+            (self.moved, torch.moved, _FEW * self.count),
+        ):
+            allowed = max(theirs / max(1, torch.count), math.floor(spare) / max(1, self.count) / factor)
             share = mine / max(1, self.count)
             ratios.append(share / allowed if allowed > 0.0 else math.inf if share else 0.0)
         return max(ratios)
 
 
-_SPARE, _FEWEST = 0.01, 100
+_FEW = 0.01
 _UNCERTAIN = 1.25
 """An interval decides about ratios up to this many times the factor. Beyond, one wrong row of many could hide in it."""
 
@@ -180,7 +190,7 @@ class Gate:
                 ratio, unstable = max(ratio, differing), unstable or lost > limit
             else:
                 # Numbers of classes or places have no scale: the size of a few differences means nothing.
-                few = agreement.lost <= _SPARE * agreement.count
+                few = agreement.lost <= max(agreement.spare, _FEW * agreement.count)
                 ratio, unstable = differing if few else max(ratio, differing), unstable and lost > limit
         low, high = interval if interval is not None else (None, None)
         uncertain = agreement is None and low is not None and low <= factor and ratio <= _UNCERTAIN * factor

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import BundleError
-from ..bundle.figures import Figures, MatchCounts, stable_limit
+from ..bundle.figures import Figures, MatchCounts, spare_share, stable_limit
 from ..bundle.sections import Selection
 from .compare import ErrorMeter
 from .interval import Squares, row_squares
@@ -62,19 +63,22 @@ def compare_case(
 ) -> dict[str, OutputErrors]:
     """Compare the outputs of one case. ``margins``: the tie margin by the name of a selection's scores; see :func:`tie_margins`."""
     errors = {name: OutputErrors() for name in outputs}
+    spare = spare_share(precision)
     for selection in selections:
         tolerance = min(stable_limit(precision), LARGEST_TOLERANCE)
         rows = match_rows(outputs, reference, selection, tolerance, margins.get(selection.scores, 0.0))
+        agreement = replace(rows.agreement, spare=spare * rows.agreement.count)
         for name in selection.outputs:
-            errors[name].add(rows.outputs[name], rows.reference[name], rows.agreement)
+            errors[name].add(rows.outputs[name], rows.reference[name], agreement)
     selected = {name for selection in selections for name in selection.outputs}
     for name, array in outputs.items():
         if name in selected:
             continue
-        agreement = None
+        counts = None
         if array.dtype.kind in "iub" and array.shape == reference[name].shape:
-            agreement = MatchCounts(array.size, int(np.count_nonzero(array == reference[name])))
-        errors[name].add(array, reference[name], agreement)
+            equal = int(np.count_nonzero(array == reference[name]))
+            counts = MatchCounts(array.size, equal, spare=spare * array.size)
+        errors[name].add(array, reference[name], counts)
     return errors
 
 
