@@ -7,7 +7,7 @@ Rounding can change the order of such rows and the choice of the last ones, so t
 (:mod:`...runtime.check.selection`). An output belongs to a selection if it depends on it and has an axis of its size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import onnx
 from onnx import numpy_helper
@@ -32,10 +32,12 @@ def find_selections(
     reached = _reached(graph)
     sizes = dict(_selected_sizes(graph))
     symbols = {axis.symbol for spec in inputs for axis in spec.axes}
+    counted = dict(_counted_axes(graph, symbols))
     groups: dict[tuple[str, int], dict[str, int]] = {}
     for spec in outputs:
         for node in reversed([n for n in graph.node if _key(n) in reached.get(spec.name, ())]):
-            axis = _row_axis(spec, sizes.get(_key(node)), symbols)
+            size = sizes.get(_key(node))
+            axis = counted.get(spec.name) if size is None else _row_axis(spec, size)
             if axis is not None:
                 groups.setdefault((_key(node), axis), {})[spec.name] = axis
                 break
@@ -89,13 +91,20 @@ def _selected_sizes(graph: onnx.GraphProto) -> Iterator[tuple[str, Size | None]]
                     break
 
 
-def _row_axis(spec: TensorSpec, size: Size | None, symbols: set[str | None]) -> int | None:
+def _counted_axes(graph: onnx.GraphProto, symbols: Collection[str | None]) -> Iterator[tuple[str, int]]:
+    """For each output the first axis whose size no input gives."""
+    given = {dim.dim_param for value in graph.input for dim in value.type.tensor_type.shape.dim} | set(symbols)
+    for value in graph.output:
+        for i, dim in enumerate(value.type.tensor_type.shape.dim):
+            if not dim.HasField("dim_value") and (not dim.dim_param or dim.dim_param not in given):
+                yield value.name, i
+                break
+
+
+def _row_axis(spec: TensorSpec, size: Size) -> int | None:
     """The axis of the selected rows: a batch is not one."""
     for i, axis in enumerate(spec.axes):
-        if size is None:
-            if axis.symbol is not None and axis.symbol not in symbols:
-                return i
-        elif axis.symbol == size or (axis.symbol is None and axis.opt == size and (i or len(spec.axes) == 1)):
+        if axis.symbol == size or (axis.symbol is None and axis.opt == size and (i or len(spec.axes) == 1)):
             return i
     return None
 
