@@ -76,7 +76,7 @@ class GoodBundle:
         shutil.copytree(self.path, copy)
         onnx.save(model, copy / file)
         content = json.loads((copy / "manifest.json").read_text())
-        content["files"][file] |= {"sha256": sha256_of(copy / file), "size": (copy / file).stat().st_size}
+        content["files"][file] |= {"sha256": sha256_of(copy / file), "bytes": (copy / file).stat().st_size}
         stage = "emulated-fp16" if file == FP16 else "onnx-fp32"
         content["parity"] = [record for record in content["parity"] if record["stage"] == stage]
         (copy / "manifest.json").write_text(json.dumps(content))
