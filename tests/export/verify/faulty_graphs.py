@@ -142,10 +142,10 @@ def _dropped(model):
 
 
 BOXES = [
-    ("an overlap of 0.42 for 0.4", FP32, constant("nms", 3, scaled(1.05)), "corners"),
-    ("a score of 0.35 for 0.3", FP32, constant("nms", 4, lambda _: np.float32(0.35)), "confidence"),
-    ("corners for centers", FP32, attribute("nms", center_point_box=0), "corners"),
-    ("at most 3 boxes", FP32, constant("nms", 2, lambda _: np.array([3])), "corners"),
+    ("an overlap of 0.42 for 0.4", FP32, constant("root/NonMaxSuppression", 3, scaled(1.05)), "corners"),
+    ("a score of 0.35 for 0.3", FP32, constant("root/NonMaxSuppression", 4, lambda _: np.float32(0.35)), "confidence"),
+    ("corners for centers", FP32, attribute("root/NonMaxSuppression", center_point_box=0), "corners"),
+    ("at most 3 boxes", FP32, constant("root/NonMaxSuppression", 2, lambda _: np.array([3])), "corners"),
     ("a wrong row", FP32, part("corners", 0, 3, 1.1), "corners"),
     ("the last row missing", FP32, _dropped, "confidence"),
 ]
