@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 
 from .casts import insert_casts, to_half_model
+from .counts import Counts, count, without_half
 from .graph import GraphIndex, normalise
-from .halves import HalfName, HalfType, half_type, prepared
+from .halves import HalfName, half_type, prepared
 from .policy import Decision, Severity, decide, decide_in
 
 __all__ = [
@@ -17,20 +18,11 @@ __all__ = [
     "PrecisionResult",
     "Severity",
     "convert",
+    "count",
     "decide",
     "half_type",
     "to_half_model",
 ]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """The numbers of nodes that compute in FP32, 16 bits and 8 bits, and of casts between FP32 and 16 bits."""
-
-    fp32_nodes: int
-    half_nodes: int
-    casts: int
-    quantised: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,25 +54,6 @@ def convert(
     if decisions is None:
         decisions = decide_in(index, half=half)
     typed = insert_casts(index, [decision.node for decision in decisions], keep_io, half)
-    return PrecisionResult(typed.model, tuple(decisions), count(typed.model, half), typed.warnings, half.numpy_name)
-
-
-def count(model: ModelProto, kind: HalfType) -> Counts:
-    """Count the nodes of a typed model. A node that reads dequantised data and weights computes in 8 bits."""
-    index = GraphIndex(model)
-    single = half = casts = quantised = 0
-    for node in index.nodes:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            continue
-        makers = [index.producer(name) for name in node.input[:2]]
-        if len(makers) == 2 and all(m is not None and m.op_type == "DequantizeLinear" for m in makers):
-            quantised += 1
-            continue
-        types = {index.types.get(name) for name in (*node.input, *node.output)}
-        if node.op_type == "Cast" and {TensorProto.FLOAT, kind.elem} <= types:
-            casts += 1
-        elif kind.elem in types:
-            half += 1
-        elif TensorProto.FLOAT in types:
-            single += 1
-    return Counts(fp32_nodes=single, half_nodes=half, casts=casts, quantised=quantised)
+    counts = count(typed.model, half)
+    warnings = (*typed.warnings, *without_half(typed.model, index, decisions, half))
+    return PrecisionResult(typed.model, tuple(decisions), counts, warnings, half.numpy_name)

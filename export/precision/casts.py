@@ -1,6 +1,7 @@
 """The cast inserter: converts an FP32 model to a strongly typed FP16 or BF16 model; given nodes stay FP32.
 
-    a node          ->  computes in 16 bits, unless it is kept, has no such form, or has bodies (If, Loop, Scan)
+    a node          ->  computes in 16 bits, unless it is kept or has no such form
+    If, Loop, Scan  ->  inputs and outputs stay FP32, and each body is converted as a model of its own; all is FP32 if kept
     data movement   ->  takes the type of its data: 16 bits stay 16; FP32 stays FP32 if a later node needs FP32
     a tensor        ->  at most one cast, next to its producer and shared by its consumers
 
@@ -45,7 +46,7 @@ def to_half_model(
 
 def insert_casts(index: GraphIndex, keep: Collection[str], keep_io: bool, half: HalfType = FP16) -> HalfModel:
     """``to_half_model`` for a normalised model, with warnings."""
-    names = {node.name for node in index.nodes}
+    names = {node.name for node in index.every_node()}
     if unknown := sorted(set(keep) - names):
         raise InputError(f"node {unknown[0]!r} is not in the model", "keep only names of its nodes in FP32")
     typed = _Inserter(index, Typing(index, frozenset(keep), keep_io, half)).run()
@@ -54,14 +55,16 @@ def insert_casts(index: GraphIndex, keep: Collection[str], keep_io: bool, half: 
 
 
 class _Inserter:
-    """Rewires a model to the types of a Typing."""
+    """Rewires a model to the types of a Typing; a body of the node named ``at``, with ``outer``, the inserter around it."""
 
-    def __init__(self, index: GraphIndex, typing: Typing) -> None:
-        self.index, self.typing = index, typing
+    def __init__(self, index: GraphIndex, typing: Typing, outer: "_Inserter | None" = None, at: str = "") -> None:
+        self.index, self.typing, self.outer, self.at = index, typing, outer, at
         self.half = typing.half.elem
         self.suffix = {SINGLE: "to_f32", self.half: typing.half.suffix}
-        self.node_names = {node.name for node in index.nodes}
-        self.tensor_names = tensor_names(index.model.graph)
+        # New names are unique in the whole model.
+        self.node_names: set[str] = {node.name for node in index.every_node()} if outer is None else outer.node_names
+        self.tensor_names: set[str] = tensor_names(index.model.graph) if outer is None else outer.tensor_names
+        self.warnings: list[str] = []
         self.found: dict[tuple[str, int], str] = {}  # (tensor of the source model, type) -> its name in the new model
         self.source: dict[str, tuple[str, int]] = {}  # a new name -> the tensor that it holds, its type
         self.after: dict[str, list[NodeProto]] = {}  # producer ('' for an input) -> the casts that stand behind it
@@ -71,12 +74,13 @@ class _Inserter:
         index, typing = self.index, self.typing
         new = ModelProto()
         new.CopyFrom(_without_graph(index.model))
-        warnings: list[str] = []
         for weight in convert_weights(index, typing, self._new_tensor):
             new.graph.initializer.append(weight.tensor)
             self.found[weight.source, weight.dtype] = weight.tensor.name
-            warnings += weight.warnings
+            self.warnings += weight.warnings
         for name, dtype in typing.stored.items():
+            if name in index.enclosing.values:
+                continue
             border = name in index.outputs and dtype != typing.io_type
             self.found[name, dtype] = self._new_tensor(name, dtype) if border else name
         rewired = [self._rewire(node) for node in index.nodes]
@@ -88,7 +92,7 @@ class _Inserter:
             ordered += [node, *self.after.get(node.name, ())]
         new.graph.node.extend(without_dead_casts(ordered, index))
         self._declare(new)
-        return HalfModel(new, tuple(warnings))
+        return HalfModel(new, tuple(self.warnings))
 
     def _rewire(self, node: NodeProto) -> NodeProto:
         new = NodeProto()
@@ -99,6 +103,12 @@ class _Inserter:
         for position, name in enumerate(node.output):
             if name in self.typing.stored:
                 new.output[position] = self.found[name, self.typing.stored[name]]
+        if node.name in self.typing.bodies:
+            for body, typing in zip(subgraphs(new), self.typing.bodies[node.name], strict=True):
+                typed = _Inserter(typing.index, typing, self, node.name).run()
+                body.CopyFrom(typed.model.graph)
+                self.warnings += typed.warnings
+            return new
         bodies = {name: self._as_type(name, SINGLE, node.name) for name in captured(node) if self.index.is_single(name)}
         rename_captures(new, bodies)
         source = self.typing.roles[node.name] is Role.SOURCE and self.typing.compute[node.name] == self.half
@@ -106,6 +116,9 @@ class _Inserter:
 
     def _as_type(self, tensor: str, want: int, consumer: str) -> str:
         """The name of a float32 tensor of the source model in a type; adds a cast if necessary."""
+        enclosing = self.index.enclosing
+        if self.outer is not None and (tensor in enclosing.values or tensor in enclosing.constants):
+            return self.outer._as_type(tensor, want, self.at)  # outside, once for all steps of a loop
         if (tensor, want) in self.found:
             return self.found[tensor, want]
         have = self.typing.stored[tensor]
@@ -123,6 +136,8 @@ class _Inserter:
 
     def _half_source(self, tensor: str) -> str:
         """The name before 16 -> 32 -> 16 bits, which changes no value (32 -> 16 -> 32 does, and stays)."""
+        if self.outer is not None and tensor in self.index.enclosing.values:
+            return self.outer._half_source(tensor)
         return self.found.get((tensor, self.half), tensor)
 
     def _new_tensor(self, tensor: str, dtype: int) -> str:

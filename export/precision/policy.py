@@ -34,6 +34,8 @@ class Decision:
 def decide(model: ModelProto, only: RuleSeverity | None = None, precision: HalfName = "fp16") -> list[Decision]:
     """Return the nodes of a float32 model that stay FP32, in graph order, each with the first rule that finds it.
 
+    The rules see each body of an If, Loop or Scan as a model of its own, with the constants that it captures.
+
     ``only`` selects the decisions of one severity; a node that rules of both severities find is a hazard. ``model`` is
     as in ``to_half_model``; nodes without a name get the names that ``normalise`` gives. Raises what ``normalise`` raises.
     """
@@ -49,5 +51,11 @@ def decide_in(index: GraphIndex, only: RuleSeverity | None = None, half: HalfTyp
             matters = index.touches_single(node) and (rule.masks or not moves_data(node))
             if matters and node.name not in decisions:
                 decisions[node.name] = Decision(node.name, rule.name, reason, rule.severity)
-    ordered = [decisions[node.name] for node in index.nodes if node.name in decisions]
-    return [decision for decision in ordered if only in (None, decision.severity)]
+    ordered: list[Decision] = []
+    for node in index.nodes:
+        if node.name in decisions:
+            ordered += [decisions[node.name]] if only in (None, decisions[node.name].severity) else []
+            continue
+        for body in index.bodies.get(node.name, ()):
+            ordered += decide_in(body, only, half)
+    return ordered

@@ -1,5 +1,6 @@
 """The type of each tensor and node of the 16-bit model, set before the graph is rewired."""
 
+from collections.abc import Mapping
 from enum import Enum
 
 from onnx import NodeProto, TensorProto
@@ -20,10 +21,16 @@ class Role(Enum):
     FOLLOWS = "takes the type of its data"
     READS = "makes no float32 data and reads whichever type its data has"
     SOURCE = "makes float32 data of a type that its consumers choose"
+    BODIES = "has FP32 inputs and outputs, and bodies whose nodes have types of their own"
 
 
 def role_of(index: GraphIndex, node: NodeProto, slots: Slots, kept: bool) -> Role:
-    """Return the role of a node. Nodes with bodies or without a 16-bit form compute in FP32, as kept nodes do."""
+    """Return the role of a node. Nodes without a 16-bit form compute in FP32, as kept nodes do."""
+    bodies = index.bodies.get(node.name, ())
+    if bodies and not kept and all(body.typed for body in bodies):
+        return Role.BODIES
+    if node.op_type == "Constant":  # a sparse one
+        return Role.UNTOUCHED
     if not index.touches_single(node):
         return Role.UNTOUCHED
     if kept or not slots.any_half:
@@ -42,16 +49,27 @@ class Typing:
     """The types of one conversion.
 
     ``stored`` is the type of each float32 tensor of the source model that is not a constant, ``compute`` the type of each
-    node, ``roles`` the reason; ``half`` is the 16-bit type, ``io_type`` the type of inputs and outputs.
+    node, ``roles`` the reason; ``half`` is the 16-bit type, ``io_type`` the type of inputs and outputs. ``bodies`` has the
+    types of each body of a node: its inputs and outputs are FP32 (a loop carries its state in FP32, and the branches of
+    an If agree), and it reads a captured tensor in the type that the tensor has ``outside``.
     """
 
-    def __init__(self, index: GraphIndex, keep: frozenset[str], keep_io: bool, half: HalfType = FP16) -> None:
+    def __init__(
+        self,
+        index: GraphIndex,
+        keep: frozenset[str],
+        keep_io: bool,
+        half: HalfType = FP16,
+        outside: Mapping[str, int] | None = None,
+    ) -> None:
         self.index, self.half = index, half
         self.io_type = SINGLE if keep_io else half.elem
         self.slots = {node.name: Slots(index, node, half) for node in index.nodes}
         self.roles = {n.name: role_of(index, n, self.slots[n.name], n.name in keep) for n in index.nodes}
         self.stored: dict[str, int] = {name: self.io_type for name in index.inputs if index.is_single(name)}
+        self.stored.update(outside or {})
         self.compute: dict[str, int] = {}
+        self.bodies: dict[str, tuple[Typing, ...]] = {}
         # Sparse constants are float32 tensors and are not converted.
         for sparse in index.model.graph.sparse_initializer:
             self.stored[sparse.values.name] = SINGLE
@@ -62,6 +80,12 @@ class Typing:
                 if index.is_single(name):
                     narrow = compute == half.elem and self.slots[node.name].output_half(position)
                     self.stored[name] = half.elem if narrow else SINGLE
+            if self.roles[node.name] is Role.BODIES:
+                self.bodies[node.name] = tuple(self._body(body, keep) for body in index.bodies[node.name])
+
+    def _body(self, body: GraphIndex, keep: frozenset[str]) -> "Typing":
+        outside = {name: self.stored[name] for name in body.enclosing.values if name in self.stored}
+        return Typing(body, keep, True, self.half, outside)
 
     def input_type(self, node: NodeProto, position: int) -> int:
         """The type in which a node reads a float32 input."""
@@ -87,7 +111,10 @@ class Typing:
             elif role is Role.HALF:
                 fixed = (name for i, name in enumerate(node.input) if not self.slots[node.name].input_half(i))
                 wanted.update(name for name in fixed if self.index.is_single(name))
-            wanted.update(captured(node))
+            elif role is Role.BODIES:
+                wanted.update(name for name in node.input if self.index.is_single(name))
+            if role is not Role.BODIES:
+                wanted.update(captured(node))
         return wanted
 
     def _compute_type(self, node: NodeProto, wanted: set[str]) -> int:

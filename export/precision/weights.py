@@ -53,9 +53,14 @@ def _needs(index: GraphIndex, typing: Typing) -> dict[str, set[int]]:
         for position, name in enumerate(node.input):
             if name in needs:
                 needs[name].add(typing.input_type(node, position))
-        for name in captured(node):
-            if name in needs:
-                needs[name].add(SINGLE)
+        for body in typing.bodies.get(node.name, ()):
+            for name, types in _needs(body.index, body).items():
+                if name in body.index.enclosing.constants:
+                    needs[name] |= types
+        if node.name not in typing.bodies:
+            for name in captured(node):
+                if name in needs:
+                    needs[name].add(SINGLE)
     for name in index.outputs:
         if name in needs:
             needs[name].add(typing.io_type)

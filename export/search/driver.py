@@ -6,6 +6,7 @@ guess     two sets without a ranking: the nodes that autocast leaves in FP32, an
 rank      each rounding alone, end to end; the sum of squares predicts how many nodes must be FP32
 bisect    the fewest nodes of the ranking that reach the target; each trial is one run of the toggle graph
 prune     nodes of that set that are not needed return to FP16
+bodies    from shadow on, each If, Loop and Scan is FP32 as a whole; all return to FP16 if the chosen set passes with them
 validate  the model as the bundle would contain it, on inputs that the search did not use
 """
 
@@ -20,6 +21,7 @@ from onnx import ModelProto
 from ..precision.graph import GraphIndex, normalise
 from ..precision.policy import Decision, decide_in
 from ..progress import Reporter
+from .bodies import decided_by_rules, kept_whole
 from .evidence import Evidence, Score, judge
 from .fewest import expected, fewest, prefix_nodes, prune
 from .promotion import promoted
@@ -101,7 +103,8 @@ class _PrecisionSearch:
 
     def __post_init__(self) -> None:
         self.started = time.monotonic()
-        self.hazards = decide_in(self.index, "hazard")
+        self.hazards = [*decide_in(self.index, "hazard"), *decided_by_rules(self.index)]
+        self.whole: list[Decision] = []
         self.base: list[Overflow] = []
         self.energies: dict[Rounding, float] = {}
         self.steps: list[RankStep] = []
@@ -117,7 +120,8 @@ class _PrecisionSearch:
         if self.first.within(self.aim.target * MARGIN):
             return self._found("passed at once", frozenset(), self.first)
         self.reporter.progress(0.02, "searching for values that FP16 cannot hold")
-        names = [d.node for d in self.hazards]
+        self.whole = kept_whole(self.index, self.first)
+        names = [d.node for d in (*self.hazards, *self.whole)]
         self.base = overflows(self.index, names, [dict(run.feeds) for run in self.calibration.runs])
         self.fixed = frozenset((*names, *(overflow.node for overflow in self.base)))
         self.nodes = tuple(node.name for node in switched(self.index, self.fixed))
@@ -136,7 +140,7 @@ class _PrecisionSearch:
 
     def _choose(self) -> tuple[Verdict, frozenset[str]]:
         if self._passes(frozenset(), self.aim.target * MARGIN):
-            return "overflow only", frozenset()
+            return ("searched" if self.whole else "overflow only"), frozenset()
         self._passes(promoted(self.index, self.nodes))
         rules = self._chosen_by_rules()
         self._passes(rules)
@@ -228,7 +232,7 @@ class _PrecisionSearch:
             seen, unseen = judge(model, self.calibration), judge(model, fresh)
             tried.append((kept, seen, unseen))
             if seen.within(allowed) and unseen.within(allowed):
-                return self._found(verdict, kept, seen, unseen)
+                return self._found(verdict, kept, *self._with_bodies(kept, fresh, allowed, (seen, unseen)))
             if not unseen.finite and self._more_overflows(fresh):
                 continue
             wider = self._wider(kept, max(seen.worst, unseen.worst), allowed)
@@ -237,6 +241,19 @@ class _PrecisionSearch:
             kept = wider
         chosen = min(tried, key=lambda entry: max(entry[1].worst, entry[2].worst))
         return self._found("time limit" if verdict == "time limit" else "not reached", *chosen)
+
+    def _with_bodies(
+        self, kept: frozenset[str], fresh: Evidence, allowed: float, scores: tuple[Score, Score]
+    ) -> tuple[Score, Score]:
+        """Bodies that were kept FP32 for the search return to FP16 if the set passes with them; the scores of the result."""
+        if not self.whole:
+            return scores
+        model = self.typed([*(self.fixed - {d.node for d in self.whole}), *kept])
+        narrow = judge(model, self.calibration), judge(model, fresh)
+        if not all(score.within(allowed) for score in narrow):
+            return scores
+        self.whole = []
+        return narrow
 
     def _more_overflows(self, fresh: Evidence) -> bool:
         """Keep the nodes that overflow on unseen inputs in FP32; whether there are any."""
@@ -258,8 +275,8 @@ class _PrecisionSearch:
 
     def _found(self, verdict: Verdict, kept: frozenset[str], score: Score, fresh: Score | None = None) -> SearchOutcome:
         ordered = [node.name for node in self.index.nodes if node.name in kept]
-        decisions = decisions_of(self.hazards, self.base, ordered, self.energies, self.steps)
-        place = {node.name: i for i, node in enumerate(self.index.nodes)}
+        decisions = decisions_of((*self.hazards, *self.whole), self.base, ordered, self.energies, self.steps)
+        place = {node.name: i for i, node in enumerate(self.index.every_node())}
         trials = getattr(self, "trials", None)
         report = SearchReport(
             verdict=verdict,

@@ -53,10 +53,10 @@ def emulate(model: ModelProto) -> ModelProto:
     source = onnx.inliner.inline_local_functions(model) if model.functions else model
     new: ModelProto = onnx.ModelProto()
     new.CopyFrom(source)
-    types = dict(_element_types(source))
+    typed = _inferred(source)
     taken = {name for graph in _graphs(source.graph) for node in graph.node for name in (*node.output, node.name)}
-    taken |= set(types)
-    _Emulator(types, taken).rewrite(new.graph, border=True)
+    taken |= {name for graph in _graphs(typed) for name in _element_types(graph)}
+    _Emulator(taken).rewrite(new.graph, typed, {}, border=True)
     return new
 
 
@@ -84,8 +84,8 @@ def _bodies(node: NodeProto) -> Iterator[GraphProto]:
         yield from attribute.graphs
 
 
-def _element_types(model: ModelProto) -> Iterator[tuple[str, int]]:
-    """Element types of all tensors, also in bodies. Large weights become inputs for the inference, to stay under 2 GB."""
+def _inferred(model: ModelProto) -> GraphProto:
+    """The graph with types for all tensors, also in bodies. Large weights become inputs for the inference, to stay under 2 GB."""
     onnx = _onnx()
     light = skeleton(model)
     del light.graph.value_info[:]
@@ -93,22 +93,31 @@ def _element_types(model: ModelProto) -> Iterator[tuple[str, int]]:
         inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise StageError("emulation", f"shape inference failed: {error}") from error
-    for graph in _graphs(inferred.graph):
-        for tensor in graph.initializer:
-            yield tensor.name, tensor.data_type
-        for value in (*graph.input, *graph.output, *graph.value_info):
-            yield value.name, value.type.tensor_type.elem_type
+    graph: GraphProto = inferred.graph
+    return graph
+
+
+def _element_types(graph: GraphProto) -> dict[str, int]:
+    """Element types of the tensors of a graph, without its bodies: the bodies of two branches may use a name twice."""
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        types[value.name] = value.type.tensor_type.elem_type
+    return types
 
 
 class _Emulator:
-    """Rewrites a graph in place; ``types`` are the element types of the emulated model."""
+    """Rewrites a graph in place; ``taken`` has the names that new tensors and nodes must not have."""
 
-    def __init__(self, types: Mapping[str, int], taken: set[str]) -> None:
-        self.types, self.taken = types, taken
+    def __init__(self, taken: set[str]) -> None:
+        self.taken = taken
 
-    def rewrite(self, graph: GraphProto, border: bool) -> None:
-        """Make every 16-bit tensor FP32 and round after its node; ``border`` keeps FP16 inputs and outputs."""
+    def rewrite(self, graph: GraphProto, typed: GraphProto, outer: Mapping[str, int], border: bool) -> None:
+        """Make every 16-bit tensor FP32 and round after its node; ``border`` keeps FP16 inputs and outputs.
+
+        ``typed`` is the same graph with all types, ``outer`` has the types of the tensors around it.
+        """
         onnx = _onnx()
+        types = {**outer, **_element_types(typed)}
         inputs = {value.name for value in graph.input}
         renamed: dict[str, str] = {}
         head: list[NodeProto] = []
@@ -133,33 +142,27 @@ class _Emulator:
             if tensor.data_type in _HALVES:
                 array = onnx.numpy_helper.to_array(tensor).astype(np.float32)
                 tensor.CopyFrom(onnx.numpy_helper.from_array(array, renamed.get(tensor.name, tensor.name)))
-        body = [new for node in graph.node for new in self._node(node, renamed)]
+        pairs = zip(graph.node, typed.node, strict=True)
+        body = [new for node, inferred in pairs for new in self._node(node, inferred, renamed, types)]
         del graph.node[:]
         graph.node.extend((*head, *body, *tail))
-        self._retype_known(graph)
+        _retype_known(graph, types)
 
-    def _retype_known(self, graph: GraphProto) -> None:
-        """Keep known shapes. Without them ONNX Runtime infers them again behind each pair of casts, in a time that grows with the
-        square of the nodes if the batch is free (minutes for an LSTM of 50 unrolled steps).
-        """
-        for place in reversed(range(len(graph.value_info))):
-            value = graph.value_info[place]
-            kind = value.type.tensor_type
-            if not kind.elem_type or kind.elem_type != self.types.get(value.name):
-                del graph.value_info[place]
-            elif kind.elem_type in _HALVES:
-                kind.elem_type = _FLOAT
-
-    def _node(self, node: NodeProto, renamed: Mapping[str, str]) -> Iterator[NodeProto]:
+    def _node(
+        self, node: NodeProto, typed: NodeProto, renamed: Mapping[str, str], types: Mapping[str, int]
+    ) -> Iterator[NodeProto]:
         onnx = _onnx()
-        halves = {name: kind for name in node.output if name and (kind := self.types.get(name)) in _HALVES}
+        halves = {name: kind for name in node.output if name and (kind := types.get(name)) in _HALVES}
         new = onnx.NodeProto()
         new.CopyFrom(node)
         for position, name in enumerate(node.input):
             new.input[position] = renamed.get(name, name)
         for position, name in enumerate(node.output):
             new.output[position] = renamed.get(name, name)
-        self._retype(new, renamed)
+        self._retype(new)
+        for body, inferred in zip(_bodies(new), _bodies(typed), strict=True):
+            _rename_reads(body, renamed)
+            self.rewrite(body, inferred, types, border=False)
         if not halves or (node.op_type in _MOVEMENT and node.domain in ("", "ai.onnx")):
             yield new
             return
@@ -179,8 +182,8 @@ class _Emulator:
         yield new
         yield from pairs
 
-    def _retype(self, node: NodeProto, renamed: Mapping[str, str]) -> None:
-        """Replace 16-bit types by FP32 in a node's attributes, constants and bodies."""
+    def _retype(self, node: NodeProto) -> None:
+        """Replace 16-bit types by FP32 in a node's attributes and constants."""
         onnx = _onnx()
         for attribute in node.attribute:
             if attribute.name in _TYPE_ATTRIBUTES and attribute.i in _HALVES:
@@ -188,9 +191,6 @@ class _Emulator:
             if attribute.HasField("t") and attribute.t.data_type in _HALVES:
                 array = onnx.numpy_helper.to_array(attribute.t).astype(np.float32)
                 attribute.t.CopyFrom(onnx.numpy_helper.from_array(array, attribute.t.name))
-        for body in _bodies(node):
-            _rename_reads(body, renamed)
-            self.rewrite(body, border=False)
 
     def _cast(self, source: str, target: str, dtype: int) -> NodeProto:
         onnx = _onnx()
@@ -206,6 +206,19 @@ class _Emulator:
             candidate = f"{name}_{number}"
         self.taken.add(candidate)
         return candidate
+
+
+def _retype_known(graph: GraphProto, types: Mapping[str, int]) -> None:
+    """Keep known shapes. Without them ONNX Runtime infers them again behind each pair of casts, in a time that grows with the
+    square of the nodes if the batch is free (minutes for an LSTM of 50 unrolled steps).
+    """
+    for place in reversed(range(len(graph.value_info))):
+        value = graph.value_info[place]
+        kind = value.type.tensor_type
+        if not kind.elem_type or kind.elem_type != types.get(value.name):
+            del graph.value_info[place]
+        elif kind.elem_type in _HALVES:
+            kind.elem_type = _FLOAT
 
 
 def _rename_reads(graph: GraphProto, renamed: Mapping[str, str]) -> None:

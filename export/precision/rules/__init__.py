@@ -3,6 +3,7 @@
 from . import (
     accumulations,
     bodies,
+    carried,
     comparisons,
     constants,
     coordinates,
@@ -23,6 +24,7 @@ __all__ = ["RULES", "PrecisionRule", "RuleSeverity"]
 RULES: tuple[PrecisionRule, ...] = (
     bodies.RULE,
     recurrent.RULE,
+    carried.RULE,
     coordinates.RULE,
     positions.RULE,
     comparisons.RULE,

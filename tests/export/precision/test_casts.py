@@ -202,14 +202,14 @@ def test_a_cast_to_fp32_of_an_output_is_skipped_by_a_16_bit_reader(model):
     assert next(node for node in typed.graph.node if node.op_type == "Neg").input == ["a/to_f16"]
 
 
-def test_control_flow_stays_fp32_and_its_bodies_read_fp32(model, types, casts, emulated):
+def test_control_flow_that_is_kept_is_fp32_and_its_bodies_read_fp32(model, types, casts, emulated):
     source = model("""g (float[2] x, bool c) => (float[2] y) <float[2] w = {2, 3}> {
       a = Exp(x)  v = Mul(a, w)
       b = If(c) <
         then_branch = t () => (float[2] p) { q = Mul(a, w)  p = Neg(q) },
         else_branch = e () => (float[2] r) { r = Identity(v) }>
       y = Abs(b) }""")
-    typed = to_half_model(source, [])
+    typed = to_half_model(source, ["b"])
     assert types(typed) == {"a": "f16", "v": "f16", "b": "f32", "y": "f16"}
     assert casts(typed) == ["a/to_f16", "a/to_f32", "v/to_f32", "b/to_f16", "y/to_f32"]
     assert constants(typed)["w"].dtype == np.float32

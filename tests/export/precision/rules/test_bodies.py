@@ -1,7 +1,8 @@
-"""If, Loop and Scan, and operators without an FP16 form, stay FP32."""
+"""Operators without an FP16 form stay FP32, in bodies too, as do bodies that cannot be typed."""
 
 from __future__ import annotations
 
+import onnx
 import pytest
 
 from attnexport.export.precision import decide
@@ -12,15 +13,29 @@ def decided(model) -> dict[str, str]:
     return {d.node: d.reason for d in decide(model) if d.rule == "bodies"}
 
 
+BRANCHES = (
+    "y = If(c) <then_branch = t () => (float[2, 4] p) { p = Neg(x) }, else_branch = e () ="
+    "> (float[2, 4] q) { q = Abs(x) }>"
+)
 SHELL = "g (float[2, 4] x, bool c) => (float[2, 4] y) <float a = {{0}}, float b = {{4}}, float d = {{1}}> {{ {} }}"
 
 
-def test_control_flow_stays_fp32_as_a_whole(model):
-    body = (
-        "y = If(c) <then_branch = t () => (float[2, 4] p) { p = Neg(x) }, else_branch = e () ="
-        "> (float[2, 4] q) { q = Abs(x) }>"
-    )
-    assert decided(model(SHELL.format("BODY").replace("BODY", body))) == {"y": "the bodies of If stay FP32 as a whole"}
+def test_control_flow_is_converted(model):
+    assert decided(model(SHELL.format(BRANCHES))) == {}
+
+
+def test_an_operator_without_an_fp16_form_stays_fp32_in_a_body(model):
+    source = SHELL.format(BRANCHES.replace("p = Neg(x)", "r = Range(a, b, d)  p = Add(x, r)"))
+    assert decided(model(source)) == {"Range": "Range has no FP16 form"}
+
+
+def test_bodies_with_a_type_that_is_not_known_stay_fp32_as_a_whole(model):
+    source = model(SHELL.format(BRANCHES))
+    source.opset_import.append(onnx.helper.make_opsetid("custom", 1))
+    branch = source.graph.node[0].attribute[0].g
+    branch.node[0].input[0] = "r"
+    branch.node.insert(0, onnx.helper.make_node("Twice", ["x"], ["r"], domain="custom"))
+    assert decided(source) == {"y": "a type in the bodies of If is not known, so they stay FP32 as a whole"}
 
 
 def test_an_operator_without_an_fp16_form_stays_fp32(model):
