@@ -222,25 +222,6 @@ def test_the_update_of_a_carried_state_stays_fp32(name, state, model) -> None:
     assert reasons == ([text] if state else [])
 
 
-def test_an_if_that_updates_a_carried_state_stays_fp32_as_a_whole(model) -> None:
-    source = model("""g (float[2] x, int64 n, bool c) => (float[2] y) {
-      y = Loop(n, c, x) <body = b (int64 i, bool ci, float[2] s) => (bool co, float[2] so) {
-        co = Identity(ci)
-        so = If(c) <
-          then_branch = t () => (float[2] p) { p = Add(s, x) }, else_branch = e () => (float[2] q) { q = Abs(s) }> }> }""")
-    assert [decision.node for decision in carried(source)] == ["If"]
-    assert convert(source).counts.half_nodes == 0
-
-
-def test_a_counter_that_fp16_would_stop(model, emulated) -> None:
-    source = model("""g (float[2] x, int64 n, bool c) => (float[2] y) {
-      y = Loop(n, c, x) <body = b (int64 i, bool ci, float[2] s) => (bool co, float[2] so) {
-        co = Identity(ci)  k = Constant<value = float {1}>()  so = Add(s, k) }> }""")
-    feeds = {"x": np.array([2047, 5], np.float32), "n": np.array(9), "c": TRUE}
-    np.testing.assert_array_equal(emulated(convert(source).model, **feeds)[0], [2056, 14])
-    np.testing.assert_array_equal(emulated(to_half_model(source, []), **feeds)[0], [2048, 14])
-
-
 def test_branches_may_use_a_name_twice_and_give_outer_tensors_back(model, emulated) -> None:
     source = model(
         """g (float[3] x, bool c) => (float[3] y) <float[3] w = {0.1, 0.2, 0.3}> {
