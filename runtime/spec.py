@@ -1,7 +1,5 @@
 """The inputs and outputs of a model: name, dtype, and for every axis a fixed size or a range."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -41,7 +39,7 @@ class Axis:
             raise InputError(f"axis range {self.min}:{self.opt}:{self.max} has no symbol", "name the dynamic axis")
 
     @classmethod
-    def fixed(cls, size: int) -> Axis:
+    def fixed(cls, size: int) -> "Axis":
         """An axis of one size."""
         return cls(size, size, size)
 
@@ -61,7 +59,7 @@ class Axis:
         return {"symbol": self.symbol, "min": self.min, "opt": self.opt, "max": self.max}
 
     @classmethod
-    def from_json(cls, value: Any) -> Axis:
+    def from_json(cls, value: Any) -> "Axis":
         """The inverse of :meth:`to_json`. Raises InputError for anything else."""
         if isinstance(value, bool) or not isinstance(value, int | dict):
             raise InputError(f"an axis is an int or an object, not {value!r}")
@@ -105,7 +103,7 @@ class TensorSpec:
         """A symbol or a size per axis, as in ONNX: ``('batch', 3, 32, 32)``."""
         return tuple(axis.symbol if axis.symbol is not None else axis.opt for axis in self.axes)
 
-    def with_dtype(self, dtype: str) -> TensorSpec:
+    def with_dtype(self, dtype: str) -> "TensorSpec":
         """The same tensor in another dtype."""
         return replace(self, dtype=dtype)
 
@@ -120,7 +118,7 @@ class TensorSpec:
         return {"name": self.name, "dtype": self.dtype, "axes": [a.to_json() for a in self.axes], **limits}
 
     @classmethod
-    def from_json(cls, value: Any) -> TensorSpec:
+    def from_json(cls, value: Any) -> "TensorSpec":
         """Read a plain dictionary. Raise InputError for a missing field or a wrong type."""
         try:
             return cls(

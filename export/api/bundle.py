@@ -1,7 +1,5 @@
 """A bundle in Python: the commands as methods."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +24,7 @@ class Bundle:
     :func:`attnexport.export` also keeps the original module, for ``open("torch")`` and ``bench``.
     """
 
-    def __init__(self, path: str | Path, *, module: torch.nn.Module | None = None) -> None:
+    def __init__(self, path: str | Path, *, module: "torch.nn.Module | None" = None) -> None:
         """Read the manifest. Raises BundleError if ``path`` is not a bundle."""
         self.folder = StoredBundle.open(path)
         self.module = module
@@ -64,19 +62,19 @@ class Bundle:
 
         return check(self.path, note)
 
-    def bench(self, **options: Any) -> BenchReport:
+    def bench(self, **options: Any) -> "BenchReport":
         """Time the bundle beside other ways to run the model (``attnexport bench``); options of :class:`BenchOptions`."""
         from ..bench import BenchOptions, bench
 
         return bench(BenchOptions(bundle=self.path, **options), module=self.module)
 
-    def rebuild(self, **options: Any) -> Bundle:
+    def rebuild(self, **options: Any) -> "Bundle":
         """Rebuild the engines for this machine, in place (``attnexport rebuild``); options of :func:`rebuild`."""
         from ..rebuild import rebuild
 
         return Bundle(rebuild(self.path, **options).bundle, module=self.module)
 
-    def report(self, out: str | Path | None = None, bench: BenchReport | None = None) -> Path:
+    def report(self, out: str | Path | None = None, bench: "BenchReport | None" = None) -> Path:
         """Return the path of the bundle's report.html. With ``out``, write the page there, with the results of ``bench``.
 
         Raises BundleError if the bundle has no report, and InputError if ``out`` cannot be written.
@@ -104,7 +102,7 @@ def open_session(
     cuda_graph: bool = False,
     strict: bool = False,
     rebuild: bool = False,
-    model: torch.nn.Module | str | Path | None = None,
+    model: "torch.nn.Module | str | Path | None" = None,
 ) -> BundleSession:
     """Open a bundle to run it; see :func:`attnexport.runtime.open.select.open_bundle` for the backends.
 

@@ -1,7 +1,5 @@
 """``attnexport.export`` and ``attnexport.open``: the command line's work from Python. Imports nothing heavy by itself."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def export(
-    module: torch.nn.Module | str | Path,
+    module: "torch.nn.Module | str | Path",
     inputs: Any = None,
     *,
     samples: str | Path | Mapping[str, Any] | None = None,
     task: str | None = None,
     verbose: bool = False,
-    reporter: Reporter | None = None,
+    reporter: "Reporter | None" = None,
     **options: Any,
 ) -> Bundle:
     """Export a module to a verified bundle::

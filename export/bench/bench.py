@@ -1,7 +1,5 @@
 """Run one benchmark and return its report."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from datetime import datetime, timezone
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def bench(
-    options: BenchOptions, reporter: Reporter | None = None, *, module: torch.nn.Module | None = None
+    options: BenchOptions, reporter: Reporter | None = None, *, module: "torch.nn.Module | None" = None
 ) -> BenchReport:
     """Measure the model that the options name. ``module``: the original of a bundle, if the caller has it.
 

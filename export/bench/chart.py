@@ -1,7 +1,5 @@
 """A benchmark as a PNG: bars of the latency, or lines of latency and throughput over the batch."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +35,7 @@ def write_png(report: BenchReport, path: Path) -> None:
     draw(report).savefig(path, dpi=160, transparent=True)
 
 
-def draw(report: BenchReport) -> Figure:
+def draw(report: BenchReport) -> "Figure":
     """Draw bars for one point. For several, draw lines over the batch: latency left, items per second right."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
@@ -79,7 +77,7 @@ def draw(report: BenchReport) -> Figure:
     return figure
 
 
-def _bars(axes: Axes, report: BenchReport, timings: tuple[Timing, ...]) -> None:
+def _bars(axes: "Axes", report: BenchReport, timings: tuple[Timing, ...]) -> None:
     places = range(len(timings))
     values = [timing.median.value for timing in timings]
     axes.barh(places, values, 0.6, color=[COLOURS.get(timing.contender, OTHER) for timing in timings])
@@ -96,7 +94,7 @@ def _bars(axes: Axes, report: BenchReport, timings: tuple[Timing, ...]) -> None:
     _neutral(axes)
 
 
-def _neutral(axes: Axes) -> None:
+def _neutral(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(INK)
     axes.tick_params(colors=INK, labelsize=8)

@@ -1,7 +1,5 @@
 """The machine of a benchmark: processor, versions, load; clocks, power and temperature of the GPU, from nvidia-smi."""
 
-from __future__ import annotations
-
 import os
 import platform
 import subprocess
@@ -79,7 +77,7 @@ class GpuWatch:
         self.state: GpuState | None = None
         self._process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> GpuWatch:
+    def __enter__(self) -> "GpuWatch":
         try:
             command = [*_query(_CHANGING), f"--loop-ms={EVERY_MS}"]
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

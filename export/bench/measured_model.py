@@ -1,7 +1,5 @@
 """The model of a benchmark: a bundle, and its original module if it is known."""
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +36,7 @@ class OriginalModel:
     graph: Path | None = None
 
     @classmethod
-    def of_file(cls, path: Path | None, options: SourceOptions) -> OriginalModel:
+    def of_file(cls, path: Path | None, options: "SourceOptions") -> "OriginalModel":
         """The original is a file that the export loads."""
         from ..source.load import find_reader
         from ..source.sniff import ONNX
@@ -47,7 +45,7 @@ class OriginalModel:
         return cls(pickle.dumps((path, options)), path if is_graph else None)
 
     @classmethod
-    def of_module(cls, module: torch.nn.Module, folder: Path) -> OriginalModel:
+    def of_module(cls, module: "torch.nn.Module", folder: Path) -> "OriginalModel":
         """The original is a module of this process, written into ``folder`` if its class can be pickled."""
         import torch
 
@@ -57,7 +55,7 @@ class OriginalModel:
             return cls(None)
         return cls(pickle.dumps((folder / MODULE, None)))
 
-    def load(self) -> torch.nn.Module | None:
+    def load(self) -> "torch.nn.Module | None":
         """Load the module; None for an ONNX graph. Raises InputError as the export does."""
         if self.recipe is None:
             raise InputError("the module cannot be pickled", "define its class in a module")
@@ -102,7 +100,7 @@ class MeasuredModel:
 
 @contextmanager
 def measured_model(
-    options: BenchOptions, reporter: Reporter, module: torch.nn.Module | None = None
+    options: "BenchOptions", reporter: "Reporter", module: "torch.nn.Module | None" = None
 ) -> Iterator[MeasuredModel]:
     """Yield the model of the options; temporary files are removed afterwards.
 
@@ -122,7 +120,9 @@ def measured_model(
             yield _of_files(StoredBundle.open(folder / "model.attn"), folder, original)
 
 
-def _of_bundle(path: Path, model: ExportOptions | None, folder: Path, module: torch.nn.Module | None) -> MeasuredModel:
+def _of_bundle(
+    path: Path, model: "ExportOptions | None", folder: Path, module: "torch.nn.Module | None"
+) -> MeasuredModel:
     bundle = StoredBundle.open(path)
     manifest = bundle.manifest
     if manifest.parts:

@@ -1,7 +1,5 @@
 """The options of one benchmark, validated before any work starts."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,7 +50,7 @@ class BenchOptions:
         sizes: Iterable[str] | None = None,
         target_latency: str | None = None,
         **others: Any,
-    ) -> BenchOptions:
+    ) -> "BenchOptions":
         """Parse the strings of the command line. Raises InputError with the option and its value."""
         return cls(
             contenders=tuple(dict.fromkeys(name for text in contenders or () for name in _words(text))),

@@ -1,7 +1,5 @@
 """The process that runs contenders: the measured model, the device, and the objects that contenders share."""
 
-from __future__ import annotations
-
 import copy
 import os
 from contextlib import ExitStack
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from ..option_table import Device
 
 
-def choose_device(device: Device) -> str:
+def choose_device(device: "Device") -> str:
     """Return cpu or cuda; auto is the GPU if there is one. Raises InputError for cuda without a GPU."""
     gpu = cuda_device()
     if device == "cuda" and gpu is None:
@@ -47,11 +45,11 @@ class Site:
     model: MeasuredModel
     device: str
     threads: int
-    loaded: torch.nn.Module | None = None
+    loaded: "torch.nn.Module | None" = None
     _undo: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
-    def module(self) -> torch.nn.Module:
+    def module(self) -> "torch.nn.Module":
         """The original on the device, loaded once. Raises InputError if there is none."""
         import torch
 
@@ -69,7 +67,7 @@ class Site:
         return module.to(self.device)
 
     @cached_property
-    def cuda(self) -> CudaContext:
+    def cuda(self) -> "CudaContext":
         """The GPU's context with the stream that every contender uses. Raises MissingBackendError without a GPU."""
         from ...runtime.cuda import CudaContext, CudaDriver
 

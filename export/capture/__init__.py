@@ -4,8 +4,6 @@
 node a name that leads back to its PyTorch module.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,7 +22,7 @@ class Captured:
     Input names are the specs'; dynamic axes carry the specs' symbols.
     """
 
-    model: onnx.ModelProto
+    model: "onnx.ModelProto"
     origins: Origins
     kept: dict[str, int]
     """How many nodes of each domain operator the graph holds."""
@@ -35,5 +33,5 @@ class Captured:
     raised here, before its other operators, and not again."""
     refused: tuple[Refusal, ...] = ()
     """The windows that capture did not raise, with reasons."""
-    program: torch.export.ExportedProgram | None = field(default=None, repr=False, compare=False)
+    program: "torch.export.ExportedProgram | None" = field(default=None, repr=False, compare=False)
     """The traced program whose nodes the graph's tensors are named after; None for a model that came as ONNX."""

@@ -3,8 +3,6 @@
 A chunk limits the memory of the stage's tensors. The original's tensors arrive one after the other, are compared and freed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +44,7 @@ class Compared:
 
 
 def sweep(
-    taps: TensorReader,
+    taps: "TensorReader",
     reference: Side,
     feeds: Mapping[str, np.ndarray],
     progress: Progress,
@@ -64,7 +62,7 @@ def sweep(
     return {name: compared[name] for name in taps.flow.maker if name in compared}
 
 
-def _sizes(taps: TensorReader, reference: Side) -> dict[str, int]:
+def _sizes(taps: "TensorReader", reference: Side) -> dict[str, int]:
     """Return the bytes of each shared tensor in FP32, in the order of the graph; it runs the original once."""
     elements: dict[str, int] = {}
 
@@ -89,7 +87,7 @@ def _chunks(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:
 
 
 def _compare(
-    taps: TensorReader, reference: Side, feeds: Mapping[str, np.ndarray], chunk: Sequence[str]
+    taps: "TensorReader", reference: Side, feeds: Mapping[str, np.ndarray], chunk: Sequence[str]
 ) -> dict[str, Compared]:
     results = taps.run(feeds, chunk)
     compared: dict[str, Compared] = {}

@@ -1,7 +1,5 @@
 """Build a TensorRT engine from an ONNX model: parse, check, add the profile, configure, build, and describe the result."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -55,7 +53,7 @@ class Engine:
 
 
 def build_engine(
-    model: Path | onnx.ModelProto,
+    model: "Path | onnx.ModelProto",
     inputs: Sequence[TensorSpec],
     flavour: Flavour,
     options: EngineOptions,

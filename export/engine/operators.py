@@ -1,7 +1,5 @@
 """Operators that TensorRT reads in another way than the model means: GridSample, Attention, and what computes in float64."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,7 @@ _MODES = {
 _PADDINGS = {"zeros": "FILL", "border": "CLAMP", "reflection": "REFLECT"}
 
 
-def check_grid_samples(trt: Any, network: Any, model: onnx.ModelProto, origins: Mapping[str, Origin]) -> list[str]:
+def check_grid_samples(trt: Any, network: Any, model: "onnx.ModelProto", origins: Mapping[str, Origin]) -> list[str]:
     """Compare mode, padding and align_corners of each GridSample node of the main graph with its parsed layer.
 
     Several versions parse opset 20's ``linear`` as NEAREST without an error: TensorRT 10.13, 11.1, TensorRT-RTX up to 1.5
@@ -51,7 +49,7 @@ def check_grid_samples(trt: Any, network: Any, model: onnx.ModelProto, origins: 
     return unseen
 
 
-def _asked(node: onnx.NodeProto) -> tuple[str, str, bool]:
+def _asked(node: "onnx.NodeProto") -> tuple[str, str, bool]:
     import onnx
 
     values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -84,7 +82,7 @@ def allow_decomposition(trt: Any, network: Any) -> int:
     return len(attentions)
 
 
-def float64_values(model: onnx.ModelProto) -> list[str]:
+def float64_values(model: "onnx.ModelProto") -> list[str]:
     """Initializers and casts of the main graph that are float64, by name: TensorRT converts them to float32 without a message."""
     double = 11
     casts = [

@@ -1,7 +1,5 @@
 """Parse ONNX into a TensorRT network; a refusal names the node, its PyTorch module and its source line."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,12 +26,12 @@ class Parsed:
     trt: Any
     builder: Any
     network: Any
-    graph: onnx.ModelProto
+    graph: "onnx.ModelProto"
     recording: Recording
 
 
 @contextmanager
-def parsed(model: Path | onnx.ModelProto, flavour: Flavour, origins: Mapping[str, Origin]) -> Iterator[Parsed]:
+def parsed(model: "Path | onnx.ModelProto", flavour: Flavour, origins: Mapping[str, Origin]) -> Iterator[Parsed]:
     """Parse ``model`` into a strongly typed network that exists until the block ends.
 
     A path is parsed from the file, so the model may have external data and exceed 2 GB. Raises InputError if the model
@@ -63,7 +61,7 @@ def parsed(model: Path | onnx.ModelProto, flavour: Flavour, origins: Mapping[str
 
 
 def parse_error(
-    parser: Any, graph: onnx.ModelProto, recording: Recording, origins: Mapping[str, Origin]
+    parser: Any, graph: "onnx.ModelProto", recording: Recording, origins: Mapping[str, Origin]
 ) -> EngineError:
     """Return the parser's errors as one line: node, operator, module, source and TensorRT's reason for the first few."""
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
@@ -81,7 +79,7 @@ def parse_error(
     return EngineError(problem, "change that node of the model, or leave its module out of the engine")
 
 
-def _describe(error: Any, graph: onnx.ModelProto, origins: Mapping[str, Origin]) -> str:
+def _describe(error: Any, graph: "onnx.ModelProto", origins: Mapping[str, Origin]) -> str:
     name, operator, index = error.node_name(), error.node_operator(), error.node()
     reason = _unsupported(error) or _reason(error.desc(), name)
     if not operator:
@@ -108,7 +106,7 @@ def _reason(text: str, name: str) -> str:
     return reason.removeprefix("Assertion failed: ").removeprefix(f"{name}: ")
 
 
-def _serialised(model: onnx.ModelProto) -> bytes:
+def _serialised(model: "onnx.ModelProto") -> bytes:
     import onnx
 
     if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
@@ -122,7 +120,7 @@ def _serialised(model: onnx.ModelProto) -> bytes:
     return serialized
 
 
-def _graph_of(path: Path) -> onnx.ModelProto:
+def _graph_of(path: Path) -> "onnx.ModelProto":
     import onnx
 
     try:

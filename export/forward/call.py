@@ -4,8 +4,6 @@ Inputs have names. A name is a parameter of ``forward``, or a path into one: ``b
 dictionary ``batch``, ``maps.0`` the first of a list ``maps``. So a name says where its tensor goes, and nothing else has to be kept.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -8,8 +8,6 @@ Measured with onnx 1.23; whatever else the converter changes is caught, because 
 as it came.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -4,8 +4,6 @@
 ``(s0 + 1)//2 - 1`` and ``(s0 - 1)//2`` are equal.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,18 +23,18 @@ class Size:
     terms: tuple[tuple[Monomial, int], ...]
 
     @classmethod
-    def of(cls, terms: Mapping[Monomial, int]) -> Size:
+    def of(cls, terms: Mapping[Monomial, int]) -> "Size":
         """The normal form: terms sorted by degree and text, without zeros."""
         kept = [(monomial, count) for monomial, count in terms.items() if count]
         return cls(tuple(sorted(kept, key=lambda term: (-len(term[0]), tuple(map(str, term[0]))))))
 
     @classmethod
-    def number(cls, value: int) -> Size:
+    def number(cls, value: int) -> "Size":
         """A known integer."""
         return cls((((), value),) if value else ())
 
     @classmethod
-    def symbol(cls, factor: Factor) -> Size:
+    def symbol(cls, factor: Factor) -> "Size":
         """One free size."""
         return cls((((factor,), 1),))
 
@@ -52,16 +50,16 @@ class Size:
             return 0
         return self.terms[0][1] if self.terms[0][0] == () and len(self.terms) == 1 else None
 
-    def __add__(self, other: Size) -> Size:
+    def __add__(self, other: "Size") -> "Size":
         terms = dict(self.terms)
         for monomial, count in other.terms:
             terms[monomial] = terms.get(monomial, 0) + count
         return Size.of(terms)
 
-    def __sub__(self, other: Size) -> Size:
+    def __sub__(self, other: "Size") -> "Size":
         return self + other * Size.number(-1)
 
-    def __mul__(self, other: Size) -> Size:
+    def __mul__(self, other: "Size") -> "Size":
         terms: dict[Monomial, int] = {}
         for mine, a in self.terms:
             for theirs, b in other.terms:
@@ -69,7 +67,7 @@ class Size:
                 terms[both] = terms.get(both, 0) + a * b
         return Size.of(terms)
 
-    def over(self, other: Size) -> Size | None:
+    def over(self, other: "Size") -> "Size | None":
         """The quotient if the division has no remainder for all sizes, else None."""
         if not other.terms:
             return None
@@ -84,7 +82,7 @@ class Size:
             quotient, rest = quotient + part, rest - part * other
         return quotient
 
-    def floordiv(self, divisor: int) -> Size:
+    def floordiv(self, divisor: int) -> "Size":
         """floor(self / divisor) for divisor > 0: the whole multiples, plus one ``Floor`` of the rest."""
         whole = Size.of({monomial: count // divisor for monomial, count in self.terms})
         rest = Size.of({monomial: count % divisor for monomial, count in self.terms})

@@ -25,8 +25,6 @@ share is moved back by one Slice, and a sum over taps is one for each column, mo
     sum over t of w_t[p] * value[p + a + b] = sum over b of back_b(sum over a of w_t[p' - b] * value[p' + a])
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from ..graph.builder import Dim, GraphBuilder, Value
@@ -82,7 +80,7 @@ class WindowShifts:
             phase = tuple(place % step for place, step in zip(offset, self.window.stride, strict=True))
             yield phase, tuple(place // step for place, step in zip(offset, self.window.stride, strict=True))
 
-    def space(self, x: Value) -> Space:
+    def space(self, x: Value) -> "Space":
         """A value over the space, (N, H, D, *S), padded for shifts of it."""
         return Space(self, self._padded(x))
 

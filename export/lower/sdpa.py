@@ -4,8 +4,6 @@ PyTorch's softmax gives zeros for a row whose scores are all -inf, where the ope
 that is computed, or a constant one with such a row, can bring that about: causal order alone keeps the first key.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +27,7 @@ class SdpaInputs:
     scale: float
 
     @classmethod
-    def of(cls, node: Any) -> SdpaInputs:
+    def of(cls, node: Any) -> "SdpaInputs":
         """Read an Sdpa node."""
         given = [value if value.name else None for value in node.inputs] + [None, None]
         query, key, value, mask, keep = given[:5]

@@ -12,8 +12,6 @@ FP32, and PyTorch's FP16 error is added, because they are FP16 in an exported mo
 For an ONNX source, the same is done to its graph.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,14 +98,14 @@ class _Torch:
             return self._original.run(feeds, "float32")
 
     def _measure(
-        self, place: _Place, data: torch.Tensor, weight: torch.Tensor, _: int
+        self, place: "_Place", data: torch.Tensor, weight: torch.Tensor, _: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if data.numel():
             self._ranges[place] = max(self._ranges.get(place, 0.0), float(data.abs().max()))
         return data, weight
 
     def _round(
-        self, place: _Place, data: torch.Tensor, weight: torch.Tensor, axis: int
+        self, place: "_Place", data: torch.Tensor, weight: torch.Tensor, axis: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if place not in self._weights:
             absmax = weight.detach().abs().amax(dim=[i for i in range(weight.ndim) if i != axis])

@@ -6,8 +6,6 @@ A leaf is the same tensor in every branch, the parts of one tensor (a grid of wi
 operators act on each branch separately, wherever an axis for the branches is added (see lifted.py). Nothing is written here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +55,7 @@ class BranchOperator:
     """The same operator in every branch. ``node`` is the first branch's, ``rank`` the rank of its output in one branch."""
 
     node: Any
-    inputs: tuple[Tree, ...]
+    inputs: "tuple[Tree, ...]"
     rank: int
 
 

@@ -5,8 +5,6 @@ length 4) of that axis. Dimensions of length 1 have no atoms. Lengths are ``Size
 sizes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -36,7 +34,7 @@ class Atom:
     length: Size
     stride: Size = ONE
 
-    def split(self, outer: Size, inner: Size) -> tuple[Atom, Atom]:
+    def split(self, outer: Size, inner: Size) -> "tuple[Atom, Atom]":
         """Split into two digits; ``outer`` * ``inner`` is the length."""
         return replace(self, length=outer, stride=self.stride * inner), replace(self, length=inner)
 

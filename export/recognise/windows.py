@@ -1,7 +1,5 @@
 """Windows: their source tensor, their axes, and how Im2Col, Unfold and cuts combine into one window."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -104,7 +102,7 @@ class Windowed:
     dims: Dims
     relative: tuple[Term, ...] = ()
     nodes: tuple[str, ...] = ()
-    cut: tuple[Windowed, int, int, int] | None = None
+    cut: "tuple[Windowed, int, int, int] | None" = None
     factor: float = 1.0
     """The factor of the whole value, relative terms included."""
 

@@ -4,8 +4,6 @@ FP32: the graph as it came, on ONNX Runtime without optimizations. FP16 and BF16
 under emulation: what a plain conversion would give.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping, Sequence
 
@@ -43,7 +41,9 @@ class OnnxOriginal:
             return self._session(precision).run(feeds)
         return self.tensors(feeds, self._names)
 
-    def with_precision(self, precision: Precision, evaluate: Callable[[Arrays], dict[str, np.ndarray]]) -> OnnxOriginal:
+    def with_precision(
+        self, precision: Precision, evaluate: Callable[[Arrays], dict[str, np.ndarray]]
+    ) -> "OnnxOriginal":
         """See :class:`~.original.Original`."""
         other = copy.copy(self)
         other.further = {**self.further, precision: evaluate}

@@ -1,7 +1,5 @@
 """The interface of a reference: the model as the user passed it, run at any precision."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
@@ -23,5 +21,5 @@ class Original(Protocol):
     def run(self, feeds: Arrays, precision: Precision) -> dict[str, np.ndarray]:
         """FP64 results come as float64; the others in the dtypes that the model gives."""
 
-    def with_precision(self, precision: Precision, evaluate: Callable[[Arrays], dict[str, np.ndarray]]) -> Original:
+    def with_precision(self, precision: Precision, evaluate: Callable[[Arrays], dict[str, np.ndarray]]) -> "Original":
         """Return the same model with ``evaluate`` for ``precision``; copies in other precisions stay shared."""

@@ -7,8 +7,6 @@ not a reference), FP16 products summed as a GPU does (truth_half.py). Where PyTo
 it is the module in FP32 with its weights, inputs and what each layer gives rounded to the type, saturated: what storage alone costs.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -87,7 +85,7 @@ class TorchOriginal:
 
     def with_precision(
         self, precision: Precision, evaluate: Callable[[Arrays], dict[str, np.ndarray]]
-    ) -> TorchOriginal:
+    ) -> "TorchOriginal":
         """See :class:`~.original.Original`."""
         other = copy.copy(self)
         other.further = {**self.further, precision: evaluate}

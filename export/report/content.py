@@ -1,7 +1,5 @@
 """The input of the page: a bundle's folder, its manifests, and the nodes of its ONNX files without their weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -29,7 +27,7 @@ class Content:
     own: Manifest
     parts: Mapping[str, Manifest]
     bench: BenchReport | None = None
-    ran: Mapping[str, GoldenOutputs] = field(default_factory=dict)
+    ran: "Mapping[str, GoldenOutputs]" = field(default_factory=dict)
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -42,7 +40,7 @@ class Content:
         return arrange(self.folder.name, self.own, self.parts)
 
     @cached_property
-    def graphs(self) -> tuple[Graph, ...]:
+    def graphs(self) -> "tuple[Graph, ...]":
         """The graphs: one, or one for each part."""
         if not self.parts:
             return (Graph("", self.folder, self.own),)

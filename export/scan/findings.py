@@ -5,8 +5,6 @@ target has no correct operator; loops, whose iterations run in sequence; double 
 the matrix has no finding. The parser of the installed TensorRT names each node that it refuses; it needs no GPU.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +47,7 @@ class Finding:
     modules: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, status: Status, operator: str, targets: Sequence[str], reason: str, origin: Origin | None) -> Finding:
+    def of(cls, status: Status, operator: str, targets: Sequence[str], reason: str, origin: Origin | None) -> "Finding":
         """Return one finding at ``origin``."""
         known = origin or Origin("", "", "")
         return cls(status, operator, tuple(targets), reason, known.module, known.kind, known.source, 1, (known.module,))

@@ -6,8 +6,6 @@ Each part (random inputs, samples) is judged alone, so that it cannot hide the e
 its worst ratio. ``floor`` is half an ulp of FP16 (:mod:`runtime.bundle.figures`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +62,7 @@ class Score:
         return {"ratios": ratios, "flips": self.flips}
 
     @classmethod
-    def from_json(cls, value: Any) -> Score:
+    def from_json(cls, value: Any) -> "Score":
         """The inverse of :meth:`to_json`. Raises KeyError, TypeError or AttributeError for anything else."""
         ratios = {str(k): math.inf if v is None else float(v) for k, v in value["ratios"].items()}
         return cls(ratios, int(value["flips"]))
@@ -82,12 +80,12 @@ class Evidence:
         self.unit = self._unit()
 
     @classmethod
-    def of(cls, original: Original, feeds: Iterable[tuple[str, Arrays]], logits: str | None = None) -> Evidence:
+    def of(cls, original: Original, feeds: Iterable[tuple[str, Arrays]], logits: str | None = None) -> "Evidence":
         """Evaluate the original model on ``(part, feeds)`` in FP64 and in FP16. Raises StageError if it fails."""
         runs = [ReferenceRun(part, f, original.run(f, "float64"), original.run(f, "float16")) for part, f in feeds]
         return cls(runs, logits)
 
-    def half(self) -> Evidence:
+    def half(self) -> "Evidence":
         """Return every second run of each part, at least one: enough to compare roundings with each other."""
         parts = {run.part: [other for other in self.runs if other.part == run.part] for run in self.runs}
         return Evidence([run for runs in parts.values() for run in runs[::2]], self.logits)

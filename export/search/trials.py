@@ -5,8 +5,6 @@ Its key covers everything that a score depends on: the model with its weights, t
 results, and the version of the search.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Callable, Collection
@@ -60,7 +58,7 @@ class ScoreCache:
         self._changed = False
 
     @classmethod
-    def of(cls, model: ModelProto, evidence: Evidence, folder: Path | None = None) -> ScoreCache:
+    def of(cls, model: ModelProto, evidence: Evidence, folder: Path | None = None) -> "ScoreCache":
         """The cache of one search; ``folder`` defaults to ``precision`` in the cache folder."""
         name = f"{key_of(model, evidence)}.json"
         return cls(folder / name if folder is not None else cache_folder(f"precision/{name}"))

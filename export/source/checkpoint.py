@@ -7,8 +7,6 @@ Layout (version 1)::
      "inputs": [TensorSpec.to_json(), ...], "outputs": ["logits"], "task": "classification" | "segmentation" | "sequence" | None}
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +28,14 @@ class Checkpoint:
 
     arch: str
     kwargs: dict[str, Any]
-    state_dict: dict[str, torch.Tensor]
+    state_dict: "dict[str, torch.Tensor]"
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
     task: str | None
 
 
 def save(
-    module: torch.nn.Module,
+    module: "torch.nn.Module",
     path: str | Path,
     *,
     inputs: Sequence[TensorSpec | Mapping[str, Any]],

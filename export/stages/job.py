@@ -1,7 +1,5 @@
 """One export in progress."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from ..engine.flavour import Flavour
@@ -20,7 +18,7 @@ class Job:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, options: ExportOptions, reporter: Reporter, flavour: Flavour | None) -> Job:
+    def of(cls, options: ExportOptions, reporter: Reporter, flavour: Flavour | None) -> "Job":
         """Return a job without finished stages."""
         return cls(options, reporter, Stages(reporter), flavour)
 

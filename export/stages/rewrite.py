@@ -5,8 +5,6 @@ prefer different lowerings, each model gets the one that is fast where it runs: 
 Runtime's CPU provider, unless an FP32 engine is built from it), ``model.fp16.onnx`` on a GPU.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +39,7 @@ class Plan:
     typed_target: str | None
 
     @classmethod
-    def of(cls, target: str | None, flavour: Flavour | None, model_type: str) -> Plan:
+    def of(cls, target: str | None, flavour: Flavour | None, model_type: str) -> "Plan":
         """``target`` is ``--target``, ``flavour`` the TensorRT that builds the engine. Raises InputError for several targets."""
         engine = None if flavour is None else engine_target(flavour.name, flavour.version[0])
         typed = None if model_type == "fp32" else engine or DEFAULT_GPU

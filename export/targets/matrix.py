@@ -7,8 +7,6 @@ each fact is judged by the rows that have it; a number between two measured ones
 dtype, rank or version of the operator never count. Nothing measured is ``unknown``, which is not ``ok``.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +62,7 @@ class Row:
         return values | {name: value for name, value in rest.items() if value not in ("", None)}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Row:
+    def from_json(cls, values: Mapping[str, Any]) -> "Row":
         """Read a row. Raises InputError for one that is not of this form."""
         try:
             row = cls(**values)
@@ -96,7 +94,7 @@ class Matrix:
     target: str
     rows: tuple[Row, ...] = field(repr=False)
 
-    def updated(self, rows: Iterable[Row]) -> Matrix:
+    def updated(self, rows: Iterable[Row]) -> "Matrix":
         """With these rows in place of older ones of the same key, and the rest as it was."""
         newer = {row.key: row for row in rows}
         kept = {row.key: row for row in self.rows}

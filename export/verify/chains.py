@@ -6,8 +6,6 @@
 Verification already runs the lowered model, the typed model under emulation and the engine; they are not run again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,7 +53,7 @@ class Chain:
 class StageModels:
     """The models of the stages of one export. ``typed_source`` is the FP32 graph that ``typed`` was converted from."""
 
-    captured: Captured
+    captured: "Captured"
     recognised: Recognised
     lowered: LoweringResult
     typed_source: LoweringResult | None = None
@@ -71,7 +69,7 @@ class StageModels:
                 trail.lowered(result.applied)
         return trail
 
-    def chains(self, variants: Sequence[Variant]) -> tuple[Chain, ...]:
+    def chains(self, variants: "Sequence[Variant]") -> tuple[Chain, ...]:
         """Return a chain for each variant that is the result of a stage (``Variant.step``)."""
         indices = {(variant.step, variant.precision): i for i, variant in enumerate(variants) if variant.step}
         start = (

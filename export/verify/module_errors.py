@@ -4,8 +4,6 @@ The errors are stored in the manifest (``modules`` of the ``verify`` stage), and
 transformers sample in ``report.npz``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -148,7 +146,7 @@ class _BatchErrors:
                 self.reference[name] = expected.copy()
 
 
-def _ends(captured: Captured, known: Collection[str]) -> dict[str, str]:
+def _ends(captured: "Captured", known: Collection[str]) -> dict[str, str]:
     """The last tensor of each module that is read outside of it, by module path, in the order in which the modules end."""
     graph = captured.model.graph
     place: dict[str, str] = {}
@@ -170,6 +168,6 @@ def _ends(captured: Captured, known: Collection[str]) -> dict[str, str]:
     return ends
 
 
-def _entry(captured: Captured, path: str, errors: dict[str, float]) -> ModuleError:
+def _entry(captured: "Captured", path: str, errors: dict[str, float]) -> ModuleError:
     origin = next((o for o in captured.origins.values() if o.module == path), None)
     return ModuleError(path, origin.kind if origin else "", origin.source if origin else "", errors)

@@ -1,7 +1,5 @@
 """The intermediate tensors of a stage's graph and of its reference, by name."""
 
-from __future__ import annotations
-
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -72,7 +70,7 @@ class ModuleSide(Side):
         self._outputs = frozenset(value.name for value in captured.graph.output)
         self.names = frozenset(self._modules) | self._outputs
 
-    def on(self, feeds: Feeds) -> ModuleSide:
+    def on(self, feeds: Feeds) -> "ModuleSide":
         """Return the same side for other inputs."""
         other = copy.copy(self)
         other._feeds = feeds

@@ -4,8 +4,6 @@ The JSON has schema 1, described in docs/bench.md. Times are milliseconds, memor
 interval is the 95 % bootstrap interval around a median.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +179,7 @@ class BenchReport:
         return {"format": FORMAT, "schema": SCHEMA, **encode_fields(self)}
 
     @classmethod
-    def from_json(cls, value: Any) -> BenchReport:
+    def from_json(cls, value: Any) -> "BenchReport":
         """The inverse of :meth:`to_json`. Raise InputError for another format or version, or a wrong field."""
         name = value.get("format") if isinstance(value, dict) else None
         if name != FORMAT:
@@ -202,7 +200,7 @@ class BenchReport:
         path.write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, path: Path) -> BenchReport:
+    def read(cls, path: Path) -> "BenchReport":
         """Read the file of :meth:`write`. Raise InputError for a missing or invalid file, or as :meth:`from_json`."""
         try:
             value = json.loads(path.read_text(encoding="utf-8"))

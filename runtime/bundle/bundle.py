@@ -1,7 +1,5 @@
 """The bundle on disk, ``NAME.attn/``: its manifest and paths are checked when it is opened, its files on request."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ class StoredBundle:
     manifest: Manifest
 
     @classmethod
-    def open(cls, path: str | Path) -> StoredBundle:
+    def open(cls, path: str | Path) -> "StoredBundle":
         """Read the manifest and check every path in it.
 
         Raise BundleError if the directory or manifest is missing, the manifest is not JSON, of another schema or has a
@@ -73,7 +71,7 @@ class StoredBundle:
             raise BundleError(f"file {relative!r} of {self.path} is missing", "copy the whole bundle again")
         return file
 
-    def part(self, name: str) -> StoredBundle:
+    def part(self, name: str) -> "StoredBundle":
         """Open a part as a bundle. Raise BundleError if the bundle does not have that part."""
         parts = self.manifest.parts
         if name not in parts:

@@ -6,8 +6,6 @@ dataclasses, and classes with ``from_json`` and ``to_json`` methods such as ``Te
 no infinities and NaN, so they are the strings ``"inf"``, ``"-inf"`` and ``"nan"``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import types

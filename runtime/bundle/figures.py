@@ -17,8 +17,6 @@ reference may be at most ``factor`` times PyTorch's share, or 1 in 100 values at
 may stand at another place: 1 in 100, or ``factor`` times PyTorch's share.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -116,14 +114,14 @@ class MatchCounts:
         notes = ", ".join(note for note in (moved, ties) if note)
         return f"{self.share:.1%} agree" + (f" ({notes})" if notes else "")
 
-    def plus(self, other: MatchCounts) -> MatchCounts:
+    def plus(self, other: "MatchCounts") -> "MatchCounts":
         """The counts of both."""
         return MatchCounts(
             self.count + other.count, self.equal + other.equal, self.moved + other.moved, self.ties + other.ties,
             self.spare + other.spare,
         )  # fmt: skip
 
-    def ratio(self, torch: MatchCounts, factor: float) -> float:
+    def ratio(self, torch: "MatchCounts", factor: float) -> float:
         """The lost or moved share as a multiple of PyTorch's, whichever is larger; ``spare`` values may always differ."""
         ratios = []
         for mine, theirs, spare in (
@@ -174,7 +172,7 @@ class Gate:
         agreement: MatchCounts | None = None,
         torch_agreement: MatchCounts | None = None,
         interval: tuple[float, float] | None = None,
-    ) -> Gate:
+    ) -> "Gate":
         """Compare ``figures`` with ``factor`` times PyTorch's errors at ``precision``; a NaN never passes."""
         scale = figures.reference_rms
         floor = rounding_floor(precision, scale)

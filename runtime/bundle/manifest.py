@@ -1,7 +1,5 @@
 """``manifest.json``: the description of a bundle (schema version 5; version 4 is converted), and those of its parts as one."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -86,7 +84,7 @@ class Manifest:
         return {"format": FORMAT, "schema": SCHEMA, **encode_fields(self)}
 
     @classmethod
-    def from_json(cls, value: Any) -> Manifest:
+    def from_json(cls, value: Any) -> "Manifest":
         """The inverse of :meth:`to_json`, for every schema version in ``READABLE``.
 
         Raises BundleError for another format or version, and for the first field that is missing, unknown or of a wrong kind.
@@ -107,7 +105,7 @@ class Manifest:
         return json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
 
     @classmethod
-    def loads(cls, text: str) -> Manifest:
+    def loads(cls, text: str) -> "Manifest":
         """Parse the text of a ``manifest.json``. Raises BundleError for invalid JSON, and as :meth:`from_json` does."""
         try:
             value = json.loads(text)

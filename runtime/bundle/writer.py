@@ -1,7 +1,5 @@
 """Write a bundle whole or not at all, even with kill -9, a full disk, or Ctrl-C."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping
@@ -85,7 +83,7 @@ class BundleWriter(BundleFolder):
             raise RuntimeError("the bundle is not open: use it in a with statement, before commit")
         return self._partial.path
 
-    def __enter__(self) -> BundleWriter:
+    def __enter__(self) -> "BundleWriter":
         self._check_destination()
         try:
             sweep(self.destination)

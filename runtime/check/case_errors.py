@@ -1,7 +1,5 @@
 """The errors of all outputs of a model on one case: rows of selections are matched, discrete values are counted."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -37,7 +35,7 @@ class OutputErrors:
         if agreement is None:
             self.rows.append(row_squares(got, reference))
 
-    def merge(self, other: OutputErrors) -> None:
+    def merge(self, other: "OutputErrors") -> None:
         """Add everything that ``other`` has."""
         self.meter.merge(other.meter)
         self._count(other.agreement)

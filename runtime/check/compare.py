@@ -1,7 +1,5 @@
 """Compare outputs with the reference: names, shapes, dtypes and sane values first, then the error."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 
@@ -115,7 +113,7 @@ class ErrorMeter:
         """The number of values so far."""
         return self._count
 
-    def merge(self, other: ErrorMeter) -> None:
+    def merge(self, other: "ErrorMeter") -> None:
         """Add everything that ``other`` has."""
         self._count += other._count
         self._max = max(self._max, other._max)

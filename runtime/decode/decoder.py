@@ -12,8 +12,6 @@ the step's names. Axis 0 of all of them is the row. ``attention`` is collected i
 it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +36,7 @@ class Names:
     attention: bool
 
     @classmethod
-    def of(cls, encoder_outputs: Sequence[str], step_inputs: Sequence[str], step_outputs: Sequence[str]) -> Names:
+    def of(cls, encoder_outputs: Sequence[str], step_inputs: Sequence[str], step_outputs: Sequence[str]) -> "Names":
         """Read the names of a pair. Raise InputError, naming the tensor, if they do not match."""
         if TOKEN not in step_inputs:
             raise InputError(f"the step takes no {TOKEN!r}: it takes {', '.join(step_inputs)}", f"name it {TOKEN}")
@@ -91,11 +89,11 @@ class Rows:
     memory: Mapping[str, np.ndarray]
     state: Mapping[str, np.ndarray]
 
-    def take(self, indices: np.ndarray) -> Rows:
+    def take(self, indices: np.ndarray) -> "Rows":
         """These rows, in this order; a row may be repeated."""
         return Rows({n: a[indices] for n, a in self.memory.items()}, self.take_state(indices).state)
 
-    def take_state(self, indices: np.ndarray) -> Rows:
+    def take_state(self, indices: np.ndarray) -> "Rows":
         """The states of these rows with the memory unchanged: for rows that change places with others of the same source."""
         return Rows(self.memory, {n: a[indices] for n, a in self.state.items()})
 

@@ -10,8 +10,6 @@ An enterprise plan runs on the compute capability that it was built on; an RTX p
 was built for, or on all that the library lists except Turing.
 """
 
-from __future__ import annotations
-
 import mmap
 import re
 from collections.abc import Mapping
@@ -77,7 +75,7 @@ class Here:
     runs_here: Mapping[str, bool]
 
     @classmethod
-    def look(cls) -> Here | None:
+    def look(cls) -> "Here | None":
         """The GPU and TensorRT of this machine; None without a GPU. Installed TensorRT libraries are loaded."""
         gpu = cuda_device()
         if gpu is None:

@@ -1,7 +1,5 @@
 """Signals of the server: SIGTERM and SIGINT stop it, SIGHUP reloads its bundles."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from types import FrameType
@@ -25,7 +23,7 @@ class Signals:
         self._wake.wait(seconds)
         self._wake.clear()
 
-    def __enter__(self) -> Signals:
+    def __enter__(self) -> "Signals":
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         self._before = {number: signal.signal(number, self._receive) for number in numbers}
         return self

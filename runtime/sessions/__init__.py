@@ -1,7 +1,5 @@
 """Sessions over a model file: open, run, close. Only a backend's own file imports the backend."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,7 +21,7 @@ class Session(Protocol):
     def close(self) -> None:
         """Free what the session holds."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         """Itself."""
 
     def __exit__(self, *_: object) -> None:

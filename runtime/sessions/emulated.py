@@ -12,8 +12,6 @@ keeps such pairs of casts, since they round. Data movement makes no new values a
 NumPy has no bfloat16, so BF16 inputs and outputs of the model are FP32 here, rounded.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +40,7 @@ _MOVEMENT = frozenset(_MOVED.split())
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype", "stash_type")
 
 
-def emulate(model: ModelProto) -> ModelProto:
+def emulate(model: "ModelProto") -> "ModelProto":
     """Return the FP32 model that rounds where ``model`` stores FP16 or BF16, with the same inputs and outputs.
 
     Their types stay, except that BF16 becomes FP32. ``model`` is typed, with loaded weights, and is
@@ -70,21 +68,21 @@ def _onnx() -> Any:
     return onnx
 
 
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+def _graphs(graph: "GraphProto") -> "Iterator[GraphProto]":
     yield graph
     for node in graph.node:
         for body in _bodies(node):
             yield from _graphs(body)
 
 
-def _bodies(node: NodeProto) -> Iterator[GraphProto]:
+def _bodies(node: "NodeProto") -> "Iterator[GraphProto]":
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
         yield from attribute.graphs
 
 
-def _inferred(model: ModelProto) -> GraphProto:
+def _inferred(model: "ModelProto") -> "GraphProto":
     """The graph with types for all tensors, also in bodies. Large weights become inputs for the inference, to stay under 2 GB."""
     onnx = _onnx()
     light = skeleton(model)
@@ -97,7 +95,7 @@ def _inferred(model: ModelProto) -> GraphProto:
     return graph
 
 
-def _element_types(graph: GraphProto) -> dict[str, int]:
+def _element_types(graph: "GraphProto") -> dict[str, int]:
     """Element types of the tensors of a graph, without its bodies: the bodies of two branches may use a name twice."""
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     for value in (*graph.input, *graph.output, *graph.value_info):
@@ -111,7 +109,7 @@ class _Emulator:
     def __init__(self, taken: set[str]) -> None:
         self.taken = taken
 
-    def rewrite(self, graph: GraphProto, typed: GraphProto, outer: Mapping[str, int], border: bool) -> None:
+    def rewrite(self, graph: "GraphProto", typed: "GraphProto", outer: Mapping[str, int], border: bool) -> None:
         """Make every 16-bit tensor FP32 and round after its node; ``border`` keeps FP16 inputs and outputs.
 
         ``typed`` is the same graph with all types, ``outer`` has the types of the tensors around it.
@@ -149,8 +147,8 @@ class _Emulator:
         _retype_known(graph, types)
 
     def _node(
-        self, node: NodeProto, typed: NodeProto, renamed: Mapping[str, str], types: Mapping[str, int]
-    ) -> Iterator[NodeProto]:
+        self, node: "NodeProto", typed: "NodeProto", renamed: Mapping[str, str], types: Mapping[str, int]
+    ) -> "Iterator[NodeProto]":
         onnx = _onnx()
         halves = {name: kind for name in node.output if name and (kind := types.get(name)) in _HALVES}
         new = onnx.NodeProto()
@@ -182,7 +180,7 @@ class _Emulator:
         yield new
         yield from pairs
 
-    def _retype(self, node: NodeProto) -> None:
+    def _retype(self, node: "NodeProto") -> None:
         """Replace 16-bit types by FP32 in a node's attributes and constants."""
         onnx = _onnx()
         for attribute in node.attribute:
@@ -192,7 +190,7 @@ class _Emulator:
                 array = onnx.numpy_helper.to_array(attribute.t).astype(np.float32)
                 attribute.t.CopyFrom(onnx.numpy_helper.from_array(array, attribute.t.name))
 
-    def _cast(self, source: str, target: str, dtype: int) -> NodeProto:
+    def _cast(self, source: str, target: str, dtype: int) -> "NodeProto":
         onnx = _onnx()
         node: NodeProto = onnx.helper.make_node(
             "Cast", [source], [target], name=self._fresh(f"{target}/cast"), to=dtype
@@ -208,7 +206,7 @@ class _Emulator:
         return candidate
 
 
-def _retype_known(graph: GraphProto, types: Mapping[str, int]) -> None:
+def _retype_known(graph: "GraphProto", types: Mapping[str, int]) -> None:
     """Keep known shapes. Without them ONNX Runtime infers them again behind each pair of casts, in a time that grows with the
     square of the nodes if the batch is free (minutes for an LSTM of 50 unrolled steps).
     """
@@ -221,7 +219,7 @@ def _retype_known(graph: GraphProto, types: Mapping[str, int]) -> None:
             kind.elem_type = _FLOAT
 
 
-def _rename_reads(graph: GraphProto, renamed: Mapping[str, str]) -> None:
+def _rename_reads(graph: "GraphProto", renamed: Mapping[str, str]) -> None:
     for node in graph.node:
         for position, name in enumerate(node.input):
             node.input[position] = renamed.get(name, name)
@@ -229,7 +227,7 @@ def _rename_reads(graph: GraphProto, renamed: Mapping[str, str]) -> None:
             _rename_reads(body, renamed)
 
 
-def open_emulated(model: str | Path | bytes | ModelProto) -> OrtSession:
+def open_emulated(model: "str | Path | bytes | ModelProto") -> OrtSession:
     """Open the emulation of a typed FP16 or BF16 model on ONNX Runtime's CPU provider: a file, its bytes, or a loaded model.
 
     A loaded model is not changed. Inputs and outputs have the types of the model (FP32 for BF16).
@@ -240,7 +238,7 @@ def open_emulated(model: str | Path | bytes | ModelProto) -> OrtSession:
     return open_model(emulated, optimize=not any(node.op_type == "QuantizeLinear" for node in emulated.graph.node))
 
 
-def _load(model: str | Path | bytes | ModelProto) -> ModelProto:
+def _load(model: "str | Path | bytes | ModelProto") -> "ModelProto":
     onnx = _onnx()
     if not isinstance(model, str | Path | bytes):
         return model

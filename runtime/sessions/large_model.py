@@ -5,8 +5,6 @@ it. So a model of some size is opened from a file whose weights are mapped, and 
 without packing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from math import prod
 from pathlib import Path
@@ -34,7 +32,7 @@ _SHAPE = 1024
 """Elements above which a weight cannot be a shape, an axis or a scale: shape inference does not need its data."""
 
 
-def is_large(model: ModelProto) -> bool:
+def is_large(model: "ModelProto") -> bool:
     """Whether the model is too large for one protobuf message. The weights are not copied."""
     return _weights(model) + int(without_weights(model).ByteSize()) >= ONE_FILE
 
@@ -44,13 +42,13 @@ def is_heavy(path: Path) -> bool:
     return sum(file.stat().st_size for file in (path, _data(path)) if file.is_file()) > _PACKED
 
 
-def _weights(model: ModelProto) -> int:
+def _weights(model: "ModelProto") -> int:
     from onnx.helper import tensor_dtype_to_np_dtype
 
     return sum(prod(t.dims) * int(tensor_dtype_to_np_dtype(t.data_type).itemsize) for t in model.graph.initializer)
 
 
-def save_model(model: ModelProto, path: Path) -> tuple[Path, ...]:
+def save_model(model: "ModelProto", path: Path) -> tuple[Path, ...]:
     """Write a model, the weights of a large one to ``NAME.onnx.data`` beside it; return the files, model first.
 
     The model is not changed. ``onnx.load(path)`` and ONNX Runtime read both forms.
@@ -68,9 +66,9 @@ def _data(path: Path) -> Path:
 
 
 def open_model(
-    model: ModelProto,
+    model: "ModelProto",
     *,
-    outputs: Sequence[ValueInfoProto] | None = None,
+    outputs: "Sequence[ValueInfoProto] | None" = None,
     optimize: bool = True,
     spin: bool = False,
     providers: Sequence[str | Provider] = (CPU,),
@@ -94,13 +92,13 @@ def open_model(
         return OrtSession(path, optimize=optimize, spin=spin, prepack=size <= _PACKED, providers=providers)
 
 
-def _give(model: ModelProto, outputs: Sequence[ValueInfoProto] | None) -> None:
+def _give(model: "ModelProto", outputs: "Sequence[ValueInfoProto] | None") -> None:
     if outputs is not None:
         del model.graph.output[:]
         model.graph.output.extend(outputs)
 
 
-def on_disk(model: ModelProto, folder: Path, file: str) -> ModelProto:
+def on_disk(model: "ModelProto", folder: Path, file: str) -> "ModelProto":
     """The model with its large weights in ``folder/file``, which are not copied in memory."""
     from onnx import StringStringEntryProto, TensorProto
 
@@ -119,7 +117,7 @@ def on_disk(model: ModelProto, folder: Path, file: str) -> ModelProto:
     return light
 
 
-def without_weights(model: ModelProto) -> ModelProto:
+def without_weights(model: "ModelProto") -> "ModelProto":
     """The model without the initializers of its main graph."""
     light = type(model)()
     _copy(model, light, ("graph",))
@@ -127,7 +125,7 @@ def without_weights(model: ModelProto) -> ModelProto:
     return light
 
 
-def skeleton(model: ModelProto) -> ModelProto:
+def skeleton(model: "ModelProto") -> "ModelProto":
     """The model with its large weights as inputs: enough for shape inference. Types, shapes and names are unchanged."""
     from onnx.helper import make_tensor_value_info
 

@@ -7,8 +7,6 @@ Sources: ONNX Runtime's documentation of its execution providers; tensorrt_rtx_p
 the wheel onnxruntime-ep-nv-tensorrt-rtx-cu12.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -128,7 +126,7 @@ class Placement:
     nodes: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def of(cls, session: Any) -> Placement | None:
+    def of(cls, session: Any) -> "Placement | None":
         """Ask a session of ONNX Runtime; None if its version cannot answer."""
         ask = getattr(session, "get_provider_graph_assignment_info", None)
         if ask is None:
@@ -136,7 +134,7 @@ class Placement:
         return cls.count((part.ep_name, node.op_type) for part in ask() for node in part.get_nodes())
 
     @classmethod
-    def count(cls, assigned: Iterable[tuple[str, str]]) -> Placement:
+    def count(cls, assigned: Iterable[tuple[str, str]]) -> "Placement":
         """Count ``(provider, operator)`` of every node."""
         nodes: dict[str, Counter[str]] = {}
         for provider, operator in assigned:

@@ -4,8 +4,6 @@ Device memory comes from the CUDA driver (``cuda.py``), so neither torch nor cud
 The build of the engine decides whether FP32 layers may use TF32; nothing here can change it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import threading

@@ -1,7 +1,5 @@
 """Print to the terminal: the console, plain tables, JSON, sizes as people read them, and the progress of stages."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time
@@ -97,7 +95,7 @@ class ConsoleReporter:
         self._stage = ""
         self._since = 0.0
 
-    def __enter__(self) -> ConsoleReporter:
+    def __enter__(self) -> "ConsoleReporter":
         if not self._silent and self._console.is_terminal:
             self._status = self._console.status("")
             self._status.start()

@@ -3,8 +3,6 @@
 The inputs and outputs of a model in Triton's terms have the batch apart; other axes are sizes or -1.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +28,7 @@ class Tensor:
     scalar: bool = False
 
     @classmethod
-    def of(cls, spec: TensorSpec, *, batched: bool) -> Tensor:
+    def of(cls, spec: TensorSpec, *, batched: bool) -> "Tensor":
         """The tensor of a spec."""
         axes = spec.axes[1:] if batched else spec.axes
         dims = tuple(-1 if axis.dynamic else axis.opt for axis in axes)
@@ -52,7 +50,7 @@ class ModelTensors:
         return self.batch.max if self.batch is not None else 0
 
     @classmethod
-    def of(cls, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], symbol: str) -> ModelTensors:
+    def of(cls, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], symbol: str) -> "ModelTensors":
         """The tensors of a graph whose rows, along the axes named ``symbol``, are independent."""
         batch, why = find_batch(inputs, outputs, symbol)
         batched = batch is not None
@@ -63,7 +61,7 @@ class ModelTensors:
             why and f"requests are not grouped: {why}",
         )
 
-    def capped(self, most: int | None) -> ModelTensors:
+    def capped(self, most: int | None) -> "ModelTensors":
         """With batches of at most ``most`` rows. Raise InputError outside the model's range, or if requests are not grouped."""
         if most is None:
             return self

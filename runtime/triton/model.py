@@ -1,7 +1,5 @@
 """The classes behind a repository's ``model.py``: Triton's Python backend over a session of attnexport."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os
@@ -28,7 +26,7 @@ class ServedModel:
     bundle: Path
     """The bundle beside ``model.py``."""
 
-    def open(self, bundle: StoredBundle, parameters: Mapping[str, str], threads: int | None) -> Served:
+    def open(self, bundle: StoredBundle, parameters: Mapping[str, str], threads: int | None) -> "Served":
         """Open the bundle."""
         raise NotImplementedError
 

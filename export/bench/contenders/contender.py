@@ -1,7 +1,5 @@
 """The interface of a contender."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -38,7 +36,7 @@ class Runner(Protocol):
         """Free its resources, if it has any."""
 
 
-def nothing(_: Site, __: Sequence[Feeds]) -> None:
+def nothing(_: "Site", __: Sequence[Feeds]) -> None:
     """Prepare a contender that needs no files."""
 
 
@@ -46,7 +44,7 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": 
 """The precision of the limit on the outputs, by type of a model or an engine."""
 
 
-def fixed_precision(model_type: str) -> Callable[[Site], str]:
+def fixed_precision(model_type: str) -> "Callable[[Site], str]":
     """Return the precision of a contender with one type at every site."""
     return lambda _: PRECISIONS[model_type]
 
@@ -65,15 +63,15 @@ class Contender:
 
     name: str
     title: str
-    absent: Callable[[Site], str | None]
-    open: Callable[[Site], Runner]
-    prepare: Callable[[Site, Sequence[Feeds]], None] = nothing
-    precision: Callable[[Site], str] = FP32
+    absent: "Callable[[Site], str | None]"
+    open: "Callable[[Site], Runner]"
+    prepare: "Callable[[Site, Sequence[Feeds]], None]" = nothing
+    precision: "Callable[[Site], str]" = FP32
     common: bool = True
     runs_module: bool = False
 
 
-def needs_original(site: Site) -> str | None:
+def needs_original(site: "Site") -> str | None:
     """Return why there is no PyTorch module, None if there is one."""
     if site.model.original is None:
         return site.model.missing

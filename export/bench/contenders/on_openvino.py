@@ -1,7 +1,5 @@
 """The bundle's FP32 model on OpenVINO's CPU plugin, compiled separately for each set of sizes."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from ....errors import StageError, first_line
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 class OpenVinoRunner(Runner):
     """The model; each call compiles it for its sizes, in FP32 (the default of some processors is BF16)."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: "Site") -> None:
         import openvino
 
         self._core: Any = openvino.Core()
@@ -49,7 +47,7 @@ class OpenVinoRunner(Runner):
         self._core = None
 
 
-def _absent(site: Site) -> str | None:
+def _absent(site: "Site") -> str | None:
     if site.device != "cpu":
         return "OpenVINO does not run on NVIDIA GPUs"
     return installed("openvino", "pip install openvino")

@@ -1,7 +1,5 @@
 """A graph on ONNX Runtime, for every contender that is an ONNX file: here, the bundle's FP32 model and the typed ones."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 class OrtRunner(Runner):
     """A session on the CPU provider with the input and output types of the bundle."""
 
-    def __init__(self, path: Path, site: Site) -> None:
+    def __init__(self, path: Path, site: "Site") -> None:
         self._session = OrtSession(path, threads=site.threads)
         outputs = {spec.name: spec.dtype for spec in site.model.outputs}
         inputs = {spec.name: spec.dtype for spec in site.model.inputs}
@@ -39,7 +37,7 @@ class OrtRunner(Runner):
         self._session.close()
 
 
-def provider_absent(site: Site) -> str | None:
+def provider_absent(site: "Site") -> str | None:
     """Return why ONNX Runtime cannot run on the site's device, None if it can."""
     try:
         import onnxruntime
@@ -56,7 +54,7 @@ class BoundRunner(Runner):
     Raises StageError if the session cannot be created or its first provider does not start.
     """
 
-    def __init__(self, path: Path, site: Site, device: str, providers: list[tuple[str, dict[str, str]]]) -> None:
+    def __init__(self, path: Path, site: "Site", device: str, providers: list[tuple[str, dict[str, str]]]) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -102,7 +100,7 @@ class BoundRunner(Runner):
         self._session = None
 
 
-def open_graph(path: Path, site: Site) -> Runner:
+def open_graph(path: Path, site: "Site") -> Runner:
     """Open the graph on the site's device. Raises MissingBackendError and StageError as the session does.
 
     On a GPU it runs on the site's stream, without TF32, after an exhaustive search for convolutions.
@@ -117,7 +115,7 @@ _ON_CPU = ("fp32", "int8")
 """ONNX Runtime's CPU provider has no kernels of the other types: it computes them in FP32, between casts."""
 
 
-def _absent(model_type: str, site: Site) -> str | None:
+def _absent(model_type: str, site: "Site") -> str | None:
     if not site.model.has(f"model-{model_type}"):
         return f"the bundle has no {model_type} model"
     if site.device == "cpu" and model_type not in _ON_CPU:
@@ -125,7 +123,7 @@ def _absent(model_type: str, site: Site) -> str | None:
     return provider_absent(site)
 
 
-def _open(model_type: str, site: Site) -> Runner:
+def _open(model_type: str, site: "Site") -> Runner:
     return open_graph(site.model.file(f"model-{model_type}"), site)
 
 

@@ -4,8 +4,6 @@
 layers may use TF32 is fixed when the engine is built; attnexport builds engines without TF32.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 class TensorRtRunner(Runner):
     """A loaded engine with one execution context, in its first profile. Raises StageError if TensorRT rejects it."""
 
-    def __init__(self, record: EngineRecord, site: Site) -> None:
+    def __init__(self, record: EngineRecord, site: "Site") -> None:
         bundle = StoredBundle.open(site.model.bundle)
         check_engine(bundle, record)
         module = load_library(record.flavour)
@@ -90,16 +88,16 @@ class TensorRtRunner(Runner):
             self._site.cuda.free(self._addresses.pop())
 
 
-def _record(site: Site) -> EngineRecord | None:
+def _record(site: "Site") -> EngineRecord | None:
     return next(iter(StoredBundle.open(site.model.bundle).manifest.engines), None)
 
 
-def _precision(site: Site) -> str:
+def _precision(site: "Site") -> str:
     record = _record(site)
     return "float32" if record is None else PRECISIONS[record.precision]
 
 
-def _absent(site: Site) -> str | None:
+def _absent(site: "Site") -> str | None:
     if site.device != "cuda":
         return "no GPU found" if cuda_device() is None else "the device is the CPU"
     record, gpu = _record(site), Here.look()
@@ -113,7 +111,7 @@ def _absent(site: Site) -> str | None:
     return None
 
 
-def _open(site: Site) -> Runner:
+def _open(site: "Site") -> Runner:
     record = _record(site)
     if record is None:
         raise InputError(f"{site.model.bundle} has no engine", "export it with --trt")

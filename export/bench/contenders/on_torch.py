@@ -1,7 +1,5 @@
 """PyTorch: operator by operator, and as torch.compile makes it with inductor's defaults."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
     from ..site import Site
 
 
-def torch_call(site: Site, function: Callable[..., Any], feeds: Feeds) -> Call:
+def torch_call(site: "Site", function: Callable[..., Any], feeds: Feeds) -> Call:
     """Bind ``function``, which takes the module's arguments, to copies of the inputs; it runs without autograd."""
     import torch
 
@@ -47,7 +45,7 @@ def torch_call(site: Site, function: Callable[..., Any], feeds: Feeds) -> Call:
 class EagerRunner(Runner):
     """The unchanged module, which the site owns."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: "Site") -> None:
         self._site, self._module = site, site.module
 
     def call(self, feeds: Feeds) -> Call:

@@ -1,7 +1,5 @@
 """The export without attnexport: torch.onnx.export(dynamo=True) with its defaults, or the original ONNX file, on ONNX Runtime."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,7 @@ class FixedRunner(Runner):
 
     notes = ("torch.onnx fixes the dynamic axes: exported separately for each size",)
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: "Site") -> None:
         self._site = site
         self._open: list[Runner] = []
 
@@ -40,18 +38,18 @@ class FixedRunner(Runner):
             self._open.pop().close()
 
 
-def _absent(site: Site) -> str | None:
+def _absent(site: "Site") -> str | None:
     if site.model.original is None:
         return site.model.missing
     return provider_absent(site)
 
 
-def _fixed(site: Site, feeds: Feeds) -> Path:
+def _fixed(site: "Site", feeds: Feeds) -> Path:
     sizes = "-".join("x".join(map(str, array.shape)) for array in feeds.values())
     return site.model.folder / f"plain-{sizes}.onnx"
 
 
-def _prepare(site: Site, points: Sequence[Feeds]) -> None:
+def _prepare(site: "Site", points: Sequence[Feeds]) -> None:
     """Export with dynamic axes; if torch.onnx cannot, export once for the sizes of each point."""
     from ....runtime.inputs.feeds import random_feeds
     from ...capture.tracing.trace import trace_sizes
@@ -67,7 +65,7 @@ def _prepare(site: Site, points: Sequence[Feeds]) -> None:
             _export(site, _fixed(site, feeds), feeds, dynamic=False)
 
 
-def _export(site: Site, path: Path, feeds: Feeds, *, dynamic: bool) -> None:
+def _export(site: "Site", path: Path, feeds: Feeds, *, dynamic: bool) -> None:
     """Export the module. Raises StageError with the message of torch.onnx."""
     import torch
 
@@ -103,7 +101,7 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def _open(site: Site) -> Runner:
+def _open(site: "Site") -> Runner:
     original = site.model.original
     if original is not None and original.graph is not None:
         runner = open_graph(original.graph, site)

@@ -7,8 +7,6 @@ other inputs of other sizes reads the same. While the module is traced, known re
 all others go on to torch.export, which refuses what depends on data.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +35,7 @@ class Reading:
     value: Any
     from_input: bool
 
-    def same(self, other: Reading) -> bool:
+    def same(self, other: "Reading") -> bool:
         """Whether another run read the same there."""
         return (self.line, repr(self.value)) == (other.line, repr(other.value))
 

@@ -3,8 +3,6 @@
 A place that a mask forbids gets ``mask_filter_value`` added to its score, not minus infinity; a causal mask is exact.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from .attention import causal, heads, joined, merged, rotated, weighted

@@ -1,7 +1,5 @@
 """Convolutions with one to three spatial axes, their transposes, and the deformable one."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

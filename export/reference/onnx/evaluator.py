@@ -8,8 +8,6 @@ Each node is evaluated by the first of these that has its form:
     4. ONNX Runtime's kernel in FP32 on rounded inputs; a note then names the operator
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -64,7 +62,7 @@ class Evaluator:
         return dict(zip(names, results, strict=True))
 
     def _graph(
-        self, graph: onnx.GraphProto, values: dict[str, Value], outer: _Scope | None, names: Sequence[str]
+        self, graph: onnx.GraphProto, values: dict[str, Value], outer: "_Scope | None", names: Sequence[str]
     ) -> list[Value]:
         if id(graph) not in self._weights:
             self._weights[id(graph)] = _Weights(graph)
@@ -79,7 +77,7 @@ class Evaluator:
         return [scope.get(name) for name in names]
 
     def _node(
-        self, node: onnx.NodeProto, attributes: Mapping[str, Any], scope: _Scope, opsets: Mapping[str, int]
+        self, node: onnx.NodeProto, attributes: Mapping[str, Any], scope: "_Scope", opsets: Mapping[str, int]
     ) -> None:
         inputs = tuple(scope.get(name) if name else None for name in node.input)
         call = Call(node, opsets.get(_domain(node.domain), 1), inputs, attributes)
@@ -88,7 +86,7 @@ class Evaluator:
             if name:
                 scope.values[name] = np.asarray(value) if isinstance(value, np.generic) else value
 
-    def call(self, call: Call, scope: _Scope | None = None, doubles: Sequence[bool] = ()) -> Sequence[Value]:
+    def call(self, call: Call, scope: "_Scope | None" = None, doubles: Sequence[bool] = ()) -> Sequence[Value]:
         """The outputs of one call. Raises StageError if nothing evaluates it."""
         node, domain = call.node, _domain(call.node.domain)
         try:
@@ -141,7 +139,7 @@ class Evaluator:
             self._node(node, attributes_of(node), scope, opsets)
         return [scope.get(name) for name in function.output]
 
-    def _body(self, graph: onnx.GraphProto, values: Sequence[Value], outer: _Scope | None) -> list[Value]:
+    def _body(self, graph: onnx.GraphProto, values: Sequence[Value], outer: "_Scope | None") -> list[Value]:
         inner = dict(zip((value.name for value in graph.input), values))  # noqa: B905  # trailing inputs may be left out
         return self._graph(graph, inner, outer, [value.name for value in graph.output])
 
@@ -182,7 +180,7 @@ class _Weights:
 class _Scope:
     """The tensors of one graph while it runs, in front of those of the graph around it."""
 
-    def __init__(self, values: dict[str, Value], outer: _Scope | None, weights: _Weights | None) -> None:
+    def __init__(self, values: dict[str, Value], outer: "_Scope | None", weights: _Weights | None) -> None:
         self.values, self._outer, self._weights = values, outer, weights
 
     def get(self, name: str) -> Value:

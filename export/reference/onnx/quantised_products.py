@@ -1,7 +1,5 @@
 """Products of quantised matrices of the domain com.microsoft. Source: ContribOperators.md of ONNX Runtime."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .call import Array, Call, Kernel, NotCovered

@@ -4,8 +4,6 @@ It serves only its own page: no other file, no address but Triton's, no request 
 (the Origin of a request must be the page's, and its Host an address of this server).
 """
 
-from __future__ import annotations
-
 import ipaddress
 import json
 import threading
@@ -57,7 +55,7 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, host: str, port: int, demo: Demo) -> None:
+    def __init__(self, host: str, port: int, demo: "Demo") -> None:
         if ":" in host:
             self.address_family = AF_INET6
         self.demo = demo
