@@ -58,8 +58,8 @@ def _first_module(
                 first = path
 
     original.watch(feeds, paths, compare, precision)
-    if not first:
-        return ""
+    if not first:  # an operation in the forward of the outermost module
+        return "the outermost module"
     origin = next((o for o in origins.values() if o.module == first), None)
     return f"module {first}" + (f" ({origin.kind}, {origin.source})" if origin is not None and origin.source else "")
 

@@ -86,6 +86,14 @@ def test_a_model_that_pytorch_itself_computes_badly_is_no_pass(unstable: tuple[N
     assert failure.endswith("accept it with --allow-unstable")
 
 
+def test_an_operation_of_the_outermost_module_is_named_as_such(unstable: tuple[Net, onnx.ModelProto]) -> None:
+    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 18]>
+        net (float[batch, 64] x) => (float[batch, 64] y)
+        <float large = {1000000.0}> { c = Add (x, large)  y = Sub (c, large) }""")
+    (failure,) = _judged(Cancellation(), model, Y).failures
+    assert "; it begins in the outermost module; accept it with --allow-unstable" in failure
+
+
 def test_an_unstable_output_can_be_accepted_and_keeps_its_verdict(unstable: tuple[Net, onnx.ModelProto]) -> None:
     result = _judged(*unstable, Y, allow_unstable=True)
     assert result.failures == ()
