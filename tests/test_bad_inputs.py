@@ -213,7 +213,7 @@ CASES = {
     ),
     "external data outside its folder": Bad(["model.onnx"], ["../secret"], onnx_model(external="../secret")),
     "external data that is missing": Bad(["model.onnx"], ["weights.bin"], onnx_model(external="weights.bin")),
-    "opset too old": Bad(["model.onnx"], ["opset 9"], onnx_model(opset=9)),
+    "opset too old": Bad(["model.onnx"], ["opset 6"], onnx_model(opset=6)),
     "a model without parameters": Bad(
         ["p.pt", "--allow-pickle", "--input", "x=2x4"], ["no parameters"], lambda: torch.save(nn.ReLU(), "p.pt")
     ),
