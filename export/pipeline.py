@@ -57,7 +57,9 @@ def run(options: ExportOptions, reporter: Reporter | None = None, source: Source
     with BundleWriter(path, replace=options.force) as writer:
         written = (export_sequence if prepared.split else export_source)(job, source, prepared.samples, writer)
         if written.failures and not options.keep_failed:
-            remedy = "nothing was written; inspect the bundle with --keep-failed, or raise the limit with --gate FACTOR"
+            remedy = "nothing was written; inspect the bundle with --keep-failed"
+            if not all("--allow-unstable" in failure for failure in written.failures):
+                remedy += ", or raise the limit with --gate FACTOR"
             raise ParityError("; ".join(written.failures), remedy)
         with job.stages.run(Stage.REPORT) as stage:
             stage.detail = add_page(writer, written.manifest, written.parts, written.ran)

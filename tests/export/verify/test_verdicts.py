@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -10,6 +12,8 @@ import torch
 from onnx import numpy_helper, parser
 from torch import nn
 
+import attnexport
+from attnexport.errors import ParityError
 from attnexport.export.progress import Silent
 from attnexport.export.reference.torch_model import TorchOriginal
 from attnexport.export.verify.cases import ParityCase, build_cases
@@ -17,6 +21,8 @@ from attnexport.export.verify.selections import find_selections
 from attnexport.export.verify.variant import Variant
 from attnexport.export.verify.variant_errors import Criteria
 from attnexport.export.verify.verify import ParityResult, verify
+from attnexport.runtime.bundle.bundle import StoredBundle
+from attnexport.runtime.check.check import check
 from attnexport.runtime.sessions.ort import OrtSession
 from attnexport.runtime.spec import Axis, TensorSpec
 
@@ -230,3 +236,22 @@ def test_more_inputs_are_drawn_while_the_limit_lies_in_the_interval() -> None:
     assert rounds == list(range(len(rounds))) and rounds
     assert [case.name for case in result.golden] == [case.name for case in cases if case.golden]
     assert result.records[0].figures.count > record.figures.count
+
+
+def test_an_unstable_export_is_refused_or_accepted_and_checked_alike(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"out": tmp_path / "net.attn", "precision": "fp32"}
+    torch.manual_seed(0)
+    net, x = Net().eval(), {"x": torch.randn(2, 64)}
+    with pytest.raises(ParityError) as caught:
+        attnexport.export(net, x, **options)
+    assert "is unstable in FP32" in caught.value.problem
+    assert caught.value.remedy == "nothing was written; inspect the bundle with --keep-failed"
+    assert list(tmp_path.iterdir()) == []
+    attnexport.export(net, x, **options, allow_unstable=True)
+    assert [record.gate.verdict for record in StoredBundle.open(tmp_path / "net.attn").manifest.parity] == ["unstable"]
+    assert not check(tmp_path / "net.attn").passed
+    accepted = check(tmp_path / "net.attn", allow_unstable=True)
+    assert accepted.passed
+    assert [(row.verdict, row.reason.partition(" is ")[0]) for row in accepted.rows] == [
+        ("unstable", "PyTorch's error")
+    ]
