@@ -21,6 +21,10 @@ import numpy.typing as npt
 from ..bundle.figures import MatchCounts
 from ..bundle.sections import Selection
 
+AT_ONCE = 4_000_000
+"""Distances in memory at once ..."""
+NEAREST = 8
+"""... and the equal rows that are considered for each row."""
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
@@ -45,26 +49,26 @@ def match_rows(
 
     ``margin``: rows whose scores are within it of the reference's last score are ties.
     """
-    got = {name: _rows(outputs[name], axis) for name, axis in selection.outputs.items()}
-    true = {name: _rows(reference[name], axis) for name, axis in selection.outputs.items()}
-    scales = {name: _scale(array, tolerance) for name, array in true.items()}
-    groups, count, rows = *next(iter(true.values())).shape[:2], next(iter(got.values())).shape[1]
+    model = {name: _rows(outputs[name], axis) for name, axis in selection.outputs.items()}
+    expected = {name: _rows(reference[name], axis) for name, axis in selection.outputs.items()}
+    scales = {name: _scale(array, tolerance) for name, array in expected.items()}
+    groups, count, rows = *next(iter(expected.values())).shape[:2], next(iter(model.values())).shape[1]
     chosen: list[tuple[Indices, Indices]] = []
     equal = moved = ties = 0
     for group in range(groups):
-        here = {name: array[group] for name, array in got.items()}
-        there = {name: array[group] for name, array in true.items()}
-        in_place = _equal_in_place(here, there, scales)
-        left, right = _match(here, there, scales, in_place)
+        model_group = {name: array[group] for name, array in model.items()}
+        expected_group = {name: array[group] for name, array in expected.items()}
+        in_place = _equal_in_place(model_group, expected_group, scales)
+        left, right = _match(model_group, expected_group, scales, in_place)
         chosen.append((left, right))
         equal += int(in_place.sum())
         moved += len(left) - int(in_place.sum())
         if selection.scores:
-            ties += _ties(here[selection.scores], there[selection.scores], left, right, margin)
+            ties += _ties(model_group[selection.scores], expected_group[selection.scores], left, right, margin)
     spare = max(0, rows - count) * groups  # rows that the reference does not have
     return MatchedRows(
-        {name: _take(array, [left for left, _ in chosen]) for name, array in got.items()},
-        {name: _take(array, [right for _, right in chosen]) for name, array in true.items()},
+        {name: _take(array, [left for left, _ in chosen]) for name, array in model.items()},
+        {name: _take(array, [right for _, right in chosen]) for name, array in expected.items()},
         MatchCounts(count * groups + spare, equal, moved, min(ties, count * groups - equal - moved)),
     )
 
@@ -83,39 +87,33 @@ def _scale(array: Array, tolerance: float) -> float:
 
 
 def _equal_in_place(
-    got: Mapping[str, Array], true: Mapping[str, Array], scales: Mapping[str, float]
+    model: Mapping[str, Array], expected: Mapping[str, Array], scales: Mapping[str, float]
 ) -> npt.NDArray[np.bool_]:
     """For each place that both have, whether the rows are equal."""
-    places = min(len(next(iter(got.values()))), len(next(iter(true.values()))))
+    places = min(len(next(iter(model.values()))), len(next(iter(expected.values()))))
     worst = np.zeros(places)
     for name, scale in scales.items():
-        difference = ((got[name][:places] - true[name][:places]) ** 2).mean(1)
+        difference = ((model[name][:places] - expected[name][:places]) ** 2).mean(1)
         worst = np.maximum(worst, np.sqrt(difference) / max(scale, np.finfo(float).tiny))
     return np.asarray(worst <= 1.0)
 
 
 def _match(
-    got: Mapping[str, Array],
-    true: Mapping[str, Array],
+    model: Mapping[str, Array],
+    expected: Mapping[str, Array],
     scales: Mapping[str, float],
     in_place: npt.NDArray[np.bool_],
 ) -> tuple[Indices, Indices]:
     """Pairs of equal rows: those in place first, then the nearest of the others, each row once."""
     same = np.flatnonzero(in_place)
-    left = np.setdiff1d(np.arange(len(next(iter(got.values())))), same)
-    right = np.setdiff1d(np.arange(len(next(iter(true.values())))), same)
+    left = np.setdiff1d(np.arange(len(next(iter(model.values())))), same)
+    right = np.setdiff1d(np.arange(len(next(iter(expected.values())))), same)
     if not len(left) or not len(right):
         return same, same
-    distance = np.zeros((len(left), len(right)))
-    for name, scale in scales.items():
-        a, b = got[name][left], true[name][right]
-        square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-        root = np.sqrt(np.maximum(square, 0.0) / a.shape[1])
-        distance = np.maximum(distance, root / max(scale, np.finfo(float).tiny))
+    rows, columns, distances = _candidates(model, expected, scales, left, right)
     pairs: list[tuple[int, int]] = []
     used_left, used_right = set[int](), set[int]()
-    rows, columns = np.nonzero(distance <= 1.0)
-    for i in np.argsort(distance[rows, columns], kind="stable"):
+    for i in np.argsort(distances, kind="stable"):
         row, column = int(rows[i]), int(columns[i])
         if row not in used_left and column not in used_right:
             used_left.add(row)
@@ -125,12 +123,42 @@ def _match(
     return np.concatenate([same, more[:, 0]]), np.concatenate([same, more[:, 1]])
 
 
-def _ties(got: Array, true: Array, left: Indices, right: Indices, margin: float) -> int:
+def _candidates(
+    model: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    scales: Mapping[str, float],
+    left: Indices,
+    right: Indices,
+) -> tuple[Indices, Indices, Array]:
+    """Equal rows as positions in ``left`` and ``right``, with their distance; of each row at most the ``NEAREST``."""
+    nearest = min(NEAREST, len(right))
+    rows, columns, distances = [], [], []
+    step = max(1, AT_ONCE // len(right))
+    for start in range(0, len(left), step):
+        block = left[start : start + step]
+        distance = np.zeros((len(block), len(right)))
+        for name, scale in scales.items():
+            a, b = model[name][block], expected[name][right]
+            square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+            root = np.sqrt(np.maximum(square, 0.0) / a.shape[1])
+            distance = np.maximum(distance, root / max(scale, np.finfo(float).tiny))
+        places = np.argpartition(distance, nearest - 1, axis=1)[:, :nearest]
+        values = np.take_along_axis(distance, places, axis=1)
+        row, column = np.nonzero(values <= 1.0)
+        rows.append(row + start)
+        columns.append(places[row, column])
+        distances.append(values[row, column])
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(distances)
+
+
+def _ties(model: Array, expected: Array, left: Indices, right: Indices, margin: float) -> int:
     """Unmatched reference rows that are ties; as many of the model's unmatched rows must be ties, too."""
-    last = true[-1, 0] if len(true) else 0.0
-    mine = np.setdiff1d(np.arange(len(got)), left)
-    theirs = np.setdiff1d(np.arange(len(true)), right)
-    near = [int((np.abs(a[i, 0] - last) <= margin).sum()) for a, i in ((got, mine), (true, theirs))]
+    last = expected[-1, 0] if len(expected) else 0.0
+    spare_model = np.setdiff1d(np.arange(len(model)), left)
+    spare_expected = np.setdiff1d(np.arange(len(expected)), right)
+    near = [
+        int((np.abs(a[i, 0] - last) <= margin).sum()) for a, i in ((model, spare_model), (expected, spare_expected))
+    ]
     return min(near)
 
 

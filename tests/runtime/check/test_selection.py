@@ -141,3 +141,14 @@ def test_classes_are_counted_not_measured(differing: int, by_torch: int, verdict
         agreement=errors.agreement, torch_agreement=torch.agreement,
     )  # fmt: skip
     assert gate.verdict == verdict
+
+
+def test_thousands_of_rows_in_another_order_are_matched_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attnexport.runtime.check.selection.AT_ONCE", 50_000)
+    count = 3000
+    reference = {"index": GENERATOR.permutation(count)[None].astype(np.int64)}
+    order = GENERATOR.permutation(count)
+    rows = match_rows({"index": reference["index"][:, order]}, reference, Selection({"index": 1}), 1e-2)
+    placed = int((order == np.arange(count)).sum())
+    assert rows.agreement == MatchCounts(count, placed, count - placed)
+    np.testing.assert_array_equal(rows.outputs["index"], rows.reference["index"])
