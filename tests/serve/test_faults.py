@@ -220,12 +220,13 @@ def test_200_megabytes_are_refused_and_memory_stays_bounded(server: Any) -> None
     head = f"POST /v2/models/pair/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
     piece = b"\0" * (4 << 20)
     held = []
-    for _ in range(2):
+    for _ in range(3):
         status, _ = exchange(server, head, *([piece] * (size // len(piece))))
         assert status in (0, 413, *REFUSED)
         lines = Path(f"/proc/{server.triton}/status").read_text().splitlines()
         held.append(int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) << 10)
-    assert held[1] < held[0] + size // 2  # the first may leave its buffer to be used again, and parts of it come and go
+    # The first two may leave a buffer to be used again, and parts of it come and go.
+    assert held[2] < max(held[:2]) + size // 2
 
 
 def test_garbage_instead_of_protobuf_is_refused(server: Any) -> None:
