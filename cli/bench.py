@@ -9,8 +9,10 @@ import typer
 from ..errors import InputError
 from ..export.option_table import BENCH, SEED, SOURCE
 from .common import Debug, takes
+from .limits import HOUR, limited
 
 
+@limited(HOUR)
 @takes((*SOURCE, *BENCH))
 def bench(
     model: Annotated[

@@ -8,8 +8,10 @@ from typer import Argument, Exit, Option
 from ..errors import InputError
 from ..export.option_table import ENGINE
 from .common import AsJson, BundlePath, Debug, takes
+from .limits import HOUR, MINUTE, limited
 
 
+@limited(10 * MINUTE)
 def check(
     bundle: BundlePath,
     rebuild: Annotated[
@@ -72,6 +74,7 @@ def inspect(
     show_inspection(run_inspect(bundle), layers=layers, as_json=json_output)
 
 
+@limited(HOUR)
 @takes(ENGINE)
 def rebuild(
     bundle: BundlePath,
@@ -124,6 +127,7 @@ def report(
     show_written(path, "report", as_json=json_output)
 
 
+@limited(10 * MINUTE)
 def decode(
     bundle: Annotated[Path, Argument(help="A bundle of an encoder-decoder network, NAME.attn.")],
     tokens: Annotated[list[str] | None, Option(help="Source tokens of one row, as '5 8 12'; repeatable.")] = None,

@@ -9,8 +9,10 @@ from typer import Argument, Exit, Option
 from ..errors import InputError
 from ..export.option_table import SOURCE
 from .common import AsJson, Debug, takes
+from .limits import HOUR, limited
 
 
+@limited(HOUR)
 @takes()
 def export(
     json_output: Annotated[bool, Option("--json", help="Print only one JSON object, at the end.")] = False,
@@ -34,6 +36,7 @@ def export(
         raise Exit(1)
 
 
+@limited(HOUR)
 @takes()
 def debug(
     model: Annotated[Path | None, Argument(help="The model, as for an export; or a bundle, NAME.attn.")] = None,
@@ -84,6 +87,7 @@ def debug(
         raise Exit(1)
 
 
+@limited(HOUR)
 @takes(SOURCE)
 def scan(
     target: Annotated[

@@ -12,6 +12,7 @@ from ..errors import AttnexportError, InputError, first_line
 from ..version import __version__
 from .bench import bench
 from .bundle import check, decode, inspect, rebuild, report
+from .limits import is_program
 from .model import debug, doctor, export, models, scan
 from .serving import serve, triton
 
@@ -48,6 +49,7 @@ MODEL:  a checkpoint of attnexport.save, .pt/.pth/.safetensors weights, .pt2, To
   --target ort-cpu|ort-cuda|…  make model.onnx fast on it;  --tune  time the lowerings
   --gate FACTOR              largest error, as a multiple of PyTorch's (default 2);  --keep-failed
   --allow-pickle             run pickled code, which never runs otherwise: only for trusted files
+  --time-limit S --memory-limit 8G  stop there (default: an hour, 90 % of the free memory)
   --json  --quiet  --debug   one JSON object; only the result; tracebacks
 
 example: attnexport examples/digits_stn_cbam.pt --trt --samples examples/digits_samples.npz
@@ -77,6 +79,8 @@ def arguments(argv: Sequence[str]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    if argv is None:
+        is_program()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in {"--help", "-h"}:
         sys.stdout.write(HELP)

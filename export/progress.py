@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..runtime import whereabouts
 from ..runtime.bundle.stage import Stage
 
 
@@ -78,6 +79,7 @@ class Stages:
         """Time the block, which fills ``detail``. A block that raises is not recorded."""
         record = StageRun(stage, model_type)
         self.reporter.started(record.name)
+        whereabouts.at_stage(record.name)
         start = time.perf_counter()
         yield record
         record.seconds = time.perf_counter() - start

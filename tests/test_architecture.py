@@ -90,7 +90,7 @@ LAYERS = {
         ("api",),
     ),
     "runtime": (
-        ("closing", "cuda", "spec", "user_cache"),
+        ("closing", "cuda", "spec", "user_cache", "whereabouts"),
         ("inputs", "sessions"),
         ("bundle",),
         ("doctor", "metrics", "open"),

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ...runtime import whereabouts
+
 # ILogger.Severity as numbers, equal in every version.
 ERROR, WARNING, INFO, VERBOSE = 1, 2, 3, 4
 LAYER_LISTING = "Layers:"
+_PARSES = "Parsing node"
+"""A verbose message for each node, before it is parsed."""
 
 _WHERE = re.compile(r"\s*\(?\s*\bIn \S+ at \S+:\d+\s*(\(cudaError[^)]*\))?\s*\)?")  # places in TensorRT's source
 _FILE = re.compile(r"^\w+\.cpp:\d+: |\[\w+\.cpp:\d+: \w+\] ")
@@ -69,6 +73,8 @@ class Collector:
 
     def take(self, severity: int, text: str) -> None:
         """Take a message; TensorRT calls this from any of its threads."""
+        if text.startswith(_PARSES):
+            whereabouts.at_work("TensorRT's parser,", text.split("\n")[0])
         with self._lock:
             for recording in self._open:
                 recording.take(severity, text)

@@ -38,6 +38,8 @@ class OnnxOriginal:
         if precision in self.further:
             return self.further[precision](feeds)
         if precision != "float64":
+            if self._double.loops:  # ONNX Runtime has no limit
+                self.tensors(feeds, self._names)
             return self._session(precision).run(feeds)
         return self.tensors(feeds, self._names)
 

@@ -47,6 +47,10 @@ READER = Reader(ONNX, read_onnx, has_architecture=True)
 
 
 OPSET_MIN = 7
+MOST_CALLS = 100
+"""Of functions inside functions."""
+MOST_NODES = 1_000_000
+"""Of a graph with its functions written out."""
 # The domains of the captured operators and of ONNX Runtime's operators.
 _OWN, _CONTRIB = "attnexport", ("com.microsoft", "ai.onnx.ml")
 _STANDARD = ("", "ai.onnx")
@@ -70,6 +74,7 @@ def read_graph(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     tensors = list(_tensors(model))
     _check_external(tensors, path)
     onnx.load_external_data_for_model(model, str(path.parent))
+    _check_functions(model, path)
     _check_graph(model, path)
     for tensor in _initializers(model.graph):
         _check_values(tensor, path)
@@ -113,6 +118,32 @@ def _check_domains(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:
         )
     named = first_few([f"{domain}::{op}" for domain, op in foreign])
     return (f"operators of ONNX Runtime only, which TensorRT may refuse: {named}",) if foreign else ()
+
+
+def _check_functions(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse functions that call themselves, and few that call each other so often that the graph would have millions of nodes."""
+    functions = {(function.domain, function.name): function for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Sequence[onnx.NodeProto], callers: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in _nodes(nodes):
+            key = (node.domain, node.op_type)
+            if key in callers:
+                names = " calls ".join(f"{domain}::{name}" for domain, name in (*callers[callers.index(key) :], key))
+                raise InputError(f"{path} has a function that calls itself: {names}", "export it without recursion")
+            if len(callers) > MOST_CALLS:
+                raise InputError(f"{path} has functions nested over {MOST_CALLS} deep", "export it again without them")
+            if key in functions and key not in sizes:
+                sizes[key] = size(functions[key].node, (*callers, key))
+            total += sizes.get(key, 1)
+        return total
+
+    if (count := size(model.graph.node, ())) > MOST_NODES:
+        raise InputError(
+            f"{path} would have {count:,} nodes with its functions written out, above {MOST_NODES:,}",
+            "export it again with fewer nested functions",
+        )
 
 
 def _nodes(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from .. import whereabouts
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -30,6 +32,7 @@ class PartialDirectory:
     """A new, locked, empty directory beside ``destination``. Raise OSError if it cannot be made."""
 
     def __init__(self, destination: Path) -> None:
+        whereabouts.writes(str(destination))
         self.path, self._lock = locked_directory(destination.parent, f"{_prefix(destination, 'partial')}{os.getpid()}-")
 
     def close(self, *, remove: bool) -> None:

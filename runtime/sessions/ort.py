@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import AttnexportError, InputError, MissingBackendError, StageError
+from .. import whereabouts
 from ..closing import Closing
 from ..spec import DTYPES
 from .providers import CPU, CUDA, RECORD, RTX, TENSORRT, Placement, Provider, rtx_devices
@@ -55,6 +56,7 @@ class OrtSession(Closing):
         if not isinstance(model, bytes) and not Path(model).is_file():
             raise InputError(f"model {model} does not exist")
         self._name = "the model" if isinstance(model, bytes) else Path(model).name
+        whereabouts.at_work("ONNX Runtime, which loads", self._name)
         options = _options(ort, optimize=optimize, threads=threads, spin=spin, prepack=prepack)
         if names != [CPU]:
             options.add_session_config_entry(*RECORD)
@@ -79,6 +81,7 @@ class OrtSession(Closing):
             raise RuntimeError("the session is closed")
         if feeds.keys() != self._takes:
             raise InputError(f"{self._name} takes {', '.join(self.input_names)}, not {', '.join(feeds) or 'nothing'}")
+        whereabouts.at_work("ONNX Runtime, which runs", self._name)
         try:
             values = self._session.run(self._gives, feeds if type(feeds) is dict else dict(feeds))
         except Exception as error:  # ORT's exceptions have no common base class

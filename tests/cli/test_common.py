@@ -15,6 +15,7 @@ from attnexport.export.options import ExportOptions, read_engine_options, read_o
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
 
+LIMITS = {"time_limit", "memory_limit"}
 
 TAKEN = [("export", option) for option in OPTIONS]
 TAKEN += [(command, option) for command in ("scan", "bench", "debug") for option in SOURCE if option.name != "model"]
@@ -31,9 +32,19 @@ def test_an_option_of_the_table_is_an_option_of_the_command(command, option) -> 
 
 def test_a_command_takes_no_other_options() -> None:
     names = {p.name for p in COMMANDS["scan"].params} - {"help"}
-    assert names == {*(o.name for o in SOURCE), "target", "json_output", "debug"}
+    assert names == {*(o.name for o in SOURCE), "target", "json_output", "debug", *LIMITS}
     names = {p.name for p in COMMANDS["rebuild"].params} - {"help"}
-    assert names == {*(o.name for o in ENGINE), "bundle", "trt", "precision", "out", "force", "json_output", "debug"}
+    assert names == {
+        *(o.name for o in ENGINE),
+        "bundle",
+        "trt",
+        "precision",
+        "out",
+        "force",
+        "json_output",
+        "debug",
+        *LIMITS,
+    }
 
 
 def test_options_that_are_left_out_have_their_default() -> None:

@@ -17,6 +17,7 @@ from onnx import TensorProto, numpy_helper
 from onnx.inliner import inline_local_functions
 
 from ....errors import StageError, first_line
+from ....runtime import whereabouts
 from ....runtime.sessions.large_model import without_weights
 from .agreement import Agreement
 from .call import Array, Call, NotCovered, Value, attributes_of, tensor_value, widened
@@ -29,6 +30,9 @@ from .selections import SELECTIONS
 
 _CACHED = 2**30
 """Bytes of weights in FP64 that stay in memory from one run to the next; more are widened for each use."""
+
+MOST_TRIPS = 100_000
+"""Of all bodies of Loop and Scan together, in one run. A file may ask for 10^15."""
 
 
 class Evaluator:
@@ -44,17 +48,24 @@ class Evaluator:
         self._noted: dict[str, str] = {}
         self._agreement = Agreement(self._sessions)
         self._runs = 0
+        self._trips = 0
 
     @property
     def notes(self) -> list[str]:
         """What is not FP64, and where ONNX Runtime is known to differ; one line for each operator."""
         return [*self._noted.values(), *self._agreement.notes.values()]
 
+    @property
+    def loops(self) -> bool:
+        """Whether the model has a Loop, which may not end."""
+        return _has_loop(self._model.graph)
+
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Value]:
         """The tensors ``names`` of the main graph, in order. The first run checks the nodes (:mod:`.agreement`).
 
-        Raises StageError if no evaluator has an operator, or if ONNX Runtime defines one otherwise.
+        Raises StageError if no evaluator has an operator, if ONNX Runtime defines one otherwise, or if a loop does not end.
         """
+        self._trips = 0
         values = {name: widened(array) for name, array in feeds.items()}
         with np.errstate(all="ignore"):
             results = self._graph(self._model.graph, values, None, names)
@@ -89,9 +100,10 @@ class Evaluator:
     def call(self, call: Call, scope: "_Scope | None" = None, doubles: Sequence[bool] = ()) -> Sequence[Value]:
         """The outputs of one call. Raises StageError if nothing evaluates it."""
         node, domain = call.node, _domain(call.node.domain)
+        whereabouts.at_work("node", node.name or node.output[0], f"({node.op_type}) in FP64")
         try:
             if not domain and node.op_type in CONTROL:
-                return CONTROL[node.op_type](call, lambda graph, values: self._body(graph, values, scope))
+                return CONTROL[node.op_type](call, lambda graph, values: self._body(call, graph, values, scope))
             for attempt, independent in self._attempts(domain, node.op_type):
                 try:
                     outputs = attempt(call)
@@ -139,7 +151,15 @@ class Evaluator:
             self._node(node, attributes_of(node), scope, opsets)
         return [scope.get(name) for name in function.output]
 
-    def _body(self, graph: onnx.GraphProto, values: Sequence[Value], outer: "_Scope | None") -> list[Value]:
+    def _body(self, call: Call, graph: onnx.GraphProto, values: Sequence[Value], outer: "_Scope | None") -> list[Value]:
+        self._trips += 1
+        if self._trips > MOST_TRIPS:
+            raise StageError(
+                "verify",
+                f"node {call.node.name or call.node.output[0]!r} ({call.node.op_type}) does not end: bodies ran "
+                f"{MOST_TRIPS:,} times for one input",
+                "give inputs with which it ends sooner, with --input or --samples",
+            )
         inner = dict(zip((value.name for value in graph.input), values))  # noqa: B905  # trailing inputs may be left out
         return self._graph(graph, inner, outer, [value.name for value in graph.output])
 
@@ -229,6 +249,10 @@ def _double_names(graph: onnx.GraphProto) -> frozenset[str]:
         for body in bodies(node):
             names |= _double_names(body)
     return frozenset(names)
+
+
+def _has_loop(graph: onnx.GraphProto) -> bool:
+    return any(node.op_type == "Loop" or any(map(_has_loop, bodies(node))) for node in graph.node)
 
 
 def _is_float(value: Value) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -194,3 +196,50 @@ def test_nan_weight(make_onnx, refused):
         "weight 'w' of" in (message := refused(make_onnx(weight=[1.0, float("nan"), 2.0])))
         and "NaN (1 values)" in message
     )
+
+
+def nested_functions(depth, calls):
+    """``f0`` is Relu; each further function calls the one before it ``calls`` times."""
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("local", 1)]
+    functions = [helper.make_function("local", "f0", ["a"], ["t0"], [helper.make_node("Relu", ["a"], ["t0"])], opsets)]
+    for place in range(1, depth):
+        names = ["a", *(f"t{n}" for n in range(1, calls + 1))]
+        nodes = [
+            helper.make_node(f"f{place - 1}", list(pair[:1]), list(pair[1:]), domain="local")
+            for pair in pairwise(names)
+        ]
+        functions.append(helper.make_function("local", f"f{place}", ["a"], [names[-1]], nodes, opsets))
+    return functions, opsets
+
+
+def with_functions(path, functions, opsets, called):
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in "xy")
+    graph = helper.make_graph([helper.make_node(called, ["x"], ["y"], domain="local")], "g", [x], [y])
+    onnx.save(helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=9), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("depth", "calls", "said"),
+    [
+        (30, 2, "536,870,912 nodes with its functions written out, above 1,000,000"),
+        (21, 2, "1,048,576 nodes"),
+        (5, 40, "2,560,000 nodes"),
+        (2000, 1, "functions nested over 100 deep"),
+    ],
+)
+def test_functions_that_grow_without_bound_are_refused(tmp_path, refused, depth, calls, said):
+    functions, opsets = nested_functions(depth, calls)
+    assert said in refused(with_functions(tmp_path / "net.onnx", functions, opsets, f"f{depth - 1}"))
+
+
+def test_functions_below_the_bound_are_read(tmp_path, accepted):
+    functions, opsets = nested_functions(8, 2)
+    assert accepted(with_functions(tmp_path / "net.onnx", functions, opsets, "f7")).outputs == ("y",)
+
+
+def test_a_function_that_calls_itself_is_refused(tmp_path, refused):
+    functions, opsets = nested_functions(3, 1)
+    functions[0].node[0].op_type, functions[0].node[0].domain = "f2", "local"
+    path = with_functions(tmp_path / "net.onnx", functions, opsets, "f2")
+    assert "calls itself: local::f2 calls local::f1 calls local::f0 calls local::f2" in refused(path)

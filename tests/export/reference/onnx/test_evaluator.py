@@ -8,6 +8,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from attnexport.errors import StageError
+from attnexport.export.reference.onnx import evaluator
 from attnexport.export.reference.onnx.evaluator import Evaluator
 from attnexport.export.reference.onnx_model import OnnxOriginal
 
@@ -39,6 +40,25 @@ def test_a_loop_carries_stacks_and_stops():
     empty = run(text, {"n": np.array(0), "x": x, "limit": np.array(20, np.float32)})
     np.testing.assert_array_equal(empty["last"], x)
     assert empty["rows"].shape == (0, 2)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("again", ["Identity (c)", "Less (i, n)"])
+def test_a_loop_that_does_not_end_is_refused_before_onnx_runtime_runs_it(monkeypatch, precision, again):
+    monkeypatch.setattr(evaluator, "MOST_TRIPS", 1000)
+    text = f"""net (int64 n, float[2] x) => (float[2] last) {{
+        flag = Constant <value_int = 1> ()
+        run = Cast <to = 9> (flag)
+        last = Loop (n, run, x) <body = step (int64 i, bool c, float[2] v) => (bool go, float[2] w) {{
+            w = Neg (v)
+            go = {again}
+        }}>
+    }}"""
+    original = OnnxOriginal(onnx.parser.parse_model(f"{HEADER}\n{text}"))
+    x = np.ones(2, np.float32)
+    with pytest.raises(StageError, match=r"node 'last' \(Loop\) does not end: bodies ran 1,000 times"):
+        original.run({"n": np.array(10**15), "x": x}, precision)
+    np.testing.assert_array_equal(original.run({"n": np.array(999), "x": x}, precision)["last"], -x)
 
 
 def test_a_scan_goes_backwards_along_an_axis():
