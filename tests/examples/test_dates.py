@@ -102,7 +102,7 @@ def test_attention_finds_the_year(script):
 
 
 def test_training_learns_and_writes_what_it_says(script, tmp_path, capsys):
-    script.main(["--steps", "40", "--out", str(tmp_path)])
+    script.main(["--steps", "20", "--out", str(tmp_path)])
     printed = " ".join(capsys.readouterr().out.split())
     assert re.search(r"dates_bahdanau\.pt: [\d.]+% of 1000 held-out dates written right", printed)
     losses = re.findall(r"loss ([\d.]+)", printed)

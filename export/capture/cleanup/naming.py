@@ -7,6 +7,8 @@ import ast
 import re
 import sys
 from collections import Counter
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import onnx_ir as ir
@@ -62,14 +64,22 @@ def _source(trace: str) -> str:
 def short_path(file: str) -> str:
     """A path as a reader on another machine can use it: from the import root or working folder down, never absolute."""
     path = Path(file)
-    if not path.is_absolute():
-        return path.as_posix()
-    package = Path(__file__).resolve().parents[3]
-    roots = {Path(entry).resolve(): "" for entry in (*sys.path, ".") if Path(entry).is_dir()}
-    roots[package] = "attnexport/"
+    return _below_a_root(path, (*sys.path, str(Path.cwd()))) if path.is_absolute() else path.as_posix()
+
+
+@lru_cache(maxsize=4096)  # every node of a traced program has the same few files in its stack
+def _below_a_root(path: Path, entries: tuple[str, ...]) -> str:
     # The deepest: a virtual environment may lie inside the working folder or the package's own.
+    roots = _roots(entries)
     best = max((r for r in roots if r.parent != r and path.is_relative_to(r)), key=lambda r: len(r.parts), default=None)
     return path.name if best is None else roots[best] + path.relative_to(best).as_posix()
+
+
+@lru_cache(maxsize=4)
+def _roots(entries: tuple[str, ...]) -> Mapping[Path, str]:
+    """The folders that imports begin at, the working folder last; what stands for each in a short path."""
+    package = Path(__file__).resolve().parents[3]
+    return {**{Path(entry).resolve(): "" for entry in entries if Path(entry).is_dir()}, package: "attnexport/"}
 
 
 def node_origin(node: torch.fx.Node) -> Origin:
