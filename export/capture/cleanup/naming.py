@@ -77,7 +77,7 @@ def _below_a_root(path: Path, entries: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=4)
 def _roots(entries: tuple[str, ...]) -> Mapping[Path, str]:
-    """The folders that imports begin at, the working folder last; what stands for each in a short path."""
+    """Return the folders where imports begin, the working folder last, and the prefix of each in a short path."""
     package = Path(__file__).resolve().parents[3]
     return {**{Path(entry).resolve(): "" for entry in entries if Path(entry).is_dir()}, package: "attnexport/"}
 
