@@ -12,7 +12,9 @@ GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
 DEMO_PORT ?= 8080
 
-.PHONY: demo serve-demo test sweep sweep-reference test-sweep lint bench image train clean
+FUZZ ?=
+
+.PHONY: demo serve-demo test sweep sweep-reference fuzz test-sweep lint bench image train clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,6 +42,11 @@ sweep: $(STAMP)
 # Each operator: the FP64 reference of ONNX files against ONNX Runtime; writes benchmarks/reference_sweep.csv.
 sweep-reference: $(STAMP)
 	$(BIN)/python -W ignore -m attnexport.benchmarks.reference_sweep
+
+# Random graphs through the whole pipeline, 20,000 unless FUZZ says otherwise ('--onnx 500 --torch 0 --first 9000 --workers 2'); a run that
+# was stopped goes on where build/fuzz.jsonl ends.
+fuzz: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m sweep.fuzz $(FUZZ)
 
 test-sweep: $(STAMP)
 	$(BIN)/python -m pytest
