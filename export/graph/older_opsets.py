@@ -1,7 +1,9 @@
-"""A model of an older opset at a later one, with its meaning: ONNX's version converter changes that of three operators.
+"""A model of an older opset at a later one, with its meaning: ONNX's version converter changes that of three operators, and fails on two.
 
     Resize, Upsample before 11 : asymmetric coordinates, nearest by floor; the converter leaves the later default half_pixel
     Hardmax before 13          : over all axes from ``axis`` on as one; the converter keeps ``axis``, which is one axis then
+    Pad before 11              : the converter keeps ``value`` of the modes that do not use it, which is no attribute then
+    Softmax before 13          : where a body reads its result, the converter fails; written out as Hardmax is
     MeanVarianceNormalization  : its function body is FP32 and, without ``axes``, not valid; so it is written out
 
 Measured with onnx 1.23; whatever else the converter changes is caught, because every model is compared with the file
@@ -33,7 +35,12 @@ def brought_to(model: ModelProto, opset: int) -> ModelProto:
     for graph in _graphs(copy.graph):
         _rewrite(graph, "MeanVarianceNormalization", lambda node: _mean_variance(node, version))
         if version < 13:
-            _rewrite(graph, "Hardmax", _hardmax)
+            _rewrite(graph, "Hardmax", _over_rows)
+            inside = {name for body in list(_graphs(graph))[1:] for node in body.node for name in node.input}
+            for op in ("Softmax", "LogSoftmax"):
+                _rewrite(graph, op, lambda node, read=inside: _over_rows(node) if node.output[0] in read else [node])
+        if version < 11:
+            _rewrite(graph, "Pad", _pad)
     if version >= opset:
         return copy
     converted = at_opset(copy, opset)
@@ -69,17 +76,27 @@ def _rewrite(graph: GraphProto, op: str, write: Callable[[NodeProto], list[NodeP
         graph.node.extend(copies)
 
 
-def _hardmax(node: NodeProto) -> list[NodeProto]:
-    """Flatten, Hardmax over the second axis, Reshape, which every opset understands alike."""
+def _over_rows(node: NodeProto) -> list[NodeProto]:
+    """Flatten, the operator over the second axis, Reshape, which every opset understands alike."""
     axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
     x, y = node.input[0], node.output[0]
     flat, chosen, shape = (f"{y}/{part}" for part in ("flat", "chosen", "shape"))
+    name = node.name or y
     return [
-        helper.make_node("Flatten", [x], [flat], f"{node.name}/flatten", axis=axis),
-        helper.make_node("Hardmax", [flat], [chosen], node.name, axis=1),
-        helper.make_node("Shape", [x], [shape], f"{node.name}/shape"),
-        helper.make_node("Reshape", [chosen, shape], [y], f"{node.name}/reshape"),
+        helper.make_node("Flatten", [x], [flat], f"{name}/flatten", axis=axis),
+        helper.make_node(node.op_type, [flat], [chosen], node.name, axis=1),
+        helper.make_node("Shape", [x], [shape], f"{name}/shape"),
+        helper.make_node("Reshape", [chosen, shape], [y], f"{name}/reshape"),
     ]
+
+
+def _pad(node: NodeProto) -> list[NodeProto]:
+    """Without the value of a mode that repeats what is there."""
+    mode = next((a.s for a in node.attribute if a.name == "mode"), b"constant")
+    kept = NodeProto.FromString(node.SerializeToString())
+    del kept.attribute[:]
+    kept.attribute.extend(a for a in node.attribute if a.name != "value" or mode == b"constant")
+    return [kept]
 
 
 def _mean_variance(node: NodeProto, version: int) -> list[NodeProto]:

@@ -91,14 +91,22 @@ BF16_OPSET = 22
 """ONNX allows BF16 for Conv, pooling, GridSample and others from this opset on."""
 
 
+_NOT_RUN_AT_22 = {"GlobalLpPool", "MaxRoiPool", "RoiAlign"}
+"""ONNX Runtime 1.31 has no kernel for their versions of opset 22: such a model could not be verified there."""
+
+
 def prepared(model: ModelProto, half: HalfType) -> ModelProto:
     """The model itself, or a copy at opset 22 if that gives an operator of the model a BF16 form.
+
+    A model with an operator that ONNX Runtime does not run at opset 22 stays as it is, and keeps more in FP32.
 
     Raises StageError if ONNX's version converter fails.
     """
     opset = opset_of(model)
-    nodes = (node for graph in (model.graph, *model.functions) for node in graph.node)
-    if half is FP16 or opset < 13 or not any(_gains_half(node.op_type, opset, half) for node in nodes):
+    if half is FP16 or opset < 13:
+        return model
+    kinds = {node.op_type for graph in (model.graph, *model.functions) for node in graph.node}
+    if kinds & _NOT_RUN_AT_22 or not any(_gains_half(kind, opset, half) for kind in kinds):
         return model
     return at_least(model, BF16_OPSET, "precision")
 

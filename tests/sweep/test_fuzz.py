@@ -22,10 +22,10 @@ from sweep.fuzz.draw import OPSETS, draw
 from sweep.fuzz.trial import FAR, Oracle, Outcome, Subject, Verdict, distance, examine
 from sweep.fuzz.workers import examine_all, examine_job
 
-REDUCED = {"onnx": 275, "torch": 25}
+REDUCED = {"onnx": 280, "torch": 20}
 WHOLE = {"onnx": 2800, "torch": 200}
-LEAST_SHARE = 0.9
-"""Of the graphs that reach a verdict and pass."""
+LEAST_SHARE = {"onnx": 0.95, "torch": 0.8}
+"""Of the graphs, those that pass: the others judge nobody, are refused, unstable, or name a kernel."""
 
 
 @pytest.fixture(autouse=True)
@@ -36,24 +36,24 @@ def _no_logging() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def _expect_no_finding(outcomes: list[Outcome]) -> None:
+def _expect_no_finding(kind: str, outcomes: list[Outcome]) -> None:
     findings = [outcome for outcome in outcomes if record.is_finding(outcome)]
     assert not findings, record.table(findings)
     passed = sum(outcome.verdict == Verdict.PASS.value for outcome in outcomes)
-    assert passed >= LEAST_SHARE * len(outcomes), record.table(outcomes)
+    assert passed >= LEAST_SHARE[kind] * len(outcomes), record.table(outcomes)
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", REDUCED)
 def test_hundreds_of_graphs_have_right_outcomes(kind: str) -> None:
-    _expect_no_finding([examine_job((kind, seed)) for seed in range(REDUCED[kind])])
+    _expect_no_finding(kind, [examine_job((kind, seed)) for seed in range(REDUCED[kind])])
 
 
 @pytest.mark.sweep
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", WHOLE)
 def test_thousands_of_graphs_have_right_outcomes(kind: str) -> None:
-    _expect_no_finding([examine_job((kind, seed)) for seed in range(WHOLE[kind])])
+    _expect_no_finding(kind, [examine_job((kind, seed)) for seed in range(WHOLE[kind])])
 
 
 def test_the_seeds_draw_every_opset_and_most_operators_that_onnx_runtime_runs() -> None:
@@ -149,13 +149,16 @@ def test_a_run_continues_from_its_record(tmp_path: Path) -> None:
     with path.open("a") as stream:
         stream.write('{"kind": "onnx", "seed": 2, "verd\n')  # stopped in the middle of a line
     left = [job for job in wanted if job not in record.read(path)]
-    done += record.write(path, examine_all(left, 2))
+    done += record.write(path, map(examine_job, left))
     assert record.read(path) == {(o.kind, o.seed): o for o in done} and len(done) == 4
 
 
 def test_a_process_that_ends_is_a_finding_and_is_replaced() -> None:
     outcomes = list(examine_all([("no such kind", -1), ("onnx", 2)], 1))
-    assert [(o.kind, o.verdict) for o in outcomes] == [("no such kind", Verdict.CRASH.value), ("onnx", Verdict.PASS.value)]
+    assert [(o.kind, o.verdict) for o in outcomes] == [
+        ("no such kind", Verdict.CRASH.value),
+        ("onnx", Verdict.PASS.value),
+    ]
 
 
 def test_a_seed_gives_the_same_graph_again(tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ CASES = {
     "mvn_13": (13, "y = MeanVarianceNormalization <axes = [0, 2]> (x)"),
     "mvn_18": (18, "y = MeanVarianceNormalization <axes = [1, 3]> (x)"),
     "clip_6": (7, "y = Clip <min = -0.5, max = 0.25> (x)"),
+    "pad_2_edge": (7, 'y = Pad <mode = "edge", pads = [0, 0, 1, 2, 0, 0, 0, 1], value = 0.5> (x)'),
+    "softmax_read_in_a_body": (11, """a = Softmax <axis = 1> (x)  l = LogSoftmax <axis = 2> (x)  n = ReduceMean <keepdims = 0> (x)
+        o = Constant <value = float {0.0}> ()  b = Greater (n, o)
+        y = If (b) <then_branch = t () => (float[2, 3, 4, 5] u) { u = Neg (a) },
+                    else_branch = e () => (float[2, 3, 4, 5] v) { v = Add (a, l) }>"""),
     "pad_2": (7, "y = Pad <pads = [0, 0, 1, 2, 0, 0, 0, 1], value = 0.5> (x)"),
 }  # fmt: skip
 

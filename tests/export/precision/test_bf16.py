@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from attnexport.errors import InputError
 from attnexport.export.options import read_options
 from attnexport.export.precision import convert, decide, to_half_model
+from attnexport.runtime.sessions.emulated import open_emulated
 
 SHELL = "g ({}) => ({}) <float big = {{1e9}}, float tiny = {{1e-12}}, float[3] w = {{0.1, 3.3, 300.7}}, int64[1] last = {{1}}> {{ {} }}"
 
@@ -55,6 +56,16 @@ def test_the_opset_is_raised_where_an_operator_has_no_bf16_before_22(model, type
     assert types(typed) == {"y": "bf16"}
     assert (typed.opset_import[0].version, typed.producer_name) == (22 if raised else 18, "somebody")
     assert source.opset_import[0].version == 18
+
+
+def test_the_opset_stays_where_onnx_runtime_lacks_an_operator_at_22(model):
+    body = "a = GlobalAveragePool(x)  b = GlobalLpPool(x)  y = Add(a, b)"
+    source = build(model, "float[1, 3, 2, 2] x", "float[1, 3, 1, 1] y", body)
+    typed = to_half_model(source, [], "bf16")
+    assert typed.opset_import[0].version == 18
+    session = open_emulated(typed.SerializeToString())
+    x = np.ones((1, 3, 2, 2), np.float32)
+    np.testing.assert_allclose(session.run({"x": x})["y"], np.full((1, 3, 1, 1), 3.0), rtol=1e-2)
 
 
 def test_functions_survive_a_raised_opset(types):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,6 @@ class _Runtime:
         return list(self._session.run(None, feeds))
 
 
-def _program(drawn: Drawn) -> Callable[[Arrays], Sequence[np.ndarray]]:
-    return lambda feeds: [drawn.run(feeds)[name] for name in drawn.outputs]
-
-
 def options_of(seed: int) -> dict[str, Any]:
     """FP32 for most; FP16 and BF16 now and then, an engine for a few."""
     rng = np.random.default_rng([11, seed])
@@ -52,9 +48,22 @@ def options_of(seed: int) -> dict[str, Any]:
 def subject(seed: int, folder: Path) -> Subject:
     """The subject of a seed; its file is written into ``folder``."""
     drawn = draw(seed)
+    return subject_of(seed, drawn, drawn.model, drawn.feeds, drawn.outputs, folder)
+
+
+def subject_of(
+    seed: int, drawn: Drawn, model: onnx.ModelProto, feeds: Arrays, outputs: Sequence[str], folder: Path
+) -> Subject:
+    """A drawn graph, or a part of it: ``model`` takes ``feeds`` and gives ``outputs``."""
     path = folder / "graph.onnx"
-    onnx.save(drawn.model, path)
-    numpy = Oracle("NumPy", _program(drawn), EXACT if drawn.exact else FAR)
-    oracles = (numpy, Oracle("ONNX Runtime", _Runtime(drawn.model), FAR))
-    operators = tuple(sorted({node.op_type for node in drawn.model.graph.node}))
-    return Subject("onnx", seed, path, drawn.feeds, options_of(seed), oracles, operators)
+    onnx.save(model, path)
+
+    def program(values: Arrays) -> Sequence[np.ndarray]:
+        return list(drawn.sketch.run(values, outputs).values())
+
+    oracles = (
+        Oracle("NumPy", program, EXACT if drawn.sketch.exact else FAR),
+        Oracle("ONNX Runtime", _Runtime(model), FAR),
+    )
+    operators = tuple(sorted({node.op_type for node in model.graph.node}))
+    return Subject("onnx", seed, path, feeds, options_of(seed), oracles, operators)

@@ -16,7 +16,9 @@ from .workers import Job
 def read(path: Path) -> dict[Job, Outcome]:
     """The last outcome of each graph so far."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    found = (json.loads(line) for line in lines if line.endswith("}"))  # the last line of a run that was stopped may be cut
+    found = (
+        json.loads(line) for line in lines if line.endswith("}")
+    )  # the last line of a run that was stopped may be cut
     outcomes = (Outcome(**{**values, "operators": tuple(values["operators"])}) for values in found)
     return {(outcome.kind, outcome.seed): outcome for outcome in outcomes}
 

@@ -170,10 +170,11 @@ class Sketch:
         return True
 
     def run(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Arrays:
-        """The program's values of these outputs."""
+        """The program's values of these outputs; ``feeds`` may also hold values in the middle of the graph."""
         values = {n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in feeds.items()}
         for step in self.program:
-            step.run(values)
+            if not set(step.outputs) <= set(feeds) and all(name in values for name in step.inputs if name):
+                step.run(values)
         return {name: values[name] for name in outputs}
 
     def info(self, name: str, free: bool = False) -> Any:

@@ -47,12 +47,6 @@ def subject(seed: int) -> Subject:
     free = bool(rng.random() < 0.5)
     x = torch.from_numpy(rng.normal(size=shape).astype(np.float32))
     module = Branches([_branch(rng, x, free) for _ in range(int(rng.integers(1, BRANCHES + 1)))]).eval()
-    wide, narrow = _Torch(module, torch.float64), _Torch(module, torch.float32)
-    oracles = (
-        Oracle("PyTorch FP64", wide, 1e-9),
-        Oracle("NumPy", _Numpy(wide.module), 1e-6),
-        Oracle("PyTorch", narrow, FAR),
-    )
     options: dict[str, Any] = {
         "precision": str(rng.choice(["fp32", "fp16", "bf16"], p=[0.92, 0.06, 0.02])),
         "static": not free,
@@ -61,6 +55,17 @@ def subject(seed: int) -> Subject:
         options |= {"trt": "rtx", "precision": "fp32", "optimization_level": 0}
     if free:
         options["dynamic"] = {"x": {0: (1, 2, 5)}}
+    return subject_of(seed, module, x, options)
+
+
+def subject_of(seed: int, module: Branches, x: Tensor, options: dict[str, Any]) -> Subject:
+    """A module that takes ``x``."""
+    wide, narrow = _Torch(module, torch.float64), _Torch(module, torch.float32)
+    oracles = (
+        Oracle("PyTorch FP64", wide, 1e-9),
+        Oracle("NumPy", _Numpy(wide.module), 1e-6),
+        Oracle("PyTorch", narrow, FAR),
+    )
     names = tuple(step.name for branch in module.branches for step in branch)
     return Subject("torch", seed, module, {"x": x}, options, oracles, names, lambda o: source_of(module, o, None))
 
