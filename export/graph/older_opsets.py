@@ -2,7 +2,7 @@
 
     Resize, Upsample before 11 : asymmetric coordinates, nearest by floor; the converter leaves the later default half_pixel
     Hardmax before 13          : over all axes from ``axis`` on as one; the converter keeps ``axis``, which is one axis then
-    Pad before 11              : the converter keeps ``value`` of the modes that do not use it, which is no attribute then
+    Pad before 11              : the converter keeps ``value`` of the modes that do not use it; later opsets have no such attribute
     Softmax before 13          : where a body reads its result, the converter fails; written out as Hardmax is
     MeanVarianceNormalization  : its function body is FP32 and, without ``axes``, not valid; so it is written out
 
@@ -11,6 +11,7 @@ as it came.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,8 @@ def brought_to(model: ModelProto, opset: int) -> ModelProto:
         _rewrite(graph, "MeanVarianceNormalization", lambda node: _mean_variance(node, version))
         if version < 13:
             _rewrite(graph, "Hardmax", _over_rows)
-            inside = {name for body in list(_graphs(graph))[1:] for node in body.node for name in node.input}
             for op in ("Softmax", "LogSoftmax"):
-                _rewrite(graph, op, lambda node, read=inside: _over_rows(node) if node.output[0] in read else [node])
+                _rewrite(graph, op, partial(_read_inside, read=_inside(graph)))
         if version < 11:
             _rewrite(graph, "Pad", _pad)
     if version >= opset:
@@ -74,6 +74,15 @@ def _rewrite(graph: GraphProto, op: str, write: Callable[[NodeProto], list[NodeP
         copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
         del graph.node[:]
         graph.node.extend(copies)
+
+
+def _inside(graph: GraphProto) -> set[str]:
+    """What bodies in the graph read, of their own tensors and of the graph's."""
+    return {name for body in list(_graphs(graph))[1:] for node in body.node for name in node.input}
+
+
+def _read_inside(node: NodeProto, read: set[str]) -> list[NodeProto]:
+    return _over_rows(node) if node.output[0] in read else [node]
 
 
 def _over_rows(node: NodeProto) -> list[NodeProto]:
