@@ -47,7 +47,7 @@ _SERVER = (
     ),
     Option("drain", int, 30, "Seconds for requests in flight after a stop signal."),
     Option("start", int, 600, "Seconds to load the models and to verify them."),
-    Option("restarts", int, 5, "Number of failures in a row before the server gives up."),
+    Option("restarts", int, 5, "Number of failures to survive; 10 s in service give one back."),
 )
 
 Bundles = Annotated[list[Path], typer.Argument(help="Bundles, NAME.attn; each becomes a model NAME.")]

@@ -20,7 +20,7 @@ class ServeOptions:
     ``models`` are the options of the repository. ``triton`` is the path of tritonserver; by default
     the one on PATH or in NVIDIA's image, else the wheel's. ``drain``: seconds for requests in
     flight after a stop signal. ``start``: seconds to load and verify the models. ``restarts``:
-    failures in a row before the server gives up. ``admin_key`` opens Triton's calls that load
+    failures to survive (:mod:`~attnexport.runtime.serve.restarts`). ``admin_key`` opens Triton's calls that load
     models; a random secret by default.
 
     Raise InputError for a value that is not valid.

@@ -20,12 +20,10 @@ from .log import Log
 from .options import Endpoints, ServeOptions, find_endpoints
 from .program import Triton, find_triton, triton_command
 from .reload import Reloader
+from .restarts import RestartBudget
 from .run_folder import RunFolder
 from .signals import Signals
 
-_BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-_STEADY = 60.0
-"""Seconds of service after which the count of failures starts again."""
 _TICK = 0.25
 _UNLOADING = 5.0
 """Seconds for Triton to unload its models after the last answer."""
@@ -90,15 +88,16 @@ class Supervisor:
         return [DeployedModel(model) for model in written]
 
     def _supervise(self, triton: Triton) -> int:
-        failures = 0
+        budget = RestartBudget(self._options.restarts)
         served = False
         while True:
-            began = time.monotonic()
+            ready = None
             child = self._start(triton)
             try:
                 try:
                     self._make_ready(child)
                     served = True
+                    ready = time.monotonic()
                     self._watch(child)
                 except Stopped:
                     if not served or not child.alive:
@@ -115,15 +114,16 @@ class Supervisor:
             finally:
                 child.kill()
                 self._folder.free_shared_memory()
-            failures = 1 if time.monotonic() - began > _STEADY else failures + 1
-            if failures > self._options.restarts:
-                raise StageError("serve", f"{problem}; {failures} failures in a row", "look at the log above")
-            pause = _BACKOFF[min(failures, len(_BACKOFF)) - 1]
+            budget = budget.after_failure(0.0 if ready is None else time.monotonic() - ready)
+            if budget.exhausted:
+                problem = f"{problem}; {budget.failures} failures with too little time in service between them"
+                raise StageError("serve", problem, "look at the log above")
             self._log(
-                "error", "crashed", f"{problem}; starting again in {pause:g} s (failure {failures} of {self._options.restarts})",
-                failures=failures, pause=pause,
+                "error", "crashed",
+                f"{problem}; starting again in {budget.pause:g} s (failure {budget.failures} of {budget.size})",
+                failures=budget.failures, pause=budget.pause,
             )  # fmt: skip
-            self._signals.sleep(pause)
+            self._signals.sleep(budget.pause)
             if self._signals.stops:
                 return 0
 

@@ -313,7 +313,7 @@ def test_a_triton_that_is_killed_comes_back_and_one_that_cannot_is_given_up(tool
                 np.testing.assert_array_equal(infer(tools, server), X * 2 + 1)
         error = server.error()
         assert server.process.returncode == 1
-    assert "Triton was killed by SIGKILL; 2 failures in a row" in error
+    assert "Triton was killed by SIGKILL; 2 failures with too little time in service between them" in error
 
 
 def test_kill_9_of_the_supervisor_leaves_nothing(tools: Any, pair: Path) -> None:
