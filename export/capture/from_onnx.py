@@ -41,6 +41,11 @@ def from_onnx(model: onnx.ModelProto) -> Captured:
         raise UnsupportedModelError(
             f"the ONNX model cannot be cleaned: {first_line(error)}", "check it with onnx.checker"
         ) from error
+    return raised(proto, origins)
+
+
+def raised(proto: onnx.ModelProto, origins: Origins) -> Captured:
+    """Raise windows and other operators of the domain from the standard operators of a cleaned graph."""
     windows = raise_windows(proto)
     # Behind windows, axes are followed: shapes must be as well known as they can be.
     proto = settle_shapes(windows.model).model if windows.counts else windows.model

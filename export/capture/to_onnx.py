@@ -45,7 +45,13 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
         raise _explain(error) from error
     if onnx_program is None:
         raise StageError("capture", "torch.onnx.export gave no program")
-    model = onnx_program.model
+    return finished(onnx_program, inputs, outputs)
+
+
+def finished(onnx_program: torch.onnx.ONNXProgram, inputs: Sequence[TensorSpec], outputs: Sequence[str]) -> Captured:
+    """Clean what torch.onnx made, and name its nodes, inputs and outputs."""
+    model, program = onnx_program.model, onnx_program.exported_program
+    assert program is not None
     with quiet():
         restore_float64_scalars(model)
         separate_outputs(model, [spec.name for spec in inputs], outputs)
@@ -55,7 +61,7 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
         _use_symbols(model, inputs)
         proto = ir.to_proto(model)
     kept = Counter(node.op_type for node in proto.graph.node if node.domain == DOMAIN)
-    return Captured(_without_noise(proto), origins, dict(kept), program=onnx_program.exported_program)
+    return Captured(_without_noise(proto), origins, dict(kept), program=program)
 
 
 def _use_symbols(model: ir.Model, inputs: Sequence[TensorSpec]) -> None:

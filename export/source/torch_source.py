@@ -13,7 +13,9 @@ from ...errors import InputError, UnsupportedModelError, first_line
 from ...runtime.inputs.feeds import random_feeds
 from ...runtime.spec import TensorSpec
 from ..capture import Captured
+from ..capture.plain import plain_onnx, through_second_door
 from ..capture.to_onnx import to_onnx
+from ..capture.tracing.branches import check_branches
 from ..capture.tracing.trace import FixedAxisError, export_program, run_once, trace_sizes
 from ..forward.outputs import make_known, output_names
 from ..options import SourceOptions
@@ -50,13 +52,39 @@ class TorchSource(Source):
         maps = result.maps if isinstance(result, WithMaps) else {}
         returned = result.result if isinstance(result, WithMaps) else result
         names = (*output_names(returned, outputs or self.outputs, input_names), *maps)
-        captured = to_onnx(self.program_of(module, feeds), self.inputs, names)
-        _check_axes(captured, self.inputs)
+        captured = self._captured(module, feeds, names)
         records = describe_maps(module, maps)
         if windows := ", ".join(record.module for record in records if record.kind == "window"):
             note = f"the local attention of {windows} is not fused into one operator: its weights are outputs"
             captured = replace(captured, notes=(*captured.notes, note))
         return CapturedModel(captured, TorchOriginal(module, input_names, names), self.inputs, names, records)
+
+    def _captured(self, module: torch.nn.Module, feeds: Sequence[torch.Tensor], names: Sequence[str]) -> Captured:
+        """Through attnexport's capture, or plain torch.onnx if that fails."""
+        try:
+            program = self.program_of(module, feeds)
+            captured = to_onnx(program, self.inputs, names)
+            _check_axes(captured, self.inputs)
+            notes = check_branches(program, module, self.inputs)
+        except InputError as error:
+            if not isinstance(error, UnsupportedModelError):
+                raise
+            first = error
+        except Exception as error:  # a fault of ours is not a reason to refuse what torch.onnx exports
+            first = UnsupportedModelError(
+                f"attnexport's capture failed with {type(error).__name__}: {first_line(error)}", "report it"
+            )
+        else:
+            return replace(captured, notes=(*captured.notes, *notes))
+        return through_second_door(
+            first, lambda: plain_onnx(self.plain_of(module, feeds), module, self.inputs, feeds, names)
+        )
+
+    def plain_of(
+        self, module: torch.nn.Module, feeds: Sequence[torch.Tensor]
+    ) -> torch.nn.Module | torch.export.ExportedProgram:
+        """Return what plain torch.onnx takes: the traced program, as long as a subclass has nothing better."""
+        return self.program_of(module, feeds)
 
     def _feeds(self, seed: int) -> list[torch.Tensor]:
         arrays = random_feeds(self.inputs, trace_sizes(self.inputs), seed=seed)
@@ -70,6 +98,10 @@ class ModuleSource(TorchSource):
     def program_of(self, module: torch.nn.Module, feeds: Sequence[torch.Tensor]) -> torch.export.ExportedProgram:
         """Trace the module."""
         return export_program(module, self.inputs, feeds)
+
+    def plain_of(self, module: torch.nn.Module, feeds: Sequence[torch.Tensor]) -> torch.nn.Module:
+        """The module itself."""
+        return module
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,20 +46,15 @@ def trace_sizes(specs: Sequence[TensorSpec]) -> dict[str, int]:
 
 
 def _dynamic_shapes(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> list[dict[int, Any] | None]:
-    symbols = [a.symbol for s in specs for a in s.axes if a.symbol is not None]
     dims: dict[str | None, Any] = {}
     for axis in (a for s in specs for a in s.axes):
         # An axis whose only size is 1 cannot be told from a broadcast: it stays as it is.
         if axis.symbol is None or sizes[axis.symbol] < 2:
             continue
-        # torch reads 1 apart from what is more: of 1 to 2 it would keep the single size 2, and refuse it as fixed.
-        bounds = {"min": axis.min, "max": max(axis.max, 3)}
-        # A named Dim ties axes together; a hint lets torch derive relations (H = 2k) without a complaint.
-        if symbols.count(axis.symbol) > 1:
-            name = re.sub(r"\W", "_", axis.symbol)
-            dims[axis.symbol] = torch.export.Dim(name if name[:1].isalpha() else f"d_{name}", **bounds)
-        else:
-            dims[axis.symbol] = torch.export.Dim.DYNAMIC(**bounds)
+        # torch reads 1 apart from what is more: of 1 to 2 it would keep the single size 2, and refuse it as fixed. No named Dim:
+        # torch refuses whatever it cannot show to hold for all of its range, n // 2 <= n included. Axes of one symbol are stated to
+        # be equal (:func:`.hooks.shared_axes`), and what torch assumes is checked (:mod:`.branches`).
+        dims[axis.symbol] = torch.export.Dim.DYNAMIC(min=axis.min, max=max(axis.max, 3))
     return [{i: dims[a.symbol] for i, a in enumerate(s.axes) if a.symbol in dims} or None for s in specs]
 
 
