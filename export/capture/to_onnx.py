@@ -19,6 +19,7 @@ from .cleanup.exact_scalars import restore_float64_scalars
 from .cleanup.naming import describe_node, name_nodes
 from .cleanup.outputs import restore_output_types, separate_outputs
 from .complex.rewrite import without_complex
+from .symbolic_numbers import without_symbolic_numbers
 from .translations import TRANSLATIONS
 from .translations.pooling import refuse_indices
 
@@ -35,7 +36,7 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[TensorSpec],
     refuse_indices(program)
     try:
         with quiet():
-            program = without_complex(program)
+            program = without_complex(without_symbolic_numbers(program))
             onnx_program = torch.onnx.export(
                 program, (), dynamo=True, optimize=False, verbose=False, opset_version=OPSET,
                 input_names=[spec.name for spec in inputs], output_names=list(outputs),

@@ -11,15 +11,19 @@ the reference that parity compares with runs without the mode.
 
 which is the kernel's own order of computing, so that both ends are exact; n = 1 gives start.
 
+``F.one_hot``, ``unravel_index``, ``take_along_dim`` and windows of a free length are written with operators that keep the length free.
+
 ``torch.linalg.inv`` and ``solve`` are traced without torch's check for singular matrices, which a graph cannot hold. Chunks of a
 free axis are in :mod:`.chunk_sizes`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.overrides import TorchFunctionMode
 
 Overrides = Mapping[Any, Callable[..., Any]]
@@ -78,7 +82,56 @@ def _solve(matrix: torch.Tensor, side: torch.Tensor, *, left: bool = True, **opt
     return NotImplemented if options else torch.linalg.solve_ex(matrix, side, left=left)[0]
 
 
+def _one_hot(tensor: torch.Tensor, num_classes: Any = -1) -> Any:
+    if not isinstance(num_classes, torch.SymInt):
+        return NotImplemented
+    return (tensor.unsqueeze(-1) == torch.arange(num_classes, device=tensor.device)).to(torch.int64)
+
+
+def _unravel_index(indices: torch.Tensor, shape: Any) -> Any:
+    if not any(isinstance(size, torch.SymInt) for size in (shape if isinstance(shape, tuple | list) else ())):
+        return NotImplemented
+    places = []
+    for size in reversed(shape):
+        places.append(indices % size)
+        indices = torch.div(indices, size, rounding_mode="floor")
+    return tuple(reversed(places))
+
+
+def _take_along_dim(tensor: torch.Tensor, indices: torch.Tensor, dim: int | None = None) -> Any:
+    if dim is None or tensor.dim() != indices.dim():
+        return NotImplemented
+    return torch.gather(tensor, dim, indices) if _same_but(tensor, indices, dim) else NotImplemented
+
+
+def _same_but(a: torch.Tensor, b: torch.Tensor, dim: int) -> bool:
+    """Whether two shapes are equal in each axis but one, for each size."""
+    axes = [axis for axis in range(a.dim()) if axis != dim % a.dim()]
+    return all(statically_known_true(a.shape[axis] == b.shape[axis]) for axis in axes)
+
+
+def _window(first: float, rest: float) -> Callable[..., Any]:
+    """first - rest cos(2 pi i / N) for i < n, with N = n of a periodic window and n - 1 of a symmetric one."""
+
+    def window(
+        window_length: Any, periodic: bool = True, *, dtype: Any = None, device: Any = None, **rest_: Any
+    ) -> Any:
+        if not isinstance(window_length, torch.SymInt) or not isinstance(periodic, bool):
+            return NotImplemented
+        dtype = dtype or torch.get_default_dtype()
+        place = torch.arange(window_length, device=device).to(dtype)
+        period = torch.scalar_tensor(window_length if periodic else window_length - 1, dtype=dtype, device=device)
+        return first - rest * torch.cos(place * (2 * math.pi / period))
+
+    return window
+
+
 OVERRIDES: Overrides = {
+    F.one_hot: _one_hot,
+    torch.unravel_index: _unravel_index,
+    **dict.fromkeys((torch.take_along_dim, torch.Tensor.take_along_dim), _take_along_dim),
+    torch.hann_window: _window(0.5, 0.5),
+    torch.hamming_window: _window(0.54, 0.46),
     F.affine_grid: _affine_grid,
     torch.linspace: _linspace,
     **dict.fromkeys((torch.linalg.inv, torch.inverse, torch.Tensor.inverse), _inverse),

@@ -1,4 +1,4 @@
-"""``int()`` and ``len()`` of a free size stay free sizes.
+"""``int()`` and ``len()`` of a free size stay free sizes; so do ``float()`` and ``math`` (:mod:`.python_numbers`).
 
 Swin, and most of what has windows since, undoes them with ``B = int(windows.shape[0] / (H * W / ws / ws))``; detectors ask ``len(x)`` for
 their batch. Python's own must give a plain number, so torch.export takes the example's and fixes the axis, or cuts a slice at it without
@@ -12,15 +12,18 @@ exact one where that is an integer, below 2**53, which no size reaches.
 """
 
 import builtins
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import sympy
 import torch
 from torch.utils._sympy.functions import FloatTrueDiv, IntTrueDiv, ToFloat
+
+from .python_numbers import FUNCTIONS, FloatOfSize, MathOfSizes
 
 _NOT_THE_MODEL_S = {"torch", "numpy", "sympy", "attnexport", *sys.stdlib_module_names}
 
@@ -79,20 +82,36 @@ def len_of_size(value: Any) -> Any:
     return value.shape[0] if isinstance(value, torch.Tensor) and value.dim() else builtins.len(value)
 
 
-_STAND_INS = {"int": IntOfSize, "len": len_of_size}
+_BUILTINS = {"int": IntOfSize, "len": len_of_size, "float": FloatOfSize}
+_MATH = MathOfSizes()
+
+
+def _stand_in(value: Any) -> Any:
+    """What a global of a model's file is replaced by: the module ``math``, or a function of it; None for anything else."""
+    if value is math:
+        return _MATH
+    return FUNCTIONS.get(value) if isinstance(value, BuiltinFunctionType) else None
 
 
 @contextmanager
 def python_sizes(module: torch.nn.Module) -> Iterator[None]:
-    """Inside, ``int`` and ``len`` are ours in the files of the module's classes and of the functions that these import."""
-    own = [(names, name) for names in _own_names(module) for name in _STAND_INS if name not in names]
-    for names, name in own:
-        names[name] = _STAND_INS[name]
+    """Inside, ``int``, ``len``, ``float`` and ``math`` are ours in the files of the module's classes and the functions they import."""
+    files = _own_names(module)
+    added = [(names, name) for names in files for name in _BUILTINS if name not in names]
+    replaced = [
+        (names, name, value) for names in files for name, value in names.items() if _stand_in(value) is not None
+    ]
+    for names, name in added:
+        names[name] = _BUILTINS[name]
+    for names, name, value in replaced:
+        names[name] = _stand_in(value)
     try:
         yield
     finally:
-        for names, name in own:
+        for names, name in added:
             del names[name]
+        for names, name, value in replaced:
+            names[name] = value
 
 
 def _own_names(module: torch.nn.Module) -> list[dict[str, Any]]:

@@ -5,11 +5,12 @@ from .corrected import CORRECTED
 from .domain_operators import DOMAIN_OPERATORS
 from .linear_systems import LINEAR_SYSTEMS
 from .missing import MISSING
+from .numbers import NUMBERS
 from .order import ORDER
 from .pooling import POOLING
 from .shared import Translations
 
 TRANSLATIONS: Translations = {
-    **CORRECTED, **POOLING, **ANTIALIAS, **MISSING, **ORDER, **LINEAR_SYSTEMS, **DOMAIN_OPERATORS,
+    **CORRECTED, **POOLING, **ANTIALIAS, **MISSING, **ORDER, **LINEAR_SYSTEMS, **NUMBERS, **DOMAIN_OPERATORS,
 }  # fmt: skip
 """The table for ``torch.onnx.export(custom_translation_table=...)``. The schemas of the domain must be registered before it is used."""

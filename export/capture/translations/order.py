@@ -26,9 +26,10 @@ def _count(short: Any, out_int32: bool) -> Any:
     return op.ReduceSum(ones, ints(-1), keepdims=0)
 
 
-def _kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
-    values, places = op.TopK(x, ints(k), axis=dim, largest=0, sorted=1)
-    last = [op.Slice(one, ints(k - 1), ints(k), ints(dim)) for one in (values, places)]
+def _kthvalue(x: Any, k: Any, dim: int = -1, keepdim: bool = False) -> Any:
+    count: Any = ints(k) if isinstance(k, int) else op.Reshape(k, ints(1))
+    values, places = op.TopK(x, count, axis=dim, largest=0, sorted=1)
+    last = [op.Slice(one, op.Sub(count, ints(1)), count, ints(dim)) for one in (values, places)]
     return tuple(last if keepdim else [op.Squeeze(one, ints(dim)) for one in last])
 
 

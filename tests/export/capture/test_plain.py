@@ -51,7 +51,18 @@ def spectrum(x: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(torch.stft(x[..., 0], 4, 2, window=torch.ones(4), return_complex=True))
 
 
-@pytest.mark.parametrize(("function", "reason"), [(rotary, "_assert_tensor_metadata"), (spectrum, "aten.stft")])
+def mixed(x: torch.Tensor) -> torch.Tensor:
+    return torch.fft.fft(x, dim=1).real
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (rotary, "_assert_tensor_metadata"),
+        (spectrum, "aten.stft"),
+        (mixed, "Fourier transform over an axis of free length"),
+    ],
+)
 def test_the_second_door_is_right_at_sizes_that_were_not_traced(
     function: Callable[[torch.Tensor], torch.Tensor], reason: str
 ) -> None:
@@ -82,7 +93,7 @@ def assert_right(module: torch.nn.Module, model: CapturedModel) -> None:
     for batch, length in ((3, 21), (1, 6), (4, 31)):
         feeds = [torch.randn(batch, length, 8) for _ in model.inputs]
         (got,) = session.run({key: feed.numpy() for key, feed in zip("xy", feeds, strict=False)}).values()
-        torch.testing.assert_close(torch.from_numpy(got), module(*feeds), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(torch.from_numpy(got), module(*feeds), rtol=1e-4, atol=1e-4)
 
 
 def test_a_branch_that_torch_onnx_leaves_out_is_refused() -> None:

@@ -115,9 +115,10 @@ def test_int_and_len_are_python_s_again_afterwards() -> None:
 
 
 def test_a_file_s_own_int_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(Windows.forward.__globals__, "int", float)
+    own = float
+    monkeypatch.setitem(Windows.forward.__globals__, "int", own)
     with python_sizes(Windows()):
-        assert Windows.forward.__globals__["int"] is float
+        assert Windows.forward.__globals__["int"] is own
 
 
 N = sympy.Symbol("n", integer=True, positive=True)
