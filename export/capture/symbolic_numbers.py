@@ -91,13 +91,14 @@ def _tensors(values: Any) -> Any:
 def _tensor(value: Any) -> Any:
     if isinstance(value, bool | torch.Tensor) or not isinstance(value, int | float | torch.SymInt | torch.SymFloat):
         return value
-    whole = isinstance(value, int | torch.SymInt)
-    return torch.scalar_tensor(value, dtype=torch.int64 if whole else torch.float32)
+    number: Any = value
+    return torch.scalar_tensor(number, dtype=torch.int64 if isinstance(value, int | torch.SymInt) else torch.float32)
 
 
 def _product(multiply: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     def formula(added: Any, first: Any, second: Any, *, beta: Any = 1, alpha: Any = 1) -> torch.Tensor:
-        return added * beta + multiply(first, second) * alpha
+        result: torch.Tensor = added * beta + multiply(first, second) * alpha
+        return result
 
     return formula
 

@@ -82,8 +82,12 @@ def _solve(matrix: torch.Tensor, side: torch.Tensor, *, left: bool = True, **opt
     return NotImplemented if options else torch.linalg.solve_ex(matrix, side, left=left)[0]
 
 
+def _is_free(size: Any) -> bool:
+    return isinstance(size, torch.SymInt)
+
+
 def _one_hot(tensor: torch.Tensor, num_classes: Any = -1) -> Any:
-    if not isinstance(num_classes, torch.SymInt):
+    if not _is_free(num_classes):
         return NotImplemented
     return (tensor.unsqueeze(-1) == torch.arange(num_classes, device=tensor.device)).to(torch.int64)
 
@@ -116,7 +120,7 @@ def _window(first: float, rest: float) -> Callable[..., Any]:
     def window(
         window_length: Any, periodic: bool = True, *, dtype: Any = None, device: Any = None, **rest_: Any
     ) -> Any:
-        if not isinstance(window_length, torch.SymInt) or not isinstance(periodic, bool):
+        if not _is_free(window_length) or not isinstance(periodic, bool):
             return NotImplemented
         dtype = dtype or torch.get_default_dtype()
         place = torch.arange(window_length, device=device).to(dtype)
