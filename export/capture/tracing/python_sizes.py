@@ -118,7 +118,7 @@ def _own_names(module: torch.nn.Module) -> list[dict[str, Any]]:
     """The globals of each file that has a part in the module, of torch's and Python's own none."""
     waiting: list[Any] = [kind for part in module.modules() for kind in type(part).__mro__]
     seen: set[str] = set()
-    found = []
+    found: list[dict[str, Any]] = []
     while waiting:
         value = waiting.pop()
         name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
@@ -127,6 +127,8 @@ def _own_names(module: torch.nn.Module) -> list[dict[str, Any]]:
         seen.add(name)
         if name in sys.modules:
             names = vars(sys.modules[name])
+            if any(names is other for other in found):  # a module under two names, as monai's
+                continue
             found.append(names)
             waiting += [other for other in names.values() if isinstance(other, type | FunctionType | ModuleType)]
     return found

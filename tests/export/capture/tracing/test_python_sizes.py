@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -112,6 +113,18 @@ def test_int_and_len_are_python_s_again_afterwards() -> None:
         assert "int" not in vars(torch.nn)
         raise RuntimeError("in between")
     assert not {"int", "len"} & set(names)
+
+
+def test_a_file_under_two_names_is_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Alias(nn.Module):
+        pass
+
+    monkeypatch.setitem(sys.modules, "another_name", sys.modules[__name__])
+    monkeypatch.setattr(Alias, "__module__", "another_name")
+    names = Windows.forward.__globals__
+    with python_sizes(nn.Sequential(Windows(), Alias())):
+        assert names["int"] is IntOfSize
+    assert "int" not in names
 
 
 def test_a_file_s_own_int_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
