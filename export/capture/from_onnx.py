@@ -163,8 +163,10 @@ def _name(model: ir.Model) -> Origins:
     used: Counter[str] = Counter()
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         base = node.name or f"root/{node.op_type}"
-        used[base] += 1
-        node.name = base if used[base] == 1 else f"{base}_{used[base]}"
+        node.name = base
+        while node.name in origins:  # another node may already be called base_2
+            used[base] += 1
+            node.name = f"{base}_{used[base] + 1}"
         module = base.strip("/").rpartition("/")[0].replace("/", ".")
         origins[node.name] = Origin(module, node.op_type, "")
     return origins

@@ -12,6 +12,7 @@ from onnx import ModelProto, version_converter
 from onnx.inliner import inline_local_functions
 
 from ...errors import StageError, first_line
+from ...runtime.sessions.inferred import infer_light
 from ...runtime.sessions.large_model import skeleton as skeleton
 
 
@@ -67,7 +68,7 @@ def inferred(model: ModelProto, *, strict: bool = False) -> ModelProto:
 
     Raises onnx.shape_inference.InferenceError if shapes contradict each other; only ``strict`` looks for that everywhere.
     """
-    light = onnx.shape_inference.infer_shapes(skeleton(model), strict_mode=strict, data_prop=True)
+    light = infer_light(skeleton(model), strict=strict)
     weights = {tensor.name for tensor in model.graph.initializer}
     values = [value for value in light.graph.value_info if value.name not in weights]
     del light.graph.value_info[:]
@@ -80,7 +81,9 @@ def check_model(model: ModelProto) -> None:
 
     Raises onnx.checker.ValidationError or onnx.shape_inference.InferenceError with the first error.
     """
-    onnx.checker.check_model(skeleton(model), full_check=True)
+    light = skeleton(model)
+    onnx.checker.check_model(light)
+    infer_light(light, strict=True, check_type=True)
 
 
 def opset_of(model: ModelProto) -> int:

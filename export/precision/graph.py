@@ -13,6 +13,7 @@ import onnx.inliner
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from ...errors import InputError, StageError
+from ...runtime.sessions.inferred import infer_light
 from ..domain import DOMAIN, domain_nodes
 from ..graph.model import check_model, opset_of, skeleton, with_weights
 
@@ -129,7 +130,7 @@ def unique(name: str, taken: set[str]) -> str:
 
 def _infer(model: ModelProto) -> None:
     try:
-        inferred = onnx.shape_inference.infer_shapes(skeleton(model), check_type=True, strict_mode=True, data_prop=True)
+        inferred = infer_light(skeleton(model), strict=True, check_type=True)
     except onnx.shape_inference.InferenceError as error:
         raise StageError("precision", f"shape inference failed: {error}") from error
     graph = model.graph

@@ -13,7 +13,7 @@ _MOVEMENT = words(
     "CenterCropPad Compress Concat DepthToSpace Expand Flatten Gather GatherElements GatherND Identity Pad Reshape "
     "ReverseSequence Slice SpaceToDepth Split Squeeze Tile Transpose Trilu Unsqueeze Where"
 )
-# Data movement unless they add the values that they write.
+# Data movement unless they combine the values that they write: then ONNX Runtime has no FP16 kernel, and sums lose digits.
 _SCATTER = frozenset({"ScatterElements", "ScatterND"})
 
 ELEMENTWISE = words(
@@ -58,6 +58,8 @@ class Slots:
     def __init__(self, index: GraphIndex, node: NodeProto, kind: HalfType = FP16) -> None:
         self._halves: tuple[list[bool], list[bool]] | None = None
         if not standard(node) or node.op_type in _SINGLE_ONLY or any(True for _ in subgraphs(node)):
+            return
+        if node.op_type in _SCATTER and not moves_data(node):
             return
         version = index.opset.get("", index.opset.get("ai.onnx", 1))
         if not defs.has(node.op_type, ""):

@@ -4,7 +4,8 @@
     NonMaxSuppression, NonZero, ...   rows along the axis whose size no input gives: it is the number of selected elements
 
 Rounding can change the order of such rows and the choice of the last ones, so they are matched before they are compared
-(:mod:`...runtime.check.selection`). An output belongs to a selection if it depends on it and has an axis of its size.
+(:mod:`...runtime.check.selection`). An output belongs to a selection if it depends on it and has an axis of its
+size; outputs are matched together if the axes before that one are equal.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -33,13 +34,13 @@ def find_selections(
     sizes = dict(_selected_sizes(graph))
     symbols = {axis.symbol for spec in inputs for axis in spec.axes}
     counted = dict(_counted_axes(graph, symbols))
-    groups: dict[tuple[str, int], dict[str, int]] = {}
+    groups: dict[tuple[str, tuple[Size, ...]], dict[str, int]] = {}
     for spec in outputs:
         for node in reversed([n for n in graph.node if _key(n) in reached.get(spec.name, ())]):
             size = sizes.get(_key(node))
             axis = counted.get(spec.name) if size is None else _row_axis(spec, size)
             if axis is not None:
-                groups.setdefault((_key(node), axis), {})[spec.name] = axis
+                groups.setdefault((_key(node), _before(spec, axis)), {})[spec.name] = axis
                 break
     return tuple(
         Selection(axes, _scores(graph, key, [spec for spec in outputs if spec.name in axes]))
@@ -107,6 +108,11 @@ def _row_axis(spec: TensorSpec, size: Size) -> int | None:
         if axis.symbol == size or (axis.symbol is None and axis.opt == size and (i or len(spec.axes) == 1)):
             return i
     return None
+
+
+def _before(spec: TensorSpec, axis: int) -> tuple[Size, ...]:
+    """The sizes of the axes before the rows: outputs of other sizes there do not have the same rows."""
+    return tuple(a.symbol or a.opt for a in spec.axes[:axis])
 
 
 def _scores(graph: onnx.GraphProto, key: str, outputs: Sequence[TensorSpec]) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InputError, MissingBackendError, StageError
+from .inferred import infer_light
 from .large_model import open_model, skeleton
 from .ort import OrtSession
 
@@ -88,7 +89,7 @@ def _inferred(model: "ModelProto") -> "GraphProto":
     light = skeleton(model)
     del light.graph.value_info[:]
     try:
-        inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
+        inferred = infer_light(light, strict=True)
     except onnx.shape_inference.InferenceError as error:
         raise StageError("emulation", f"shape inference failed: {error}") from error
     graph: GraphProto = inferred.graph
@@ -247,6 +248,6 @@ def _load(model: "str | Path | bytes | ModelProto") -> "ModelProto":
         loaded: ModelProto = onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load(str(model))
     except Exception as error:  # protobuf's exceptions have no public base
         raise InputError(f"{what} is not readable as ONNX: {error}") from error
-    if not loaded.graph.node:
-        raise InputError(f"{what} is not an ONNX model: it has no node")
+    if not (loaded.graph.node or loaded.graph.output):
+        raise InputError(f"{what} is not an ONNX model: it has no graph")
     return loaded

@@ -2,8 +2,8 @@
 
 import re
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -82,9 +82,32 @@ def export_program(
     free = any(axis.symbol is not None for spec in specs for axis in spec.axes)
     if free and not isinstance(module, torch.jit.ScriptModule):
         # What fails with another int and len may pass with Python's, and what is said then is what the author knows.
-        with suppress(UnsupportedModelError), python_sizes(module):
-            return _traced(module, specs, feeds)
+        fixed = False
+        try:
+            with python_sizes(module):
+                return _traced(module, specs, feeds)
+        except UnsupportedModelError as error:
+            fixed = isinstance(error, FixedAxisError)
+        if fixed:
+            with suppress(UnsupportedModelError), _trainable(module):
+                return _traced(module, specs, feeds)
     return _traced(module, specs, feeds)
+
+
+@contextmanager
+def _trainable(module: torch.nn.Module) -> Iterator[None]:
+    """Weights require gradients inside. PyTorch's matmul by a frozen weight compares strides, which fixes a free axis.
+
+    So do RNN, GRU and LSTM on a slice of an input (torch 2.13, ``should_fold`` of its decomposition).
+    """
+    frozen = [p for p in module.parameters() if p.is_floating_point() and not p.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 def _traced(

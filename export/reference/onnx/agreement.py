@@ -31,6 +31,9 @@ _PERTURBATION, _AMPLIFIED = 4 * _EPSILON, 100.0
 _STEPS = frozenset({"DynamicQuantizeLinear", "QGemm", "QuantizeLinear"})
 """Operators whose integers may differ by one step where the quotient lies between two."""
 
+_FROM_ONE, _OF_ONE = frozenset({"GRU"}), 16 * _EPSILON
+"""Operators that subtract a gate from 1: a result near zero keeps the rounding of 1."""
+
 _UNCHECKED = frozenset({"DynamicQuantizeMatMul"})
 """It rounds its input to 8 bits inside: a step more or less, where a quotient lies between two, is not told from a fault."""
 
@@ -120,6 +123,7 @@ def _worst(call: Call, truth: Sequence[Value], results: Sequence[Value]) -> _Dif
             return _Difference(index, "its shape", str(a.shape), str(b.shape), np.inf)
         if a.dtype == np.float64 and b.dtype == np.float64:
             distance, limit = _distance(a, b, terms)
+            limit = max(limit, _OF_ONE if call.node.op_type in _FROM_ONE else 0.0)
         else:
             distance = np.not_equal(a, b).astype(np.float64)
             if call.node.op_type in _STEPS:

@@ -132,6 +132,13 @@ def test_names_are_unique_and_carry_the_exporters_module() -> None:
     assert captured.origins["/layer1/act/Relu_2"].module == "layer1.act"
 
 
+def test_a_name_that_numbering_would_give_is_not_given_twice() -> None:
+    model = text("a = Relu (x) b = Neg (a) y = Exp (b)", 18, "float[N,3] x", "float[N,3] y")
+    for node, name in zip(model.graph.node, ("node", "node", "node_2"), strict=True):
+        node.name = name
+    assert len({n.name for n in from_onnx(model).model.graph.node}) == 3
+
+
 def test_the_truth_of_a_graph_is_the_graph_in_fp64() -> None:
     model = text(
         "third = Constant <value_float = 0.333333> () d = Cast <to = 1> (x) "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnx.reference
+import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
@@ -32,6 +34,30 @@ def test_a_kept_node_gets_casts_around_it_named_after_the_producer(model, types,
     typed = to_half_model(model(CHAIN), ["b"])
     assert types(typed) == {"a": "f16", "b": "f32", "y": "f16"}
     assert casts(typed) == ["a/to_f16", "a/to_f32", "b/to_f16", "y/to_f32"]
+
+
+@pytest.mark.parametrize("reduction", ["none", "add", "mul", "max"])
+def test_a_scatter_that_combines_values_stays_fp32(model, types, reduction):
+    source = model(f"""g (float[3] x, int64[2] i, float[2] u) => (float[3] y) {{
+        a = Relu(x)  b = Relu(u)  y = ScatterElements<reduction = "{reduction}">(a, i, b) }}""")
+    typed = to_half_model(source, [])
+    assert types(typed) == {"a": "f16", "b": "f16", "y": "f16" if reduction == "none" else "f32"}
+    session = onnxruntime.InferenceSession(typed.SerializeToString(), providers=["CPUExecutionProvider"])
+    feeds = {"x": np.ones(3, np.float32), "i": np.array([0, 2]), "u": np.full(2, 3, np.float32)}
+    expected = {"none": [3, 1, 3], "add": [4, 1, 4], "mul": [3, 1, 3], "max": [3, 1, 3]}[reduction]
+    np.testing.assert_array_equal(session.run(None, feeds)[0], expected)
+
+
+def test_sizes_that_onnx_infers_otherwise_than_the_file_has_do_not_matter():
+    """Before opset 22 onnx infers 4 columns; the fourth window would begin behind the image, so there are 3."""
+    source = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1, 1, 5, 6] x) => (float[1, 1, 3, 3] y) {
+        a = Relu(x)  y = MaxPool<kernel_shape = [1, 1], strides = [2, 2], dilations = [1, 2], ceil_mode = 1>(a) }""")
+    typed = to_half_model(source, [])
+    assert [node.op_type for node in typed.graph.node] == ["Cast", "Relu", "MaxPool", "Cast"]
+    session = onnxruntime.InferenceSession(typed.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = np.arange(30, dtype=np.float32).reshape(1, 1, 5, 6)
+    np.testing.assert_array_equal(session.run(None, {"x": x})[0], x[:, :, ::2, ::2])
 
 
 def test_all_nodes_kept_leaves_the_model_as_it_was(model, casts):

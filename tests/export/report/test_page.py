@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
+import attnexport
 from attnexport.cli.run import main
 from attnexport.errors import BundleError, InputError
 from attnexport.export.report.page import render, write_page
@@ -348,3 +350,16 @@ def test_a_model_of_600_nodes_stays_under_two_megabytes(bundle: StoredBundle) ->
     shown = Page(html)
     assert len(shown.rows["engines"]) == 601 and len(shown.rows["modules"]) > 600
     assert len(html.encode()) < 2_000_000
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_a_graph_of_constants_alone_has_a_page(tmp_path: Path, precision: str) -> None:
+    """The shape of a fixed input: every node is folded, and no model has one left."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 18]> g (float[3, 4] x) => (int64[2] y) { y = Shape (x) }'
+    )
+    onnx.save(model, tmp_path / "shape.onnx")
+    made = attnexport.export(tmp_path / "shape.onnx", precision=precision, out=tmp_path / "shape.attn")
+    assert made.verify().passed and (made.path / "report.html").is_file()
+    with made.open() as session:
+        np.testing.assert_array_equal(session.run({"x": np.zeros((3, 4), np.float32)})["y"], [3, 4])

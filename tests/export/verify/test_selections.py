@@ -17,7 +17,7 @@ INPUTS = (TensorSpec("x", "float32", (BATCH, Axis.fixed(50))),)
 def _model(body: str, outputs: str) -> onnx.ModelProto:
     text = f"""<ir_version: 10, opset_import: ["" : 18]>
     net (float[batch, 50] x) => ({outputs})
-    <int64[1] k = {{8}}>
+    <int64[1] k = {{8}}, int64[1] first = {{1}}>
     {{ {body} }}"""
     model = parser.parse_model(text)
     return onnx.shape_inference.infer_shapes(model)
@@ -45,8 +45,12 @@ TOP = "score, index = TopK (x, k)"
         ("y = Relu (x)", "float[batch, 50] y", [_spec("y", "float32", 50)], []),
         (f"{TOP} y = Relu (x)", "float[batch, 50] y, float[batch, 8] score",
          [_spec("y", "float32", 50), _spec("score", "float32", 8)], [Selection({"score": 1}, "score")]),
+        (f"{TOP} one = Unsqueeze (score, first) two = Concat <axis = 1> (one, one)", "float[batch, 2, 8] two, float[batch, 1, 8] one",
+         [TensorSpec(name, "float32", (BATCH, Axis.fixed(n), Axis.fixed(8))) for name, n in (("two", 2), ("one", 1))],
+         [Selection({"two": 2}, ""), Selection({"one": 2}, "one")]),
     ],
-    ids=["values and indices", "indices as floats", "monotonic", "order reversed", "no axis of rows", "none", "not behind it"],
+    ids=["values and indices", "indices as floats", "monotonic", "order reversed", "no axis of rows", "none", "not behind it",
+         "other axes before"],
 )  # fmt: skip
 def test_outputs_behind_a_top_k(body: str, outputs: str, specs: list[TensorSpec], expected: list[Selection]) -> None:
     assert list(find_selections(_model(body, outputs), INPUTS, specs)) == expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,13 @@ def subject_of(
     path = folder / "graph.onnx"
     onnx.save(model, path)
 
-    def program(values: Arrays) -> Sequence[np.ndarray]:
-        return list(drawn.sketch.run(values, outputs).values())
+    def program(values: Arrays, wide: bool = False) -> Sequence[np.ndarray]:
+        return list(drawn.sketch.run(values, outputs, wide).values())
 
     oracles = (
         Oracle("NumPy", program, EXACT if drawn.sketch.exact else FAR),
         Oracle("ONNX Runtime", _Runtime(model), FAR),
     )
     operators = tuple(sorted({node.op_type for node in model.graph.node}))
-    return Subject("onnx", seed, path, feeds, options_of(seed), oracles, operators)
+    wide = None if drawn.sketch.exact else partial(program, wide=True)
+    return Subject("onnx", seed, path, feeds, options_of(seed), oracles, operators, wide=wide)

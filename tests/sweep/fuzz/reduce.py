@@ -6,6 +6,7 @@ what the program computed there. A module keeps one branch, and of that the fewe
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,7 +21,7 @@ from . import onnx_subject, torch_subject
 from .draw import Drawn, draw
 from .sketch import Arrays
 from .torch_subject import Branches
-from .trial import Outcome, examine
+from .trial import Outcome, Verdict, examine
 
 
 def reduce(kind: str, seed: int, folder: Path) -> str:
@@ -74,7 +75,14 @@ def _part(
         except Exception:  # a part that is not a graph by itself
             return None
         outcome = examine(subject)
-    return (outcome, model) if outcome.verdict == whole.verdict else None
+    return (outcome, model) if _same(outcome, whole) else None
+
+
+def _same(outcome: Outcome, whole: Outcome) -> bool:
+    """The same verdict; of a refusal or a crash, by the same class of error."""
+    errors = whole.verdict in (Verdict.CRASH.value, Verdict.UNTRUE.value)
+    kinds = [o.text.partition(":")[0] if errors else "" for o in (outcome, whole)]
+    return outcome.verdict == whole.verdict and kinds[0] == kinds[1]
 
 
 def _all(feeds: Arrays, constants: Arrays) -> Arrays:
@@ -83,8 +91,6 @@ def _all(feeds: Arrays, constants: Arrays) -> Arrays:
 
 def _fed(subject: onnx_subject.Subject, names: set[str]) -> onnx_subject.Subject:
     """The sizes are weights of the part, and inputs of the program alone."""
-    import dataclasses
-
     sizes = {name: value for name, value in subject.inputs.items() if name not in names}
     first, *rest = subject.oracles
     program = dataclasses.replace(first, run=lambda feeds: first.run({**sizes, **feeds}))
@@ -107,7 +113,7 @@ def _module(seed: int) -> str:
                     continue
                 part = Branches([steps[start:stop]]).eval()
                 outcome = examine(torch_subject.subject_of(seed, part, x, dict(subject.options)))
-                if outcome.verdict == whole.verdict:
+                if _same(outcome, whole):
                     best = (outcome.operators, f"{tuple(x.shape)}: {outcome.verdict}: {outcome.text}")
             with torch.no_grad():
                 x = steps[start](x)

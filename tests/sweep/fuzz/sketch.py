@@ -53,7 +53,8 @@ class Step:
 class Sketch:
     """``free``: axis 0 of every value that can be read has any size. ``exact``: the program is FP64 all the way.
 
-    ``pool``: names that can be read. ``values``: every array so far, at the size that was drawn.
+    ``pool``: names that can be read. ``values``: every array so far, at the size that was drawn. ``wide``: what is not exact is
+    computed in FP64, too, where onnx's reference evaluator gives ONNX Runtime's values.
     """
 
     rng: np.random.Generator
@@ -68,6 +69,7 @@ class Sketch:
     pool: list[str] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
     count: int = 0
+    wide: bool = False
 
     def fresh(self, word: str = "t") -> str:
         """A new name."""
@@ -169,9 +171,10 @@ class Sketch:
             return False
         return True
 
-    def run(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Arrays:
+    def run(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str], wide: bool = False) -> Arrays:
         """The program's values of these outputs; ``feeds`` may also hold values in the middle of the graph."""
         values = {n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in feeds.items()}
+        self.wide = wide
         for step in self.program:
             if not set(step.outputs) <= set(feeds) and all(name in values for name in step.inputs if name):
                 step.run(values)

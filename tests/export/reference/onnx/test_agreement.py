@@ -70,6 +70,14 @@ def test_amplified_rounding_is_not_a_difference():
     assert model.notes == []
 
 
+def test_a_gate_that_is_subtracted_from_one_keeps_the_rounding_of_one():
+    """z is within 1e-7 of 1, so that FP32 has 0 for 1 - z."""
+    model = original("""(float[1, 1, 1] x) => (float[1, 1, 1, 1] y)
+        <float[1, 3, 1] w = {16.5, 0.0, 1.0}, float[1, 3, 1] r = {0.0, 0.0, 0.0}> { y = GRU <hidden_size = 1> (x, w, r) }""")
+    y = model.run({"x": np.ones((1, 1, 1), np.float32)}, "float64")["y"]
+    np.testing.assert_allclose(y, np.tanh(1.0) / (1 + np.exp(16.5)), rtol=1e-9)
+
+
 def test_only_the_first_run_checks(monkeypatch):
     calls = []
     model = original("(float[N] x) => (float[N] y) { y = Exp (x) }")
