@@ -24,7 +24,7 @@ import typer
 
 from ..errors import InputError, StageError
 from ..runtime import whereabouts
-from ..runtime.bundle.atomic import leftovers, locked_directory, sweep
+from ..runtime.files.atomic import leftovers, locked_directory, sweep
 
 MEMORY = "Stop above this much memory, such as 8G; default: 90 % of what is free."
 MINUTE, HOUR = 60.0, 3600.0

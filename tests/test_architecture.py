@@ -90,7 +90,9 @@ LAYERS = {
         ("api",),
     ),
     "runtime": (
-        ("closing", "cuda", "spec", "user_cache", "whereabouts"),
+        ("closing", "cuda", "spec", "whereabouts"),
+        ("files",),
+        ("user_cache",),
         ("inputs", "sessions"),
         ("bundle",),
         ("doctor", "metrics", "open"),

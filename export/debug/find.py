@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError, StageError
-from ...runtime.bundle.atomic import PartialDirectory, publish
 from ...runtime.bundle.attribution import Blame
 from ...runtime.bundle.divergence import Divergence, OutputError, Reproducer
 from ...runtime.bundle.figures import rounding_floor
 from ...runtime.bundle.stage import Stage
+from ...runtime.files.atomic import PartialDirectory, publish
+from ...runtime.files.strangers import refuse_strangers
 from ..options import ExportOptions
 from ..pipeline import begin
 from ..progress import Reporter, Silent, Stages
@@ -28,7 +29,7 @@ from ..verify.trail import Trail
 from .judge import Judged, Reference, few, free, judge
 from .modules import Types, module_rows, tensor_rows
 from .reference import OriginalTensors
-from .reproduce import FaultyPart, smallest_part, write
+from .reproduce import FILES, FaultyPart, smallest_part, write
 from .stages import bundle_stages, export_stages, stage_names
 from .sweep import Compared, TensorReader, sweep
 
@@ -54,6 +55,8 @@ def debug(
     reporter = reporter or Silent()
     if folder is not None and folder.exists() and not replace:
         raise InputError(f"{folder} exists already", "replace it with --force, or choose another with --out")
+    if folder is not None and folder.exists():
+        _refuse_to_replace(folder)
     names = stage_names(options.model_type)
     if stage is not None and bundle is None and stage not in names:
         raise InputError(f"--stage {stage} is not a stage of this export", f"use one of {', '.join(names)}")
@@ -204,10 +207,21 @@ class _StageSearch:
             reproducer = write(part, partial.path, self.folder, title, limit)
             report = json.dumps(dataclasses.replace(divergence, reproducer=reproducer).to_json(), indent=1)
             (partial.path / REPORT).write_text(report, encoding="utf-8")
+            if self.folder.exists():
+                _refuse_to_replace(self.folder)
             publish(partial.path, self.folder.absolute(), replace=self.replace)
         finally:
-            partial.close(remove=True)
+            partial.close()
         return reproducer
+
+
+def _refuse_to_replace(folder: Path) -> None:
+    """Raise InputError unless everything in ``folder`` has a name that this command writes, the report among them."""
+    if folder.is_symlink() or not (folder / REPORT).is_file():
+        raise InputError(
+            f"{folder} was not written by attnexport debug, so it is never replaced", "give another folder with --out"
+        )
+    refuse_strangers(folder, {REPORT, *FILES}, "attnexport debug does not write")
 
 
 def _floor(output: OutputError, final: float) -> float:

@@ -28,6 +28,7 @@ from .modules import Types
 from .sweep import Compared, TensorReader, difference, most_similar
 
 MODEL, TYPED, DATA, SCRIPT = "part.onnx", "part.typed.onnx", "data.npz", "reproduce.py"
+FILES = (MODEL, TYPED, DATA, SCRIPT)
 _EXPECTED = "expected"
 
 

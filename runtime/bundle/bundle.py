@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ...errors import BundleError
+from ..files.strangers import files_below
 from .golden import GoldenCase, read_golden
 from .manifest import Manifest
 
@@ -117,13 +118,6 @@ def _references(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield f"part {part!r}", f"{folder}/{MANIFEST}"
     for record in manifest.parity:
         yield f"stage {record.stage!r} of the parity section", record.file
-
-
-def files_below(root: Path) -> list[str]:
-    """Every path below ``root`` except directories: relative, forward slashes, sorted. Links are not followed."""
-    return sorted(
-        p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_symlink() or not p.is_dir()
-    )  # fmt: skip
 
 
 def sha256_of(path: Path) -> str:

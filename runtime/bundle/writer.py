@@ -8,8 +8,9 @@ from pathlib import Path
 from types import TracebackType
 
 from ...errors import BundleError, InputError
-from .atomic import NO_SPACE, PartialDirectory, publish, sweep, sync_tree
-from .bundle import MANIFEST, StoredBundle, files_below, sha256_of
+from ..files.atomic import NO_SPACE, PartialDirectory, publish, sweep, sync_tree
+from ..files.strangers import files_below, refuse_strangers
+from .bundle import MANIFEST, StoredBundle, sha256_of
 from .manifest import FORMAT, Manifest
 from .sections import FileRecord
 
@@ -110,6 +111,7 @@ class BundleWriter(BundleFolder):
             )
         if not self._replace:
             raise InputError(f"bundle {self.destination} exists", "replace it with --force, or give another --out")
+        refuse_strangers(self.destination, _listed(self.destination), "its manifest does not list")
 
     def commit(self, manifest: Manifest, roles: Mapping[str, str] | None = None) -> StoredBundle:
         """Record size and hash of every file, write the manifest, sync, and rename to the destination.
@@ -124,19 +126,19 @@ class BundleWriter(BundleFolder):
             publish(self.path, self.destination, replace=self._replace)
         except OSError as error:
             raise self._refusal(error) from error
-        self._close(remove=False)
+        self._close()
         return StoredBundle.open(self.destination)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close(remove=True)
+        self._close()
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             raise self._refusal(error) from error
 
-    def _close(self, *, remove: bool) -> None:
+    def _close(self) -> None:
         if self._partial is not None:
-            self._partial.close(remove=remove)
+            self._partial.close()
             self._partial = None
 
     def _refusal(self, error: OSError) -> InputError:
@@ -149,10 +151,18 @@ class BundleWriter(BundleFolder):
 
 def is_bundle(path: Path) -> bool:
     """Whether ``path`` is a bundle, of any schema version. Only bundles may be replaced."""
+    return bool(_listed(path))
+
+
+def _listed(path: Path) -> set[str]:
+    """The files of a bundle of any schema version, as its manifest lists them; empty if ``path`` is not a bundle."""
     if path.is_symlink() or not path.is_dir():
-        return False
+        return set()
     try:
         value = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and value.get("format") == FORMAT
+        return set()
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        return set()
+    files = value.get("files")
+    return {MANIFEST, *(files if isinstance(files, dict) else ())}

@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import MissingBackendError
-from ..bundle.atomic import PartialDirectory, publish, sweep
 from ..cuda import cuda_device
+from ..files.atomic import PartialDirectory, publish, sweep
 from ..user_cache import cache_folder
 from .log import Log
 
@@ -59,7 +59,7 @@ def private_environment(log: Log) -> Path:
             except OSError as error:
                 raise MissingBackendError(f"Triton's environment {folder} cannot be made: {error}", _REMEDY) from error
             finally:
-                partial.close(remove=partial.path.exists())
+                partial.close()
     return folder
 
 

@@ -8,8 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
-from ..bundle.atomic import leftovers, locked_directory
 from ..closing import Closing
+from ..files.atomic import leftovers, locked_directory
 from ..user_cache import cache_folder
 
 _SHARED = Path("/dev/shm")

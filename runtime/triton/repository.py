@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import InputError
-from ..bundle.atomic import NO_SPACE, PartialDirectory, sweep, sync_folder, sync_tree
 from ..bundle.bundle import StoredBundle
+from ..files.atomic import NO_SPACE, PartialDirectory, sweep, sync_folder, sync_tree
 from .config import Config, parse, schema
 from .draft import Draft, draft_model
 from .lint import CONFIG, check, version_numbers
@@ -100,7 +100,7 @@ def _staging(out: Path) -> Iterator[Path]:
             try:
                 yield partial.path
             finally:
-                partial.close(remove=True)
+                partial.close()
     except OSError as error:
         problem = "no space left to write" if error.errno in NO_SPACE else "cannot write"
         raise InputError(f"{problem} {out} ({error.strerror or error})", "free some, or give another --out") from error

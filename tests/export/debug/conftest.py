@@ -104,10 +104,12 @@ def asked(options: dict[str, Any]) -> ExportOptions:
 
 @pytest.fixture
 def look(here: Path) -> Look:
-    """Run the search; ``stage`` and ``bundle`` are its own, the rest the export's. What it writes goes to ``found``."""
+    """Run the search; the named options are its own, the rest the export's. What it writes goes to ``found``."""
 
-    def run_it(*, stage: str | None = None, bundle: Path | None = None, **options: Any) -> Divergence:
-        return debug(asked(options), stage=stage, bundle=bundle, folder=here / "found")
+    def run_it(
+        *, stage: str | None = None, bundle: Path | None = None, replace: bool = False, **options: Any
+    ) -> Divergence:
+        return debug(asked(options), stage=stage, bundle=bundle, folder=here / "found", replace=replace)
 
     return run_it
 

@@ -58,8 +58,21 @@ def test_the_first_stage_that_fails_or_the_named_stage_is_debugged(
     assert report["modules"][0]["growth"] is None
     with pytest.raises(InputError, match=r"found exists already\. replace it with --force"):
         look(precision="fp16")
+    (here / "found" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"found has files that attnexport debug does not write.*'notes\.txt'"):
+        look(precision="fp16", replace=True)
+    (here / "found" / "notes.txt").rename(here / "notes.txt")
+    assert not look(precision="fp16", replace=True).passed
     shutil.rmtree(here / "found")
     assert look(stage="recognise").passed
+
+
+def test_a_folder_that_another_program_wrote_is_never_replaced(look: Look, here: Path) -> None:
+    (here / "found").mkdir()
+    (here / "found" / "part.onnx").touch()
+    with pytest.raises(InputError, match=r"found was not written by attnexport debug, so it is never replaced"):
+        look(replace=True)
+    assert [path.name for path in (here / "found").iterdir()] == ["part.onnx"]
 
 
 def test_a_network_that_tracing_changes_is_compared_with_its_modules(look: Look, here: Path) -> None:

@@ -48,8 +48,9 @@ def test_commit_records_size_hash_and_role_of_every_file(tmp_path: Path, plain: 
 
 def test_the_partial_directory_is_a_hidden_sibling_with_the_process_id(tmp_path: Path) -> None:
     with BundleWriter(tmp_path / "net.attn") as writer:
-        assert writer.path.parent == tmp_path
-        assert writer.path.name.startswith(f".net.attn.partial-{os.getpid()}-")
+        assert writer.path.name == "net.attn"
+        assert writer.path.parent.parent == tmp_path
+        assert writer.path.parent.name.startswith(f".net.attn.partial-{os.getpid()}-")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError("x"), MemoryError])
@@ -97,7 +98,7 @@ def test_replacing_works_where_the_kernel_cannot_exchange(
     tmp_path: Path, plain: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _write(tmp_path / "net.attn", plain, b"old")
-    monkeypatch.setattr("attnexport.runtime.bundle.atomic._exchange", lambda a, b: False)
+    monkeypatch.setattr("attnexport.runtime.files.atomic._exchange", lambda a, b: False)
     _write(tmp_path / "net.attn", plain, b"new", replace=True).verify_files()
     assert (tmp_path / "net.attn" / "model.onnx").read_bytes() == b"new"
     assert _names(tmp_path) == ["net.attn"]
@@ -127,6 +128,31 @@ def test_a_directory_that_is_not_a_bundle_is_never_replaced(tmp_path: Path, plai
     ):
         pass
     assert sorted(str(p) for p in tmp_path.rglob("*")) == before
+
+
+def test_files_of_the_user_in_a_bundle_are_named_and_the_bundle_stays(tmp_path: Path, plain: Manifest) -> None:
+    destination = tmp_path / "net.attn"
+    _write(destination, plain, b"old")
+    (destination / "notes.txt").write_text("mine")
+    (destination / "engines").mkdir()
+    (destination / "engines" / "mine.plan").symlink_to("/dev/null")
+    before = sorted(destination.rglob("*"))
+    with pytest.raises(InputError, match=r"'engines/mine\.plan', 'notes\.txt'\. move them") as caught:
+        _write(destination, plain, b"new", replace=True)
+    assert "its manifest does not list, so it is not replaced" in str(caught.value)
+    assert sorted(destination.rglob("*")) == before
+    assert (destination / "model.onnx").read_bytes() == b"old"
+    assert _names(tmp_path) == ["net.attn"]
+
+
+def test_a_file_that_the_user_adds_meanwhile_is_kept(tmp_path: Path, plain: Manifest) -> None:
+    destination = tmp_path / "net.attn"
+    _write(destination, plain, b"old")
+    with pytest.raises(InputError, match=r"notes\.txt"), BundleWriter(destination, replace=True) as writer:
+        (destination / "notes.txt").write_text("mine")
+        writer.commit(plain)
+    assert (destination / "notes.txt").read_text() == "mine"
+    assert _names(tmp_path) == ["net.attn"]
 
 
 def test_a_bundle_of_another_schema_may_be_replaced(tmp_path: Path, plain: Manifest) -> None:
@@ -228,7 +254,8 @@ def test_a_living_writer_is_left_alone_and_the_first_to_commit_wins(tmp_path: Pa
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from attnexport.runtime.bundle import atomic, writer
+from attnexport.runtime.bundle import writer
+from attnexport.runtime.files import atomic
 from attnexport.runtime.bundle.manifest import Manifest
 
 destination, manifest, point, moment = Path(sys.argv[1]), Manifest.loads(sys.stdin.read()), sys.argv[2], sys.argv[3]
