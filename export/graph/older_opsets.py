@@ -1,6 +1,7 @@
 """A model of an older opset at a later one, with its meaning: ONNX's version converter changes that of three operators, and fails on two.
 
-    Resize, Upsample before 11 : asymmetric coordinates, nearest by floor; the converter leaves the later default half_pixel
+    Resize, Upsample before 11 : asymmetric coordinates, nearest by floor, and by ceil along axes that become shorter, as ONNX
+                                 Runtime does; the converter leaves the later default half_pixel
     Hardmax before 13          : over all axes from ``axis`` on as one; the converter keeps ``axis``, which is one axis then
     Pad before 11              : the converter keeps ``value`` of the modes that do not use it; later opsets have no such attribute
     Softmax before 13          : where a body reads its result, the converter fails; written out as Hardmax is
@@ -10,7 +11,7 @@ Measured with onnx 1.23; whatever else the converter changes is caught, because 
 as it came.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -46,9 +47,7 @@ def brought_to(model: ModelProto, opset: int) -> ModelProto:
     converted = at_opset(copy, opset)
     if version < 11:
         for graph in _graphs(converted.graph):
-            for node in graph.node:
-                if node.op_type == "Resize":
-                    _make_asymmetric(node)
+            _rewrite(graph, "Resize", partial(_resize_10, known=_constants(graph)))
     return converted
 
 
@@ -60,11 +59,44 @@ def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
                 yield from _graphs(attribute.g)
 
 
-def _make_asymmetric(node: NodeProto) -> None:
+def _constants(graph: GraphProto) -> dict[str, np.ndarray]:
+    """The weights of a graph and its constants."""
+    nodes = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer} | {
+        node.output[0]: numpy_helper.to_array(node.attribute[0].t) for node in nodes
+    }
+
+
+def _resize_10(node: NodeProto, known: Mapping[str, np.ndarray]) -> list[NodeProto]:
+    """Asymmetric; two nodes where some axes become longer and others shorter, or where that is not known."""
+    scales = known.get(node.input[2])
+    linear = any(a.name == "mode" and a.s == b"linear" for a in node.attribute)
+    if linear or (scales is not None and (scales >= 1).all()):
+        return [_asymmetric(node, "floor")]
+    if scales is not None and (scales <= 1).all():
+        return [_asymmetric(node, "ceil")]
+    x, region, given, *_ = node.input
+    y = node.output[0]
+    one, longer, shorter, middle = (f"{y}/{part}" for part in ("one", "longer", "shorter", "middle"))
+    first, second = (_asymmetric(node, nearest) for nearest in ("floor", "ceil"))
+    first.input[:], first.output[:], first.name = [x, region, longer], [middle], f"{node.name or y}/longer"
+    second.input[:] = [middle, region, shorter]
+    return [
+        helper.make_node("Constant", [], [one], value=numpy_helper.from_array(np.array(1, np.float32))),
+        helper.make_node("Max", [given, one], [longer], f"{longer}/max"),
+        helper.make_node("Min", [given, one], [shorter], f"{shorter}/min"),
+        first,
+        second,
+    ]
+
+
+def _asymmetric(node: NodeProto, nearest: str) -> NodeProto:
+    copy = NodeProto.FromString(node.SerializeToString())
     given = {attribute.name for attribute in node.attribute}
-    for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")):
+    for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", nearest)):
         if name not in given:
-            node.attribute.append(helper.make_attribute(name, value))
+            copy.attribute.append(helper.make_attribute(name, value))
+    return copy
 
 
 def _rewrite(graph: GraphProto, op: str, write: Callable[[NodeProto], list[NodeProto]]) -> None:

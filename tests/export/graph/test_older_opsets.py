@@ -14,6 +14,11 @@ CASES = {
     "upsample_7_linear": (7, 'y = Upsample <mode = "linear", scales = [1.0, 1.0, 1.3, 2.0]> (x)'),
     "upsample_9": (9, 's = Constant <value = float[4] {1.0, 1.0, 1.7, 2.0}> () y = Upsample <mode = "nearest"> (x, s)'),
     "resize_10": (10, 's = Constant <value = float[4] {1.0, 1.0, 1.7, 2.0}> () y = Resize <mode = "linear"> (x, s)'),
+    "resize_10_nearest": (10, 's = Constant <value = float[4] {1.0, 1.0, 1.7, 2.0}> () y = Resize <mode = "nearest"> (x, s)'),
+    "resize_10_shorter": (10, 's = Constant <value = float[4] {1.0, 1.0, 0.6, 0.6}> () y = Resize <mode = "nearest"> (x, s)'),
+    "resize_10_both": (10, 's = Constant <value = float[4] {1.0, 1.0, 1.7, 0.6}> () y = Resize <mode = "nearest"> (x, s)'),
+    "resize_10_computed": (10, """s = Constant <value = float[4] {1.0, 1.0, 1.7, 0.6}> () z = Sub (s, s) t = Add (s, z)
+                           y = Resize <mode = "nearest"> (x, t)"""),
     "resize_11": (11, 'r = Constant <value = float[0] {}> () s = Constant <value = float[4] {1.0, 1.0, 1.7, 2.0}> () '
                       'y = Resize <mode = "linear"> (x, r, s)'),
     "hardmax_7": (7, "y = Hardmax <axis = 2> (x)"),

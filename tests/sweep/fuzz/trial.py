@@ -26,6 +26,11 @@ from .sketch import Arrays
 FAR = 1e-3
 """Relative to the root mean square of an output: no rounding of FP32 reaches so far in graphs as small as these."""
 HALF_FAR = 0.3
+LEAST_SCALE = 1e-3
+"""Smaller outputs are differences of larger values, as of a gate and 1, and keep their rounding."""
+STEPS = frozenset({"ArgMax", "ArgMin", "Cast", "CastLike", "Ceil", "Equal", "Floor", "Greater", "GreaterOrEqual", "Hardmax", "Less",
+                   "LessOrEqual", "Mod", "NonZero", "QuantizeLinear", "Round", "Shrink", "Sign", "ThresholdedRelu", "TopK"})  # fmt: skip
+"""Rounding to 16 bits changes what they give by a whole step."""
 _ABSENT = "refuses the file, too"
 _TRUE = ("has no translation to ONNX", "TensorRT's parser refuses", "returns NaN or Inf")
 """What the tool cannot mend."""
@@ -48,12 +53,15 @@ class Verdict(str, Enum):
 
     WRONG_TRUTH = "wrong golden.npz"
     WRONG_FILE = "a wrong file passes"
+    WRONG_BUILT = "a wrong file is built, and fails"
     RIGHT_FAILS = "a right file fails"
     UNTRUE = "refused without a true reason"
     CRASH = "crash"
 
 
-FINDINGS = (Verdict.WRONG_TRUTH, Verdict.WRONG_FILE, Verdict.RIGHT_FAILS, Verdict.UNTRUE, Verdict.CRASH)
+FINDINGS = (
+    Verdict.WRONG_TRUTH, Verdict.WRONG_FILE, Verdict.WRONG_BUILT, Verdict.RIGHT_FAILS, Verdict.UNTRUE, Verdict.CRASH,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -167,6 +175,8 @@ def _verdict(subject: Subject, result: ExportResult, distances: dict[str, float]
     if any(distances[oracle.name] > oracle.limit for oracle in subject.oracles):
         return Verdict.WRONG_TRUTH, text
     far = [n for n, d in distances.items() if n.endswith(".onnx") and d > (FAR if n == "model.onnx" else HALF_FAR)]
+    if far and "model.onnx" not in far and STEPS & set(subject.operators):
+        return Verdict.OPEN, text
     if not result.failures:
         if not far and subject.seed % 20 == 0 and not check(result.bundle).passed:
             return Verdict.RIGHT_FAILS, f"check fails what the export passes; {text}"
@@ -175,7 +185,9 @@ def _verdict(subject: Subject, result: ExportResult, distances: dict[str, float]
     if all("ONNX Runtime's" in failure and "on the CPU" in failure for failure in result.failures):
         return Verdict.KERNEL, failed
     half = not any("fp32" in failure.lower() for failure in result.failures)
-    return (Verdict.UNSTABLE if half else Verdict.RIGHT_FAILS), failed
+    if half:
+        return Verdict.UNSTABLE, failed
+    return (Verdict.WRONG_BUILT if "model.onnx" in far else Verdict.RIGHT_FAILS), failed
 
 
 def _wide_distance(subject: Subject, result: ExportResult) -> float:
@@ -237,4 +249,4 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
         return np.inf
     a, b = a[finite], b[finite]
     scale = float(np.sqrt(np.mean(np.square(a)))) if a.size else 1.0
-    return float(np.abs(a - b).max(initial=0)) / max(scale, 1e-6)
+    return float(np.abs(a - b).max(initial=0)) / max(scale, LEAST_SCALE)
