@@ -91,7 +91,8 @@ def _resize_10(node: NodeProto, known: Mapping[str, np.ndarray]) -> list[NodePro
 
 
 def _asymmetric(node: NodeProto, nearest: str) -> NodeProto:
-    copy = NodeProto.FromString(node.SerializeToString())
+    copy = NodeProto()
+    copy.CopyFrom(node)
     given = {attribute.name for attribute in node.attribute}
     for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", nearest)):
         if name not in given:
