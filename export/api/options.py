@@ -91,7 +91,7 @@ def arguments_of(name: str, value: Any) -> tuple[InputArgument, tuple[DynamicArg
     if isinstance(value, TensorSpec):
         bounds = None if value.low is None and value.high is None else (value.low, value.high)
         free = [(axis, a) for axis, a in enumerate(value.axes) if a.dynamic]
-        dynamic = tuple(DynamicArgument(name, axis, a.symbol, (a.min, a.opt, a.max)) for axis, a in free)
+        dynamic = tuple(DynamicArgument(name, axis, a.symbol, (a.min, a.opt, a.max), whole=True) for axis, a in free)
         return input_argument(name, value.shape("opt"), value.dtype, bounds), dynamic
     array = torch.as_tensor(value)
     dtype = str(array.dtype).removeprefix("torch.").replace("bfloat16", "float32")

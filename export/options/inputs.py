@@ -2,7 +2,8 @@
 
 ::
 
-    --input   x=1x3x224x224            float32 unless a dtype follows: x=1x3x224x224:float16, ids=1x128:int64, t=scalar
+    --input   1x3x224x224              of the only input; x=1x3x224x224 if there are several
+              x=1x3x224x224            float32 unless a dtype follows: x=1x3x224x224:float16, ids=1x128:int64, t=scalar
               ids=1x128:int64:0..8000  random inputs are whole numbers from 0 to 7999 (token ids)
               x=1x3x224x224:float32:0..1   uniform between 0 and 1 instead of standard normal (images)
     --dynamic x:0=1:4:16               axis 0 of x takes sizes 1 to 16, tuned for 4 (min:opt:max)
@@ -17,7 +18,7 @@ An axis without a name is called ``batch`` if it is axis 0 (so the first axes of
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -26,7 +27,7 @@ from ...runtime.spec import DTYPES
 
 BATCH = "batch"
 MAX_SIZE = 2**31 - 1
-_INPUT = re.compile(r"(?P<name>[^=\s]+)=(?P<shape>[^:]*)(?::(?P<dtype>[^:]*))?(?::(?P<bounds>.*))?", re.DOTALL)
+_INPUT = re.compile(r"(?:(?P<name>[^=\s]+)=)?(?P<shape>[^:=]*)(?::(?P<dtype>[^:]*))?(?::(?P<bounds>.*))?", re.DOTALL)
 _DYNAMIC = re.compile(r"(?P<name>[^=\s]+):(?P<axis>-?\d+)=(?:(?P<symbol>[A-Za-z_]\w*)(?:=|$))?(?P<range>[\d:]*)")
 _NUMBER = r"-?\d{1,18}(?:\.\d{1,18})?(?:e-?\d{1,3})?"
 _ALIASES = {
@@ -37,7 +38,7 @@ _ALIASES = {
 
 @dataclass(frozen=True)
 class InputArgument:
-    """One ``--input``: a name, concrete sizes, a NumPy dtype name, and the bounds of random values."""
+    """One ``--input``: a name, empty for the only input, concrete sizes, a NumPy dtype name, and the bounds of random values."""
 
     name: str
     shape: tuple[int, ...]
@@ -47,12 +48,16 @@ class InputArgument:
 
 @dataclass(frozen=True)
 class DynamicArgument:
-    """One ``--dynamic``. ``range`` is (min, opt or None, max); None if another axis of the symbol gives it."""
+    """One ``--dynamic``. ``range`` is (min, opt or None, max); None if another axis of the symbol gives it.
+
+    ``whole``: it comes from a TensorSpec, which says of every axis whether it is dynamic.
+    """
 
     name: str
     axis: int
     symbol: str | None
     range: tuple[int, int | None, int] | None
+    whole: bool = False
 
 
 def symbol_for(name: str, axis: int) -> str:
@@ -85,13 +90,13 @@ def dynamic_argument(name: str, axis: int, values: str | Sequence[Any]) -> Dynam
 def parse_input(text: str) -> InputArgument:
     """Read one ``--input``. Raises InputError for a wrong form, a size below 1, an unknown dtype, empty bounds."""
     match = _INPUT.fullmatch(text.strip())
-    if match is None:
+    if match is None or not (match["name"] or re.match(r"\d|scalar", match["shape"])):
         raise InputError(
             f"--input {text!r} is not NAME=SIZES", "write for example --input x=1x3x224x224 or x=1x128:int64"
         )
     shape = () if match["shape"] == "scalar" else tuple(_size(s, text) for s in match["shape"].split("x"))
     dtype = _dtype(match["dtype"], text)
-    return InputArgument(match["name"], shape, dtype, _bounds(match["bounds"], dtype, text))
+    return InputArgument(match["name"] or "", shape, dtype, _bounds(match["bounds"], dtype, text))
 
 
 def _size(text: str, whole: str) -> int:
@@ -171,12 +176,26 @@ def _range(text: str, whole: str) -> tuple[int, int | None, int]:
     return low, opt, high
 
 
-def parse_inputs(texts: Iterable[str | InputArgument]) -> dict[str, InputArgument]:
-    """Return each ``--input`` by its name. Raises InputError for a name that is given twice."""
+def parse_inputs(texts: Iterable[str | InputArgument], names: Sequence[str] = ()) -> dict[str, InputArgument]:
+    """Return each ``--input`` by its name. One without a name is for the only input of ``names``.
+
+    Raises InputError for a name that is given twice, or left out although the model has several inputs.
+    """
     found: dict[str, InputArgument] = {}
     for text in texts:
         argument = parse_input(text) if isinstance(text, str) else text
+        if not argument.name:
+            argument = replace(argument, name=_only(names, argument))
         if argument.name in found:
             raise InputError(f"--input for {argument.name!r} is given twice", "give each input once")
         found[argument.name] = argument
     return found
+
+
+def _only(names: Sequence[str], argument: InputArgument) -> str:
+    sizes = "x".join(map(str, argument.shape)) or "scalar"
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        return "input"
+    raise InputError(f"--input {sizes} does not say which of {', '.join(names)}", f"write --input {names[0]}={sizes}")

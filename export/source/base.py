@@ -46,7 +46,7 @@ class Source(ABC):
     task: str | None = None
     arch: str | None = None
     explicit_dynamic: bool = False
-    """Whether the dynamic axes come from the user or the file; if not, they are only assumed."""
+    """Whether the dynamic axes come from the user or the file; if not, the axes named ``batch`` are only assumed."""
     notes: tuple[str, ...] = ()
     """Decisions made while loading that the user should know, one line each."""
 

@@ -131,7 +131,7 @@ def exported_inputs(
                 f"axis {argument.axis} of {argument.name!r} was exported with the fixed size {size}",
                 "export it again with that axis dynamic",
             )
-    for name, given in parse_inputs(options.inputs).items():
+    for name, given in parse_inputs(options.inputs, list(by_name)).items():
         known_input(name, list(by_name), "--input")
         spec = by_name[name]
         inside = [a.min <= s <= a.max or a.dynamic for a, s in zip(spec.axes, given.shape, strict=False)]

@@ -36,7 +36,7 @@ def onnx_inputs(model: onnx.ModelProto, options: SourceOptions, path: Path) -> t
     values = [v for v in model.graph.input if v.name not in weights]
     if not values:
         raise InputError(f"{path} takes no input", "export a model that takes one")
-    given = parse_inputs(options.inputs)
+    given = parse_inputs(options.inputs, [v.name for v in values])
     dynamic = [parse_dynamic(t) for t in options.dynamic]
     names = [v.name for v in values]
     for option, name in [("--input", n) for n in given] + [("--dynamic", d.name) for d in dynamic]:

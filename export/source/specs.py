@@ -52,13 +52,14 @@ def resolve(
 
     ``stored`` specs are used as they are; ``--input`` replaces dtype and sizes (a stored dynamic axis stays dynamic
     if the new size is in its range, and is then tuned for it), ``--dynamic`` sets axes, ``--static`` fixes every
-    axis at its opt. If nothing is stored and no dynamic axis is requested, axis 0 of the first input becomes the batch,
-    in all inputs whose axis 0 has the same size.
+    axis at its opt. If nothing is stored and ``--dynamic`` names no axis 0, axis 0 of the first input becomes the batch, in
+    all inputs whose axis 0 has the same size; the second result is then False, since that axis is only assumed.
     Raises InputError for names, axes and ranges that do not fit.
     """
     if options.static and options.dynamic:
         raise InputError("--static and --dynamic contradict each other", "give one of them")
-    given = parse_inputs(options.inputs)
+    required = [p.name for p in parameters or () if p.required] or [p.name for p in parameters or ()][:1]
+    given = parse_inputs(options.inputs, [s.name for s in stored] or required)
     names = [s.name for s in stored] or ([p.name for p in parameters] if parameters is not None else list(given))
     for name in given:
         known_input(name, names, "--input")
@@ -66,7 +67,11 @@ def resolve(
     if options.static:
         return tuple(replace(s, axes=tuple(Axis.fixed(a.opt) for a in s.axes)) for s in specs), False
     if options.dynamic:
-        return apply_dynamic(specs, [parse_dynamic(t) for t in options.dynamic]), True
+        dynamic = [parse_dynamic(t) for t in options.dynamic]
+        specs = list(apply_dynamic(specs, dynamic))
+        if stored or any(d.axis == 0 or d.symbol == BATCH or d.whole for d in dynamic):
+            return tuple(specs), True
+        return _assume_batch(specs), False
     if any(a.dynamic for s in specs for a in s.axes) or (stored and not any(a.dynamic for s in stored for a in s.axes)):
         return tuple(specs), True
     return _assume_batch(specs), False

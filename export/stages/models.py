@@ -13,6 +13,7 @@ from ...runtime.inputs.feeds import random_feeds
 from ...runtime.inputs.samples import Samples
 from ...runtime.spec import POINTS, Axis, TensorSpec
 from ..capture.tracing.trace import FixedAxisError
+from ..options.inputs import BATCH
 from ..precision import half_type
 from ..progress import Reporter
 from ..source import CapturedModel, Source
@@ -35,7 +36,9 @@ def enter(
     except FixedAxisError as error:
         if source.explicit_dynamic:
             raise
-        fixed = tuple(replace(s, axes=tuple(Axis.fixed(a.opt) for a in s.axes)) for s in source.inputs)
+        fixed = tuple(
+            replace(s, axes=tuple(Axis.fixed(a.opt) if a.symbol == BATCH else a for a in s.axes)) for s in source.inputs
+        )
         reporter.note(f"{error.problem}: exported with fixed shapes {', '.join(s.describe() for s in fixed)}")
         return replace(source, inputs=fixed).capture(outputs, seed, attention=attention)
 

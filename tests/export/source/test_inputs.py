@@ -29,6 +29,9 @@ X, MASK = Parameter("x", True), Parameter("mask", False)
         ("t=scalar", InputArgument("t", (), "float32")),
         (" x.1=5 ", InputArgument("x.1", (5,), "float32")),
         ("in:0=2x3", InputArgument("in:0", (2, 3), "float32")),
+        ("1x3", InputArgument("", (1, 3), "float32")),
+        ("2x5:int64:0..9", InputArgument("", (2, 5), "int64", (0, 9))),
+        ("scalar", InputArgument("", (), "float32")),
     ],
 )
 def test_input(text, expected):
@@ -38,7 +41,8 @@ def test_input(text, expected):
 @pytest.mark.parametrize(
     ("text", "fragment"),
     [
-        ("1x3", "is not NAME=SIZES"),
+        ("one", "is not NAME=SIZES"),
+        ("x:1x3", "is not NAME=SIZES"),
         ("=1x3", "is not NAME=SIZES"),
         ("x=", "size '' in"),
         ("x=1x0x3", "size 0 in --input 'x=1x0x3' is not usable"),
@@ -150,7 +154,17 @@ def test_assumed_batch(size, expected):
         (["x=scalar"], [], ["x float32 []"], False),
         (["x=2x3"], ["x:0=1:4:8"], ["x float32 [batch=1:4:8, 3]"], True),
         (["x=2x3"], ["x:0=1:8"], ["x float32 [batch=1:2:8, 3]"], True),
-        (["x=2x3"], ["x:1=1:3:8"], ["x float32 [2, x_1=1:3:8]"], True),
+        (["x=2x3"], ["x:1=1:3:8"], ["x float32 [batch=1:2:16, x_1=1:3:8]"], False),
+        (
+            ["x=2x3", "mask=2x3"],
+            ["x:1=t=1:3:8", "mask:1=t"],
+            ["x float32 [batch=1:2:16, t=1:3:8]", "mask float32 [batch=1:2:16, t=1:3:8]"],
+            False,
+        ),
+        (["x=2x3"], ["x:1=batch=1:3:8"], ["x float32 [2, batch=1:3:8]"], True),
+        (["2x3"], [], ["x float32 [batch=1:2:16, 3]"], False),
+        (["2x3:int64:0..9"], ["x:0=1:8"], ["x int64 [batch=1:2:8, 3]"], True),
+        (["scalar"], [], ["x float32 []"], False),
         (
             ["x=2x3", "mask=2x3"],
             ["x:0=1:4:8", "mask:0=1:4:8", "x:1=t=1:2:3", "mask:1=t"],
@@ -227,6 +241,8 @@ def test_fixed_stored_inputs_stay_fixed():
         (["y=1x3"], [], (), "--input names 'y', which is not an input of the model"),
         (["x=1", "maks=1"], [], (), "(did you mean 'mask'?)"),
         (["x=1", "x=2"], [], (), "--input for 'x' is given twice"),
+        (["x=1", "2"], [], (), "--input for 'x' is given twice"),
+        (["2x32"], [], STORED, "--input 2x32 does not say which of x, mask. write --input x=2x32"),
         (["x=1x3"], ["y:0=1:2:3"], (), "--dynamic names 'y'"),
         (["x=1x3"], ["mask:0=1:2:3"], (), "--dynamic names 'mask'"),
         (["x=1x3"], ["x:2=1:2:3"], (), "--dynamic names axis 2 of 'x', which has 2 axes"),
