@@ -29,17 +29,19 @@ def invalid_output(
     reference: Mapping[str, np.ndarray],
     stage: str,
     selections: Sequence[Selection] = (),
+    noise: Mapping[str, float] | None = None,
 ) -> tuple[str, str] | None:
     """Return the first invalid output and a message, or None.
 
-    Invalid: missing, extra, a wrong shape or dtype, NaN, Inf, or all zeros. The number of selected rows may differ.
+    Invalid: missing, extra, a wrong shape or dtype, NaN, Inf, or all zeros, unless the reference is within ``noise``. The number of
+    selected rows may differ.
     """
     names = [spec.name for spec in specs]
     complete = sorted(outputs) == sorted(names)
     for spec in specs:
         checked, values = ([spec], {spec.name: outputs[spec.name]}) if complete else (specs, outputs)
         try:
-            check_outputs(checked, values, reference=reference, of=stage, rows=free_rows(selections))
+            check_outputs(checked, values, reference=reference, of=stage, rows=free_rows(selections), noise=noise)
         except ParityError as error:
             return next((name for name in names if name not in outputs), spec.name), str(error)
     return None

@@ -64,6 +64,10 @@ class CollectedErrors:
         return self.parts.get(("golden", name), self.total[name])
 
 
+def _rms(array: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
+
+
 class VariantErrors:
     """The errors, metrics and fault of one variant (number ``index``), collected case by case."""
 
@@ -86,7 +90,12 @@ class VariantErrors:
         if self.fault is not None:
             return
         specs, selections = self.criteria.outputs, self.criteria.selections
-        invalid = invalid_output(specs, outputs, reference, self.variant.stage, selections)
+        noise = {
+            name: _rms(torch_outputs[name] - array)
+            for name, array in reference.items()
+            if array.dtype.kind == "f" and torch_outputs[name].shape == array.shape
+        }
+        invalid = invalid_output(specs, outputs, reference, self.variant.stage, selections, noise)
         if invalid is not None:
             output, text = invalid
             self.fault = Fault(self.index, output, f"{text} [{case.name}]", case)

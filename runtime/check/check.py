@@ -114,11 +114,12 @@ def _check_stage(
     require_outputs([spec.name for spec in specs], selections)
     errors = {spec.name: OutputErrors() for spec in specs}
     margins = {selection.scores: records[0].margin for selection in selections}
+    noise = {record.output: record.torch_rms * record.gate.limit for record in records}
     with closing(session):
         try:
             for case in cases:
                 got = session.run(case.feeds)
-                check_outputs(specs, got, reference=case.reference, of=file, rows=free_rows(selections))
+                check_outputs(specs, got, reference=case.reference, of=file, rows=free_rows(selections), noise=noise)
                 for name, of_case in compare_case(
                     got, case.reference, selections, records[0].precision, margins
                 ).items():

@@ -180,3 +180,14 @@ def test_nothing_compared_proves_nothing() -> None:
     meter.add(np.zeros((0, 3)), np.zeros((0, 3)))
     with pytest.raises(ParityError, match="nothing was compared"):
         meter.figures()
+
+
+@pytest.mark.parametrize(("noise", "passes"), [(0.0, False), (0.9e-11, False), (2e-11, True)])
+def test_zeros_pass_where_the_reference_is_within_the_rounding_of_pytorch(noise: float, passes: bool) -> None:
+    """1 minus a gate that FP32 rounds to 1 is 0, and 1e-11 in FP64."""
+    truth, got = {"y": np.array([[1e-11, -1e-11, 1e-11]])}, {"y": np.zeros((1, 3), np.float32)}
+    if passes:
+        check_outputs(SPECS[:1], got, reference=truth, noise={"y": noise})
+        return
+    with pytest.raises(ParityError, match="is all zeros and the reference is not"):
+        check_outputs(SPECS[:1], got, reference=truth, noise={"y": noise})
