@@ -15,8 +15,8 @@ from ...errors import InputError
 from ...runtime.spec import Axis, TensorSpec
 from ..options import SourceOptions
 from ..options.inputs import BATCH, parse_dynamic, parse_inputs, symbol_for
-from .archive import checked_archive
 from .base import Reader
+from .programs.archive import checked_archive
 from .settle import check_weights
 from .sniff import EXPORTED
 from .specs import batch_axis, known_input, resolve
@@ -45,7 +45,7 @@ def read_program(path: Path, options: SourceOptions) -> ProgramSource:
     """Read a ``.pt2`` file. Raises InputError if it is damaged or unsafe, or does not fit ``options``."""
     program = load_program(path, allow_pickle=options.allow_pickle)
     inputs, explicit = exported_inputs(program, options, path)
-    module = program.module()
+    module = _module_of(program, path)
     check_weights(module, str(path), needed=False)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -59,7 +59,7 @@ READER = Reader(EXPORTED, read_program, has_architecture=True)
 
 
 def load_program(path: Path, *, allow_pickle: bool) -> torch.export.ExportedProgram:
-    """Load a program; without ``allow_pickle`` nothing in the file can run (:mod:`.archive`).
+    """Load a program; without ``allow_pickle`` nothing in the file can run (:mod:`.programs.archive`).
 
     Raises InputError for a damaged or unsafe file, for half-precision weights and for a program of training mode.
     """
@@ -80,8 +80,6 @@ def load_program(path: Path, *, allow_pickle: bool) -> torch.export.ExportedProg
         ) from error
     finally:
         log.setLevel(level)
-    if not allow_pickle:
-        program._guards_code = []  # Python source out of the file, which module() would compile
     _refuse_training(program, path)
     tensors = {k: v for k, v in {**program.state_dict, **program.constants}.items() if isinstance(v, torch.Tensor)}
     half = [name for name, tensor in tensors.items() if tensor.dtype in (torch.float16, torch.bfloat16)]
@@ -90,6 +88,13 @@ def load_program(path: Path, *, allow_pickle: bool) -> torch.export.ExportedProg
             f"weight {half[0]!r} of {path} is half precision and the program's casts are fixed", "export it in float32"
         )
     return program
+
+
+def _module_of(program: torch.export.ExportedProgram, path: Path) -> torch.nn.Module:
+    try:
+        return program.module()
+    except Exception as error:  # torch generates source from the names of the program
+        raise InputError(f"{path} cannot become a module: {reason(error)}", "export it again") from error
 
 
 def _refuse_training(program: torch.export.ExportedProgram, path: Path) -> None:
