@@ -49,7 +49,7 @@ def command(case: Case) -> str:
     """What a user types."""
     kwargs = f" --kwargs '{json.dumps(case.kwargs)}'" if case.kwargs else ""
     rest = "".join(f" --input {text}" for text in case.inputs) + "".join(f" --dynamic {text}" for text in case.dynamic)
-    return f"attnexport {case.factory}{kwargs}{rest} --trt=rtx"
+    return f"attnexport --factory {case.factory}{kwargs} --random-weights{rest} --trt=rtx"
 
 
 def measure(case: Case) -> Row:
@@ -84,8 +84,8 @@ def _export(case: Case, folder: Path, row: Row) -> None:
 
     reporter = Silent()
     options = read_options(
-        model=Path(case.factory), trt="rtx", precision="auto", precision_time=60.0, kwargs=json.dumps(case.kwargs), workspace=None,
-        gate=2.0, inputs=case.inputs, dynamic=case.dynamic, out=folder / "model.attn", keep_failed=True,
+        factory=case.factory, random_weights=True, kwargs=json.dumps(case.kwargs), inputs=case.inputs, dynamic=case.dynamic,
+        trt="rtx", precision="auto", precision_time=60.0, gate=2.0, out=folder / "model.attn", keep_failed=True,
     )  # fmt: skip
     result = run(options, reporter)
     manifest = result.manifest

@@ -55,7 +55,7 @@ def test_a_row_of_an_architecture_that_fails_says_where():
 
     case = Case("torch", "Odd", "torch.nn:Softmax", {"dim": 1}, ("input=2x3",), ("input:0=1:2:4",))
     assert command(case) == (
-        "attnexport torch.nn:Softmax --kwargs '{\"dim\": 1}' --input input=2x3 --dynamic input:0=1:2:4 --trt=rtx"
+        "attnexport --factory torch.nn:Softmax --kwargs '{\"dim\": 1}' --random-weights --input input=2x3 --dynamic input:0=1:2:4 --trt=rtx"
     )
     failed = Row("torch", "Odd", "", failed="capture", reason="no | translation")
     said = page([failed, Row("torch", "Good", "", "2.13", 5, 7, True, 1.0, 1.5, 3, 4)])
