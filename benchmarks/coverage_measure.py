@@ -85,7 +85,7 @@ def _export(case: Case, folder: Path, row: Row) -> None:
     reporter = Silent()
     options = read_options(
         factory=case.factory, random_weights=True, kwargs=json.dumps(case.kwargs), inputs=case.inputs, dynamic=case.dynamic,
-        trt="rtx", precision="auto", precision_time=60.0, gate=2.0, out=folder / "model.attn", keep_failed=True,
+        trt="rtx", precision="auto", gate=2.0, out=folder / "model.attn", keep_failed=True,
     )  # fmt: skip
     result = run(options, reporter)
     manifest = result.manifest

@@ -181,18 +181,19 @@ class Gate:
         relative = 0.0 if torch_rms <= floor else torch_rms / scale if scale > 0.0 else math.inf
         limit = stable_limit(precision)
         unstable = not relative <= limit
+        low, high = interval if interval is not None else (None, None)
+        passed = ratio <= factor or (low is not None and low <= factor and ratio <= _UNCERTAIN * factor)
         if agreement is not None and torch_agreement is not None:
             differing = agreement.ratio(torch_agreement, factor)
             lost = torch_agreement.lost / max(1, torch_agreement.count)
             if precision in _HALF_ULP:  # selected rows: their values were matched before they were compared
+                passed = passed and differing <= factor
                 ratio, unstable = max(ratio, differing), unstable or lost > limit
             else:
                 # Numbers of classes or places have no scale: the size of a few differences means nothing.
                 few = agreement.lost <= max(agreement.spare, _FEW * agreement.count)
                 ratio, unstable = differing if few else max(ratio, differing), unstable and lost > limit
-        low, high = interval if interval is not None else (None, None)
-        uncertain = agreement is None and low is not None and low <= factor and ratio <= _UNCERTAIN * factor
-        passed = ratio <= factor or uncertain
+                passed = ratio <= factor
         errors = (figures.rms, figures.relative, figures.cosine)
         return cls(torch_rms, floor, factor, ratio, passed, relative, unstable, *errors, low, high)
 

@@ -26,13 +26,22 @@ class OutputErrors:
         self.meter = ErrorMeter()
         self.agreement: MatchCounts | None = None
         self.rows: list[Squares] = []
-        """Squared errors by row of the batch, case by case; none of selections, whose rows differ from PyTorch's."""
 
-    def add(self, got: np.ndarray, reference: np.ndarray, agreement: MatchCounts | None) -> None:
-        """Add the values of one case."""
+    """Squared errors by row of the batch (of a selection: by group), case by case; none of discrete values."""
+
+    def add(
+        self,
+        got: np.ndarray,
+        reference: np.ndarray,
+        agreement: MatchCounts | None,
+        squares: Squares | None = None,
+    ) -> None:
+        """Add the values of one case. ``squares``: squared errors by group of a selection."""
         self.meter.add(got, reference)
         self._count(agreement)
-        if agreement is None:
+        if squares is not None:
+            self.rows.append(squares)
+        elif agreement is None:
             self.rows.append(row_squares(got, reference))
 
     def merge(self, other: "OutputErrors") -> None:
@@ -67,7 +76,7 @@ def compare_case(
         rows = match_rows(outputs, reference, selection, tolerance, margins.get(selection.scores, 0.0))
         agreement = replace(rows.agreement, spare=spare * rows.agreement.count)
         for name in selection.outputs:
-            errors[name].add(rows.outputs[name], rows.reference[name], agreement)
+            errors[name].add(rows.outputs[name], rows.reference[name], agreement, rows.squares(name))
     selected = {name for selection in selections for name in selection.outputs}
     for name, array in outputs.items():
         if name in selected:

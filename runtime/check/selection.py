@@ -10,6 +10,10 @@ that is not selected. Compared place by place, every value behind such a row wou
 
 A row has values of every output of the selection. Two rows are equal if every output differs by at
 most ``tolerance`` times that output's rms, and integer values by less than 1/2.
+
+Queries of a detector can resemble each other: then two rows that swapped places are still equal in
+place, with an error far above rounding. So a row that is much farther from its place than most is
+matched with its nearest row, unless fewer rows find a counterpart that way.
 """
 
 from collections.abc import Mapping
@@ -20,22 +24,39 @@ import numpy.typing as npt
 
 from ..bundle.figures import MatchCounts
 from ..bundle.sections import Selection
+from .interval import Squares
 
 AT_ONCE = 4_000_000
 """Distances in memory at once ..."""
 NEAREST = 8
 """... and the equal rows that are considered for each row."""
+FAR = 4.0
+"""A row is far from its place beyond this many times the median distance of equal rows in place."""
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class MatchedRows:
-    """By output, the matched rows (rows, values) of the model and of the reference, in the same order; and their counts."""
+    """By output, the matched rows (rows, values) of the model and of the reference, in the same order; and their counts.
+
+    ``matched``: how many of the ``count`` rows of each group (an image of the batch) have a counterpart.
+    """
 
     outputs: dict[str, Array]
     reference: dict[str, Array]
     agreement: MatchCounts
+    matched: Indices
+    count: int
+
+    def squares(self, name: str) -> Squares:
+        """The squared errors of one output by group, for :mod:`.interval`: (groups, 2), scaled up to ``count`` rows."""
+        values = self.outputs[name].shape[1]
+        errors = ((self.outputs[name] - self.reference[name]) ** 2).sum(1)
+        sums = np.bincount(np.repeat(np.arange(len(self.matched)), self.matched), errors, len(self.matched))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled = np.where(self.matched > 0, sums * self.count / self.matched, np.inf)
+        return np.stack([scaled, np.full(len(sums), float(self.count * values))], axis=1)
 
 
 def match_rows(
@@ -58,11 +79,11 @@ def match_rows(
     for group in range(groups):
         model_group = {name: array[group] for name, array in model.items()}
         expected_group = {name: array[group] for name, array in expected.items()}
-        in_place = _equal_in_place(model_group, expected_group, scales)
-        left, right = _match(model_group, expected_group, scales, in_place)
+        left, right = _match(model_group, expected_group, scales)
         chosen.append((left, right))
-        equal += int(in_place.sum())
-        moved += len(left) - int(in_place.sum())
+        stayed = int((left == right).sum())
+        equal += stayed
+        moved += len(left) - stayed
         if selection.scores:
             ties += _ties(model_group[selection.scores], expected_group[selection.scores], left, right, margin)
     spare = max(0, rows - count) * groups  # rows that the reference does not have
@@ -70,6 +91,8 @@ def match_rows(
         {name: _take(array, [left for left, _ in chosen]) for name, array in model.items()},
         {name: _take(array, [right for _, right in chosen]) for name, array in expected.items()},
         MatchCounts(count * groups + spare, equal, moved, min(ties, count * groups - equal - moved)),
+        np.array([len(left) for left, _ in chosen], dtype=np.int64),
+        count,
     )
 
 
@@ -86,26 +109,34 @@ def _scale(array: Array, tolerance: float) -> float:
     return tolerance * float(np.sqrt((array**2).mean()))
 
 
-def _equal_in_place(
+def _match(
     model: Mapping[str, Array], expected: Mapping[str, Array], scales: Mapping[str, float]
-) -> npt.NDArray[np.bool_]:
-    """For each place that both have, whether the rows are equal."""
+) -> tuple[Indices, Indices]:
+    """Pairs of equal rows, each row once. Rows that are not far from their place stay there."""
+    distance = _distance_in_place(model, expected, scales)
+    equal = distance <= 1.0
+    all_stay = _match_others(model, expected, scales, np.flatnonzero(equal))
+    near = equal & (distance <= FAR * np.median(distance[equal])) if equal.any() else equal
+    if near.sum() == equal.sum():
+        return all_stay
+    nearest = _match_others(model, expected, scales, np.flatnonzero(near))
+    return nearest if len(nearest[0]) >= len(all_stay[0]) else all_stay
+
+
+def _distance_in_place(model: Mapping[str, Array], expected: Mapping[str, Array], scales: Mapping[str, float]) -> Array:
+    """For each place that both have, the distance of the two rows; equal ones are within 1."""
     places = min(len(next(iter(model.values()))), len(next(iter(expected.values()))))
     worst = np.zeros(places)
     for name, scale in scales.items():
         difference = ((model[name][:places] - expected[name][:places]) ** 2).mean(1)
         worst = np.maximum(worst, np.sqrt(difference) / max(scale, np.finfo(float).tiny))
-    return np.asarray(worst <= 1.0)
+    return worst
 
 
-def _match(
-    model: Mapping[str, Array],
-    expected: Mapping[str, Array],
-    scales: Mapping[str, float],
-    in_place: npt.NDArray[np.bool_],
+def _match_others(
+    model: Mapping[str, Array], expected: Mapping[str, Array], scales: Mapping[str, float], same: Indices
 ) -> tuple[Indices, Indices]:
-    """Pairs of equal rows: those in place first, then the nearest of the others, each row once."""
-    same = np.flatnonzero(in_place)
+    """Pairs of equal rows: ``same`` in place, then the nearest of the others, each row once."""
     left = np.setdiff1d(np.arange(len(next(iter(model.values())))), same)
     right = np.setdiff1d(np.arange(len(next(iter(expected.values())))), same)
     if not len(left) or not len(right):

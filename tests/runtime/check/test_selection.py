@@ -7,7 +7,8 @@ import pytest
 
 from attnexport.runtime.bundle.figures import Gate, MatchCounts
 from attnexport.runtime.bundle.sections import Selection
-from attnexport.runtime.check.case_errors import compare_case, tie_margins
+from attnexport.runtime.check.case_errors import OutputErrors, compare_case, tie_margins
+from attnexport.runtime.check.interval import ratio_interval
 from attnexport.runtime.check.selection import match_rows
 
 ROWS = Selection({"xy": 1, "score": 1}, "score")
@@ -43,6 +44,25 @@ def test_rows_that_change_places_are_moved_and_compared_with_their_counterpart(s
     assert rows.agreement == MatchCounts(2 * COUNT, 2 * (COUNT - moved), 2 * moved)
     np.testing.assert_array_equal(rows.outputs["xy"], rows.reference["xy"])
     np.testing.assert_allclose(rows.outputs["score"] - rows.reference["score"], 1e-4, atol=1e-6)
+
+
+def test_rows_that_resemble_each_other_are_matched_with_the_nearest_not_in_place() -> None:
+    """Queries of a detector: each row differs from the next by half of the tolerance, and rounding by far less."""
+    rows = 1.0 + 5e-2 * np.arange(COUNT)[None, :, None] + np.zeros((1, COUNT, 3))
+    reference = {"box": rows}
+    order = [1, 0, *range(2, 10), 11, 12, 10, *range(13, COUNT)]
+    outputs = {"box": (rows[:, order] + GENERATOR.normal(0, 1e-4, rows.shape)).astype(np.float32)}
+    matched = match_rows(outputs, reference, Selection({"box": 1}, ""), 0.1)
+    assert matched.agreement == MatchCounts(COUNT, COUNT - 5, 5)
+    assert float(np.abs(matched.outputs["box"] - matched.reference["box"]).max()) < 1e-3
+
+
+def test_near_rows_stay_in_place_where_the_nearest_would_leave_one_without_a_counterpart() -> None:
+    reference = {"x": np.array([[0.0, 1.0, 10.5, 20.5, 30.5, 40.5]])[..., None]}
+    outputs = {"x": np.array([[0.9, 2.9, 10.51, 20.51, 30.51, 40.51]], np.float32)[..., None]}
+    scale = float(np.sqrt((reference["x"] ** 2).mean()))
+    matched = match_rows(outputs, reference, Selection({"x": 1}, ""), 2.0 / scale)
+    assert matched.agreement == MatchCounts(6, 6)
 
 
 def test_another_pixel_is_another_row_however_near() -> None:
@@ -152,3 +172,41 @@ def test_thousands_of_rows_in_another_order_are_matched_in_bounded_memory(monkey
     placed = int((order == np.arange(count)).sum())
     assert rows.agreement == MatchCounts(count, placed, count - placed)
     np.testing.assert_array_equal(rows.outputs["index"], rows.reference["index"])
+
+
+def _errors(scales: list[float], lost: int = 0) -> OutputErrors:
+    """Each scale is the error of one image's rows; ``lost`` rows of the first image are others."""
+    reference = {"box": 1.0 + np.arange(COUNT)[None, :, None] + np.zeros((len(scales), COUNT, 4))}
+    noise = np.random.default_rng(1).choice([-1.0, 1.0], reference["box"].shape) * np.array(scales)[:, None, None]
+    outputs = {"box": reference["box"] + noise}
+    outputs["box"][0, :lost] = 500.0
+    return compare_case(outputs, reference, [Selection({"box": 1}, "")], "float32", {})["box"]
+
+
+def test_squares_by_image_are_scaled_up_to_all_rows() -> None:
+    (squares,) = _errors([1e-3, 2e-3], lost=10).rows
+    np.testing.assert_allclose(squares, [[COUNT * 4 * 1e-6, COUNT * 4], [COUNT * 4 * 4e-6, COUNT * 4]])
+
+
+@pytest.mark.parametrize(
+    ("mine", "lost", "passes"),
+    [
+        ([1e-3] * 22 + [5.2e-3] * 2, 0, True),  # two images decide, and other inputs may have others
+        ([2.2e-3] * 24, 0, False),
+        ([1e-3] * 22 + [5.2e-3] * 2, 20, False),
+        ([1e-3] * 22 + [9e-3] * 2, 0, False),
+    ],
+    ids=["in doubt", "all images", "other rows", "far beyond"],
+)
+def test_an_error_of_few_images_is_judged_by_its_interval(mine: list[float], lost: int, passes: bool) -> None:
+    torch, errors = _errors([1e-3] * 23 + [1.5e-3]), _errors(mine, lost)
+    gate = Gate.judge(
+        errors.figures(),
+        torch_rms=torch.figures().rms,
+        precision="float32",
+        factor=1.5,
+        agreement=errors.agreement,
+        torch_agreement=torch.agreement,
+        interval=ratio_interval(errors.rows, torch.rows, 0.0),
+    )
+    assert gate.passed is passes
