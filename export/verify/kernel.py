@@ -25,7 +25,10 @@ _FUNCTIONS = ("Tanh", "Sigmoid", "Exp", "Log", "Softplus", "Sin", "Cos", "Sqrt",
 _NORMALISATIONS = ("Softmax", "LogSoftmax", "LayerNormalization")
 _REDUCTIONS = ("ReduceMean", "ReduceSum", "ReduceL2", "ReduceL1", "ReduceLogSumExp", "CumSum")
 _PRODUCTS = ("MatMul", "Gemm", "Einsum", "Mul", "Add", "Sub")
-CANDIDATES = (*_FUNCTIONS, *_NORMALISATIONS, *_REDUCTIONS, *_PRODUCTS)
+_SAMPLING = ("GridSample",)
+_MODES = {b"bilinear": b"linear", b"bicubic": b"cubic"}
+"""GridSample's modes by their names in opset 20, from which on ONNX Runtime has it in FP64."""
+CANDIDATES = (*_FUNCTIONS, *_NORMALISATIONS, *_REDUCTIONS, *_PRODUCTS, *_SAMPLING)
 """Operators with a kernel for FP64 in ONNX Runtime, those that most often are the cause first."""
 
 
@@ -59,6 +62,8 @@ def _in_double(model: onnx.ModelProto, operator: str) -> onnx.ModelProto:
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
     del wide.graph.node[:]
+    if operator in _SAMPLING:
+        _name_as_opset_20(wide)
     for number, node in enumerate(model.graph.node):
         if node.op_type != operator or node.domain not in ("", "ai.onnx"):
             wide.graph.node.append(node)
@@ -70,9 +75,18 @@ def _in_double(model: onnx.ModelProto, operator: str) -> onnx.ModelProto:
                 double.input[i] = f"{name}::wide{number}_{i}"
                 wide.graph.node.append(helper.make_node("Cast", [name], [double.input[i]], to=TensorProto.DOUBLE))
         double.output[0] = f"{node.output[0]}::wide_result"
+        for attribute in double.attribute:
+            if operator in _SAMPLING and attribute.name == "mode":
+                attribute.s = _MODES.get(attribute.s, attribute.s)
         wide.graph.node.append(double)
         wide.graph.node.append(helper.make_node("Cast", [double.output[0]], [node.output[0]], to=TensorProto.FLOAT))
     return wide
+
+
+def _name_as_opset_20(model: onnx.ModelProto) -> None:
+    for opset in model.opset_import:
+        if opset.domain in ("", "ai.onnx"):
+            opset.version = max(opset.version, 20)
 
 
 def _rms(model: onnx.ModelProto, output: str, feeds: Feeds, reference: np.ndarray) -> float | None:

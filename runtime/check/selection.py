@@ -50,12 +50,14 @@ class MatchedRows:
     count: int
 
     def squares(self, name: str) -> Squares:
-        """The squared errors of one output by group, for :mod:`.interval`: (groups, 2), scaled up to ``count`` rows."""
+        """The squared errors of one output by group, for :mod:`.interval`: (groups, 2), scaled up to ``count`` rows.
+
+        A group without a matched row has no error: its rows are counted as lost.
+        """
         values = self.outputs[name].shape[1]
         errors = ((self.outputs[name] - self.reference[name]) ** 2).sum(1)
         sums = np.bincount(np.repeat(np.arange(len(self.matched)), self.matched), errors, len(self.matched))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scaled = np.where(self.matched > 0, sums * self.count / self.matched, np.inf)
+        scaled = sums * self.count / np.maximum(self.matched, 1)
         return np.stack([scaled, np.full(len(sums), float(self.count * values))], axis=1)
 
 

@@ -95,15 +95,19 @@ def test_each_candidate_has_a_kernel_for_fp64(operator: str) -> None:
     """The FP64 kernel replaces the FP32 one: an error below FP32's rounding shows that it ran."""
     x = np.random.default_rng(1).uniform(0.1, 0.9, (8, 8)).astype(np.float32)
     inputs = {"LayerNormalization": ["x", "one"], "CumSum": ["x", "axis"], "Einsum": ["x", "x"], "Gemm": ["x", "x"]}
+    inputs["GridSample"] = ["x", "grid"]
     two = operator in ("Pow", "Div", "MatMul", "Mul", "Add", "Sub")
     node = helper.make_node(operator, inputs.get(operator, ["x", "x"] if two else ["x"]), ["y"])
     if operator == "Einsum":
         node.attribute.append(helper.make_attribute("equation", "ij,jk->ik"))
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y")]
-    ends[0].type.tensor_type.shape.dim.extend(onnx.TensorShapeProto.Dimension(dim_value=8) for _ in range(2))
+    shape = (1, 1, 8, 8) if operator == "GridSample" else (8, 8)
+    x = x.reshape(shape)
+    ends[0].type.tensor_type.shape.dim.extend(onnx.TensorShapeProto.Dimension(dim_value=size) for size in shape)
     constants = [
         helper.make_tensor("one", TensorProto.FLOAT, [8], [1.0] * 8),
         helper.make_tensor("axis", TensorProto.INT64, [], [0]),
+        helper.make_tensor("grid", TensorProto.FLOAT, [1, 1, 2, 2], [0.1, 0.3, -0.6, 0.7]),
     ]
     graph = helper.make_graph([node], "g", ends[:1], ends[1:], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
