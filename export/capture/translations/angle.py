@@ -50,7 +50,8 @@ def _split(turns: float, like: Any) -> tuple[Any, Any]:
 
 
 def _constant(value: float, like: Any) -> Any:
-    return op.Constant(value=ir.tensor(np.asarray(value).astype(like.dtype.numpy()), dtype=like.dtype))
+    ops: Any = op
+    return ops.Constant(value=ir.tensor(np.asarray(value).astype(like.dtype.numpy()), dtype=like.dtype))
 
 
 ANGLE: Translations = {aten.atan2.default: _atan2}
