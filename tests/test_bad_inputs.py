@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import pickle
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +141,16 @@ def training_program() -> None:
 
 
 def existing_bundle() -> None:
-    main_exit([str(STN), "--out", "there.attn", "--precision", "fp32", "--quiet"], expected=0)
+    shutil.copytree(bundle_of_stn(), "there.attn")
+
+
+@functools.cache
+def bundle_of_stn() -> Path:
+    """Exported once; its folder stays until this process ends."""
+    out = Path(tempfile.mkdtemp(prefix="bad_inputs")) / "there.attn"
+    atexit.register(shutil.rmtree, out.parent, ignore_errors=True)
+    main_exit([str(STN), "--out", str(out), "--precision", "fp32", "--quiet"], expected=0)
+    return out
 
 
 def bad_samples(shape: tuple[int, ...], dtype: str = "float32") -> Callable[[], None]:

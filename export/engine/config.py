@@ -67,8 +67,21 @@ def known_capabilities(trt: Any) -> dict[str, Any]:
 def set_capabilities(config: Any, flavour: Flavour, names: Sequence[str]) -> tuple[str, ...]:
     """Set the capabilities on ``config``. Without any, the engine runs on every GPU that RTX supports.
 
-    Returns them without duplicates. Raises InputError if this TensorRT does not support one, or if ``current`` has company.
+    Returns them without duplicates. Raises InputError as :func:`check_capabilities` does.
     """
+    names = check_capabilities(flavour, names)
+    if not names:
+        return ()
+    known = known_capabilities(flavour.module)
+    config.num_compute_capabilities = len(names)
+    for index, name in enumerate(names):
+        if not config.set_compute_capability(known[name], index):
+            raise EngineError(f"{flavour.title} refuses compute capability {name}")
+    return names
+
+
+def check_capabilities(flavour: Flavour, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names without duplicates. Raises InputError if this TensorRT does not support one, or if ``current`` has company."""
     names = tuple(dict.fromkeys(name.strip().lower() for name in names))
     if not names:
         return ()
@@ -86,10 +99,6 @@ def set_capabilities(config: Any, flavour: Flavour, names: Sequence[str]) -> tup
         raise InputError(
             f"compute capability 'current' does not go with others ({', '.join(names)})", "pass one or the other"
         )
-    config.num_compute_capabilities = len(names)
-    for index, name in enumerate(names):
-        if not config.set_compute_capability(known[name], index):
-            raise EngineError(f"{flavour.title} refuses compute capability {name}")
     return names
 
 
@@ -98,7 +107,9 @@ FP8_SINCE = (8, 9)
 
 
 def refuse_engine(precision: str, flavour: Flavour | None, capabilities: Sequence[str]) -> None:
-    """Raise InputError if a requested compute capability has no FP8, before a model is read."""
+    """Raise InputError if a requested compute capability is not supported or has no FP8, before a model is read."""
+    if flavour is not None:
+        check_capabilities(flavour, capabilities)
     if precision != "fp8" or flavour is None:
         return
     for name in capabilities:

@@ -4,7 +4,7 @@ import pytest
 
 from attnexport.errors import EngineError, InputError
 from attnexport.export.engine import EngineOptions, Flavour, build_engine, gpu_present
-from attnexport.export.engine.config import known_capabilities, set_capabilities
+from attnexport.export.engine.config import known_capabilities, refuse_engine, set_capabilities
 
 
 def test_the_names_are_those_of_the_installed_version(rtx) -> None:
@@ -43,6 +43,13 @@ def test_an_unknown_capability_lists_the_known(name, mixed, image, rtx, reporter
         build_engine(mixed, [image], rtx, options, {}, reporter)
     assert f"does not build for compute capability {name!r}" in str(caught.value)
     assert "it takes 7.5, 8.0, 8.6, 8.9, 12.0, 12.1, current" in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp8"])
+def test_an_unknown_capability_is_refused_before_a_model_is_read(precision, rtx) -> None:
+    with pytest.raises(InputError, match=r"does not build for compute capability '3\.5'"):
+        refuse_engine(precision, rtx, ("8.9", "3.5"))
+    refuse_engine(precision, rtx, ("8.9", "12.0"))
 
 
 def test_current_stands_alone(mixed, image, rtx, reporter) -> None:
