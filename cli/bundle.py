@@ -123,7 +123,7 @@ def report(
 
     opened = StoredBundle.open(bundle)
     measured = BenchReport.read(bench) if bench is not None else None
-    path = write_page(opened, out or Path(f"{opened.manifest.name}.html"), measured)
+    path = write_page(opened, out, measured)
     show_written(path, "report", as_json=json_output)
 
 

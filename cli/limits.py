@@ -35,7 +35,9 @@ _GRACE_S = 5.0
 _SHARE = 0.9
 _FROM_KERNEL = 0x80
 """``si_code`` of a signal that the terminal sends, to the child as well."""
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks a command to end."""
 _TEMPORARY = "attnexport-"
 _SHOW_CURSOR = "\x1b[?25h"
 """The live line of a stage hides it."""
@@ -115,12 +117,14 @@ def _in_child(work: Callable[[], None], limits: Limits) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     with _temporary_folder() as temporary:
-        caught = {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        caught = {signal.SIGCHLD, *(number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN)}
         before = signal.pthread_sigmask(signal.SIG_BLOCK, caught)
         parent = os.getpid()
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         child = os.fork()
         if child:
             ending = _Watch(child, limits, board).wait(caught)
+            end_orphans()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if not child:
         _follow(parent)
@@ -149,10 +153,22 @@ def _temporary_folder() -> Iterator[Path]:
 
 def _follow(parent: int) -> None:
     """End with the parent, however it ends."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _prctl(option: int, value: int) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(option, value)
+
+
+def end_orphans() -> None:
+    """End every process that this one has started, and those of a child that has ended, which are this one's then."""
+    for pid in family(os.getpid())[1:]:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 @dataclass(frozen=True)
@@ -165,14 +181,17 @@ class _Ending:
 
     def leave(self) -> NoReturn:
         """Exit as the child did. Raises StageError if it was ended from outside, after removing what it had half written."""
+        stop = -self.code if self.code < 0 else self.code - 128
+        if stop in STOPS:
+            sys.stderr.write(f"attnexport: stopped by {signal.Signals(stop).name}\n")
         if self.code >= 0 and not self.limit:
             sys.exit(self.code)
         if sys.stdout.isatty():
             sys.stdout.write(_SHOW_CURSOR)
         if self.at.destination:
             sweep(Path(self.at.destination))
-        if -self.code in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            sys.exit(128 - self.code)
+        if stop in STOPS:
+            sys.exit(128 + stop)
         stage = self.at.stage or "start"
         work = f", at {self.at.work}" if self.at.work else ""
         if self.limit:
@@ -198,14 +217,22 @@ class _Watch:
         self._started = time.monotonic()
 
     def wait(self, caught: set[signal.Signals]) -> _Ending:
-        """Return when the child has ended."""
+        """Return when the child has ended. It has some seconds after a signal; native code may not notice one."""
+        stop, until = 0, float("inf")
         while True:
             received = signal.sigtimedwait(caught, _TURN_S)
-            if received is not None and received.si_signo != signal.SIGCHLD and received.si_code != _FROM_KERNEL:
-                os.kill(self._child, received.si_signo)
+            if received is not None and received.si_signo != signal.SIGCHLD:
+                stop, until = received.si_signo, min(until, time.monotonic() + _GRACE_S)
+                if received.si_code != _FROM_KERNEL:
+                    os.kill(self._child, received.si_signo)
             done, status = os.waitpid(self._child, os.WNOHANG)
             if done:
                 return _Ending(os.waitstatus_to_exitcode(status), "", self._board.read())
+            if time.monotonic() > until:
+                at = self._board.read()
+                os.kill(self._child, signal.SIGKILL)
+                os.waitpid(self._child, 0)
+                return _Ending(-stop, "", at)
             if limit := self._passed():
                 at = self._board.read()
                 self._end()

@@ -15,6 +15,7 @@ from .bundle import check, decode, inspect, rebuild, report
 from .limits import is_program
 from .model import debug, doctor, export, models, scan
 from .serving import serve, triton
+from .streams import install
 
 HELP = f"""attnexport {__version__}: trained attention models to ONNX and TensorRT FP16, verified against FP64
 
@@ -80,6 +81,7 @@ def arguments(argv: Sequence[str]) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     if argv is None:
+        install()
         is_program()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in {"--help", "-h"}:
@@ -90,9 +92,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(0)
     try:
         app(args=arguments(words), prog_name="attnexport")
-    except KeyboardInterrupt:
-        sys.stderr.write("attnexport: interrupted, nothing was written\n")
-        sys.exit(130)
     except Exception as error:
         if "--debug" in words:
             traceback.print_exception(error)

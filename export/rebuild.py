@@ -29,6 +29,7 @@ from ..runtime.sessions.trt_library import portable, supports
 from ..runtime.spec import TensorSpec
 from .engine import EngineOptions
 from .engine.build import build_engine
+from .engine.config import CACHE_SUFFIX
 from .engine.flavour import Flavour, find_flavour
 from .engine.layers import onnx_dtype_name
 from .engine.record import engine_file, engine_record
@@ -131,7 +132,7 @@ def _for_this_gpu(options: EngineOptions, flavour: Flavour, reporter: Reporter) 
 def cache_beside(bundle: Path) -> Path:
     """Return ``net.attn.timing-cache`` for ``net.attn``: beside the bundle, since its files are sealed."""
     path = bundle.resolve()
-    return path.with_name(f"{path.name}.timing-cache")
+    return path.with_name(f"{path.name}{CACHE_SUFFIX}")
 
 
 def open_rebuilt(path: Path, backend: str, options: Mapping[str, Any]) -> BundleSession:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .files.write import write_file
+
 
 def cache_folder(*parts: str) -> Path:
     """``attnexport/PARTS`` in the user's cache folder (XDG_CACHE_HOME, else ``~/.cache``); it may not exist yet."""
@@ -30,11 +32,6 @@ def write_cache(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_cached_bytes(path: Path, content: bytes) -> None:
     """Write the file, whole or not at all. Errors are ignored: it is only a cache."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):  # the folder itself may be missing
-            beside.unlink()
+        write_file(path, content)

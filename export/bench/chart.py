@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import MissingBackendError
 from ...runtime.bundle.bench_report import BenchReport, Timing
+from ...runtime.files.write import new_file
 from .table import milliseconds
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def require_matplotlib() -> None:
 def write_png(report: BenchReport, path: Path) -> None:
     """Write the chart with a transparent background. Raises MissingBackendError without matplotlib."""
     require_matplotlib()
-    draw(report).savefig(path, dpi=160, transparent=True)
+    with new_file(path) as file:
+        draw(report).savefig(file, dpi=160, transparent=True)
 
 
 def draw(report: BenchReport) -> "Figure":

@@ -2,15 +2,14 @@
 the timing cache, a file with kernel timings of earlier builds (enterprise only: RTX measures no kernels in a build).
 """
 
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import EngineError, InputError
+from ...runtime.files.write import write_file
 from ..progress import Reporter
 from .flavour import Flavour
 
@@ -53,6 +52,7 @@ def parse_bytes(text: str, option: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+CACHE_SUFFIX = ".timing-cache"
 CURRENT = "current"
 
 
@@ -124,7 +124,7 @@ def attach_timing_cache(config: Any, path: Path, flavour: Flavour, reporter: Rep
     """Set the cache in ``path`` on ``config``, or a new one if there is no matching cache. Return it; None for RTX.
 
     Keep the result alive until the engine is built, then :func:`store_timing_cache` it. Raises InputError if the file
-    cannot be read.
+    cannot be read, or is not a cache and does not have a cache's name.
     """
     if not flavour.has_timing_cache:
         reporter.note(f"{flavour.title} has no timing cache (its builds measure no kernels): {path} is not used")
@@ -137,6 +137,11 @@ def attach_timing_cache(config: Any, path: Path, flavour: Flavour, reporter: Rep
         cache = config.create_timing_cache(data)
         if cache is not None and config.set_timing_cache(cache, False):
             return cache
+        if path.suffix not in (CACHE_SUFFIX, ".cache"):  # it may be any file of the user
+            raise InputError(
+                f"{path} is not a timing cache of this TensorRT and GPU, so it is not replaced",
+                f"name another file; one that ends in {CACHE_SUFFIX} is replaced",
+            )
         reporter.note(f"timing cache {path} belongs to another TensorRT or GPU: it will be replaced")
     cache = config.create_timing_cache(b"")
     config.set_timing_cache(cache, False)
@@ -145,18 +150,10 @@ def attach_timing_cache(config: Any, path: Path, flavour: Flavour, reporter: Rep
 
 def store_timing_cache(data: bytes | memoryview, path: Path, reporter: Reporter) -> bool:
     """Write a serialised cache atomically. Return success; a failure is only a note, because the engine is built."""
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        temporary.replace(path)
+        write_file(path, data)
     except OSError as error:
         reporter.note(f"timing cache {path} cannot be written: {error.strerror}")
         return False
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
     return True

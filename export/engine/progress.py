@@ -113,23 +113,28 @@ def trt_monitor(trt: Any, progress: Progress) -> Any:
 
 @contextmanager
 def held_interrupts() -> Iterator[threading.Event]:
-    """Delay Ctrl-C while native code runs: the event is set at once; the usual handler runs when the block ends.
+    """Delay Ctrl-C and requests to stop while native code runs: the event is set at once; the usual handler runs at the end.
 
-    Signals reach the main thread only. In other threads, and if Ctrl-C is ignored, nothing changes.
+    Signals reach the main thread only. In other threads, and for signals without a handler, nothing changes.
     """
     interrupted = threading.Event()
-    previous = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
         yield interrupted
         return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: handler for number, handler in handlers.items() if callable(handler)}
 
-    def hold(_signum: int, _frame: FrameType | None) -> None:
+    def hold(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
         interrupted.set()
 
-    signal.signal(signal.SIGINT, hold)
+    for number in previous:
+        signal.signal(number, hold)
     try:
         yield interrupted
     finally:
-        signal.signal(signal.SIGINT, previous)
-        if interrupted.is_set():
-            previous(signal.SIGINT, None)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if received:
+            previous[signal.Signals(received[0])](received[0], None)

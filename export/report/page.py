@@ -10,6 +10,8 @@ from ...runtime.bundle.bench_report import BenchReport
 from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.writer import BundleFolder
+from ...runtime.files.strangers import refuse_foreign
+from ...runtime.files.write import write_file
 from ...version import __version__
 from ..verify.shown import GoldenOutputs
 from . import words
@@ -33,6 +35,8 @@ _TITLES = {
     "verdicts": "Verdicts", "errors": "Error", "latency": "Latency", "decodes": "Decodes", "samples": "Samples", "rewrites": "Rewrites",
     "modules": "Modules", "operators": "Operators", "engines": "Engines", "environment": "Environment",
 }  # fmt: skip
+_WRITER = "attnexport "
+"""What begins the name of the program in a page."""
 # The page may not fetch anything, even if a name in a model contains markup.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -64,7 +68,7 @@ def render(
                 tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                 tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
                 tag("meta", name="color-scheme", content="light dark"),
-                tag("meta", name="generator", content=f"attnexport {__version__}"),
+                tag("meta", name="generator", content=f"{_WRITER}{__version__}"),
                 tag("title", f"{manifest.name}: attnexport report"),
                 tag("style", raw(_package_file("page.css"))),
             ),
@@ -96,11 +100,15 @@ def add_page(
     return f"{REPORT}, {words.size(len(page))}"
 
 
-def write_page(bundle: StoredBundle, out: Path, bench: BenchReport | None = None) -> Path:
-    """Write the page of a finished bundle outside of the bundle, which is sealed.
+def write_page(bundle: StoredBundle, out: Path | None, bench: BenchReport | None = None) -> Path:
+    """Write the page of a finished bundle outside of the bundle, which is sealed; by default ``NAME.html`` for NAME.attn, here.
 
-    Raise InputError if ``out`` is inside the bundle or its folder does not exist, or for a benchmark of another model.
+    A file of that default name which is not such a page is never replaced. Raise InputError for one, if ``out`` is inside
+    the bundle or its folder does not exist, or for a benchmark of another model.
     """
+    if out is None:
+        out = Path(f"{bundle.path.resolve().stem}.html")
+        refuse_foreign(out, _WRITER.encode())
     if out.resolve().is_relative_to(bundle.path.resolve()):
         raise InputError(f"--out {out} lies in the bundle, which is sealed", "write the page beside it")
     if not out.resolve().parent.is_dir() or out.is_dir():
@@ -108,7 +116,7 @@ def write_page(bundle: StoredBundle, out: Path, bench: BenchReport | None = None
     if bench is not None:
         _same_model(bundle, bench)
     parts = {name: bundle.part(name).manifest for name in bundle.manifest.parts}
-    out.write_text(render(bundle.path, bundle.manifest, parts, bench), encoding="utf-8")
+    write_file(out, render(bundle.path, bundle.manifest, parts, bench))
     return out
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
+from ...runtime.files.write import new_file
 from ...runtime.metrics import TASKS
 from ...runtime.spec import TensorSpec
 
@@ -53,7 +54,7 @@ def save(
     ``{"name": "x", "dtype": "float32", "axes": [{"symbol": "batch", "min": 1, "opt": 4, "max": 16}, 3, 32, 32]}``.
     ``task`` describes the first output and selects the reported figures: ``classification`` logits (N, classes), top-1 and top-5
     agreement; ``segmentation`` logits (N, classes, H, W), IoU; ``sequence`` logits (N, ..., tokens) of that name, token accuracy.
-    The file is written beside its place and renamed. Raises InputError for an unknown task or a module without a name.
+    The file is written whole or not at all. Raises InputError for an unknown task or a module without a name.
     """
     import torch
 
@@ -76,12 +77,8 @@ def save(
         "inputs": [s.to_json() for s in specs], "outputs": list(outputs), "task": task,
     }  # fmt: skip
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        torch.save(content, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with new_file(path) as file:
+        torch.save(content, file)
     return path
 
 

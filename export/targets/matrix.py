@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ...errors import InputError
+from ...runtime.files.write import write_file
 from .target import SHIPPED, target_names, target_of
 
 Status = Literal["ok", "slow", "wrong", "fails", "unknown"]
@@ -173,7 +174,7 @@ def save(matrices: Collection[Matrix], path: Path) -> None:
     for matrix in ordered:
         rows = ",\n".join(f"  {json.dumps(row.to_json(), allow_nan=False)}" for row in matrix.rows)
         blocks.append(f'{json.dumps(matrix.target)}: {{"rows": [\n{rows}\n]}}')
-    path.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
+    write_file(path, "{\n" + ",\n".join(blocks) + "\n}\n")
 
 
 _loaded = cache(load)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BundleError, InputError
+from ..files.write import write_file
 from ..spec import TensorSpec
 from .codec import decode, encode_fields
 
@@ -197,7 +198,7 @@ class BenchReport:
 
     def write(self, path: Path) -> None:
         """Write the JSON. Raise OSError if the path cannot be written."""
-        path.write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_file(path, json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "BenchReport":

@@ -1,4 +1,4 @@
-"""Files of the user in a folder that attnexport is about to replace: they are named, and the folder stays."""
+"""Files of the user in the place of what attnexport is about to write: they are named, and they stay."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 from ...errors import InputError
 
 _SHOWN = 5
+_HEAD = 1 << 16
+"""Bytes at the beginning of a file in which its writer is named."""
 
 
 def files_below(root: Path) -> list[str]:
@@ -22,4 +24,17 @@ def refuse_strangers(folder: Path, known: Collection[str], why: str) -> None:
     raise InputError(
         f"{folder} has files that {why}, so it is not replaced: {', '.join(map(repr, strangers[:_SHOWN]))}{rest}",
         "move them elsewhere, or give another --out",
+    )
+
+
+def refuse_foreign(path: Path, mark: bytes) -> None:
+    """Raise InputError if there is a file at ``path``, a name that the user did not choose, without ``mark`` at its beginning."""
+    if not path.exists():
+        return
+    if path.is_file():
+        with path.open("rb") as stream:
+            if mark in stream.read(_HEAD):
+                return
+    raise InputError(
+        f"{path} exists and was not written by attnexport, so it is not replaced", "give a file with --out"
     )

@@ -43,7 +43,7 @@ def new_file(destination: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def write_file(destination: Path, content: bytes | str) -> None:
+def write_file(destination: Path, content: bytes | memoryview | str) -> None:
     """Write the content, a text as UTF-8, as :func:`new_file` does. Raise OSError."""
     with new_file(destination) as path:
         path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -12,6 +12,8 @@ import numpy as np
 
 from ...errors import BundleError, InputError, MissingBackendError
 from ..bundle.bundle import StoredBundle
+from ..files.strangers import refuse_foreign
+from ..files.write import new_file
 from ..inputs.picture import Scale, read_picture
 from ..sessions.ort import OrtSession
 from .map_panels import Panel, panels
@@ -21,6 +23,10 @@ _SIDE = 2.3
 _COLOURS = "inferno"
 """Monotone from dark to bright, so it reads the same in grey."""
 _LINE = "#2ee6d6"
+
+
+_WRITER = "attnexport"
+"""What names the program in a PNG."""
 
 
 def draw_attention(bundle: str | Path, image: str | Path, out: str | Path | None, scale: Scale) -> Path:
@@ -41,6 +47,8 @@ def draw_attention(bundle: str | Path, image: str | Path, out: str | Path | None
     if not models:
         raise BundleError(f"{bundle} has no FP32 model")
     path = Path(f"{Path(image).stem}.attention.png" if out is None else out)
+    if out is None:
+        refuse_foreign(path, _WRITER.encode())
     if path.suffix != ".png":
         raise InputError(f"--out {path} does not end in .png", "a picture is written as PNG")
     figure_class = _figure_class()
@@ -48,7 +56,8 @@ def draw_attention(bundle: str | Path, image: str | Path, out: str | Path | None
     with OrtSession(opened.file(models[0])) as session:
         outputs = session.run({manifest.inputs[0].name: picture.feed})
     figure = _drawn(figure_class, panels(picture.shown, manifest.attention, outputs), manifest.name)
-    figure.savefig(path, dpi=110, facecolor="white")
+    with new_file(path) as file:
+        figure.savefig(file, dpi=110, facecolor="white", metadata={"Software": _WRITER})
     return path
 
 

@@ -62,6 +62,14 @@ def test_a_cache_that_does_not_match_is_replaced_and_said(creates: bool, reporte
     assert reporter.notes == [f"timing cache {path} belongs to another TensorRT or GPU: it will be replaced"]
 
 
+@pytest.mark.parametrize("creates", [False, True])
+def test_a_file_without_the_name_of_a_cache_is_not_replaced(creates: bool, reporter, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"precious")
+    with pytest.raises(InputError, match=r"photo\.jpg is not a timing cache of this TensorRT.*ends in \.timing-cache"):
+        attach_timing_cache(Refusing(creates), path, ENTERPRISE, reporter)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_file_that_cannot_be_read(config, reporter, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read: Is a directory\. name a file"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from dataclasses import replace
@@ -308,9 +309,32 @@ def test_the_command_writes_the_page_with_the_benchmark(
     with pytest.raises(SystemExit) as ended:
         main(["report", str(bundle.path), "--bench", "bench.json", "--json"])
     assert not ended.value.code
-    assert json.loads(capsys.readouterr().out) == {"report": "Net.html"}
-    assert "latency" in Page((tmp_path / "Net.html").read_text(encoding="utf-8")).rows
+    assert json.loads(capsys.readouterr().out) == {"report": "net.html"}
+    assert "latency" in Page((tmp_path / "net.html").read_text(encoding="utf-8")).rows
     bundle.verify_files()
+
+
+@pytest.mark.parametrize("name", ["/{}/precious", "../{}", "a/../precious"])
+def test_the_name_of_the_page_is_that_of_the_folder_and_not_of_the_manifest(
+    bundle: StoredBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hostile = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, name=name.format(tmp_path)))
+    assert write_page(hostile, None) == Path("net.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.html"]
+    assert write_page(hostile, None) == Path("net.html"), "it replaces its own page"
+
+
+def test_a_file_of_the_user_with_the_default_name_stays(
+    bundle: StoredBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.html").write_text("my page")
+    with pytest.raises(InputError, match=r"net\.html exists and was not written by attnexport.*--out"):
+        write_page(bundle, None)
+    assert (tmp_path / "net.html").read_text() == "my page"
+    write_page(bundle, Path("net.html"))
+    assert (tmp_path / "net.html").read_text().startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize(
