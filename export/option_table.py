@@ -49,7 +49,12 @@ SOURCE = (
     Option("factory", str, None, "package.module:callable that builds the module."),
     Option("kwargs", str, "{}", "Arguments of the architecture or factory, as a JSON object."),
     Option("random_weights", bool, False, "Use seeded random weights instead of a file."),
-    Option("allow_pickle", bool, False, "Run the code inside a pickled module. Only for files that you trust."),
+    Option(
+        "allow_pickle",
+        bool,
+        False,
+        "Run the code inside a pickle or program. Only for files that you trust.",
+    ),
     Option("inputs", list[str], (), "NAME=1x3x224x224[:dtype[:LOW..HIGH]]; repeatable.", ("--input",)),
     Option("dynamic", list[str], (), "NAME:AXIS=min:opt:max; repeatable."),
     Option("static", bool, False, "Make no axis dynamic."),

