@@ -37,6 +37,7 @@ def from_onnx(model: onnx.ModelProto) -> Captured:
             cleaned = clean(ir.from_proto(model))
             origins = _name(cleaned)
             proto = ir.to_proto(cleaned)
+        _keep_both_caches(proto.graph)
     except Exception as error:
         raise UnsupportedModelError(
             f"the ONNX model cannot be cleaned: {first_line(error)}", "check it with onnx.checker"
@@ -88,6 +89,16 @@ def _raise(graph: onnx.GraphProto) -> list[str]:
             node.CopyFrom(replaced)
             found.append(node.op_type)
     return found
+
+
+def _keep_both_caches(graph: onnx.GraphProto) -> None:
+    """Attention with present_key gives present_value, too: ONNX Runtime 1.31 fails on the one without the other."""
+    for node in graph.node:
+        if node.op_type == "Attention" and len(node.output) == 2:
+            node.output.append(f"{node.output[1]}/present_value")
+        for attribute in node.attribute:
+            if attribute.type == attribute.GRAPH:
+                _keep_both_caches(attribute.g)
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:

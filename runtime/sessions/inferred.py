@@ -16,16 +16,21 @@ def infer_light(light: "ModelProto", *, strict: bool, check_type: bool = False) 
     """
     import onnx
 
-    def infer(strict_mode: bool) -> "ModelProto":
-        return onnx.shape_inference.infer_shapes(light, check_type=check_type, strict_mode=strict_mode, data_prop=True)
+    def infer(model: "ModelProto", strict_mode: bool) -> "ModelProto":
+        return onnx.shape_inference.infer_shapes(model, check_type=check_type, strict_mode=strict_mode, data_prop=True)
 
     try:
-        return infer(strict)
+        return infer(light, strict)
     except onnx.shape_inference.InferenceError:
-        opset = next((entry.version for entry in light.opset_import if entry.domain in ("", "ai.onnx")), 0)
-        if not strict or opset >= _WINDOWS_RIGHT_SINCE or not any(_rounds_up(node) for node in light.graph.node):
+        if not strict or not any(_rounds_up(node) for node in light.graph.node):
             raise
-        return infer(False)
+        opset = next((entry.version for entry in light.opset_import if entry.domain in ("", "ai.onnx")), 0)
+        if opset < _WINDOWS_RIGHT_SINCE:
+            return infer(light, False)
+        bare = onnx.ModelProto()  # sizes that were inferred before the model was brought to this opset
+        bare.CopyFrom(light)
+        del bare.graph.value_info[:]
+        return infer(bare, True)
 
 
 def _rounds_up(node: "NodeProto") -> bool:

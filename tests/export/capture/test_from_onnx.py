@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
@@ -137,6 +138,19 @@ def test_a_name_that_numbering_would_give_is_not_given_twice() -> None:
     for node, name in zip(model.graph.node, ("node", "node", "node_2"), strict=True):
         node.name = name
     assert len({n.name for n in from_onnx(model).model.graph.node}) == 3
+
+
+def test_attention_keeps_present_value_beside_present_key() -> None:
+    shape = "float[1,2,3,4]"
+    model = onnx.parser.parse_model(f"""<ir_version: 10, opset_import: ["" : 23]>
+        net ({shape} q, {shape} k, {shape} v, {shape} pk, {shape} pv) => (float[1,2,6,4] y)
+        {{ a, key, value = Attention (q, k, v, , pk, pv) y = Neg (key) }}""")
+    captured = from_onnx(model).model
+    feeds = {n: np.full((1, 2, 3, 4), i, np.float32) for i, n in enumerate(("q", "k", "v", "pk", "pv"))}
+    (y,) = onnxruntime.InferenceSession(captured.SerializeToString(), providers=["CPUExecutionProvider"]).run(
+        None, feeds
+    )
+    np.testing.assert_array_equal(y[0, :, :, 0], [[-3, -3, -3, -1, -1, -1]] * 2)
 
 
 def test_the_truth_of_a_graph_is_the_graph_in_fp64() -> None:

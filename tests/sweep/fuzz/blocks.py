@@ -190,7 +190,10 @@ def _wider(
     try:
         results = iter(ReferenceEvaluator(model).run(None, given))
         wide = tuple(next(results) if name else None for name in node.output)
-        close = [a is None or np.allclose(a, b, 1e-4, 1e-5, equal_nan=True) for a, b in zip(wide, found, strict=True)]
+        close = [
+            a is None or np.allclose(np.asarray(a).astype(b.dtype), b, 1e-4, 1e-5, equal_nan=True)
+            for a, b in zip(wide, found, strict=True)
+        ]
     except Exception:  # it lacks the operator, or fails
         return found
     return wide if all(close) else found
