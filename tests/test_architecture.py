@@ -90,7 +90,7 @@ LAYERS = {
         ("api",),
     ),
     "runtime": (
-        ("closing", "cuda", "spec", "whereabouts"),
+        ("closing", "cuda", "processes", "spec", "whereabouts"),
         ("files",),
         ("user_cache",),
         ("inputs", "sessions"),

@@ -2,18 +2,22 @@
 
 import os
 import platform
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...runtime.bundle.bench_report import GpuState, Interval, MachineRecord
+from ...runtime.processes import run, start
 from ...version import __version__
 from .site import usable_cores
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 _PACKAGES = (
     "numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13",
@@ -75,12 +79,12 @@ class GpuWatch:
 
     def __init__(self) -> None:
         self.state: GpuState | None = None
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Popen[str] | None = None
 
     def __enter__(self) -> "GpuWatch":
         try:
             command = [*_query(_CHANGING), f"--loop-ms={EVERY_MS}"]
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            self._process = start(command)
         except OSError:
             self._process = None
         return self
@@ -92,7 +96,7 @@ class GpuWatch:
             return
         self._process.terminate()
         changing, _ = self._process.communicate()
-        result = subprocess.run(_query(_CONSTANT), capture_output=True, text=True, check=False)
+        result = run(_query(_CONSTANT))
         if result.returncode == 0:
             self.state = read_state(result.stdout, changing)
 

@@ -7,13 +7,13 @@ import ctypes
 import json
 import pickle
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ...runtime import processes
 from ...runtime.bundle.bench_report import MemoryUse
 from .contenders import CONTENDERS, Feeds
 from .measured_model import MeasuredModel
@@ -25,7 +25,7 @@ RUNS = 3
 """ONNX Runtime allocates piece by piece in the first run. From the second run on it uses one planned block, beside the pieces
 that its arena keeps, as a process that serves the model does."""
 _MARK = Path("/proc/self/clear_refs")
-_SCRIPT = f"import sys; from {__name__} import measure_job; measure_job(*sys.argv[1:])"
+_SCRIPT = f"from {__name__} import measure_job; measure_job(*sys.argv[1:])"
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def run_alone(job: MemoryJob) -> tuple[tuple[MemoryUse, ...], str]:
     folder = job.model.folder
     input_file, result = folder / f"{job.contender}.job", folder / f"{job.contender}.jsonl"
     input_file.write_bytes(pickle.dumps(job))
-    command = [sys.executable, "-c", _SCRIPT, str(input_file), str(result)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = processes.python(_SCRIPT, str(input_file), str(result))
+    process = processes.run(command, Path.cwd())  # the model and its factory may have relative paths
     lines = [json.loads(line) for line in result.read_text(encoding="utf-8").splitlines()] if result.exists() else []
     memories = tuple(MemoryUse(**line) for line in lines if "error" not in line)
     failure = next((line["error"] for line in lines if "error" in line), "")

