@@ -8,6 +8,7 @@ import numpy as np
 
 from ...runtime.bundle.attribution import short_type
 from ...runtime.bundle.figures import Gate, ParityRecord, rounding_floor
+from ...runtime.bundle.golden import Tie
 from ...runtime.bundle.sections import Selection
 from ...runtime.check.case_errors import OutputErrors, compare_case, free_rows
 from ...runtime.check.interval import ratio_interval
@@ -45,8 +46,8 @@ class CollectedErrors:
     cases: dict[tuple[str, str], float] = field(default_factory=dict)
     """The rms error by case and output."""
 
-    margin: float = 0.0
-    """The largest tie margin over the golden cases; see :mod:`...runtime.check.selection`."""
+    margins: dict[str, float] = field(default_factory=dict)
+    """The largest tie margin over the golden cases by scores or output; see :func:`...runtime.check.case_errors.compare_case`."""
 
     def add(self, case: ParityCase, errors: Mapping[str, OutputErrors], margins: Mapping[str, float]) -> None:
         """Add the errors of one case."""
@@ -57,7 +58,8 @@ class CollectedErrors:
             if of_case.meter.count or of_case.agreement is not None:
                 self.cases[case.name, name] = of_case.figures().rms
         if case.golden:
-            self.margin = max(self.margin, *margins.values(), 0.0)
+            for name, margin in margins.items():
+                self.margins[name] = max(self.margins.get(name, 0.0), margin)
 
     def golden(self, name: str) -> OutputErrors:
         """The errors of one output over the golden cases, or over all cases without one."""
@@ -85,6 +87,7 @@ class VariantErrors:
         reference: Arrays,
         torch_outputs: Arrays,
         margins: Mapping[str, float],
+        ties: Mapping[str, Tie],
     ) -> None:
         """Compare the outputs of one case, unless an earlier case has a fault."""
         if self.fault is not None:
@@ -100,7 +103,7 @@ class VariantErrors:
             output, text = invalid
             self.fault = Fault(self.index, output, f"{text} [{case.name}]", case)
             return
-        errors = compare_case(outputs, reference, selections, self.variant.precision, margins)
+        errors = compare_case(outputs, reference, selections, self.variant.precision, margins, ties)
         self._errors.add(case, errors, margins)
         selected = free_rows(selections)
         for spec in specs:
@@ -154,10 +157,14 @@ class VariantErrors:
             detail=detail,
             agreement=total.agreement,
             torch_agreement=golden.agreement,
-            margin=torch.margin,
+            margin=torch.margins.get(self._scores_of(name), 0.0),
         )
         faults = [Fault(self.index, name, text, self._worst_case(name, torch, part, cases)) for part, text in failed]
         return record, faults
+
+    def _scores_of(self, name: str) -> str:
+        """The scores by which an output is selected, or the output."""
+        return next((s.scores for s in self.criteria.selections if name in s.outputs), name)
 
     def _gates(self, spec: TensorSpec, torch: CollectedErrors) -> dict[str, Gate]:
         """The gate of one output by part: random inputs, samples, golden cases."""

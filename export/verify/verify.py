@@ -8,9 +8,10 @@ import numpy as np
 from ...errors import StageError
 from ...runtime.bundle.attribution import Attribution, short_type
 from ...runtime.bundle.figures import ParityRecord, stable_limit
-from ...runtime.bundle.golden import GoldenCase
-from ...runtime.check.case_errors import compare_case, tie_margins
+from ...runtime.bundle.golden import GoldenCase, Tie
+from ...runtime.check.case_errors import TIE, compare_case, tie_margins
 from ..progress import Reporter
+from ..reference.choices import find_ties, run_scored
 from ..reference.original import Original, Precision
 from .attribution import Attributor
 from .cases import ParityCase
@@ -78,6 +79,16 @@ def verify(
     return ParityResult(tuple(records), tuple(runs.golden), tuple(failures), tuple(attribution))
 
 
+@dataclass(frozen=True)
+class _OriginalRun:
+    """One case: the reference, PyTorch's outputs by precision, the ties of the reference, and by precision their margins."""
+
+    reference: dict[str, np.ndarray]
+    torch: dict[Precision, dict[str, np.ndarray]]
+    ties: dict[str, Tie]
+    margins: dict[Precision, dict[str, float]]
+
+
 class _Runs:
     """The original and all variants on the same cases, with the errors so far."""
 
@@ -98,24 +109,36 @@ class _Runs:
         reporter.progress(1.0, "gates")
 
     def _run(self, case: ParityCase, *, keep: bool) -> None:
-        reference = self._original.run(case.feeds, "float64")
-        _require_finite(reference, case)
-        torch_outputs = {precision: self._original.run(case.feeds, precision) for precision in self._torch}
-        selections = self._criteria.selections
-        margins = {p: tie_margins(outputs, reference, selections) for p, outputs in torch_outputs.items()}
+        original = self._run_original(case)
+        reference, torch_outputs, ties, margins = original.reference, original.torch, original.ties, original.margins
         for p, outputs in torch_outputs.items():
-            errors = compare_case(outputs, reference, selections, p, margins[p])
+            errors = compare_case(outputs, reference, self._criteria.selections, p, margins[p], ties)
             self._torch[p].add(case, errors, margins[p])
         if case.golden:
-            self.golden.append(GoldenCase(case.name, case.feeds, reference))
+            self.golden.append(GoldenCase(case.name, case.feeds, reference, ties))
         variant_outputs = {}
         for i, result in enumerate(self._results):
             if result.fault is None or keep:
                 variant_outputs[i] = result.variant.session.run(case.feeds)
                 p = result.variant.precision
-                result.add(case, variant_outputs[i], reference, torch_outputs[p], margins[p])
+                result.add(case, variant_outputs[i], reference, torch_outputs[p], margins[p], ties)
         if keep:
             self.measured.append(MeasuredCase(case, reference, torch_outputs, variant_outputs))
+
+    def _run_original(self, case: ParityCase) -> "_OriginalRun":
+        reference, truth = run_scored(self._original, case.feeds, "float64")
+        _require_finite(reference, case)
+        runs = {p: run_scored(self._original, case.feeds, p) for p in self._torch}
+        outputs = {p: of_run for p, (of_run, _) in runs.items()}
+        ties, errors = find_ties(reference, truth, {p: scores for p, (_, scores) in runs.items()})
+        margins = {
+            p: {
+                **tie_margins(outputs[p], reference, self._criteria.selections),
+                **{name: TIE * error for name, error in errors[p].items()},
+            }
+            for p in runs
+        }
+        return _OriginalRun(reference, outputs, ties, margins)
 
     def judge(self, cases: Sequence[ParityCase]) -> tuple[list[ParityRecord], list[Fault]]:
         """The records and faults of all variants over the ``cases`` so far."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
 from ...errors import BundleError
-from ..bundle.figures import Figures, MatchCounts, spare_share, stable_limit
+from ..bundle.figures import Figures, MatchCounts, ParityRecord, spare_share, stable_limit
+from ..bundle.golden import Tie
 from ..bundle.sections import Selection
 from .compare import ErrorMeter
 from .interval import Squares, row_squares
@@ -67,8 +69,13 @@ def compare_case(
     selections: Sequence[Selection],
     precision: str,
     margins: Mapping[str, float],
+    ties: Mapping[str, Tie] = MappingProxyType({}),
 ) -> dict[str, OutputErrors]:
-    """Compare the outputs of one case. ``margins``: the tie margin by the name of a selection's scores; see :func:`tie_margins`."""
+    """Compare the outputs of one case.
+
+    ``margins``: the tie margin by the name of a selection's scores (see :func:`tie_margins`) or of an output in ``ties``:
+    there the second best place is a tie if its score is that near.
+    """
     errors = {name: OutputErrors() for name in outputs}
     spare = spare_share(precision)
     for selection in selections:
@@ -83,8 +90,12 @@ def compare_case(
             continue
         counts = None
         if array.dtype.kind in "iub" and array.shape == reference[name].shape:
-            equal = int(np.count_nonzero(array == reference[name]))
-            counts = MatchCounts(array.size, equal, spare=spare * array.size)
+            same = array == reference[name]
+            tied = 0
+            if name in ties and ties[name].other.shape == array.shape:
+                near = ties[name].gap <= margins.get(name, 0.0)
+                tied = int(np.count_nonzero(~same & near & (array == ties[name].other)))
+            counts = MatchCounts(array.size, int(np.count_nonzero(same)), ties=tied, spare=spare * array.size)
         errors[name].add(array, reference[name], counts)
     return errors
 
@@ -103,6 +114,12 @@ def tie_margins(
             difference = np.abs(torch_outputs[scores].astype(np.float64) - reference[scores])
             margins[scores] = TIE * float(np.nan_to_num(difference, nan=0.0, posinf=0.0).max(initial=0.0))
     return margins
+
+
+def stored_margins(records: Sequence[ParityRecord], selections: Sequence[Selection]) -> dict[str, float]:
+    """The margins of :func:`compare_case` from the records of one stage."""
+    margins = {record.output: record.margin for record in records}
+    return {**margins, **{s.scores: max(margins.get(name, 0.0) for name in s.outputs) for s in selections}}
 
 
 def free_rows(selections: Collection[Selection]) -> dict[str, int]:

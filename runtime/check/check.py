@@ -17,7 +17,7 @@ from ..bundle.golden import GoldenCase
 from ..open.engine_fit import check_engine
 from ..open.select import open_stage
 from ..spec import check_feeds
-from .case_errors import OutputErrors, compare_case, free_rows, require_outputs
+from .case_errors import OutputErrors, compare_case, free_rows, require_outputs, stored_margins
 from .check_decode import check_decodes
 from .check_rows import FAILED, NOT_RUN, PASSED, UNSTABLE, CheckResult, CheckRow
 from .compare import check_outputs
@@ -113,7 +113,7 @@ def _check_stage(
     selections = bundle.manifest.selections
     require_outputs([spec.name for spec in specs], selections)
     errors = {spec.name: OutputErrors() for spec in specs}
-    margins = {selection.scores: records[0].margin for selection in selections}
+    margins = stored_margins(records, selections)
     noise = {record.output: record.torch_rms * record.gate.limit for record in records}
     with closing(session):
         try:
@@ -121,7 +121,7 @@ def _check_stage(
                 got = session.run(case.feeds)
                 check_outputs(specs, got, reference=case.reference, of=file, rows=free_rows(selections), noise=noise)
                 for name, of_case in compare_case(
-                    got, case.reference, selections, records[0].precision, margins
+                    got, case.reference, selections, records[0].precision, margins, case.ties
                 ).items():
                     errors[name].merge(of_case)
         except AttnexportError as error:

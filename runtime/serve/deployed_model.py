@@ -15,7 +15,7 @@ from ...errors import BundleError, ParityError
 from ..bundle.bundle import MANIFEST, StoredBundle, sha256_of
 from ..bundle.figures import Gate, ParityRecord
 from ..bundle.golden import GoldenCase
-from ..check.case_errors import OutputErrors, compare_case, free_rows
+from ..check.case_errors import OutputErrors, compare_case, free_rows, stored_margins
 from ..check.check_decode import MARGINS, TOKENS
 from ..check.compare import check_outputs
 from ..decode.agreement import agree, joined
@@ -96,9 +96,10 @@ class DeployedModel:
             checked = {spec.name: self._records(spec.name, file) for spec in specs}
             noise = {name: max(r.torch_rms * r.gate.limit for r in of_name) for name, of_name in checked.items()}
             check_outputs(specs, got, reference=case.reference, of=what, rows=free_rows(selections), noise=noise)
-            records = self._records(specs[0].name, file)
-            margins = {selection.scores: records[0].margin for selection in selections}
-            for name, of_case in compare_case(got, case.reference, selections, records[0].precision, margins).items():
+            records = [checked[spec.name][0] for spec in specs]
+            margins = stored_margins(records, selections)
+            of_outputs = compare_case(got, case.reference, selections, records[0].precision, margins, case.ties)
+            for name, of_case in of_outputs.items():
                 errors[name].merge(of_case)
         if not answered:
             return "no case was sent"

@@ -41,7 +41,7 @@ def agreement_lines(records: Sequence[ParityRecord]) -> list[str]:
     for record in records:
         agreement = record.agreement
         if agreement is not None and agreement.equal < agreement.count:
-            what = "rows" if record.margin or agreement.moved else "values"
+            what = "rows" if agreement.moved or record.figures.count != agreement.count else "values"
             lines[f"{record.stage}: of {agreement.count} {what}, {agreement.describe()}"] = None
     return list(lines)
 

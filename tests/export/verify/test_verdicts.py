@@ -15,6 +15,7 @@ from torch import nn
 import attnexport
 from attnexport.errors import ParityError
 from attnexport.export.progress import Silent
+from attnexport.export.reference.original import Precision
 from attnexport.export.reference.torch_model import TorchOriginal
 from attnexport.export.verify.cases import ParityCase, build_cases
 from attnexport.export.verify.selections import find_selections
@@ -206,6 +207,58 @@ def test_labels_and_masks_are_judged_by_the_share_that_agrees(largest: str, thre
         assert record.agreement is not None
         assert (record.agreement.share == 1.0) is (record.output not in failed)
     assert all("agree, and PyTorch in FP32 100.0% agree" in failure for failure in result.failures)
+
+
+class Twins(nn.Module):
+    """Each score has a twin that is larger by a share of it: by 2e-4, less than half an ulp of FP16, or by more."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, x + self.share * x.abs()], 1).argmax(1)
+
+
+@pytest.mark.parametrize(
+    ("precision", "label", "share", "passes"),
+    [
+        ("float16", "best", 2e-4, True),  # the other twin
+        ("float16", "next", 2e-4, False),  # another score
+        ("float16", "best", 2e-2, False),
+        ("float32", "best", 2e-4, False),
+        ("float32", "best", 1e-7, True),
+    ],
+)
+def test_a_label_whose_score_is_as_large_but_for_rounding_is_a_tie(
+    precision: Precision, label: str, share: float, passes: bool
+) -> None:
+    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 18]>
+        net (float[batch, 64] x) => (int64[batch] label)
+        <int64 one = {1}>
+        { best = ArgMax <axis = 1, keepdims = 0> (x)  next = Add (best, one)  label = Identity (best) }""")
+    model.graph.node[-1].input[0] = label
+    outputs = (TensorSpec("label", "int64", (BATCH,)),)
+    variant = Variant("onnx", "model.onnx", precision, OrtSession(model.SerializeToString()))
+    original = TorchOriginal(Twins(share), ["x"], ["label"])
+    result = verify(original, [variant], build_cases(INPUTS, None, 0), Criteria(outputs, None, 2.0), Silent())
+    (record,) = result.records
+    assert record.agreement is not None and record.agreement.equal == 0
+    assert record.gate.passed is passes
+    assert not result.failures or not passes
+    assert (record.agreement.ties == record.agreement.count) is passes
+
+
+def test_ties_of_labels_are_stored_for_check(tmp_path: Path) -> None:
+    """PyTorch's autocast leaves the scores in FP32, and the FP16 model rounds them."""
+    x = {"x": torch.randn(2, 64, generator=torch.Generator().manual_seed(0))}
+    attnexport.export(Twins(2e-4), x, out=tmp_path / "net.attn", precision="fp16")
+    bundle = StoredBundle.open(tmp_path / "net.attn")
+    assert all(case.ties["output"].gap.min() > 0 for case in bundle.golden())
+    ties = {r.stage: r.agreement.ties for r in bundle.manifest.parity if r.agreement is not None}
+    assert ties["onnx-fp32"] == 0 and ties["emulated-fp16"] > 0
+    result = check(tmp_path / "net.attn")
+    assert [row.verdict for row in result.rows] == ["passed"] * len(result.rows)
 
 
 def test_more_inputs_are_drawn_while_the_limit_lies_in_the_interval() -> None:

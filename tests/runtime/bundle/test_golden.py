@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from attnexport.errors import BundleError
-from attnexport.runtime.bundle.golden import GoldenCase, read_golden, write_golden
+from attnexport.runtime.bundle.golden import GoldenCase, Tie, read_golden, write_golden
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 IDS = np.array([[1, 2]], np.int64)
@@ -28,6 +28,19 @@ def test_cases_survive_with_names_shapes_and_dtypes(tmp_path: Path) -> None:
             assert list(a) == list(b)
             for name in a:
                 np.testing.assert_array_equal(a[name], b[name], strict=True)
+
+
+def test_ties_survive_and_a_half_of_one_is_refused(tmp_path: Path) -> None:
+    tie = Tie(IDS + 1, IDS / 7)
+    write_golden(tmp_path / "golden.npz", [GoldenCase("opt", {"x": X}, {"best": IDS}, {"best": tie})])
+    (read,) = read_golden(tmp_path / "golden.npz")
+    np.testing.assert_array_equal(read.ties["best"].other, tie.other, strict=True)
+    np.testing.assert_array_equal(read.ties["best"].gap, tie.gap, strict=True)
+    with np.load(tmp_path / "golden.npz") as archive:
+        arrays = {key: archive[key] for key in archive.files if not key.startswith("gap")}
+    np.savez(tmp_path / "golden.npz", **arrays)
+    with pytest.raises(BundleError, match=r"case 'opt' .* lacks a part of its ties"):
+        read_golden(tmp_path / "golden.npz")
 
 
 def test_the_keys_are_the_documented_ones(tmp_path: Path) -> None:
