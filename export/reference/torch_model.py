@@ -9,6 +9,7 @@ it is the module in FP32 with its weights, inputs and what each layer gives roun
 
 import copy
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from ...errors import StageError, first_line
 from ..forward.call import call
 from ..forward.outputs import flatten
 from ..quiet import quiet
+from .flex_attention import flex_in_eager
 from .fp16_sums import SumsInSingle
 from .original import Arrays, Precision
 
@@ -67,7 +69,8 @@ class TorchOriginal:
             return self.further[precision](feeds)
         arguments = [torch.from_numpy(np.ascontiguousarray(feeds[name])) for name in self._inputs]
         try:
-            with torch.no_grad(), quiet():
+            eager = nullcontext() if precision == "float32" else flex_in_eager(self._module)
+            with torch.no_grad(), quiet(), eager:
                 if precision == "float64":
                     result = self._run_double(arguments)
                 elif precision in ("float16", "bfloat16"):

@@ -16,6 +16,7 @@ from ...graph.origin import Origin
 from ...quiet import quiet
 from ..cleanup.naming import short_path
 from .chunk_sizes import UnevenPartsError, chunk_calls
+from .flex_attention import flex_as_tensors
 from .function_overrides import FunctionOverrides
 from .hooks import shared_axes, tensors_only
 from .kept_state import kept_state
@@ -124,6 +125,7 @@ def _traced(
             kept_state(module),
             shared_axes(module, specs) as ranges,
             FunctionOverrides(chunk_calls(ranges)),
+            flex_as_tensors(),
             known,
             tensors_only(module),
         ):
@@ -162,6 +164,8 @@ def _explain(error: Exception, module: torch.nn.Module, specs: Sequence[TensorSp
             "look for a shape written as a number (view, reshape, expand), or export with --static",
         )
     where = _where(error, module)
+    if isinstance(error, UnsupportedModelError):
+        return UnsupportedModelError(f"{error.problem}, in {where}", error.remedy)
     if isinstance(error, UnevenPartsError):
         least = f"let the axis begin at {error.least} (--dynamic NAME:AXIS={error.least}:OPT:MAX)"
         return FixedAxisError((), f"{where} {error}", f"{least}, or export with --static")
