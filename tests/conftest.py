@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 from pairwise import beyond_pairs
@@ -43,6 +44,15 @@ def pytest_collection_finish() -> None:
         logging.getLogger("torch.__trace").propagate = False
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread_again() -> Iterator[None]:
+    """Benchmarks set torch's number of threads: with two, a network trains five times as long while another worker is busy."""
+    yield
+    threads = int(os.environ["OMP_NUM_THREADS"])
+    if (torch := sys.modules.get("torch")) is not None and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
