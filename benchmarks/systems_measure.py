@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from attnexport.export.options import ExportOptions
 from attnexport.export.pipeline import ExportResult, run
 from attnexport.export.progress import Silent
 from attnexport.export.quiet import quiet
-from attnexport.export.source import SourceOptions, checkpoint
+from attnexport.export.source import CapturedModel, ModuleSource, SourceOptions, checkpoint, load
 from attnexport.export.stages.stage_model import FP32, HALF
 from attnexport.models import registry
 from attnexport.runtime.bundle.figures import ParityRecord
@@ -56,6 +57,26 @@ def source(name: str, folder: Path, *, reduced: bool) -> dict[str, Any]:
     return {"model": path}
 
 
+@dataclass(frozen=True, kw_only=True)
+class CapturedOnce(ModuleSource):
+    """A module that is captured by the first export of it, and not again by the next."""
+
+    captures: list[CapturedModel] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, model: Path | None, source: SourceOptions | None = None) -> CapturedOnce:
+        """Load a network as ``attnexport`` does."""
+        loaded = load(model, source or SourceOptions())
+        assert isinstance(loaded, ModuleSource)
+        return cls(**vars(loaded))
+
+    def capture(self, outputs: Sequence[str], seed: int, *, attention: bool = False) -> CapturedModel:
+        """See :meth:`ModuleSource.capture`; only for exports with the same options."""
+        if not self.captures:
+            self.captures.append(super().capture(outputs, seed, attention=attention))
+        return self.captures[0]
+
+
 def export(name: str, folder: Path, *, reduced: bool) -> Exported:
     """What ``--trt`` makes, and the FP32 engine.
 
@@ -63,15 +84,12 @@ def export(name: str, folder: Path, *, reduced: bool) -> Exported:
     engine is built from the bundle's file; else by a second run with ``--precision fp32``. Raises what the pipeline raises.
     """
     given = source(name, folder, reduced=reduced)
-    made = run(ExportOptions(out=folder / f"{name}.attn", force=True, trt="rtx", whole=True, **given))
-    assert made.bundle is not None
+    loaded = CapturedOnce.of(**given)
+    options = ExportOptions(out=folder / f"{name}.attn", force=True, trt="rtx", whole=True, **given)
+    made = run(options, source=loaded)
     if any(rewrite.model == HALF["fp16"] for rewrite in made.manifest.rewrites):
-        again = run(
-            ExportOptions(
-                out=folder / f"{name}.fp32.attn", force=True, trt="rtx", whole=True, precision="fp32", **given
-            )
-        )
-        (engine,) = again.manifest.engines
+        fp32 = replace(options, out=folder / f"{name}.fp32.attn", precision="fp32")
+        (engine,) = run(fp32, source=loaded).manifest.engines
         return Exported(made, engine.seconds, engine.bytes)
     built = build_engine(made.bundle / FP32, made.manifest.inputs, find_flavour("rtx"), EngineOptions(), {}, Silent())
     return Exported(made, built.seconds, len(built.plan))
