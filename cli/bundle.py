@@ -20,6 +20,9 @@ def check(
     allow_unstable: Annotated[
         bool, Option("--allow-unstable", help="Accept outputs on which PyTorch at that precision is far off, too.")
     ] = False,
+    gate: Annotated[
+        float, Option(help="Largest allowed error, as a multiple of PyTorch's; the manifest's is only printed.")
+    ] = 2.0,
     json_output: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -33,7 +36,7 @@ def check(
             from ..export.rebuild import rebuild_foreign
 
             rebuild_foreign(bundle, reporter)
-        result = run_check(bundle, reporter.note, allow_unstable=allow_unstable)
+        result = run_check(bundle, reporter.note, allow_unstable=allow_unstable, gate=gate)
     show_check(result, as_json=json_output)
     if not result.passed:
         raise Exit(1)

@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import ForeignEngineError, InputError, MissingBackendError, ParityError
 from ..runtime.bundle.bundle import MANIFEST, StoredBundle
 from ..runtime.bundle.codec import encode_fields
+from ..runtime.bundle.figures import GATE
 from ..runtime.bundle.manifest import Manifest
 from ..runtime.bundle.sections import EngineRecord, StageRecord
 from ..runtime.bundle.stage import Stage
@@ -101,7 +102,7 @@ def rebuild(
         checked = None
         if cuda_device() is not None:
             writer.seal(manifest, roles)
-            checked = check(writer.path, reporter.note)
+            checked = check(writer.path, reporter.note, gate=_gate_of(bundle))
             files = {file for file in work.written if file.startswith("engines/") or "/engines/" in file}
             if failed := [r for r in checked.rows if r.verdict == FAILED and r.file in files]:
                 raise ParityError(
@@ -245,6 +246,12 @@ class _Rebuild:
                 f"it has {', '.join(available) or 'none'}",
             )
         return models
+
+
+def _gate_of(bundle: StoredBundle) -> float:
+    """The largest factor that the bundle was exported with."""
+    graphs = (bundle, *(bundle.part(name) for name in bundle.manifest.parts))
+    return max((record.gate.factor for graph in graphs for record in graph.manifest.parity), default=GATE)
 
 
 def _copy(bundle: StoredBundle, folder: Path, roles: Mapping[str, str], link: bool) -> None:

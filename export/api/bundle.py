@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BundleError, InputError
 from ...runtime.bundle.bundle import StoredBundle
+from ...runtime.bundle.figures import GATE
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.check.check_rows import CheckResult
 from ...runtime.open.select import TORCH, open_bundle
@@ -53,14 +54,15 @@ class Bundle:
         """Return a session that runs the bundle; arguments as of :func:`attnexport.open`."""
         return open_session(self, backend, **options)
 
-    def verify(self, note: Callable[[str], None] = lambda _: None) -> CheckResult:
+    def verify(self, note: Callable[[str], None] = lambda _: None, *, gate: float = GATE) -> CheckResult:
         """Verify every file with the manifest, and every model with the golden cases (``attnexport check``).
 
-        A failed gate is a row of the result, whose ``passed`` is False; a damaged bundle raises BundleError.
+        ``gate``: largest error as a multiple of PyTorch's. A failed gate is a row of the result,
+        whose ``passed`` is False; a damaged bundle raises BundleError.
         """
         from ...runtime.check.check import check
 
-        return check(self.path, note)
+        return check(self.path, note, gate=gate)
 
     def bench(self, **options: Any) -> "BenchReport":
         """Time the bundle beside other ways to run the model (``attnexport bench``); options of :class:`BenchOptions`."""

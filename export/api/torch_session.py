@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ...errors import BundleError, InputError, StageError, first_line
-from ...runtime.bundle.bundle import StoredBundle, sha256_of
+from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.closing import Closing
+from ...runtime.files.read import sha256_of
 from ...runtime.open.session import BundleSession, SessionInfo
 from ...runtime.sessions.dlpack import host_array
 from ..forward.call import call
@@ -94,7 +95,7 @@ def _loaded(bundle: StoredBundle, path: Path) -> torch.nn.Module:
     source = bundle.manifest.source
     if not path.is_file():
         raise InputError(f"model {path} does not exist", "give the file that the bundle was exported from")
-    if source.sha256 and sha256_of(path) != source.sha256:
+    if source.sha256 and sha256_of(path, follow=True) != source.sha256:
         raise BundleError(
             f"{path} is not the file that {bundle.path} was exported from (sha256 {source.sha256[:12]}…)",
             f"give {source.file or 'that file'}",

@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
-from ...runtime.bundle.bundle import StoredBundle, sha256_of
+from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.manifest import Manifest
+from ...runtime.files.read import sha256_of
 from ...runtime.spec import TensorSpec
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _same_model(manifest: Manifest, path: Path | None, bundle: Path) -> None:
         return
     if not path.is_file():
         raise InputError(f"model {path} does not exist", "pass the file that the bundle was exported from")
-    sha256 = sha256_of(path)
+    sha256 = sha256_of(path, follow=True)
     if manifest.source.sha256 and sha256 != manifest.source.sha256:
         raise InputError(
             f"{path} has sha256 {sha256[:12]}…, but {bundle} was exported from {manifest.source.file}, {manifest.source.sha256[:12]}…",

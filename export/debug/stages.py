@@ -6,8 +6,9 @@ from pathlib import Path
 import onnx
 
 from ...errors import InputError
-from ...runtime.bundle.bundle import StoredBundle, sha256_of
+from ...runtime.bundle.bundle import StoredBundle
 from ...runtime.bundle.stage import Stage
+from ...runtime.files.read import sha256_of
 from ...runtime.inputs.samples import Samples
 from ..source import CapturedModel
 from ..stages.job import Job
@@ -41,10 +42,10 @@ def bundle_stages(job: Job, path: Path) -> Iterator[StageModel]:
         raise InputError(f"{path} has parts ({', '.join(bundle.manifest.parts)})", "debug the model itself")
     for model_type, file in {"fp32": FP32, **TYPED}.items():
         if file in bundle.manifest.files:
-            if sha256_of(bundle.file(file)) != bundle.manifest.files[file].sha256:
+            if sha256_of(bundle.located(file)) != bundle.manifest.files[file].sha256:
                 job.note(f"{file} is not the file that the bundle was written with")
             stage = Stage.LOWER if model_type == "fp32" else Stage.TYPED
-            yield StageModel(stage, _load(bundle.file(file)), model_type)
+            yield StageModel(stage, _load(bundle.located(file)), model_type)
 
 
 def stage_names(model_type: str) -> tuple[str, ...]:

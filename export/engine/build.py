@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError
-from ...runtime.bundle.bundle import sha256_of
+from ...runtime.files.read import sha256_of
 from ...runtime.open.engine_fit import network_name
 from ...runtime.spec import TensorSpec
 from ..graph.origin import Origin, origin_of
@@ -72,7 +72,7 @@ def build_engine(
         reporter.progress(0.0, f"parsing with {flavour.title}")
         with parsed(model, flavour, origins) as network:
             _check_network(network, origins, reporter)
-            sha256 = sha256_of(model) if isinstance(model, Path) else ""
+            sha256 = sha256_of(model, follow=True) if isinstance(model, Path) else ""
             if sha256:
                 network.network.name = network_name(sha256)
             config = network.builder.create_builder_config()

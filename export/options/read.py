@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_origin
 
 from ...errors import InputError
+from ...runtime.bundle.figures import check_factor
 from ...runtime.inputs.picture import Scale, numbers
 from ..engine import EngineOptions
 from ..engine.config import parse_bytes
@@ -27,6 +28,7 @@ def read_options(**values: Any) -> ExportOptions:
         model, factory = None, str(model)
     if model is None and not (checked["random_weights"] or builds):
         raise InputError("no MODEL is given", "give a file, or --arch NAME --random-weights")
+    check_factor(checked["gate"])
     kwargs = checked["kwargs"]
     source = SourceOptions(
         factory=factory,

@@ -106,6 +106,7 @@ def write_page(bundle: StoredBundle, out: Path | None, bench: BenchReport | None
     A file of that default name which is not such a page is never replaced. Raise InputError for one, if ``out`` is inside
     the bundle or its folder does not exist, or for a benchmark of another model.
     """
+    bundle.verify_files()
     if out is None:
         out = Path(f"{bundle.path.resolve().stem}.html")
         refuse_foreign(out, _WRITER.encode())

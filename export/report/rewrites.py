@@ -80,7 +80,7 @@ def _sizes(content: Content) -> Markup:
             counts[graph.titled("as captured")] = sum(graph.manifest.captured.values())
         for file in graph.models:
             counts[str(PurePosixPath(graph.name, file))] = sum(graph.manifest.operators[file].values())
-        most = max(1, *counts.values())  # a graph of constants alone has no node
+        most = max((1, *counts.values()))  # a graph of constants alone has no node
         rows += [[code(name), f"{n:,}", bar(n / most)] for name, n in counts.items()]
     return table([("graph", ""), ("nodes", RIGHT), ("", "")], rows, class_="narrow")
 

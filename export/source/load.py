@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InputError
-from ...runtime.bundle.bundle import sha256_of
+from ...runtime.files.read import sha256_of
 from ..options import SourceOptions
 from ..options.inputs import parse_dynamic, parse_inputs
 from . import exported, from_weights, onnx_source, script
@@ -29,7 +29,7 @@ def load(path: Path | None, options: SourceOptions) -> Source:
         raise InputError(
             f"{path} contains its architecture ({reader.format.title}), and {option} is given", f"leave {option} out"
         )
-    return replace(reader.read(path, options), sha256=sha256_of(path))
+    return replace(reader.read(path, options), sha256=sha256_of(path, follow=True))
 
 
 def find_reader(path: Path) -> Reader:

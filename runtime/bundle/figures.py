@@ -21,6 +21,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from ...errors import InputError
 from .codec import encode_fields
 
 # Per floating dtype: half an ulp relative to the value, and half of its smallest subnormal.
@@ -139,6 +140,18 @@ _UNCERTAIN = 1.25
 """An interval decides about ratios up to this many times the factor. Beyond, one wrong row of many could hide in it."""
 
 
+GATE = 2.0
+"""The factor if none is given."""
+MOST = 1000.0
+"""The largest factor: with more, a gate means nothing."""
+
+
+def check_factor(factor: float) -> None:
+    """Raise InputError for a factor that cannot be a gate."""
+    if not 0 < factor <= MOST:
+        raise InputError(f"gate {factor:g} is not above 0 and at most {MOST:g}", f"the default is {GATE:g}")
+
+
 @dataclass(frozen=True)
 class Gate:
     """The verdict on one output: see the module's formulas. All fields are what went into it.
@@ -206,7 +219,11 @@ class Gate:
     @property
     def limit(self) -> float:
         """The largest ratio on the golden inputs, which are a part of the inputs of this gate."""
-        return self.factor if self.ratio <= self.factor or self.high is None else _UNCERTAIN * self.factor
+        return self.limit_of(self.factor)
+
+    def limit_of(self, factor: float) -> float:
+        """The same for another ``factor``."""
+        return factor if self.ratio <= factor or self.high is None else _UNCERTAIN * factor
 
     @property
     def verdict(self) -> str:

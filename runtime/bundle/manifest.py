@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import BundleError
+from ..files.read import RefusedFileError, parse_json
 from ..spec import TensorSpec
 from .attribution import Attribution
 from .codec import decode, encode_fields
@@ -105,12 +106,12 @@ class Manifest:
         return json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
 
     @classmethod
-    def loads(cls, text: str) -> "Manifest":
+    def loads(cls, text: str | bytes) -> "Manifest":
         """Parse the text of a ``manifest.json``. Raises BundleError for invalid JSON, and as :meth:`from_json` does."""
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise BundleError(f"the manifest is not valid JSON ({error})") from error
+            value = parse_json(text)
+        except RefusedFileError as error:
+            raise BundleError(f"the manifest is refused: {error}") from error
         return cls.from_json(value)
 
 

@@ -1,6 +1,5 @@
 """Write a bundle whole or not at all, even with kill -9, a full disk, or Ctrl-C."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace as with_changes
@@ -9,8 +8,9 @@ from types import TracebackType
 
 from ...errors import BundleError, InputError
 from ..files.atomic import NO_SPACE, PartialDirectory, publish, sweep, sync_tree
+from ..files.read import MANIFEST_BYTES, RefusedFileError, parse_json, read_regular, sha256_of
 from ..files.strangers import files_below, refuse_strangers
-from .bundle import MANIFEST, StoredBundle, sha256_of
+from .bundle import MANIFEST, StoredBundle
 from .manifest import FORMAT, Manifest
 from .sections import FileRecord
 
@@ -159,8 +159,8 @@ def _listed(path: Path) -> set[str]:
     if path.is_symlink() or not path.is_dir():
         return set()
     try:
-        value = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        value = parse_json(read_regular(path / MANIFEST, MANIFEST_BYTES))
+    except (OSError, RefusedFileError):
         return set()
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         return set()

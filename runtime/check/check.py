@@ -1,18 +1,19 @@
 """Verify a bundle: compare its files with the manifest, and its models with the golden cases. No torch.
 
 Each record of the manifest's parity section becomes one row: the file runs on the golden cases, and
-its error against their FP64 reference must stay within the record's factor times PyTorch's rms
-error on the same cases. A bundle with parts has the rows of each part, then those of its decodes.
+its error against their FP64 reference must stay within ``gate`` times PyTorch's rms error on the same
+cases. The limit is the caller's, not the manifest's: a bundle can't vouch for itself. Every model and
+every output needs a record. A bundle with parts has the rows of each part, then those of its decodes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from ...errors import AttnexportError, BundleError, ForeignEngineError, MissingBackendError
 from ..bundle.bundle import StoredBundle
-from ..bundle.figures import Gate, ParityRecord
+from ..bundle.figures import GATE, Gate, ParityRecord, check_factor, stable_limit
 from ..bundle.golden import GoldenCase
 from ..open.engine_fit import check_engine
 from ..open.select import open_stage
@@ -23,21 +24,29 @@ from .check_rows import FAILED, NOT_RUN, PASSED, UNSTABLE, CheckResult, CheckRow
 from .compare import check_outputs
 
 _PRECISIONS = {"int8": "int8+float16", "fp8": "fp8+float16", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+_UNSURE = 2.0
+"""PyTorch's error on the golden cases may be this many times above the limit of a stable output, which holds for all inputs."""
 
 
 def check(
-    path: str | Path, note: Callable[[str], None] = lambda _: None, *, allow_unstable: bool = False
+    path: str | Path,
+    note: Callable[[str], None] = lambda _: None,
+    *,
+    allow_unstable: bool = False,
+    gate: float = GATE,
 ) -> CheckResult:
     """Verify every file, then compare every model with its gate on the golden cases. ``note`` receives remarks for the user.
 
     A failed gate is a row, not an exception. ``allow_unstable``: rows on which PyTorch is far off,
-    too, pass. Raise BundleError for a bundle that is damaged or has nothing to check.
+    too, pass. ``gate``: largest error as a multiple of PyTorch's; the manifest's own is only reported. Raise BundleError
+    for a bundle that is damaged or has nothing to check, InputError for a ``gate`` out of range.
     """
+    check_factor(gate)
     bundle = StoredBundle.open(path)
     bundle.verify_files()
     if not bundle.manifest.parts:
         cases = bundle.golden()
-        rows = _check_models(bundle, cases, note)
+        rows = _check_models(bundle, cases, note, gate)
         return CheckResult(str(path), len(cases), len(bundle.manifest.files), tuple(rows), allow_unstable)
     rows = []
     count = len(bundle.golden())
@@ -48,13 +57,15 @@ def check(
         count += len(cases)
         rows += [
             replace(row, stage=f"{name}: {row.stage}", file=f"{folder}/{row.file}")
-            for row in _check_models(part, cases, note)
+            for row in _check_models(part, cases, note, gate)
         ]
-    rows += check_decodes(bundle, note)
+    rows += check_decodes(bundle, note, gate)
     return CheckResult(str(path), count, len(bundle.manifest.files), tuple(rows), allow_unstable)
 
 
-def _check_models(bundle: StoredBundle, cases: Sequence[GoldenCase], note: Callable[[str], None]) -> list[CheckRow]:
+def _check_models(
+    bundle: StoredBundle, cases: Sequence[GoldenCase], note: Callable[[str], None], factor: float
+) -> list[CheckRow]:
     """The rows of a bundle of one graph."""
     for engine in bundle.manifest.engines:
         check_engine(bundle, engine)
@@ -65,7 +76,36 @@ def _check_models(bundle: StoredBundle, cases: Sequence[GoldenCase], note: Calla
     stages: dict[tuple[str, str], list[ParityRecord]] = {}
     for record in (*bundle.manifest.parity, *_unverified_engines(bundle)):
         stages.setdefault((record.stage, record.file), []).append(record)
-    return [row for records in stages.values() for row in _check_stage(bundle, records, cases, note)]
+    rows = [row for records in stages.values() for row in _check_stage(bundle, records, cases, note, factor)]
+    return [*rows, *_uncovered(bundle, stages, factor)]
+
+
+def _uncovered(
+    bundle: StoredBundle, stages: Mapping[tuple[str, str], Sequence[ParityRecord]], factor: float
+) -> list[CheckRow]:
+    """A failed row for each output of a stage and each model without a parity record, and for a record of another precision."""
+    rows = []
+
+    def fail(stage: str, file: str, output: str, reason: str) -> None:
+        rows.append(CheckRow(stage, file, output, None, None, None, None, None, factor, None, FAILED, reason, ""))
+
+    outputs = {spec.name: spec for spec in bundle.manifest.outputs}
+    for (stage, file), records in stages.items():
+        for name in sorted(outputs.keys() - {record.output for record in records}):
+            fail(stage, file, name, "the manifest has no parity record of this output")
+    covered = {file for _, file in stages}
+    for file, record in bundle.manifest.files.items():
+        kind = record.role.removeprefix("model-")
+        if kind == record.role:
+            continue
+        if file not in covered:
+            fail("", file, "", "the manifest has no parity record of this model")
+        expected = _PRECISIONS.get(kind, kind)
+        for (stage, name), records in stages.items():
+            floats = [r for r in records if r.output in outputs and outputs[r.output].numpy_dtype.kind == "f"]
+            if name == file and any(r.precision != expected for r in floats):
+                fail(stage, file, "", f"the manifest compares a {kind} model with another precision of PyTorch")
+    return rows
 
 
 def _check_case(bundle: StoredBundle, case: GoldenCase) -> None:
@@ -98,17 +138,21 @@ def _unverified_engines(bundle: StoredBundle) -> list[ParityRecord]:
 
 
 def _check_stage(
-    bundle: StoredBundle, records: Sequence[ParityRecord], cases: Sequence[GoldenCase], note: Callable[[str], None]
+    bundle: StoredBundle,
+    records: Sequence[ParityRecord],
+    cases: Sequence[GoldenCase],
+    note: Callable[[str], None],
+    factor: float,
 ) -> list[CheckRow]:
     stage, file = records[0].stage, records[0].file
     try:
         session, how = open_stage(bundle, stage, file, note)
     except ForeignEngineError as error:
-        return [_bare(record, NOT_RUN, f"{error.problem}; {error.remedy}") for record in records]
+        return [_bare(record, factor, NOT_RUN, f"{error.problem}; {error.remedy}") for record in records]
     except MissingBackendError as error:
-        return [_bare(record, NOT_RUN, error.problem) for record in records]
+        return [_bare(record, factor, NOT_RUN, error.problem) for record in records]
     except AttnexportError as error:
-        return [_bare(record, FAILED, error.problem) for record in records]
+        return [_bare(record, factor, FAILED, error.problem) for record in records]
     specs = bundle.manifest.outputs
     selections = bundle.manifest.selections
     require_outputs([spec.name for spec in specs], selections)
@@ -125,7 +169,7 @@ def _check_stage(
                 ).items():
                     errors[name].merge(of_case)
         except AttnexportError as error:
-            return [_bare(record, FAILED, error.problem, how) for record in records]
+            return [_bare(record, factor, FAILED, error.problem, how) for record in records]
     dtypes = {spec.name: spec.numpy_dtype for spec in specs}
     rows = []
     for record in records:
@@ -133,17 +177,17 @@ def _check_stage(
             raise BundleError(f"parity record of {file!r} names an unknown output {record.output!r}")
         exact = dtypes[record.output].kind != "f"
         precision = dtypes[record.output].name if exact else record.precision
-        rows.append(_judge(record, errors[record.output], precision, how))
+        rows.append(_judge(record, errors[record.output], precision, factor, how))
     return rows
 
 
-def _judge(record: ParityRecord, errors: OutputErrors, precision: str, how: str) -> CheckRow:
+def _judge(record: ParityRecord, errors: OutputErrors, precision: str, factor: float, how: str) -> CheckRow:
     figures, agreement = errors.figures(), errors.agreement
     gate = Gate.judge(
         figures,
         torch_rms=record.torch_rms,
         precision=precision,
-        factor=record.gate.limit,
+        factor=record.gate.limit_of(factor),
         agreement=agreement,
         torch_agreement=record.torch_agreement,
     )
@@ -152,11 +196,11 @@ def _judge(record: ParityRecord, errors: OutputErrors, precision: str, how: str)
         verdict, reason = FAILED, f"error is {gate.ratio:.3g}x PyTorch's error; the limit is {gate.factor:g}x"
         if agreement is not None:
             reason = f"{agreement.describe()}; {reason}"
-    elif record.gate.unstable:
-        share = f"{record.gate.torch_relative:.2g}"
+    elif record.gate.unstable or not gate.torch_relative <= _UNSURE * min(stable_limit(precision), 1.0):
+        share = f"{max(record.gate.torch_relative, gate.torch_relative):.2g}"
         verdict, reason = UNSTABLE, f"PyTorch's error is {share} of the output's rms, too large to judge an export"
     return replace(
-        _bare(record, verdict, reason, how),
+        _bare(record, factor, verdict, reason, how),
         error=figures.rms,
         relative=figures.relative,
         cosine=figures.cosine,
@@ -165,7 +209,19 @@ def _judge(record: ParityRecord, errors: OutputErrors, precision: str, how: str)
     )
 
 
-def _bare(record: ParityRecord, verdict: str, reason: str, how: str = "") -> CheckRow:
+def _bare(record: ParityRecord, factor: float, verdict: str, reason: str, how: str = "") -> CheckRow:
     return CheckRow(
-        record.stage, record.file, record.output, None, None, None, None, None, record.gate.factor, verdict, reason, how
+        record.stage,
+        record.file,
+        record.output,
+        None,
+        None,
+        None,
+        None,
+        None,
+        factor,
+        record.gate.factor,
+        verdict,
+        reason,
+        how,
     )

@@ -26,7 +26,7 @@ TOKENS, MARGINS = "tokens", "margins"
 """The reference of a golden decode: (N, limit) int64, filled up with the end token; (N, limit) float64."""
 
 
-def check_decodes(bundle: StoredBundle, note: Callable[[str], None]) -> list[CheckRow]:
+def check_decodes(bundle: StoredBundle, note: Callable[[str], None], factor: float) -> list[CheckRow]:
     """A row for each variant that decoded at the export, and for engines that no GPU has run yet.
 
     Raise BundleError if the golden decodes are not those of this bundle.
@@ -38,7 +38,7 @@ def check_decodes(bundle: StoredBundle, note: Callable[[str], None]) -> list[Che
     records = [record for record in facts.parity if record.width == 1]
     if not records:
         raise BundleError(f"{bundle.path} has no decode to verify")
-    return [_check(parts, facts, record, cases, note) for record in (*records, *_unverified(parts, records))]
+    return [_check(parts, facts, record, cases, note, factor) for record in (*records, *_unverified(parts, records))]
 
 
 def _check_case(bundle: StoredBundle, facts: DecodeRecord, case: GoldenCase) -> None:
@@ -73,6 +73,7 @@ def _check(
     record: DecodeAgreement,
     cases: Sequence[GoldenCase],
     note: Callable[[str], None],
+    factor: float,
 ) -> CheckRow:
     try:
         with ExitStack() as stack:
@@ -81,17 +82,17 @@ def _check(
                 agree(
                     case.reference[TOKENS],
                     as_rows(decoder.greedy(case.feeds[decoder.source.name]), facts.end, facts.limit),
-                    case.reference[MARGINS], end=facts.end, tie=2 * record.factor * record.torch_error,
+                    case.reference[MARGINS], end=facts.end, tie=2 * factor * record.torch_error,
                 )
                 for case in cases
             ]  # fmt: skip
     except MissingBackendError as error:
-        return _row(record, NOT_RUN, error.problem)
+        return _row(record, factor, NOT_RUN, error.problem)
     except AttnexportError as error:
-        return _row(record, FAILED, error.problem)
+        return _row(record, factor, FAILED, error.problem)
     total = joined(agreements)
     reason = "" if not total.wrong else f"{len(total.wrong)} rows differ from the original's where it had no tie"
-    return _row(record, FAILED if total.wrong else PASSED, reason, f"{how}: {total.describe()}")
+    return _row(record, factor, FAILED if total.wrong else PASSED, reason, f"{how}: {total.describe()}")
 
 
 def open_form(
@@ -119,6 +120,6 @@ def open_form(
     return SequenceDecoder(encoder, step, facts, source, rows), how
 
 
-def _row(record: DecodeAgreement, verdict: str, reason: str, how: str = "") -> CheckRow:
+def _row(record: DecodeAgreement, factor: float, verdict: str, reason: str, how: str = "") -> CheckRow:
     stage, files = f"decode: {record.stage}", " + ".join(record.files.values())
-    return CheckRow(stage, files, "tokens", None, None, None, None, None, record.factor, verdict, reason, how)
+    return CheckRow(stage, files, "tokens", None, None, None, None, None, factor, record.factor, verdict, reason, how)

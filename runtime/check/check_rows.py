@@ -15,6 +15,7 @@ class CheckRow:
     ``agreement``: the share of equal values or rows of a discrete or selected output, else None. ``verdict`` is
     ``passed``, ``unstable`` (PyTorch's error is too large to judge an export), ``failed`` or ``not run``, with the
     ``reason`` of the last three.
+    ``factor`` is the limit of the check and ``recorded`` the manifest's.
     ``how`` describes what ran the file. A decode has no error: ``how`` has the number of tokens
     that equal the original's.
     """
@@ -28,6 +29,7 @@ class CheckRow:
     agreement: float | None
     ratio: float | None
     factor: float
+    recorded: float | None
     verdict: str
     reason: str
     how: str

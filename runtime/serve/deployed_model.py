@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import BundleError, ParityError
-from ..bundle.bundle import MANIFEST, StoredBundle, sha256_of
+from ..bundle.bundle import MANIFEST, StoredBundle
 from ..bundle.figures import Gate, ParityRecord
 from ..bundle.golden import GoldenCase
 from ..check.case_errors import OutputErrors, compare_case, free_rows, stored_margins
@@ -20,6 +20,7 @@ from ..check.check_decode import MARGINS, TOKENS
 from ..check.compare import check_outputs
 from ..decode.agreement import agree, joined
 from ..decode.bundle_decoder import parts_of
+from ..files.read import sha256_of
 from ..spec import TensorSpec
 from ..triton.config import TYPES, parse
 from ..triton.options import WrittenModel

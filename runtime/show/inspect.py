@@ -137,8 +137,9 @@ class Inspection:
 
 
 def inspect(path: str | Path) -> Inspection:
-    """Arrange a bundle's manifest and those of its parts. Raise BundleError as :meth:`StoredBundle.open` does; read no other file."""
+    """Arrange a bundle's manifest and those of its parts. Raise BundleError for a damaged bundle."""
     bundle = StoredBundle.open(path)
+    bundle.verify_files()
     return arrange(str(path), bundle.manifest, {name: bundle.part(name).manifest for name in bundle.manifest.parts})
 
 

@@ -179,7 +179,12 @@ def show_check(result: CheckResult, *, as_json: bool) -> None:
         relative = "-" if row.relative is None else f"{row.relative:.1e}"
         cosine = "-" if row.cosine is None else f"{row.cosine:.5f}"
         agreement = "" if row.agreement is None else f"{row.agreement:.1%} agree; "
-        remark = escape(agreement + (row.how or row.reason))
+        limit = (
+            ""
+            if row.recorded in (None, row.factor)
+            else f"limit {row.factor:g}x, the manifest says {row.recorded:g}x; "
+        )
+        remark = escape(limit + agreement + (row.how or row.reason))
         table.add_row(row.stage, escape(row.file), escape(row.output), error, relative, cosine, verdict, remark)
     console.print(table)
     for row in result.rows:

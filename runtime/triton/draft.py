@@ -104,9 +104,10 @@ def session_parameters(options: RepositoryOptions) -> dict[str, object]:
 
 def copy_bundle(bundle: StoredBundle, to: Path) -> None:
     """Copy the manifest and the files that it lists."""
-    for relative in (*bundle.manifest.files, MANIFEST):
+    shutil.copy(bundle.path / MANIFEST, to / MANIFEST)
+    for relative in bundle.manifest.files:
         (to / relative).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(bundle.path / relative, to / relative)
+        shutil.copy(bundle.file(relative), to / relative)
 
 
 def _copy_native(bundle: StoredBundle, choice: Choice, into: Path) -> None:

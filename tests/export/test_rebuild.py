@@ -184,12 +184,25 @@ def test_a_new_engine_that_fails_its_gate_is_not_kept(make: Make, monkeypatch: p
     manifest = (path / "manifest.json").read_bytes()
     asked: list[StoredBundle] = []
 
-    def checked(folder: Path, note: Any) -> CheckResult:
+    def checked(folder: Path, note: Any, *, gate: float) -> CheckResult:
+        assert gate == 2.0
         asked.append(StoredBundle.open(folder))
         asked[0].verify_files()
         file = asked[0].manifest.engines[0].file
         row = CheckRow(
-            "engine-fp16", file, "y", 1.0, 1.0, 0.5, None, 9.0, 2.0, "failed", "errs 9 times as much", "TensorRT, rtx"
+            "engine-fp16",
+            file,
+            "y",
+            1.0,
+            1.0,
+            0.5,
+            None,
+            9.0,
+            2.0,
+            2.0,
+            "failed",
+            "errs 9 times as much",
+            "TensorRT, rtx",
         )
         return CheckResult(str(folder), 1, 4, (row,))
 
@@ -352,7 +365,7 @@ def test_an_engine_for_any_gpu_leaves_turing_out_so_there_it_is_built_for_it(
     make: Make, monkeypatch: pytest.MonkeyPatch, gpu: tuple[str, str], asked: tuple[str, ...], built: str | None
 ) -> None:
     monkeypatch.setattr(module, "cuda_device", lambda: gpu)
-    monkeypatch.setattr(module, "check", lambda folder, note: CheckResult(str(folder), 0, 0, ()))
+    monkeypatch.setattr(module, "check", lambda folder, note, gate: CheckResult(str(folder), 0, 0, ()))
     said = Silent()
     (engine,) = rebuild(make(), trt="rtx", options=EngineOptions(compute_capabilities=asked), reporter=said).engines
     assert engine.compute_capability == built

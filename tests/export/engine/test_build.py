@@ -11,8 +11,8 @@ import pytest
 from attnexport.errors import EngineError, InputError
 from attnexport.export.engine import EngineOptions, build, build_engine, gpu_present
 from attnexport.export.engine.record import engine_record
-from attnexport.runtime.bundle.bundle import sha256_of
 from attnexport.runtime.bundle.codec import encode
+from attnexport.runtime.files.read import sha256_of
 from attnexport.runtime.open.engine_fit import built_from
 from attnexport.runtime.spec import Axis, TensorSpec
 

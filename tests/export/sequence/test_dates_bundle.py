@@ -22,11 +22,12 @@ from attnexport.export.pipeline import ExportResult, run
 from attnexport.export.source import checkpoint
 from attnexport.models import registry
 from attnexport.models.seq2seq import END, START, EncoderDecoder
-from attnexport.runtime.bundle.bundle import StoredBundle, sha256_of
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.golden import GoldenCase, read_golden, write_golden
 from attnexport.runtime.check.check import check
 from attnexport.runtime.cuda import cuda_device
 from attnexport.runtime.decode import open_decoder
+from attnexport.runtime.files.read import sha256_of
 from attnexport.runtime.show.inspect import inspect
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

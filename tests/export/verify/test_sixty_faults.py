@@ -24,9 +24,10 @@ from attnexport.export.verify.cases import ParityCase, build_cases, draws
 from attnexport.export.verify.variant import Variant
 from attnexport.export.verify.variant_errors import Criteria
 from attnexport.export.verify.verify import ParityResult, verify
-from attnexport.runtime.bundle.bundle import StoredBundle, sha256_of
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.check.check import check
 from attnexport.runtime.check.check_rows import CheckResult
+from attnexport.runtime.files.read import sha256_of
 from attnexport.runtime.sessions.emulated import open_emulated
 from attnexport.runtime.sessions.ort import OrtSession
 

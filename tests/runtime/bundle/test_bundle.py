@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ import pytest
 
 from attnexport.errors import BundleError
 from attnexport.runtime.bundle.bundle import StoredBundle
+from attnexport.runtime.files.read import MANIFEST_BYTES
 
 Make = Callable[[], Path]
 
@@ -23,6 +25,13 @@ def _edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     value = json.loads(file.read_text())
     change(value)
     file.write_text(json.dumps(value))
+
+
+def _reseal(path: Path, name: str) -> None:
+    """Write a file's hash and size into the manifest, as an attacker can."""
+    content = (path / name).read_bytes()
+    record = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    _edit(path, lambda v: v["files"][name].update(record))
 
 
 def test_a_good_bundle_opens_verifies_and_gives_its_golden_cases(make_bundle: Make) -> None:
@@ -150,6 +159,7 @@ def test_a_pickle_in_golden_is_never_run(make_bundle: Make, tmp_path: Path, as_n
             np.savez(stream, cases=evil)
         else:
             pickle.dump(evil, stream)
+    _reseal(path, "golden.npz")
     with pytest.raises(BundleError, match="cannot be read"):
         StoredBundle.open(path).golden()
     assert not planted.exists()
@@ -160,3 +170,98 @@ def test_a_bundle_without_golden_cases_is_refused(make_bundle: Make) -> None:
     _edit(path, lambda v: v["files"].pop("golden.npz"))
     with pytest.raises(BundleError, match="has no golden cases"):
         StoredBundle.open(path).golden()
+
+
+@pytest.mark.parametrize("what", ["link", "link out", "pipe", "device", "directory", "too large"])
+def test_a_manifest_that_is_not_a_plain_file_is_refused(
+    make_bundle: Make, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_bundle()
+    file = path / "manifest.json"
+    content = file.read_bytes()
+    file.unlink()
+    if what == "pipe":
+        os.mkfifo(file)
+    elif what == "directory":
+        file.mkdir()
+    elif what == "too large":
+        with file.open("wb") as stream:
+            stream.truncate(MANIFEST_BYTES + 1)
+    else:
+        (tmp_path / "elsewhere").write_bytes(content)
+        file.symlink_to({"link": tmp_path / "elsewhere", "link out": "/etc/passwd", "device": "/dev/zero"}[what])
+    said = {"pipe": "not a regular file", "directory": "not a regular file", "too large": "at most 67108864 are read"}
+    with pytest.raises(BundleError, match=f"manifest.json of .* cannot be read .*{said.get(what, 'it is a link')}"):
+        StoredBundle.open(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": ' * 1000 + "1" + "}" * 1000, "nested"), ('{"a": NaN}', "NaN is not a number in JSON"),
+        ('{"a": -Infinity}', "-Infinity is not a number"), ('{"a": 1, "a": 2}', "has the name 'a' twice"),
+        ('{"a": ' + "1" * 5000 + "}", "not valid JSON"), ("[" * 200_000, "nested"), ('"' + "\\ud800" + '"', "has format None"),
+    ],
+)  # fmt: skip
+def test_hostile_json_is_refused(make_bundle: Make, text: str, said: str) -> None:
+    path = make_bundle()
+    (path / "manifest.json").write_text(text)
+    with pytest.raises(BundleError, match=said):
+        StoredBundle.open(path)
+
+
+def test_a_changed_file_is_found_by_whatever_uses_it(make_bundle: Make) -> None:
+    path = make_bundle()
+    (path / "model.onnx").write_bytes(b"modeL")
+    bundle = StoredBundle.open(path)
+    with pytest.raises(BundleError, match=r"'model\.onnx' .* has changed: sha256"):
+        bundle.file("model.onnx")
+    assert bundle.located("model.onnx").read_bytes() == b"modeL"
+    assert bundle.file("engines/net.plan").is_file()
+
+
+def test_a_listed_file_that_became_a_link_or_a_pipe_is_refused(make_bundle: Make) -> None:
+    path = make_bundle()
+    (path / "copy").write_bytes(b"model")
+    bundle = StoredBundle.open(path)
+    (path / "model.onnx").unlink()
+    (path / "model.onnx").symlink_to("copy")
+    with pytest.raises(BundleError, match="is refused: it is a link"):
+        bundle.file("model.onnx")
+    (path / "model.onnx").unlink()
+    os.mkfifo(path / "model.onnx")
+    with pytest.raises(BundleError, match="has 0 bytes and the manifest says 5"):
+        bundle.file("model.onnx")
+    _edit(path, lambda v: v["files"]["model.onnx"].update(bytes=0))
+    with pytest.raises(BundleError, match="is not a regular file"):
+        StoredBundle.open(path).file("model.onnx")
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_model_that_reads_an_unlisted_file_is_refused(make_bundle: Make, link: bool) -> None:
+    path = make_bundle()
+    (path / "model.onnx").write_bytes(b"location weights.bin")
+    _reseal(path, "model.onnx")
+    StoredBundle.open(path).file("model.onnx")
+    (path / "unrelated").touch()
+    StoredBundle.open(path).file("model.onnx")
+    (path / "weights.bin").symlink_to("/etc/passwd") if link else (path / "weights.bin").touch()
+    with pytest.raises(
+        BundleError, match=r"'model\.onnx' of .* reads 'weights\.bin', which the manifest does not list"
+    ):
+        StoredBundle.open(path).file("model.onnx")
+
+
+def test_the_manifest_of_a_part_is_that_of_the_whole(make_bundle: Make, tmp_path: Path) -> None:
+    part = make_bundle()
+    whole = tmp_path / "whole.attn"
+    whole.mkdir()
+    part.rename(whole / "step")
+    content = (whole / "step" / "manifest.json").read_bytes()
+    record = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "role": "part"}
+    manifest = json.loads(content) | {"parts": {"step": "step"}, "files": {"step/manifest.json": record}}
+    (whole / "manifest.json").write_text(json.dumps(manifest))
+    assert StoredBundle.open(whole).part("step").manifest.name == "net"
+    (whole / "step" / "manifest.json").write_bytes(content.replace(b'"net"', b'"ten"'))
+    with pytest.raises(BundleError, match=r"'step/manifest\.json' .* has changed"):
+        StoredBundle.open(whole).part("step")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attnexport.errors import BundleError
+from attnexport.errors import BundleError, InputError
 from attnexport.runtime.bundle.figures import Figures, Gate, ParityRecord
 from attnexport.runtime.bundle.golden import GoldenCase, write_golden
 from attnexport.runtime.bundle.manifest import Manifest
@@ -180,7 +181,8 @@ def test_an_engine_without_a_gpu_is_not_run_and_no_failure(make: Make) -> None:
 def test_a_check_without_any_run_does_not_pass(make: Make) -> None:
     stages = (("engine-fp16", "engines/a.engine", "float16"),)
     result = check(make({"engines/a.engine": b"plan"}, lambda m: replace(m, engines=(_engine(),)), stages))
-    assert [row.verdict for row in result.rows] == ["not run"]
+    assert [row.verdict for row in result.rows] == ["not run", "failed", "failed"]
+    assert {row.reason for row in result.rows[1:]} == {"the manifest has no parity record of this model"}
     assert not result.passed
 
 
@@ -241,3 +243,49 @@ assert "torch" not in sys.modules
     assert done.returncode == 0, done.stderr
     assert "('emulated-fp16', 'not run', 'the package onnx is not installed')] True" in done.stdout
     assert "pip install onnx" in done.stdout
+
+
+def _gated(factor: float, **changes: Any) -> Callable[[Manifest], Manifest]:
+    """A manifest whose gates have another factor."""
+
+    def change(manifest: Manifest) -> Manifest:
+        gates = [replace(record.gate, factor=factor, **changes) for record in manifest.parity]
+        return replace(manifest, parity=tuple(replace(r, gate=g) for r, g in zip(manifest.parity, gates, strict=True)))
+
+    return change
+
+
+def test_a_manifest_does_not_set_the_limit(make: Make, affine_model: Callable[..., bytes]) -> None:
+    path = make({"model.onnx": affine_model(SCALE * (1 + 1e-5))}, _gated(1000.0, ratio=999.0))
+    row = check(path).rows[0]
+    assert (row.verdict, row.factor, row.recorded) == ("failed", 2.0, 1000.0)
+    assert check(path, gate=1000.0).rows[0].verdict == "passed"
+
+
+@pytest.mark.parametrize("gate", [0.0, -1.0, float("nan"), float("inf"), 1001.0])
+def test_a_limit_that_means_nothing_is_refused(make: Make, gate: float) -> None:
+    with pytest.raises(InputError, match="is not above 0 and at most 1000"):
+        check(make(), gate=gate)
+
+
+@pytest.mark.parametrize("torch_rms", [1.0, math.inf, 1e300])
+def test_an_error_of_pytorch_that_says_nothing_is_unstable(make: Make, torch_rms: float) -> None:
+    """As it would be in a manifest that was made to pass."""
+    claimed = lambda m: replace(m, parity=tuple(replace(r, torch_rms=torch_rms) for r in m.parity))  # noqa: E731
+    result = check(make(change=claimed))
+    assert set(_verdicts(result).values()) == {"unstable"}
+    assert not result.passed
+
+
+def test_every_model_and_its_precision_are_covered(make: Make) -> None:
+    result = check(make(change=lambda m: replace(m, parity=m.parity[:1])))
+    assert [(row.file, row.reason) for row in result.rows if row.verdict == "failed"] == [
+        ("model.fp16.onnx", "the manifest has no parity record of this model")
+    ]
+
+
+def test_a_model_is_not_compared_with_a_coarser_precision(make: Make) -> None:
+    coarse = lambda m: replace(m, parity=(replace(m.parity[0], precision="int8+float16"), *m.parity[1:]))  # noqa: E731
+    result = check(make(change=coarse))
+    assert not result.passed
+    assert "compares a fp32 model with another precision" in result.rows[-1].reason

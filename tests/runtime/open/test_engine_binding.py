@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from attnexport.errors import BundleError
-from attnexport.runtime.bundle.bundle import StoredBundle, sha256_of
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.manifest import Manifest
 from attnexport.runtime.bundle.sections import EngineRecord
 from attnexport.runtime.bundle.writer import BundleWriter
+from attnexport.runtime.files.read import sha256_of
 from attnexport.runtime.open.engine_fit import built_from, check_engine, network_name
 
 ENGINE = "engines/a.engine"

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from attnexport.runtime.bundle.bundle import StoredBundle, sha256_of
+from attnexport.runtime.bundle.bundle import StoredBundle
 from attnexport.runtime.bundle.golden import write_golden
 from attnexport.runtime.decode import open_decoder
 from attnexport.runtime.decode.agreement import as_rows
+from attnexport.runtime.files.read import sha256_of
 
 if sys.platform != "linux":
     pytest.skip("the wheel with Triton is for Linux", allow_module_level=True)
