@@ -6,9 +6,12 @@ parity gate.
 
 from __future__ import annotations
 
+_LONGEST = 4000
+
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    line = " ".join(text[: 4 * _LONGEST].split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
 
 
 def first_line(error: BaseException) -> str:

@@ -37,7 +37,7 @@ def bench(
     from ..export.bench import BenchOptions
     from ..export.bench import bench as run
     from ..export.bench.table import tables
-    from ..runtime.show.terminal import ConsoleReporter, print_json, show_parts
+    from ..runtime.show.terminal import ConsoleReporter, plain, print_json, show_parts
 
     bundle = model if model is not None and model.is_dir() else None
     if bundle is None and original is not None:
@@ -76,4 +76,4 @@ def bench(
     if json_output is not None:
         report.write(json_output)
     if written := [str(path) for path in (json_output, png) if path is not None]:
-        sys.stdout.write(f"\nwritten: {'  '.join(written)}\n")
+        sys.stdout.write(f"\nwritten: {plain('  '.join(written))}\n")

@@ -123,5 +123,7 @@ def _fail(error: Exception, *, as_json: bool) -> int:
         fields: dict[str, Any] = {"error": text, "kind": type(error).__name__, "exit_code": code}
         sys.stdout.write(json.dumps(fields) + "\n")
     else:
-        sys.stderr.write(f"attnexport: {text}\n")
+        from ..runtime.show.terminal import plain
+
+        sys.stderr.write(f"attnexport: {plain(text)}\n")
     return code

@@ -17,6 +17,16 @@ DTYPES: tuple[str, ...] = (
 )  # fmt: skip
 
 
+MOST_SIZE = 2**40
+MOST_AXES = 32
+_LARGEST = 2.0**63
+
+
+def _short(value: Any) -> str:
+    text = repr(value[:60] if isinstance(value, str | list) else value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 @dataclass(frozen=True)
 class Axis:
     """One axis: ``min <= opt <= max``; a symbol when the size is free, None when it is fixed.
@@ -30,9 +40,10 @@ class Axis:
     symbol: str | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min <= self.opt <= self.max:
+        if not 1 <= self.min <= self.opt <= self.max <= MOST_SIZE:
             raise InputError(
-                f"axis range {self.min}:{self.opt}:{self.max} is not 1 <= min <= opt <= max",
+                f"axis range {self.min}:{self.opt}:{self.max} is not 1 <= min <= opt <= max"
+                + (f" <= {MOST_SIZE}" if self.max > MOST_SIZE else ""),
                 "give it as min:opt:max, for example 1:4:16",
             )
         if self.symbol is None and self.min != self.max:
@@ -62,13 +73,14 @@ class Axis:
     def from_json(cls, value: Any) -> "Axis":
         """The inverse of :meth:`to_json`. Raises InputError for anything else."""
         if isinstance(value, bool) or not isinstance(value, int | dict):
-            raise InputError(f"an axis is an int or an object, not {value!r}")
+            raise InputError(f"an axis is an int or an object, not {_short(value)}")
         if isinstance(value, int):
             return cls.fixed(value)
-        try:
-            return cls(int(value["min"]), int(value["opt"]), int(value["max"]), str(value["symbol"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"an axis needs symbol, min, opt and max, not {value!r}") from error
+        sizes = [value.get(name) for name in POINTS]
+        symbol = value.get("symbol")
+        if not isinstance(symbol, str) or any(type(size) is not int for size in sizes):
+            raise InputError(f"an axis needs symbol, min, opt and max, not {_short(value)}")
+        return cls(*(int(size) for size in sizes), symbol)
 
 
 @dataclass(frozen=True)
@@ -120,16 +132,20 @@ class TensorSpec:
     @classmethod
     def from_json(cls, value: Any) -> "TensorSpec":
         """Read a plain dictionary. Raise InputError for a missing field or a wrong type."""
-        try:
-            return cls(
-                name=str(value["name"]),
-                dtype=str(value["dtype"]),
-                axes=tuple(Axis.from_json(a) for a in value["axes"]),
-                low=value.get("low"),
-                high=value.get("high"),
+        kinds = {"name": str, "dtype": str, "axes": list | tuple}
+        if not isinstance(value, Mapping) or any(not isinstance(value.get(n), kind) for n, kind in kinds.items()):
+            raise InputError(f"a tensor needs name, dtype and axes, not {_short(value)}")
+        if len(value["axes"]) > MOST_AXES:
+            raise InputError(
+                f"tensor {_short(value['name'])} has {len(value['axes'])} axes", f"the most is {MOST_AXES}"
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"a tensor needs name, dtype and axes, not {value!r}") from error
+        limits = {}
+        for name in ("low", "high"):
+            limit = value.get(name)
+            if limit is not None and (type(limit) not in (int, float) or not abs(limit) <= _LARGEST):
+                raise InputError(f"{name} of tensor {_short(value['name'])} is {_short(limit)}", "give a number")
+            limits[name] = limit
+        return cls(value["name"], value["dtype"], tuple(Axis.from_json(a) for a in value["axes"]), **limits)
 
 
 def check_feeds(specs: Sequence[TensorSpec], feeds: Mapping[str, np.ndarray]) -> None:

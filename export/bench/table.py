@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from ...runtime.bundle.bench_report import ABSENT, BenchPoint, BenchReport, GpuState, Interval, LatencyTarget, MemoryUse
-from ...runtime.show.terminal import size
+from ...runtime.show.terminal import inert, size
 
 GOOD, BAD = "green", "red"
 
@@ -24,9 +23,9 @@ def tables(report: BenchReport) -> Iterator[RenderableType]:
     for entrant in report.entrants:
         if entrant.reason:
             style = "dim" if entrant.state == ABSENT else BAD
-            yield f"[{style}]{entrant.title}: {entrant.state}: {escape(entrant.reason)}[/]"
+            yield f"[{style}]{entrant.title}: {entrant.state}: {inert(entrant.reason)}[/]"
     for note in report.notes:
-        yield f"[yellow]{escape(note)}[/]"
+        yield f"[yellow]{inert(note)}[/]"
 
 
 def circumstances(report: BenchReport) -> str:
@@ -36,7 +35,7 @@ def circumstances(report: BenchReport) -> str:
     where = f"{machine.cpu}, {threads}" if machine.gpu is None else f"{machine.gpu.name} ({_gpu(machine.gpu)})"
     tf32 = "allowed" if settings.tf32 else "off"
     clock = "CUDA events, inputs and outputs on the GPU" if settings.clock == "cuda-events" else "wall clock"
-    return f"[bold]{escape(report.name)}[/] on {escape(where)}; interleaved rounds, {clock}, TF32 {tf32}"
+    return f"[bold]{inert(report.name)}[/] on {inert(where)}; interleaved rounds, {clock}, TF32 {tf32}"
 
 
 def _gpu(gpu: GpuState) -> str:
@@ -71,7 +70,7 @@ def _point(report: BenchReport, point: BenchPoint) -> Table:
     for timing in point.timings:
         median = milliseconds(timing.median.value)
         cells = [
-            escape(report.entrant(timing.contender).title),
+            inert(report.entrant(timing.contender).title),
             f"[bold]{median}[/]" if timing.median.value == fastest else median,
             f"{milliseconds(timing.median.low)}-{milliseconds(timing.median.high)}",
             milliseconds(timing.p95),
@@ -110,14 +109,14 @@ def _target(report: BenchReport, target: LatencyTarget) -> Table:
         throughput = rate(capacity.per_second)
         if capacity.batch is not None and capacity.per_second == best:
             throughput = f"[bold]{throughput}[/]"
-        title = escape(report.entrant(capacity.contender).title)
+        title = inert(report.entrant(capacity.contender).title)
         table.add_row(title, batch, milliseconds(capacity.median), milliseconds(capacity.p95), throughput)
     return table
 
 
 def _new(title: str, figures: Iterable[str]) -> Table:
     table = Table(
-        box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), title=escape(title), title_justify="left",
+        box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), title=inert(title), title_justify="left",
         title_style="italic",
     )  # fmt: skip
     table.add_column("contender", no_wrap=True)

@@ -13,6 +13,7 @@ from .golden import GoldenCase, read_golden
 from .manifest import Manifest
 
 MANIFEST = "manifest.json"
+_LONGEST_PATH = 1024
 
 
 @dataclass(frozen=True)
@@ -46,23 +47,11 @@ class StoredBundle:
             manifest = Manifest.loads(content)
         except BundleError as error:
             raise BundleError(f"{path}: {error.problem}", error.remedy) from error
-        bundle = cls(path, manifest)
+        check_names(path, manifest)
         for relative in manifest.files:
-            bundle._check_inside(relative)
-        for user, file in _references(manifest):
-            if file not in manifest.files:
-                raise BundleError(f"{user} names file {file!r}, which {path} does not list")
-        return bundle
-
-    def _check_inside(self, relative: str) -> None:
-        pure = PurePosixPath(relative)
-        plain = relative == str(pure) and not pure.is_absolute() and "\\" not in relative and "\0" not in relative
-        if not plain or ".." in pure.parts or relative in (".", "", MANIFEST):
-            raise BundleError(
-                f"path {relative!r} in the manifest of {self.path} is refused", "a path stays in the bundle"
-            )
-        if not (self.path / relative).resolve().is_relative_to(self.path.resolve()):
-            raise BundleError(f"{relative!r} of {self.path} leads out of the bundle", "do not trust this bundle")
+            if not (path / relative).resolve().is_relative_to(path.resolve()):
+                raise BundleError(f"{relative!r} of {path} leads out of the bundle", "do not trust this bundle")
+        return cls(path, manifest)
 
     def file(self, relative: str) -> Path:
         """The path of a listed file with the content that the manifest says, and of the weights beside a model.
@@ -146,10 +135,32 @@ class StoredBundle:
         return read_golden(self.file(names[0]))
 
 
+def check_names(path: Path, manifest: Manifest) -> None:
+    """Raise BundleError if a manifest names a file that it does not list, or lists one that could lie outside of the bundle."""
+    for relative in manifest.files:
+        pure = PurePosixPath(relative)
+        plain = relative == str(pure) and not pure.is_absolute() and "\\" not in relative and "\0" not in relative
+        if not plain or ".." in pure.parts or relative in (".", "", MANIFEST):
+            raise BundleError(f"path {relative!r} in the manifest of {path} is refused", "a path stays in the bundle")
+        try:
+            length = len(os.fsencode(relative))
+        except UnicodeEncodeError:
+            length = _LONGEST_PATH + 1
+        if length > _LONGEST_PATH:
+            raise BundleError(
+                f"path {relative[:60]!r}… in the manifest of {path} is not a file name", "do not trust this bundle"
+            )
+    for user, file in _references(manifest):
+        if file not in manifest.files:
+            raise BundleError(f"{user} names file {file!r}, which {path} does not list")
+
+
 def _references(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for engine in manifest.engines:
         yield "an engine", engine.file
     for part, folder in manifest.parts.items():
         yield f"part {part!r}", f"{folder}/{MANIFEST}"
+    for file in manifest.operators:
+        yield "the operators section", file
     for record in manifest.parity:
         yield f"stage {record.stage!r} of the parity section", record.file

@@ -4,10 +4,15 @@ The kinds are those of the annotations: ``str``, ``bool``, ``int``, ``float``, `
 ``tuple[X, ...]``, ``dict[str, X]``, ``Any`` (free-form JSON), enumerations of strings, other
 dataclasses, and classes with ``from_json`` and ``to_json`` methods such as ``TensorSpec``. JSON has
 no infinities and NaN, so they are the strings ``"inf"``, ``"-inf"`` and ``"nan"``.
+
+``Annotated`` narrows a kind: a number ``Within`` a range, a string ``Matching`` a pattern, and free-form JSON whose ``Known``
+entries have a kind. Without it, an integer has 64 bits, a string at most ``LONGEST`` characters, and a list or object at most
+``MOST`` entries.
 """
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -21,7 +26,36 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+LONGEST, MOST = 1 << 20, 1 << 20
+_LARGEST = 2**63 - 1
 _NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+
+
+@dataclasses.dataclass(frozen=True)
+class Within:
+    """A finite number from ``low`` to ``high``."""
+
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Matching:
+    """A string that matches a pattern as a whole; ``words`` name it in a message."""
+
+    pattern: str
+    words: str
+
+
+class Known:
+    """A free-form object in which these entries, if they are there, have these kinds; ``rest``: the kind of all others."""
+
+    def __init__(self, rest: Any = Any, **entries: Any) -> None:
+        self.rest, self.entries = rest, entries
+
+
+class Needed(Known):
+    """The same, and every entry must be there."""
 
 
 def encode(value: Any) -> Any:
@@ -64,7 +98,7 @@ def decode(kind: type[T], value: Any, where: str) -> T:
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+    return typing.get_type_hints(kind, include_extras=True)
 
 
 def _join(where: str, name: str) -> str:
@@ -72,7 +106,7 @@ def _join(where: str, name: str) -> str:
 
 
 def _wrong(where: str, expected: str, value: Any) -> BundleError:
-    shown = repr(value)
+    shown = repr(value[:60] if isinstance(value, str | list) else value)  # it may be as long as the file
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
     return BundleError(f"field {where!r} must be {expected}, not {shown}")
 
@@ -87,6 +121,10 @@ def _read(kind: Any, value: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         (inner,) = (a for a in args if a is not types.NoneType)
         return None if value is None else _read(inner, value, where)
+    if origin is typing.Annotated:
+        return _narrowed(args[0], args[1:], value, where)
+    if isinstance(value, list | dict) and len(value) > MOST:
+        raise BundleError(f"field {where!r} has {len(value)} entries, and at most {MOST} are read")
     if origin is tuple:
         if not isinstance(value, list):
             raise _wrong(where, "a list", value)
@@ -114,8 +152,26 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
     if kind is float:
         if isinstance(value, str) and value in _NOT_FINITE:
             return _NOT_FINITE[value]
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, float) or (type(value) is int and abs(value) <= _LARGEST):
             return float(value)
     elif type(value) is kind:
-        return value
+        if kind is str and len(value) > LONGEST:
+            raise BundleError(f"field {where!r} has {len(value)} characters, and at most {LONGEST} are read")
+        if kind is not int or abs(value) <= _LARGEST:
+            return value
     raise _wrong(where, _WORDS[kind], value)
+
+
+def _narrowed(kind: Any, limits: tuple[Any, ...], value: Any, where: str) -> Any:
+    read = _read(kind, value, where)
+    for limit in limits:
+        if isinstance(limit, Within) and read is not None and not limit.low <= read <= limit.high:
+            raise _wrong(where, f"from {limit.low:g} to {limit.high:g}", value)
+        if isinstance(limit, Matching) and re.fullmatch(limit.pattern, read) is None:
+            raise _wrong(where, limit.words, value)
+        if isinstance(limit, Needed) and (missing := [name for name in limit.entries if name not in read]):
+            raise BundleError(f"field {_join(where, missing[0])!r} is missing")
+        if isinstance(limit, Known):
+            for name, entry in read.items():
+                _read(limit.entries.get(name, limit.rest), entry, f"{where}[{name[:60]!r}]")
+    return read

@@ -19,10 +19,10 @@ may stand at another place: 1 in 100, or ``factor`` times PyTorch's share.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from ...errors import InputError
-from .codec import encode_fields
+from .codec import Known, Needed, Within, encode_fields
 
 # Per floating dtype: half an ulp relative to the value, and half of its smallest subnormal.
 _HALF_ULP = {
@@ -65,6 +65,7 @@ def rounding_floor(precision: str, reference_rms: float) -> float:
     return max(relative * reference_rms, smallest)
 
 
+Count = Annotated[int, Within(0, 2**53)]
 _EXACT_LIMIT, _ROUGH_LIMIT = 1e-2, 0.1
 
 
@@ -92,10 +93,10 @@ class MatchCounts:
     scores that are closer than PyTorch's error; ``spare``: how many may differ whatever PyTorch does.
     """
 
-    count: int
-    equal: int
-    moved: int = 0
-    ties: int = 0
+    count: Count
+    equal: Count
+    moved: Count = 0
+    ties: Count = 0
     spare: float = 0.0
 
     @property
@@ -146,6 +147,10 @@ MOST = 1000.0
 """The largest factor: with more, a gate means nothing."""
 
 
+Factor = Annotated[float, Within(1e-9, MOST)]
+Share = Annotated[float, Within(0, 1)]
+
+
 def check_factor(factor: float) -> None:
     """Raise InputError for a factor that cannot be a gate."""
     if not 0 < factor <= MOST:
@@ -163,7 +168,7 @@ class Gate:
 
     torch_rms: float
     floor: float
-    factor: float
+    factor: Factor
     ratio: float
     passed: bool
     torch_relative: float = 0.0
@@ -253,7 +258,15 @@ class ParityRecord:
     figures: Figures
     gate: Gate
     torch_rms: float
-    detail: dict[str, Any]
+    detail: Annotated[
+        dict[str, Any],
+        Known(
+            top1=Annotated[dict[str, Any], Needed(agreement=Share)],
+            iou=Annotated[dict[str, Any], Needed(mean=Share)],
+            tokens=Annotated[dict[str, Any], Needed(accuracy=Share)],
+            psnr=Annotated[dict[str, Any], Needed(decibels=float)],
+        ),
+    ]
     agreement: MatchCounts | None = None
     torch_agreement: MatchCounts | None = None
     margin: float = 0.0

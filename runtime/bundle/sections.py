@@ -1,9 +1,22 @@
 """The sections of a manifest: source, files, rewrites, nodes kept in FP32, engines, and decodes."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from .codec import Known, Matching, Within
+from .figures import Count, Factor
 from .stage import Stage
+
+Seconds = Annotated[float, Within(0, 1e9)]
+Number = Annotated[float, Within(-1e9, 1e9)]
+Object = dict[str, Any]
+Shapes = Annotated[Object, Known(rest=tuple[int, ...])]
+LayerOutput = Annotated[Object, Known(name=str, dtype=str, shape=tuple[int, ...] | None)]
+Layer = Annotated[
+    Object,
+    Known(name=str, type=str, outputs=tuple[LayerOutput, ...], nodes=tuple[str, ...], modules=tuple[str, ...]),
+]
+"""What is free-form in a manifest, with the kinds of the entries that are read."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +42,8 @@ class Gpu:
 class FileRecord:
     """One file of the bundle. ``role``: model-fp32, model-fp16, weights, engine, golden, report, part, other."""
 
-    sha256: str
-    bytes: int
+    sha256: Annotated[str, Matching("[0-9a-f]{64}", "64 hexadecimal digits")]
+    bytes: Count
     role: str
 
 
@@ -43,7 +56,7 @@ class StageRecord:
     """
 
     stage: Stage
-    seconds: float
+    seconds: Seconds
     text: str = ""
     model_type: str = ""
     part: str = ""
@@ -93,7 +106,7 @@ class RewriteRecord:
     model: str = ""
     found: str = ""
     milliseconds: dict[str, float] = field(default_factory=dict)
-    replaced: int = 1
+    replaced: Count = 1
 
 
 @dataclass(frozen=True)
@@ -121,10 +134,10 @@ class SearchRecord:
     before: float
     error: float
     held_out: float | None
-    measured: int
-    evaluations: int
-    remembered: int
-    seconds: float
+    measured: Count
+    evaluations: Count
+    remembered: Count
+    seconds: Seconds
     top_share: float | None
     samples: bool
 
@@ -137,7 +150,7 @@ class Precision:
     """
 
     kept: tuple[KeptNode, ...] = ()
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, Count] = field(default_factory=dict)
     search: SearchRecord | None = None
 
 
@@ -154,7 +167,9 @@ class AttentionRecord:
     module: str
     type: str
     kind: str
-    detail: dict[str, Any] = field(default_factory=dict)
+    detail: Annotated[Object, Known(stride=Annotated[int, Within(1, 2**16)], align_corners=bool)] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True)
@@ -165,7 +180,7 @@ class Selection:
     an empty string.
     """
 
-    outputs: dict[str, int]
+    outputs: dict[str, Annotated[int, Within(0, 31)]]
     scores: str = ""
 
 
@@ -178,9 +193,12 @@ class SamplesRecord:
     """
 
     source: str
-    count: int
+    count: Count
     labels: bool
-    images: dict[str, Any] = field(default_factory=dict)
+    images: Annotated[
+        Object,
+        Known(mean=tuple[Number, ...], std=tuple[Number, ...], size=tuple[Count, ...], classes=tuple[str, ...]),
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -198,11 +216,14 @@ class EngineRecord:
     version: str
     precision: str
     compute_capability: str | None
-    profiles: tuple[dict[str, Any], ...]
-    layers: tuple[dict[str, Any], ...]
-    seconds: float
-    bytes: int
-    detail: dict[str, Any] = field(default_factory=dict)
+    profiles: tuple[Annotated[Object, Known(rest=Shapes)], ...]
+    layers: tuple[Layer, ...]
+    seconds: Seconds
+    bytes: Count
+    detail: Annotated[
+        Object,
+        Known(gpu=Gpu, layers_from=str, workspace_bytes=int | None, tf32=bool, warnings=tuple[str, ...]),
+    ] = field(default_factory=dict)
     model: str = ""
     model_sha256: str = ""
 
@@ -224,14 +245,14 @@ class DecodeAgreement:
     stage: str
     files: dict[str, str]
     precision: str
-    width: int
-    rows: int
-    equal_rows: int
-    tokens: int
-    equal_tokens: int
-    ties: int
+    width: Count
+    rows: Count
+    equal_rows: Count
+    tokens: Count
+    equal_tokens: Count
+    ties: Count
     torch_error: float
-    factor: float
+    factor: Factor
     passed: bool
 
 
@@ -245,10 +266,10 @@ class DecodeRecord:
     that were decoded for ``parity``, samples or random.
     """
 
-    start: int
-    end: int
-    padding: int
-    limit: int
+    start: Count
+    end: Count
+    padding: Count
+    limit: Annotated[int, Within(1, 1_000_000)]
     memory: tuple[str, ...]
     state: dict[str, str]
     sources: str = ""

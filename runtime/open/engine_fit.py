@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ...errors import BundleError, ForeignEngineError, MissingBackendError
 from ..bundle.bundle import StoredBundle
+from ..bundle.codec import decode
 from ..bundle.sections import EngineRecord, Gpu
 from ..cuda import cuda_device
 from ..sessions.trt_library import MODULES, load_library, portable, supports
@@ -149,6 +150,6 @@ def _capabilities(record: EngineRecord, beside: Gpu | None) -> tuple[list[str], 
         return capabilities, ""
     if capabilities == [_CURRENT] or record.flavour == "enterprise":
         recorded = record.detail.get("gpu")
-        gpu = Gpu(**recorded) if isinstance(recorded, dict) else beside
+        gpu = decode(Gpu, recorded, "engines.detail.gpu") if recorded is not None else beside
         return ([gpu.compute_capability], gpu.name) if gpu is not None else ([], "")
     return [], ""

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..bundle.divergence import Divergence, ModuleDivergence, TensorError
-from .terminal import plain_table, print_json, stdout_console
+from .terminal import inert, plain, plain_table, print_json, stdout_console
 
 AROUND = 6
 """Modules before and after the place; without a place, half the number of modules with the largest growth."""
@@ -20,7 +19,7 @@ def print_divergence(console: Console, divergence: Divergence, *, every: bool, t
     """Print outputs, place, reproducer, and the table by module."""
     rows = divergence.modules if every else around(divergence)
     console.print(
-        f"\n[bold]{escape(divergence.stage)}[/] on {divergence.case}, compared with {escape(divergence.reference)}"
+        f"\n[bold]{inert(divergence.stage)}[/] on {divergence.case}, compared with {inert(divergence.reference)}"
     )
     console.print(_modules(rows, divergence))
     if hidden := len(divergence.modules) - len(rows):
@@ -28,20 +27,20 @@ def print_divergence(console: Console, divergence: Divergence, *, every: bool, t
     if tensors or len(divergence.modules) == 1:
         console.print(_tensors(divergence, divergence.tensors if tensors else _near(divergence)))
     for note in divergence.notes:
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {inert(note)}")
     for output in divergence.outputs:
         if output.fault:
-            console.print(f"[bold red]FAIL[/] {escape(output.fault.removeprefix('verify: ').rstrip('.'))}")
+            console.print(f"[bold red]FAIL[/] {inert(output.fault.removeprefix('verify: ').rstrip('.'))}")
     if divergence.passed:
-        console.print(f"[green]pass[/] every output of {escape(divergence.stage)} is within the gate: nothing diverges")
+        console.print(f"[green]pass[/] every output of {inert(divergence.stage)} is within the gate: nothing diverges")
     if divergence.place is not None:
-        console.print(f"\nthe error comes in at [bold]{escape(divergence.place.describe())}[/]")
+        console.print(f"\nthe error comes in at [bold]{inert(divergence.place.describe())}[/]")
     if divergence.reproducer is not None:
         reproducer = divergence.reproducer
         nodes = "1 node" if reproducer.nodes == 1 else f"{reproducer.nodes} nodes"
         error = f"error {number(reproducer.relative)}, limit {reproducer.allowed:.1e}"
         console.print(f"{nodes} alone, with the original's tensors as inputs: {error}")
-        console.print(f"    {escape(reproducer.command)}")
+        console.print(f"    {inert(reproducer.command)}")
 
 
 def around(divergence: Divergence) -> Sequence[ModuleDivergence]:
@@ -72,7 +71,7 @@ def _modules(rows: Sequence[ModuleDivergence], divergence: Divergence) -> Table:
         module = f"{row.module or '<outermost>'} ({row.kind})" if row.kind else row.module or "<outermost>"
         growth = "-" if row.growth is None else f"{row.growth:.1f}x" if row.growth < 1000 else f"{row.growth:.0e}x"
         table.add_row(
-            escape(module), f"[dim]{escape(row.source)}[/]", number(row.entering), number(row.leaving), growth, row.type,
+            inert(module), f"[dim]{inert(row.source)}[/]", number(row.entering), number(row.leaving), growth, row.type,
             style="bold red" if divergence.tensor and _is_place(row, divergence) else None,
         )  # fmt: skip
     return table
@@ -90,7 +89,7 @@ def _tensors(divergence: Divergence, rows: Sequence[TensorError]) -> Table:
     table = plain_table("tensor", "node", "line", *figures, right=figures)
     for row in rows:
         table.add_row(
-            escape(row.name), escape(row.node), escape(row.source), "x".join(map(str, row.shape)) or "scalar",
+            inert(row.name), inert(row.node), inert(row.source), "x".join(map(str, row.shape)) or "scalar",
             number(row.relative), number(row.max_abs), row.type,
             style="bold red" if row.name == divergence.tensor else None,
         )  # fmt: skip
@@ -106,4 +105,4 @@ def show_divergence(
     elif form == "table":
         print_divergence(stdout_console(), divergence, every=every, tensors=tensors)
     elif divergence.reproducer is not None:
-        sys.stdout.write(f"{divergence.reproducer.command}\n")
+        sys.stdout.write(f"{plain(divergence.reproducer.command)}\n")

@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from ..spec import TensorSpec
-from .terminal import plain_table, print_json, show_parts
+from .terminal import inert, plain_table, print_json, show_parts
 
 
 def show_models(rows: Sequence[Mapping[str, Any]], *, single: bool, as_json: bool) -> None:
@@ -28,27 +27,27 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         if row["family"] != family:
             family = row["family"]
-            table.add_row(f"[bold cyan]{escape(family)}[/]")
+            table.add_row(f"[bold cyan]{inert(family)}[/]")
         inputs = ", ".join(_sizes(TensorSpec.from_json(spec)) for spec in row["inputs"])
         figures = (amount(row["parameters"]), amount(row["multiply_adds"]), inputs)
-        table.add_row(escape(f"  {row['name']}"), *figures, escape(row["paper"]), escape(row["summary"]))
+        table.add_row(inert(f"  {row['name']}"), *figures, inert(row["paper"]), inert(row["summary"]))
     return table
 
 
 def _single(row: Mapping[str, Any]) -> Iterator[str | Table]:
-    yield f"[bold]{escape(row['name'])}[/]  {escape(row['summary'])}"
+    yield f"[bold]{inert(row['name'])}[/]  {inert(row['summary'])}"
     table = plain_table("", "", header=False)
-    table.add_row("paper", escape(row["paper"]))
+    table.add_row("paper", inert(row["paper"]))
     table.add_row("parameters", f"{row['parameters']:,}")
     table.add_row("multiply-adds", f"{row['multiply_adds']:,} of one item")
     for spec in row["inputs"]:
-        table.add_row("input", escape(TensorSpec.from_json(spec).describe()))
-    table.add_row("outputs", escape(", ".join(row["outputs"])))
+        table.add_row("input", inert(TensorSpec.from_json(spec).describe()))
+    table.add_row("outputs", inert(", ".join(row["outputs"])))
     for name, default in row["options"].items():
-        table.add_row("option", escape(f"{name} = {json.dumps(default)}"))
+        table.add_row("option", inert(f"{name} = {json.dumps(default)}"))
     yield table
     yield f"attnexport --arch {row['name']} --random-weights --trt"
-    options = escape(json.dumps(row["reduced_options"]))
+    options = inert(json.dumps(row["reduced_options"]))
     yield f"[dim]small, for a try: --kwargs '{options}'[/]" if row["reduced_options"] else ""
 
 

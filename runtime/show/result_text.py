@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.markup import escape
 from rich.table import Table
 
 from ..bundle.attribution import Attribution
@@ -16,7 +15,7 @@ from ..bundle.sections import DecodeAgreement, EngineRecord
 from ..check.check_rows import CheckResult
 from ..decode.decoder import Hypothesis
 from ..open.engine_memory import memory_of
-from .terminal import FAIL, PASS, plain_table, print_json, show_parts, size, stdout_console
+from .terminal import FAIL, PASS, command_word, inert, plain, plain_table, print_json, show_parts, size, stdout_console
 
 MOST = 4
 """Outputs with a line at the end of an export; ``attnexport inspect`` prints all."""
@@ -78,7 +77,7 @@ def agreement_table(records: Sequence[DecodeAgreement], verdicts: tuple[str, str
     table = plain_table("decode", "search", *figures, "verdict", right=figures, caption=caption, no_wrap=True)
     for record in records:
         table.add_row(
-            record.stage,
+            inert(record.stage),
             "greedy" if record.width == 1 else f"beam of {record.width}",
             f"{record.equal_rows}/{record.rows}",
             f"{record.equal_tokens}/{record.tokens}",
@@ -94,7 +93,7 @@ def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"])
         print_json(result)
         return
     if form == "quiet":
-        sys.stdout.write(f"{result['bundle']}\n")
+        sys.stdout.write(f"{plain(result['bundle'])}\n")
         return
     console = stdout_console()
     manifest = Manifest.from_json(result["manifest"])
@@ -102,13 +101,13 @@ def show_result(result: dict[str, Any], form: Literal["table", "json", "quiet"])
         manifest = joined(manifest, {name: Manifest.from_json(part) for name, part in result["parts"].items()})
     console.print(_result_table(manifest))
     for line in (*agreement_lines(manifest.parity), *error_lines(manifest.attribution)):
-        console.print(escape(line))
+        console.print(inert(line))
     if manifest.decode is not None:
         console.print(agreement_table(manifest.decode.parity, (PASS, FAIL)))
     for failure in result["failures"]:
-        console.print(f"{FAIL} {escape(failure)}")
-    bundle = escape(result["bundle"])
-    console.print(f"\nwritten: [bold]{bundle}[/]")
+        console.print(f"{FAIL} {inert(failure)}")
+    bundle = command_word(result["bundle"])
+    console.print(f"\nwritten: [bold]{inert(result['bundle'])}[/]")
     console.print(f"next:    attnexport check {bundle}     attnexport inspect {bundle}")
 
 
@@ -124,9 +123,9 @@ def _result_table(manifest: Manifest) -> Table:
     table = plain_table(*columns, right=figures, gap=1, caption=caption, no_wrap=True)
     for record in manifest.parity:
         table.add_row(
-            record.stage,
-            *((escape(record.output),) if several else ()),
-            escape(record.file),
+            inert(record.stage),
+            *((inert(record.output),) if several else ()),
+            inert(record.file),
             size(manifest.files[record.file].bytes),
             f"{record.gate.ratio:.2f}x",
             f"{record.gate.relative:.1e}",
@@ -137,8 +136,8 @@ def _result_table(manifest: Manifest) -> Table:
     ran = {record.file for record in manifest.parity}
     for engine in manifest.engines:
         if engine.file not in ran:
-            row = (escape(engine.file), size(engine.bytes), *("-",) * 4, "[yellow]built[/], not run: no GPU")
-            table.add_row(f"engine-{engine.precision}", *(("-",) if several else ()), *row)
+            row = (inert(engine.file), size(engine.bytes), *("-",) * 4, "[yellow]built[/], not run: no GPU")
+            table.add_row(f"engine-{inert(engine.precision)}", *(("-",) if several else ()), *row)
     return table
 
 
@@ -150,19 +149,17 @@ def show_rebuilt(result: dict[str, Any], *, as_json: bool) -> None:
     console = stdout_console()
     for engine in result["engines"]:
         what = f"{size(engine['bytes'])}, {engine['layers']} layers, {engine['seconds']:.1f} s"
-        console.print(f"built: {escape(engine['file'])} from {escape(engine['model'])} ({what})")
+        console.print(f"built: {inert(engine['file'])} from {inert(engine['model'])} ({what})")
         memory = memory_of(decode(EngineRecord, {**engine, "layers": []}, "engine"))
         for line in memory.describe(size) if memory is not None else ():
             console.print(f"       {line}")
     for row in (result["checked"] or {"rows": ()})["rows"]:
         if any(row["file"].endswith(engine["file"]) for engine in result["engines"]):
             ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}x of {row['factor']:g}x"
-            console.print(
-                f"       {escape(row['file'])} output {escape(row['output'])}: {row['verdict']}, error {ratio}"
-            )
+            console.print(f"       {inert(row['file'])} output {inert(row['output'])}: {row['verdict']}, error {ratio}")
     if result["timing_cache"] is not None:
-        console.print(f"kept:  {escape(result['timing_cache'])}, the kernels' timings: the next build here is faster")
-    console.print(f"next:  attnexport check {escape(result['bundle'])}")
+        console.print(f"kept:  {inert(result['timing_cache'])}, the kernels' timings: the next build here is faster")
+    console.print(f"next:  attnexport check {command_word(result['bundle'])}")
 
 
 def show_check(result: CheckResult, *, as_json: bool) -> None:
@@ -184,13 +181,13 @@ def show_check(result: CheckResult, *, as_json: bool) -> None:
             if row.recorded in (None, row.factor)
             else f"limit {row.factor:g}x, the manifest says {row.recorded:g}x; "
         )
-        remark = escape(limit + agreement + (row.how or row.reason))
-        table.add_row(row.stage, escape(row.file), escape(row.output), error, relative, cosine, verdict, remark)
+        remark = inert(limit + agreement + (row.how or row.reason))
+        table.add_row(inert(row.stage), inert(row.file), inert(row.output), error, relative, cosine, verdict, remark)
     console.print(table)
     for row in result.rows:
         if row.verdict in ("failed", "unstable"):
             mark = FAIL if row.verdict == "failed" else "[yellow]unstable[/]"
-            console.print(f"{mark} {escape(row.file)}, output {escape(row.output)}: {escape(row.reason)}")
+            console.print(f"{mark} {inert(row.file)}, output {inert(row.output)}: {inert(row.reason)}")
     console.print("[green]bundle verified[/]" if result.passed else "[bold red]bundle not verified[/]")
 
 
@@ -214,8 +211,10 @@ def show_repository(models: Sequence[Mapping[str, Any]], out: Path, *, as_json: 
     table = plain_table("model", "version", "backend", "grouped", "runs")
     for model in models:
         grouped = f"up to {model['max_batch']}" if model["max_batch"] else "no"
-        table.add_row(*map(escape, (model["name"], str(model["version"]), model["backend"], grouped, model["how"])))
-    notes = [f"[dim]{escape(model['name'])}: {escape(note)}[/]" for model in models for note in model["notes"]]
+        table.add_row(*map(inert, (model["name"], str(model["version"]), model["backend"], grouped, model["how"])))
+    notes = [f"[dim]{inert(model['name'])}: {inert(note)}[/]" for model in models for note in model["notes"]]
     served = ", ".join(model["name"] for model in models if model["role"] in ("model", "ensemble"))
-    where = f"\nwritten: [bold]{escape(str(out))}[/]   serve it: tritonserver --model-repository={escape(str(out))}"
-    show_parts([table, *notes, where, f"clients call {escape(served)}"])
+    where = (
+        f"\nwritten: [bold]{inert(str(out))}[/]   serve it: tritonserver --model-repository={command_word(str(out))}"
+    )
+    show_parts([table, *notes, where, f"clients call {inert(served)}"])

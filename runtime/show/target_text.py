@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.markup import escape
-
 from ..doctor import Component
-from .terminal import plain_table, print_json, show_parts, stdout_console
+from .terminal import inert, plain_table, print_json, show_parts, stdout_console
 
 
 def show_diagnosis(components: Sequence[Component], *, as_json: bool) -> None:
@@ -17,11 +15,11 @@ def show_diagnosis(components: Sequence[Component], *, as_json: bool) -> None:
     marks = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "broken": "[bold red]broken[/]"}
     table = plain_table("", "version", "", "")
     for c in components:
-        table.add_row(c.component, c.version, marks.get(c.status, c.status), escape(c.detail))
+        table.add_row(inert(c.component), inert(c.version), marks.get(c.status, c.status), inert(c.detail))
     console = stdout_console()
     console.print(table)
     for remedy in dict.fromkeys(c.remedy for c in components if c.remedy):
-        console.print(f"[dim]$[/] {escape(remedy)}" if remedy.startswith("pip") else escape(remedy))
+        console.print(f"[dim]$[/] {inert(remedy)}" if remedy.startswith("pip") else inert(remedy))
 
 
 def show_probe(measured: Sequence[dict[str, Any]], differing: Sequence[dict[str, Any]], *, as_json: bool) -> None:
@@ -36,7 +34,7 @@ def show_probe(measured: Sequence[dict[str, Any]], differing: Sequence[dict[str,
             here, shipped = entry["here"], entry["shipped"] or {"status": "not measured"}
             facts = " ".join(f"{name}={value}" for name, value in here["facts"].items())
             words = (entry["target"], f"{here['op']}-{here['opset']} {facts}", here["status"], shipped["status"])
-            table.add_row(*map(escape, words), escape(here.get("reason", "")))
+            table.add_row(*map(inert, words), inert(here.get("reason", "")))
         console.print(table)
     count = sum(len(matrix["rows"]) for matrix in measured)
     difference = f"{len(differing)} differ from" if differing else "all agree with"
@@ -59,7 +57,7 @@ def show_scan(scan: dict[str, Any], *, as_json: bool) -> None:
     parts: list[Any] = []
     if scan["nodes"]:
         recognised = ", ".join(f"{count} {what}" for what, count in scan["recognised"].items())
-        parts.append(f"{scan['nodes']} nodes; recognised: {escape(recognised) or 'no local attention'}")
+        parts.append(f"{scan['nodes']} nodes; recognised: {inert(recognised) or 'no local attention'}")
     else:
         parts.append("[bold red]cannot be exported[/]: what follows has no translation to ONNX")
     verdicts = plain_table("target", "runs", "cannot", "slow")
@@ -82,8 +80,8 @@ def show_scan(scan: dict[str, Any], *, as_json: bool) -> None:
             module = (finding["module"] or "<root>") + (f" and {more} more" if more > 0 else "")
             kind = f" ({finding['kind']})" if finding["kind"] else ""
             findings.add_row(
-                _WORDS[finding["status"]], escape(finding["operator"]), f"x{finding['count']}", targets,
-                escape(module + kind), escape(finding["source"]), escape(finding["reason"]),
+                _WORDS[finding["status"]], inert(finding["operator"]), f"x{finding['count']}", targets,
+                inert(module + kind), inert(finding["source"]), inert(finding["reason"]),
             )  # fmt: skip
         parts.append(findings)
     else:
