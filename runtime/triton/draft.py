@@ -104,6 +104,7 @@ def session_parameters(options: RepositoryOptions) -> dict[str, object]:
 
 def copy_bundle(bundle: StoredBundle, to: Path) -> None:
     """Copy the manifest and the files that it lists."""
+    to.mkdir(parents=True, exist_ok=True)
     shutil.copy(bundle.path / MANIFEST, to / MANIFEST)
     for relative in bundle.manifest.files:
         (to / relative).parent.mkdir(parents=True, exist_ok=True)
