@@ -76,11 +76,12 @@ class Axis:
             raise InputError(f"an axis is an int or an object, not {_short(value)}")
         if isinstance(value, int):
             return cls.fixed(value)
-        sizes = [value.get(name) for name in POINTS]
+        sizes: list[Any] = [value.get(name) for name in POINTS]
         symbol = value.get("symbol")
         if not isinstance(symbol, str) or any(type(size) is not int for size in sizes):
             raise InputError(f"an axis needs symbol, min, opt and max, not {_short(value)}")
-        return cls(*(int(size) for size in sizes), symbol)
+        low, usual, high = sizes
+        return cls(low, usual, high, symbol)
 
 
 @dataclass(frozen=True)

@@ -155,9 +155,9 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
         if isinstance(value, float) or (type(value) is int and abs(value) <= _LARGEST):
             return float(value)
     elif type(value) is kind:
-        if kind is str and len(value) > LONGEST:
+        if isinstance(value, str) and len(value) > LONGEST:
             raise BundleError(f"field {where!r} has {len(value)} characters, and at most {LONGEST} are read")
-        if kind is not int or abs(value) <= _LARGEST:
+        if not isinstance(value, int) or abs(value) <= _LARGEST:
             return value
     raise _wrong(where, _WORDS[kind], value)
 

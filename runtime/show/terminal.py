@@ -59,7 +59,7 @@ _MARKUP = re.compile(r"(?<!\\)\[(?=[a-z#/@])(?!(?:/|(?:bold |dim )?(?:bold|dim|r
 class _Console(Console):
     """A console that knows the tags of this package only; what its callers forgot to make inert is shown as it is."""
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]  # all options are keywords
+    def render_str(self, text: str, **options: Any) -> Text:
         try:
             return super().render_str(_MARKUP.sub(r"\\[", text), **options)
         except MarkupError:
