@@ -8,7 +8,7 @@ from typer import Argument, Exit, Option
 from ..errors import InputError
 from ..export.option_table import ENGINE
 from .common import AsJson, BundlePath, Debug, takes
-from .limits import HOUR, MINUTE, limited
+from .limits import HOUR, MINUTE, confined, limited
 
 
 @limited(10 * MINUTE)
@@ -42,6 +42,7 @@ def check(
         raise Exit(1)
 
 
+@confined
 def inspect(
     bundle: BundlePath,
     layers: Annotated[bool, Option(help="List every layer of the engines.")] = False,
@@ -111,6 +112,7 @@ def rebuild(
     show_rebuilt(done.to_json(), as_json=json_output)
 
 
+@confined
 def report(
     bundle: BundlePath,
     bench: Annotated[Path | None, Option(help="The file that attnexport bench --json wrote for this bundle.")] = None,

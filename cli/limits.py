@@ -25,6 +25,7 @@ import typer
 from ..errors import InputError, StageError
 from ..runtime import whereabouts
 from ..runtime.files.atomic import leftovers, locked_directory, sweep
+from .confinement import confine_command
 
 MEMORY = "Stop above this much memory, such as 8G; default: 90 % of what is free."
 MINUTE, HOUR = 60.0, 3600.0
@@ -57,7 +58,7 @@ def limited(default_s: float) -> Callable[[Any], Any]:
         def run(*, time_limit: float | None, memory_limit: str | None, **options: Any) -> None:
             limits = Limits.of(default_s if time_limit is None else time_limit, memory_limit)
             if _program and hasattr(signal, "sigtimedwait"):
-                _in_child(lambda: command(**options), limits)
+                _in_child(lambda: _confined(command, options), limits)
             else:
                 command(**options)
 
@@ -68,6 +69,24 @@ def limited(default_s: float) -> Callable[[Any], Any]:
         return run
 
     return decorate
+
+
+def confined(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the limits of :mod:`.confinement`, without a child of its own."""
+
+    @functools.wraps(command)
+    def run(**options: Any) -> None:
+        if _program:
+            _confined(command, options)
+        else:
+            command(**options)
+
+    return run
+
+
+def _confined(command: Callable[..., None], options: dict[str, Any]) -> None:
+    confine_command(options)
+    command(**options)
 
 
 def _option(name: str, kind: Any, text: str) -> inspect.Parameter:

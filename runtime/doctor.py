@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import AttnexportError
+from . import confine
 from .bundle.codec import encode_fields
 from .cuda import CudaDriver
 from .sessions.ort import OrtSession
@@ -58,6 +59,7 @@ def diagnose() -> list[Component]:
         enterprise,
         rtx,
         gpu,
+        _confinement(),
         _target("export", exporters, "models can be exported here"),
         _target("ort-cpu", [ort, *_probe(ort, "CPU")], "runs a model here", ort.version),
         _target(
@@ -134,6 +136,14 @@ def _gpu() -> tuple[Component, str]:
         return Component("gpu", "ok", f"CUDA {driver.version()}", detail), capability
     except AttnexportError as error:
         return Component("gpu", "missing", "", error.problem, error.remedy), ""
+
+
+def _confinement() -> Component:
+    """What holds back a command that reads a hostile model."""
+    if detail := confine.describe():
+        return Component("confinement", "ok", "", detail)
+    detail = "the kernel has no Landlock: commands read models with all rights of the user"
+    return Component("confinement", "missing", "", detail, "Linux 5.13 or newer, or a container")
 
 
 def _target(name: str, lacks: list[Component], detail: str, version: str = "") -> Component:

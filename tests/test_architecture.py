@@ -90,7 +90,7 @@ LAYERS = {
         ("api",),
     ),
     "runtime": (
-        ("closing", "cuda", "processes", "spec", "whereabouts"),
+        ("closing", "confine", "cuda", "processes", "spec", "whereabouts"),
         ("files",),
         ("user_cache",),
         ("inputs", "sessions"),

@@ -19,7 +19,7 @@ from attnexport.runtime.doctor import Component, diagnose
 
 COMPONENTS = [
     "python", "numpy", "onnxruntime", "torch", "onnx", "onnxscript", "onnx-graphsurgeon", "tensorrt", "tensorrt_rtx",
-    "gpu",
+    "gpu", "confinement",
 ]  # fmt: skip
 TARGETS = ["target export", "target ort-cpu", "target ort-cuda", "target tensorrt", "target tensorrt-rtx"]
 
@@ -70,8 +70,8 @@ def test_what_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     monkeypatch.setattr(doctor.importlib, "import_module", _no_module)
     found = {f.component: f for f in diagnose()}
-    assert {n: f.status for n, f in found.items() if n not in ("python", "gpu")} == dict.fromkeys(
-        [c for c in COMPONENTS + TARGETS if c not in ("python", "gpu")], "missing"
+    assert {n: f.status for n, f in found.items() if n not in ("python", "gpu", "confinement")} == dict.fromkeys(
+        [c for c in COMPONENTS + TARGETS if c not in ("python", "gpu", "confinement")], "missing"
     )
     assert found["tensorrt_rtx"].remedy == found["target tensorrt-rtx"].remedy == "pip install 'attnexport[rtx]'"
     assert found["tensorrt"].remedy == "pip install 'attnexport[trt]'"
