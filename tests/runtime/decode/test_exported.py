@@ -1,6 +1,7 @@
 """Real decodes: encoder and step exported each to ONNX, driven by the loop in ONNX Runtime, against PyTorch token for token.
 
-The oracle has neither state nor parts: it runs the whole network on everything decoded so far, again for every token.
+The oracle has neither state nor parts: it runs the whole network on everything decoded so far, again for every token. The trained
+example is decoded in tests/export/sequence/test_dates_bundle.py.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from attnexport.export.options import read_options
 from attnexport.export.source import checkpoint
 from attnexport.export.stages.stage_model import FP32
 from attnexport.models import registry
-from attnexport.models.seq2seq import END, PADDING, START, EncoderDecoder, parts
+from attnexport.models.seq2seq import PADDING, START, EncoderDecoder, parts
 from attnexport.runtime.decode.decoder import Decoder
 from attnexport.runtime.decode.search import beam_search, greedy
 from attnexport.runtime.sessions.ort import OrtSession
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
 FACTORY = """
 from attnexport.models import registry
 from attnexport.models.seq2seq import parts
@@ -168,23 +168,3 @@ def test_beam_search_is_pytorch_s_token_for_token(drawn, width, alpha):
         assert [h.tokens for h in hypotheses if h.finished] == expected
         finished += len(expected)
     assert finished > 0
-
-
-def test_dates_are_written_right_through_onnx(tmp_path, monkeypatch):
-    """The trained example: held-out dates, decoded from letters, against PyTorch and against the truth."""
-    saved = checkpoint.parse(torch.load(EXAMPLES / "dates_bahdanau.pt", weights_only=True), "dates_bahdanau.pt")
-    network = registry.build(saved.arch, **saved.kwargs).eval()
-    network.load_state_dict(saved.state_dict)
-    assert isinstance(network, EncoderDecoder)
-    with np.load(EXAMPLES / "dates_samples.npz", allow_pickle=False) as samples:
-        source, target = samples["source"][:48], samples["target"][:48]
-    monkeypatch.chdir(tmp_path)
-    models = export(network, saved.inputs[0].to_json(), tmp_path)
-    for decoder in opened(models):
-        found = greedy(decoder, {"source": source}, start=START, end=END, limit=12)
-        wide = beam_search(decoder, {"source": source}, start=START, end=END, limit=12, width=3)
-    assert [(h.tokens, h.finished) for h in found] == [
-        greedy_oracle(network, torch.from_numpy(row), 12, END) for row in source
-    ]
-    assert np.mean([h.tokens == tuple(row[1:]) for h, row in zip(found, target, strict=True)]) >= 0.95
-    assert np.mean([h[0].tokens == tuple(row[1:]) for h, row in zip(wide, target, strict=True)]) >= 0.95
