@@ -54,6 +54,8 @@ MOST_NODES = 1_000_000
 # The domains of the captured operators and of ONNX Runtime's operators.
 _OWN, _CONTRIB = "attnexport", ("com.microsoft", "ai.onnx.ml")
 _STANDARD = ("", "ai.onnx")
+# The only operator of ONNX Runtime that reads a file: its attribute is a path.
+_COMPILED = "EPContext"
 _IR_WITHOUT_WEIGHT_INPUTS = 4
 # onnx.checker works on a serialised proto, which holds 2 GiB at most.
 _PROTO_LIMIT = 2**31 - 1
@@ -73,13 +75,22 @@ def read_graph(path: Path) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     notes = _check_domains(model, path)
     tensors = list(_tensors(model))
     _check_external(tensors, path)
-    onnx.load_external_data_for_model(model, str(path.parent))
+    _load_external(model, path)
     _check_functions(model, path)
     _check_graph(model, path)
     for tensor in _initializers(model.graph):
         _check_values(tensor, path)
     _fix_weights(model)
     return model, notes
+
+
+def _load_external(model: onnx.ModelProto, path: Path) -> None:
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except Exception as error:  # the file changed since it was checked, or onnx refuses its kind
+        raise InputError(
+            f"the external data of {path} cannot be read: {reason(error)}", "copy the model and its data again"
+        ) from error
 
 
 def _fix_weights(model: onnx.ModelProto) -> None:
@@ -111,6 +122,11 @@ def _check_domains(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:
     local = {(f.domain, f.name) for f in model.functions}
     nodes = [*_nodes(model.graph.node), *(n for f in model.functions for n in _nodes(f.node))]
     foreign = sorted({(n.domain, n.op_type) for n in nodes if n.domain not in (*_STANDARD, _OWN)} - local)
+    if (_CONTRIB[0], _COMPILED) in foreign:
+        raise InputError(
+            f"{path} holds a compiled model ({_CONTRIB[0]}::{_COMPILED}), which ONNX Runtime loads from any file",
+            "give the ONNX model that it was compiled from",
+        )
     if unknown := [f"{domain}::{op}" for domain, op in foreign if domain not in _CONTRIB]:
         raise InputError(
             f"{path} holds custom operators without a definition: {first_few(unknown)}",
@@ -194,6 +210,10 @@ def _check_external(tensors: Sequence[onnx.TensorProto], path: Path) -> None:
             raise InputError(
                 f"tensor {tensor.name!r} of {path} has its data outside the model's folder, at {location!r}",
                 "put the data file beside the model and name it by a plain relative path",
+            )
+        if target.is_file() and target.stat().st_nlink > 1:
+            raise InputError(
+                f"the data file {location!r} of {path} is a hard link: it may be a file from elsewhere", "copy it"
             )
         if not target.is_file():
             raise InputError(
