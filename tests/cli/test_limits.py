@@ -1,5 +1,6 @@
 """Limits of a command: it ends at them, in one line that says what it was at, and leaves nothing."""
 
+import functools
 import json
 import os
 import signal
@@ -55,6 +56,7 @@ def run(folder: Path, work: str, *options: str, program: str = "") -> subprocess
     return subprocess.Popen(
         words, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(folder), "TMPDIR": str(folder / "tmp")},
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # ignored in the background of a shell
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Neither a reader that leaves, a full disk behind standard output, nor a closed one changes what a command does."""
 
+import functools
 import json
 import os
 import shlex
@@ -65,17 +66,7 @@ def folder(tmp_path: Path) -> Path:
 )
 def test_the_code_of_a_verdict_is_that_of_the_bundle(folder: Path, words: str, ending: str) -> None:
     assert shell(folder, words, ending).returncode == 0
-    spoil(folder / "net.attn")
-    assert shell(folder, words, ending).returncode == 1
-
-
-def spoil(bundle: Path) -> None:
-    """Make every gate so strict that none can pass."""
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    for record in manifest["parity"]:
-        record["torch_rms"] = 0.0
-        record["gate"] |= {"factor": 1e-6, "ratio": 1e-6, "high": None}
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    assert shell(folder, f"{words} --gate 1e-6", ending).returncode == 1, "so strict that none can pass"
 
 
 @pytest.mark.parametrize("ending", ["2>&1 | true", "> /dev/full"])
@@ -102,8 +93,8 @@ def test_quick_commands(folder: Path, words: str, code: int, ending: str) -> Non
     [
         ("net:Net --input x=1x3 --precision fp32", "| true"),
         ("net:Net --input x=1x3 --precision fp32 --json", "> /dev/full"),
-        ("scan net:Net --input x=1x3 --json", "| true"),
-        ("debug net:Net --input x=1x3 --precision fp32", "| head -c 1"),
+        pytest.param("scan net:Net --input x=1x3 --json", "| true", marks=pytest.mark.sweep),
+        pytest.param("debug net:Net --input x=1x3 --precision fp32", "| head -c 1", marks=pytest.mark.sweep),
         ("bench net.attn --rounds 1 --json bench.json --contenders attnexport", "> /dev/full"),
         ("models digits_stn_cbam", "| head -1"),
         ("doctor", "> /dev/full"),
@@ -157,7 +148,9 @@ def test_a_signal_ends_the_command_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals, decorator: str, work: str
 ) -> None:
     words = [sys.executable, "-c", SLOW.format(decorator=decorator, work=work), "command"]
-    with subprocess.Popen(words, cwd=tmp_path, text=True, stderr=subprocess.PIPE) as program:
+    # Tests may run in the background of a shell, which ignores SIGINT there.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(words, cwd=tmp_path, text=True, stderr=subprocess.PIPE, preexec_fn=heed) as program:
         while not (tmp_path / "started").exists() or not (tmp_path / "started").read_text():
             assert program.poll() is None
             time.sleep(0.05)
