@@ -1,6 +1,7 @@
 """The model of a benchmark: a bundle, and its original module if it is known."""
 
 import pickle
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -54,16 +55,18 @@ class OriginalModel:
             torch.save(module, folder / MODULE)
         except Exception:  # any error of the user's class
             return cls(None)
-        return cls(pickle.dumps((folder / MODULE, None)))
+        return cls(pickle.dumps((folder / MODULE, tuple(str(Path(found).absolute()) for found in sys.path))))
 
     def load(self) -> "torch.nn.Module | None":
         """Load the module; None for an ONNX graph. Raises InputError as the export does."""
         if self.recipe is None:
             raise InputError("the module cannot be pickled", "define its class in a module")
         path, options = pickle.loads(self.recipe)
-        if options is None:
+        if isinstance(options, tuple):
             import torch
 
+            # The caller imported its class from one of these. They come last: nothing of attnexport's is found there first.
+            sys.path.extend(folder for folder in options if folder not in sys.path)
             module: torch.nn.Module = torch.load(path, weights_only=False)
             return module.eval()
         from ..source import TorchSource, load

@@ -29,6 +29,7 @@ _GLOBALS = re.compile(
     r"torch (per_tensor_affine|per_channel_affine|device|\w+Storage)",
     re.ASCII,
 )
+_PACKED_WEIGHTS = re.compile(rb"torch\.classes\.quantized\.?\s+(\w+)")
 _LARGEST = 1 << 26
 
 
@@ -86,6 +87,11 @@ def _check_pickle(content: bytes, member: str, path: Path) -> None:
         ]
     except Exception as error:  # genops raises whatever its argument readers raise
         raise InputError(f"{member} in {path} is a damaged pickle", "save it again with torch.jit.save") from error
+    if packed := _PACKED_WEIGHTS.search(content):
+        raise InputError(
+            f"{path} is quantised ({packed[1].decode()} in {member})",
+            "give the float model: attnexport sets precision itself",
+        )
     if b"torch.classes" in content:
         raise InputError(f"{path} holds an object of a native class (torch.classes, in {member})", TRUST)
     if wrong := [name for name in found if not _GLOBALS.fullmatch(name)]:

@@ -105,7 +105,7 @@ def test_a_bundle_with_parts_is_refused(small_bundle: Path, tmp_path: Path, capf
     manifest = StoredBundle.open(small_bundle).manifest
     parts = {name: f"parts/{name}" for name in ("encoder", "step")}
     files = {f"{folder}/manifest.json": FileRecord("0" * 64, 1, "part") for folder in parts.values()}
-    whole = replace(manifest, parts=parts, files=files, parity=(), attribution=())
+    whole = replace(manifest, parts=parts, files=files, parity=(), attribution=(), operators={})
     folder = tmp_path / "pair.attn"
     folder.mkdir()
     (folder / "manifest.json").write_text(whole.dumps(), encoding="utf-8")

@@ -72,12 +72,17 @@ class GoodBundle:
         return verify(self.original, [variant], self.cases, self.criteria, Silent())  # type: ignore[arg-type]
 
     def check(self, file: str, model: onnx.ModelProto, folder: Path) -> CheckResult:
-        """Check a copy of the bundle with another model under ``file``, its hash recorded; only the rows of that file."""
+        """Check a copy of the bundle that has only this file, with another model in it and its hash recorded."""
         copy = folder / "net.attn"
         shutil.copytree(self.path, copy)
         onnx.save(model, copy / file)
         content = json.loads((copy / "manifest.json").read_text())
         content["files"][file] |= {"sha256": sha256_of(copy / file), "bytes": (copy / file).stat().st_size}
+        others = {n for n, record in content["files"].items() if record["role"].startswith("model-") and n != file}
+        for other in others:
+            (copy / other).unlink()
+        for section in ("files", "operators"):
+            content[section] = {n: record for n, record in content[section].items() if n not in others}
         stage = "emulated-fp16" if file == FP16 else "onnx-fp32"
         content["parity"] = [record for record in content["parity"] if record["stage"] == stage]
         (copy / "manifest.json").write_text(json.dumps(content))

@@ -89,11 +89,13 @@ def test_weights_beside_a_model_keep_the_name_that_the_model_has_for_them(affine
     onnx = pytest.importorskip("onnx")
     bundle = affine_bundle()
     model = onnx.load(bundle / "model.onnx")
+    split = tmp_path / "split"
+    split.mkdir()
     onnx.save_model(
-        model, bundle / "model.onnx", save_as_external_data=True, location="model.onnx.data", size_threshold=0
+        model, split / "model.onnx", save_as_external_data=True, location="model.onnx.data", size_threshold=0
     )
     files = {
-        name: ((bundle / name).read_bytes(), role)
+        name: ((split / name).read_bytes(), role)
         for name, role in (("model.onnx", "model-fp32"), ("model.onnx.data", "weights"))
     }
     files["model.fp16.onnx.data"] = (b"of another model", "weights")
