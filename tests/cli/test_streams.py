@@ -148,8 +148,8 @@ def test_a_signal_ends_the_command_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals, decorator: str, work: str
 ) -> None:
     words = [sys.executable, "-c", SLOW.format(decorator=decorator, work=work), "command"]
-    # Tests may run in the background of a shell, which ignores SIGINT there.
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    # The tests themselves may run in the background of a shell or under nohup, which ignore SIGINT and SIGHUP.
+    heed = functools.partial(signal.signal, number, signal.SIG_DFL)
     with subprocess.Popen(words, cwd=tmp_path, text=True, stderr=subprocess.PIPE, preexec_fn=heed) as program:
         while not (tmp_path / "started").exists() or not (tmp_path / "started").read_text():
             assert program.poll() is None
