@@ -43,6 +43,12 @@ run.main()
 """
 
 
+def heed_signals() -> None:
+    """The tests themselves may run in the background of a shell or under nohup, which ignore these."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def run(folder: Path, work: str, *options: str, program: str = "") -> subprocess.Popen[str]:
     """Start a program with one more command, ``command``, which does what ``WORK`` says; or ``program`` instead."""
     (folder / "tmp").mkdir()
@@ -56,7 +62,7 @@ def run(folder: Path, work: str, *options: str, program: str = "") -> subprocess
     return subprocess.Popen(
         words, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(folder), "TMPDIR": str(folder / "tmp")},
-        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # ignored in the background of a shell
+        preexec_fn=heed_signals,
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Every named network through the real pipeline: a bundle that passes its gates, a free batch, engines in FP32 and FP16.
 
-The default run takes one reduced network of each builder, but for the digits: tests/test_end_to_end.py holds the trained ones to
-the same. ``make sweep`` takes the other distinct reduced ones and every network whole, and keeps what it measured.
+The default run takes one reduced network of each builder, but for those that other files export by default: digits
+(tests/test_end_to_end.py), sequences (test_export_sequences.py, runtime/decode/test_exported.py) and ResNets whose gate differs from
+CBAM's in its formula alone (test_gated_resnet.py). ``make sweep`` takes the other distinct reduced ones and every network whole.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ DISTINCT = distinct.reduced(registry.names())
 
 
 def one_of_each_builder() -> list[Any]:
-    """Every distinct network; digits, and those whose builder (se, luong, lrnet ...) has had its turn, wait for the sweep."""
+    """Every distinct network; those of other files, and those whose builder (luong, lrnet ...) has had its turn, are swept."""
     builders = [registry.entry(name).builder for name in DISTINCT]
     kinds = [getattr(builder, "func", builder) for builder in builders]
-    digits = registry.families()["digits"]
+    others = [name for name in DISTINCT if name.startswith(("seq2seq_", "transformer_"))]
+    gated = [name for name in DISTINCT if name.startswith("resnet") and name.endswith(("_se", "_bam", "_gam"))]
+    elsewhere = {*registry.families()["digits"], *others, *gated}
     return [
-        pytest.param(name, marks=[pytest.mark.sweep] if name in digits or kinds.index(kind) < place else [])
+        pytest.param(name, marks=[pytest.mark.sweep] if name in elsewhere or kinds.index(kind) < place else [])
         for place, (name, kind) in enumerate(zip(DISTINCT, kinds, strict=True))
     ]
 

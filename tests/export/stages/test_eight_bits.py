@@ -42,10 +42,10 @@ def typed_nodes(bundle: StoredBundle, file: str) -> Sequence[onnx.NodeProto]:
 @pytest.mark.parametrize(
     ("name", "precision", "layers"),
     [
-        ("digits_stn_cbam", "int8", 28),
         *(
             pytest.param(name, precision, layers, marks=pytest.mark.sweep)
             for name, precision, layers in (
+                ("digits_stn_cbam", "int8", 28),
                 ("digits_sasa", "int8", 19),
                 ("digits_lrnet", "int8", 19),
                 ("digits_stn_cbam", "fp8", 28),

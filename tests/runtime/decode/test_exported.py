@@ -69,7 +69,12 @@ def opened(models: list[Path]) -> Iterator[Decoder]:
         yield Decoder(encoder, step)
 
 
-@pytest.fixture(params=NAMES, scope="module")
+SWEPT = ("seq2seq_bahdanau", "seq2seq_luong_local_m")  # as the others of their family, but for one formula
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.sweep] if name in SWEPT else []) for name in NAMES], scope="module"
+)
 def drawn(request, tmp_path_factory) -> Iterator[tuple[EncoderDecoder, Decoder, Tensor, int]]:
     """A small network of random weights, its decoder, sources of every length, and the token to take for the end."""
     entry = registry.entry(request.param)
