@@ -44,6 +44,28 @@ def pytest_collection_finish() -> None:
         logging.getLogger("torch.__trace").propagate = False
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 10, 10)  # a trace makes so many objects that a walk at every 700 takes 4 % of the time
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_old_is_walked_for_garbage() -> Iterator[None]:
+    """After hundreds of exports a walk takes two seconds: what a file leaves in caches is not walked again."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_traces_keep_no_shapes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """torch keeps the shapes of each operator's result. Networks of many equal layers gain by it; small graphs of free sizes,
+    as in tests/export/, take a fifth longer."""
+    if "torch" not in sys.modules or not request.node.nodeid.startswith("tests/export/"):
+        yield
+        return
+    import torch._dynamo
+
+    with torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

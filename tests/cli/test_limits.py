@@ -1,6 +1,5 @@
 """Limits of a command: it ends at them, in one line that says what it was at, and leaves nothing."""
 
-import functools
 import json
 import os
 import signal
