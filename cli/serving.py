@@ -48,6 +48,10 @@ _SERVER = (
     Option("drain", int, 30, "Seconds for requests in flight after a stop signal."),
     Option("start", int, 600, "Seconds to load the models and to verify them."),
     Option("restarts", int, 5, "Number of failures to survive; 10 s in service give one back."),
+    Option("front", bool, True, "Let Envoy read every request before Triton; it needs the extra front."),
+    Option("max_body", int, None, "MiB of the largest request; by default what the models take, as JSON."),
+    Option("receive", int, 30, "Seconds for a client to send a request."),
+    Option("connections", int, 512, "Number of connections to a port; one client gets a half of them."),
 )
 
 Bundles = Annotated[list[Path], typer.Argument(help="Bundles, NAME.attn; each becomes a model NAME.")]

@@ -1,19 +1,15 @@
 """One Triton process: it ends with this process, its log is read line by line, and it can be drained or killed."""
 
 import contextlib
-import os
 import re
 import signal
-import subprocess
-import sys
-import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import launch
 from .gate import GATE
 from .log import Level, Log
+from .process import Process
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ (?P<level>[IWEF]) \d+ (?P<source>[^]]*)\] ?(?P<text>.*)")
 _LEVELS: Mapping[str, Level] = {"I": "debug", "W": "warning", "E": "error", "F": "error"}
@@ -25,11 +21,10 @@ _DRAINED = re.compile(r"Timeout [1-9]\d*: Found 0 model versions that have in-fl
 _KEPT = 20
 
 
-class Child:
+class Child(Process):
     """A running Triton. ``files`` has the file and session that each model reports, by name and version; ``drained`` is True once
     Triton reports that no request is left.
 
-    Start it in the main thread: the kernel kills the process when the thread that started it ends.
     ``folder`` is the working directory, which the Python of the models searches first, before
     PYTHONPATH.
     """
@@ -39,52 +34,17 @@ class Child:
         self._errors: deque[str] = deque(maxlen=_KEPT)
         self.files: dict[tuple[str, str], tuple[str, str]] = {}
         self.drained = False
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *command],
-            env=dict(environment),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,  # this process handles Ctrl-C
-        )
-        self.pid = self._process.pid
-        self._pump = threading.Thread(target=self._listen, name="triton-log", daemon=True)
-        self._pump.start()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.poll() is None
+        super().__init__(command, environment, folder)
 
     def how_it_ended(self) -> str:
         """``ended with exit code 1`` or ``was killed by SIGKILL``, with the last error in the log."""
-        code = self._process.wait()
-        self.kill()  # processes of its models keep its output open
-        ended = f"ended with exit code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+        ended = super().how_it_ended()
         return f"{ended}: {self._errors[-1]}" if self._errors else ended
 
     def drain(self) -> None:
         """Ask Triton to accept no new requests, answer the others, and end."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
-
-    def wait(self, seconds: float) -> bool:
-        """Whether the process ends within the time."""
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def kill(self) -> None:
-        """Kill the process and the processes of its models."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        self._pump.join(timeout=5)
 
     def workers(self) -> dict[int, Path]:
         """The running processes of the Python backend, with the ``model.py`` of each."""
@@ -97,13 +57,7 @@ class Child:
                         workers[pid] = code
         return workers
 
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as stream:
-            for line in stream:
-                self._hear(line.rstrip())
-
-    def _hear(self, line: str) -> None:
+    def hear(self, line: str) -> None:
         """Log a line of Triton or of a model. Triton's tables at the start are left out."""
         match = _LINE.match(line)
         if match is None:

@@ -21,7 +21,9 @@ class ServeOptions:
     the one on PATH or in NVIDIA's image, else the wheel's. ``drain``: seconds for requests in
     flight after a stop signal. ``start``: seconds to load and verify the models. ``restarts``:
     failures to survive (:mod:`~attnexport.runtime.serve.restarts`). ``admin_key`` opens Triton's calls that load
-    models; a random secret by default.
+    models; a random secret by default. ``front``: whether Envoy reads every request before Triton,
+    with ``max_body`` MiB for one (by default what the models take), ``receive`` seconds to send it,
+    and ``connections`` to a port.
 
     Raise InputError for a value that is not valid.
     """
@@ -36,6 +38,10 @@ class ServeOptions:
     drain: int = 30
     start: int = 600
     restarts: int = 5
+    front: bool = True
+    max_body: int | None = None
+    receive: int = 30
+    connections: int = 512
     admin_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -49,8 +55,11 @@ class ServeOptions:
         if len(set(fixed)) < len(fixed):
             options = ", ".join(f"--{name}-port {port}" for name, port in ports.items())
             raise InputError(f"two of {options} are the same", "give three different ports")
-        for name, number, least in (("drain", self.drain, 1), ("start", self.start, 1), ("restarts", self.restarts, 0)):
-            if number < least:
+        for name, number, least in (
+            ("drain", self.drain, 1), ("start", self.start, 1), ("restarts", self.restarts, 0),
+            ("max-body", self.max_body, 1), ("receive", self.receive, 1), ("connections", self.connections, 2),
+        ):  # fmt: skip
+            if number is not None and number < least:
                 raise InputError(f"--{name} {number} is below {least}", f"give {least} or more")
         if self.admin_key is not None and not _KEY.fullmatch(self.admin_key):
             raise InputError("the admin key is not 8 to 256 letters, digits or -_.~", "make one: openssl rand -hex 16")
@@ -104,6 +113,15 @@ def find_endpoints(options: ServeOptions) -> Endpoints:
                 raise refused(error, f"--{name}-port {port}", options.host) from error
             free[name] = probe.getsockname()[1]
     return Endpoints(address, free["http"], free["grpc"], free["metrics"])
+
+
+def private_endpoints(public: Endpoints) -> Endpoints:
+    """Three free ports of loopback for a Triton behind a front on ``public``."""
+    hidden = ServeOptions((Path(),), http_port=0, grpc_port=0, metrics_port=0)
+    while True:
+        found = find_endpoints(hidden)
+        if {found.http, found.grpc, found.metrics}.isdisjoint({public.http, public.grpc, public.metrics}):
+            return found
 
 
 def _address(host: str) -> str:

@@ -15,6 +15,7 @@ from ..triton.repository import write_repository
 from .child import Child
 from .client import PROTOCOLS, Admin, Wire
 from .deployed_model import CLIENT_ROLES, DeployedModel, write_example
+from .front.keeper import FrontKeeper
 from .gate import ReadinessGate
 from .log import Log
 from .options import Endpoints, ServeOptions, find_endpoints
@@ -65,7 +66,9 @@ class Supervisor:
                 self._endpoints = find_endpoints(self._options)
                 for path in self._options.bundles:
                     StoredBundle.open(path)  # check all before anything is installed or copied
+                self._front = FrontKeeper(self._options, self._endpoints, self._log)
                 self._folder = stack.enter_context(RunFolder())
+                stack.callback(self._front.close)
                 triton = find_triton(self._options.triton, self._log)
                 self._models = self._write(triton)
                 return self._supervise(triton)
@@ -95,6 +98,7 @@ class Supervisor:
             child = self._start(triton)
             try:
                 try:
+                    self._front.open(self._folder.path, self._models)
                     self._make_ready(child)
                     served = True
                     ready = time.monotonic()
@@ -110,7 +114,7 @@ class Supervisor:
                 else:
                     if self._signals.stops:
                         return self._drain(child)
-                    problem = f"Triton {child.how_it_ended()}"
+                    problem = f"Triton {child.how_it_ended()}" if self._front.sound else self._front.how_it_ended()
             finally:
                 child.kill()
                 self._folder.free_shared_memory()
@@ -131,7 +135,9 @@ class Supervisor:
         self._gate = ReadinessGate(self._folder.gates)
         packages = self._folder.packages
         names = [*dict.fromkeys(s.written.name for s in self._models), self._gate.name]
-        command = triton_command(triton, self._endpoints, self._folder, names, key=self._key, drain=self._options.drain)
+        command = triton_command(
+            triton, self._front.private, self._folder, names, key=self._key, drain=self._options.drain
+        )
         child = Child(command, triton.environment(packages), packages, self._log)
         self._log(
             "info", "starting", f"{triton.program} as process {child.pid}", pid=child.pid, program=str(triton.program),
@@ -177,7 +183,7 @@ class Supervisor:
             call(self._endpoints, [model.written for model in self._models])
 
     def _admin(self) -> Admin:
-        return Admin(self._endpoints, self._key, self._options.start)
+        return Admin(self._front.private, self._key, self._options.start)
 
     def _check_loaded(self, admin: Admin) -> None:
         states = {(row["name"], row.get("version", "")): row for row in admin.index()}
@@ -192,7 +198,7 @@ class Supervisor:
 
     def _verify_all(self, child: Child, models: Sequence[DeployedModel]) -> None:
         for protocol in PROTOCOLS:
-            with Wire(self._endpoints, protocol, self._options.start) as wire:
+            with Wire(self._front.private, protocol, self._options.start) as wire:
                 for model in models:
                     self._verify(model, wire, child)
                     self._still_starting(child)
@@ -218,7 +224,7 @@ class Supervisor:
     def _watch(self, child: Child) -> None:
         """Watch Triton until it ends or must stop. Raise StageError or ParityError if a model cannot recover from a lost process."""
         there = child.workers()
-        while child.alive and not self._signals.stops:
+        while child.alive and self._front.sound and not self._signals.stops:
             self._signals.sleep(_TICK)
             now = child.workers()
             lost = {code for pid, code in there.items() if pid not in now}
@@ -266,21 +272,21 @@ class Supervisor:
         """Wait until every accepted request is answered; a second signal or the time limit ends the wait."""
         name = signal.Signals(self._signals.stops[0]).name
         self._log("info", "draining", f"{name}: requests in flight have {self._options.drain} s", signal=name)
-        child.drain()
         until = time.monotonic() + self._options.drain + _UNLOADING
-        while not child.wait(_TICK):
+        passed_on = self._front.empty(until - _UNLOADING, lambda: len(self._signals.stops) > 1)
+        child.drain()
+        while passed_on and not child.wait(_TICK):
             if child.drained:  # only unloading is left, which never ends for a model that lost a process
                 until = min(until, time.monotonic() + _UNLOADING)
             if len(self._signals.stops) > 1 or time.monotonic() > until:
-                if child.drained:
-                    break
-                why = "a second signal" if len(self._signals.stops) > 1 else "time is up"
-                self._log("error", "killed", f"{why}: requests in flight are lost")
-                return 1
+                break
         child.kill()  # and read the end of its log
-        if not child.drained:
-            problem = f"clients kept connections open for {self._options.drain} s; requests in flight are lost"
-            self._log("warning", "stopped", problem)
+        if passed_on and child.drained:
+            self._log("info", "stopped", "every accepted request was answered")
             return 0
-        self._log("info", "stopped", "every accepted request was answered")
+        if len(self._signals.stops) > 1:
+            self._log("error", "killed", "a second signal: requests in flight are lost")
+            return 1
+        problem = f"clients kept connections open for {self._options.drain} s; requests in flight are lost"
+        self._log("warning", "stopped", problem)
         return 0

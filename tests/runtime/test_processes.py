@@ -23,8 +23,7 @@ CALLS = {"fork", "forkpty", "system", "popen", "posix_spawn", "posix_spawnp", "s
 STARTERS = {
     "runtime/processes.py": {"subprocess"},  # all but the following
     "cli/limits.py": {"os.fork"},  # a copy of the command itself
-    # Triton: with an environment of its own, through launch.py in an isolated Python; the names of its errors
-    "runtime/serve/child.py": {"subprocess"},
+    # Triton and its front: with an environment of their own, through launch.py in an isolated Python
     "runtime/serve/process.py": {"subprocess"},
     "runtime/serve/launch.py": {"os.execv"},
 }

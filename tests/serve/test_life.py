@@ -180,7 +180,8 @@ def test_connections_that_stay_open_delay_the_end_no_longer_than_they_may(
     tools: Any, tmp_path: Path, busy: bool
 ) -> None:
     slow = tools.write_slow(tmp_path / "slow.attn")
-    with tools.Server([slow], "--drain", "1") as server, tools.client(server.ready(), network_timeout=60.0) as client:
+    options = ("--drain", "1") if busy else ("--drain", "1", "--no-front")  # a front closes connections that are idle
+    with tools.Server([slow], *options) as server, tools.client(server.ready(), network_timeout=60.0) as client:
 
         def ask(turns: int) -> None:
             client.infer("slow", tools.tensors("http", {"x": X, "turns": np.array([[turns]])}))
@@ -278,7 +279,7 @@ def test_a_request_that_kills_triton_is_survived(tools: Any, pair: Path) -> None
         {"name": "x", "datatype": "FP32", "shape": [2**40, 3], "data": [1, 2, 3]},
         {"name": "row", "datatype": "INT64", "shape": [1, 2], "data": [0, 4]},
     ]}  # fmt: skip
-    with tools.Server([pair]) as server:
+    with tools.Server([pair], "--no-front") as server:
         first = server.ready().triton
         body = json.dumps(request).encode()
         with tools.client(server) as client, pytest.raises(Exception):  # noqa: B017  # hung up, or refused
