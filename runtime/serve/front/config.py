@@ -106,6 +106,7 @@ def _manager(name: str, limits: FrontLimits) -> dict[str, Any]:
         request_timeout=f"{limits.receive}s",
         stream_idle_timeout="0s",  # Triton may compute for long
         stream_flush_timeout="60s",
+        delayed_close_timeout="0.2s",  # for the client to read a refusal; the connection counts until then
         local_reply_config=_replies(name, limits),
         use_remote_address=True,
         skip_xff_append=True,
