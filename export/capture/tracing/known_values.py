@@ -19,6 +19,7 @@ from torch.utils import _pytree as pytree
 from ...forward.call import call
 from ...quiet import quiet
 from . import python_sizes
+from .flex_attention import flex_as_tensors
 from .kept_state import kept_state
 
 _KINDS: dict[Any, Callable[[Any], Any]] = {
@@ -111,7 +112,7 @@ def _read(module: torch.nn.Module, names: Sequence[str], feeds: Sequence[torch.T
     """What an eager run reads; nothing where the module fails on such inputs: tracing will say why."""
     note = _Note()
     try:
-        with torch.no_grad(), quiet(), kept_state(module), note:
+        with torch.no_grad(), quiet(), kept_state(module), flex_as_tensors(), note:
             call(module, names, [feed.clone().as_subclass(_FromInput) for feed in feeds])
     except Exception:
         return []
