@@ -15,7 +15,7 @@ from ...errors import AttnexportError, BundleError, ForeignEngineError, MissingB
 from ..bundle.bundle import StoredBundle
 from ..bundle.figures import GATE, Gate, ParityRecord, check_factor, stable_limit
 from ..bundle.golden import GoldenCase
-from ..open.engine_fit import check_engine
+from ..open.engine_fit import check_engine, check_form
 from ..open.select import open_stage
 from ..spec import check_feeds
 from .case_errors import OutputErrors, compare_case, free_rows, require_outputs, stored_margins
@@ -68,6 +68,7 @@ def _check_models(
 ) -> list[CheckRow]:
     """The rows of a bundle of one graph."""
     for engine in bundle.manifest.engines:
+        check_form(bundle, engine)
         check_engine(bundle, engine)
     for case in cases:
         _check_case(bundle, case)

@@ -12,6 +12,7 @@ was built for, or on all that the library lists except Turing.
 
 import mmap
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,12 @@ _TAG = re.compile(re.escape(_WORDS.encode()) + rb"([0-9a-f]{64})")
 _HEAD = 1 << 20
 """Bytes of a plan that are searched for the network's name; TensorRT-RTX 1.7 has it at byte 564."""
 
+_PLAN_HEAD = struct.Struct("<4s12xQ")
+_RTX_MAGIC = b"vtrt"
+"""A plan of TensorRT-RTX 1.7 begins with these bytes; behind twelve others it has its size in bytes."""
+_OTHER_FORM = re.compile(r"1\.[0-6]\.")
+"""Versions whose plans have not been looked at."""
+
 
 def network_name(model_sha256: str) -> str:
     """The name for a network that is parsed from the model with this hash."""
@@ -41,6 +48,26 @@ def built_from(plan: Path) -> str | None:
     with plan.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
         match = _TAG.search(content[:_HEAD])
     return match[1].decode() if match is not None else None
+
+
+def check_form(bundle: StoredBundle, record: EngineRecord) -> None:
+    """Raise BundleError for a file that is not a plan of TensorRT-RTX, or not a whole one.
+
+    Other plans have no documented form: only the library, with a GPU, can read them.
+    """
+    if record.flavour != "rtx" or _OTHER_FORM.match(record.version):
+        return
+    path = bundle.file(record.file)
+    with path.open("rb") as stream:
+        head = stream.read(_PLAN_HEAD.size)
+    magic, size = _PLAN_HEAD.unpack(head) if len(head) == _PLAN_HEAD.size else (b"", 0)
+    if magic != _RTX_MAGIC:
+        raise BundleError(f"engine {record.file!r} of {bundle.path} is not a plan of TensorRT-RTX", "export again")
+    if size != path.stat().st_size:
+        raise BundleError(
+            f"engine {record.file!r} of {bundle.path} has {path.stat().st_size} bytes, and its plan {size}",
+            "export again",
+        )
 
 
 def check_engine(bundle: StoredBundle, record: EngineRecord) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -159,13 +160,39 @@ def test_a_bundle_that_cannot_be_checked_is_refused(make: Make, change: Any, pro
 RTX = version("tensorrt-rtx-cu12") if find_spec("tensorrt_rtx") else "1.7.1"
 
 
+PLAN = struct.pack("<4s12xQ", b"vtrt", 28) + b"plan"
+"""The form of a plan of TensorRT-RTX, which no library reads."""
+
+
 def _engine(flavour: str = "rtx", version: str = "1.7.1", capability: str | None = None) -> EngineRecord:
     return EngineRecord("engines/a.engine", flavour, version, "fp16", capability, (), (), 1.0, 4)
 
 
 @pytest.mark.skipif(cuda_device() is not None, reason="a GPU is here")
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is not a plan of TensorRT-RTX"),
+        (b"vtrt", "is not a plan of TensorRT-RTX"),
+        (bytes(range(200)), "is not a plan of TensorRT-RTX"),
+        (PLAN[:-1], "has 27 bytes, and its plan 28"),
+        (PLAN + b"+", "has 29 bytes, and its plan 28"),
+    ],
+)
+def test_a_file_that_is_not_a_whole_plan_is_refused_without_a_gpu(make: Make, content: bytes, problem: str) -> None:
+    bundle = make({"engines/a.engine": content}, lambda m: replace(m, engines=(_engine(),)))
+    with pytest.raises(BundleError, match=rf"engine 'engines/a\.engine' of .* {problem}"):
+        check(bundle)
+
+
+@pytest.mark.parametrize(("flavour", "version"), [("enterprise", "10.1"), ("rtx", "1.2.0")])
+def test_plans_of_unknown_form_are_left_to_the_library(make: Make, flavour: str, version: str) -> None:
+    bundle = make({"engines/a.engine": b"plan"}, lambda m: replace(m, engines=(_engine(flavour, version),)))
+    assert "engines/a.engine" in {row.file for row in check(bundle).rows}
+
+
 def test_an_engine_without_a_gpu_is_not_run_and_no_failure(make: Make) -> None:
-    result = check(make({"engines/a.engine": b"plan"}, lambda m: replace(m, engines=(_engine(),))))
+    result = check(make({"engines/a.engine": PLAN}, lambda m: replace(m, engines=(_engine(),))))
     (row,) = (r for r in result.rows if r.file == "engines/a.engine")
     assert (row.stage, row.output, row.verdict, row.reason, row.factor) == (
         "engine-fp16",
@@ -180,7 +207,7 @@ def test_an_engine_without_a_gpu_is_not_run_and_no_failure(make: Make) -> None:
 @pytest.mark.skipif(cuda_device() is not None, reason="a GPU is here")
 def test_a_check_without_any_run_does_not_pass(make: Make) -> None:
     stages = (("engine-fp16", "engines/a.engine", "float16"),)
-    result = check(make({"engines/a.engine": b"plan"}, lambda m: replace(m, engines=(_engine(),)), stages))
+    result = check(make({"engines/a.engine": PLAN}, lambda m: replace(m, engines=(_engine(),)), stages))
     assert [row.verdict for row in result.rows] == ["not run", "failed", "failed"]
     assert {row.reason for row in result.rows[1:]} == {"the manifest has no parity record of this model"}
     assert not result.passed
@@ -209,14 +236,14 @@ def test_an_engine_for_another_machine_is_told_apart_before_it_is_loaded(
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
     monkeypatch.setattr("attnexport.runtime.open.engine_fit.cuda_device", lambda: ("NVIDIA X", "7.5"))
-    result = check(make({"engines/a.engine": b"plan"}, lambda m: replace(m, engines=(engine,))))
+    result = check(make({"engines/a.engine": PLAN}, lambda m: replace(m, engines=(engine,))))
     (row,) = (r for r in result.rows if r.file == "engines/a.engine")
     assert row.verdict == "not run"
     assert re.search(reason, row.reason)
 
 
 def test_an_engine_of_a_precision_that_nobody_measured_is_refused(make: Make) -> None:
-    path = make({"engines/a.engine": b"plan"}, lambda m: replace(m, engines=(_engine(),)), (FP32,))
+    path = make({"engines/a.engine": PLAN}, lambda m: replace(m, engines=(_engine(),)), (FP32,))
     with pytest.raises(BundleError, match=r"engine 'engines/a\.engine' has no float16 parity records"):
         check(path)
 
