@@ -2,6 +2,7 @@
 
     theta = Gemm(features);  grid = MatMul(base, theta);  y = GridSample(x, grid)    these, and the nodes between them
     i = Cast<int>(Floor(u));  w = Sub(u, Floor(u));  v = Gather(x, i);  y = w * v       all but the last two
+    c' = Add(c, update);  flow = Sub(c', base)        where c is a position at which an image is sampled: both
 
 The chain is followed backward from the grid (or from a float that becomes an index, a size or a shape) through
 elementwise operators, data movement, resampling and small contractions (K <= 4: an affine map), up to and including the
@@ -11,7 +12,8 @@ position over 65504 is not finite.
 
 Effect: FP16 places a sample in a 256-pixel image on a raster of up to 1/16 pixel; a spatial transformer's image was
 off by 13 % with FP16 coordinates and by 3e-5 with FP32 ones. GridSample needs one type for image and grid, so the
-image is cast too.
+image is cast too. RAFT moves its positions by an update in each of twelve steps, and samples at all but the last ones:
+with the last sum in FP16 its flow was off by 3.2 times PyTorch's error (raft_large, 128 x 128), the others by 1.7.
 """
 
 from onnx import NodeProto, TensorProto
@@ -39,22 +41,25 @@ _GRID = "it makes the positions at which {name!r} samples: in {half.title} they 
 _INDEX = "it makes an index or a size ({name!r}): {half.title} counts exactly only up to {half.counts_to}"
 _MARK = "it marks positions that are not finite, and in FP16 one beyond 65504 would not be"
 _MARKED = "it puts the mark of positions that are not finite on what was sampled, which is FP32 and need not be rounded"
+_MOVED = "it moves positions at which an image is sampled: {half.title} would round them to {half.raster} pixel of 256"
 _WEIGHT = "it works on sampling positions alone (interpolation weights come from small differences of large numbers)"
 
 
 def find(index: GraphIndex, half: HalfType) -> Matches:
-    """Yield GridSample nodes, the chains that compute coordinates and indices, and nodes that use only these."""
+    """Yield GridSample nodes, the chains that compute coordinates and indices, what moves them, and what uses only these."""
     inner: set[str] = set()
+    sampled: set[str] = set()
     positions: set[str] = set()
     marks: set[str] = set()
     for node in index.nodes:
         if node.op_type == "GridSample":
             yield node, _SAMPLER
-            yield from _chain(index, node.input[1], _GRID.format(name=node.name, half=half), inner, positions)
+            yield from _chain(index, node.input[1], _GRID.format(name=node.name, half=half), sampled, positions)
         elif node.op_type == "Cast" and index.is_single(node.input[0]) and _becomes_index(index, node):
             yield from _chain(index, node.input[0], _INDEX.format(name=node.name, half=half), inner, set())
         elif node.op_type == "Resize" and len(node.input) > 2 and node.input[2]:
             yield from _chain(index, node.input[2], _INDEX.format(name=node.name, half=half), inner, set())
+    inner |= sampled
     for node in index.nodes:
         if node.op_type == "MatMul" and node.input[0] in positions and _zeros(index, node.input[1]):
             inner.update(node.output)
@@ -63,6 +68,9 @@ def find(index: GraphIndex, half: HalfType) -> Matches:
         operands = [origin(index, name) for name in index.single_inputs(node)]
         if node.op_type == "Add" and any(name in marks for name in operands):
             yield node, _MARKED
+        elif node.op_type in ("Add", "Sub") and any(name in sampled for name in operands):
+            inner.update(node.output)
+            yield node, _MOVED.format(half=half)
         elif node.op_type in ELEMENTWISE and operands and all(name in inner for name in operands):
             inner.update(node.output)
             yield node, _WEIGHT

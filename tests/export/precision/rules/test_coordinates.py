@@ -22,6 +22,7 @@ SAMPLER = "it samples an image at computed positions, and image and grid need on
 INDEX = "it makes an index or a size ('i'): FP16 counts exactly only up to 2048"
 MARK = "it marks positions that are not finite, and in FP16 one beyond 65504 would not be"
 MARKED = "it puts the mark of positions that are not finite on what was sampled, which is FP32 and need not be rounded"
+MOVED = "it moves positions at which an image is sampled: FP16 would round them to 1/16 pixel of 256"
 WEIGHT = "it works on sampling positions alone (interpolation weights come from small differences of large numbers)"
 
 
@@ -43,6 +44,18 @@ FIRES = {
     "a predicted flow": (
         "e = Relu(flow)  c = Conv(e, k)  h = Mul(c, half)  t = Transpose<perm = [0, 2, 3, 1]>(h)  y = GridSample(x, t)",
         {"c": GRID, "h": GRID, "y": SAMPLER},
+    ),
+    "the last step of a recurrence that moves its positions": (
+        "d = Conv(flow, k)  p = Add(flow, d)  t = Transpose<perm = [0, 2, 3, 1]>(p)  s = GridSample(x, t)  e = Conv(s, k)"
+        "  q = Add(p, e)  o = Sub(q, p)  y = Mul(o, half)",
+        {
+            "d": GRID.replace("'y'", "'s'"),
+            "p": GRID.replace("'y'", "'s'"),
+            "s": SAMPLER,
+            "q": MOVED,
+            "o": MOVED,
+            "y": WEIGHT,
+        },
     ),
     "a mark of positions that are not finite": (
         "t = Transpose<perm = [0, 2, 3, 1]>(flow)  z = MatMul(t, zeros)  m = Transpose<perm = [0, 3, 1, 2]>(z)"
