@@ -1,8 +1,9 @@
 """Every named network through the real pipeline: a bundle that passes its gates, a free batch, engines in FP32 and FP16.
 
 The default run takes one reduced network of each builder, but for those that other files export by default: digits
-(tests/test_end_to_end.py), sequences (test_export_sequences.py, runtime/decode/test_exported.py) and ResNets whose gate differs from
-CBAM's in its formula alone (test_gated_resnet.py). ``make sweep`` takes the other distinct reduced ones and every network whole.
+(tests/test_end_to_end.py) and the large networks with their layers (stand-alone attention, local relation, CBAM), sequences
+(test_export_sequences.py, runtime/decode/test_exported.py), and ResNets with a gate that has no axis of its own in the graph
+(test_gated_resnet.py). ``make sweep`` takes the other distinct reduced ones and every network whole.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def one_of_each_builder() -> list[Any]:
     builders = [registry.entry(name).builder for name in DISTINCT]
     kinds = [getattr(builder, "func", builder) for builder in builders]
     others = [name for name in DISTINCT if name.startswith(("seq2seq_", "transformer_"))]
-    gated = [name for name in DISTINCT if name.startswith("resnet") and name.endswith(("_se", "_bam", "_gam"))]
-    elsewhere = {*registry.families()["digits"], *others, *gated}
+    gated = [name for name in DISTINCT if name.startswith("resnet") and name.endswith(("_se", "_bam", "_gam", "_cbam"))]
+    local = [name for name in DISTINCT if name.startswith(("lrnet", "sasa_"))]
+    elsewhere = {*registry.families()["digits"], *others, *gated, *local}
     return [
         pytest.param(name, marks=[pytest.mark.sweep] if name in elsewhere or kinds.index(kind) < place else [])
         for place, (name, kind) in enumerate(zip(DISTINCT, kinds, strict=True))

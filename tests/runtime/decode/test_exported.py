@@ -69,7 +69,8 @@ def opened(models: list[Path]) -> Iterator[Decoder]:
         yield Decoder(encoder, step)
 
 
-SWEPT = ("seq2seq_bahdanau", "seq2seq_luong_local_m")  # as the others of their family, but for one formula
+# As the others of their family but for one formula; and the Transformer, which tests/models/test_export_sequences.py decodes.
+SWEPT = ("seq2seq_bahdanau", "seq2seq_luong_local_m", "transformer_base")
 
 
 @pytest.fixture(

@@ -119,6 +119,7 @@ WRITES_IN_PROGRESS = {
     "runtime/triton/sequence_draft.py": "a repository in progress",
     "runtime/triton/warmup.py": "a repository in progress",
     "runtime/serve/deployed_model.py": "the folder of a running server",
+    "runtime/serve/front/front.py": "the folder of a running server",
     "runtime/serve/gate.py": "the folder of a running server",
     "runtime/serve/reload.py": "the folder of a running server",
     "runtime/serve/private.py": "the lock of an environment in progress",
