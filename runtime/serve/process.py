@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import launch
 
 
-class Process:
+class Process(ABC):
     """A running program; ``hear`` gets each line of its output.
 
     Start it in the main thread: the kernel kills the process when the thread that started it ends.
@@ -61,9 +62,9 @@ class Process:
         self._process.wait()
         self._pump.join(timeout=5)
 
+    @abstractmethod
     def hear(self, line: str) -> None:
         """Take a line of the output."""
-        raise NotImplementedError
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

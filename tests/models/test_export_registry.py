@@ -2,7 +2,7 @@
 
 The default run takes one reduced network of each builder, but for those that other files export by default: digits
 (tests/test_end_to_end.py) and the large networks with their layers (stand-alone attention, local relation, CBAM), sequences
-(test_export_sequences.py, runtime/decode/test_exported.py), and ResNets with a gate that has no axis of its own in the graph
+(test_export_sequences.py, runtime/decode/test_exported.py), and ResNets with a squeeze-and-excitation, BAM or GAM gate
 (test_gated_resnet.py). ``make sweep`` takes the other distinct reduced ones and every network whole.
 """
 
